@@ -1,0 +1,134 @@
+// Matrix products over packed weights: y = x · W + bias.
+//
+// For each output element the products are added in the order k = 0, 1, 2 … from zero, then the bias. Vectors run
+// across output columns, so an element's sum does not depend on how many rows or columns are computed beside it: one
+// row and many rows give the same bits. Multiply and add round separately; there is no fused operation.
+
+import { storeLanes } from "./lanes";
+import { PANEL_BYTES, PANEL_COLUMNS } from "./panels";
+
+/** Ends the sums of one row in one panel: adds the bias and stores the columns that exist. */
+@inline
+function finish(y: usize, bias: usize, n: i32, count: i32, low: v128, high: v128): void {
+  let a = low, b = high;
+  if (bias != 0) {
+    const at = bias + (<usize>n << 2);
+    a = f32x4.add(a, v128.load(at));
+    b = f32x4.add(b, v128.load(at, 16));
+  }
+  const p = y + (<usize>n << 2);
+  if (count >= PANEL_COLUMNS) {
+    v128.store(p, a);
+    v128.store(p, b, 16);
+  } else {
+    storeLanes(p, a, count);
+    if (count > 4) storeLanes(p + 16, b, count - 4);
+  }
+}
+
+/** Four rows by one panel. */
+function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, bias: usize, inFeatures: i32, n: i32, count: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+  let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride;
+  let w = panel;
+  const end = w + <usize>inFeatures * PANEL_BYTES;
+  while (w < end) {
+    const w0 = v128.load(w), w1 = v128.load(w, 16);
+    let s = v128.load_splat<f32>(xa);
+    a0 = f32x4.add(a0, f32x4.mul(s, w0));
+    a1 = f32x4.add(a1, f32x4.mul(s, w1));
+    s = v128.load_splat<f32>(xb);
+    b0 = f32x4.add(b0, f32x4.mul(s, w0));
+    b1 = f32x4.add(b1, f32x4.mul(s, w1));
+    s = v128.load_splat<f32>(xc);
+    c0 = f32x4.add(c0, f32x4.mul(s, w0));
+    c1 = f32x4.add(c1, f32x4.mul(s, w1));
+    s = v128.load_splat<f32>(xd);
+    d0 = f32x4.add(d0, f32x4.mul(s, w0));
+    d1 = f32x4.add(d1, f32x4.mul(s, w1));
+    w += PANEL_BYTES;
+    xa += 4;
+    xb += 4;
+    xc += 4;
+    xd += 4;
+  }
+  finish(y, bias, n, count, a0, a1);
+  finish(y + yStride, bias, n, count, b0, b1);
+  finish(y + 2 * yStride, bias, n, count, c0, c1);
+  finish(y + 3 * yStride, bias, n, count, d0, d1);
+}
+
+/** One row by one panel. */
+function tile1(x: usize, panel: usize, y: usize, bias: usize, inFeatures: i32, n: i32, count: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0;
+  let xp = x, w = panel;
+  const end = w + <usize>inFeatures * PANEL_BYTES;
+  while (w < end) {
+    const s = v128.load_splat<f32>(xp);
+    a0 = f32x4.add(a0, f32x4.mul(s, v128.load(w)));
+    a1 = f32x4.add(a1, f32x4.mul(s, v128.load(w, 16)));
+    w += PANEL_BYTES;
+    xp += 4;
+  }
+  finish(y, bias, n, count, a0, a1);
+}
+
+/** One row by four full panels: eight running sums hide the latency of an addition, which two would not. */
+function tile1x4(x: usize, panel: usize, panelBytes: usize, y: usize, bias: usize, inFeatures: i32, n: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+  let xp = x, wa = panel;
+  let wb = wa + panelBytes, wc = wb + panelBytes, wd = wc + panelBytes;
+  const end = wa + <usize>inFeatures * PANEL_BYTES;
+  while (wa < end) {
+    const s = v128.load_splat<f32>(xp);
+    a0 = f32x4.add(a0, f32x4.mul(s, v128.load(wa)));
+    a1 = f32x4.add(a1, f32x4.mul(s, v128.load(wa, 16)));
+    b0 = f32x4.add(b0, f32x4.mul(s, v128.load(wb)));
+    b1 = f32x4.add(b1, f32x4.mul(s, v128.load(wb, 16)));
+    c0 = f32x4.add(c0, f32x4.mul(s, v128.load(wc)));
+    c1 = f32x4.add(c1, f32x4.mul(s, v128.load(wc, 16)));
+    d0 = f32x4.add(d0, f32x4.mul(s, v128.load(wd)));
+    d1 = f32x4.add(d1, f32x4.mul(s, v128.load(wd, 16)));
+    wa += PANEL_BYTES;
+    wb += PANEL_BYTES;
+    wc += PANEL_BYTES;
+    wd += PANEL_BYTES;
+    xp += 4;
+  }
+  finish(y, bias, n, PANEL_COLUMNS, a0, a1);
+  finish(y, bias, n + 8, PANEL_COLUMNS, b0, b1);
+  finish(y, bias, n + 16, PANEL_COLUMNS, c0, c1);
+  finish(y, bias, n + 24, PANEL_COLUMNS, d0, d1);
+}
+
+/**
+ * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `panelFrom … panelTo − 1` only:
+ * disjoint ranges may run at the same time. `bias` 0 means none. Strides are in bytes.
+ */
+export function linear(
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
+  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
+): void {
+  const panelBytes = <usize>inFeatures * PANEL_BYTES;
+  const tiled = rows & ~3;
+  for (let p = panelFrom; p < panelTo && tiled > 0; p++) {
+    const n = p * PANEL_COLUMNS;
+    const count = min(PANEL_COLUMNS, outFeatures - n);
+    const panel = weight + <usize>p * panelBytes;
+    for (let r = 0; r < tiled; r += 4) {
+      tile4(x + <usize>r * xStride, xStride, panel, y + <usize>r * yStride, yStride, bias, inFeatures, n, count);
+    }
+  }
+  const full = outFeatures / PANEL_COLUMNS;
+  for (let r = tiled; r < rows; r++) {
+    const xr = x + <usize>r * xStride, yr = y + <usize>r * yStride;
+    let p = panelFrom;
+    for (; p + 4 <= panelTo && p + 4 <= full; p += 4) {
+      tile1x4(xr, weight + <usize>p * panelBytes, panelBytes, yr, bias, inFeatures, p * PANEL_COLUMNS);
+    }
+    for (; p < panelTo; p++) {
+      const n = p * PANEL_COLUMNS;
+      tile1(xr, weight + <usize>p * panelBytes, yr, bias, inFeatures, n, min(PANEL_COLUMNS, outFeatures - n));
+    }
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * Writes a GPT-2 of any size with seeded random weights as a Hugging Face folder, for measuring where no model can be
+ * downloaded: `npx tsx scripts/make-random-model.ts --help`. The folder appears whole or not at all.
+ */
+import { randomUUID } from "node:crypto";
+import { realpathSync } from "node:fs";
+import { access, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { LastrowError } from "../src/errors.js";
+import type { WeightDtype } from "../src/formats/gpt2-checkpoint.js";
+import type { Activation } from "../src/model/config.js";
+import { planRandomModel, type RandomModelFile, type RandomModelOptions } from "./random-model.js";
+
+/** What a folder made by this script, or by transformers, has; all that `force` removes. */
+const OWN_FILE =
+  /^(config\.json|generation_config\.json|model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json)$/;
+
+export interface WriteOptions {
+  /** Replace the config and the weights of a folder that is there. Its other files stay. */
+  readonly force?: boolean | undefined;
+  readonly onProgress?: ((writtenBytes: number, totalBytes: number) => void) | undefined;
+}
+
+/**
+ * Writes a random model into `folder`.
+ * @returns the bytes written
+ * @throws LastrowError `invalid_argument` when an option is out of its range, or the folder is there without `force`
+ */
+export async function makeRandomModel(
+  folder: string,
+  model: RandomModelOptions = {},
+  { force = false, onProgress }: WriteOptions = {},
+): Promise<number> {
+  const files = planRandomModel(model);
+  const exists = await isThere(folder);
+  if (exists && !force) {
+    throw new LastrowError(
+      "invalid_argument",
+      `${folder} is there already; --force replaces the model in it.`,
+    );
+  }
+  const target = resolve(folder);
+  const unfinished = join(dirname(target), `.${basename(target)}-${randomUUID()}`);
+  await mkdir(unfinished, { recursive: true });
+  try {
+    const total = files.reduce((sum, { size }) => sum + size, 0);
+    let written = 0;
+    for (const file of files) {
+      for await (const bytes of writeFile(unfinished, file)) {
+        written += bytes;
+        onProgress?.(written, total);
+      }
+    }
+    if (exists) await replaceModel(unfinished, target);
+    else await rename(unfinished, target);
+    return written;
+  } finally {
+    await rm(unfinished, { recursive: true, force: true });
+  }
+}
+
+async function* writeFile(folder: string, file: RandomModelFile): AsyncGenerator<number> {
+  const handle = await open(join(folder, file.name), "wx");
+  try {
+    for (const piece of file.pieces()) {
+      // A short write is allowed; `writeFile` on a handle goes on from where it is and writes all.
+      await handle.writeFile(piece);
+      yield piece.length;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+async function replaceModel(from: string, to: string): Promise<void> {
+  for (const name of await readdir(to)) {
+    if (OWN_FILE.test(name)) await rm(join(to, name));
+  }
+  for (const name of await readdir(from)) await rename(join(from, name), join(to, name));
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const EXAMPLES = `
+Examples:
+  npx tsx scripts/make-random-model.ts /tmp/gpt2
+      124 million parameters, as openai-community/gpt2
+  npx tsx scripts/make-random-model.ts /tmp/gpt2-medium --layers 24 --heads 16 --embd 1024 --dtype bf16 --shards 2
+      355 million parameters in two files
+  npx tsx scripts/make-random-model.ts /tmp/small --layers 2 --heads 3 --embd 30 --context 64 --vocab 100 --seed 7
+      small and of odd sizes
+`;
+
+/** The options that `commander` hands over. */
+interface CliOptions {
+  layers?: number;
+  heads?: number;
+  embd?: number;
+  inner?: number;
+  context?: number;
+  vocab?: number;
+  dtype?: Lowercase<WeightDtype>;
+  seed?: number;
+  shards?: number;
+  std?: number;
+  activation?: Activation;
+  untied?: true;
+  force?: true;
+}
+
+async function main(): Promise<void> {
+  const program = new Command()
+    .name("make-random-model")
+    .description("Writes a GPT-2 with seeded random weights as a Hugging Face folder, without a tokenizer.")
+    .argument("<folder>", "folder to make")
+    .option("--layers <n>", "number of layers (default: 12)", parseNumber)
+    .option("--heads <n>", "attention heads (default: 12)", parseNumber)
+    .option("--embd <n>", "width, a multiple of the heads (default: 768)", parseNumber)
+    .option("--inner <n>", "width inside the MLP (default: 4 times the width)", parseNumber)
+    .option("--context <n>", "context length (default: 1024)", parseNumber)
+    .option("--vocab <n>", "number of tokens (default: 50257)", parseNumber)
+    .addOption(
+      new Option("--dtype <type>", "type of the weights (default: f32)").choices(["f32", "f16", "bf16"]),
+    )
+    .option("--seed <n>", "seed, 0 to 4294967295 (default: 1)", parseNumber)
+    .option("--shards <n>", "number of weight files (default: 1)", parseNumber)
+    .option("--std <x>", "standard deviation of the weights (default: 0.02)", parseNumber)
+    .option("--activation <name>", "activation_function of the config (default: gelu_new)")
+    .option("--untied", "give lm_head weights of its own")
+    .option("--force", "replace the model in a folder that is there")
+    .addHelpText("after", EXAMPLES);
+  program.parse();
+  const [folder] = program.processedArgs as [string];
+  const { dtype, untied, force, ...sizes } = program.opts<CliOptions>();
+  const model = { ...sizes, dtype: dtype?.toUpperCase() as WeightDtype | undefined, tied: !untied };
+  const written = await makeRandomModel(folder, model, {
+    force,
+    onProgress: process.stderr.isTTY ? progressLine() : undefined,
+  });
+  process.stdout.write(`${folder}: ${formatMegabytes(written)}\n`);
+}
+
+function parseNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number.");
+  return value;
+}
+
+/** One line on standard error, drawn again when the per cent changes, and removed at the end. */
+function progressLine(): (written: number, total: number) => void {
+  let shown = -1;
+  return (written, total) => {
+    const percent = Math.floor((100 * written) / total);
+    if (percent === shown) return;
+    shown = percent;
+    const line = `${String(percent).padStart(3)} %  ${formatMegabytes(written)} of ${formatMegabytes(total)}`;
+    process.stderr.write(written === total ? "\r\x1b[K" : `\r${line}\x1b[K`);
+  };
+}
+
+function formatMegabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
+  try {
+    await main();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`error: ${message}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The proof on a real run: generate with the KV cache, generate again by recomputing everything at each step, and
+ * compare the logits of every step as bits.
+ */
+import { Generation, type GenerationPiece, type GenerationRequest, expectedRows } from "./generation.js";
+import type { Engine, Mode } from "./inference-run.js";
+import type { TurnTaker } from "./turn-taker.js";
+
+/** Where the two ways first gave different bits. */
+export interface Difference {
+  /** The inference, from 0. */
+  readonly step: number;
+  /** The first token id whose logits differ. */
+  readonly index: number;
+  readonly cached: number;
+  readonly recompute: number;
+}
+
+/** What one way did and how long it took. */
+export interface ComparedRun {
+  readonly inferences: number;
+  /** Counted where rows entered the forward pass. */
+  readonly rowsComputed: number;
+  /** Milliseconds in the model, over all steps. */
+  readonly ms: number;
+  readonly firstStepMs: number;
+  readonly lastStepMs: number;
+}
+
+export interface ComparisonReport {
+  /** Every logit of every step has the same bits both ways. */
+  readonly identical: boolean;
+  /** Steps (inferences) that were compared. */
+  readonly steps: number;
+  readonly firstDifference: Difference | null;
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly promptTokens: number;
+  readonly seed: number;
+  readonly cached: ComparedRun;
+  readonly recompute: ComparedRun;
+  /** Rows by formula, for each way: the check on the counters. */
+  readonly formula: { readonly cached: number; readonly recompute: number };
+}
+
+export interface ComparisonObserver {
+  /** A piece of the cached run. */
+  readonly onPiece?: ((piece: GenerationPiece) => void) | undefined;
+  /** Steps of the recomputing run that are done, of so many. */
+  readonly onRecomputed?: ((done: number, of: number) => void) | undefined;
+}
+
+/** The first index at which two rows of logits have different bits, or null. */
+export function firstDifferentBits(a: Float32Array, b: Float32Array): number | null {
+  const left = bitsOf(a);
+  const right = bitsOf(b);
+  const index = left.findIndex((bits, i) => bits !== right[i]);
+  return index === -1 ? null : index;
+}
+
+function bitsOf(values: Float32Array): Uint32Array {
+  return new Uint32Array(values.buffer, values.byteOffset, values.length);
+}
+
+/**
+ * Runs a request both ways. Holds the logits of every cached step: 4 bytes for each of its tokens' vocabulary.
+ * An abort ends either way early; the steps that both took are compared.
+ */
+export async function compareWays(
+  engine: Engine,
+  request: Omit<GenerationRequest, "mode" | "onStep">,
+  turns: TurnTaker,
+  observer: ComparisonObserver,
+): Promise<ComparisonReport> {
+  const kept: Float32Array[] = [];
+  const cached = new Stopwatch();
+  const cachedRun = new Generation(
+    engine,
+    {
+      ...request,
+      mode: "cached",
+      onStep: ({ logits, ms }) => {
+        kept.push(logits.slice());
+        cached.add(ms);
+      },
+    },
+    turns,
+  );
+  for await (const piece of cachedRun) observer.onPiece?.(piece);
+  const cachedResult = await cachedRun.result();
+
+  let firstDifference: Difference | null = null;
+  const recompute = new Stopwatch();
+  const recomputeRun = new Generation(
+    engine,
+    {
+      ...request,
+      mode: "recompute",
+      onStep: ({ index: step, logits, ms }) => {
+        recompute.add(ms);
+        const expected = kept[step];
+        const index = expected === undefined ? null : firstDifferentBits(expected, logits);
+        if (index !== null && firstDifference === null) {
+          firstDifference = { step, index, cached: expected[index], recompute: logits[index] };
+        }
+        observer.onRecomputed?.(step + 1, kept.length);
+      },
+    },
+    turns,
+  );
+  // A first difference settles it; what follows would compare two different texts.
+  for await (const _ of recomputeRun) if (firstDifference !== null) break;
+  const recomputeResult = await recomputeRun.result();
+
+  const rows = (mode: Mode, inferences: number) => expectedRows(mode, cachedResult.promptTokens, inferences);
+  return {
+    identical: firstDifference === null && cachedResult.inferences === recomputeResult.inferences,
+    steps: recomputeResult.inferences,
+    firstDifference,
+    text: cachedResult.text,
+    tokens: cachedResult.tokens,
+    promptTokens: cachedResult.promptTokens,
+    seed: cachedResult.seed,
+    cached: { inferences: cachedResult.inferences, rowsComputed: cachedResult.rowsComputed, ...cached.summary() },
+    recompute: {
+      inferences: recomputeResult.inferences,
+      rowsComputed: recomputeResult.rowsComputed,
+      ...recompute.summary(),
+    },
+    formula: {
+      cached: rows("cached", cachedResult.inferences),
+      recompute: rows("recompute", recomputeResult.inferences),
+    },
+  };
+}
+
+/** Milliseconds of the first step, the last step, and all. */
+class Stopwatch {
+  #first: number | null = null;
+  #last = 0;
+  #sum = 0;
+
+  add(ms: number): void {
+    this.#first ??= ms;
+    this.#last = ms;
+    this.#sum += ms;
+  }
+
+  summary() {
+    return { ms: this.#sum, firstStepMs: this.#first ?? 0, lastStepMs: this.#last };
+  }
+}

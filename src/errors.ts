@@ -1,0 +1,54 @@
+/**
+ * The one error class that lastrow throws on purpose. `code` is stable (programs may switch on it); `message` is one
+ * sentence that says what was wrong, where, and what to do. Anything else that escapes is a bug in lastrow.
+ */
+
+export type ErrorCode =
+  /** An option or an argument of a public function is out of its documented range. */
+  | "invalid_argument"
+  /** The prompt has more tokens than the model's context. */
+  | "context_length_exceeded"
+  /** An empty prompt, and the model has no start token to put in its place. */
+  | "empty_prompt"
+  /** A token id outside the vocabulary. */
+  | "token_out_of_range"
+  /** No model under that name: no such folder, or files missing from it. */
+  | "model_not_found"
+  /** A model file is truncated, overlapping, mis-sized, inconsistent, or not what it claims to be. */
+  | "model_file_invalid"
+  /** The files are sound, but describe a model that lastrow does not run. */
+  | "model_unsupported"
+  /** A weight is NaN or infinite. */
+  | "weights_not_finite"
+  /** The model has no tokenizer, and text was given or asked for. */
+  | "tokenizer_missing"
+  /** `tokenizer.json` (or `vocab.json` and `merges.txt`) cannot be used. */
+  | "tokenizer_invalid"
+  /** The model, its KV cache and its working memory do not fit into what the kernels can address. */
+  | "memory_limit_exceeded"
+  /** No KV block is free: more rows are held than `kvMemory` has room for. */
+  | "kv_memory_exhausted"
+  /** A NaN came out of the forward pass or the sampler. */
+  | "numerical_error"
+  /** The Hub could not be reached. */
+  | "hub_unreachable"
+  /** The Hub has no such repository, revision or file, or does not show it to this token. */
+  | "hub_not_found"
+  /** What the Hub sent does not have the size or the SHA-256 that the Hub stated. */
+  | "hub_integrity"
+  /** The runtime lacks something that lastrow needs, such as WebAssembly SIMD. */
+  | "runtime_unsupported"
+  /** The operation was cancelled by its `AbortSignal`. */
+  | "aborted"
+  /** The model was used after `dispose()`. */
+  | "disposed";
+
+export class LastrowError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "LastrowError";
+    this.code = code;
+  }
+}

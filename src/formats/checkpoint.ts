@@ -1,0 +1,217 @@
+/**
+ * All tensors of a model folder, wherever they lie: in `model.safetensors`, or in shards that
+ * `model.safetensors.index.json` lists. Owns the open files until `close()`.
+ *
+ * What always holds: each tensor is in exactly one file, under its canonical name (without the `transformer.` that
+ * some writers put before every name but `lm_head.weight`), and going through `tensors` in order reads every file
+ * forwards, one file after another.
+ */
+import { LastrowError } from "../errors.js";
+import { type ModelFile, type ModelFiles, readText } from "./model-files.js";
+import { quoteValue } from "./quote-value.js";
+import { readSafetensorsHeader, type TensorEntry } from "./safetensors.js";
+import { parseJsonObject } from "./strict-json.js";
+
+const SINGLE_NAME = "model.safetensors";
+const INDEX_NAME = "model.safetensors.index.json";
+/** Largest index that is read, in bytes; as many tensors as a safetensors header may have. */
+const MAX_INDEX_BYTES = 16 * 1024 * 1024;
+const MAX_FILE_NAME_LENGTH = 255;
+const PREFIX = "transformer.";
+
+/** A tensor and the file that it is in. */
+export interface CheckpointTensor {
+  readonly entry: TensorEntry;
+  readonly file: ModelFile;
+}
+
+export interface Checkpoint {
+  /** By canonical name, file after file and within a file in ascending order of offset. */
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** The files that hold the tensors. */
+  readonly files: readonly ModelFile[];
+  /** Closes the files. Further calls do nothing. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the weights of a model and reads the headers, no data. As in Hugging Face transformers, `model.safetensors` is
+ * taken if it is there, and the index otherwise.
+ *
+ * The index and the shards must agree: a tensor that the index maps to a shard must be in it, and a tensor in a shard
+ * must be in the index, so that a forgotten, outdated or foreign shard is found here. (`metadata.total_size` is not
+ * looked at; writers disagree on what it counts.)
+ *
+ * Shards are closed again after their headers were read and opened a second time at the first read of their data: a
+ * browser lets only a few downloads from one host be open at a time.
+ *
+ * @throws LastrowError `model_not_found` when the folder has neither file or a shard is missing; `model_file_invalid`
+ *   when a file is not sound (see `readSafetensorsHeader`), a shard name is not a plain file name, the index and the
+ *   shards disagree, or one tensor comes twice, be it in two shards or with and without `transformer.`. Nothing stays
+ *   open then.
+ */
+export async function openCheckpoint(files: ModelFiles): Promise<Checkpoint> {
+  const single = await files.open(SINGLE_NAME);
+  return single === null ? openShards(files) : openSingle(single);
+}
+
+async function openSingle(file: ModelFile): Promise<Checkpoint> {
+  try {
+    const tensors = new Map<string, CheckpointTensor>();
+    await addTensors(tensors, file);
+    return checkpointOf(tensors, [file]);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function openShards(files: ModelFiles): Promise<Checkpoint> {
+  const index = await readText(files, INDEX_NAME, MAX_INDEX_BYTES);
+  if (index === null) {
+    throw new LastrowError(
+      "model_not_found",
+      `${files.label} has no weights: expected ${SINGLE_NAME}, or shards with ${INDEX_NAME} (other formats, such as ` +
+        "PyTorch's pytorch_model.bin, are not read).",
+    );
+  }
+  const weightMap = readWeightMap(index.text, index.name);
+  const shardNames = [...new Set(weightMap.values())].sort();
+  const tensors = new Map<string, CheckpointTensor>();
+  const shards: ModelFile[] = [];
+  for (const shardName of shardNames) {
+    const header = await files.open(shardName);
+    if (header === null) {
+      throw new LastrowError(
+        "model_not_found",
+        `${files.label} has no ${shardName}, which ${index.name} names.`,
+      );
+    }
+    try {
+      const data = new ReopenedFile(files, shardName, header);
+      const names = await addTensors(tensors, header, data);
+      const unlisted = names.find((name) => weightMap.get(name) !== shardName);
+      if (unlisted !== undefined) {
+        invalid(
+          `${header.name} holds tensor ${quoteValue(unlisted)}, but ${index.name} does not place it there`,
+        );
+      }
+      shards.push(data);
+    } finally {
+      await header.close();
+    }
+  }
+  checkAllFound(weightMap, tensors, index.name);
+  return checkpointOf(tensors, shards);
+}
+
+/**
+ * Reads the header of `headerFile` and adds its tensors under their canonical names.
+ * @returns the tensors' names as the file has them
+ */
+async function addTensors(
+  tensors: Map<string, CheckpointTensor>,
+  headerFile: ModelFile,
+  dataFile: ModelFile = headerFile,
+): Promise<string[]> {
+  const header = await readSafetensorsHeader(headerFile);
+  for (const entry of header.tensors.values()) {
+    const name = canonicalName(entry.name);
+    const other = tensors.get(name);
+    if (other !== undefined) {
+      const found = `${quoteValue(other.entry.name)} in ${other.file.name}`;
+      invalid(
+        `Tensor ${quoteValue(name)} comes twice: ${found} and ${quoteValue(entry.name)} in ${headerFile.name}`,
+      );
+    }
+    tensors.set(name, { entry, file: dataFile });
+  }
+  return [...header.tensors.keys()];
+}
+
+function canonicalName(name: string): string {
+  return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
+}
+
+/** Tensor name → shard name, as `weight_map` has it. */
+function readWeightMap(text: string, fileName: string): Map<string, string> {
+  const weightMap = parseJsonObject(text, fileName).weight_map;
+  if (typeof weightMap !== "object" || weightMap === null || Array.isArray(weightMap)) {
+    invalid(`${fileName}: weight_map is ${quoteValue(weightMap)}, but must map tensor names to shard names`);
+  }
+  const entries = Object.entries(weightMap);
+  if (entries.length === 0) invalid(`${fileName}: weight_map is empty`);
+  return new Map(
+    entries.map(([tensor, shard]) => {
+      if (typeof shard !== "string" || !isShardName(shard)) {
+        invalid(
+          `${fileName}: tensor ${quoteValue(tensor)} is mapped to ${quoteValue(shard)}, but a shard must be a plain ` +
+            "file name that ends in .safetensors",
+        );
+      }
+      return [tensor, shard];
+    }),
+  );
+}
+
+/** A file name that means a file in the same folder on every system: no separators, drives, streams or controls. */
+function isShardName(name: string): boolean {
+  return name.length <= MAX_FILE_NAME_LENGTH && /^[\w-][\w.+ -]*\.safetensors$/.test(name);
+}
+
+function checkAllFound(
+  weightMap: ReadonlyMap<string, string>,
+  tensors: ReadonlyMap<string, CheckpointTensor>,
+  indexName: string,
+): void {
+  for (const [tensor, shard] of weightMap) {
+    if (tensors.get(canonicalName(tensor))?.entry.name !== tensor) {
+      invalid(`${indexName} places tensor ${quoteValue(tensor)} in ${shard}, but it is not there`);
+    }
+  }
+}
+
+function checkpointOf(
+  tensors: ReadonlyMap<string, CheckpointTensor>,
+  files: readonly ModelFile[],
+): Checkpoint {
+  let closing: Promise<void> | undefined;
+  return {
+    tensors,
+    files,
+    close() {
+      closing ??= Promise.all(files.map((file) => file.close())).then(() => undefined);
+      return closing;
+    },
+  };
+}
+
+/** A file that is opened again, by its name, when it is first read. */
+class ReopenedFile implements ModelFile {
+  readonly name: string;
+  readonly size: number;
+  readonly #files: ModelFiles;
+  readonly #plainName: string;
+  #opened: ModelFile | null = null;
+
+  constructor(files: ModelFiles, plainName: string, first: ModelFile) {
+    this.name = first.name;
+    this.size = first.size;
+    this.#files = files;
+    this.#plainName = plainName;
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    this.#opened ??= await this.#files.open(this.#plainName);
+    if (this.#opened?.size !== this.size) invalid(`${this.name} was changed or removed while it was read`);
+    await this.#opened.read(offset, target);
+  }
+
+  async close(): Promise<void> {
+    await this.#opened?.close();
+  }
+}
+
+function invalid(sentence: string): never {
+  throw new LastrowError("model_file_invalid", `${sentence}.`);
+}

@@ -1,0 +1,108 @@
+/**
+ * `generation_config.json`: how the model's makers would have its text generated. Only what the file states; the
+ * defaults for the rest are not this file's business.
+ */
+import * as z from "zod/mini";
+import {
+  flag,
+  numberAbove,
+  numberFrom,
+  readFields,
+  tokenId,
+  tokenIds,
+  wholeNumber,
+} from "./config-fields.js";
+import { type ModelFiles, readText } from "./model-files.js";
+import { parseJsonObject } from "./strict-json.js";
+
+const FILE_NAME = "generation_config.json";
+/** Largest `generation_config.json` that is read, in bytes: 1 MiB. */
+const MAX_BYTES = 1024 * 1024;
+
+const MAX_TEMPERATURE = 100;
+const MAX_PENALTY = 100;
+const MAX_COUNT = 2 ** 31 - 1;
+
+/** What the file states; a property is absent where it states nothing (or null, which means the same). */
+export interface GenerationDefaults {
+  /** 0 (greedy) to 100. */
+  readonly temperature?: number;
+  /** Keep the likeliest `topK` tokens; 0 keeps all. */
+  readonly topK?: number;
+  /** Keep the likeliest tokens that together reach this probability: 0 to 1, where 1 keeps all. */
+  readonly topP?: number;
+  /** Keep tokens that are at least this fraction as likely as the likeliest: 0 to 1, where 0 keeps all. */
+  readonly minP?: number;
+  /** Above 0, at most 100; 1 changes nothing. */
+  readonly repetitionPenalty?: number;
+  /** At least 1. */
+  readonly maxNewTokens?: number;
+  /** The end tokens, in place of `config.json`'s; in the vocabulary, none twice. */
+  readonly eosTokenIds?: readonly number[];
+  /** The start token, in place of `config.json`'s; in the vocabulary. */
+  readonly bosTokenId?: number;
+}
+
+/**
+ * Reads `generation_config.json`; without the file, nothing is stated.
+ *
+ * `do_sample` has no counterpart of its own; it becomes a temperature:
+ * - `do_sample: false` states temperature 0, whatever `temperature` says: transformers generates greedily then;
+ * - `do_sample: true` without `temperature` states temperature 1, transformers' own default when it samples;
+ * - without `do_sample`, a `temperature` is taken as it is, and nothing is stated when that is missing too. (Most
+ *   files of GPT-2 models state neither. transformers would be greedy; here our own defaults hold.)
+ *
+ * Fields without a counterpart (`max_length`, beams, `typical_p` …) are ignored.
+ *
+ * @param vocabSize number of token ids, which bounds the ids in the file
+ * @throws LastrowError `model_file_invalid`, naming the field, what it is and what it must be, when the file is not
+ *   strict JSON or a value is out of the range that `GenerationDefaults` gives
+ */
+export async function readGenerationConfig(
+  files: ModelFiles,
+  vocabSize: number,
+): Promise<GenerationDefaults> {
+  const file = await readText(files, FILE_NAME, MAX_BYTES);
+  if (file === null) return {};
+  const object = parseJsonObject(file.text, file.name);
+  const fields = readFields(schemaFor(vocabSize), object, file.name);
+  const temperature = statedTemperature(fields.do_sample ?? null, fields.temperature ?? null);
+  const eosTokenIds = fields.eos_token_id ?? [];
+  return stated({
+    temperature,
+    topK: fields.top_k,
+    topP: fields.top_p,
+    minP: fields.min_p,
+    repetitionPenalty: fields.repetition_penalty,
+    maxNewTokens: fields.max_new_tokens,
+    eosTokenIds: eosTokenIds.length > 0 ? eosTokenIds : null,
+    bosTokenId: fields.bos_token_id,
+  });
+}
+
+function schemaFor(vocabSize: number) {
+  return z.object({
+    do_sample: z.nullish(flag()),
+    temperature: z.nullish(numberFrom(0, MAX_TEMPERATURE)),
+    top_k: z.nullish(wholeNumber(0, MAX_COUNT)),
+    top_p: z.nullish(numberFrom(0, 1)),
+    min_p: z.nullish(numberFrom(0, 1)),
+    repetition_penalty: z.nullish(numberAbove(0, MAX_PENALTY)),
+    max_new_tokens: z.nullish(wholeNumber(1, MAX_COUNT)),
+    eos_token_id: z.optional(tokenIds(vocabSize)),
+    bos_token_id: z.optional(tokenId(vocabSize)),
+  });
+}
+
+function statedTemperature(doSample: boolean | null, temperature: number | null): number | null {
+  if (doSample === false) return 0;
+  if (doSample === true) return temperature ?? 1;
+  return temperature;
+}
+
+/** The properties that have a value. */
+function stated<T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined && value !== null),
+  ) as { [K in keyof T]?: NonNullable<T[K]> };
+}

@@ -1,0 +1,61 @@
+/** Model sources that mean the same on every platform. */
+import { LastrowError } from "../errors.js";
+import type { ModelSource, OpenOptions } from "../platform/platform.js";
+import type { ModelFile, ModelFiles } from "./model-files.js";
+import { addressedFiles, BlobFile, openAddress as fetchAddress, parseAddress } from "./url-files.js";
+
+/** Opens an address in a way of the platform's own; null leaves it to `fetch`. */
+export type AddressOpener = (address: URL) => Promise<ModelFile | null>;
+
+/**
+ * Opens a source that is not a string.
+ * @throws LastrowError `invalid_argument` when it is none of the kinds that `ModelSource` lists
+ */
+export function openGivenFiles(
+  source: Exclude<ModelSource, string>,
+  options: OpenOptions,
+  openAddress: AddressOpener = async () => null,
+): ModelFiles {
+  if (source instanceof URL) return addressedFiles(source.href, source, options);
+  if (Array.isArray(source)) return listedFiles(source);
+  if (typeof source === "object" && source !== null) {
+    if (isModelFiles(source)) return source;
+    return mappedFiles(source as Readonly<Record<string, string | URL>>, options, openAddress);
+  }
+  throw new LastrowError(
+    "invalid_argument",
+    `A model is a name, a folder, an address, a list of files or an object of addresses, not ${String(source)}.`,
+  );
+}
+
+/** Files by name, each with an address of its own. Called after the folder of the first. */
+function mappedFiles(
+  addresses: Readonly<Record<string, string | URL>>,
+  options: OpenOptions,
+  openAddress: AddressOpener,
+): ModelFiles {
+  const [first] = Object.values(addresses);
+  const label = first === undefined ? "model" : parseAddress(first).pathname.split("/").at(-2) || "model";
+  return {
+    label,
+    async open(name) {
+      if (!Object.hasOwn(addresses, name)) return null;
+      const address = parseAddress(addresses[name]);
+      return (await openAddress(address)) ?? (await fetchAddress(name, address, options));
+    },
+  };
+}
+
+function isModelFiles(source: object): source is ModelFiles {
+  return "open" in source && typeof source.open === "function";
+}
+
+function listedFiles(files: readonly File[]): ModelFiles {
+  return {
+    label: files[0]?.webkitRelativePath?.split("/")[0] || "files",
+    async open(name) {
+      const file = files.find((candidate) => candidate.name === name);
+      return file === undefined ? null : new BlobFile(name, file);
+    },
+  };
+}

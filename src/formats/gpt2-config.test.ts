@@ -1,0 +1,279 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { memoryFiles } from "../../test/memory-files.js";
+import { LastrowError } from "../errors.js";
+import type { ModelConfig } from "../model/config.js";
+import { readModelConfig } from "./gpt2-config.js";
+
+function read(config: unknown): Promise<ModelConfig> {
+  const text = typeof config === "string" ? config : JSON.stringify(config);
+  return readModelConfig(memoryFiles("my-model", { "config.json": text }));
+}
+
+async function refusal(config: unknown): Promise<string> {
+  try {
+    await read(config);
+  } catch (error) {
+    expect(error).toBeInstanceOf(LastrowError);
+    return `${(error as LastrowError).code}: ${(error as LastrowError).message}`;
+  }
+  throw new Error("accepted");
+}
+
+const gpt2 = (fields: Record<string, unknown> = {}) => ({ model_type: "gpt2", ...fields });
+
+/** `openai-community/gpt2`, which is also what transformers makes of an empty config. */
+const GPT2: ModelConfig = {
+  modelType: "gpt2",
+  numLayers: 12,
+  numHeads: 12,
+  numKvHeads: 12,
+  headDim: 64,
+  hiddenSize: 768,
+  innerSize: 3072,
+  contextLength: 1024,
+  vocabSize: 50257,
+  activation: "gelu_new",
+  layerNormEpsilon: 1e-5,
+  scaleAttnWeights: true,
+  scaleAttnByInverseLayerIdx: false,
+  tieWordEmbeddings: true,
+  bosTokenId: 50256,
+  eosTokenIds: [50256],
+};
+
+describe("readModelConfig", () => {
+  it("has the defaults of transformers", async () => {
+    expect(await read(gpt2())).toEqual(GPT2);
+  });
+
+  it("reads a config that transformers wrote", async () => {
+    const text = readFileSync(new URL("../../test/fixtures/odd/config.json", import.meta.url), "utf8");
+    expect(await read(text)).toEqual({
+      ...GPT2,
+      numLayers: 3,
+      numHeads: 5,
+      numKvHeads: 5,
+      headDim: 12,
+      hiddenSize: 60,
+      innerSize: 100,
+      contextLength: 77,
+      vocabSize: 211,
+      activation: "gelu",
+      layerNormEpsilon: 1e-6,
+      bosTokenId: 0,
+      eosTokenIds: [0],
+    });
+  });
+
+  it.each<[Record<string, unknown>, Partial<ModelConfig>]>([
+    [{ n_layer: 1 }, { numLayers: 1 }],
+    [{ n_head: 3 }, { numHeads: 3, numKvHeads: 3, headDim: 256 }],
+    [{ n_embd: 24 }, { hiddenSize: 24, headDim: 2, innerSize: 96 }],
+    [{ n_inner: 7 }, { innerSize: 7 }],
+    [{ n_inner: null }, {}],
+    [{ n_positions: 5 }, { contextLength: 5 }],
+    [{ n_ctx: 5 }, { contextLength: 5 }],
+    [{ n_positions: 5, n_ctx: 6 }, { contextLength: 5 }],
+    [{ max_position_embeddings: 5 }, { contextLength: 5 }],
+    [{ num_hidden_layers: 2, n_layer: 2 }, { numLayers: 2 }],
+    [{ num_attention_heads: 2 }, { numHeads: 2, numKvHeads: 2, headDim: 384 }],
+    [{ hidden_size: 12 }, { hiddenSize: 12, headDim: 1, innerSize: 48 }],
+    [{ vocab_size: 60000 }, { vocabSize: 60000 }],
+    [{ vocab_size: 50256 }, { vocabSize: 50256, bosTokenId: null, eosTokenIds: [] }],
+    [{ activation_function: "silu" }, { activation: "silu" }],
+    [{ activation_function: "gelu_fast" }, { activation: "gelu_fast" }],
+    [{ activation_function: "gelu_pytorch_tanh" }, { activation: "gelu_pytorch_tanh" }],
+    [{ activation_function: "relu" }, { activation: "relu" }],
+    [{ layer_norm_epsilon: 1 }, { layerNormEpsilon: 1 }],
+    [{ scale_attn_weights: false }, { scaleAttnWeights: false }],
+    [{ scale_attn_by_inverse_layer_idx: true }, { scaleAttnByInverseLayerIdx: true }],
+    [{ tie_word_embeddings: false }, { tieWordEmbeddings: false }],
+    [{ bos_token_id: 7 }, { bosTokenId: 7 }],
+    [{ bos_token_id: null }, { bosTokenId: null }],
+    [{ eos_token_id: 0 }, { eosTokenIds: [0] }],
+    [{ eos_token_id: [3, 1, 3] }, { eosTokenIds: [3, 1] }],
+    [{ eos_token_id: [] }, { eosTokenIds: [] }],
+    [{ eos_token_id: null }, { eosTokenIds: [] }],
+    [{ reorder_and_upcast_attn: true, attn_pdrop: 0.5, whatever: { a: [1] } }, {}],
+    [{ add_cross_attention: false, quantization_config: null, pruned_heads: {} }, {}],
+  ])("reads %j", async (fields, expected) => {
+    expect(await read(gpt2(fields))).toEqual({ ...GPT2, ...expected });
+  });
+
+  it("names the model and the file when there is none", async () => {
+    await expect(readModelConfig(memoryFiles("my-model", {}))).rejects.toMatchObject({
+      code: "model_not_found",
+      message: expect.stringMatching(/^my-model has no config\.json: expected /),
+    });
+  });
+
+  it.each([
+    [{}, 'model_file_invalid: config.json has no model_type; expected "gpt2".'],
+    [{ model_type: "llama" }, 'model_unsupported: config.json: model_type is "llama"; only "gpt2" is run.'],
+    [
+      { model_type: ["gpt2"] },
+      'model_unsupported: config.json: model_type is a list of 1; only "gpt2" is run.',
+    ],
+    [
+      gpt2({ activation_function: "quick_gelu" }),
+      'model_unsupported: config.json: activation_function is "quick_gelu"; known are gelu_new, gelu, gelu_fast, ' +
+        "gelu_pytorch_tanh, relu, silu.",
+    ],
+    [
+      gpt2({ add_cross_attention: true }),
+      "model_unsupported: config.json: add_cross_attention is true; cross attention is not run.",
+    ],
+    [
+      gpt2({ quantization_config: { bits: 4 } }),
+      "model_unsupported: config.json has a quantization_config; weights must be F32, F16 or BF16.",
+    ],
+    [
+      gpt2({ pruned_heads: { 1: [0] } }),
+      "model_unsupported: config.json: pruned_heads is not empty; every layer must have all its heads.",
+    ],
+    [
+      gpt2({ n_embd: 100 }),
+      "model_file_invalid: config.json: n_embd is 100, but must be a multiple of n_head, which is 12.",
+    ],
+    [
+      gpt2({ hidden_size: 100, num_attention_heads: 3 }),
+      "model_file_invalid: config.json: hidden_size is 100, but must be a multiple of num_attention_heads, which is 3.",
+    ],
+    [
+      gpt2({ n_head: 12, num_attention_heads: 6 }),
+      "model_file_invalid: config.json: n_head is 12 and num_attention_heads is 6, but they mean the same and must be equal.",
+    ],
+    [
+      gpt2({ n_ctx: "1024" }),
+      'model_file_invalid: config.json: n_ctx is "1024", but must be a whole number from 1 to 1048576.',
+    ],
+    [
+      gpt2({ layer_norm_epsilon: 0 }),
+      "model_file_invalid: config.json: layer_norm_epsilon is 0, but must be a number from 1e-30 to 1.",
+    ],
+    [
+      gpt2({ vocab_size: 100, eos_token_id: [5, 100] }),
+      "model_file_invalid: config.json: eos_token_id is [5, 100], but must be a token id from 0 to 99, a list of such, or null.",
+    ],
+    [
+      gpt2({ vocab_size: 100, bos_token_id: 50256 }),
+      "model_file_invalid: config.json: bos_token_id is 50256, but must be a token id from 0 to 99, or null.",
+    ],
+    ['{"model_type":"gpt2","n_layer":1,"n_layer":2}', 'has the key "n_layer" twice'],
+    ['{"model_type":"gpt2","__proto__":{"n_layer":2}}', 'has the forbidden key "__proto__"'],
+    [
+      `{"model_type":"gpt2"}${" ".repeat(1024 * 1024)}`,
+      "config.json has 1048597 bytes; at most 1048576 are read.",
+    ],
+  ])("refuses %j", async (config, message) => {
+    expect(await refusal(config)).toContain(message);
+  });
+
+  it.each(["n_layer", "n_head", "n_embd", "n_positions", "vocab_size", "n_inner"])(
+    "wants a whole number of at least 1 for %s",
+    async (field) => {
+      for (const value of [0, -1, 1.5, 1e308, 2 ** 53, 2 ** 31, "12", true, [12], {}]) {
+        const pattern = new RegExp(
+          `^model_file_invalid: config.json: ${field} is .*, but must be a whole number`,
+        );
+        expect(await refusal(gpt2({ [field]: value }))).toMatch(pattern);
+      }
+      expect(await refusal(`{"model_type":"gpt2","${field}":1e999}`)).toContain(`${field} is Infinity`);
+    },
+  );
+
+  it.each([
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
+    "tie_word_embeddings",
+    "add_cross_attention",
+  ])("wants true or false for %s", async (field) => {
+    for (const value of [0, 1, "true", null, []]) {
+      expect(await refusal(gpt2({ [field]: value }))).toMatch(
+        new RegExp(`^model_file_invalid: config.json: ${field} is .*, but must be true or false\\.$`),
+      );
+    }
+  });
+
+  it("gives a sound config or our error, whatever the fields are", async () => {
+    const fields = [
+      ...["n_layer", "n_head", "n_embd", "n_inner", "n_positions", "n_ctx", "vocab_size", "hidden_size"],
+      ...["activation_function", "layer_norm_epsilon", "scale_attn_weights", "tie_word_embeddings"],
+      ...["bos_token_id", "eos_token_id", "pruned_heads", "quantization_config", "add_cross_attention"],
+      ...["__proto__", "constructor", "toString", "valueOf", "hasOwnProperty"],
+    ];
+    const value = fc.oneof(
+      { weight: 3, arbitrary: fc.integer({ min: -2, max: 30 }) },
+      fc.jsonValue({ maxDepth: 2 }),
+      fc.constantFrom<unknown>(
+        null,
+        true,
+        false,
+        1e308,
+        2 ** 53,
+        65_536,
+        262_144,
+        16_777_216,
+        5e-324,
+        "gelu",
+      ),
+      fc.array(fc.integer({ min: -2, max: 60_000 }), { maxLength: 3 }),
+    );
+    const entries = fc.uniqueArray(fc.tuple(fc.oneof(fc.constantFrom(...fields), fc.string()), value), {
+      selector: ([name]) => name,
+      maxLength: 5,
+    });
+    let accepted = 0;
+    await fc.assert(
+      fc.asyncProperty(entries, async (pairs) => {
+        const members = pairs.map(([name, v]) => `${JSON.stringify(name)}:${JSON.stringify(v)}`);
+        let config: ModelConfig;
+        try {
+          config = await read(`{${['"model_type":"gpt2"', ...members].join(",")}}`);
+        } catch (error) {
+          if (!(error instanceof LastrowError)) throw error;
+          expect(["model_file_invalid", "model_unsupported"]).toContain(error.code);
+          return;
+        }
+        accepted += 1;
+        const { numLayers, hiddenSize, innerSize, contextLength, vocabSize } = config;
+        for (const size of [numLayers, hiddenSize, innerSize, contextLength, vocabSize]) {
+          expect(size).toBeGreaterThanOrEqual(1);
+          expect(Number.isInteger(size)).toBe(true);
+        }
+        expect(config.headDim * config.numHeads).toBe(hiddenSize);
+        expect(Number.isInteger(config.headDim)).toBe(true);
+        expect(8 * numLayers * hiddenSize * contextLength).toBeLessThan(2 ** 53);
+        expect(4 * numLayers * hiddenSize * (4 * hiddenSize + 2 * innerSize)).toBeLessThan(2 ** 53);
+        for (const id of [...config.eosTokenIds, config.bosTokenId ?? 0]) expect(id).toBeLessThan(vocabSize);
+      }),
+      { numRuns: 1000 },
+    );
+    expect(accepted).toBeGreaterThan(50);
+  });
+
+  it("keeps products of sizes exact at the upper bounds", async () => {
+    const largest = gpt2({
+      n_layer: 4096,
+      n_embd: 65_536,
+      n_head: 1,
+      n_inner: 262_144,
+      n_positions: 1_048_576,
+    });
+    const { numLayers, hiddenSize, innerSize, contextLength } = await read(largest);
+    expect(8 * numLayers * hiddenSize * contextLength).toBeLessThan(2 ** 53);
+    expect(4 * numLayers * hiddenSize * (4 * hiddenSize + 2 * innerSize)).toBeLessThan(2 ** 53);
+  });
+
+  it("gives our error for any bytes", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 100 }), async (bytes) => {
+        const files = memoryFiles("m", { "config.json": bytes });
+        await expect(readModelConfig(files)).rejects.toBeInstanceOf(LastrowError);
+        expect(files.openFiles).toEqual([]);
+      }),
+    );
+  });
+});

@@ -1,0 +1,186 @@
+/**
+ * `config.json` of a GPT-2, read and checked. Fields, their defaults and their second names are those of `GPT2Config`
+ * in Hugging Face transformers; fields that change no logit at inference (dropout, initialisation, summaries,
+ * `reorder_and_upcast_attn`) are ignored, like every field that GPT-2 does not know.
+ */
+import * as z from "zod/mini";
+import { LastrowError } from "../errors.js";
+import type { Activation, Gpt2Config, ModelConfig } from "../model/config.js";
+import { flag, numberFrom, readFields, text, tokenId, tokenIds, wholeNumber } from "./config-fields.js";
+import { type ModelFiles, readText } from "./model-files.js";
+import { quoteValue } from "./quote-value.js";
+import { type JsonObject, parseJsonObject } from "./strict-json.js";
+
+const FILE_NAME = "config.json";
+/** Largest `config.json` that is read, in bytes: 1 MiB. */
+const MAX_BYTES = 1024 * 1024;
+
+const ACTIVATIONS: readonly Activation[] = [
+  "gelu_new",
+  "gelu",
+  "gelu_fast",
+  "gelu_pytorch_tanh",
+  "relu",
+  "silu",
+];
+
+/** Upper bounds, far above any GPT-2, that keep every product of sizes (bytes of weights, of KV) below 2^53. */
+const MAX_LAYERS = 4096;
+const MAX_WIDTH = 65_536;
+const MAX_INNER_WIDTH = 4 * MAX_WIDTH;
+const MAX_CONTEXT = 1_048_576;
+const MAX_VOCABULARY = 16_777_216;
+
+/** A smaller ε would round to nothing in f32. */
+const MIN_EPSILON = 1e-30;
+
+/** GPT-2's own end-of-text token, the default of `bos_token_id` and `eos_token_id`. */
+const DEFAULT_TOKEN_ID = 50_256;
+
+/** Second name in a file → name in `GPT2Config`. */
+const SECOND_NAMES: ReadonlyMap<string, string> = new Map([
+  ["num_hidden_layers", "n_layer"],
+  ["num_attention_heads", "n_head"],
+  ["hidden_size", "n_embd"],
+  ["max_position_embeddings", "n_positions"],
+]);
+
+const SIZES = z.object({
+  n_layer: z._default(wholeNumber(1, MAX_LAYERS), 12),
+  n_head: z._default(wholeNumber(1, MAX_WIDTH), 12),
+  n_embd: z._default(wholeNumber(1, MAX_WIDTH), 768),
+  n_inner: z._default(z.nullable(wholeNumber(1, MAX_INNER_WIDTH)), null),
+  n_positions: z._default(wholeNumber(1, MAX_CONTEXT), 1024),
+  vocab_size: z._default(wholeNumber(1, MAX_VOCABULARY), 50_257),
+  activation_function: z._default(text(), "gelu_new"),
+  layer_norm_epsilon: z._default(numberFrom(MIN_EPSILON, 1), 1e-5),
+  scale_attn_weights: z._default(flag(), true),
+  scale_attn_by_inverse_layer_idx: z._default(flag(), false),
+  tie_word_embeddings: z._default(flag(), true),
+  add_cross_attention: z._default(flag(), false),
+});
+
+/**
+ * Reads `config.json`.
+ *
+ * `n_positions` is the context's length; without it, `n_ctx`, as the oldest files have it. An end or start token that
+ * the file does not state is 50256, if the vocabulary has that, and else there is none.
+ *
+ * @returns the config; every number is in its range, `headDim * numHeads` is `hiddenSize`, token ids are in the
+ *   vocabulary, and products of up to four sizes are below 2^53
+ * @throws LastrowError `model_not_found` when there is no `config.json`; `model_file_invalid`, naming the field, what
+ *   it is and what it must be, when it is not sound; `model_unsupported` when it describes anything but a plain GPT-2:
+ *   another `model_type`, an activation that is not in the list, cross attention, quantised or pruned weights
+ */
+export async function readModelConfig(files: ModelFiles): Promise<ModelConfig> {
+  const file = await readText(files, FILE_NAME, MAX_BYTES);
+  if (file === null) {
+    throw new LastrowError(
+      "model_not_found",
+      `${files.label} has no ${FILE_NAME}: expected a Hugging Face model folder with ${FILE_NAME} and model.safetensors.`,
+    );
+  }
+  const object = parseJsonObject(file.text, file.name);
+  checkModelType(object, file.name);
+  return readGpt2Config(object, file.name);
+}
+
+function checkModelType(object: JsonObject, fileName: string): void {
+  const modelType = object.model_type;
+  if (modelType === undefined || modelType === null) {
+    throw new LastrowError("model_file_invalid", `${fileName} has no model_type; expected "gpt2".`);
+  }
+  if (modelType !== "gpt2")
+    unsupported(`${fileName}: model_type is ${quoteValue(modelType)}; only "gpt2" is run`);
+}
+
+function readGpt2Config(object: JsonObject, fileName: string): Gpt2Config {
+  const { fields, nameInFile } = resolveNames(object, fileName);
+  const sizes = readFields(SIZES, fields, fileName, nameInFile);
+  checkSupported(object, sizes, fileName);
+  const { n_embd: hiddenSize, n_head: numHeads, vocab_size: vocabSize } = sizes;
+  if (hiddenSize % numHeads !== 0) {
+    throw new LastrowError(
+      "model_file_invalid",
+      `${fileName}: ${nameInFile("n_embd")} is ${hiddenSize}, but must be a multiple of ${nameInFile("n_head")}, ` +
+        `which is ${numHeads}.`,
+    );
+  }
+  const defaultToken = DEFAULT_TOKEN_ID < vocabSize ? DEFAULT_TOKEN_ID : null;
+  const tokens = z.object({
+    bos_token_id: z._default(tokenId(vocabSize), defaultToken),
+    eos_token_id: z._default(tokenIds(vocabSize), defaultToken === null ? [] : [defaultToken]),
+  });
+  const { bos_token_id: bosTokenId, eos_token_id: eosTokenIds } = readFields(tokens, fields, fileName);
+  return {
+    modelType: "gpt2",
+    numLayers: sizes.n_layer,
+    numHeads,
+    numKvHeads: numHeads,
+    headDim: hiddenSize / numHeads,
+    hiddenSize,
+    innerSize: sizes.n_inner ?? 4 * hiddenSize,
+    contextLength: sizes.n_positions,
+    vocabSize,
+    activation: readActivation(sizes.activation_function, fileName),
+    layerNormEpsilon: sizes.layer_norm_epsilon,
+    scaleAttnWeights: sizes.scale_attn_weights,
+    scaleAttnByInverseLayerIdx: sizes.scale_attn_by_inverse_layer_idx,
+    tieWordEmbeddings: sizes.tie_word_embeddings,
+    bosTokenId,
+    eosTokenIds,
+  };
+}
+
+/**
+ * The fields under the names of `GPT2Config`, and the way back to the file's own names.
+ * @throws LastrowError `model_file_invalid` when a field comes under both of its names with different values
+ */
+function resolveNames(object: JsonObject, fileName: string) {
+  const fields: JsonObject = Object.assign(Object.create(null), object);
+  const namesInFile = new Map<string, string>();
+  for (const [second, first] of SECOND_NAMES) {
+    if (!Object.hasOwn(object, second)) continue;
+    if (Object.hasOwn(object, first) && object[first] !== object[second]) {
+      throw new LastrowError(
+        "model_file_invalid",
+        `${fileName}: ${first} is ${quoteValue(object[first])} and ${second} is ${quoteValue(object[second])}, but ` +
+          "they mean the same and must be equal.",
+      );
+    }
+    fields[first] = object[second];
+    namesInFile.set(first, second);
+  }
+  if (!Object.hasOwn(fields, "n_positions") && Object.hasOwn(object, "n_ctx")) {
+    fields.n_positions = object.n_ctx;
+    namesInFile.set("n_positions", "n_ctx");
+  }
+  return { fields, nameInFile: (field: string) => namesInFile.get(field) ?? field };
+}
+
+function checkSupported(object: JsonObject, sizes: z.output<typeof SIZES>, fileName: string): void {
+  if (sizes.add_cross_attention)
+    unsupported(`${fileName}: add_cross_attention is true; cross attention is not run`);
+  const quantization = object.quantization_config;
+  if (quantization !== undefined && quantization !== null) {
+    unsupported(`${fileName} has a quantization_config; weights must be F32, F16 or BF16`);
+  }
+  const pruned = object.pruned_heads;
+  if (typeof pruned === "object" && pruned !== null && Object.keys(pruned).length > 0) {
+    unsupported(`${fileName}: pruned_heads is not empty; every layer must have all its heads`);
+  }
+}
+
+function readActivation(name: string, fileName: string): Activation {
+  const activation = ACTIVATIONS.find((known) => known === name);
+  if (activation === undefined) {
+    unsupported(
+      `${fileName}: activation_function is ${quoteValue(name)}; known are ${ACTIVATIONS.join(", ")}`,
+    );
+  }
+  return activation;
+}
+
+function unsupported(sentence: string): never {
+  throw new LastrowError("model_unsupported", `${sentence}.`);
+}

@@ -1,0 +1,30 @@
+/** How values from untrusted files appear in messages: short, on one line, and harmless to a terminal. */
+
+const MAX_LENGTH = 80;
+
+/** Control characters that JSON leaves alone (C1), and characters that hide or reorder text. */
+const UNSAFE = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+/**
+ * A JSON value as messages show it: strings in double quotes with everything unusual escaped, numbers as they are,
+ * lists and objects by their kind and size. At most 80 characters and the marks around them.
+ */
+export function quoteValue(value: unknown): string {
+  if (typeof value === "string") return quoteString(value);
+  if (Array.isArray(value)) return quoteList(value);
+  if (typeof value === "object" && value !== null) return "an object";
+  return Object.is(value, -0) ? "-0" : String(value);
+}
+
+function quoteString(text: string): string {
+  const shown = text.length > MAX_LENGTH ? text.slice(0, MAX_LENGTH) : text;
+  const quoted = JSON.stringify(shown).replace(UNSAFE, (char) => {
+    return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+  return shown.length < text.length ? `${quoted}… (${text.length} characters)` : quoted;
+}
+
+function quoteList(list: readonly unknown[]): string {
+  const isShort = list.length <= 8 && list.every((item) => typeof item === "number" || item === null);
+  return isShort ? `[${list.map(quoteValue).join(", ")}]` : `a list of ${list.length}`;
+}

@@ -1,0 +1,99 @@
+/**
+ * JSON from untrusted files. Stricter than `JSON.parse`, which takes the last of two equal keys in silence: here a
+ * key that comes twice, or one that JavaScript gives a meaning of its own, is an error. The result has no prototype
+ * at any level, so that a key is there only if the file has it.
+ */
+import { type ParseErrorCode, printParseErrorCode, visit } from "jsonc-parser";
+import { LastrowError } from "../errors.js";
+import { quoteValue } from "./quote-value.js";
+
+/** Deepest nesting of objects and lists. Also what keeps the recursive parser off the end of the stack. */
+const MAX_DEPTH = 64;
+
+const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
+
+/** A JSON object without a prototype. */
+export type JsonObject = Record<string, unknown>;
+
+/**
+ * Parses a file that must hold one JSON object (RFC 8259; no comments, no trailing commas).
+ * Time and memory grow linearly with the text, but memory by up to 40 bytes a character: bound the text first.
+ *
+ * @param text the whole file
+ * @param fileName what messages call it
+ * @returns the object; it and every object in it has a null prototype. A number too large for a double is Infinity.
+ * @throws LastrowError `model_file_invalid`, with line and column (both from 1), on a syntax error, another value than
+ *   an object at the top, a key that comes twice in one object, a key `__proto__`, `constructor` or `prototype`, or
+ *   nesting deeper than 64
+ */
+export function parseJsonObject(text: string, fileName: string): JsonObject {
+  let root: JsonObject | undefined;
+  let key = "";
+  const enclosing: (JsonObject | unknown[])[] = [];
+
+  function fail(what: string, line: number, character: number): never {
+    throw new LastrowError(
+      "model_file_invalid",
+      `${fileName} ${what} (line ${line + 1}, column ${character + 1}).`,
+    );
+  }
+
+  function add(value: unknown, line: number, character: number): void {
+    const container = enclosing.at(-1);
+    if (container === undefined) fail("must hold a JSON object", line, character);
+    if (Array.isArray(container)) container.push(value);
+    else container[key] = value;
+  }
+
+  function enter(container: JsonObject | unknown[], line: number, character: number): void {
+    if (enclosing.length === MAX_DEPTH) fail(`is nested deeper than ${MAX_DEPTH} levels`, line, character);
+    enclosing.push(container);
+  }
+
+  visit(
+    text,
+    {
+      onObjectBegin(_offset, _length, line, character) {
+        const object: JsonObject = Object.create(null);
+        if (enclosing.length === 0) root = object;
+        else add(object, line, character);
+        enter(object, line, character);
+      },
+      onObjectProperty(property, _offset, _length, line, character) {
+        if (FORBIDDEN_KEYS.has(property))
+          fail(`has the forbidden key ${quoteValue(property)}`, line, character);
+        if (Object.hasOwn(enclosing.at(-1)!, property)) {
+          fail(`has the key ${quoteValue(property)} twice`, line, character);
+        }
+        key = property;
+      },
+      onObjectEnd() {
+        enclosing.pop();
+      },
+      onArrayBegin(_offset, _length, line, character) {
+        const list: unknown[] = [];
+        add(list, line, character);
+        enter(list, line, character);
+      },
+      onArrayEnd() {
+        enclosing.pop();
+      },
+      onLiteralValue(value: unknown, _offset, _length, line, character) {
+        add(value, line, character);
+      },
+      onError(code, _offset, _length, line, character) {
+        fail(`is not valid JSON: ${describe(code)}`, line, character);
+      },
+    },
+    { disallowComments: true },
+  );
+  // `visit` reports an error for a text without a value, so a missing root cannot get here.
+  return root!;
+}
+
+/** The library's `CloseBraceExpected` as "close brace expected". */
+function describe(code: ParseErrorCode): string {
+  return printParseErrorCode(code)
+    .replace(/(?<=[a-z])(?=[A-Z])/g, " ")
+    .toLowerCase();
+}

@@ -1,0 +1,153 @@
+/** Model files behind web addresses, read as they arrive. */
+import { LastrowError } from "../errors.js";
+import type { ModelFile, ModelFiles } from "./model-files.js";
+
+interface FetchOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The files in the folder that `base` names. */
+export function addressedFiles(label: string, base: URL, options: FetchOptions): ModelFiles {
+  const folder = new URL(base);
+  if (!folder.pathname.endsWith("/")) folder.pathname += "/";
+  return { label, open: (name) => openAddress(name, new URL(encodeURIComponent(name), folder), options) };
+}
+
+/**
+ * An address, absolute or relative to the page.
+ * @throws LastrowError `invalid_argument`
+ */
+export function parseAddress(address: string | URL): URL {
+  try {
+    return new URL(address, globalThis.location?.href);
+  } catch (cause) {
+    throw new LastrowError("invalid_argument", `${String(address)} is not a web address.`, { cause });
+  }
+}
+
+/** Fetches one file; null when there is none at that address. `name` stands for it in messages if it is taken whole. */
+export async function openAddress(
+  name: string,
+  address: URL,
+  options: FetchOptions,
+): Promise<ModelFile | null> {
+  let response: Response;
+  try {
+    response = await fetch(address, { signal: options.signal ?? null });
+  } catch (cause) {
+    throw fetchError(address, cause, options);
+  }
+  const isPage = response.headers.get("content-type")?.startsWith("text/html") === true;
+  // Hosts of single-page applications answer with their page where a file is missing.
+  if (response.status === 404 || response.status === 410 || (response.ok && isPage)) {
+    await response.body?.cancel();
+    return null;
+  }
+  if (!response.ok || response.body === null) {
+    await response.body?.cancel();
+    throw new LastrowError("model_not_found", `${address} answered with status ${response.status}.`);
+  }
+  const length = response.headers.get("content-length");
+  // A compressed answer states its compressed length: take such a file whole to learn its size.
+  if (length === null || response.headers.has("content-encoding")) {
+    try {
+      return new BlobFile(name, await response.blob());
+    } catch (cause) {
+      throw fetchError(address, cause, options);
+    }
+  }
+  return new StreamedFile(address, Number(length), response.body, options);
+}
+
+function fetchError(address: URL, cause: unknown, options: FetchOptions): LastrowError {
+  if (options.signal?.aborted) return new LastrowError("aborted", "Loading was cancelled.", { cause });
+  return new LastrowError(
+    "model_not_found",
+    `${address} could not be fetched: ${cause instanceof Error ? cause.message : String(cause)}.`,
+    { cause },
+  );
+}
+
+/** A file that is still arriving; it can only be read forwards. */
+class StreamedFile implements ModelFile {
+  readonly name: string;
+  readonly size: number;
+  readonly #address: URL;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #options: FetchOptions;
+  #position = 0;
+  #chunk: Uint8Array = new Uint8Array(0);
+
+  constructor(address: URL, size: number, body: ReadableStream<Uint8Array>, options: FetchOptions) {
+    this.name = address.href;
+    this.#address = address;
+    this.size = size;
+    this.#reader = body.getReader();
+    this.#options = options;
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    if (offset < this.#position) {
+      throw new Error(`${this.name} was read from byte ${offset} after byte ${this.#position}`);
+    }
+    await this.#advance(offset - this.#position, null);
+    await this.#advance(target.length, target);
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.cancel().catch(() => undefined);
+  }
+
+  /** Moves on by `count` bytes, into `target` or into nothing. */
+  async #advance(count: number, target: Uint8Array | null): Promise<void> {
+    let done = 0;
+    while (done < count) {
+      if (this.#chunk.length === 0) this.#chunk = await this.#nextChunk();
+      const taken = this.#chunk.subarray(0, count - done);
+      target?.set(taken, done);
+      this.#chunk = this.#chunk.subarray(taken.length);
+      this.#position += taken.length;
+      done += taken.length;
+    }
+  }
+
+  async #nextChunk(): Promise<Uint8Array> {
+    let result: ReadableStreamReadResult<Uint8Array>;
+    try {
+      result = await this.#reader.read();
+    } catch (cause) {
+      throw fetchError(this.#address, cause, this.#options);
+    }
+    if (!result.done) return result.value;
+    throw new LastrowError(
+      "model_file_invalid",
+      `${this.name} ended at byte ${this.#position} of the ${this.size} that were announced.`,
+    );
+  }
+}
+
+/** A file that the runtime holds or can reach at any place. */
+export class BlobFile implements ModelFile {
+  readonly name: string;
+  readonly size: number;
+  readonly #blob: Blob;
+
+  constructor(name: string, blob: Blob) {
+    this.name = name;
+    this.size = blob.size;
+    this.#blob = blob;
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    const end = offset + target.length;
+    if (end > this.size) {
+      throw new LastrowError(
+        "model_file_invalid",
+        `${this.name} has ${this.size} bytes; byte ${end} was expected.`,
+      );
+    }
+    target.set(new Uint8Array(await this.#blob.slice(offset, end).arrayBuffer()));
+  }
+
+  async close(): Promise<void> {}
+}

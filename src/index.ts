@@ -1,0 +1,34 @@
+/**
+ * lastrow: GPT inference in TypeScript, built around a KV cache that never changes the answer.
+ *
+ * The public library. Nothing in here or below imports a Node built-in, but behind `#platform`.
+ */
+export type { ComparedRun, ComparisonObserver, ComparisonReport, Difference } from "./engine/comparison.js";
+export type {
+  FinishReason,
+  GeneratedLogprobs,
+  Generation,
+  GenerationPiece,
+  GenerationResult,
+  GenerationTimings,
+} from "./engine/generation.js";
+export type { Mode } from "./engine/inference-run.js";
+export { type ErrorCode, LastrowError } from "./errors.js";
+export type { ModelFile, ModelFiles } from "./formats/model-files.js";
+export type { KernelsName } from "./kernels/kernels.js";
+export type {
+  CompareOptions,
+  GenerateOptions,
+  LanguageModel,
+  LogitsResult,
+  LogitsRow,
+  ModelInfo,
+  Prompt,
+  PromptOptions,
+} from "./language-model.js";
+export { type LoadOptions, load } from "./load.js";
+export type { Activation, ModelConfig } from "./model/config.js";
+export type { LoadProgress, ModelSource } from "./platform/platform.js";
+export type { SamplingOptions } from "./sampling/options.js";
+export type { TokenLogprob } from "./sampling/sampler.js";
+export type { Tokenizer } from "./tokenizer/tokenizer.js";

@@ -1,0 +1,142 @@
+/**
+ * The operations that a forward pass is made of, and the memory they work in.
+ *
+ * Every implementation gives the same bits (a NaN's payload apart): the order of the operations behind each output
+ * element is fixed here and in docs/numerics.md, by the element's own row and position, never by how many rows are
+ * fed at once. One suite, test/conformance/kernels.test.ts, runs over all implementations.
+ *
+ * All tensors live in one linear memory of a size that is fixed when the kernels are made. A tensor is a plain
+ * description of a place in it, so an operation allocates nothing.
+ */
+import type { Activation } from "../model/config.js";
+import type { KvLayout } from "./kv-layout.js";
+
+export type KernelsName = "wasm" | "reference";
+
+/** A matrix of f32, row-major. Row r starts at byte `offset + 4 * r * stride`. */
+export interface Tensor {
+  /** Byte offset into the kernels' memory, a multiple of 4. */
+  readonly offset: number;
+  readonly rows: number;
+  readonly cols: number;
+  /** Floats from the start of one row to the start of the next, at least `cols`. */
+  readonly stride: number;
+}
+
+/** A list of 32-bit integers: token ids, positions, slots, block ids. */
+export interface IndexList {
+  /** Byte offset into the kernels' memory, a multiple of 4. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A matrix W (inFeatures, outFeatures) in the layout that its implementation streams best. Opaque to all others. */
+export interface LinearWeight {
+  readonly offset: number;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+}
+
+/** Weight types that checkpoints store and that packing understands. */
+export type StoredDtype = "F32" | "F16" | "BF16";
+
+/**
+ * How a stored matrix lies in its file: `in-out` is (inFeatures, outFeatures), Conv1D's way and GPT-2's;
+ * `out-in` is (outFeatures, inFeatures), the way of embeddings and of `nn.Linear`.
+ */
+export type StoredOrder = "in-out" | "out-in";
+
+/** A run of whole stored rows waiting in kernel memory. */
+export interface StoredRows {
+  /** Byte offset of the first value, a multiple of 4. */
+  readonly offset: number;
+  readonly dtype: StoredDtype;
+  /** Number of the first row, as stored. */
+  readonly firstRow: number;
+  readonly rowCount: number;
+}
+
+export interface AttentionCall {
+  /** (T, numHeads · headDim): one row of queries for each new position of one sequence. */
+  readonly q: Tensor;
+  /** (T, numHeads · headDim), overwritten. */
+  readonly out: Tensor;
+  readonly numHeads: number;
+  /** Where K and V are. */
+  readonly kv: KvLayout;
+  readonly layer: number;
+  /** Block ids of the sequence; block i holds positions 16 i … 16 i + 15. */
+  readonly blockTable: IndexList;
+  /** Absolute position of each row of `q`: row t attends to positions 0 … positions[t]. */
+  readonly positions: IndexList;
+  /** Scores are multiplied by this f32 value. */
+  readonly scale: number;
+  /** Room for one query's scores: at least `positions + 1` floats, rounded up to whole blocks. */
+  readonly scratch: Tensor;
+}
+
+/** One implementation with its memory. Operations are synchronous; arguments are trusted (the callers check). */
+export interface Kernels {
+  readonly name: KernelsName;
+
+  /** A view of floats at a byte offset. Valid as long as the kernels live: memory never grows or moves. */
+  f32(offset: number, length: number): Float32Array;
+  i32(offset: number, length: number): Int32Array;
+  u8(offset: number, length: number): Uint8Array;
+
+  /**
+   * Converts stored rows to f32 (exactly) and puts them into their places in a packed weight.
+   * @returns false when a value is NaN or infinite.
+   */
+  packLinear(weight: LinearWeight, order: StoredOrder, rows: StoredRows): boolean;
+  /** Converts stored rows of a (rows, cols) tensor to f32 in place of rows `firstRow …` of `out`; false as above. */
+  unpackRows(out: Tensor, rows: StoredRows): boolean;
+
+  /** out[t] = column `tokenIds[t]` of the packed (C, V) `weight`, i.e. row `tokenIds[t]` of the embedding. */
+  embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void;
+  /** x[t] += table[indices[t]]. */
+  addRowsAt(x: Tensor, indices: IndexList, table: Tensor): void;
+  /** out[t] = x[indices[t]]. */
+  gatherRows(out: Tensor, x: Tensor, indices: IndexList): void;
+  /** x += y, element by element. */
+  add(x: Tensor, y: Tensor): void;
+  /** out = (x − mean) / √(variance + epsilon) · gain + bias for each row; `out` may be `x`. */
+  layerNorm(out: Tensor, x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): void;
+  /** out (T, outFeatures) = x (T, inFeatures) · W + bias; every sum runs k = 0, 1, 2 …, the bias last. */
+  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void;
+  /** x = activation(x), element by element. */
+  activate(x: Tensor, activation: Activation): void;
+  /** Writes rows of K and V (T, numKvHeads · headDim) into their slots; slot = block id · 16 + position mod 16. */
+  writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void;
+  /** Causal attention of the new rows of one sequence over its cached keys and values. */
+  attention(call: AttentionCall): void;
+  /** Whether any element is NaN. */
+  hasNaN(x: Tensor): boolean;
+}
+
+/** What is known of an implementation before its memory exists. */
+export interface KernelBackend {
+  readonly name: KernelsName;
+  /** Bytes that a packed weight takes. */
+  packedBytes(inFeatures: number, outFeatures: number): number;
+  /**
+   * Makes the kernels over a new, zeroed memory.
+   * @param bytes size of the memory, at most `MAX_MEMORY_BYTES`
+   * @throws LastrowError `memory_limit_exceeded` when the runtime does not give that much, `runtime_unsupported`
+   *   when it cannot run the kernels at all.
+   */
+  create(bytes: number): Promise<Kernels>;
+}
+
+/** Most that WebAssembly's 32-bit addresses reach: 4 GiB. The reference kernels keep to it too. */
+export const MAX_MEMORY_BYTES = 4 * 1024 ** 3;
+
+/** Columns `from … from + cols − 1` of a tensor, without copying. */
+export function columns(x: Tensor, from: number, cols: number): Tensor {
+  return { offset: x.offset + 4 * from, rows: x.rows, cols, stride: x.stride };
+}
+
+/** Rows `from … from + rows − 1` of a tensor, without copying. */
+export function rows(x: Tensor, from: number, count: number): Tensor {
+  return { offset: x.offset + 4 * from * x.stride, rows: count, cols: x.cols, stride: x.stride };
+}

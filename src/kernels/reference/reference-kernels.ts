@@ -1,0 +1,277 @@
+/**
+ * The kernels in plain TypeScript, written to be read: each operation as its definition says, one element after the
+ * other, every f32 operation rounded by `Math.fround`. They define the bits that all other kernels must give.
+ *
+ * A product of two f32 values is exact in f64, and a sum, quotient or square root of f32 values rounded first to f64
+ * and then to f32 equals the one rounded once (Figueroa, "When is double rounding innocuous?", 1995), so
+ * `fround(a op b)` is the f32 operation.
+ */
+import { LastrowError } from "../../errors.js";
+import type { Activation } from "../../model/config.js";
+import type {
+  AttentionCall,
+  IndexList,
+  KernelBackend,
+  Kernels,
+  LinearWeight,
+  StoredOrder,
+  StoredRows,
+  Tensor,
+} from "../kernels.js";
+import { BLOCK_SIZE, type KvLayout, kvOffset, valueOffset } from "../kv-layout.js";
+import { activations } from "./activations.js";
+import { bf16ToF32, f16ToF32 } from "./half.js";
+import { exp } from "./math.js";
+
+const { fround } = Math;
+
+class ReferenceKernels implements Kernels {
+  readonly name = "reference";
+  readonly #buffer: ArrayBuffer;
+
+  constructor(buffer: ArrayBuffer) {
+    this.#buffer = buffer;
+  }
+
+  f32(offset: number, length: number): Float32Array {
+    return new Float32Array(this.#buffer, offset, length);
+  }
+
+  i32(offset: number, length: number): Int32Array {
+    return new Int32Array(this.#buffer, offset, length);
+  }
+
+  u8(offset: number, length: number): Uint8Array {
+    return new Uint8Array(this.#buffer, offset, length);
+  }
+
+  packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): boolean {
+    // Packed here means (inFeatures, outFeatures), row-major.
+    const packed = this.f32(weight.offset, weight.inFeatures * weight.outFeatures);
+    const width = order === "in-out" ? weight.outFeatures : weight.inFeatures;
+    const values = this.#storedValues(stored, width);
+    let finite = true;
+    for (let r = 0; r < stored.rowCount; r++) {
+      for (let c = 0; c < width; c++) {
+        const value = values(r * width + c);
+        const row = stored.firstRow + r;
+        const at = order === "in-out" ? row * weight.outFeatures + c : c * weight.outFeatures + row;
+        packed[at] = value;
+        finite &&= Number.isFinite(value);
+      }
+    }
+    return finite;
+  }
+
+  unpackRows(out: Tensor, stored: StoredRows): boolean {
+    const values = this.#storedValues(stored, out.cols);
+    let finite = true;
+    for (let r = 0; r < stored.rowCount; r++) {
+      const row = this.#row(out, stored.firstRow + r);
+      for (let c = 0; c < out.cols; c++) {
+        row[c] = values(r * out.cols + c);
+        finite &&= Number.isFinite(row[c]);
+      }
+    }
+    return finite;
+  }
+
+  embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void {
+    const ids = this.#indices(tokenIds);
+    const packed = this.f32(weight.offset, weight.inFeatures * weight.outFeatures);
+    for (let t = 0; t < out.rows; t++) {
+      const row = this.#row(out, t);
+      for (let c = 0; c < out.cols; c++) row[c] = packed[c * weight.outFeatures + ids[t]];
+    }
+  }
+
+  addRowsAt(x: Tensor, indices: IndexList, table: Tensor): void {
+    const at = this.#indices(indices);
+    for (let t = 0; t < x.rows; t++) {
+      const row = this.#row(x, t);
+      const other = this.#row(table, at[t]);
+      for (let c = 0; c < x.cols; c++) row[c] = fround(row[c] + other[c]);
+    }
+  }
+
+  gatherRows(out: Tensor, x: Tensor, indices: IndexList): void {
+    const at = this.#indices(indices);
+    for (let t = 0; t < out.rows; t++) this.#row(out, t).set(this.#row(x, at[t]));
+  }
+
+  add(x: Tensor, y: Tensor): void {
+    for (let t = 0; t < x.rows; t++) {
+      const row = this.#row(x, t);
+      const other = this.#row(y, t);
+      for (let c = 0; c < x.cols; c++) row[c] = fround(row[c] + other[c]);
+    }
+  }
+
+  /** Ba, Kiros, Hinton: "Layer Normalization", arXiv:1607.06450, with the statistics in f64. */
+  layerNorm(out: Tensor, x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): void {
+    const g = this.#row(gain, 0);
+    const b = this.#row(bias, 0);
+    for (let t = 0; t < x.rows; t++) {
+      const row = this.#row(x, t);
+      const result = this.#row(out, t);
+      const mean = sumInFourLanes(row, (value) => value) / x.cols;
+      const variance = sumInFourLanes(row, (value) => (value - mean) * (value - mean)) / x.cols;
+      const scale = 1 / Math.sqrt(variance + epsilon);
+      for (let c = 0; c < x.cols; c++) {
+        const normalised = fround((row[c] - mean) * scale);
+        result[c] = fround(fround(normalised * g[c]) + b[c]);
+      }
+    }
+  }
+
+  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
+    const { inFeatures, outFeatures } = weight;
+    const packed = this.f32(weight.offset, inFeatures * outFeatures);
+    const b = bias === null ? null : this.#row(bias, 0);
+    for (let t = 0; t < x.rows; t++) {
+      const row = this.#row(x, t);
+      const result = this.#row(out, t);
+      result.fill(0);
+      // k outermost walks the weight as it lies; each element still adds k = 0, 1, 2 …
+      for (let k = 0; k < inFeatures; k++) {
+        const value = row[k];
+        const w = packed.subarray(k * outFeatures, (k + 1) * outFeatures);
+        for (let n = 0; n < outFeatures; n++) result[n] = fround(result[n] + fround(value * w[n]));
+      }
+      if (b !== null) for (let n = 0; n < outFeatures; n++) result[n] = fround(result[n] + b[n]);
+    }
+  }
+
+  activate(x: Tensor, activation: Activation): void {
+    const f = activations[activation];
+    for (let t = 0; t < x.rows; t++) {
+      const row = this.#row(x, t);
+      for (let c = 0; c < x.cols; c++) row[c] = f(row[c]);
+    }
+  }
+
+  writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
+    const { headDim } = kv;
+    const at = this.#indices(slots);
+    for (let t = 0; t < k.rows; t++) {
+      const block = Math.floor(at[t] / BLOCK_SIZE);
+      const inBlock = at[t] % BLOCK_SIZE;
+      const kRow = this.#row(k, t);
+      const vRow = this.#row(v, t);
+      for (let h = 0; h < kv.numKvHeads; h++) {
+        const { keys, values } = this.#head(kv, block, layer, h);
+        for (let d = 0; d < headDim; d++) {
+          keys[d * BLOCK_SIZE + inBlock] = kRow[h * headDim + d];
+          values[inBlock * headDim + d] = vRow[h * headDim + d];
+        }
+      }
+    }
+  }
+
+  /** Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, equation 1, over the keys up to each query. */
+  attention(call: AttentionCall): void {
+    const { kv, numHeads, layer } = call;
+    const { headDim } = kv;
+    const queriesPerKvHead = numHeads / kv.numKvHeads;
+    const blockTable = this.#indices(call.blockTable);
+    const positions = this.#indices(call.positions);
+    const weights = this.#row(call.scratch, 0);
+    for (let t = 0; t < call.q.rows; t++) {
+      const position = positions[t];
+      for (let h = 0; h < numHeads; h++) {
+        const query = this.#row(call.q, t).subarray(h * headDim, (h + 1) * headDim);
+        const output = this.#row(call.out, t).subarray(h * headDim, (h + 1) * headDim);
+        const heads: { keys: Float32Array; values: Float32Array }[] = [];
+        for (let i = 0; i <= Math.floor(position / BLOCK_SIZE); i++) {
+          heads.push(this.#head(kv, blockTable[i], layer, Math.floor(h / queriesPerKvHead)));
+        }
+
+        let top = Number.NEGATIVE_INFINITY;
+        for (let p = 0; p <= position; p++) {
+          const { keys } = heads[Math.floor(p / BLOCK_SIZE)];
+          let score = 0;
+          for (let d = 0; d < headDim; d++) {
+            score = fround(score + fround(query[d] * keys[d * BLOCK_SIZE + (p % BLOCK_SIZE)]));
+          }
+          weights[p] = fround(score * call.scale);
+          top = Math.max(top, weights[p]);
+        }
+
+        const lanes = new Float32Array(BLOCK_SIZE);
+        for (let p = 0; p <= position; p++) {
+          weights[p] = exp(fround(weights[p] - top));
+          lanes[p % BLOCK_SIZE] = fround(lanes[p % BLOCK_SIZE] + weights[p]);
+        }
+        const sum = joinLanes(lanes);
+
+        output.fill(0);
+        for (let p = 0; p <= position; p++) {
+          const { values } = heads[Math.floor(p / BLOCK_SIZE)];
+          for (let d = 0; d < headDim; d++) {
+            output[d] = fround(output[d] + fround(weights[p] * values[(p % BLOCK_SIZE) * headDim + d]));
+          }
+        }
+        for (let d = 0; d < headDim; d++) output[d] = fround(output[d] / sum);
+      }
+    }
+  }
+
+  hasNaN(x: Tensor): boolean {
+    for (let t = 0; t < x.rows; t++) if (this.#row(x, t).some(Number.isNaN)) return true;
+    return false;
+  }
+
+  #row(x: Tensor, r: number): Float32Array {
+    return this.f32(x.offset + 4 * r * x.stride, x.cols);
+  }
+
+  #indices(list: IndexList): Int32Array {
+    return this.i32(list.offset, list.length);
+  }
+
+  #head(kv: KvLayout, block: number, layer: number, head: number) {
+    const offset = kvOffset(kv, block, layer, head);
+    const length = BLOCK_SIZE * kv.headDim;
+    return { keys: this.f32(offset, length), values: this.f32(offset + valueOffset(kv), length) };
+  }
+
+  /** Reads stored values by index, as f32. */
+  #storedValues(stored: StoredRows, width: number): (index: number) => number {
+    const length = stored.rowCount * width;
+    if (stored.dtype === "F32") {
+      const values = this.f32(stored.offset, length);
+      return (index) => values[index];
+    }
+    const bits = new Uint16Array(this.#buffer, stored.offset, length);
+    return stored.dtype === "F16" ? (index) => f16ToF32(bits[index]) : (index) => bf16ToF32(bits[index]);
+  }
+}
+
+/** Σ f(x[c]) in f64: lane j adds c = j, j + 4, j + 8 …; then (0 + 1) + (2 + 3). */
+function sumInFourLanes(x: Float32Array, f: (value: number) => number): number {
+  const lanes = [0, 0, 0, 0];
+  for (let c = 0; c < x.length; c++) lanes[c % 4] += f(x[c]);
+  return lanes[0] + lanes[1] + (lanes[2] + lanes[3]);
+}
+
+/** (j + (j + 4)) + ((j + 8) + (j + 12)) for j = 0 … 3, then (0 + 1) + (2 + 3). */
+function joinLanes(lanes: Float32Array): number {
+  const four = [0, 1, 2, 3].map((j) =>
+    fround(fround(lanes[j] + lanes[j + 4]) + fround(lanes[j + 8] + lanes[j + 12])),
+  );
+  return fround(fround(four[0] + four[1]) + fround(four[2] + four[3]));
+}
+
+export const referenceBackend: KernelBackend = {
+  name: "reference",
+  packedBytes: (inFeatures, outFeatures) => 4 * inFeatures * outFeatures,
+  async create(bytes) {
+    try {
+      return new ReferenceKernels(new ArrayBuffer(bytes));
+    } catch (cause) {
+      throw new LastrowError("memory_limit_exceeded", `This runtime gives no memory of ${bytes} bytes.`, {
+        cause,
+      });
+    }
+  },
+};

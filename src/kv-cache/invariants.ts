@@ -1,0 +1,37 @@
+/** What always holds in a KV cache, as code. Property tests run it after every step. */
+import type { KvCache } from "./kv-cache.js";
+
+/** Everything that does not hold, in words; empty when the cache is sound. O(blocks + rows). */
+export function violatedInvariants(cache: KvCache): string[] {
+  const { pool } = cache;
+  const violated: string[] = [];
+  const expected = new Int32Array(pool.numBlocks);
+  for (const table of cache.tables) {
+    if (table.length > table.capacity) violated.push(`${table.length} rows in ${table.capacity} slots`);
+    for (const block of table.blockIds) {
+      if (block < 0 || block >= pool.numBlocks) violated.push(`block ${block} does not exist`);
+      else expected[block] += 1;
+    }
+  }
+
+  const free = pool.freeBlocks();
+  const onFreeList = new Set(free);
+  if (onFreeList.size !== free.length) violated.push("a block is on the free list twice");
+  if (free.length !== pool.numFree) violated.push(`${free.length} free blocks listed, ${pool.numFree} counted`);
+
+  let referenced = 0;
+  for (let block = 0; block < pool.numBlocks; block++) {
+    const count = pool.refCount(block);
+    if (count !== expected[block]) {
+      violated.push(`block ${block} has ${count} references, the tables hold it ${expected[block]} times`);
+    }
+    if (onFreeList.has(block) !== (count === 0)) {
+      violated.push(`block ${block} has ${count} references and is ${count === 0 ? "not " : ""}on the free list`);
+    }
+    if (count > 0) referenced += 1;
+  }
+  if (referenced + free.length !== pool.numBlocks) {
+    violated.push(`${referenced} referenced + ${free.length} free blocks are not ${pool.numBlocks}`);
+  }
+  return violated;
+}

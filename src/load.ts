@@ -1,0 +1,151 @@
+/** From a model's files to a model that runs. */
+import type { GenerationDefaults } from "./formats/generation-config.js";
+import { LastrowError } from "./errors.js";
+import { openCheckpoint } from "./formats/checkpoint.js";
+import { planGpt2Tensors } from "./formats/gpt2-checkpoint.js";
+import { readGenerationConfig } from "./formats/generation-config.js";
+import { readModelConfig } from "./formats/gpt2-config.js";
+import { type KernelBackend, type KernelsName, MAX_MEMORY_BYTES } from "./kernels/kernels.js";
+import { BLOCK_SIZE, kvBlockBytes, kvLayout } from "./kernels/kv-layout.js";
+import { MemoryPlan } from "./kernels/memory-plan.js";
+import { referenceBackend } from "./kernels/reference/reference-kernels.js";
+import { wasmBackend } from "./kernels/wasm/wasm-kernels.js";
+import { KvCache } from "./kv-cache/kv-cache.js";
+import { LanguageModel, type LanguageModelParts, type ModelInfo } from "./language-model.js";
+import { formatMemorySize, parseMemorySize } from "./memory-size.js";
+import type { ModelConfig } from "./model/config.js";
+import { Gpt2, planGpt2Scratch, planGpt2Weights } from "./model/gpt2.js";
+import { loadGpt2Weights, planStaging } from "./model/load-gpt2.js";
+import type { LoadProgress, ModelSource } from "./platform/platform.js";
+import { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.js";
+import { platform } from "#platform";
+
+export interface LoadOptions {
+  /** `wasm` (the default), or `reference`: plain TypeScript, the same bits, far slower. */
+  readonly kernels?: KernelsName | undefined;
+  /**
+   * Memory for K and V: bytes, or a text such as `"512MiB"`. It is rounded down to whole blocks of 16 positions.
+   * Default: what one full context needs.
+   */
+  readonly kvMemory?: number | string | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Cancels loading with the error code `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const backends: Readonly<Record<KernelsName, KernelBackend>> = {
+  wasm: wasmBackend,
+  reference: referenceBackend,
+};
+
+/** Rows that one forward pass takes: longer prompts are fed in chunks of it. */
+const MAX_ROWS = 64;
+/** Rows of logits that one forward pass gives. */
+const MAX_LOGITS_ROWS = 16;
+
+/**
+ * Loads a model: its weights are read once, straight into the kernels' memory, which is reserved once.
+ *
+ * @param source see `ModelSource`; in Node the embedded model by default
+ * @throws LastrowError with a code and a sentence that names the file and what was expected
+ */
+export async function load(source?: ModelSource, options: LoadOptions = {}): Promise<LanguageModel> {
+  return new LanguageModel(await loadParts(source, options));
+}
+
+/** Everything that a `LanguageModel` is made of; `load` without the wrapping. */
+export async function loadParts(
+  source: ModelSource | undefined,
+  options: LoadOptions,
+): Promise<LanguageModelParts> {
+  const start = performance.now();
+  const kernelsName = options.kernels ?? "wasm";
+  if (!Object.hasOwn(backends, kernelsName)) {
+    throw new LastrowError("invalid_argument", `kernels is "wasm" or "reference", not ${String(kernelsName)}.`);
+  }
+  const kvMemory = options.kvMemory === undefined ? null : parseMemorySize(options.kvMemory, "kvMemory");
+  throwIfAborted(options.signal);
+
+  const files = await platform.openModel(source, options);
+  const stated = await readModelConfig(files);
+  const defaults = await readGenerationConfig(files, stated.vocabSize);
+  const tokenizer = await loadTokenizer(files, stated.vocabSize);
+  const checkpoint = await openCheckpoint(files);
+  try {
+    const tensors = planGpt2Tensors(checkpoint, stated);
+    const config = { ...stated, tieWordEmbeddings: tensors.tieWordEmbeddings };
+    const backend = backends[kernelsName];
+    const plan = new MemoryPlan(backend);
+    const weights = planGpt2Weights(plan, config);
+    const weightBytes = plan.bytes;
+    const numBlocks = chooseBlocks(config, kvMemory);
+    const kv = kvLayout(config, plan.reserve(numBlocks * kvBlockBytes(config)), numBlocks);
+    const scratch = planGpt2Scratch(plan, config, Math.min(MAX_ROWS, config.contextLength), MAX_LOGITS_ROWS);
+    const staging = planStaging(plan, config);
+    if (plan.bytes > MAX_MEMORY_BYTES) {
+      throw new LastrowError(
+        "memory_limit_exceeded",
+        `${files.label} needs ${formatMemorySize(weightBytes)} for weights, ${formatMemorySize(kv.numBlocks * kv.blockBytes)} for keys and values and ${formatMemorySize(plan.bytes - weightBytes - kv.numBlocks * kv.blockBytes)} to work in; WebAssembly's memory ends at ${formatMemorySize(MAX_MEMORY_BYTES)}.`,
+      );
+    }
+    const kernels = await backend.create(plan.bytes);
+    await loadGpt2Weights(tensors, weights, kernels, staging, options);
+
+    const info: ModelInfo = {
+      label: files.label,
+      config,
+      kernels: kernelsName,
+      parameters: tensors.parameters,
+      weightBytes,
+      dtype: "f32",
+      kv: {
+        blockSize: BLOCK_SIZE,
+        blocks: numBlocks,
+        blockBytes: kv.blockBytes,
+        bytesPerToken: kv.blockBytes / BLOCK_SIZE,
+        bytes: numBlocks * kv.blockBytes,
+      },
+      memoryBytes: plan.bytes,
+      tensors: [...tensors.tensors]
+        .map(([name, { entry }]) => ({ name, dtype: entry.dtype, shape: entry.shape }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1)),
+    };
+    return {
+      engine: { model: new Gpt2(config, kernels, weights, scratch), kernels, kvCache: new KvCache(kv) },
+      tokenizer,
+      defaults,
+      bosTokenId: startToken(config, defaults, tokenizer),
+      eosTokenIds: defaults.eosTokenIds ?? config.eosTokenIds,
+      info,
+      loadMs: performance.now() - start,
+      yieldToEventLoop: () => platform.yieldToEventLoop(),
+    };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** Blocks for one full context, or as many as fit into the memory that was given. */
+function chooseBlocks(config: ModelConfig, kvMemory: number | null): number {
+  const perContext = Math.ceil(config.contextLength / BLOCK_SIZE);
+  if (kvMemory === null) return perContext;
+  const blockBytes = kvBlockBytes(config);
+  const blocks = Math.floor(kvMemory / blockBytes);
+  if (blocks >= 1) return blocks;
+  throw new LastrowError(
+    "invalid_argument",
+    `kvMemory is ${kvMemory} bytes; one KV block of this model takes ${blockBytes}, and a full context ${perContext} blocks.`,
+  );
+}
+
+function startToken(
+  config: ModelConfig,
+  defaults: GenerationDefaults,
+  tokenizer: Tokenizer | null,
+): number | null {
+  return tokenizer?.bosTokenId ?? defaults.bosTokenId ?? config.bosTokenId;
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new LastrowError("aborted", "Loading was cancelled.");
+}

@@ -1,0 +1,115 @@
+/** Node: folders, the embedded model, the Hub. */
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { isAbsolute, join, sep } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { LastrowError } from "../errors.js";
+import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import { openGivenFiles } from "../formats/given-files.js";
+import { addressedFiles } from "../formats/url-files.js";
+import { fetchFromHub, isHubName } from "../hub/hub.js";
+import type { ModelSource, OpenOptions, Platform } from "./platform.js";
+
+const STORIES_FOLDER = fileURLToPath(new URL("../../models/stories", import.meta.url));
+
+export const platform: Platform = { openModel, yieldToEventLoop: () => nextTurn() };
+
+async function openModel(source: ModelSource | undefined, options: OpenOptions): Promise<ModelFiles> {
+  if (source === undefined || source === "stories") return folderFiles("stories", STORIES_FOLDER);
+  if (source instanceof URL && source.protocol === "file:") {
+    return existingFolder(fileURLToPath(source));
+  }
+  if (typeof source !== "string") return openGivenFiles(source, options, openFileAddress);
+  if (/^https?:\/\//i.test(source)) return addressedFiles(source, new URL(source), options);
+  if (source.startsWith("file://")) return existingFolder(fileURLToPath(source));
+  if (await isFolder(source)) return folderFiles(source, source);
+  if (isPath(source) || !isHubName(source)) return existingFolder(source);
+  const { folder } = await fetchFromHub({ name: source, env: process.env, ...options });
+  return folderFiles(source, folder);
+}
+
+/** `fetch` does not read `file:` addresses here; this does. Null for any other address. */
+async function openFileAddress(address: URL): Promise<ModelFile | null> {
+  return address.protocol === "file:" ? openDiskFile(fileURLToPath(address)) : null;
+}
+
+/** Whether a name can only be meant as a path. */
+function isPath(source: string): boolean {
+  return isAbsolute(source) || source.startsWith(".") || source.startsWith("~") || source.includes("\\");
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+async function existingFolder(path: string): Promise<ModelFiles> {
+  if (await isFolder(path)) return folderFiles(path, path);
+  throw new LastrowError(
+    "model_not_found",
+    `There is no folder ${path}; give a folder with config.json and model.safetensors, a Hub name such as openai-community/gpt2, or nothing for the embedded model.`,
+  );
+}
+
+/** The files of a folder. Names are plain file names, so nothing outside the folder is reached. */
+export function folderFiles(label: string, folder: string): ModelFiles {
+  return {
+    label,
+    async open(name) {
+      if (name === "" || name === "." || name === ".." || name.includes("/") || name.includes(sep)) {
+        throw new LastrowError("model_file_invalid", `${name} is not a plain file name in ${folder}.`);
+      }
+      return openDiskFile(join(folder, name));
+    },
+  };
+}
+
+async function openDiskFile(path: string): Promise<ModelFile | null> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, "r");
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
+    throw new LastrowError("model_not_found", `${path} cannot be opened: ${(cause as Error).message}.`, {
+      cause,
+    });
+  }
+  const found = await handle.stat();
+  if (!found.isFile()) {
+    await handle.close();
+    throw new LastrowError("model_file_invalid", `${path} is not a regular file.`);
+  }
+  return new DiskFile(path, found.size, handle);
+}
+
+class DiskFile implements ModelFile {
+  readonly name: string;
+  readonly size: number;
+  readonly #handle: FileHandle;
+
+  constructor(name: string, size: number, handle: FileHandle) {
+    this.name = name;
+    this.size = size;
+    this.#handle = handle;
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<void> {
+    let filled = 0;
+    while (filled < target.length) {
+      const { bytesRead } = await this.#handle.read(target, filled, target.length - filled, offset + filled);
+      if (bytesRead === 0) {
+        throw new LastrowError(
+          "model_file_invalid",
+          `${this.name} ends at byte ${offset + filled}; ${target.length} bytes were expected from byte ${offset} on.`,
+        );
+      }
+      filled += bytesRead;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+}

@@ -1,0 +1,43 @@
+/** What differs between Node and a browser. `#platform` in package.json's `imports` leads to the right one. */
+import type { ModelFiles } from "../formats/model-files.js";
+
+/**
+ * Where a model comes from:
+ * - a string: in Node `"stories"`, a folder, a Hub name (`openai-community/gpt2`, a revision after `@`) or a web
+ *   address; in a browser a web address, absolute or relative to the page. An address names the folder of the files.
+ * - a `URL`: the folder of the files (`http:`, `https:`; in Node `file:` too)
+ * - a list of `File`s, as a file input or a drop gives them
+ * - an object that maps file names to addresses, such as `stories` of `lastrow/stories`
+ * - anything with `open(name)`: files of your own making
+ */
+export type ModelSource =
+  | string
+  | URL
+  | readonly File[]
+  | Readonly<Record<string, string | URL>>
+  | ModelFiles;
+
+/** Long work reports here; bytes are counted over all files of a phase. */
+export interface LoadProgress {
+  /** `download`: from the Hub into the cache folder. `load`: from the files into the kernels' memory. */
+  readonly phase: "download" | "load";
+  /** The file at work. */
+  readonly file: string;
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface OpenOptions {
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Platform {
+  /**
+   * Finds a model's files; `undefined` asks for the default.
+   * @throws LastrowError `model_not_found`, the `hub_…` codes, `aborted`, `invalid_argument`
+   */
+  openModel(source: ModelSource | undefined, options: OpenOptions): Promise<ModelFiles>;
+  /** Lets everything else that waits in the event loop have a turn. */
+  yieldToEventLoop(): Promise<void>;
+}

@@ -1,0 +1,135 @@
+/**
+ * From logits to the next token.
+ *
+ * The order is that of Hugging Face transformers: logit bias, repetition penalty, frequency and presence penalties
+ * (which Hugging Face does not have); at temperature 0 the best score wins, the lowest id among equals; else
+ * temperature, top-k, top-p, min-p, and one draw. The draw is `uniform(seed, position)` and nothing else, so a token
+ * depends on its logits, its history, the options and its position, never on what was drawn before.
+ *
+ * Bias, penalties and temperature are f32 operations, each rounded, as in torch; sums of probabilities are f64; `exp`
+ * and `log` are ours. So the same logits and seed give the same token on every machine. Owns its scratch, made once;
+ * keeps nothing else between calls.
+ */
+import { LastrowError } from "../errors.js";
+import { argmax } from "./argmax.js";
+import { Candidates } from "./candidates.js";
+import { checkedArgmax, logNormalizer, logSoftmaxAt, type TokenLogprob, topLogprobs } from "./logprobs.js";
+import type { ResolvedSampling } from "./options.js";
+import { addLogitBias, applyCountPenalties, applyRepetitionPenalty } from "./penalties.js";
+import { uniform } from "./philox.js";
+
+export type { TokenLogprob } from "./logprobs.js";
+
+/** The tokens before the one to choose; all ids inside the vocabulary. */
+export interface SamplingHistory {
+  readonly prompt: readonly number[];
+  readonly generated: readonly number[];
+}
+
+/** A token that was chosen. */
+export interface SampledToken {
+  readonly token: number;
+  /** Its log-probability in the model's own distribution; only when log-probabilities were asked for. */
+  readonly logprob?: number;
+  /** The model's likeliest tokens, as many as were asked for, best first; only together with `logprob`. */
+  readonly topLogprobs?: readonly TokenLogprob[];
+}
+
+export class Sampler {
+  readonly #options: ResolvedSampling;
+  readonly #candidates: Candidates;
+  readonly #changesScores: boolean;
+  /** (V) A copy of the logits, where bias or penalties change it. */
+  readonly #scores: Float32Array;
+  /** (V) How often each token was seen; all zero between calls. */
+  readonly #counts: Int32Array;
+
+  /**
+   * @param options from `resolveSampling`
+   * @param vocabSize V, as given to `resolveSampling`
+   */
+  constructor(options: ResolvedSampling, vocabSize: number) {
+    this.#options = options;
+    this.#candidates = new Candidates(options.temperature === 0 ? 0 : vocabSize);
+    this.#changesScores =
+      options.logitBias.size > 0 ||
+      options.repetitionPenalty !== 1 ||
+      options.frequencyPenalty !== 0 ||
+      options.presencePenalty !== 0;
+    this.#scores = new Float32Array(this.#changesScores ? vocabSize : 0);
+    this.#counts = new Int32Array(this.#changesScores ? vocabSize : 0);
+  }
+
+  /**
+   * Chooses the next token.
+   * @param logits (V) f32, the model's logits for that token; not changed
+   * @param history the tokens before it
+   * @param position its absolute position, from 0: the prompt's length + the number of generated tokens
+   * @throws LastrowError `numerical_error` when a logit is NaN or +Infinity; `invalid_argument` when bias, penalties
+   *   or temperature leave no token, or take a score out of the range of f32
+   */
+  sample(logits: Float32Array, history: SamplingHistory, position: number): SampledToken {
+    const { temperature, logprobs } = this.#options;
+    let best = checkedArgmax(logits);
+    let scores = logits;
+    if (this.#changesScores) {
+      scores = this.#changedScores(logits, history);
+      best = checkedBest(scores);
+    }
+    const token = temperature === 0 ? best : this.#draw(scores, position);
+    if (logprobs === null) return { token };
+    const normalizer = logNormalizer(logits);
+    return {
+      token,
+      logprob: logSoftmaxAt(logits, token, normalizer),
+      topLogprobs: topLogprobs(logits, logprobs, normalizer),
+    };
+  }
+
+  #changedScores(logits: Float32Array, history: SamplingHistory): Float32Array {
+    const { logitBias, repetitionPenalty, frequencyPenalty, presencePenalty } = this.#options;
+    const scores = this.#scores;
+    scores.set(logits);
+    addLogitBias(scores, logitBias);
+    if (repetitionPenalty !== 1) applyRepetitionPenalty(scores, repetitionPenalty, history, this.#counts);
+    if (frequencyPenalty !== 0 || presencePenalty !== 0) {
+      applyCountPenalties(scores, { frequencyPenalty, presencePenalty }, history.generated, this.#counts);
+    }
+    return scores;
+  }
+
+  #draw(scores: Float32Array, position: number): number {
+    const { temperature, topK, topP, minP, seed } = this.#options;
+    const candidates = this.#candidates;
+    if (!candidates.fill(scores, Math.fround(temperature))) {
+      throw new LastrowError(
+        "invalid_argument",
+        `temperature ${temperature} is too small for these logits: divided by it they overflow; 0 is greedy.`,
+      );
+    }
+    if (topK !== 0) candidates.keepTopK(topK);
+    candidates.weigh();
+    // The least share above nothing is the best token's alone.
+    if (topP !== 1) candidates.keepTopP(Math.max(topP, Number.MIN_VALUE));
+    if (minP !== 0) candidates.keepMinP(minP);
+    return candidates.draw(uniform(seed, position));
+  }
+}
+
+/** The best token after bias and penalties, of logits that were finite before. */
+function checkedBest(scores: Float32Array): number {
+  const { token, ordered } = argmax(scores);
+  if (!ordered) {
+    throw new LastrowError(
+      "invalid_argument",
+      `logitBias and penalties make the score of token ${token} overflow to ${scores[token]}; use smaller ones.`,
+    );
+  }
+  if (scores[token] === Number.NEGATIVE_INFINITY) {
+    throw new LastrowError(
+      "invalid_argument",
+      "logitBias and penalties forbid every token of the vocabulary (-Infinity); at least one must stay allowed.",
+    );
+  }
+  return token;
+}

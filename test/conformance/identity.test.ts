@@ -1,0 +1,176 @@
+/**
+ * The promise: the logits after a token are the same bits however the rows came to be there. Compared as integers.
+ *
+ * For each checkpoint one token sequence as long as the context is recomputed at every length: those logits are the
+ * truth that every other way of feeding is held against.
+ */
+import fc from "fast-check";
+import { beforeAll, describe, expect, test } from "vitest";
+import { firstDifferentBits } from "../../src/engine/comparison.js";
+import { type Engine, InferenceRun, type Mode } from "../../src/engine/inference-run.js";
+import { TurnTaker } from "../../src/engine/turn-taker.js";
+import type { KernelsName } from "../../src/kernels/kernels.js";
+import { loadParts } from "../../src/load.js";
+import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+
+const kernelsNames: readonly KernelsName[] = ["wasm", "reference"];
+const turns = new TurnTaker(() => Promise.resolve());
+
+/** The logits after each of several lengths of one sequence, on one run. */
+async function logitsAt(engine: Engine, mode: Mode, tokens: readonly number[], lengths: readonly number[]) {
+  const run = new InferenceRun(engine, mode);
+  try {
+    const rows: Float32Array[] = [];
+    for (const length of lengths) {
+      const logits = await run.infer(tokens.slice(0, length), { turns });
+      if (logits === null) throw new Error("aborted without a signal");
+      rows.push(logits.slice());
+    }
+    return rows;
+  } finally {
+    run.dispose();
+  }
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+}
+
+/** Expects rows after the given lengths to have the truth's bits; the message names the first that has not. */
+function expectTruth(truth: readonly Float32Array[], rows: readonly Float32Array[], lengths: readonly number[]): void {
+  rows.forEach((row, i) => {
+    const index = firstDifferentBits(truth[lengths[i] - 1], row);
+    expect(index, `logit ${index} after ${lengths[i]} tokens`).toBeNull();
+  });
+}
+
+describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) => {
+  const engines = new Map<KernelsName, Engine>();
+  let tokens: number[];
+  /** After n + 1 tokens, recomputed. */
+  let truth: Float32Array[];
+
+  beforeAll(async () => {
+    for (const kernels of kernelsNames) engines.set(kernels, (await loadParts(modelFolders[name], { kernels })).engine);
+    const { config } = engineOf("wasm").model;
+    tokens = arbitraryTokens(config.contextLength, config.vocabSize);
+    truth = await logitsAt(engineOf("wasm"), "recompute", tokens, range(1, tokens.length));
+  });
+
+  function engineOf(kernels: KernelsName): Engine {
+    const engine = engines.get(kernels);
+    if (engine === undefined) throw new Error(`no ${kernels} engine`);
+    return engine;
+  }
+
+  test("recomputed on both kernels: the same bits at every length", async () => {
+    const lengths = range(1, tokens.length);
+    expectTruth(truth, await logitsAt(engineOf("reference"), "recompute", tokens, lengths), lengths);
+  });
+
+  test.each(kernelsNames)("cached on %s kernels, for every prompt length from 1 to 64, at every step", async (kernels) => {
+    const engine = engineOf(kernels);
+    for (const promptLength of range(1, 64)) {
+      const lengths = range(promptLength, tokens.length);
+      const before = engine.model.rowsComputed;
+      expectTruth(truth, await logitsAt(engine, "cached", tokens, lengths), lengths);
+      expect(engine.model.rowsComputed - before).toBe(tokens.length);
+      expect(engine.kvCache.pool.numFree).toBe(engine.kvCache.pool.numBlocks);
+    }
+  });
+
+  test.each(kernelsNames)("a prompt fed in arbitrary pieces, on %s kernels", async (kernels) => {
+    const cuts = fc.uniqueArray(fc.integer({ min: 1, max: tokens.length }), { minLength: 1, maxLength: 12 });
+    await fc.assert(
+      fc.asyncProperty(cuts, async (unsorted) => {
+        const lengths = unsorted.sort((a, b) => a - b);
+        expectTruth(truth, await logitsAt(engineOf(kernels), "cached", tokens, lengths), lengths);
+      }),
+      { numRuns: kernels === "wasm" ? 200 : 20 },
+    );
+  });
+
+  test.each(kernelsNames)("all rows' logits at once, on %s kernels", async (kernels) => {
+    const run = new InferenceRun(engineOf(kernels), "cached");
+    const rows: Float32Array[] = [];
+    for await (const { logits, rows: count } of run.inferAll(tokens, { turns })) {
+      const width = logits.length / count;
+      for (let r = 0; r < count; r++) rows.push(logits.slice(r * width, (r + 1) * width));
+    }
+    run.dispose();
+    expectTruth(truth, rows, range(1, tokens.length));
+  });
+
+  test("several sequences that take turns, and blocks used before by others", async () => {
+    const { engine } = await loadParts(modelFolders[name], { kernels: "wasm", kvMemory: 64 * 1024 * 1024 });
+    const others = [2, 3, 4].map((seed) => arbitraryTokens(tokens.length, engine.model.config.vocabSize, seed));
+    const runs = others.map(() => new InferenceRun(engine, "cached"));
+    const main = new InferenceRun(engine, "cached");
+    for (const length of range(1, tokens.length)) {
+      for (const [i, run] of runs.entries()) await run.infer(others[i].slice(0, length), { turns });
+      const logits = await main.infer(tokens.slice(0, length), { turns });
+      if (logits !== null) expectTruth(truth, [logits], [length]);
+      // Sequences end and begin again, so that blocks change hands.
+      const ended = length % 7;
+      if (ended < runs.length) {
+        runs[ended].dispose();
+        runs[ended] = new InferenceRun(engine, "cached");
+      }
+    }
+  });
+
+  test("sequences side by side in one forward pass", () => {
+    const { model, kvCache, kernels } = engineOf("wasm");
+    const { vocabSize } = model.config;
+    const cuts = fc.record({ lengths: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }), wants: fc.constantFrom("last", "all") });
+    fc.assert(
+      fc.property(cuts, ({ lengths, wants }) => {
+        const tables = lengths.map(() => kvCache.createSequence());
+        tables.forEach((table, i) => expect(kvCache.reserve(table, lengths[i])).toBe(true));
+        const batch = lengths.map((length, i) => range(0, length - 1).map((p) => ({ id: tokens[p], p, slot: tables[i].slot(p) }))).flat();
+        const wanted = wants === "all" ? batch.length : lengths.length;
+        if (wanted <= model.maxLogitsRows) {
+          const logits = model.forward(
+            {
+              tokenIds: batch.map((row) => row.id),
+              positions: batch.map((row) => row.p),
+              slotMapping: batch.map((row) => row.slot),
+              sequences: lengths.map((newTokens, i) => ({ blockTable: tables[i].blockIds, newTokens, wantsLogits: wants })),
+            },
+            kvCache.layout,
+          );
+          const rowLengths = wants === "all" ? lengths.flatMap((length) => range(1, length)) : lengths;
+          const rows = rowLengths.map((_, r) => kernels.f32(logits.offset + 4 * r * vocabSize, vocabSize));
+          expectTruth(truth, rows, rowLengths);
+        }
+        for (const table of tables) kvCache.free(table);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+test("the embedded model: cached and recomputed, every step to the end of 512 positions", async () => {
+  const { engine } = await loadParts(undefined, {});
+  const tokens = arbitraryTokens(512, engine.model.config.vocabSize);
+  const lengths = range(5, 512);
+  const cached = await logitsAt(engine, "cached", tokens, lengths);
+  const run = new InferenceRun(engine, "recompute");
+  for (const [i, length] of lengths.entries()) {
+    const logits = await run.infer(tokens.slice(0, length), { turns });
+    if (logits === null) throw new Error("aborted without a signal");
+    expect(firstDifferentBits(cached[i], logits), `after ${length} tokens`).toBeNull();
+  }
+  expect(run.rowsComputed).toBe((512 * 513) / 2 - (4 * 5) / 2);
+  run.dispose();
+}, 120_000);
+
+test("the comparison itself sees a single flipped bit, and the difference between the zeros", () => {
+  const a = Float32Array.from([1, 0, 3]);
+  const b = a.slice();
+  expect(firstDifferentBits(a, b)).toBeNull();
+  b[1] = -0;
+  expect(firstDifferentBits(a, b)).toBe(1);
+  new Uint32Array(b.buffer)[0] ^= 1;
+  expect(firstDifferentBits(a, b)).toBe(0);
+});

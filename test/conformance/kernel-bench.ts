@@ -1,0 +1,109 @@
+/** A small memory with tensors in it, the same for every implementation of the kernels. */
+import type {
+  IndexList,
+  KernelBackend,
+  Kernels,
+  LinearWeight,
+  StoredDtype,
+  StoredOrder,
+  Tensor,
+} from "../../src/kernels/kernels.js";
+import { type KvLayout, kvBlockBytes, kvLayout, type KvShape } from "../../src/kernels/kv-layout.js";
+import { MemoryPlan } from "../../src/kernels/memory-plan.js";
+
+/** What is written before anything else: it must never reach a result. */
+const GARBAGE = Number.NaN;
+
+/** Kernels over one memory that many small cases share, one after the other. */
+export class KernelBench {
+  readonly kernels: Kernels;
+  readonly #backend: KernelBackend;
+  readonly #bytes: number;
+  #plan: MemoryPlan;
+
+  static async create(backend: KernelBackend, bytes = 8 * 1024 * 1024): Promise<KernelBench> {
+    return new KernelBench(backend, await backend.create(bytes), bytes);
+  }
+
+  private constructor(backend: KernelBackend, kernels: Kernels, bytes: number) {
+    this.#backend = backend;
+    this.kernels = kernels;
+    this.#bytes = bytes;
+    this.#plan = new MemoryPlan(backend);
+  }
+
+  /** Starts a new case: everything is free again, and full of NaN. */
+  clear(): void {
+    this.#plan = new MemoryPlan(this.#backend);
+    const start = this.#plan.bytes;
+    this.kernels.f32(start, (this.#bytes - start) / 4).fill(GARBAGE);
+  }
+
+  /** A tensor with these values, its rows `stride` floats apart. */
+  tensor(rows: number, cols: number, values?: ArrayLike<number>, stride = cols): Tensor {
+    const tensor = { ...this.#plan.tensor(rows, stride), cols };
+    if (values !== undefined) {
+      for (let r = 0; r < rows; r++) {
+        const row = this.kernels.f32(tensor.offset + 4 * r * stride, cols);
+        for (let c = 0; c < cols; c++) row[c] = values[r * cols + c];
+      }
+    }
+    return tensor;
+  }
+
+  indices(values: readonly number[]): IndexList {
+    const list = this.#plan.indices(values.length);
+    this.kernels.i32(list.offset, values.length).set(values);
+    return list;
+  }
+
+  /** A packed weight from values that are stored as f32 in the given order. */
+  weight(inFeatures: number, outFeatures: number, values: ArrayLike<number>, order: StoredOrder = "in-out"): LinearWeight {
+    const weight = this.#plan.linear(inFeatures, outFeatures);
+    // Memory is zero when it is new, and packing relies on that for the columns past the last one.
+    this.kernels.u8(weight.offset, this.#backend.packedBytes(inFeatures, outFeatures)).fill(0);
+    const rowCount = order === "in-out" ? inFeatures : outFeatures;
+    const stored = this.tensor(1, values.length, values);
+    if (rowCount > 0) {
+      this.kernels.packLinear(weight, order, { offset: stored.offset, dtype: "F32", firstRow: 0, rowCount });
+    }
+    return weight;
+  }
+
+  /** Raw 16- or 32-bit values, as a file holds them. */
+  stored(dtype: StoredDtype, bits: readonly number[]): number {
+    const offset = this.#plan.reserve(4 * bits.length);
+    const bytes = this.kernels.u8(offset, bits.length * (dtype === "F32" ? 4 : 2));
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    bits.forEach((value, i) => {
+      if (dtype === "F32") view.setUint32(4 * i, value, true);
+      else view.setUint16(2 * i, value, true);
+    });
+    return offset;
+  }
+
+  linearWeight(inFeatures: number, outFeatures: number): LinearWeight {
+    const weight = this.#plan.linear(inFeatures, outFeatures);
+    this.kernels.u8(weight.offset, this.#backend.packedBytes(inFeatures, outFeatures)).fill(0);
+    return weight;
+  }
+
+  kv(shape: KvShape, numBlocks: number): KvLayout {
+    return kvLayout(shape, this.#plan.reserve(numBlocks * kvBlockBytes(shape)), numBlocks);
+  }
+
+  values(tensor: Tensor): Float32Array {
+    const values = new Float32Array(tensor.rows * tensor.cols);
+    for (let r = 0; r < tensor.rows; r++) {
+      values.set(this.kernels.f32(tensor.offset + 4 * r * tensor.stride, tensor.cols), r * tensor.cols);
+    }
+    return values;
+  }
+}
+
+/** The bits of floats, with every NaN as the same one: its payload is nobody's promise. */
+export function bits(values: Float32Array): Uint32Array {
+  const result = new Uint32Array(values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength));
+  for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) result[i] = 0x7fc00000;
+  return result;
+}

@@ -1,0 +1,114 @@
+/**
+ * What a decode step needs, shown from both sides: everything but the new row, K and V may be NaN and the logits keep
+ * their bits; a single NaN in one old row of K or V reaches every logit.
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { firstDifferentBits } from "../../src/engine/comparison.js";
+import type { Engine } from "../../src/engine/inference-run.js";
+import type { Kernels, KernelsName } from "../../src/kernels/kernels.js";
+import { BLOCK_SIZE, type KvLayout, kvOffset, valueOffset } from "../../src/kernels/kv-layout.js";
+import type { BlockTable } from "../../src/kv-cache/block-table.js";
+import { loadParts } from "../../src/load.js";
+import { arbitraryTokens, type FixtureName, modelFolders } from "../fixture-models.js";
+
+/** Feeds rows behind those that a table holds; returns a copy of the last row's logits. */
+function feed({ model, kvCache, kernels }: Engine, table: BlockTable, tokenIds: readonly number[]): Float32Array {
+  expect(kvCache.reserve(table, tokenIds.length)).toBe(true);
+  const positions = tokenIds.map((_, i) => table.length + i);
+  const logits = model.forward(
+    {
+      tokenIds,
+      positions,
+      slotMapping: positions.map((position) => table.slot(position)),
+      sequences: [{ blockTable: table.blockIds, newTokens: tokenIds.length, wantsLogits: "last" }],
+    },
+    kvCache.layout,
+  );
+  kvCache.commit(table, tokenIds.length);
+  return kernels.f32(logits.offset, logits.cols).slice();
+}
+
+/** Where in memory, in floats, the K and V of one position of one head lie. */
+function* keyAndValuePlaces(kv: KvLayout, block: number, inBlock: number, layer: number, head: number) {
+  const base = kvOffset(kv, block, layer, head) / 4;
+  for (let d = 0; d < kv.headDim; d++) {
+    yield base + d * BLOCK_SIZE + inBlock;
+    yield base + valueOffset(kv) / 4 + inBlock * kv.headDim + d;
+  }
+}
+
+/** Fills with NaN all of the slab but the rows of a table, and everything behind the slab: working memory, staging. */
+function poison(kernels: Kernels, kv: KvLayout, table: BlockTable, memoryBytes: number): number {
+  const start = kv.offset;
+  const memory = kernels.f32(start, (memoryBytes - start) / 4);
+  const kept = new Map<number, number>();
+  for (let p = 0; p < table.length; p++) {
+    const slot = table.slot(p);
+    for (let layer = 0; layer < kv.numLayers; layer++) {
+      for (let head = 0; head < kv.numKvHeads; head++) {
+        for (const place of keyAndValuePlaces(kv, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head)) {
+          kept.set(place - start / 4, memory[place - start / 4]);
+        }
+      }
+    }
+  }
+  memory.fill(Number.NaN);
+  for (const [place, value] of kept) memory[place] = value;
+  return kept.size;
+}
+
+describe.each(
+  (["tiny", "odd", "stories"] as const satisfies readonly FixtureName[]).flatMap((name) =>
+    (["wasm", "reference"] as const satisfies readonly KernelsName[]).map((kernels) => ({ name, kernels })),
+  ),
+)("$name on $kernels kernels", ({ name, kernels: kernelsName }) => {
+  test("a decode step needs the new row, K and V, and nothing else", async () => {
+    const { engine, info } = await loadParts(modelFolders[name], { kernels: kernelsName });
+    const { kernels, kvCache, model } = engine;
+    const { numLayers, hiddenSize, vocabSize } = model.config;
+    const tokens = arbitraryTokens(40, vocabSize);
+    for (const length of [1, 15, 16, 17, 39]) {
+      const clean = kvCache.createSequence();
+      feed(engine, clean, tokens.slice(0, length));
+      const expected = feed(engine, clean, [tokens[length]]);
+      kvCache.free(clean);
+
+      const table = kvCache.createSequence();
+      feed(engine, table, tokens.slice(0, length));
+      const kept = poison(kernels, kvCache.layout, table, info.memoryBytes);
+      expect(kept).toBe(length * numLayers * hiddenSize * 2);
+      const poisoned = feed(engine, table, [tokens[length]]);
+      expect(firstDifferentBits(expected, poisoned), `after ${length} rows`).toBeNull();
+      expect(poisoned.some(Number.isNaN)).toBe(false);
+      kvCache.free(table);
+    }
+  });
+
+  test("a NaN in one old row of K or V makes every logit NaN", async () => {
+    const { engine } = await loadParts(modelFolders[name], { kernels: kernelsName });
+    const { kernels, kvCache, model } = engine;
+    const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
+    const tokens = arbitraryTokens(36, vocabSize);
+    const table = kvCache.createSequence();
+    feed(engine, table, tokens.slice(0, 35));
+    const place = fc.record({
+      position: fc.nat({ max: 34 }), layer: fc.nat({ max: numLayers - 1 }), head: fc.nat({ max: numKvHeads - 1 }),
+      which: fc.nat({ max: 2 * headDim - 1 }),
+    });
+    fc.assert(
+      fc.property(place, ({ position, layer, head, which }) => {
+        const slot = table.slot(position);
+        const places = [...keyAndValuePlaces(kvCache.layout, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head)];
+        const cell = kernels.f32(4 * places[which], 1);
+        const [old] = cell;
+        cell[0] = Number.NaN;
+        const logits = feed(engine, table, [tokens[35]]);
+        cell[0] = old;
+        kvCache.truncate(table, 35);
+        expect(logits.every(Number.isNaN)).toBe(true);
+      }),
+      { numRuns: name === "stories" ? 15 : 40 },
+    );
+  });
+});

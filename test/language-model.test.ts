@@ -1,0 +1,364 @@
+/** The library as its users call it. */
+import { readFile } from "node:fs/promises";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectedRows } from "../src/engine/generation.js";
+import { type LanguageModel, LastrowError, load } from "../src/index.js";
+import { violatedInvariants } from "../src/kv-cache/invariants.js";
+import { LanguageModel as LanguageModelClass } from "../src/language-model.js";
+import { loadParts } from "../src/load.js";
+import { arbitraryTokens, modelFolders } from "./fixture-models.js";
+import { memoryFiles } from "./memory-files.js";
+
+let stories: LanguageModel;
+let tiny: LanguageModel;
+beforeAll(async () => {
+  stories = await load();
+  tiny = await load(modelFolders.tiny);
+});
+afterAll(() => Promise.all([stories.dispose(), tiny.dispose()]));
+
+/** The error of a call, which must be one of ours. */
+async function errorOf(call: () => unknown): Promise<LastrowError> {
+  try {
+    await call();
+  } catch (error) {
+    if (error instanceof LastrowError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}
+
+async function collect(generation: AsyncIterable<{ text: string; tokens: readonly number[] }>) {
+  const pieces = [];
+  for await (const piece of generation) pieces.push(piece);
+  return { pieces, text: pieces.map((piece) => piece.text).join(""), tokens: pieces.flatMap((piece) => piece.tokens) };
+}
+
+describe("generate", () => {
+  test("streams what the result holds, and the same again for the same seed", async () => {
+    const options = { maxTokens: 60, seed: 7, temperature: 1 };
+    const generation = stories.generate("Once upon a time", options);
+    const streamed = await collect(generation);
+    const result = await generation.result();
+    expect(streamed.text).toBe(result.text);
+    expect(streamed.tokens).toEqual(result.tokens);
+    expect(result).toMatchObject({ seed: 7, promptTokens: 5 });
+    const again = await stories.generate("Once upon a time", options).result();
+    expect(again.tokens).toEqual(result.tokens);
+    const other = await stories.generate("Once upon a time", { ...options, seed: 8 }).result();
+    expect(other.tokens).not.toEqual(result.tokens);
+    const recomputed = await stories.generate("Once upon a time", { ...options, mode: "recompute" }).result();
+    expect(recomputed.tokens).toEqual(result.tokens);
+  });
+
+  test("a random seed is reported, and gives the same text when it is given", async () => {
+    const first = await stories.generate("Tom", { maxTokens: 20 }).result();
+    const second = await stories.generate("Tom", { maxTokens: 20 }).result();
+    expect(first.seed).not.toBe(second.seed);
+    expect((await stories.generate("Tom", { maxTokens: 20, seed: first.seed }).result()).text).toBe(first.text);
+  });
+
+  test("counts rows where they enter, as the formula says, for every length, way and ending", async () => {
+    const { vocabSize } = tiny.info.config;
+    const request = fc.record({
+      length: fc.integer({ min: 1, max: 90 }), maxTokens: fc.integer({ min: 0, max: 20 }), seed: fc.nat(),
+      mode: fc.constantFrom("cached", "recompute"), ignoreEos: fc.boolean(), eosBias: fc.constantFrom(0, 3),
+    });
+    const endings = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(request, async ({ length, mode, eosBias, ...options }) => {
+        const result = await tiny.generate(arbitraryTokens(length, vocabSize, length), { ...options, mode, temperature: 1, logitBias: { 0: eosBias } }).result();
+        const M = result.tokens.length;
+        endings.add(`${result.finishReason} ${mode}`);
+        expect(result.inferences).toBe(result.finishReason === "stop" ? M + 1 : M);
+        expect(result.rowsComputed).toBe(expectedRows(mode, length, result.inferences));
+        if (result.finishReason === "stop") {
+          expect(expectedRows("cached", length, M + 1)).toBe(length + M);
+          expect(expectedRows("recompute", length, M + 1)).toBe((M + 1) * length + (M * (M + 1)) / 2);
+        }
+      }),
+      { numRuns: 150 },
+    );
+    expect([...endings].sort()).toEqual(["length cached", "length recompute", "stop cached", "stop recompute"]);
+  });
+
+  test("the end token is not among the tokens, and is one like any other with ignoreEos", async () => {
+    const forced = { temperature: 0, logitBias: { 0: 1000 }, maxTokens: 3 };
+    expect(await tiny.generate([5], forced).result()).toMatchObject({ tokens: [], finishReason: "stop", inferences: 1, rowsComputed: 1 });
+    expect(await tiny.generate([5], { ...forced, ignoreEos: true }).result()).toMatchObject({ tokens: [0, 0, 0], finishReason: "length", inferences: 3 });
+  });
+
+  test("ends at the context's end, and at maxTokens 0 before it begins", async () => {
+    const { contextLength, vocabSize } = tiny.info.config;
+    const prompt = arbitraryTokens(contextLength - 3, vocabSize);
+    expect(await tiny.generate(prompt, { ignoreEos: true, maxTokens: 50 }).result()).toMatchObject({ finishReason: "length", inferences: 3 });
+    expect(await tiny.generate(arbitraryTokens(contextLength, vocabSize)).result()).toMatchObject({ finishReason: "length", tokens: [], inferences: 0, rowsComputed: 0 });
+    expect(await tiny.generate([1], { maxTokens: 0 }).result()).toMatchObject({ finishReason: "length", tokens: [], rowsComputed: 0 });
+  });
+
+  test("stop strings may span tokens; the text before them is emitted and they are not", async () => {
+    const whole = await stories.generate("Once upon a time", { temperature: 0, maxTokens: 60 }).result();
+    for (const [from, to] of [[10, 11], [17, 26], [40, 60]]) {
+      const stop = whole.text.slice(from, to);
+      const expected = whole.text.slice(0, whole.text.indexOf(stop));
+      for (const mode of ["cached", "recompute"] as const) {
+        const generation = stories.generate("Once upon a time", { temperature: 0, maxTokens: 60, stop: ["never here", stop], mode });
+        const streamed = await collect(generation);
+        const result = await generation.result();
+        expect(streamed.text).toBe(expected);
+        expect(result).toMatchObject({ text: expected, finishReason: "stop", inferences: result.tokens.length });
+        expect(result.rowsComputed).toBe(expectedRows(mode, 5, result.inferences));
+      }
+    }
+    const unfinished = await stories.generate("Once upon a time", { temperature: 0, maxTokens: 60, stop: `${whole.text.slice(-4)}~` }).result();
+    expect(unfinished).toMatchObject({ text: whole.text, finishReason: "length" });
+  });
+
+  test("log-probabilities are the model's, whatever sampling does", async () => {
+    const generation = stories.generate("Once upon a time", { temperature: 0, maxTokens: 5, logprobs: 3, logitBias: { 12: -100 } });
+    const { logprobs, tokens } = await generation.result();
+    expect(logprobs?.map((entry) => entry.token)).toEqual(tokens);
+    expect(tokens[0]).not.toBe(12);
+    const { logits } = await stories.logits("Once upon a time");
+    const top = Math.max(...logits);
+    const sum = logits.reduce((total, logit) => total + Math.exp(logit - top), 0);
+    const [first] = logprobs ?? [];
+    expect(first.top.map(({ token }) => token)[0]).toBe(12);
+    expect(first.top).toHaveLength(3);
+    expect(first.top[0].logprob).toBeCloseTo(logits[12] - top - Math.log(sum), 5);
+    expect(first.logprob).toBeCloseTo(logits[tokens[0]] - top - Math.log(sum), 5);
+    const recomputed = await stories.generate("Once upon a time", { temperature: 0, maxTokens: 5, logprobs: 3, logitBias: { 12: -100 }, mode: "recompute" }).result();
+    expect(recomputed.logprobs).toEqual(logprobs);
+  });
+
+  test("an abort ends it between steps, and before it begins", async () => {
+    const controller = new AbortController();
+    const generation = stories.generate("Once", { maxTokens: 400, ignoreEos: true, signal: controller.signal });
+    let pieces = 0;
+    for await (const _ of generation) {
+      pieces += 1;
+      if (pieces === 4) controller.abort();
+    }
+    expect(await generation.result()).toMatchObject({ finishReason: "abort", inferences: 4 });
+    expect(pieces).toBe(4);
+    const signal = AbortSignal.abort();
+    expect(await stories.generate("Once", { signal }).result()).toMatchObject({ finishReason: "abort", rowsComputed: 0 });
+  });
+
+  test("an abort by a timer is noticed while a long prompt is read", async () => {
+    const signal = AbortSignal.timeout(20);
+    const prompt = arbitraryTokens(500, 2048);
+    const result = await stories.generate(prompt, { signal, mode: "recompute", maxTokens: 12, ignoreEos: true }).result();
+    expect(result.finishReason).toBe("abort");
+  });
+
+  test("a reader who leaves gives the blocks back and settles the result", async () => {
+    const parts = await loadParts(modelFolders.tiny, {});
+    const lm = new LanguageModelClass(parts);
+    const generation = lm.generate([1, 2, 3], { maxTokens: 40, ignoreEos: true });
+    for await (const _ of generation) break;
+    expect(await generation.result()).toMatchObject({ finishReason: "abort", inferences: 1 });
+    expect(parts.engine.kvCache.pool.numFree).toBe(parts.engine.kvCache.pool.numBlocks);
+    const unread = lm.generate([1, 2, 3]);
+    await unread[Symbol.asyncIterator]().return?.();
+    expect(await unread.result()).toMatchObject({ finishReason: "abort", inferences: 0 });
+    expect(violatedInvariants(parts.engine.kvCache)).toEqual([]);
+  });
+
+  test("several at once do not disturb each other, and share the memory that there is", async () => {
+    const parts = await loadParts(undefined, { kvMemory: "16MiB" });
+    const lm = new LanguageModelClass(parts);
+    const prompts = ["Once upon a time", "Tom had a red ball", "The dog", "One day"];
+    const alone = [];
+    for (const [seed, prompt] of prompts.entries()) alone.push((await lm.generate(prompt, { seed, maxTokens: 40 }).result()).tokens);
+    const together = await Promise.all(prompts.map((prompt, seed) => lm.generate(prompt, { seed, maxTokens: 40 }).result()));
+    expect(together.map((result) => result.tokens)).toEqual(alone);
+    expect(parts.engine.kvCache.pool.numFree).toBe(parts.engine.kvCache.pool.numBlocks);
+  });
+
+  test("too little KV memory is an error that says how much, and the blocks come back", async () => {
+    const blockBytes = tiny.info.kv.blockBytes;
+    const parts = await loadParts(modelFolders.tiny, { kvMemory: 2 * blockBytes + 5 });
+    const lm = new LanguageModelClass(parts);
+    expect(lm.info.kv.blocks).toBe(2);
+    const error = await errorOf(() => lm.generate(arbitraryTokens(30, 307), { maxTokens: 10, ignoreEos: true }).result());
+    expect(error.code).toBe("kv_memory_exhausted");
+    expect(error.message).toMatch(/33 rows need 3 KV blocks; this sequence holds 2 and 0 of 2 are free/);
+    expect(parts.engine.kvCache.pool.numFree).toBe(2);
+    expect(await lm.generate(arbitraryTokens(30, 307), { maxTokens: 3, ignoreEos: true }).result()).toMatchObject({ finishReason: "length" });
+    expect((await errorOf(() => load(modelFolders.tiny, { kvMemory: blockBytes - 1 }))).message).toMatch(/one KV block of this model takes/);
+  });
+});
+
+describe("prompts", () => {
+  test("an empty prompt becomes the start token", async () => {
+    expect(stories.promptTokens("")).toEqual([0]);
+    expect(stories.promptTokens([])).toEqual([0]);
+    expect(tiny.promptTokens([])).toEqual([0]);
+    expect(tiny.promptTokens("")).toEqual([0]);
+  });
+
+  test("an empty prompt is an error where there is no start token", async () => {
+    const files: Record<string, Uint8Array | string> = {};
+    for (const name of ["config.json", "model.safetensors"]) files[name] = await readFile(`${modelFolders.tiny}/${name}`);
+    const config = { ...JSON.parse(files["config.json"].toString()), bos_token_id: null };
+    const lm = await load(memoryFiles("no-start", { ...files, "config.json": JSON.stringify(config) }));
+    const error = await errorOf(() => lm.generate([]));
+    expect([error.code, error.message]).toEqual(["empty_prompt", "The prompt is empty, and no-start has no start token to begin with."]);
+  });
+
+  test("special tokens in text are plain text unless they are asked for", () => {
+    expect(stories.promptTokens("<|endoftext|>").length).toBeGreaterThan(2);
+    expect(stories.promptTokens("<|endoftext|>", { parseSpecial: true })).toEqual([0, 0]);
+  });
+
+  test.each([
+    [[1, 307], "token_out_of_range", /Token 1 of the prompt is 307; this model's ids are 0 to 306/],
+    [[-1], "token_out_of_range", /Token 0 of the prompt is -1/],
+    [[1.5], "token_out_of_range", /1\.5/],
+    [new Array(97).fill(1), "context_length_exceeded", /97 tokens; this model's context is 96/],
+    ["text", "tokenizer_missing", /give token ids instead/],
+  ] as const)("prompt %#: %s", async (prompt, code, message) => {
+    const error = await errorOf(() => tiny.generate(prompt as readonly number[]));
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(message);
+  });
+
+  test.each([
+    [{ maxTokens: -1 }, /maxTokens/], [{ maxTokens: 1.5 }, /maxTokens/], [{ temperature: -1 }, /temperature/],
+    [{ stop: [""] }, /stop string/], [{ mode: "magic" as "cached" }, /mode/], [{ seed: -3 }, /seed/], [{ topP: 0 }, /topP/],
+  ])("option %o is refused", async (options, message) => {
+    const error = await errorOf(() => stories.generate("Once", options));
+    expect(error.code).toBe("invalid_argument");
+    expect(error.message).toMatch(message);
+  });
+
+  test("stop strings need a tokenizer", async () => {
+    expect((await errorOf(() => tiny.generate([1], { stop: "x" }))).code).toBe("tokenizer_missing");
+  });
+});
+
+describe("logits", () => {
+  test("the last row is the last of all rows, and both are copies", async () => {
+    const all = await stories.logits("Once upon a time", { rows: "all" });
+    const last = await stories.logits("Once upon a time");
+    expect(all.rows).toBe(5);
+    expect(last.tokens).toEqual([0, 420, 428, 259, 394]);
+    expect(last.logits).toEqual(all.logits.slice(4 * 2048));
+    const kept = last.logits.slice();
+    await stories.logits("Something else");
+    expect(last.logits).toEqual(kept);
+  });
+
+  test("can be cancelled", async () => {
+    for (const rows of ["last", "all"] as const) {
+      const error = await errorOf(() => stories.logits("Once", { rows, signal: AbortSignal.abort() }));
+      expect(error.code).toBe("aborted");
+    }
+  });
+});
+
+describe("compare", () => {
+  test("reports identical bits and the counts of both ways", async () => {
+    const report = await stories.compare("Once upon a time", { maxTokens: 20 });
+    expect(report).toMatchObject({
+      identical: true, steps: 20, firstDifference: null, promptTokens: 5, formula: { cached: 24, recompute: 290 },
+      cached: { inferences: 20, rowsComputed: 24 }, recompute: { inferences: 20, rowsComputed: 290 },
+    });
+    expect((await stories.compare("Once upon a time", { maxTokens: 20 })).text).toBe(report.text);
+  });
+
+  test("names the step, the first index and both values when a weight changes between the two ways", async () => {
+    const parts = await loadParts(modelFolders.tiny, {});
+    const { engine } = parts;
+    const lm = new LanguageModelClass(parts);
+    const { vocabSize } = engine.model.config;
+    const before: Float32Array[] = [];
+    const report = await lm.compare([1, 2, 3], {
+      maxTokens: 10, temperature: 0, ignoreEos: true,
+      onRecomputed: (done) => {
+        const { logits } = engine.model.scratch;
+        before.push(engine.kernels.f32(logits.offset, vocabSize).slice());
+        // Between the fourth and the fifth step, one weight of the embedding of position 0 moves by one bit.
+        if (done === 4) engine.kernels.i32(firstPositionEmbedding(engine), 1)[0] ^= 1;
+      },
+    });
+    expect(report.identical).toBe(false);
+    expect(report.steps).toBe(5);
+    const { firstDifference } = report;
+    expect(firstDifference?.step).toBe(4);
+    expect(firstDifference?.recompute).toBe(before[4][firstDifference?.index ?? 0]);
+    expect(firstDifference?.cached).not.toBe(firstDifference?.recompute);
+  });
+});
+
+/** Where the kernels' memory has the first value of `wpe`: its place is planned right behind `wte`. */
+function firstPositionEmbedding({ model, kernels }: Awaited<ReturnType<typeof loadParts>>["engine"]): number {
+  const { hiddenSize, vocabSize } = model.config;
+  expect(kernels.name).toBe("wasm");
+  return 65536 + Math.ceil((Math.ceil(vocabSize / 8) * 8 * hiddenSize * 4) / 64) * 64;
+}
+
+describe("the model's life", () => {
+  test("after dispose everything is refused, and a second dispose is fine", async () => {
+    const lm = await load(modelFolders.tiny);
+    await lm.dispose();
+    await lm.dispose();
+    for (const call of [() => lm.generate([1]), () => lm.logits([1]), () => lm.compare([1]), () => lm.tokenizer]) {
+      const error = await errorOf(call);
+      expect([error.code, error.message]).toEqual(["disposed", expect.stringContaining("was used after dispose()")]);
+    }
+    expect(lm.info.parameters).toBeGreaterThan(1);
+  });
+
+  test("await using disposes it", async () => {
+    let outside: LanguageModel;
+    {
+      await using lm = await load(modelFolders.tiny);
+      outside = lm;
+    }
+    expect((await errorOf(() => outside.generate([1]))).code).toBe("disposed");
+  });
+
+  test("loading reports its progress to the last byte, and can be cancelled", async () => {
+    const seen: number[] = [];
+    let total = 0;
+    await load(undefined, {
+      onProgress: ({ loadedBytes, totalBytes, phase }) => {
+        expect(phase).toBe("load");
+        seen.push(loadedBytes);
+        total = totalBytes;
+      },
+    });
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    expect(seen.at(-1)).toBe(total);
+    const controller = new AbortController();
+    const error = await errorOf(() => load(undefined, { signal: controller.signal, onProgress: () => controller.abort() }));
+    expect(error.code).toBe("aborted");
+    expect((await errorOf(() => load(undefined, { signal: AbortSignal.abort() }))).code).toBe("aborted");
+  });
+
+  test("a model that cannot fit is refused before a weight is read, with the sizes", async () => {
+    const error = await errorOf(() => load(modelFolders.tiny, { kvMemory: "5GiB" }));
+    expect(error.code).toBe("memory_limit_exceeded");
+    expect(error.message).toMatch(/for weights, 5\.37 GB for keys and values .* ends at 4\.29 GB/);
+  });
+
+  test.each([
+    ["./no/such/folder", "model_not_found", /no folder \.\/no\/such\/folder/],
+    [42 as unknown as string, "invalid_argument", /a name, a folder, an address/],
+  ])("source %s is refused", async (source, code, message) => {
+    const error = await errorOf(() => load(source));
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(message);
+  });
+
+  test.each([[{ kernels: "gpu" as "wasm" }, /kernels/], [{ kvMemory: "lots" }, /kvMemory/], [{ kvMemory: -1 }, /kvMemory/]])(
+    "load option %o is refused",
+    async (options, message) => {
+      const error = await errorOf(() => load(undefined, options));
+      expect([error.code, error.message]).toEqual(["invalid_argument", expect.stringMatching(message)]);
+    },
+  );
+});

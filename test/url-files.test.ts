@@ -1,0 +1,132 @@
+/** Models behind web addresses, as a page loads them, from a server on loopback. */
+import { readFile } from "node:fs/promises";
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { gzipSync } from "node:zlib";
+import { afterEach, describe, expect, test } from "vitest";
+import { LastrowError, load } from "../src/index.js";
+import { platform as browser } from "../src/platform/browser.js";
+import { stories } from "../src/stories.js";
+import { modelFolders } from "./fixture-models.js";
+
+let server: Server | undefined;
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+});
+
+async function serve(listener: RequestListener): Promise<string> {
+  const started = createServer(listener);
+  server = started;
+  await new Promise<void>((resolve) => started.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(started.address() as AddressInfo).port}/models/tiny`;
+}
+
+/** Serves the files of a folder under /models/tiny/, changed as `change` says. */
+function folderListener(change: (name: string, bytes: Buffer) => { bytes: Buffer; headers?: Record<string, string> }): RequestListener {
+  return async (request, response) => {
+    const name = request.url?.replace("/models/tiny/", "") ?? "";
+    const found = await readFile(`${modelFolders.tiny}/${name}`).catch(() => null);
+    if (found === null) {
+      response.writeHead(404).end();
+      return;
+    }
+    const { bytes, headers } = change(name, found);
+    response.writeHead(200, { "content-length": bytes.length, ...headers }).end(bytes);
+  };
+}
+
+async function tinyLogits(source: Parameters<typeof load>[0]) {
+  const lm = await load(source);
+  const { logits } = await lm.logits([1, 2, 3]);
+  await lm.dispose();
+  return logits;
+}
+
+describe("a web address", () => {
+  test("gives the same model as the folder", async () => {
+    const address = await serve(folderListener((_, bytes) => ({ bytes })));
+    const expected = await tinyLogits(modelFolders.tiny);
+    expect(await tinyLogits(address)).toEqual(expected);
+    expect(await tinyLogits(new URL(`${address}/`))).toEqual(expected);
+    const files = await browser.openModel(address, {});
+    expect(files.label).toBe(address);
+    expect(await tinyLogits(files)).toEqual(expected);
+  });
+
+  test("works when the host compresses", async () => {
+    const address = await serve(folderListener((_, bytes) => ({ bytes: gzipSync(bytes), headers: { "content-encoding": "gzip" } })));
+    expect(await tinyLogits(address)).toEqual(await tinyLogits(modelFolders.tiny));
+  });
+
+  test("takes a page in place of a missing file for what it is", async () => {
+    const found = folderListener((_, bytes) => ({ bytes }));
+    const address = await serve((request, response) => {
+      if (request.url?.endsWith("config.json") && !request.url.includes("generation")) found(request, response);
+      else if (request.url?.endsWith(".safetensors")) found(request, response);
+      else response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end("<!doctype html>");
+    });
+    expect(await tinyLogits(address)).toEqual(await tinyLogits(modelFolders.tiny));
+  });
+
+  test("that breaks off in the middle is an error that names the byte", async () => {
+    const address = await serve((request, response) => {
+      if (!request.url?.endsWith("model.safetensors")) {
+        folderListener((_, bytes) => ({ bytes }))(request, response);
+        return;
+      }
+      readFile(`${modelFolders.tiny}/model.safetensors`).then((bytes) => {
+        response.writeHead(200, { "content-length": bytes.length });
+        response.write(bytes.subarray(0, 40000), () => response.destroy());
+      });
+    });
+    const error = await load(address).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(LastrowError);
+    expect((error as LastrowError).message).toMatch(/model\.safetensors/);
+  });
+
+  test("that answers with an error, or not at all, says so", async () => {
+    const address = await serve((_, response) => response.writeHead(500).end());
+    await expect(load(address)).rejects.toMatchObject({ code: "model_not_found", message: expect.stringMatching(/status 500/) });
+    server?.close();
+    server?.closeAllConnections();
+    await expect(load(address)).rejects.toMatchObject({ code: "model_not_found", message: expect.stringMatching(/could not be fetched/) });
+  });
+
+  test("can be cancelled while it loads", async () => {
+    const controller = new AbortController();
+    const address = await serve((request, response) => {
+      if (request.url?.endsWith("config.json")) folderListener((_, bytes) => ({ bytes }))(request, response);
+      else controller.abort();
+    });
+    await expect(load(address, { signal: controller.signal })).rejects.toMatchObject({ code: "aborted" });
+  });
+});
+
+describe("other sources", () => {
+  test("a list of files, as a file input gives them", async () => {
+    const files = [];
+    for (const name of ["model.safetensors", "config.json"]) files.push(new File([await readFile(`${modelFolders.tiny}/${name}`)], name));
+    expect(await tinyLogits(files)).toEqual(await tinyLogits(modelFolders.tiny));
+    await expect(load([])).rejects.toMatchObject({ code: "model_not_found" });
+  });
+
+  test("an object of addresses: the embedded model by its own", async () => {
+    const lm = await load(stories);
+    expect(lm.promptTokens("Once upon a time")).toEqual([0, 420, 428, 259, 394]);
+    await lm.dispose();
+  });
+
+  test("a browser has no model of its own, and says where there is one", async () => {
+    await expect(browser.openModel(undefined, {})).rejects.toMatchObject({ code: "model_not_found", message: expect.stringMatching(/lastrow\/stories/) });
+  });
+
+  test("the browser's turn in the event loop comes", async () => {
+    let timer = false;
+    setTimeout(() => {
+      timer = true;
+    }, 0);
+    while (!timer) await browser.yieldToEventLoop();
+    expect(timer).toBe(true);
+  });
+});
