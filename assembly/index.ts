@@ -1,6 +1,6 @@
-// The WebAssembly kernels: what TypeScript may call.
+// The WebAssembly kernels: what TypeScript may call. Operations that a team of threads shares go through `publish`.
 
-export { attention, writeKv } from "./attention";
-export { linear } from "./linear";
+export { writeKv } from "./attention";
 export { packInOut, packOutIn, unpack } from "./pack";
-export { activate, add, addRowsAt, embed, gatherRows, hasNaN, layerNorm } from "./rows";
+export { addRowsAt, embed, gatherRows, hasNaN } from "./rows";
+export { commandAddress, help, publish, wait } from "./team";

@@ -38,6 +38,8 @@ export type ErrorCode =
   | "hub_integrity"
   /** The runtime lacks something that lastrow needs, such as WebAssembly SIMD. */
   | "runtime_unsupported"
+  /** A thread of the kernels ended or no longer answers. */
+  | "thread_lost"
   /** The operation was cancelled by its `AbortSignal`. */
   | "aborted"
   /** The model was used after `dispose()`. */

@@ -2,11 +2,7 @@
  * A loaded model: the object that programs hold. Turns prompts and options into requests for the engine, and owns the
  * engine until it is disposed.
  */
-import {
-  type ComparisonObserver,
-  type ComparisonReport,
-  compareWays,
-} from "./engine/comparison.js";
+import { type ComparisonObserver, type ComparisonReport, compareWays } from "./engine/comparison.js";
 import { checkPrompt, Generation, type GenerationRequest } from "./engine/generation.js";
 import { type Engine, InferenceRun, type Mode } from "./engine/inference-run.js";
 import { TurnTaker } from "./engine/turn-taker.js";
@@ -68,6 +64,8 @@ export interface ModelInfo {
   readonly label: string;
   readonly config: ModelConfig;
   readonly kernels: KernelsName;
+  /** Threads that share the kernels' work. */
+  readonly threads: number;
   /** Number of weights; a tied `lm_head` counts once. */
   readonly parameters: number;
   /** Bytes of the weights in the kernels' memory. */
@@ -85,7 +83,11 @@ export interface ModelInfo {
   /** All memory of the kernels: weights, K and V, working memory. */
   readonly memoryBytes: number;
   /** The checkpoint's tensors, in the order of their names. */
-  readonly tensors: readonly { readonly name: string; readonly dtype: string; readonly shape: readonly number[] }[];
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly dtype: string;
+    readonly shape: readonly number[];
+  }[];
 }
 
 const DEFAULT_MAX_TOKENS = 256;
@@ -131,7 +133,8 @@ export class LanguageModel implements AsyncDisposable {
     const { tokenizer, bosTokenId, engine } = this.#alive();
     let tokens: readonly number[];
     if (typeof prompt !== "string") tokens = prompt;
-    else if (tokenizer !== null) tokens = tokenizer.encode(prompt, { parseSpecial: options.parseSpecial ?? false });
+    else if (tokenizer !== null)
+      tokens = tokenizer.encode(prompt, { parseSpecial: options.parseSpecial ?? false });
     else if (prompt === "") tokens = [];
     else {
       throw new LastrowError(
@@ -198,9 +201,10 @@ export class LanguageModel implements AsyncDisposable {
     }
     const run = new InferenceRun(engine, "cached");
     try {
-      const view = await run.infer(tokens, { turns: new TurnTaker(yieldToEventLoop), signal: options.signal });
-      if (view === null) throw new LastrowError("aborted", "The forward pass was cancelled.");
-      return { tokens, rows: 1, logits: view.slice() };
+      const feed = { turns: new TurnTaker(yieldToEventLoop), signal: options.signal };
+      const logits = await run.infer(tokens, feed, (view) => view.slice());
+      if (logits === null) throw new LastrowError("aborted", "The forward pass was cancelled.");
+      return { tokens, rows: 1, logits };
     } finally {
       run.dispose();
     }
@@ -219,12 +223,13 @@ export class LanguageModel implements AsyncDisposable {
     const run = new InferenceRun(engine, "cached");
     try {
       const turns = new TurnTaker(yieldToEventLoop);
-      for await (const { firstPosition, logits, rows } of run.inferAll(tokens, { turns, signal: options.signal })) {
-        // The view is overwritten by the next forward pass, which others may run while the reader holds a row.
-        const copy = logits.slice();
-        const width = copy.length / rows;
+      for await (const { firstPosition, logits, rows } of run.inferAll(tokens, {
+        turns,
+        signal: options.signal,
+      })) {
+        const width = logits.length / rows;
         for (let r = 0; r < rows; r++) {
-          yield { position: firstPosition + r, logits: copy.subarray(r * width, (r + 1) * width) };
+          yield { position: firstPosition + r, logits: logits.subarray(r * width, (r + 1) * width) };
         }
       }
       if (options.signal?.aborted) throw new LastrowError("aborted", "The forward pass was cancelled.");
@@ -235,7 +240,9 @@ export class LanguageModel implements AsyncDisposable {
 
   /** Lets go of the model's memory. Calling it twice is fine; using the model afterwards is an error. */
   async dispose(): Promise<void> {
+    const parts = this.#parts;
     this.#parts = null;
+    await parts?.engine.kernels.dispose();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -256,7 +263,10 @@ export class LanguageModel implements AsyncDisposable {
     const { vocabSize } = engine.model.config;
     const maxTokens = options.maxTokens ?? defaults.maxNewTokens ?? defaultMaxTokens;
     if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-      throw new LastrowError("invalid_argument", `maxTokens is a whole number from 0, not ${String(maxTokens)}.`);
+      throw new LastrowError(
+        "invalid_argument",
+        `maxTokens is a whole number from 0, not ${String(maxTokens)}.`,
+      );
     }
     const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
     if (stop.some((text) => typeof text !== "string" || text === "")) {

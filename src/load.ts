@@ -1,9 +1,11 @@
 /** From a model's files to a model that runs. */
-import type { GenerationDefaults } from "./formats/generation-config.js";
+
+import { platform } from "#platform";
 import { LastrowError } from "./errors.js";
 import { openCheckpoint } from "./formats/checkpoint.js";
-import { planGpt2Tensors } from "./formats/gpt2-checkpoint.js";
+import type { GenerationDefaults } from "./formats/generation-config.js";
 import { readGenerationConfig } from "./formats/generation-config.js";
+import { planGpt2Tensors } from "./formats/gpt2-checkpoint.js";
 import { readModelConfig } from "./formats/gpt2-config.js";
 import { type KernelBackend, type KernelsName, MAX_MEMORY_BYTES } from "./kernels/kernels.js";
 import { BLOCK_SIZE, kvBlockBytes, kvLayout } from "./kernels/kv-layout.js";
@@ -17,8 +19,8 @@ import type { ModelConfig } from "./model/config.js";
 import { Gpt2, planGpt2Scratch, planGpt2Weights } from "./model/gpt2.js";
 import { loadGpt2Weights, planStaging } from "./model/load-gpt2.js";
 import type { LoadProgress, ModelSource } from "./platform/platform.js";
-import { loadTokenizer, type Tokenizer } from "./tokenizer/tokenizer.js";
-import { platform } from "#platform";
+import { loadTokenizer } from "./tokenizer/load-tokenizer.js";
+import type { Tokenizer } from "./tokenizer/tokenizer.js";
 
 export interface LoadOptions {
   /** `wasm` (the default), or `reference`: plain TypeScript, the same bits, far slower. */
@@ -28,15 +30,17 @@ export interface LoadOptions {
    * Default: what one full context needs.
    */
   readonly kvMemory?: number | string | undefined;
+  /**
+   * Threads that share the work, the caller's included: 1 to 64. Default: as many as the machine runs at once. Any
+   * number gives the same bits. Where memory cannot be shared (a page without isolation headers) it is 1.
+   */
+  readonly threads?: number | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Cancels loading with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
-const backends: Readonly<Record<KernelsName, KernelBackend>> = {
-  wasm: wasmBackend,
-  reference: referenceBackend,
-};
+const MAX_THREADS = 64;
 
 /** Rows that one forward pass takes: longer prompts are fed in chunks of it. */
 const MAX_ROWS = 64;
@@ -59,10 +63,7 @@ export async function loadParts(
   options: LoadOptions,
 ): Promise<LanguageModelParts> {
   const start = performance.now();
-  const kernelsName = options.kernels ?? "wasm";
-  if (!Object.hasOwn(backends, kernelsName)) {
-    throw new LastrowError("invalid_argument", `kernels is "wasm" or "reference", not ${String(kernelsName)}.`);
-  }
+  const backend = chooseBackend(options);
   const kvMemory = options.kvMemory === undefined ? null : parseMemorySize(options.kvMemory, "kvMemory");
   throwIfAborted(options.signal);
 
@@ -74,7 +75,6 @@ export async function loadParts(
   try {
     const tensors = planGpt2Tensors(checkpoint, stated);
     const config = { ...stated, tieWordEmbeddings: tensors.tieWordEmbeddings };
-    const backend = backends[kernelsName];
     const plan = new MemoryPlan(backend);
     const weights = planGpt2Weights(plan, config);
     const weightBytes = plan.bytes;
@@ -89,12 +89,18 @@ export async function loadParts(
       );
     }
     const kernels = await backend.create(plan.bytes);
-    await loadGpt2Weights(tensors, weights, kernels, staging, options);
+    try {
+      await loadGpt2Weights(tensors, weights, kernels, staging, options);
+    } catch (error) {
+      await kernels.dispose();
+      throw error;
+    }
 
     const info: ModelInfo = {
       label: files.label,
       config,
-      kernels: kernelsName,
+      kernels: backend.name,
+      threads: backend.threads,
       parameters: tensors.parameters,
       weightBytes,
       dtype: "f32",
@@ -123,6 +129,22 @@ export async function loadParts(
   } finally {
     await checkpoint.close();
   }
+}
+
+function chooseBackend({ kernels = "wasm", threads }: LoadOptions): KernelBackend {
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS)) {
+    throw new LastrowError(
+      "invalid_argument",
+      `threads is a whole number from 1 to ${MAX_THREADS}, not ${String(threads)}.`,
+    );
+  }
+  if (kernels === "reference") return referenceBackend;
+  if (kernels !== "wasm") {
+    throw new LastrowError("invalid_argument", `kernels is "wasm" or "reference", not ${String(kernels)}.`);
+  }
+  const available = platform.availableThreads();
+  const chosen = available === 1 ? 1 : (threads ?? available);
+  return wasmBackend({ threads: Math.min(chosen, MAX_THREADS), startHelper: platform.startHelper });
 }
 
 /** Blocks for one full context, or as many as fit into the memory that was given. */

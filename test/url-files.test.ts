@@ -23,7 +23,9 @@ async function serve(listener: RequestListener): Promise<string> {
 }
 
 /** Serves the files of a folder under /models/tiny/, changed as `change` says. */
-function folderListener(change: (name: string, bytes: Buffer) => { bytes: Buffer; headers?: Record<string, string> }): RequestListener {
+function folderListener(
+  change: (name: string, bytes: Buffer) => { bytes: Buffer; headers?: Record<string, string> },
+): RequestListener {
   return async (request, response) => {
     const name = request.url?.replace("/models/tiny/", "") ?? "";
     const found = await readFile(`${modelFolders.tiny}/${name}`).catch(() => null);
@@ -55,14 +57,17 @@ describe("a web address", () => {
   });
 
   test("works when the host compresses", async () => {
-    const address = await serve(folderListener((_, bytes) => ({ bytes: gzipSync(bytes), headers: { "content-encoding": "gzip" } })));
+    const address = await serve(
+      folderListener((_, bytes) => ({ bytes: gzipSync(bytes), headers: { "content-encoding": "gzip" } })),
+    );
     expect(await tinyLogits(address)).toEqual(await tinyLogits(modelFolders.tiny));
   });
 
   test("takes a page in place of a missing file for what it is", async () => {
     const found = folderListener((_, bytes) => ({ bytes }));
     const address = await serve((request, response) => {
-      if (request.url?.endsWith("config.json") && !request.url.includes("generation")) found(request, response);
+      if (request.url?.endsWith("config.json") && !request.url.includes("generation"))
+        found(request, response);
       else if (request.url?.endsWith(".safetensors")) found(request, response);
       else response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end("<!doctype html>");
     });
@@ -87,10 +92,16 @@ describe("a web address", () => {
 
   test("that answers with an error, or not at all, says so", async () => {
     const address = await serve((_, response) => response.writeHead(500).end());
-    await expect(load(address)).rejects.toMatchObject({ code: "model_not_found", message: expect.stringMatching(/status 500/) });
+    await expect(load(address)).rejects.toMatchObject({
+      code: "model_not_found",
+      message: expect.stringMatching(/status 500/),
+    });
     server?.close();
     server?.closeAllConnections();
-    await expect(load(address)).rejects.toMatchObject({ code: "model_not_found", message: expect.stringMatching(/could not be fetched/) });
+    await expect(load(address)).rejects.toMatchObject({
+      code: "model_not_found",
+      message: expect.stringMatching(/could not be fetched/),
+    });
   });
 
   test("can be cancelled while it loads", async () => {
@@ -106,7 +117,8 @@ describe("a web address", () => {
 describe("other sources", () => {
   test("a list of files, as a file input gives them", async () => {
     const files = [];
-    for (const name of ["model.safetensors", "config.json"]) files.push(new File([await readFile(`${modelFolders.tiny}/${name}`)], name));
+    for (const name of ["model.safetensors", "config.json"])
+      files.push(new File([await readFile(`${modelFolders.tiny}/${name}`)], name));
     expect(await tinyLogits(files)).toEqual(await tinyLogits(modelFolders.tiny));
     await expect(load([])).rejects.toMatchObject({ code: "model_not_found" });
   });
@@ -118,7 +130,10 @@ describe("other sources", () => {
   });
 
   test("a browser has no model of its own, and says where there is one", async () => {
-    await expect(browser.openModel(undefined, {})).rejects.toMatchObject({ code: "model_not_found", message: expect.stringMatching(/lastrow\/stories/) });
+    await expect(browser.openModel(undefined, {})).rejects.toMatchObject({
+      code: "model_not_found",
+      message: expect.stringMatching(/lastrow\/stories/),
+    });
   });
 
   test("the browser's turn in the event loop comes", async () => {

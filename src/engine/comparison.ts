@@ -2,7 +2,7 @@
  * The proof on a real run: generate with the KV cache, generate again by recomputing everything at each step, and
  * compare the logits of every step as bits.
  */
-import { Generation, type GenerationPiece, type GenerationRequest, expectedRows } from "./generation.js";
+import { expectedRows, Generation, type GenerationPiece, type GenerationRequest } from "./generation.js";
 import type { Engine, Mode } from "./inference-run.js";
 import type { TurnTaker } from "./turn-taker.js";
 
@@ -46,7 +46,7 @@ export interface ComparisonReport {
 export interface ComparisonObserver {
   /** A piece of the cached run. */
   readonly onPiece?: ((piece: GenerationPiece) => void) | undefined;
-  /** Steps of the recomputing run that are done, of so many. */
+  /** Steps of the recomputing run that are done, of so many; 0 before it begins. */
   readonly onRecomputed?: ((done: number, of: number) => void) | undefined;
 }
 
@@ -108,6 +108,7 @@ export async function compareWays(
     },
     turns,
   );
+  observer.onRecomputed?.(0, kept.length);
   // A first difference settles it; what follows would compare two different texts.
   for await (const _ of recomputeRun) if (firstDifference !== null) break;
   const recomputeResult = await recomputeRun.result();
@@ -121,7 +122,11 @@ export async function compareWays(
     tokens: cachedResult.tokens,
     promptTokens: cachedResult.promptTokens,
     seed: cachedResult.seed,
-    cached: { inferences: cachedResult.inferences, rowsComputed: cachedResult.rowsComputed, ...cached.summary() },
+    cached: {
+      inferences: cachedResult.inferences,
+      rowsComputed: cachedResult.rowsComputed,
+      ...cached.summary(),
+    },
     recompute: {
       inferences: recomputeResult.inferences,
       rowsComputed: recomputeResult.rowsComputed,

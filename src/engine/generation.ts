@@ -6,9 +6,9 @@
  * from the cache. An end token costs one inference more than there are tokens; any other end costs none.
  */
 import { LastrowError } from "../errors.js";
-import type { Sampler, SampledToken, TokenLogprob } from "../sampling/sampler.js";
+import type { SampledToken, Sampler, TokenLogprob } from "../sampling/sampler.js";
 import { StopStrings } from "../tokenizer/stop-strings.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { TextStream, Tokenizer } from "../tokenizer/tokenizer.js";
 import { type Engine, InferenceRun, type Mode } from "./inference-run.js";
 import type { TurnTaker } from "./turn-taker.js";
 
@@ -181,10 +181,11 @@ async function* generate(
         break;
       }
       const start = performance.now();
-      const logits = await run.infer(sequence, { turns, signal });
-      if (logits === null) break;
-      request.onStep?.({ index, logits, ms: performance.now() - start });
-      const chosen = sampler.sample(logits, { prompt, generated }, sequence.length);
+      const chosen = await run.infer(sequence, { turns, signal }, (logits) => {
+        request.onStep?.({ index, logits, ms: performance.now() - start });
+        return sampler.sample(logits, { prompt, generated }, sequence.length);
+      });
+      if (chosen === null) break;
       const elapsed = performance.now() - start;
       if (index === 0) prefillMs = elapsed;
       else decodeMs += elapsed;
@@ -238,7 +239,7 @@ function collect(logprobs: GeneratedLogprobs[], chosen: SampledToken): Generated
 
 /** Text as it becomes final: characters complete, stop strings held back and cut off. */
 class EmittedText {
-  readonly #stream: ReturnType<Tokenizer["stream"]> | null;
+  readonly #stream: TextStream | null;
   readonly #stops: StopStrings | null;
   #whole = "";
   #stopped = false;

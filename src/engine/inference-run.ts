@@ -57,29 +57,52 @@ export class InferenceRun {
   }
 
   /**
-   * The logits after the last of `tokens`, a sequence that begins with all tokens of the calls before.
+   * Computes the logits after the last of `tokens`, a sequence that begins with all tokens of the calls before.
    *
-   * @returns (V), a view that is valid until the next forward pass of the model; null when the signal was aborted
-   * @throws LastrowError `kv_memory_exhausted`, `numerical_error`
+   * @param use is given the logits, (V), at once: they are a view that the next forward pass, of anyone, overwrites
+   * @returns what `use` returns; null when the signal was aborted
+   * @throws LastrowError `kv_memory_exhausted`, `numerical_error`, `thread_lost`
    */
-  async infer(tokens: readonly number[], options: FeedOptions): Promise<Float32Array | null> {
-    const { kernels, kvCache } = this.#engine;
+  async infer<T>(
+    tokens: readonly number[],
+    options: FeedOptions,
+    use: (logits: Float32Array) => T,
+  ): Promise<T | null> {
+    const { kernels, kvCache, model } = this.#engine;
     if (this.mode === "recompute") kvCache.truncate(this.#table, 0);
-    let logits: Tensor | null = null;
-    for await (const chunk of this.#feed(tokens, "last", options)) logits = chunk.logits;
-    if (logits === null || options.signal?.aborted) return null;
-    this.#inferences += 1;
-    return kernels.f32(logits.offset, logits.cols);
+    for (;;) {
+      await options.turns.take();
+      if (options.signal?.aborted) return null;
+      const start = this.#table.length;
+      const end = Math.min(tokens.length, start + model.maxRows);
+      const isLast = end === tokens.length;
+      const logits = this.#forward(tokens.slice(start, end), isLast ? "last" : "none");
+      if (!isLast) continue;
+      this.#inferences += 1;
+      return use(kernels.f32(logits.offset, logits.cols));
+    }
   }
 
-  /** The logits of every row of `tokens`, a piece at a time; each piece is valid until the next one is asked for. */
+  /**
+   * The logits of every row of `tokens` that the cache does not hold, a few rows at a time, each time a copy; ends
+   * early when the signal is aborted.
+   * @throws LastrowError as `infer`
+   */
   async *inferAll(
     tokens: readonly number[],
     options: FeedOptions,
   ): AsyncGenerator<{ firstPosition: number; logits: Float32Array; rows: number }> {
-    for await (const { firstPosition, logits } of this.#feed(tokens, "all", options)) {
-      const values = this.#engine.kernels.f32(logits.offset, logits.rows * logits.cols);
-      yield { firstPosition, logits: values, rows: logits.rows };
+    const { kernels, model } = this.#engine;
+    while (this.#table.length < tokens.length) {
+      await options.turns.take();
+      if (options.signal?.aborted) return;
+      const firstPosition = this.#table.length;
+      const logits = this.#forward(tokens.slice(firstPosition, firstPosition + model.maxLogitsRows), "all");
+      yield {
+        firstPosition,
+        logits: kernels.f32(logits.offset, logits.rows * logits.cols).slice(),
+        rows: logits.rows,
+      };
     }
     this.#inferences += 1;
   }
@@ -87,26 +110,6 @@ export class InferenceRun {
   /** Gives the KV blocks back. */
   dispose(): void {
     this.#engine.kvCache.free(this.#table);
-  }
-
-  /** Feeds the rows that the cache does not hold yet, in chunks; ends early when the signal is aborted. */
-  async *#feed(
-    tokens: readonly number[],
-    wants: "last" | "all",
-    { turns, signal }: FeedOptions,
-  ): AsyncGenerator<{ firstPosition: number; logits: Tensor }> {
-    const { model } = this.#engine;
-    const chunkSize = wants === "all" ? model.maxLogitsRows : model.maxRows;
-    let start = this.#table.length;
-    while (start < tokens.length) {
-      await turns.take();
-      if (signal?.aborted) return;
-      const end = Math.min(tokens.length, start + chunkSize);
-      const isLast = end === tokens.length;
-      const logits = this.#forward(tokens.slice(start, end), wants === "last" && !isLast ? "none" : wants);
-      if (wants === "all" || isLast) yield { firstPosition: start, logits };
-      start = end;
-    }
   }
 
   /** One forward pass over rows that follow those in the cache. */

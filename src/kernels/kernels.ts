@@ -71,7 +71,7 @@ export interface AttentionCall {
   readonly positions: IndexList;
   /** Scores are multiplied by this f32 value. */
   readonly scale: number;
-  /** Room for one query's scores: at least `positions + 1` floats, rounded up to whole blocks. */
+  /** Working memory: `KernelBackend.scoreRows` rows of as many floats as the blocks of the table have positions. */
   readonly scratch: Tensor;
 }
 
@@ -112,11 +112,18 @@ export interface Kernels {
   attention(call: AttentionCall): void;
   /** Whether any element is NaN. */
   hasNaN(x: Tensor): boolean;
+
+  /** Ends what runs beside the caller. The kernels must not be used again. */
+  dispose(): Promise<void>;
 }
 
 /** What is known of an implementation before its memory exists. */
 export interface KernelBackend {
   readonly name: KernelsName;
+  /** Threads that share the work, the caller's included. */
+  readonly threads: number;
+  /** Rows of scores that attention works in. */
+  readonly scoreRows: number;
   /** Bytes that a packed weight takes. */
   packedBytes(inFeatures: number, outFeatures: number): number;
   /**

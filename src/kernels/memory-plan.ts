@@ -22,6 +22,11 @@ export class MemoryPlan {
     return this.#bytes;
   }
 
+  /** Rows of scores that the kernels' attention works in. */
+  get scoreRows(): number {
+    return this.#backend.scoreRows;
+  }
+
   /** Reserves `bytes` and returns their offset, a multiple of 64. */
   reserve(bytes: number): number {
     const offset = this.#bytes;

@@ -17,7 +17,8 @@ export function violatedInvariants(cache: KvCache): string[] {
   const free = pool.freeBlocks();
   const onFreeList = new Set(free);
   if (onFreeList.size !== free.length) violated.push("a block is on the free list twice");
-  if (free.length !== pool.numFree) violated.push(`${free.length} free blocks listed, ${pool.numFree} counted`);
+  if (free.length !== pool.numFree)
+    violated.push(`${free.length} free blocks listed, ${pool.numFree} counted`);
 
   let referenced = 0;
   for (let block = 0; block < pool.numBlocks; block++) {
@@ -26,7 +27,9 @@ export function violatedInvariants(cache: KvCache): string[] {
       violated.push(`block ${block} has ${count} references, the tables hold it ${expected[block]} times`);
     }
     if (onFreeList.has(block) !== (count === 0)) {
-      violated.push(`block ${block} has ${count} references and is ${count === 0 ? "not " : ""}on the free list`);
+      violated.push(
+        `block ${block} has ${count} references and is ${count === 0 ? "not " : ""}on the free list`,
+      );
     }
     if (count > 0) referenced += 1;
   }

@@ -6,7 +6,14 @@
  * Owns its scratch memory and the count of rows that entered. In shape comments: T new rows, C hidden size, V vocabulary,
  * N rows whose logits are wanted.
  */
-import { type IndexList, type Kernels, type LinearWeight, type Tensor, columns, rows } from "../kernels/kernels.js";
+import {
+  columns,
+  type IndexList,
+  type Kernels,
+  type LinearWeight,
+  rows,
+  type Tensor,
+} from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
 import type { Gpt2Config } from "./config.js";
@@ -45,7 +52,7 @@ export interface Gpt2Scratch {
   readonly qkv: Tensor; // (T, 3C)
   readonly attended: Tensor; // (T, C)
   readonly inner: Tensor; // (T, innerSize)
-  readonly scores: Tensor; // (1, contextLength in whole blocks)
+  readonly scores: Tensor; // (rows that the kernels ask for, contextLength in whole blocks)
   readonly wantedX: Tensor; // (N, C)
   readonly wantedQ: Tensor; // (N, C)
   readonly logits: Tensor; // (N, V)
@@ -90,7 +97,7 @@ export function planGpt2Scratch(
     qkv: plan.tensor(maxRows, 3 * C),
     attended: plan.tensor(maxRows, C),
     inner: plan.tensor(maxRows, config.innerSize),
-    scores: plan.tensor(1, blocksPerContext * BLOCK_SIZE),
+    scores: plan.tensor(plan.scoreRows, blocksPerContext * BLOCK_SIZE),
     wantedX: plan.tensor(maxLogitsRows, C),
     wantedQ: plan.tensor(maxLogitsRows, C),
     logits: plan.tensor(maxLogitsRows, config.vocabSize),

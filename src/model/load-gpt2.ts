@@ -57,7 +57,8 @@ export async function loadGpt2Weights(
   if (work.length !== destinations.size) throw new Error("a weight has no tensor");
   work.sort(
     (a, b) =>
-      compareStrings(a.planned.file.name, b.planned.file.name) || a.planned.entry.begin - b.planned.entry.begin,
+      compareStrings(a.planned.file.name, b.planned.file.name) ||
+      a.planned.entry.begin - b.planned.entry.begin,
   );
 
   const totalBytes = work.reduce((sum, { planned }) => sum + planned.entry.end - planned.entry.begin, 0);

@@ -2,7 +2,40 @@
 import { LastrowError } from "../errors.js";
 import { openGivenFiles } from "../formats/given-files.js";
 import { addressedFiles, parseAddress } from "../formats/url-files.js";
+import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Platform } from "./platform.js";
+
+/** What a helper runs. Text, not a file: no bundler has to find it. */
+const HELPER_SOURCE = `
+onmessage = ({ data: { module, memory, thread } }) => {
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  postMessage("ready");
+  exports.help(thread);
+};
+`;
+
+async function startHelper(start: HelperStart): Promise<Helper> {
+  const address = URL.createObjectURL(new Blob([HELPER_SOURCE], { type: "text/javascript" }));
+  const worker = new Worker(address, { name: `lastrow ${start.thread}` });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      worker.onmessage = () => resolve();
+      worker.onerror = (event) =>
+        reject(new LastrowError("thread_lost", `A thread could not be started: ${event.message}.`));
+      worker.postMessage(start);
+    });
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+  return {
+    onEnd(callback) {
+      worker.onerror = (event) => callback(event.message);
+    },
+    async terminate() {
+      worker.terminate();
+    },
+  };
+}
 
 export const platform: Platform = {
   async openModel(source, options) {
@@ -17,6 +50,12 @@ export const platform: Platform = {
     }
     return openGivenFiles(source, options);
   },
+  availableThreads() {
+    // Only a page with isolation headers may share memory.
+    if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer === "undefined") return 1;
+    return globalThis.navigator?.hardwareConcurrency ?? 1;
+  },
+  startHelper,
   yieldToEventLoop() {
     // A message comes back at once; a timer would wait four milliseconds.
     return new Promise((resolve) => {

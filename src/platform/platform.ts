@@ -1,5 +1,6 @@
 /** What differs between Node and a browser. `#platform` in package.json's `imports` leads to the right one. */
 import type { ModelFiles } from "../formats/model-files.js";
+import type { StartHelper } from "../kernels/wasm/thread-team.js";
 
 /**
  * Where a model comes from:
@@ -38,6 +39,10 @@ export interface Platform {
    * @throws LastrowError `model_not_found`, the `hub_…` codes, `aborted`, `invalid_argument`
    */
   openModel(source: ModelSource | undefined, options: OpenOptions): Promise<ModelFiles>;
+  /** Threads that can work at once over a shared memory; 1 where there is none. */
+  availableThreads(): number;
+  /** Starts a thread of the kernels. */
+  startHelper: StartHelper;
   /** Lets everything else that waits in the event loop have a turn. */
   yieldToEventLoop(): Promise<void>;
 }

@@ -118,7 +118,7 @@ describe("ranges", () => {
   test("a model's value is checked where it is used, under its own name", () => {
     expect(failure({}, { topP: 3 })).toMatchObject({
       code: "model_file_invalid",
-      message: "generation_config.json: top_p is 3; it must be above 0 and at most 1 (1 is off).",
+      message: "generation_config.json: top_p is 3; it must be from 0 to 1 (1 is off).",
     });
     expect(failure({}, { repetitionPenalty: "1" })).toMatchObject({ code: "model_file_invalid" });
     expect(resolve({ topP: 0.5 }, { topP: 3 }).topP).toBe(0.5);

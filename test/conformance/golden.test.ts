@@ -15,38 +15,41 @@ const SMALLEST_GAP = 2e-3;
 const names: readonly FixtureName[] = ["tiny", "odd", "stories"];
 const kernelsNames: readonly KernelsName[] = ["wasm", "reference"];
 
-describe.each(names.flatMap((name) => kernelsNames.map((kernels) => ({ name, kernels }))))("$name on $kernels kernels", ({ name, kernels }) => {
-  let lm: LanguageModel;
-  let cases: GoldenCase[];
-  beforeAll(async () => {
-    lm = await load(modelFolders[name], { kernels });
-    cases = await goldenCases(name);
-  });
-  afterAll(() => lm.dispose());
+describe.each(names.flatMap((name) => kernelsNames.map((kernels) => ({ name, kernels }))))(
+  "$name on $kernels kernels",
+  ({ name, kernels }) => {
+    let lm: LanguageModel;
+    let cases: GoldenCase[];
+    beforeAll(async () => {
+      lm = await load(modelFolders[name], { kernels });
+      cases = await goldenCases(name);
+    });
+    afterAll(() => lm.dispose());
 
-  test("every row's logits are within 2e-4 of transformers'", async () => {
-    let largest = 0;
-    for (const { ids, logits: expected } of cases) {
-      const { logits, rows } = await lm.logits(ids, { rows: "all" });
-      expect(rows).toBe(ids.length);
-      expect(logits.length).toBe(expected.length);
-      logits.forEach((logit, i) => {
-        largest = Math.max(largest, Math.abs(logit - expected[i]));
-      });
-    }
-    expect(largest).toBeLessThan(TOLERANCE);
-    expect(largest).toBeGreaterThan(0);
-  });
+    test("every row's logits are within 2e-4 of transformers'", async () => {
+      let largest = 0;
+      for (const { ids, logits: expected } of cases) {
+        const { logits, rows } = await lm.logits(ids, { rows: "all" });
+        expect(rows).toBe(ids.length);
+        expect(logits.length).toBe(expected.length);
+        logits.forEach((logit, i) => {
+          largest = Math.max(largest, Math.abs(logit - expected[i]));
+        });
+      }
+      expect(largest).toBeLessThan(TOLERANCE);
+      expect(largest).toBeGreaterThan(0);
+    });
 
-  test("greedy tokens are transformers'", async () => {
-    const clear = cases.filter(({ smallestGap }) => smallestGap > SMALLEST_GAP);
-    expect(clear.length).toBeGreaterThanOrEqual(cases.length - 1);
-    for (const { ids, greedy } of clear) {
-      const generation = lm.generate(ids, { temperature: 0, maxTokens: greedy.length, ignoreEos: true });
-      expect((await generation.result()).tokens).toEqual(greedy);
-    }
-  });
-});
+    test("greedy tokens are transformers'", async () => {
+      const clear = cases.filter(({ smallestGap }) => smallestGap > SMALLEST_GAP);
+      expect(clear.length).toBeGreaterThanOrEqual(cases.length - 1);
+      for (const { ids, greedy } of clear) {
+        const generation = lm.generate(ids, { temperature: 0, maxTokens: greedy.length, ignoreEos: true });
+        expect((await generation.result()).tokens).toEqual(greedy);
+      }
+    });
+  },
+);
 
 test("the embedded model's text is the reference's", async () => {
   const lm = await load();
@@ -54,7 +57,9 @@ test("the embedded model's text is the reference's", async () => {
   for (const { prompt, ids, greedy, greedyText, smallestGap } of await goldenCases("stories")) {
     if (prompt === undefined || greedyText === undefined || smallestGap <= SMALLEST_GAP) continue;
     expect(lm.promptTokens(prompt)).toEqual(ids);
-    const { text } = await lm.generate(prompt, { temperature: 0, maxTokens: greedy.length, ignoreEos: true }).result();
+    const { text } = await lm
+      .generate(prompt, { temperature: 0, maxTokens: greedy.length, ignoreEos: true })
+      .result();
     expect(text).toBe(greedyText);
     checked += 1;
   }

@@ -22,9 +22,7 @@ async function logitsAt(engine: Engine, mode: Mode, tokens: readonly number[], l
   try {
     const rows: Float32Array[] = [];
     for (const length of lengths) {
-      const logits = await run.infer(tokens.slice(0, length), { turns });
-      if (logits === null) throw new Error("aborted without a signal");
-      rows.push(logits.slice());
+      await run.infer(tokens.slice(0, length), { turns }, (logits) => rows.push(logits.slice()));
     }
     return rows;
   } finally {
@@ -37,7 +35,11 @@ function range(from: number, to: number): number[] {
 }
 
 /** Expects rows after the given lengths to have the truth's bits; the message names the first that has not. */
-function expectTruth(truth: readonly Float32Array[], rows: readonly Float32Array[], lengths: readonly number[]): void {
+function expectTruth(
+  truth: readonly Float32Array[],
+  rows: readonly Float32Array[],
+  lengths: readonly number[],
+): void {
   rows.forEach((row, i) => {
     const index = firstDifferentBits(truth[lengths[i] - 1], row);
     expect(index, `logit ${index} after ${lengths[i]} tokens`).toBeNull();
@@ -51,7 +53,8 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
   let truth: Float32Array[];
 
   beforeAll(async () => {
-    for (const kernels of kernelsNames) engines.set(kernels, (await loadParts(modelFolders[name], { kernels })).engine);
+    for (const kernels of kernelsNames)
+      engines.set(kernels, (await loadParts(modelFolders[name], { kernels })).engine);
     const { config } = engineOf("wasm").model;
     tokens = arbitraryTokens(config.contextLength, config.vocabSize);
     truth = await logitsAt(engineOf("wasm"), "recompute", tokens, range(1, tokens.length));
@@ -68,16 +71,19 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
     expectTruth(truth, await logitsAt(engineOf("reference"), "recompute", tokens, lengths), lengths);
   });
 
-  test.each(kernelsNames)("cached on %s kernels, for every prompt length from 1 to 64, at every step", async (kernels) => {
-    const engine = engineOf(kernels);
-    for (const promptLength of range(1, 64)) {
-      const lengths = range(promptLength, tokens.length);
-      const before = engine.model.rowsComputed;
-      expectTruth(truth, await logitsAt(engine, "cached", tokens, lengths), lengths);
-      expect(engine.model.rowsComputed - before).toBe(tokens.length);
-      expect(engine.kvCache.pool.numFree).toBe(engine.kvCache.pool.numBlocks);
-    }
-  });
+  test.each(kernelsNames)(
+    "cached on %s kernels, for every prompt length from 1 to 64, at every step",
+    async (kernels) => {
+      const engine = engineOf(kernels);
+      for (const promptLength of range(1, 64)) {
+        const lengths = range(promptLength, tokens.length);
+        const before = engine.model.rowsComputed;
+        expectTruth(truth, await logitsAt(engine, "cached", tokens, lengths), lengths);
+        expect(engine.model.rowsComputed - before).toBe(tokens.length);
+        expect(engine.kvCache.pool.numFree).toBe(engine.kvCache.pool.numBlocks);
+      }
+    },
+  );
 
   test.each(kernelsNames)("a prompt fed in arbitrary pieces, on %s kernels", async (kernels) => {
     const cuts = fc.uniqueArray(fc.integer({ min: 1, max: tokens.length }), { minLength: 1, maxLength: 12 });
@@ -103,13 +109,17 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
 
   test("several sequences that take turns, and blocks used before by others", async () => {
     const { engine } = await loadParts(modelFolders[name], { kernels: "wasm", kvMemory: 64 * 1024 * 1024 });
-    const others = [2, 3, 4].map((seed) => arbitraryTokens(tokens.length, engine.model.config.vocabSize, seed));
+    const others = [2, 3, 4].map((seed) =>
+      arbitraryTokens(tokens.length, engine.model.config.vocabSize, seed),
+    );
     const runs = others.map(() => new InferenceRun(engine, "cached"));
     const main = new InferenceRun(engine, "cached");
     for (const length of range(1, tokens.length)) {
-      for (const [i, run] of runs.entries()) await run.infer(others[i].slice(0, length), { turns });
-      const logits = await main.infer(tokens.slice(0, length), { turns });
-      if (logits !== null) expectTruth(truth, [logits], [length]);
+      for (const [i, run] of runs.entries())
+        await run.infer(others[i].slice(0, length), { turns }, () => null);
+      await main.infer(tokens.slice(0, length), { turns }, (logits) =>
+        expectTruth(truth, [logits], [length]),
+      );
       // Sequences end and begin again, so that blocks change hands.
       const ended = length % 7;
       if (ended < runs.length) {
@@ -122,12 +132,17 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
   test("sequences side by side in one forward pass", () => {
     const { model, kvCache, kernels } = engineOf("wasm");
     const { vocabSize } = model.config;
-    const cuts = fc.record({ lengths: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }), wants: fc.constantFrom("last", "all") });
+    const cuts = fc.record({
+      lengths: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
+      wants: fc.constantFrom("last", "all"),
+    });
     fc.assert(
       fc.property(cuts, ({ lengths, wants }) => {
         const tables = lengths.map(() => kvCache.createSequence());
-        tables.forEach((table, i) => expect(kvCache.reserve(table, lengths[i])).toBe(true));
-        const batch = lengths.map((length, i) => range(0, length - 1).map((p) => ({ id: tokens[p], p, slot: tables[i].slot(p) }))).flat();
+        expect(tables.every((table, i) => kvCache.reserve(table, lengths[i]))).toBe(true);
+        const batch = lengths.flatMap((length, i) =>
+          range(0, length - 1).map((p) => ({ id: tokens[p], p, slot: tables[i].slot(p) })),
+        );
         const wanted = wants === "all" ? batch.length : lengths.length;
         if (wanted <= model.maxLogitsRows) {
           const logits = model.forward(
@@ -135,7 +150,11 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
               tokenIds: batch.map((row) => row.id),
               positions: batch.map((row) => row.p),
               slotMapping: batch.map((row) => row.slot),
-              sequences: lengths.map((newTokens, i) => ({ blockTable: tables[i].blockIds, newTokens, wantsLogits: wants })),
+              sequences: lengths.map((newTokens, i) => ({
+                blockTable: tables[i].blockIds,
+                newTokens,
+                wantsLogits: wants,
+              })),
             },
             kvCache.layout,
           );
@@ -157,9 +176,9 @@ test("the embedded model: cached and recomputed, every step to the end of 512 po
   const cached = await logitsAt(engine, "cached", tokens, lengths);
   const run = new InferenceRun(engine, "recompute");
   for (const [i, length] of lengths.entries()) {
-    const logits = await run.infer(tokens.slice(0, length), { turns });
-    if (logits === null) throw new Error("aborted without a signal");
-    expect(firstDifferentBits(cached[i], logits), `after ${length} tokens`).toBeNull();
+    await run.infer(tokens.slice(0, length), { turns }, (logits) => {
+      expect(firstDifferentBits(cached[i], logits), `after ${length} tokens`).toBeNull();
+    });
   }
   expect(run.rowsComputed).toBe((512 * 513) / 2 - (4 * 5) / 2);
   run.dispose();

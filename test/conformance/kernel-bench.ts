@@ -8,7 +8,7 @@ import type {
   StoredOrder,
   Tensor,
 } from "../../src/kernels/kernels.js";
-import { type KvLayout, kvBlockBytes, kvLayout, type KvShape } from "../../src/kernels/kv-layout.js";
+import { type KvLayout, type KvShape, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
 
 /** What is written before anything else: it must never reach a result. */
@@ -30,6 +30,10 @@ export class KernelBench {
     this.kernels = kernels;
     this.#bytes = bytes;
     this.#plan = new MemoryPlan(backend);
+  }
+
+  get scoreRows(): number {
+    return this.#backend.scoreRows;
   }
 
   /** Starts a new case: everything is free again, and full of NaN. */
@@ -58,7 +62,12 @@ export class KernelBench {
   }
 
   /** A packed weight from values that are stored as f32 in the given order. */
-  weight(inFeatures: number, outFeatures: number, values: ArrayLike<number>, order: StoredOrder = "in-out"): LinearWeight {
+  weight(
+    inFeatures: number,
+    outFeatures: number,
+    values: ArrayLike<number>,
+    order: StoredOrder = "in-out",
+  ): LinearWeight {
     const weight = this.#plan.linear(inFeatures, outFeatures);
     // Memory is zero when it is new, and packing relies on that for the columns past the last one.
     this.kernels.u8(weight.offset, this.#backend.packedBytes(inFeatures, outFeatures)).fill(0);
@@ -103,7 +112,9 @@ export class KernelBench {
 
 /** The bits of floats, with every NaN as the same one: its payload is nobody's promise. */
 export function bits(values: Float32Array): Uint32Array {
-  const result = new Uint32Array(values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength));
+  const result = new Uint32Array(
+    values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength),
+  );
   for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) result[i] = 0x7fc00000;
   return result;
 }

@@ -4,30 +4,64 @@
  * implementations must give the reference kernels' bits.
  */
 import fc from "fast-check";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { KernelBackend, StoredOrder, Tensor } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import type { Activation } from "../../src/model/config.js";
+import { platform } from "../../src/platform/node.js";
 import { bits, KernelBench } from "./kernel-bench.js";
 
-const backends: readonly KernelBackend[] = [referenceBackend, wasmBackend];
-const ACTIVATIONS: readonly Activation[] = ["gelu_new", "gelu", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu"];
+const wasm = (threads: number) => wasmBackend({ threads, startHelper: platform.startHelper });
+const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
+const ACTIVATIONS: readonly Activation[] = [
+  "gelu_new",
+  "gelu",
+  "gelu_fast",
+  "gelu_pytorch_tanh",
+  "relu",
+  "silu",
+];
 
 /** Values that break careless code, among ordinary ones. */
-const EXTREMES = [0, -0, 1, -1, 3.4028234663852886e38, -3.4028234663852886e38, 1e-45, -1e-45, 1.1754943508222875e-38,
-  Infinity, -Infinity, NaN, 88.7, -87.3, -103.9, 1e20, -1e-20, 0.5, 16777217];
+const EXTREMES = [
+  0,
+  -0,
+  1,
+  -1,
+  3.4028234663852886e38,
+  -3.4028234663852886e38,
+  1e-45,
+  -1e-45,
+  1.1754943508222875e-38,
+  Infinity,
+  -Infinity,
+  NaN,
+  88.7,
+  -87.3,
+  -103.9,
+  1e20,
+  -1e-20,
+  0.5,
+  16777217,
+];
 
 const ordinary = fc.double({ min: -4, max: 4, noNaN: true }).map(Math.fround);
-const extreme = fc.oneof({ weight: 3, arbitrary: ordinary }, { weight: 1, arbitrary: fc.constantFrom(...EXTREMES) });
+const extreme = fc.oneof(
+  { weight: 3, arbitrary: ordinary },
+  { weight: 1, arbitrary: fc.constantFrom(...EXTREMES) },
+);
 
 function floats(length: number, value: fc.Arbitrary<number> = ordinary) {
   return fc.array(value, { minLength: length, maxLength: length });
 }
 
 /** Runs one case on every implementation and expects the same bits of all. */
-function expectSameBits(benches: readonly KernelBench[], run: (bench: KernelBench) => Float32Array): Float32Array {
+function expectSameBits(
+  benches: readonly KernelBench[],
+  run: (bench: KernelBench) => Float32Array,
+): Float32Array {
   const results = benches.map((bench) => {
     bench.clear();
     return run(bench);
@@ -40,192 +74,247 @@ let benches: KernelBench[];
 beforeAll(async () => {
   benches = await Promise.all(backends.map((backend) => KernelBench.create(backend)));
 });
+afterAll(() => Promise.all(benches.map((bench) => bench.kernels.dispose())));
 
-describe.each(backends.map((backend, i) => ({ name: backend.name, i })))("$name kernels by definition", ({ i }) => {
-  let bench: KernelBench;
-  beforeAll(() => {
-    bench = benches[i];
-    bench.clear();
-  });
-
-  test.each(["in-out", "out-in"] as const)("linear multiplies, from %s weights", (order) => {
-    bench.clear();
-    const K = 5;
-    const N = 11;
-    const w = Array.from({ length: K * N }, (_, j) => Math.fround(Math.sin(j)));
-    const x = Array.from({ length: 3 * K }, (_, j) => Math.fround(Math.cos(j)));
-    const b = Array.from({ length: N }, (_, j) => j / 8);
-    const out = bench.tensor(3, N);
-    bench.kernels.linear(out, bench.tensor(3, K, x), bench.weight(K, N, w, order), bench.tensor(1, N, b));
-    const values = bench.values(out);
-    for (let t = 0; t < 3; t++) {
-      for (let n = 0; n < N; n++) {
-        let sum = b[n];
-        for (let k = 0; k < K; k++) sum += x[t * K + k] * (order === "in-out" ? w[k * N + n] : w[n * K + k]);
-        expect(values[t * N + n]).toBeCloseTo(sum, 5);
-      }
-    }
-  });
-
-  test("linear adds k = 0, 1, 2 … and the bias last", () => {
-    bench.clear();
-    // 2²⁴ + 1 + 1 in f32 is 2²⁴; 1 + 1 + 2²⁴ is 2²⁴ + 2.
-    const big = 2 ** 24;
-    const out = bench.tensor(1, 2);
-    const weight = bench.weight(3, 2, [big, 1, 1, 1, 1, big]);
-    bench.kernels.linear(out, bench.tensor(1, 3, [1, 1, 1]), weight, null);
-    expect([...bench.values(out)]).toEqual([big, big + 2]);
-    bench.kernels.linear(out, bench.tensor(1, 3, [1, 1, 1]), weight, bench.tensor(1, 2, [-big, 2]));
-    expect([...bench.values(out)]).toEqual([0, big + 4]);
-  });
-
-  test("linear without inputs is zero, plus the bias", () => {
-    bench.clear();
-    const out = bench.tensor(1, 1);
-    bench.kernels.linear(out, bench.tensor(1, 0), bench.weight(0, 1, []), bench.tensor(1, 1, [-0]));
-    expect(bench.values(out)[0]).toBe(0);
-    bench.kernels.linear(out, bench.tensor(1, 0), bench.weight(0, 1, []), bench.tensor(1, 1, [2.5]));
-    expect(bench.values(out)[0]).toBe(2.5);
-  });
-
-  test("layerNorm has mean 0 and variance 1 before gain and bias", () => {
-    bench.clear();
-    const C = 7;
-    const x = [3, -1, 4, 1, -5, 9, 2];
-    const gain = [1, 2, 3, 4, 5, 6, 7];
-    const bias = [0, 1, 0, 1, 0, 1, 0];
-    const out = bench.tensor(1, C);
-    bench.kernels.layerNorm(out, bench.tensor(1, C, x), bench.tensor(1, C, gain), bench.tensor(1, C, bias), 0.25);
-    const mean = x.reduce((a, b) => a + b) / C;
-    const variance = x.reduce((a, b) => a + (b - mean) ** 2, 0) / C;
-    const values = bench.values(out);
-    for (let c = 0; c < C; c++) {
-      expect(values[c]).toBeCloseTo(((x[c] - mean) / Math.sqrt(variance + 0.25)) * gain[c] + bias[c], 5);
-    }
-  });
-
-  test("activations have their definitions' values", () => {
-    const x = [-11, -3.5, -1, -0.3, 0, 0.3, 1, 2.5, 6];
-    const tanhForm = (v: number) => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)));
-    // Φ(x) by integrating the normal density, in steps of 1/1000.
-    const erfForm = (v: number) => {
-      let area = 0;
-      const steps = 20000;
-      for (let s = 0; s < steps; s++) area += Math.exp(-0.5 * (((s + 0.5) * v) / steps) ** 2);
-      return v * (0.5 + (area * v) / steps / Math.sqrt(2 * Math.PI));
-    };
-    const definitions: Record<Activation, (v: number) => number> = {
-      gelu_new: tanhForm,
-      gelu_pytorch_tanh: tanhForm,
-      gelu_fast: tanhForm,
-      gelu: erfForm,
-      relu: (v) => Math.max(0, v),
-      silu: (v) => v / (1 + Math.exp(-v)),
-    };
-    for (const activation of ACTIVATIONS) {
+describe.each(backends.map(({ name, threads }, i) => ({ name, threads, i })))(
+  "$name kernels, $threads threads, by definition",
+  ({ i }) => {
+    let bench: KernelBench;
+    beforeAll(() => {
+      bench = benches[i];
       bench.clear();
-      const tensor = bench.tensor(1, x.length, x);
-      bench.kernels.activate(tensor, activation);
-      bench.values(tensor).forEach((value, j) => {
-        expect(value, `${activation}(${x[j]})`).toBeCloseTo(definitions[activation](x[j]), 5);
-      });
-    }
-  });
+    });
 
-  test("activations, max and sums let NaN through", () => {
-    for (const activation of ACTIVATIONS) {
+    test.each(["in-out", "out-in"] as const)("linear multiplies, from %s weights", (order) => {
       bench.clear();
-      const tensor = bench.tensor(1, 5, [1, NaN, 2, 3, NaN]);
-      bench.kernels.activate(tensor, activation);
-      expect([...bench.values(tensor)].map(Number.isNaN), activation).toEqual([false, true, false, false, true]);
-    }
-  });
-
-  test("embed, addRowsAt, gatherRows and add move the rows that they are told to", () => {
-    bench.clear();
-    const embedding = bench.weight(3, 10, Array.from({ length: 30 }, (_, j) => j), "out-in");
-    const out = bench.tensor(3, 3, undefined, 5);
-    bench.kernels.embed(out, bench.indices([9, 0, 4]), embedding);
-    expect([...bench.values(out)]).toEqual([27, 28, 29, 0, 1, 2, 12, 13, 14]);
-    bench.kernels.addRowsAt(out, bench.indices([1, 0, 1]), bench.tensor(2, 3, [1, 2, 3, 10, 20, 30]));
-    expect([...bench.values(out)]).toEqual([37, 48, 59, 1, 3, 5, 22, 33, 44]);
-    const picked = bench.tensor(2, 3);
-    bench.kernels.gatherRows(picked, out, bench.indices([2, 0]));
-    expect([...bench.values(picked)]).toEqual([22, 33, 44, 37, 48, 59]);
-    bench.kernels.add(picked, bench.tensor(2, 3, [1, 1, 1, 2, 2, 2]));
-    expect([...bench.values(picked)]).toEqual([23, 34, 45, 39, 50, 61]);
-  });
-
-  test("stored 16-bit floats become f32 exactly, and what is not finite is reported", () => {
-    const cases: [("F16" | "BF16" | "F32"), number, number][] = [
-      ["F16", 0x3c00, 1], ["F16", 0xc000, -2], ["F16", 0x7bff, 65504], ["F16", 0x0001, 2 ** -24],
-      ["F16", 0x83ff, -1023 * 2 ** -24], ["F16", 0x0400, 2 ** -14], ["F16", 0x8000, -0], ["F16", 0x3555, 0.333251953125],
-      ["BF16", 0x3f80, 1], ["BF16", 0xc040, -3], ["BF16", 0x0001, 2 ** -133], ["BF16", 0x8000, -0],
-      ["F32", 0x3f800000, 1], ["F32", 0x00000001, 2 ** -149],
-    ];
-    for (const [dtype, stored, value] of cases) {
-      bench.clear();
-      const out = bench.tensor(1, 1);
-      const rows = { offset: bench.stored(dtype, [stored]), dtype, firstRow: 0, rowCount: 1 };
-      expect(bench.kernels.unpackRows(out, rows)).toBe(true);
-      expect(bench.values(out)[0], `${dtype} ${stored.toString(16)}`).toBe(value);
-    }
-    const notFinite = [["F16", 0x7c00], ["F16", 0xfe01], ["BF16", 0xff80], ["BF16", 0x7fc0], ["F32", 0x7f800000], ["F32", 0xffc00000]] as const;
-    for (const [dtype, stored] of notFinite) {
-      bench.clear();
-      const rows = { offset: bench.stored(dtype, [0, stored]), dtype, firstRow: 0, rowCount: 1 };
-      expect(bench.kernels.unpackRows(bench.tensor(1, 2), rows)).toBe(false);
-      expect(bench.kernels.packLinear(bench.linearWeight(2, 1), "out-in", rows)).toBe(false);
-      expect(bench.kernels.packLinear(bench.linearWeight(1, 2), "in-out", rows)).toBe(false);
-    }
-  });
-
-  test("hasNaN finds one anywhere and nothing else", () => {
-    for (const width of [1, 3, 4, 5, 8, 11]) {
-      bench.clear();
-      const x = bench.tensor(2, width, new Array(2 * width).fill(Infinity), width + 3);
-      expect(bench.kernels.hasNaN(x)).toBe(false);
-      for (let at = 0; at < 2 * width; at++) {
-        const place = bench.kernels.f32(x.offset + 4 * (Math.floor(at / width) * x.stride + (at % width)), 1);
-        place[0] = NaN;
-        expect(bench.kernels.hasNaN(x), `width ${width}, at ${at}`).toBe(true);
-        place[0] = 0;
-      }
-    }
-  });
-
-  test("attention is the softmax of scaled scores over the keys up to each position, by heads", () => {
-    const { out, q, k, v, shape, length } = attentionCase(bench, { headDim: 5, numHeads: 4, numKvHeads: 2, length: 37 });
-    const { headDim, numHeads, numKvHeads } = shape;
-    for (let t = 0; t < length; t++) {
-      for (let h = 0; h < numHeads; h++) {
-        const kvHead = Math.floor(h / (numHeads / numKvHeads));
-        const query = (d: number) => q[(t * numHeads + h) * headDim + d];
-        const key = (p: number, d: number) => k[(p * numKvHeads + kvHead) * headDim + d];
-        const scores = Array.from({ length: t + 1 }, (_, p) => {
-          let score = 0;
-          for (let d = 0; d < headDim; d++) score += query(d) * key(p, d);
-          return score * 0.5;
-        });
-        const top = Math.max(...scores);
-        const weights = scores.map((score) => Math.exp(score - top));
-        const sum = weights.reduce((a, b) => a + b);
-        for (let d = 0; d < headDim; d++) {
-          let expected = 0;
-          weights.forEach((weight, p) => {
-            expected += (weight / sum) * v[(p * numKvHeads + kvHead) * headDim + d];
-          });
-          expect(out[(t * numHeads + h) * headDim + d]).toBeCloseTo(expected, 4);
+      const K = 5;
+      const N = 11;
+      const w = Array.from({ length: K * N }, (_, j) => Math.fround(Math.sin(j)));
+      const x = Array.from({ length: 3 * K }, (_, j) => Math.fround(Math.cos(j)));
+      const b = Array.from({ length: N }, (_, j) => j / 8);
+      const out = bench.tensor(3, N);
+      bench.kernels.linear(out, bench.tensor(3, K, x), bench.weight(K, N, w, order), bench.tensor(1, N, b));
+      const values = bench.values(out);
+      for (let t = 0; t < 3; t++) {
+        for (let n = 0; n < N; n++) {
+          let sum = b[n];
+          for (let k = 0; k < K; k++)
+            sum += x[t * K + k] * (order === "in-out" ? w[k * N + n] : w[n * K + k]);
+          expect(values[t * N + n]).toBeCloseTo(sum, 5);
         }
       }
-    }
-  });
-});
+    });
+
+    test("linear adds k = 0, 1, 2 … and the bias last", () => {
+      bench.clear();
+      // 2²⁴ + 1 + 1 in f32 is 2²⁴; 1 + 1 + 2²⁴ is 2²⁴ + 2.
+      const big = 2 ** 24;
+      const out = bench.tensor(1, 2);
+      const weight = bench.weight(3, 2, [big, 1, 1, 1, 1, big]);
+      bench.kernels.linear(out, bench.tensor(1, 3, [1, 1, 1]), weight, null);
+      expect([...bench.values(out)]).toEqual([big, big + 2]);
+      bench.kernels.linear(out, bench.tensor(1, 3, [1, 1, 1]), weight, bench.tensor(1, 2, [-big, 2]));
+      expect([...bench.values(out)]).toEqual([0, big + 4]);
+    });
+
+    test("linear without inputs is zero, plus the bias", () => {
+      bench.clear();
+      const out = bench.tensor(1, 1);
+      bench.kernels.linear(out, bench.tensor(1, 0), bench.weight(0, 1, []), bench.tensor(1, 1, [-0]));
+      expect(bench.values(out)[0]).toBe(0);
+      bench.kernels.linear(out, bench.tensor(1, 0), bench.weight(0, 1, []), bench.tensor(1, 1, [2.5]));
+      expect(bench.values(out)[0]).toBe(2.5);
+    });
+
+    test("layerNorm has mean 0 and variance 1 before gain and bias", () => {
+      bench.clear();
+      const C = 7;
+      const x = [3, -1, 4, 1, -5, 9, 2];
+      const gain = [1, 2, 3, 4, 5, 6, 7];
+      const bias = [0, 1, 0, 1, 0, 1, 0];
+      const out = bench.tensor(1, C);
+      bench.kernels.layerNorm(
+        out,
+        bench.tensor(1, C, x),
+        bench.tensor(1, C, gain),
+        bench.tensor(1, C, bias),
+        0.25,
+      );
+      const mean = x.reduce((a, b) => a + b) / C;
+      const variance = x.reduce((a, b) => a + (b - mean) ** 2, 0) / C;
+      const values = bench.values(out);
+      for (let c = 0; c < C; c++) {
+        expect(values[c]).toBeCloseTo(((x[c] - mean) / Math.sqrt(variance + 0.25)) * gain[c] + bias[c], 5);
+      }
+    });
+
+    test("activations have their definitions' values", () => {
+      const x = [-11, -3.5, -1, -0.3, 0, 0.3, 1, 2.5, 6];
+      const tanhForm = (v: number) =>
+        0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)));
+      // Φ(x) by integrating the normal density, in steps of 1/1000.
+      const erfForm = (v: number) => {
+        let area = 0;
+        const steps = 20000;
+        for (let s = 0; s < steps; s++) area += Math.exp(-0.5 * (((s + 0.5) * v) / steps) ** 2);
+        return v * (0.5 + (area * v) / steps / Math.sqrt(2 * Math.PI));
+      };
+      const definitions: Record<Activation, (v: number) => number> = {
+        gelu_new: tanhForm,
+        gelu_pytorch_tanh: tanhForm,
+        gelu_fast: tanhForm,
+        gelu: erfForm,
+        relu: (v) => Math.max(0, v),
+        silu: (v) => v / (1 + Math.exp(-v)),
+      };
+      for (const activation of ACTIVATIONS) {
+        bench.clear();
+        const tensor = bench.tensor(1, x.length, x);
+        bench.kernels.activate(tensor, activation);
+        bench.values(tensor).forEach((value, j) => {
+          expect(value, `${activation}(${x[j]})`).toBeCloseTo(definitions[activation](x[j]), 5);
+        });
+      }
+    });
+
+    test("activations, max and sums let NaN through", () => {
+      for (const activation of ACTIVATIONS) {
+        bench.clear();
+        const tensor = bench.tensor(1, 5, [1, NaN, 2, 3, NaN]);
+        bench.kernels.activate(tensor, activation);
+        expect([...bench.values(tensor)].map(Number.isNaN), activation).toEqual([
+          false,
+          true,
+          false,
+          false,
+          true,
+        ]);
+      }
+    });
+
+    test("embed, addRowsAt, gatherRows and add move the rows that they are told to", () => {
+      bench.clear();
+      const embedding = bench.weight(
+        3,
+        10,
+        Array.from({ length: 30 }, (_, j) => j),
+        "out-in",
+      );
+      const out = bench.tensor(3, 3, undefined, 5);
+      bench.kernels.embed(out, bench.indices([9, 0, 4]), embedding);
+      expect([...bench.values(out)]).toEqual([27, 28, 29, 0, 1, 2, 12, 13, 14]);
+      bench.kernels.addRowsAt(out, bench.indices([1, 0, 1]), bench.tensor(2, 3, [1, 2, 3, 10, 20, 30]));
+      expect([...bench.values(out)]).toEqual([37, 48, 59, 1, 3, 5, 22, 33, 44]);
+      const picked = bench.tensor(2, 3);
+      bench.kernels.gatherRows(picked, out, bench.indices([2, 0]));
+      expect([...bench.values(picked)]).toEqual([22, 33, 44, 37, 48, 59]);
+      bench.kernels.add(picked, bench.tensor(2, 3, [1, 1, 1, 2, 2, 2]));
+      expect([...bench.values(picked)]).toEqual([23, 34, 45, 39, 50, 61]);
+    });
+
+    test("stored 16-bit floats become f32 exactly, and what is not finite is reported", () => {
+      const cases: ["F16" | "BF16" | "F32", number, number][] = [
+        ["F16", 0x3c00, 1],
+        ["F16", 0xc000, -2],
+        ["F16", 0x7bff, 65504],
+        ["F16", 0x0001, 2 ** -24],
+        ["F16", 0x83ff, -1023 * 2 ** -24],
+        ["F16", 0x0400, 2 ** -14],
+        ["F16", 0x8000, -0],
+        ["F16", 0x3555, 0.333251953125],
+        ["BF16", 0x3f80, 1],
+        ["BF16", 0xc040, -3],
+        ["BF16", 0x0001, 2 ** -133],
+        ["BF16", 0x8000, -0],
+        ["F32", 0x3f800000, 1],
+        ["F32", 0x00000001, 2 ** -149],
+      ];
+      for (const [dtype, stored, value] of cases) {
+        bench.clear();
+        const out = bench.tensor(1, 1);
+        const rows = { offset: bench.stored(dtype, [stored]), dtype, firstRow: 0, rowCount: 1 };
+        expect(bench.kernels.unpackRows(out, rows)).toBe(true);
+        expect(bench.values(out)[0], `${dtype} ${stored.toString(16)}`).toBe(value);
+      }
+      const notFinite = [
+        ["F16", 0x7c00],
+        ["F16", 0xfe01],
+        ["BF16", 0xff80],
+        ["BF16", 0x7fc0],
+        ["F32", 0x7f800000],
+        ["F32", 0xffc00000],
+      ] as const;
+      for (const [dtype, stored] of notFinite) {
+        bench.clear();
+        const rows = { offset: bench.stored(dtype, [0, stored]), dtype, firstRow: 0, rowCount: 1 };
+        expect(bench.kernels.unpackRows(bench.tensor(1, 2), rows)).toBe(false);
+        expect(bench.kernels.packLinear(bench.linearWeight(2, 1), "out-in", rows)).toBe(false);
+        expect(bench.kernels.packLinear(bench.linearWeight(1, 2), "in-out", rows)).toBe(false);
+      }
+    });
+
+    test("hasNaN finds one anywhere and nothing else", () => {
+      for (const width of [1, 3, 4, 5, 8, 11]) {
+        bench.clear();
+        const x = bench.tensor(2, width, new Array(2 * width).fill(Infinity), width + 3);
+        expect(bench.kernels.hasNaN(x)).toBe(false);
+        for (let at = 0; at < 2 * width; at++) {
+          const place = bench.kernels.f32(
+            x.offset + 4 * (Math.floor(at / width) * x.stride + (at % width)),
+            1,
+          );
+          place[0] = NaN;
+          expect(bench.kernels.hasNaN(x), `width ${width}, at ${at}`).toBe(true);
+          place[0] = 0;
+        }
+      }
+    });
+
+    test("attention is the softmax of scaled scores over the keys up to each position, by heads", () => {
+      const { out, q, k, v, shape, length } = attentionCase(bench, {
+        headDim: 5,
+        numHeads: 4,
+        numKvHeads: 2,
+        length: 37,
+      });
+      const { headDim, numHeads, numKvHeads } = shape;
+      for (let t = 0; t < length; t++) {
+        for (let h = 0; h < numHeads; h++) {
+          const kvHead = Math.floor(h / (numHeads / numKvHeads));
+          const query = (d: number) => q[(t * numHeads + h) * headDim + d];
+          const key = (p: number, d: number) => k[(p * numKvHeads + kvHead) * headDim + d];
+          const scores = Array.from({ length: t + 1 }, (_, p) => {
+            let score = 0;
+            for (let d = 0; d < headDim; d++) score += query(d) * key(p, d);
+            return score * 0.5;
+          });
+          const top = Math.max(...scores);
+          const weights = scores.map((score) => Math.exp(score - top));
+          const sum = weights.reduce((a, b) => a + b);
+          for (let d = 0; d < headDim; d++) {
+            let expected = 0;
+            weights.forEach((weight, p) => {
+              expected += (weight / sum) * v[(p * numKvHeads + kvHead) * headDim + d];
+            });
+            expect(out[(t * numHeads + h) * headDim + d]).toBeCloseTo(expected, 4);
+          }
+        }
+      }
+    });
+  },
+);
 
 /** Writes K and V of `length` positions into scattered blocks and attends with every position. */
 function attentionCase(
   bench: KernelBench,
-  options: { headDim: number; numHeads: number; numKvHeads: number; length: number; values?: readonly number[]; scale?: number },
+  options: {
+    headDim: number;
+    numHeads: number;
+    numKvHeads: number;
+    length: number;
+    values?: readonly number[];
+    scale?: number;
+  },
 ) {
   const { headDim, numHeads, numKvHeads, length, values, scale = 0.5 } = options;
   bench.clear();
@@ -234,7 +323,10 @@ function attentionCase(
   const kv = bench.kv(shape, numBlocks + 2);
   // Blocks in descending order: nothing may depend on where a block lies.
   const table = Array.from({ length: numBlocks }, (_, i) => numBlocks + 1 - i);
-  const slots = Array.from({ length }, (_, p) => table[Math.floor(p / BLOCK_SIZE)] * BLOCK_SIZE + (p % BLOCK_SIZE));
+  const slots = Array.from(
+    { length },
+    (_, p) => table[Math.floor(p / BLOCK_SIZE)] * BLOCK_SIZE + (p % BLOCK_SIZE),
+  );
   const width = (numHeads + 2 * numKvHeads) * headDim;
   const qkv = values ?? Array.from({ length: length * width }, (_, j) => Math.fround(2 * Math.sin(j * j)));
   const part = (from: number, heads: number) =>
@@ -249,7 +341,13 @@ function attentionCase(
     cols: heads * headDim,
     stride: width,
   });
-  bench.kernels.writeKv(kv, 1, columnsOf(numHeads, numKvHeads), columnsOf(numHeads + numKvHeads, numKvHeads), bench.indices(slots));
+  bench.kernels.writeKv(
+    kv,
+    1,
+    columnsOf(numHeads, numKvHeads),
+    columnsOf(numHeads + numKvHeads, numKvHeads),
+    bench.indices(slots),
+  );
   const out = bench.tensor(length, numHeads * headDim);
   bench.kernels.attention({
     q: columnsOf(0, numHeads),
@@ -260,7 +358,7 @@ function attentionCase(
     blockTable: bench.indices(table),
     positions: bench.indices(Array.from({ length }, (_, p) => p)),
     scale,
-    scratch: bench.tensor(1, numBlocks * BLOCK_SIZE),
+    scratch: bench.tensor(bench.scoreRows, numBlocks * BLOCK_SIZE),
   });
   return {
     out: bench.values(out),
@@ -277,11 +375,22 @@ describe("all kernels give the reference kernels' bits", () => {
 
   test("linear, for every small shape and every tail", () => {
     const cases = fc
-      .tuple(fc.integer({ min: 0, max: 9 }), sizes, fc.integer({ min: 1, max: 70 }), fc.boolean(), fc.constantFrom<StoredOrder>("in-out", "out-in"))
+      .tuple(
+        fc.integer({ min: 0, max: 9 }),
+        sizes,
+        fc.integer({ min: 1, max: 70 }),
+        fc.boolean(),
+        fc.constantFrom<StoredOrder>("in-out", "out-in"),
+      )
       .chain(([T, K, N, hasBias, order]) =>
         fc.record({
-          T: fc.constant(T), K: fc.constant(K), N: fc.constant(N), order: fc.constant(order),
-          x: floats(T * K, extreme), w: floats(K * N), b: hasBias ? floats(N, extreme) : fc.constant(null),
+          T: fc.constant(T),
+          K: fc.constant(K),
+          N: fc.constant(N),
+          order: fc.constant(order),
+          x: floats(T * K, extreme),
+          w: floats(K * N),
+          b: hasBias ? floats(N, extreme) : fc.constant(null),
         }),
       );
     fc.assert(
@@ -316,14 +425,29 @@ describe("all kernels give the reference kernels' bits", () => {
   });
 
   test("layerNorm", () => {
-    const cases = fc.tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 1, max: 40 })).chain(([T, C]) =>
-      fc.record({ T: fc.constant(T), C: fc.constant(C), x: floats(T * C, extreme), g: floats(C), b: floats(C), epsilon: fc.constantFrom(1e-5, 1e-12, 1) }),
-    );
+    const cases = fc
+      .tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 1, max: 40 }))
+      .chain(([T, C]) =>
+        fc.record({
+          T: fc.constant(T),
+          C: fc.constant(C),
+          x: floats(T * C, extreme),
+          g: floats(C),
+          b: floats(C),
+          epsilon: fc.constantFrom(1e-5, 1e-12, 1),
+        }),
+      );
     fc.assert(
       fc.property(cases, ({ T, C, x, g, b, epsilon }) => {
         expectSameBits(benches, (bench) => {
           const out = bench.tensor(T, C, undefined, C + 3);
-          bench.kernels.layerNorm(out, bench.tensor(T, C, x), bench.tensor(1, C, g), bench.tensor(1, C, b), epsilon);
+          bench.kernels.layerNorm(
+            out,
+            bench.tensor(T, C, x),
+            bench.tensor(1, C, g),
+            bench.tensor(1, C, b),
+            epsilon,
+          );
           return bench.values(out);
         });
       }),
@@ -348,9 +472,17 @@ describe("all kernels give the reference kernels' bits", () => {
   });
 
   test("row operations", () => {
-    const cases = fc.tuple(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1, max: 19 })).chain(([T, C]) =>
-      fc.record({ T: fc.constant(T), C: fc.constant(C), x: floats(T * C, extreme), table: floats(6 * C, extreme), at: fc.array(fc.integer({ min: 0, max: 5 }), { minLength: T, maxLength: T }) }),
-    );
+    const cases = fc
+      .tuple(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1, max: 19 }))
+      .chain(([T, C]) =>
+        fc.record({
+          T: fc.constant(T),
+          C: fc.constant(C),
+          x: floats(T * C, extreme),
+          table: floats(6 * C, extreme),
+          at: fc.array(fc.integer({ min: 0, max: 5 }), { minLength: T, maxLength: T }),
+        }),
+      );
     fc.assert(
       fc.property(cases, ({ T, C, x, table, at }) => {
         expectSameBits(benches, (bench) => {
@@ -372,11 +504,23 @@ describe("all kernels give the reference kernels' bits", () => {
 
   test("packing, from every stored type, in slices of any size", () => {
     const cases = fc
-      .tuple(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 21 }), fc.constantFrom("F32", "F16", "BF16"), fc.constantFrom<StoredOrder>("in-out", "out-in"))
+      .tuple(
+        fc.integer({ min: 1, max: 12 }),
+        fc.integer({ min: 1, max: 21 }),
+        fc.constantFrom("F32", "F16", "BF16"),
+        fc.constantFrom<StoredOrder>("in-out", "out-in"),
+      )
       .chain(([K, N, dtype, order]) =>
         fc.record({
-          K: fc.constant(K), N: fc.constant(N), dtype: fc.constant(dtype), order: fc.constant(order), rowsPerSlice: fc.integer({ min: 1, max: 12 }),
-          stored: fc.array(fc.integer({ min: 0, max: dtype === "F32" ? 0xffffffff : 0xffff }), { minLength: K * N, maxLength: K * N }),
+          K: fc.constant(K),
+          N: fc.constant(N),
+          dtype: fc.constant(dtype),
+          order: fc.constant(order),
+          rowsPerSlice: fc.integer({ min: 1, max: 12 }),
+          stored: fc.array(fc.integer({ min: 0, max: dtype === "F32" ? 0xffffffff : 0xffff }), {
+            minLength: K * N,
+            maxLength: K * N,
+          }),
         }),
       );
     fc.assert(
@@ -388,7 +532,9 @@ describe("all kernels give the reference kernels' bits", () => {
           for (let first = 0; first < rowCount; first += rowsPerSlice) {
             const count = Math.min(rowsPerSlice, rowCount - first);
             const offset = bench.stored(dtype, stored.slice(first * width, (first + count) * width));
-            finite = bench.kernels.packLinear(weight, order, { offset, dtype, firstRow: first, rowCount: count }) && finite;
+            finite =
+              bench.kernels.packLinear(weight, order, { offset, dtype, firstRow: first, rowCount: count }) &&
+              finite;
           }
           // Read it back as an embedding: column n of W is row n.
           const out = bench.tensor(N, K);
@@ -404,13 +550,23 @@ describe("all kernels give the reference kernels' bits", () => {
 
   test("attention, over every head size up to 70 and lengths around block edges", () => {
     const cases = fc
-      .tuple(fc.integer({ min: 1, max: 70 }), fc.integer({ min: 1, max: 2 }), fc.integer({ min: 1, max: 2 }), fc.constantFrom(1, 2, 15, 16, 17, 31, 32, 33, 40))
+      .tuple(
+        fc.integer({ min: 1, max: 70 }),
+        fc.integer({ min: 1, max: 2 }),
+        fc.integer({ min: 1, max: 2 }),
+        fc.constantFrom(1, 2, 15, 16, 17, 31, 32, 33, 40),
+      )
       .chain(([headDim, numKvHeads, share, length]) => {
         const numHeads = numKvHeads * share;
         const size = length * (numHeads + 2 * numKvHeads) * headDim;
         return fc.record({
-          headDim: fc.constant(headDim), numKvHeads: fc.constant(numKvHeads), numHeads: fc.constant(numHeads), length: fc.constant(length),
-          seed: fc.integer(), scale: fc.constantFrom(1, 0.125, 20).map(Math.fround), size: fc.constant(size),
+          headDim: fc.constant(headDim),
+          numKvHeads: fc.constant(numKvHeads),
+          numHeads: fc.constant(numHeads),
+          length: fc.constant(length),
+          seed: fc.integer(),
+          scale: fc.constantFrom(1, 0.125, 20).map(Math.fround),
+          size: fc.constant(size),
           spikes: fc.array(fc.tuple(fc.nat(), fc.constantFrom(...EXTREMES)), { maxLength: 3 }),
         });
       });

@@ -13,7 +13,11 @@ import { loadParts } from "../../src/load.js";
 import { arbitraryTokens, type FixtureName, modelFolders } from "../fixture-models.js";
 
 /** Feeds rows behind those that a table holds; returns a copy of the last row's logits. */
-function feed({ model, kvCache, kernels }: Engine, table: BlockTable, tokenIds: readonly number[]): Float32Array {
+function feed(
+  { model, kvCache, kernels }: Engine,
+  table: BlockTable,
+  tokenIds: readonly number[],
+): Float32Array {
   expect(kvCache.reserve(table, tokenIds.length)).toBe(true);
   const positions = tokenIds.map((_, i) => table.length + i);
   const logits = model.forward(
@@ -47,7 +51,13 @@ function poison(kernels: Kernels, kv: KvLayout, table: BlockTable, memoryBytes: 
     const slot = table.slot(p);
     for (let layer = 0; layer < kv.numLayers; layer++) {
       for (let head = 0; head < kv.numKvHeads; head++) {
-        for (const place of keyAndValuePlaces(kv, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head)) {
+        for (const place of keyAndValuePlaces(
+          kv,
+          Math.floor(slot / BLOCK_SIZE),
+          slot % BLOCK_SIZE,
+          layer,
+          head,
+        )) {
           kept.set(place - start / 4, memory[place - start / 4]);
         }
       }
@@ -93,13 +103,17 @@ describe.each(
     const table = kvCache.createSequence();
     feed(engine, table, tokens.slice(0, 35));
     const place = fc.record({
-      position: fc.nat({ max: 34 }), layer: fc.nat({ max: numLayers - 1 }), head: fc.nat({ max: numKvHeads - 1 }),
+      position: fc.nat({ max: 34 }),
+      layer: fc.nat({ max: numLayers - 1 }),
+      head: fc.nat({ max: numKvHeads - 1 }),
       which: fc.nat({ max: 2 * headDim - 1 }),
     });
     fc.assert(
       fc.property(place, ({ position, layer, head, which }) => {
         const slot = table.slot(position);
-        const places = [...keyAndValuePlaces(kvCache.layout, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head)];
+        const places = [
+          ...keyAndValuePlaces(kvCache.layout, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head),
+        ];
         const cell = kernels.f32(4 * places[which], 1);
         const [old] = cell;
         cell[0] = Number.NaN;

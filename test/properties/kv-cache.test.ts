@@ -11,9 +11,21 @@ const SHAPE = { numLayers: 1, numKvHeads: 1, headDim: 4 };
 
 const step = fc.oneof(
   fc.record({ kind: fc.constant("create" as const) }),
-  fc.record({ kind: fc.constant("append" as const), which: fc.nat(), count: fc.integer({ min: 0, max: 50 }) }),
-  fc.record({ kind: fc.constant("reserve only" as const), which: fc.nat(), count: fc.integer({ min: 0, max: 50 }) }),
-  fc.record({ kind: fc.constant("truncate" as const), which: fc.nat(), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+  fc.record({
+    kind: fc.constant("append" as const),
+    which: fc.nat(),
+    count: fc.integer({ min: 0, max: 50 }),
+  }),
+  fc.record({
+    kind: fc.constant("reserve only" as const),
+    which: fc.nat(),
+    count: fc.integer({ min: 0, max: 50 }),
+  }),
+  fc.record({
+    kind: fc.constant("truncate" as const),
+    which: fc.nat(),
+    share: fc.double({ min: 0, max: 1, noNaN: true }),
+  }),
   fc.record({ kind: fc.constant("free" as const), which: fc.nat() }),
 );
 
@@ -101,13 +113,17 @@ describe("the invariants", () => {
     const table = cache.createSequence();
     cache.reserve(table, 20);
     cache.pool.release(table.blockIds[1]);
-    expect(violatedInvariants(cache).join("\n")).toMatch(/block 1 has 0 references, the tables hold it 1 times/);
+    expect(violatedInvariants(cache).join("\n")).toMatch(
+      /block 1 has 0 references, the tables hold it 1 times/,
+    );
   });
 
   test("notice a reference that nobody holds", () => {
     const cache = new KvCache(kvLayout(SHAPE, 0, 4));
     cache.pool.allocate();
-    expect(violatedInvariants(cache).join("\n")).toMatch(/block 0 has 1 references, the tables hold it 0 times/);
+    expect(violatedInvariants(cache).join("\n")).toMatch(
+      /block 0 has 1 references, the tables hold it 0 times/,
+    );
   });
 });
 

@@ -221,6 +221,8 @@ class ReferenceKernels implements Kernels {
     return false;
   }
 
+  async dispose(): Promise<void> {}
+
   #row(x: Tensor, r: number): Float32Array {
     return this.f32(x.offset + 4 * r * x.stride, x.cols);
   }
@@ -264,6 +266,8 @@ function joinLanes(lanes: Float32Array): number {
 
 export const referenceBackend: KernelBackend = {
   name: "reference",
+  threads: 1,
+  scoreRows: 1,
   packedBytes: (inFeatures, outFeatures) => 4 * inFeatures * outFeatures,
   async create(bytes) {
     try {

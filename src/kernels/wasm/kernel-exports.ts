@@ -18,14 +18,7 @@ export interface KernelExports {
     rowCount: number,
   ): number;
   unpack(out: number, src: number, dtype: number, count: number): number;
-  embed(
-    out: number,
-    outStride: number,
-    tokenIds: number,
-    rows: number,
-    weight: number,
-    width: number,
-  ): void;
+  embed(out: number, outStride: number, tokenIds: number, rows: number, weight: number, width: number): void;
   addRowsAt(
     x: number,
     xStride: number,
@@ -44,32 +37,6 @@ export interface KernelExports {
     rows: number,
     width: number,
   ): void;
-  add(x: number, xStride: number, y: number, yStride: number, rows: number, width: number): void;
-  layerNorm(
-    out: number,
-    outStride: number,
-    x: number,
-    xStride: number,
-    rows: number,
-    width: number,
-    gain: number,
-    bias: number,
-    epsilon: number,
-  ): void;
-  linear(
-    y: number,
-    yStride: number,
-    x: number,
-    xStride: number,
-    rows: number,
-    weight: number,
-    bias: number,
-    inFeatures: number,
-    outFeatures: number,
-    panelFrom: number,
-    panelTo: number,
-  ): void;
-  activate(x: number, stride: number, rows: number, width: number, kind: number): void;
   writeKv(
     layerBase: number,
     blockBytes: number,
@@ -83,24 +50,14 @@ export interface KernelExports {
     slots: number,
     rows: number,
   ): void;
-  attention(
-    out: number,
-    outStride: number,
-    q: number,
-    qStride: number,
-    rows: number,
-    numHeads: number,
-    numKvHeads: number,
-    headDim: number,
-    layerBase: number,
-    blockBytes: number,
-    headBytes: number,
-    blockTable: number,
-    positions: number,
-    scale: number,
-    scores: number,
-    headFrom: number,
-    headTo: number,
-  ): void;
   hasNaN(x: number, stride: number, rows: number, width: number): number;
+
+  /** Where an operation that the team shares is written: assembly/team.ts. */
+  commandAddress(): number;
+  /** Publishes it, works along and waits: 1 when it is done, 0 when that takes long. */
+  publish(): number;
+  /** Waits on. */
+  wait(): number;
+  /** A helper's life. */
+  help(thread: number): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The kernels in WebAssembly SIMD (assembly/), over one linear memory. This file only translates tensors into
- * addresses and strides in bytes.
+ * The kernels in WebAssembly SIMD (assembly/), over one linear memory. This file translates tensors into
+ * addresses and strides in bytes, and says how finely an operation is cut for the team of threads.
  */
 import { LastrowError } from "../../errors.js";
 import type { Activation } from "../../model/config.js";
@@ -15,13 +15,18 @@ import type {
   StoredRows,
   Tensor,
 } from "../kernels.js";
-import type { KvLayout } from "../kv-layout.js";
-import { kernelsBinary } from "./kernels-binary.js";
+import { BLOCK_SIZE, type KvLayout } from "../kv-layout.js";
 import type { KernelExports } from "./kernel-exports.js";
+import { kernelsBinary } from "./kernels-binary.js";
+import { OPERATION, type StartHelper, ThreadTeam } from "./thread-team.js";
 
 const PAGE_BYTES = 65536;
 /** Output columns in a panel of a packed weight; assembly/panels.ts. */
 const PANEL_COLUMNS = 8;
+/** Queries of a tile of attention; assembly/attention.ts. */
+const QUERIES_PER_TILE = 4;
+/** Elements that activation takes as a row when a tensor has no gaps. */
+const ACTIVATION_WIDTH = 256;
 
 const DTYPE_NUMBER: Readonly<Record<StoredDtype, number>> = { F32: 0, F16: 1, BF16: 2 };
 /** Numbers of assembly/rows.ts. */
@@ -34,14 +39,24 @@ const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
   silu: 4,
 };
 
+/**
+ * Chunks that an operation is cut into, for each thread: enough that a thread which is held up leaves its share to
+ * others, few enough that each streams a long stretch of memory.
+ */
+const CHUNKS_PER_THREAD = 4;
+/** Least multiply-adds, or element operations, that are worth another thread's while: some microseconds. */
+const LEAST_WORK = 16384;
+
 class WasmKernels implements Kernels {
   readonly name = "wasm";
   readonly #memory: WebAssembly.Memory;
   readonly #exports: KernelExports;
+  readonly #team: ThreadTeam;
 
-  constructor(memory: WebAssembly.Memory, exports: KernelExports) {
+  constructor(memory: WebAssembly.Memory, exports: KernelExports, team: ThreadTeam) {
     this.#memory = memory;
     this.#exports = exports;
+    this.#team = team;
   }
 
   f32(offset: number, length: number): Float32Array {
@@ -109,41 +124,58 @@ class WasmKernels implements Kernels {
   }
 
   add(x: Tensor, y: Tensor): void {
-    this.#exports.add(x.offset, 4 * x.stride, y.offset, 4 * y.stride, x.rows, x.cols);
+    const team = this.#team;
+    team.set(2, x.offset);
+    team.set(3, 4 * x.stride);
+    team.set(4, y.offset);
+    team.set(5, 4 * y.stride);
+    team.set(6, x.rows);
+    team.set(7, x.cols);
+    team.run(OPERATION.add, this.#chunks(x.rows, x.rows * x.cols));
   }
 
   layerNorm(out: Tensor, x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): void {
-    this.#exports.layerNorm(
-      out.offset,
-      4 * out.stride,
-      x.offset,
-      4 * x.stride,
-      x.rows,
-      x.cols,
-      gain.offset,
-      bias.offset,
-      epsilon,
-    );
+    const team = this.#team;
+    team.set(2, out.offset);
+    team.set(3, 4 * out.stride);
+    team.set(4, x.offset);
+    team.set(5, 4 * x.stride);
+    team.set(6, x.rows);
+    team.set(7, x.cols);
+    team.set(8, gain.offset);
+    team.set(9, bias.offset);
+    team.setF64(epsilon);
+    team.run(OPERATION.layerNorm, this.#chunks(x.rows, 4 * x.rows * x.cols));
   }
 
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
-    this.#exports.linear(
-      out.offset,
-      4 * out.stride,
-      x.offset,
-      4 * x.stride,
-      x.rows,
-      weight.offset,
-      bias === null ? 0 : bias.offset,
-      weight.inFeatures,
-      weight.outFeatures,
-      0,
-      Math.ceil(weight.outFeatures / PANEL_COLUMNS),
-    );
+    const { inFeatures, outFeatures } = weight;
+    const team = this.#team;
+    team.set(2, out.offset);
+    team.set(3, 4 * out.stride);
+    team.set(4, x.offset);
+    team.set(5, 4 * x.stride);
+    team.set(6, x.rows);
+    team.set(7, weight.offset);
+    team.set(8, bias === null ? 0 : bias.offset);
+    team.set(9, inFeatures);
+    team.set(10, outFeatures);
+    // Four panels at a time is how one row goes through them fastest.
+    const panels = Math.ceil(outFeatures / PANEL_COLUMNS / 4);
+    team.run(OPERATION.linear, this.#chunks(panels, x.rows * inFeatures * outFeatures));
   }
 
   activate(x: Tensor, activation: Activation): void {
-    this.#exports.activate(x.offset, 4 * x.stride, x.rows, x.cols, ACTIVATION_NUMBER[activation]);
+    const team = this.#team;
+    // One long row is as good as many, and can be cut anywhere.
+    const width = x.stride === x.cols && x.cols % ACTIVATION_WIDTH === 0 ? ACTIVATION_WIDTH : x.cols;
+    const rows = (x.rows * x.cols) / width;
+    team.set(2, x.offset);
+    team.set(3, width === x.cols ? 4 * x.stride : 4 * width);
+    team.set(4, rows);
+    team.set(5, width);
+    team.set(6, ACTIVATION_NUMBER[activation]);
+    team.run(OPERATION.activate, this.#chunks(rows, 16 * rows * width));
   }
 
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
@@ -163,61 +195,90 @@ class WasmKernels implements Kernels {
   }
 
   attention(call: AttentionCall): void {
-    const { kv, q, out } = call;
-    this.#exports.attention(
-      out.offset,
-      4 * out.stride,
-      q.offset,
-      4 * q.stride,
-      q.rows,
-      call.numHeads,
-      kv.numKvHeads,
-      kv.headDim,
-      kv.offset + call.layer * kv.layerBytes,
-      kv.blockBytes,
-      kv.headBytes,
-      call.blockTable.offset,
-      call.positions.offset,
-      call.scale,
-      call.scratch.offset,
-      0,
-      call.numHeads,
-    );
+    const { kv, q, out, numHeads } = call;
+    const team = this.#team;
+    team.set(2, out.offset);
+    team.set(3, 4 * out.stride);
+    team.set(4, q.offset);
+    team.set(5, 4 * q.stride);
+    team.set(6, q.rows);
+    team.set(7, numHeads);
+    team.set(8, kv.numKvHeads);
+    team.set(9, kv.headDim);
+    team.set(10, kv.offset + call.layer * kv.layerBytes);
+    team.set(11, kv.blockBytes);
+    team.set(12, kv.headBytes);
+    team.set(13, call.blockTable.offset);
+    team.set(14, call.positions.offset);
+    team.setF32(15, call.scale);
+    team.set(16, call.scratch.offset);
+    team.set(17, 4 * call.scratch.stride);
+    const tiles = numHeads * Math.ceil(q.rows / QUERIES_PER_TILE);
+    const positions = call.blockTable.length * BLOCK_SIZE;
+    team.run(OPERATION.attention, this.#chunks(tiles, 2 * q.rows * numHeads * kv.headDim * positions));
   }
 
   hasNaN(x: Tensor): boolean {
     return this.#exports.hasNaN(x.offset, 4 * x.stride, x.rows, x.cols) === 1;
   }
+
+  dispose(): Promise<void> {
+    return this.#team.dispose();
+  }
+
+  /** How many pieces to cut an operation into: `items` that can be computed apart, `work` in all. */
+  #chunks(items: number, work: number): number {
+    if (this.#team.size === 1 || work < LEAST_WORK) return 1;
+    return Math.max(1, Math.min(items, this.#team.size * CHUNKS_PER_THREAD));
+  }
 }
 
-export const wasmBackend: KernelBackend = {
-  name: "wasm",
-  packedBytes: (inFeatures, outFeatures) =>
-    4 * inFeatures * Math.ceil(outFeatures / PANEL_COLUMNS) * PANEL_COLUMNS,
-  async create(bytes) {
-    let module: WebAssembly.Module;
-    try {
-      module = await WebAssembly.compile(Uint8Array.from(atob(kernelsBinary), (c) => c.charCodeAt(0)));
-    } catch (cause) {
-      throw new LastrowError(
-        "runtime_unsupported",
-        "This runtime cannot compile the WebAssembly kernels, which need SIMD; choose the reference kernels or a newer runtime.",
-        { cause },
-      );
-    }
-    let memory: WebAssembly.Memory;
-    try {
-      // Edge vectors are read whole: one page behind the last tensor keeps those reads inside the memory.
-      const pages = Math.min(65536, Math.ceil(bytes / PAGE_BYTES) + 1);
-      memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    } catch (cause) {
-      throw new LastrowError(
-        "memory_limit_exceeded",
-        `This runtime gives WebAssembly no memory of ${bytes} bytes.`,
-        { cause },
-      );
-    }
-    const instance = await WebAssembly.instantiate(module, { env: { memory } });
-    return new WasmKernels(memory, instance.exports as unknown as KernelExports);
-  },
-};
+export interface WasmOptions {
+  /** Threads that share the work, the caller's included: 1 to 64. */
+  readonly threads: number;
+  readonly startHelper: StartHelper;
+}
+
+/** The WebAssembly kernels, with as many threads as asked for. */
+export function wasmBackend(options: WasmOptions): KernelBackend {
+  return {
+    name: "wasm",
+    threads: options.threads,
+    scoreRows: QUERIES_PER_TILE * options.threads,
+    packedBytes: (inFeatures, outFeatures) =>
+      4 * inFeatures * Math.ceil(outFeatures / PANEL_COLUMNS) * PANEL_COLUMNS,
+    create: (bytes) => createKernels(bytes, options),
+  };
+}
+
+async function createKernels(bytes: number, { threads, startHelper }: WasmOptions): Promise<Kernels> {
+  const shared = threads > 1;
+  const binary = shared ? kernelsBinary.shared : kernelsBinary.single;
+  let module: WebAssembly.Module;
+  try {
+    module = await WebAssembly.compile(Uint8Array.from(atob(binary), (c) => c.charCodeAt(0)));
+  } catch (cause) {
+    throw new LastrowError(
+      "runtime_unsupported",
+      "This runtime cannot compile the WebAssembly kernels, which need SIMD; choose the reference kernels or a newer runtime.",
+      { cause },
+    );
+  }
+  let memory: WebAssembly.Memory;
+  try {
+    // Edge vectors are read whole: one page behind the last tensor keeps those reads inside the memory.
+    const pages = Math.min(65536, Math.ceil(bytes / PAGE_BYTES) + 1);
+    memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared });
+  } catch (cause) {
+    throw new LastrowError(
+      "memory_limit_exceeded",
+      `This runtime gives WebAssembly no memory of ${bytes} bytes.`,
+      { cause },
+    );
+  }
+  const instance = await WebAssembly.instantiate(module, { env: { memory } });
+  const exports = instance.exports as unknown as KernelExports;
+  const numbers = Array.from({ length: threads - 1 }, (_, i) => i + 1);
+  const helpers = await Promise.all(numbers.map((thread) => startHelper({ module, memory, thread })));
+  return new WasmKernels(memory, exports, new ThreadTeam(exports, memory, helpers));
+}

@@ -1,0 +1,150 @@
+/** `lastrow generate`: continues a prompt, and streams the text as it comes. */
+import type { GeneratedLogprobs, GenerationResult } from "../../engine/generation.js";
+import type { Mode } from "../../engine/inference-run.js";
+import type { LanguageModel } from "../../language-model.js";
+import { requestedStop } from "../exit.js";
+import { formatCount, formatDuration, formatProbability } from "../format.js";
+import { type Json, toJson } from "../json.js";
+import { loadModel } from "../model.js";
+import {
+  type EngineOptions,
+  type OutputOptions,
+  type PromptOptions,
+  type SamplingOptions,
+  samplingFor,
+} from "../options.js";
+import { bar, spinner } from "../progress.js";
+import { choosePrompt } from "../prompt.js";
+import { ShownPieces } from "../streamed-text.js";
+import { renderTable } from "../table.js";
+import { coloursFor, type Io, textFor, write } from "../terminal.js";
+import { tokenLabel } from "../token-label.js";
+
+export interface GenerateCommandOptions extends EngineOptions, PromptOptions, SamplingOptions, OutputOptions {
+  readonly logprobs?: number | undefined;
+  readonly mode?: Mode | undefined;
+  readonly quiet?: boolean | undefined;
+}
+
+/** @returns the exit code */
+export async function generate(
+  argument: string | undefined,
+  options: GenerateCommandOptions,
+  io: Io,
+): Promise<number> {
+  const sampling = samplingFor(options);
+  const prompt = await choosePrompt(argument, options, "standard input", io);
+  await using model = await loadModel(options, io);
+  const mode = options.mode ?? "cached";
+  const generation = model.generate(prompt, {
+    ...sampling,
+    mode,
+    parseSpecial: options.parseSpecial,
+    signal: io.signal,
+  });
+
+  const json = options.json === true;
+  const pieces = new ShownPieces(model);
+  // The text itself is the progress; an object comes at the end, and there is a measure when the length is known.
+  const progress = json && options.maxTokens !== undefined ? bar(io, "generating", "tokens") : null;
+  let stopWaiting = spinner(io, json ? "generating" : "reading the prompt");
+  let generated = 0;
+  let isMidLine = false;
+  try {
+    for await (const piece of generation) {
+      if (!json || progress !== null) {
+        stopWaiting();
+        stopWaiting = () => undefined;
+      }
+      generated += piece.tokens.length;
+      progress?.update(generated, options.maxTokens ?? generated);
+      if (json) continue;
+      isMidLine = true;
+      await write(io, textFor(io, pieces.show(piece)));
+    }
+  } catch (error) {
+    if (isMidLine) await write(io, "\n");
+    throw error;
+  } finally {
+    stopWaiting();
+    progress?.stop();
+  }
+  const result = await generation.result();
+  if (json) {
+    await write(io, `${toJson(resultObject(model, mode, result))}\n`);
+    return 0;
+  }
+  await write(io, "\n");
+  if (requestedStop(io.signal) !== null) return 1;
+  if (result.logprobs !== undefined) await write(io, `\n${logprobsTable(model, result.logprobs, io)}\n`);
+  if (options.quiet !== true && io.stderr.isTTY === true) {
+    io.stderr.write(`${coloursFor(io.stderr, io.env).dim(summary(result))}\n`);
+  }
+  return 0;
+}
+
+function resultObject({ info }: LanguageModel, mode: Mode, result: GenerationResult): Json {
+  const { loadMs, prefillMs, decodeMs } = result.timings;
+  return {
+    model: info.label,
+    mode,
+    kernels: info.kernels,
+    text: result.text,
+    promptTokens: result.promptTokens,
+    tokens: result.tokens,
+    ...(result.logprobs !== undefined && {
+      logprobs: result.logprobs.map(({ token, logprob, top }) => ({
+        token,
+        logprob,
+        top: top.map((alternative) => ({ token: alternative.token, logprob: alternative.logprob })),
+      })),
+    }),
+    finishReason: result.finishReason,
+    seed: result.seed,
+    inferences: result.inferences,
+    rowsComputed: result.rowsComputed,
+    timings: { loadMs, prefillMs, decodeMs },
+    kv: { bytes: info.kv.bytes, blocks: info.kv.blocks, blockSize: info.kv.blockSize },
+  };
+}
+
+/** `64 tokens · 512 tokens/s · prompt of 5 in 4.2 ms · length · seed 7` */
+function summary({
+  tokens,
+  promptTokens,
+  inferences,
+  timings,
+  finishReason,
+  seed,
+}: GenerationResult): string {
+  const steps = inferences - 1;
+  return [
+    `${tokens.length} ${tokens.length === 1 ? "token" : "tokens"}`,
+    ...(steps > 0 && timings.decodeMs > 0
+      ? [`${formatCount(Math.round((steps / timings.decodeMs) * 1000))} tokens/s`]
+      : []),
+    `prompt of ${promptTokens} in ${formatDuration(timings.prefillMs)}`,
+    finishReason,
+    `seed ${seed}`,
+  ].join(" · ");
+}
+
+function logprobsTable({ tokenizer }: LanguageModel, entries: readonly GeneratedLogprobs[], io: Io): string {
+  const withTop = entries.some(({ top }) => top.length > 0);
+  const rows = entries.map(({ token, logprob, top }) => {
+    const alternatives = top.map(
+      (other) => `${tokenLabel(tokenizer, other.token)} ${formatProbability(Math.exp(other.logprob))}`,
+    );
+    return [
+      tokenLabel(tokenizer, token),
+      formatProbability(Math.exp(logprob)),
+      logprob.toFixed(4),
+      ...(withTop ? [alternatives.join("  ")] : []),
+    ];
+  });
+  return renderTable(coloursFor(io.stdout, io.env), {
+    head: ["token", "probability", "logprob", ...(withTop ? ["likeliest"] : [])],
+    rows,
+    rightAligned: [1, 2],
+  });
+}

@@ -1,0 +1,141 @@
+/** `lastrow inspect`: what a model is, and what it takes. */
+import type { ModelInfo } from "../../language-model.js";
+import { formatMemorySize } from "../../memory-size.js";
+import { formatCount } from "../format.js";
+import { type Json, toJson } from "../json.js";
+import { loadModel } from "../model.js";
+import type { EngineOptions, OutputOptions } from "../options.js";
+import { renderTable } from "../table.js";
+import { type Colours, coloursFor, type Io, printable, write } from "../terminal.js";
+
+export interface InspectCommandOptions extends EngineOptions, OutputOptions {
+  readonly tensors?: boolean | undefined;
+}
+
+/** @returns the exit code */
+export async function inspect(options: InspectCommandOptions, io: Io): Promise<number> {
+  await using model = await loadModel(options, io);
+  const hasTokenizer = model.tokenizer !== null;
+  if (options.json === true) {
+    await write(io, `${toJson(infoObject(model.info, hasTokenizer))}\n`);
+  } else {
+    const colours = coloursFor(io.stdout, io.env);
+    await write(io, renderInfo(model.info, { hasTokenizer, everyTensor: options.tensors === true, colours }));
+  }
+  return 0;
+}
+
+/** What `--json` prints. */
+export function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
+  const { label, config, kernels, parameters, weightBytes, dtype, kv, memoryBytes, tensors } = info;
+  const { blockSize, blocks, blockBytes, bytesPerToken, bytes } = kv;
+  return {
+    model: label,
+    architecture: { ...config },
+    tokenizer: hasTokenizer,
+    kernels,
+    parameters,
+    dtype,
+    weightBytes,
+    kv: {
+      bytesPerToken,
+      blockSize,
+      blockBytes,
+      contextBytes: contextBlocks(info) * blockBytes,
+      blocks,
+      bytes,
+    },
+    memoryBytes,
+    tensors: tensors.map((tensor) => ({ name: tensor.name, dtype: tensor.dtype, shape: tensor.shape })),
+  };
+}
+
+function contextBlocks({ config, kv }: ModelInfo): number {
+  return Math.ceil(config.contextLength / kv.blockSize);
+}
+
+interface RenderOptions {
+  readonly hasTokenizer: boolean;
+  /** Each tensor in a line of its own; otherwise the layers' equal ones share a line. */
+  readonly everyTensor: boolean;
+  readonly colours: Colours;
+}
+
+export function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: RenderOptions): string {
+  const { config, kv } = info;
+  const facts: string[][] = [];
+  const fact = (name: string, ...lines: string[]) =>
+    facts.push([colours.dim(name), printable(lines.join("\n"))]);
+  fact(
+    "architecture",
+    `${config.modelType}: ${config.numLayers} layers, ${config.numHeads} heads of ${config.headDim}, width ${config.hiddenSize}, MLP ${config.innerSize}`,
+    [
+      config.activation,
+      `layer norm ε ${config.layerNormEpsilon}`,
+      `output ${config.tieWordEmbeddings ? "tied to" : "apart from"} the embeddings`,
+      ...(config.scaleAttnWeights ? [] : ["attention not scaled by width"]),
+      ...(config.scaleAttnByInverseLayerIdx ? ["attention scaled by layer"] : []),
+    ].join(", "),
+  );
+  fact("context", `${formatCount(config.contextLength)} tokens`);
+  fact(
+    "vocabulary",
+    [
+      `${formatCount(config.vocabSize)} tokens`,
+      ...(config.bosTokenId === null ? [] : [`start ${config.bosTokenId}`]),
+      ...(config.eosTokenIds.length === 0 ? [] : [`end ${config.eosTokenIds.join(", ")}`]),
+      ...(hasTokenizer ? [] : ["no tokenizer"]),
+    ].join(", "),
+  );
+  fact("parameters", formatCount(info.parameters));
+  fact("weights", `${size(info.weightBytes)} as ${info.dtype}`);
+  const perContext = contextBlocks(info);
+  fact(
+    "KV cache",
+    `${size(kv.bytesPerToken)} a token`,
+    `${size(kv.blockBytes)} a block of ${kv.blockSize} positions`,
+    `${size(perContext * kv.blockBytes)} a full context of ${perContext} blocks`,
+    `${size(kv.bytes)} reserved, ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"}`,
+  );
+  fact("memory", `${size(info.memoryBytes)} in all, for ${info.kernels} kernels`);
+  return `${colours.bold(printable(info.label))}\n\n${renderTable(colours, { head: [], rows: facts })}\n\n${tensorTable(info, everyTensor, colours)}\n`;
+}
+
+/** `12.7 MB (12,658,176 bytes)` */
+function size(bytes: number): string {
+  return bytes < 1000 ? formatMemorySize(bytes) : `${formatMemorySize(bytes)} (${formatCount(bytes)} bytes)`;
+}
+
+function tensorTable({ tensors }: ModelInfo, everyTensor: boolean, colours: Colours): string {
+  const rows = (everyTensor ? tensors : joinLayers(tensors)).map(({ name, dtype, shape }) => [
+    printable(name),
+    dtype,
+    `(${shape.join(", ")})`,
+    formatCount(shape.reduce((product, length) => product * length, 1)),
+  ]);
+  return renderTable(colours, {
+    head: [`${tensors.length} tensors`, "type", "shape", "values"],
+    rows,
+    rightAligned: [3],
+  });
+}
+
+/** Tensors of equal shape that differ only in the number of their layer, as one: `h.0…5.ln_1.weight`. */
+export function joinLayers(tensors: ModelInfo["tensors"]): ModelInfo["tensors"] {
+  const groups = new Map<string, { tensor: ModelInfo["tensors"][number]; layers: number[] }>();
+  for (const tensor of tensors) {
+    const layer = /\bh\.(\d+)\./.exec(tensor.name)?.[1];
+    const pattern = tensor.name.replace(/\bh\.\d+\./, "h.*.");
+    const key = layer === undefined ? tensor.name : `${pattern} ${tensor.dtype} ${tensor.shape.join()}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { tensor, layers: layer === undefined ? [] : [Number(layer)] });
+    else group.layers.push(Number(layer));
+  }
+  return [...groups.values()].map(({ tensor, layers }) => {
+    if (layers.length < 2) return tensor;
+    const [first, last] = [Math.min(...layers), Math.max(...layers)];
+    const numbers =
+      last - first + 1 === layers.length ? `${first}…${last}` : layers.sort((a, b) => a - b).join(",");
+    return { ...tensor, name: tensor.name.replace(/\bh\.\d+\./, `h.${numbers}.`) };
+  });
+}

@@ -1,0 +1,80 @@
+/** `lastrow tokenize`: text as the model sees it. Reads the tokenizer only, no weights. */
+import { platform } from "#platform";
+import { LastrowError } from "../../errors.js";
+import { readModelConfig } from "../../formats/gpt2-config.js";
+import { loadTokenizer } from "../../tokenizer/load-tokenizer.js";
+import type { Tokenizer } from "../../tokenizer/tokenizer.js";
+import { toJson } from "../json.js";
+import type { ModelOptions, OutputOptions, PromptOptions } from "../options.js";
+import { loadingDisplay } from "../progress.js";
+import { choosePrompt } from "../prompt.js";
+import { renderTable } from "../table.js";
+import { coloursFor, type Io, printable, write } from "../terminal.js";
+import { quoted } from "../token-label.js";
+
+export interface TokenizeCommandOptions extends ModelOptions, PromptOptions, OutputOptions {
+  readonly ids?: boolean | undefined;
+  /** False leaves out the tokens that the post-processor adds. */
+  readonly special: boolean;
+}
+
+/** @returns the exit code */
+export async function tokenize(
+  argument: string | undefined,
+  options: TokenizeCommandOptions,
+  io: Io,
+): Promise<number> {
+  const prompt = await choosePrompt(argument, options, "standard input", io);
+  const tokenizer = await openTokenizer(options, io);
+  const ids =
+    typeof prompt === "string"
+      ? tokenizer.encode(prompt, { addSpecialTokens: options.special, parseSpecial: options.parseSpecial })
+      : checkedIds(prompt, tokenizer);
+  if (options.json === true) {
+    const tokens = ids.map((id) => ({ id, text: tokenizer.tokenText(id) }));
+    await write(io, `${toJson({ tokens, count: ids.length })}\n`);
+  } else if (options.ids === true) {
+    await write(io, `${ids.join(",")}\n`);
+  } else {
+    await write(io, pieceTable(tokenizer, ids, io));
+  }
+  return 0;
+}
+
+async function openTokenizer({ model }: ModelOptions, io: Io): Promise<Tokenizer> {
+  const display = loadingDisplay(io, printable(model ?? "stories"));
+  try {
+    const files = await platform.openModel(model, { onProgress: display.onProgress, signal: io.signal });
+    const { vocabSize } = await readModelConfig(files);
+    const tokenizer = await loadTokenizer(files, vocabSize);
+    if (tokenizer !== null) return tokenizer;
+    throw new LastrowError(
+      "tokenizer_missing",
+      `${files.label} has no tokenizer (tokenizer.json, or vocab.json with merges.txt).`,
+    );
+  } finally {
+    display.stop();
+  }
+}
+
+function checkedIds(ids: readonly number[], { vocabSize }: Tokenizer): readonly number[] {
+  const outside = ids.find((id) => id >= vocabSize);
+  if (outside === undefined) return ids;
+  throw new LastrowError(
+    "token_out_of_range",
+    `--tokens has ${outside}; this tokenizer's ids are 0 to ${vocabSize - 1}.`,
+  );
+}
+
+function pieceTable(tokenizer: Tokenizer, ids: readonly number[], io: Io): string {
+  const colours = coloursFor(io.stdout, io.env);
+  const count = colours.dim(`${ids.length} ${ids.length === 1 ? "token" : "tokens"}`);
+  if (ids.length === 0) return `${count}\n`;
+  const rows = ids.map((id, position) => {
+    const text = quoted(tokenizer.tokenText(id));
+    const shown = tokenizer.isSpecial(id) ? `${colours.cyan(text)} ${colours.dim("special")}` : text;
+    return [String(position), String(id), shown];
+  });
+  const table = renderTable(colours, { head: ["position", "id", "text"], rows, rightAligned: [0, 1] });
+  return `${table}\n\n${count}\n`;
+}

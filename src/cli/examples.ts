@@ -1,0 +1,40 @@
+/** The worked examples under each command's help. */
+
+const EXAMPLES = {
+  compare: [
+    ["lastrow compare", "the embedded model, a short story"],
+    ['lastrow compare "Tom had a red ball" --max-tokens 200', "your own beginning"],
+    [
+      "lastrow compare --model openai-community/gpt2 --kernels reference",
+      "GPT-2 on the plain TypeScript kernels",
+    ],
+    ["lastrow compare --model ./my-gpt2 --tokens 1,2,3 --json", "token ids in, numbers out"],
+  ],
+  generate: [
+    ['lastrow generate "Once upon a time"', "stream a story"],
+    ['lastrow generate "Tom and Lily" --temperature 0 --max-tokens 40', "the likeliest text"],
+    ["echo 'The little dog' | lastrow generate --seed 7 --stop '\\n'", "one paragraph, the same each time"],
+    ['lastrow generate "Hello" --json | jq .tokens', "everything about it as JSON"],
+  ],
+  logits: [
+    ['lastrow logits "Once upon a"', "the ten likeliest tokens"],
+    ['lastrow logits "Once upon a time" --all', "what was expected at every position"],
+    ["lastrow logits --tokens 1,2,3 --json --all > rows.json", "every number, to the bit"],
+  ],
+  inspect: [
+    ["lastrow inspect", "the embedded model"],
+    ["lastrow inspect --model openai-community/gpt2 --tensors", "GPT-2, tensor by tensor"],
+    ["lastrow inspect --json | jq .kv.bytesPerToken", "one number"],
+  ],
+  tokenize: [
+    ['lastrow tokenize "Once upon a time"', "ids and pieces"],
+    ["lastrow tokenize --ids < story.txt", "the ids of a file, as --tokens takes them"],
+    ["lastrow tokenize --tokens 0,1,2", "the pieces of ids"],
+  ],
+} as const;
+
+/** The text below a command's help. */
+export function examplesOf(command: keyof typeof EXAMPLES): string {
+  const lines = EXAMPLES[command].map(([line, meaning]) => `  ${line}\n      ${meaning}`);
+  return `\nExamples:\n${lines.join("\n")}`;
+}

@@ -1,0 +1,93 @@
+/**
+ * How a command ends: its exit code, and what it says when something is wrong. Every failure goes through
+ * `reportFailure`; nothing else writes an error.
+ *
+ * Exit codes: 0 done; 1 an error, wrong usage, or a comparison that found a difference; 130 and 143 ended by SIGINT and
+ * SIGTERM; 141 the reader of standard output left.
+ */
+import { inspect } from "node:util";
+import { CommanderError } from "commander";
+import { LastrowError } from "../errors.js";
+import { coloursFor, type Io, printable } from "./terminal.js";
+
+/** Why a command has to end before it is done; the reason of `io.signal`. */
+export class Stop {
+  readonly exitCode: number;
+  /** What to tell the user; null for nothing. */
+  readonly message: string | null;
+
+  constructor(exitCode: number, message: string | null = null) {
+    this.exitCode = exitCode;
+    this.message = message;
+  }
+}
+
+/** The stop that was asked for, if any. */
+export function requestedStop(signal: AbortSignal): Stop | null {
+  return signal.aborted && signal.reason instanceof Stop ? signal.reason : null;
+}
+
+/** Writes one line: `error: ` and a sentence. */
+export function reportError({ stderr, env }: Io, sentence: string, code?: string): void {
+  const colours = coloursFor(stderr, env);
+  const suffix = code === undefined ? "" : ` ${colours.dim(`[${code}]`)}`;
+  stderr.write(`${colours.red("error:")} ${printable(sentence)}${suffix}\n`);
+}
+
+/**
+ * Says what went wrong: one sentence, and with `debug` the stack and the causes.
+ * @returns the exit code
+ */
+export function reportFailure(error: unknown, io: Io, debug: boolean): number {
+  if (error instanceof CommanderError) {
+    // Help and version come this way, too; they are on standard output by now.
+    if (error.exitCode === 0) return 0;
+    reportError(io, usageSentence(error));
+    return 1;
+  }
+  if (error instanceof LastrowError) reportError(io, withOptionNames(error), error.code);
+  else {
+    const said = error instanceof Error ? error.message : String(error);
+    const advice = debug
+      ? ""
+      : " Run the command again with --debug for the details, and please report them.";
+    reportError(io, `This is a bug in lastrow: ${said.replace(/\.?\s*$/, ".")}${advice}`);
+  }
+  if (debug)
+    io.stderr.write(`${inspect(error, { colors: coloursFor(io.stderr, io.env).isColorSupported })}\n`);
+  return 1;
+}
+
+/** `error: unknown option '--tok'\n(Did you mean --tokens?)` as a sentence. */
+function usageSentence({ code, message }: CommanderError): string {
+  const [problem, suggestion] = message.replace(/^error: /, "").split("\n");
+  const sentence = `${problem.charAt(0).toUpperCase()}${problem.slice(1)}`.replace(/\.?$/, ".");
+  if (suggestion !== undefined) return `${sentence} ${suggestion.replace(/^\((.*)\)$/, "$1")}`;
+  if (code === "commander.excessArguments") return `${sentence} Put a prompt of several words into quotes.`;
+  if (code === "commander.invalidArgument") return sentence;
+  return `${sentence} --help lists what there is.`;
+}
+
+/** The options of the library that have other names here. */
+const OPTION_NAMES = [
+  "maxTokens",
+  "temperature",
+  "topK",
+  "topP",
+  "minP",
+  "repetitionPenalty",
+  "frequencyPenalty",
+  "presencePenalty",
+  "logitBias",
+  "seed",
+  "logprobs",
+  "kvMemory",
+];
+
+/** The message of an error, with an option called as it is on the command line. */
+function withOptionNames({ code, message }: LastrowError): string {
+  const [name] = message.split(" ", 1);
+  if (code !== "invalid_argument" || !OPTION_NAMES.includes(name)) return message;
+  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return `--${flag}${message.slice(name.length)}`;
+}

@@ -1,0 +1,23 @@
+import { expect, it } from "vitest";
+import { formatCount, formatDuration, formatProbability } from "./format.js";
+
+it("durations have three digits, and seconds from one second on", () => {
+  const shown = [0, 0.004, 4.214, 9.996, 42.14, 99.96, 421.4, 999.4, 999.6, 1234, 65_432, 654_321].map(
+    formatDuration,
+  );
+  expect(shown).toEqual([
+    ...["0.00 ms", "0.00 ms", "4.21 ms", "10.0 ms", "42.1 ms", "100 ms", "421 ms", "999 ms"],
+    ...["1.00 s", "1.23 s", "65.4 s", "654 s"],
+  ]);
+});
+
+it("probabilities have three digits, and four near certainty", () => {
+  const shown = [1, 0.99984, 0.9994, 0.421, 0.0421, 0.000312, 1.2e-7, 0].map(formatProbability);
+  expect(shown).toEqual([
+    ...["100.00 %", "99.98 %", "99.9 %", "42.1 %", "4.21 %", "0.0312 %", "< 0.0001 %", "0 %"],
+  ]);
+});
+
+it("counts have thousands", () => {
+  expect([0, 999, 1000, 1234567].map(formatCount)).toEqual(["0", "999", "1,000", "1,234,567"]);
+});

@@ -1,0 +1,43 @@
+#!/usr/bin/env node
+/** The process of `lastrow`: its streams, its signals, its exit code. Everything else is in program.ts. */
+import { Stop } from "./exit.js";
+import { runCli } from "./program.js";
+
+const { stdin, stdout, stderr, env } = process;
+const controller = new AbortController();
+
+function stop(reason: Stop): void {
+  if (!controller.signal.aborted) controller.abort(reason);
+  process.exitCode = reason.exitCode;
+}
+
+// The first signal ends the command in order; the second one the process.
+for (const [signal, exitCode] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const) {
+  process.on(signal, () => {
+    if (!controller.signal.aborted) stop(new Stop(exitCode));
+    else {
+      // A bar or a spinner may have hidden the cursor.
+      if (stderr.isTTY) stderr.write("\u001b[?25h");
+      process.exit(exitCode);
+    }
+  });
+}
+
+stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // Whoever read standard output has seen enough: as `head` does.
+  if (error.code === "EPIPE") stop(new Stop(141));
+  else stop(new Stop(1, `Standard output cannot be written: ${error.message}.`));
+});
+// There is nobody left to tell.
+stderr.on("error", () => undefined);
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  stdin,
+  stdout,
+  stderr,
+  env,
+  signal: controller.signal,
+});

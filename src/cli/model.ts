@@ -1,0 +1,16 @@
+/** Loading a model for a command. */
+import type { LanguageModel } from "../language-model.js";
+import { load } from "../load.js";
+import type { EngineOptions } from "./options.js";
+import { loadingDisplay } from "./progress.js";
+import { type Io, printable } from "./terminal.js";
+
+/** @throws LastrowError as `load` */
+export async function loadModel({ model, kernels, kvMemory }: EngineOptions, io: Io): Promise<LanguageModel> {
+  const display = loadingDisplay(io, printable(model ?? "stories"));
+  try {
+    return await load(model, { kernels, kvMemory, onProgress: display.onProgress, signal: io.signal });
+  } finally {
+    display.stop();
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * The options that commands share: how they are written, what they accept, and what they become in the library.
+ * A value that cannot be read is an error here; its range is checked by the library, before any model is loaded.
+ */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { GenerateOptions } from "../language-model.js";
+import { parseMemorySize } from "../memory-size.js";
+import { resolveSampling } from "../sampling/options.js";
+
+export interface OutputOptions {
+  readonly json?: boolean | undefined;
+}
+
+export interface ModelOptions {
+  readonly model?: string | undefined;
+}
+
+export interface EngineOptions extends ModelOptions {
+  readonly kernels?: "wasm" | "reference" | undefined;
+  readonly kvMemory?: string | undefined;
+}
+
+export interface PromptOptions {
+  readonly tokens?: readonly number[] | undefined;
+  readonly parseSpecial?: boolean | undefined;
+}
+
+export interface SamplingOptions {
+  readonly maxTokens?: number | undefined;
+  readonly temperature?: number | undefined;
+  readonly topK?: number | undefined;
+  readonly topP?: number | undefined;
+  readonly minP?: number | undefined;
+  readonly repetitionPenalty?: number | undefined;
+  readonly frequencyPenalty?: number | undefined;
+  readonly presencePenalty?: number | undefined;
+  readonly logitBias?: ReadonlyMap<number, number> | undefined;
+  readonly seed?: number | undefined;
+  readonly stop?: readonly string[] | undefined;
+  readonly ignoreEos?: boolean | undefined;
+}
+
+export function addModelOption(command: Command): Command {
+  return command
+    .optionsGroup("Model:")
+    .option(
+      "--model <model>",
+      "a folder, a Hugging Face name (a revision after @), or a URL (default: stories)",
+    );
+}
+
+export function addEngineOptions(command: Command): Command {
+  return addModelOption(command)
+    .addOption(
+      new Option(
+        "--kernels <name>",
+        "wasm, or reference: plain TypeScript, the same bits, far slower",
+      ).choices(["wasm", "reference"]),
+    )
+    .option(
+      "--kv-memory <size>",
+      "memory for keys and values, such as 64MiB (default: one full context)",
+      checkedSize,
+    );
+}
+
+export function addPromptOptions(command: Command): Command {
+  return command
+    .optionsGroup("Prompt:")
+    .option("--tokens <ids>", "token ids instead of text: 1,2,3", tokenIds)
+    .option("--parse-special", "special tokens written in the text count as such");
+}
+
+/** @param defaultTokens what `--max-tokens` is when neither the user nor the model says */
+export function addSamplingOptions(command: Command, defaultTokens: number): Command {
+  return command
+    .optionsGroup("Sampling (default: as the model's generation_config.json says):")
+    .option(
+      "--max-tokens <count>",
+      `most tokens to generate (default: the model's, or ${defaultTokens})`,
+      wholeNumber,
+    )
+    .option("--temperature <number>", "0 is greedy, 1 the model's own distribution", decimal)
+    .option("--top-k <count>", "keep the k likeliest tokens; 0 is off", wholeNumber)
+    .option("--top-p <number>", "keep the likeliest tokens that make up this probability; 1 is off", decimal)
+    .option(
+      "--min-p <number>",
+      "keep tokens with this share of the best one's probability; 0 is off",
+      decimal,
+    )
+    .option("--repetition-penalty <number>", "above 1 makes tokens that were seen less likely", decimal)
+    .option("--frequency-penalty <number>", "lowers a generated token's logit for each time it came", decimal)
+    .option("--presence-penalty <number>", "lowers a generated token's logit once", decimal)
+    .option("--logit-bias <id=value>", "added to a token's logit; several, or 1=2,3=-inf", logitBias)
+    .option("--seed <number>", "the same seed gives the same text, on every machine", wholeNumber)
+    .option(
+      "--stop <text>",
+      "end before this text; several; \\n, \\t, \\r and \\\\ are understood",
+      stopTexts,
+    )
+    .option("--ignore-eos", "go on after an end token");
+}
+
+export function addOutputOptions(command: Command): Command {
+  return command
+    .optionsGroup("Output:")
+    .option("--json", "one JSON object on standard output, and nothing else")
+    .option("--debug", "show the stack and the causes of an error")
+    .helpOption("--help", "show this help");
+}
+
+/**
+ * The library's options, their ranges checked.
+ * @throws LastrowError `invalid_argument`
+ */
+export function samplingFor(
+  options: SamplingOptions & { readonly logprobs?: number | undefined },
+): Omit<GenerateOptions, "mode" | "signal"> {
+  const { maxTokens, temperature, topK, topP, minP, logitBias, seed, stop, ignoreEos, logprobs } = options;
+  const { repetitionPenalty, frequencyPenalty, presencePenalty } = options;
+  const sampling = {
+    ...{ temperature, topK, topP, minP, logitBias, seed, logprobs },
+    ...{ repetitionPenalty, frequencyPenalty, presencePenalty },
+  };
+  // Which ids there are is known only when the model is loaded; everything else can be refused before.
+  resolveSampling(sampling, {}, Number.MAX_SAFE_INTEGER);
+  return { ...sampling, maxTokens, stop, ignoreEos };
+}
+
+export function wholeNumber(text: string): number {
+  const number = Number(text);
+  if (/^\s*\d+\s*$/.test(text) && Number.isSafeInteger(number)) return number;
+  throw new InvalidArgumentError(
+    /^\s*\d+\s*$/.test(text)
+      ? "It must be at most 9007199254740991."
+      : "It must be a whole number of at least 0.",
+  );
+}
+
+export function atLeastOne(text: string): number {
+  const number = wholeNumber(text);
+  if (number >= 1) return number;
+  throw new InvalidArgumentError("It must be a whole number of at least 1.");
+}
+
+export function decimal(text: string): number {
+  if (/^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a number, such as 0.8.");
+}
+
+export function tokenIds(text: string): number[] {
+  const parts = text
+    .trim()
+    .split(/\s*,\s*|\s+/)
+    .map(Number);
+  if (/^[\d,\s]+$/.test(text) && parts.every(Number.isSafeInteger) && !/,\s*(,|$)|^\s*,/.test(text))
+    return parts;
+  throw new InvalidArgumentError("It must be token ids with commas between them, such as 1,2,3.");
+}
+
+export function logitBias(
+  text: string,
+  before: ReadonlyMap<number, number> = new Map(),
+): Map<number, number> {
+  const biases = new Map(before);
+  for (const part of text.split(",")) {
+    const match = /^\s*(\d+)\s*[=:]\s*(\S+)\s*$/.exec(part);
+    const value = match === null ? null : biasValue(match[2]);
+    if (match === null || value === null) {
+      throw new InvalidArgumentError(
+        "It must be a token id and a number, such as 42=-1.5, or 42=-inf to forbid it.",
+      );
+    }
+    biases.set(Number(match[1]), value);
+  }
+  return biases;
+}
+
+function biasValue(text: string): number | null {
+  if (/^-inf(inity)?$/i.test(text)) return Number.NEGATIVE_INFINITY;
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : null;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", "\\": "\\" };
+
+export function stopTexts(text: string, before: readonly string[] = []): string[] {
+  if (text === "") throw new InvalidArgumentError("It must have at least one character.");
+  return [...before, text.replace(/\\([ntr\\])/g, (_, letter: string) => ESCAPES[letter])];
+}
+
+function checkedSize(text: string): string {
+  parseMemorySize(text, "kvMemory");
+  return text;
+}

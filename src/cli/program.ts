@@ -1,0 +1,180 @@
+/** The command line: which commands there are, which options each has, and what happens when one is run. */
+import { readFileSync } from "node:fs";
+import { Command, type HelpConfiguration, Option } from "commander";
+import { type CompareCommandOptions, compare, DEFAULT_PROMPT, DEFAULT_STEPS } from "./commands/compare.js";
+import { type GenerateCommandOptions, generate } from "./commands/generate.js";
+import { type InspectCommandOptions, inspect } from "./commands/inspect.js";
+import { type LogitsCommandOptions, logits } from "./commands/logits.js";
+import { type TokenizeCommandOptions, tokenize } from "./commands/tokenize.js";
+import { examplesOf } from "./examples.js";
+import { reportError, reportFailure, requestedStop } from "./exit.js";
+import {
+  addEngineOptions,
+  addModelOption,
+  addOutputOptions,
+  addPromptOptions,
+  addSamplingOptions,
+  atLeastOne,
+  wholeNumber,
+} from "./options.js";
+import { type Colours, coloursFor, columnsOf, flush, type Io } from "./terminal.js";
+
+/**
+ * Runs one command.
+ * @param args what follows the program's name
+ * @returns the exit code, when everything is written; never throws
+ */
+export async function runCli(args: readonly string[], io: Io): Promise<number> {
+  let exitCode = 0;
+  try {
+    const program = buildProgram(io, (code) => {
+      exitCode = code;
+    });
+    await program.parseAsync(args.length === 0 ? ["--help"] : args, { from: "user" });
+  } catch (error) {
+    if (requestedStop(io.signal) === null) exitCode = reportFailure(error, io, args.includes("--debug"));
+  }
+  await flush(io);
+  const stop = requestedStop(io.signal);
+  if (stop === null) return exitCode;
+  if (stop.message !== null) reportError(io, stop.message);
+  return stop.exitCode;
+}
+
+function buildProgram(io: Io, done: (exitCode: number) => void): Command {
+  const program = new Command("lastrow")
+    .description(
+      "GPT inference with a KV cache that never changes the answer: recomputed or cached, the same bits.",
+    )
+    .version(packageVersion(), "--version", "print the version")
+    .helpOption("--help", "show this help")
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      // Errors are reported in one place: exit.ts.
+      writeErr: () => undefined,
+      outputError: () => undefined,
+      getOutHelpWidth: () => Math.min(columnsOf(io.stdout), 100),
+      getOutHasColors: () => coloursFor(io.stdout, io.env).isColorSupported,
+    })
+    .configureHelp(helpStyle(coloursFor(io.stdout, io.env)))
+    .addHelpText("after", "\nlastrow <command> --help shows a command's options, with examples.");
+  addCompare(program, io, done);
+  addGenerate(program, io, done);
+  addLogits(program, io, done);
+  addInspect(program, io, done);
+  addTokenize(program, io, done);
+  return program;
+}
+
+type Done = (exitCode: number) => void;
+
+function addCompare(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("compare")
+    .summary("generate with and without the KV cache, and compare every bit")
+    .description(
+      "Streams a text generated with the KV cache, generates it again by recomputing everything at each step, and compares the logits of every step as bits. Exit code 1 on a difference.",
+    )
+    .argument("[prompt]", `the beginning, or - for standard input (default: "${DEFAULT_PROMPT}")`)
+    .addHelpText("after", examplesOf("compare"));
+  addPromptOptions(command);
+  addSamplingOptions(command, DEFAULT_STEPS);
+  addEngineOptions(command);
+  addOutputOptions(command);
+  command.action(async (prompt: string | undefined, options: CompareCommandOptions) => {
+    done(await compare(prompt, options, io));
+  });
+}
+
+function addGenerate(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("generate")
+    .summary("continue a prompt")
+    .description(
+      "Streams the continuation of a prompt to standard output; for a model without a tokenizer its token ids.",
+    )
+    .argument("[prompt]", PIPED_PROMPT)
+    .addHelpText("after", examplesOf("generate"));
+  addPromptOptions(command);
+  addSamplingOptions(command, 256);
+  addEngineOptions(command).addOption(
+    new Option("--mode <mode>", "cached, or recompute: every row again at each step, the same bits").choices([
+      "cached",
+      "recompute",
+    ]),
+  );
+  addOutputOptions(command)
+    .option("--logprobs <count>", "show each token's log-probability and that many alternatives", wholeNumber)
+    .option("--quiet", "no summary after the text");
+  command.action(async (prompt: string | undefined, options: GenerateCommandOptions) => {
+    done(await generate(prompt, options, io));
+  });
+}
+
+function addLogits(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("logits")
+    .summary("the likeliest next tokens of a prompt, or all logits")
+    .description("Shows what the model expects after a prompt.")
+    .argument("[prompt]", PIPED_PROMPT)
+    .addHelpText("after", examplesOf("logits"));
+  addPromptOptions(command);
+  addEngineOptions(command);
+  addOutputOptions(command)
+    .option("--top <count>", "how many tokens the table has (default: 10)", atLeastOne)
+    .option("--all", "every position of the prompt, not only the last");
+  command.action(async (prompt: string | undefined, options: LogitsCommandOptions) => {
+    done(await logits(prompt, options, io));
+  });
+}
+
+function addInspect(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("inspect")
+    .summary("a model's architecture, sizes and tensors")
+    .description("Shows a model's architecture, what it takes in memory, and its tensors.")
+    .addHelpText("after", examplesOf("inspect"));
+  addEngineOptions(command);
+  addOutputOptions(command).option(
+    "--tensors",
+    "a line for each tensor, equal ones of the layers not joined",
+  );
+  command.action(async (options: InspectCommandOptions) => {
+    done(await inspect(options, io));
+  });
+}
+
+function addTokenize(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("tokenize")
+    .summary("the tokens of a text")
+    .description("Shows a text's tokens: what the model is fed.")
+    .argument("[text]", PIPED_PROMPT.replace("prompt", "text"))
+    .addHelpText("after", examplesOf("tokenize"));
+  addPromptOptions(command).option("--no-special", "without the tokens that the tokenizer adds to a text");
+  addModelOption(command);
+  addOutputOptions(command).option("--ids", "only the ids, with commas between them");
+  command.action(async (text: string | undefined, options: TokenizeCommandOptions) => {
+    done(await tokenize(text, options, io));
+  });
+}
+
+const PIPED_PROMPT = "the prompt; standard input when it is left out or -, less one newline at its end";
+
+function helpStyle(colours: Colours): HelpConfiguration {
+  return {
+    styleTitle: colours.bold,
+    styleCommandText: colours.cyan,
+    styleOptionTerm: colours.cyan,
+    styleSubcommandTerm: colours.cyan,
+    styleArgumentTerm: colours.cyan,
+    sortSubcommands: false,
+    subcommandTerm: (command) => command.name(),
+  };
+}
+
+function packageVersion(): string {
+  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
+}

@@ -1,0 +1,30 @@
+/** A generation on its way to standard output: its text, or for a model without a tokenizer its token ids. */
+import type { GenerationPiece } from "../engine/generation.js";
+import type { LanguageModel, Prompt } from "../language-model.js";
+
+/** What of a piece is shown: text, or ids with spaces between them. */
+export class ShownPieces {
+  readonly #hasText: boolean;
+  #isFirst = true;
+
+  constructor(model: LanguageModel) {
+    this.#hasText = model.tokenizer !== null;
+  }
+
+  show({ text, tokens }: GenerationPiece): string {
+    return this.#hasText ? text : this.#ids(tokens);
+  }
+
+  /** What of the prompt is shown before its continuation. */
+  prompt(prompt: Prompt): string {
+    if (typeof prompt === "string") return prompt;
+    return this.#hasText ? "" : this.#ids(prompt);
+  }
+
+  #ids(tokens: readonly number[]): string {
+    if (tokens.length === 0) return "";
+    const separator = this.#isFirst ? "" : " ";
+    this.#isFirst = false;
+    return separator + tokens.join(" ");
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * What the commands read from and write to, and how text gets there: colours only where a terminal shows them, control
+ * characters harmless on a terminal, and no more in memory than the reader on the other side takes.
+ */
+import { once } from "node:events";
+import type { Readable, Writable } from "node:stream";
+import picocolors from "picocolors";
+
+/** An output stream, which is a terminal or is not. */
+export interface Output extends Writable {
+  readonly isTTY?: boolean | undefined;
+  /** Width of the terminal in characters. */
+  readonly columns?: number | undefined;
+}
+
+/** The world of a command: handed in, so that tests can hand in another. */
+export interface Io {
+  readonly stdin: Readable & { readonly isTTY?: boolean | undefined };
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborted, with a `Stop` as its reason, when the command has to end early. */
+  readonly signal: AbortSignal;
+}
+
+export type Colours = ReturnType<typeof picocolors.createColors>;
+
+/** Colours for a stream: NO_COLOR turns them off, FORCE_COLOR on; otherwise a terminal has them and a pipe has not. */
+export function coloursFor(stream: Output, env: Io["env"]): Colours {
+  const forced = Boolean(env.FORCE_COLOR) && env.FORCE_COLOR !== "0";
+  const capable = stream.isTTY === true && env.TERM !== "dumb";
+  return picocolors.createColors(!env.NO_COLOR && (forced || capable));
+}
+
+/** Characters in a line of the stream; 80 where nobody knows. */
+export function columnsOf(stream: Output): number {
+  return stream.isTTY === true && stream.columns ? stream.columns : 80;
+}
+
+/** Writes to standard output, and waits while its reader is slow, but no longer than until the command has to end. */
+export async function write({ stdout, signal }: Io, text: string): Promise<void> {
+  if (stdout.destroyed || stdout.write(text) || signal.aborted) return;
+  try {
+    await once(stdout, "drain", { signal });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** Resolves when all that was written to standard output has left this process, or cannot. */
+export function flush({ stdout }: Io): Promise<void> {
+  return new Promise((resolve) => {
+    if (stdout.destroyed || stdout.writableEnded) resolve();
+    else stdout.write("", () => resolve());
+  });
+}
+
+const CONTROL = /(?![\n\t])\p{Cc}/gu;
+
+/**
+ * A model's text as it goes to standard output: as it is into a pipe or a file; on a terminal, control characters
+ * other than newline and tab are shown instead of obeyed.
+ */
+export function textFor({ stdout }: Pick<Io, "stdout">, text: string): string {
+  return stdout.isTTY === true ? printable(text) : text;
+}
+
+/** Text without control characters other than newline and tab: they become the pictures that Unicode has for them. */
+export function printable(text: string): string {
+  return text.replace(CONTROL, (char) => {
+    const code = char.charCodeAt(0);
+    if (code < 0x20) return String.fromCharCode(0x2400 + code);
+    return code === 0x7f ? "\u2421" : "\ufffd";
+  });
+}
+
+/** Breaks streamed text into lines at spaces, each word held back until it is complete. */
+export class WordWrap {
+  readonly #width: number;
+  #column = 0;
+  /** White space that goes before the word, unless the line ends there. */
+  #gap = "";
+  #word = "";
+  #wordWidth = 0;
+
+  /** @param width characters in a line */
+  constructor(width: number) {
+    this.#width = width;
+  }
+
+  /** Takes more text and gives back what can be shown. `style` colours it. */
+  push(text: string, style: (text: string) => string = String): string {
+    let shown = "";
+    for (const part of text.split(/(\s)/)) {
+      if (part === "\n") {
+        shown += `${this.flush()}\n`;
+        this.#column = 0;
+        this.#gap = "";
+      } else if (/^\s$/.test(part)) {
+        if (this.#word !== "") shown += this.flush();
+        this.#gap += part;
+      } else if (part !== "") {
+        this.#word += style(part);
+        this.#wordWidth += [...part].length;
+      }
+    }
+    return shown;
+  }
+
+  /** The word that was held back. */
+  flush(): string {
+    if (this.#word === "") return "";
+    const breaks = this.#column > 0 && this.#column + this.#gap.length + this.#wordWidth > this.#width;
+    const before = breaks ? "\n" : this.#gap;
+    const shown = before + this.#word;
+    this.#column = (breaks ? 0 : this.#column + this.#gap.length) + this.#wordWidth;
+    this.#gap = "";
+    this.#word = "";
+    this.#wordWidth = 0;
+    return shown;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * What the Hub says about a repository: the commit that a revision means, and the files of a commit with their sizes
+ * and digests. The routes and their paging are @huggingface/hub's; it is loaded only when the network is needed.
+ */
+import { LastrowError } from "../errors.js";
+import { quoteValue } from "../formats/quote-value.js";
+import type { HubConnection } from "./hub-connection.js";
+import { isCommit } from "./hub-name.js";
+
+/** A file at a commit, as the Hub states it. */
+export interface HubFile {
+  /** Path in the repository. */
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /**
+   * `sha256` of the content for files in large-file storage; `git-sha1`, the SHA-1 of git's blob (a header with the
+   * size, then the content), for all others.
+   */
+  readonly digestKind: "sha256" | "git-sha1";
+  /** Lower-case hex: 64 digits or 40. Also the blob's name in the cache, and the entity tag without its quotes. */
+  readonly digest: string;
+}
+
+/**
+ * The commit that a branch or tag is at now; a commit is its own.
+ * @throws LastrowError `hub_unreachable`, `hub_not_found`, `aborted`
+ */
+export async function resolveCommit(hub: HubConnection, repo: string, revision: string): Promise<string> {
+  if (isCommit(revision)) return revision;
+  const { modelInfo } = await import("@huggingface/hub");
+  const { sha } = await understand(hub, () =>
+    modelInfo({
+      name: repo,
+      revision,
+      additionalFields: ["sha"],
+      hubUrl: hub.endpoint,
+      fetch: hub.apiFetch,
+    }),
+  );
+  if (typeof sha !== "string" || !isCommit(sha)) hub.unreachable("it names no commit");
+  return sha;
+}
+
+/**
+ * The files in a repository's root at a commit, by name. Those in folders are not listed.
+ * @throws LastrowError `hub_unreachable`, `hub_not_found`, `aborted`; `hub_integrity` for a file without a usable size
+ *   or digest among those that `isWanted`
+ */
+export async function listRootFiles(
+  hub: HubConnection,
+  repo: string,
+  commit: string,
+  isWanted: (path: string) => boolean,
+): Promise<Map<string, HubFile>> {
+  const { listFiles } = await import("@huggingface/hub");
+  return understand(hub, async () => {
+    const files = new Map<string, HubFile>();
+    const listing = listFiles({
+      repo: { type: "model", name: repo },
+      revision: commit,
+      hubUrl: hub.endpoint,
+      fetch: hub.apiFetch,
+    });
+    for await (const { type, path, size, oid, lfs } of listing) {
+      if (type !== "file" || !isWanted(path)) continue;
+      files.set(path, checkFile(path, lfs?.size ?? size, lfs?.oid ?? oid, lfs != null));
+    }
+    return files;
+  });
+}
+
+function checkFile(path: string, size: unknown, digest: unknown, isLarge: boolean): HubFile {
+  if (!Number.isSafeInteger(size) || (size as number) < 0) {
+    throw new LastrowError("hub_integrity", `The Hub states ${quoteValue(size)} as the size of ${path}.`);
+  }
+  if (typeof digest !== "string" || !(isLarge ? /^[0-9a-f]{64}$/ : /^[0-9a-f]{40}$/).test(digest)) {
+    throw new LastrowError(
+      "hub_integrity",
+      `The Hub states ${quoteValue(digest)} as the ${isLarge ? "SHA-256" : "git hash"} of ${path}, but ${isLarge ? 64 : 40} hex digits were expected.`,
+    );
+  }
+  return { path, size: size as number, digest, digestKind: isLarge ? "sha256" : "git-sha1" };
+}
+
+/** Runs a call of the library, to which an answer in another form than the Hub's (a login page, say) is a surprise. */
+async function understand<T>(hub: HubConnection, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof LastrowError) throw error;
+    return hub.unreachable("what answered there does not speak as a Hub does", error);
+  }
+}

@@ -1,0 +1,46 @@
+import { expect, it } from "vitest";
+import { neededFiles, shardNames } from "./needed-files.js";
+
+it("asks for vocab.json and merges.txt only without tokenizer.json, for the index only without model.safetensors", () => {
+  const all = neededFiles(() => "present");
+  expect(all.present).not.toContain("vocab.json");
+  expect(all.present).not.toContain("merges.txt");
+  expect(all.present).not.toContain("model.safetensors.index.json");
+  const fallback = neededFiles((name) =>
+    name === "tokenizer.json" || name === "model.safetensors" ? "absent" : "unknown",
+  );
+  expect(fallback.absent).toEqual(["tokenizer.json", "model.safetensors"]);
+  expect(fallback.unknown).toEqual([
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+    "model.safetensors.index.json",
+  ]);
+});
+
+it("names each shard once", () => {
+  const text = JSON.stringify({ weight_map: { a: "2.safetensors", b: "1.safetensors", c: "2.safetensors" } });
+  expect(shardNames(text, "index")).toEqual(["1.safetensors", "2.safetensors"]);
+});
+
+it.each([
+  "",
+  "[]",
+  "{}",
+  '{"weight_map": {}}',
+  '{"weight_map": []}',
+  '{"weight_map": {"a": 1}}',
+  '{"weight_map": {"a": "../x.safetensors"}}',
+  '{"weight_map": {"a": "x/y.safetensors"}}',
+  '{"weight_map": {"a": "x\\\\y.safetensors"}}',
+  '{"weight_map": {"a": ".safetensors"}}',
+  '{"weight_map": {"a": "C:x.safetensors"}}',
+  '{"weight_map": {"a": "model.bin"}}',
+  `{"weight_map": {"a": "${"x".repeat(250)}.safetensors"}}`,
+  '{"weight_map": {"__proto__": "x.safetensors"}}',
+])("refuses the index %j", (text) => {
+  expect(() => shardNames(text, "index")).toThrow(expect.objectContaining({ code: "model_file_invalid" }));
+});

@@ -1,0 +1,86 @@
+import { describe, expect, test } from "vitest";
+import { loadParts } from "../../load.js";
+import { platform } from "../../platform/node.js";
+import type { Kernels } from "../kernels.js";
+import { MemoryPlan } from "../memory-plan.js";
+import { type Helper, OPERATION, ThreadTeam } from "./thread-team.js";
+import { wasmBackend } from "./wasm-kernels.js";
+
+/** Kernels with helpers, and the helpers. */
+async function startTeam(threads: number) {
+  const helpers: Helper[] = [];
+  const backend = wasmBackend({
+    threads,
+    startHelper: async (start) => {
+      const helper = await platform.startHelper(start);
+      helpers.push(helper);
+      return helper;
+    },
+  });
+  const plan = new MemoryPlan(backend);
+  const x = plan.tensor(64, 512);
+  const kernels: Kernels = await backend.create(plan.bytes);
+  return { kernels, helpers, x };
+}
+
+const ended = (helper: Helper) => new Promise<string>((resolve) => helper.onEnd(resolve));
+
+describe("a team of threads", () => {
+  test("works again after its helpers have gone to sleep", async () => {
+    const { kernels, x } = await startTeam(3);
+    for (let round = 1; round <= 3; round++) {
+      kernels.add(x, x);
+      kernels.f32(x.offset, 64 * 512).fill(round);
+      kernels.add(x, x);
+      expect(kernels.f32(x.offset, 64 * 512).every((value) => value === 2 * round)).toBe(true);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await kernels.dispose();
+  });
+
+  test("whose helper was killed says so instead of waiting for it", async () => {
+    const { kernels, helpers, x } = await startTeam(2);
+    kernels.add(x, x);
+    // The team heard of it first; its own listener is replaced by this one otherwise.
+    await helpers[0].terminate();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(() => kernels.add(x, x)).toThrow(
+      expect.objectContaining({ code: "thread_lost", message: expect.stringMatching(/exited with code 1/) }),
+    );
+    await kernels.dispose();
+  });
+
+  test("whose helper never finishes says so after a while", async () => {
+    const memory = new WebAssembly.Memory({ initial: 1 });
+    const exports = { commandAddress: () => 1024, publish: () => 0, wait: () => 0 };
+    const team = new ThreadTeam(exports, memory, [], 5);
+    expect(() => team.run(OPERATION.add, 2)).toThrow(
+      expect.objectContaining({ code: "thread_lost", message: expect.stringMatching(/did not finish/) }),
+    );
+    expect(() => team.run(OPERATION.add, 2)).toThrow(expect.objectContaining({ code: "thread_lost" }));
+  });
+
+  test("is refused when a helper cannot be started", async () => {
+    const backend = wasmBackend({
+      threads: 2,
+      startHelper: () => Promise.reject(new Error("no threads today")),
+    });
+    await expect(backend.create(65536)).rejects.toThrow(/no threads today/);
+  });
+
+  test("ends with the model", async () => {
+    const { helpers, kernels } = await startTeam(2);
+    const end = ended(helpers[0]);
+    await kernels.dispose();
+    expect(await end).toMatch(/exited/);
+  });
+});
+
+test("generating with a killed helper is an error, not a hang", async () => {
+  const parts = await loadParts(undefined, { threads: 2 });
+  await parts.engine.kernels.dispose();
+  expect(() => parts.engine.kernels.hasNaN(parts.engine.model.scratch.logits)).not.toThrow();
+  expect(() => parts.engine.kernels.add(parts.engine.model.scratch.x, parts.engine.model.scratch.x)).toThrow(
+    expect.objectContaining({ code: "thread_lost" }),
+  );
+});

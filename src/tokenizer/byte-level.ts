@@ -1,0 +1,33 @@
+/**
+ * Byte-level pieces: GPT-2's way of writing any byte as a printable character, so that a vocabulary of strings covers
+ * all bytes. Source: `bytes_to_unicode` in OpenAI's gpt-2 `encoder.py`: bytes that are printable in Latin-1 stand for
+ * themselves, the others take the characters from U+0100 on, in ascending order.
+ */
+
+const PRINTABLE: readonly (readonly [number, number])[] = [
+  [0x21, 0x7e],
+  [0xa1, 0xac],
+  [0xae, 0xff],
+];
+
+const byteOfCharacter: ReadonlyMap<string, number> = new Map(
+  Array.from({ length: 256 }, (_, byte) => byte)
+    .map((byte) => ({ byte, printable: PRINTABLE.some(([from, to]) => byte >= from && byte <= to) }))
+    // Stable: within each half the bytes stay in ascending order.
+    .sort((a, b) => Number(b.printable) - Number(a.printable))
+    .map(({ byte, printable }, i, all) => {
+      const firstShifted = all.findIndex((other) => !other.printable);
+      return [String.fromCharCode(printable ? byte : 0x100 + i - firstShifted), byte] as const;
+    }),
+);
+
+/** The bytes that a byte-level piece stands for; null when a character of it stands for none. */
+export function bytesOfPiece(piece: string): Uint8Array | null {
+  const bytes: number[] = [];
+  for (const character of piece) {
+    const byte = byteOfCharacter.get(character);
+    if (byte === undefined) return null;
+    bytes.push(byte);
+  }
+  return Uint8Array.from(bytes);
+}

@@ -1,0 +1,278 @@
+/** The commands from arguments to output, in this process, on the embedded model and a folder without a tokenizer. */
+import { describe, expect, it } from "vitest";
+import { load } from "../../src/load.js";
+import { goldenCases, modelFolders } from "../fixture-models.js";
+import { run } from "./captured-io.js";
+
+const ESCAPE = "\u001b";
+const TINY = ["--model", modelFolders.tiny];
+
+describe("generate", () => {
+  it("streams the text that --json reports, and a newline", async () => {
+    const args = ["generate", "Once upon a time", "--seed", "5", "--max-tokens", "24"];
+    const streamed = await run(args);
+    const object = await run([...args, "--json"]);
+    expect(streamed).toEqual({ exitCode: 0, stdout: `${JSON.parse(object.stdout).text}\n`, stderr: "" });
+    expect(object).toMatchObject({ exitCode: 0, stderr: "" });
+  });
+
+  it("prints one JSON object, with the keys that are promised", async () => {
+    const { stdout } = await run([
+      "generate",
+      "Once upon a time",
+      "--json",
+      "--max-tokens",
+      "3",
+      "--seed",
+      "1",
+    ]);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(1);
+    const object = JSON.parse(stdout);
+    expect(Object.keys(object)).toEqual([
+      ...["model", "mode", "kernels", "text", "promptTokens", "tokens", "finishReason", "seed", "inferences"],
+      ...["rowsComputed", "timings", "kv"],
+    ]);
+    expect(Object.keys(object.timings)).toEqual(["loadMs", "prefillMs", "decodeMs"]);
+    expect(object.kv).toEqual({ bytes: 4718592, blocks: 32, blockSize: 16 });
+    expect(object).toMatchObject({
+      ...{
+        model: "stories",
+        mode: "cached",
+        kernels: "wasm",
+        promptTokens: 5,
+        finishReason: "length",
+        seed: 1,
+      },
+      ...{ inferences: 3, rowsComputed: 7 },
+    });
+  });
+
+  it("gives the same tokens in both modes and on both kernels", async () => {
+    const args = [
+      "generate",
+      "--tokens",
+      "1,2,3",
+      ...TINY,
+      "--max-tokens",
+      "12",
+      "--ignore-eos",
+      "--seed",
+      "3",
+    ];
+    const { stdout } = await run(args);
+    expect(stdout).toMatch(/^\d+( \d+){11}\n$/);
+    expect((await run([...args, "--mode", "recompute"])).stdout).toBe(stdout);
+    expect((await run([...args, "--kernels", "reference"])).stdout).toBe(stdout);
+    const object = JSON.parse((await run([...args, "--mode", "recompute", "--json"])).stdout);
+    expect(object).toMatchObject({ mode: "recompute", text: "", rowsComputed: 12 * 3 + (12 * 11) / 2 });
+    expect(object.tokens.join(" ")).toBe(stdout.trimEnd());
+  });
+
+  it("takes the prompt from standard input, less one newline", async () => {
+    const options = ["--temperature", "0", "--max-tokens", "8", "--json"];
+    const expected = JSON.parse((await run(["generate", "Tom had a", ...options])).stdout);
+    for (const stdin of ["Tom had a\n", "Tom had a\r\n", "Tom had a"]) {
+      const piped = JSON.parse((await run(["generate", ...options], { stdin })).stdout);
+      expect(piped.tokens).toEqual(expected.tokens);
+      expect(piped.promptTokens).toBe(expected.promptTokens);
+    }
+    const dash = JSON.parse((await run(["generate", "-", ...options], { stdin: "Tom had a\n" })).stdout);
+    expect(dash.tokens).toEqual(expected.tokens);
+    const twoNewlines = JSON.parse((await run(["generate", ...options], { stdin: "Tom had a\n\n" })).stdout);
+    expect(twoNewlines.promptTokens).toBeGreaterThan(expected.promptTokens);
+  });
+
+  it("does not read standard input when a prompt is given", async () => {
+    const { stdout } = await run(["generate", "Tom", "--json", "--max-tokens", "1"], {
+      stdin: "a long story",
+    });
+    expect(JSON.parse(stdout).promptTokens).toBe(2);
+  });
+
+  it("starts from the start token without any prompt", async () => {
+    const { stdout } = await run(["generate", "--json", "--max-tokens", "1"]);
+    expect(JSON.parse(stdout).promptTokens).toBe(1);
+  });
+
+  it("shows log-probabilities when asked for", async () => {
+    const args = ["generate", "Once upon a", "--temperature", "0", "--max-tokens", "2", "--logprobs", "2"];
+    const object = JSON.parse((await run([...args, "--json"])).stdout);
+    expect(object.logprobs).toHaveLength(2);
+    expect(object.logprobs[0]).toEqual({
+      token: object.tokens[0],
+      logprob: expect.any(Number),
+      top: [
+        { token: object.tokens[0], logprob: object.logprobs[0].logprob },
+        { token: expect.any(Number), logprob: expect.any(Number) },
+      ],
+    });
+    const { stdout } = await run(args);
+    expect(stdout.startsWith(`${object.text}\n\n`)).toBe(true);
+    expect(stdout).toContain('" time"');
+  });
+
+  it("sums up on a terminal's standard error only, and not with --quiet", async () => {
+    const args = ["generate", "Tom", "--max-tokens", "2", "--seed", "9"];
+    const env = { NO_COLOR: "1" };
+    expect((await run(args, { isTerminal: true, env })).stderr).toMatch(
+      /^2 tokens · [\d,]+ tokens\/s · prompt of 2 in .* · length · seed 9\n$/,
+    );
+    expect((await run([...args, "--quiet"], { isTerminal: true, env })).stderr).toBe("");
+    expect((await run([...args, "--json"], { isTerminal: true, env })).stderr).toBe("");
+    expect((await run(args)).stderr).toBe("");
+  });
+});
+
+describe("compare", () => {
+  it("prints one JSON object, with the keys that are promised", async () => {
+    const { stdout, stderr, exitCode } = await run(["compare", "--json", "--max-tokens", "4"]);
+    expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+    const object = JSON.parse(stdout);
+    expect(Object.keys(object)).toEqual([
+      ...["identical", "steps", "firstDifference", "text", "cached", "recompute", "formula"],
+    ]);
+    for (const run of [object.cached, object.recompute]) {
+      expect(Object.keys(run)).toEqual(["inferences", "rowsComputed", "ms", "firstStepMs", "lastStepMs"]);
+    }
+    expect(object).toMatchObject({
+      ...{ identical: true, steps: 4, firstDifference: null, formula: { cached: 8, recompute: 26 } },
+      cached: { inferences: 4, rowsComputed: 8 },
+      recompute: { inferences: 4, rowsComputed: 26 },
+    });
+  });
+
+  it("tells the same story each time, then the table and the verdict", async () => {
+    const { stdout, stderr, exitCode } = await run(["compare", "--max-tokens", "12"], { stdin: "not read" });
+    const { text } = JSON.parse((await run(["compare", "--max-tokens", "12", "--json"])).stdout);
+    expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+    expect(stdout.startsWith(`Once upon a time${text}\n\n`)).toBe(true);
+    expect(stdout).toMatch(/\ncached +12 +16 +16 /);
+    expect(stdout).toMatch(/\nrecompute +12 +126 +126 /);
+    expect(stdout).toContain("\n✔ identical: 12 of 12 steps, bit for bit\n");
+    expect(stdout).toContain("24,576 logits compared");
+    expect(stdout).not.toContain(ESCAPE);
+  });
+
+  it("works by token ids", async () => {
+    const { stdout, exitCode } = await run(["compare", "--tokens", "1 2 3", ...TINY, "--max-tokens", "5"]);
+    expect(stdout).toMatch(/^1 2 3 \d+ \d+ \d+ \d+ \d+\n\n/);
+    expect(exitCode).toBe(0);
+  });
+
+  it("colours on a terminal, unless NO_COLOR says no", async () => {
+    const args = ["compare", "--max-tokens", "3"];
+    const coloured = (await run(args, { isTerminal: true })).stdout;
+    expect(coloured).toContain(`${ESCAPE}[32m✔${ESCAPE}[39m`);
+    expect((await run(args, { isTerminal: true, env: { NO_COLOR: "1" } })).stdout).not.toContain(ESCAPE);
+    expect((await run(args, { env: { FORCE_COLOR: "1" } })).stdout).toContain(ESCAPE);
+  });
+
+  it("breaks lines between words on a terminal", async () => {
+    const { stdout } = await run(["compare", "--max-tokens", "40"], {
+      ...{ isTerminal: true, columns: 40, env: { NO_COLOR: "1" } },
+    });
+    const story = stdout.slice(0, stdout.indexOf("\n\n")).split("\n");
+    expect(story.length).toBeGreaterThan(2);
+    for (const line of story) expect(line.length).toBeLessThanOrEqual(40);
+    const { text } = JSON.parse((await run(["compare", "--max-tokens", "40", "--json"])).stdout);
+    expect(story.join(" ")).toBe(`Once upon a time${text}`.replaceAll("\n", " "));
+  });
+});
+
+describe("logits", () => {
+  it("prints rows that read back to the same floats, near the reference", async () => {
+    const [golden] = await goldenCases("tiny");
+    const args = ["logits", "--tokens", golden.ids.join(","), ...TINY, "--json"];
+    const all = JSON.parse((await run([...args, "--all"])).stdout);
+    expect(Object.keys(all)).toEqual(["tokens", "rows"]);
+    expect(all.tokens).toEqual(golden.ids);
+    expect(all.rows.map((row: { position: number }) => row.position)).toEqual([...golden.ids.keys()]);
+    await using model = await load(modelFolders.tiny);
+    const { logits } = await model.logits(golden.ids, { rows: "all" });
+    const read = Float32Array.from(all.rows.flatMap((row: { logits: number[] }) => row.logits));
+    expect(new Uint32Array(read.buffer)).toEqual(new Uint32Array(logits.buffer));
+    for (const [i, value] of golden.logits.entries()) expect(Math.abs(read[i] - value)).toBeLessThan(2e-4);
+
+    const last = JSON.parse((await run(args)).stdout);
+    expect(last).toEqual({ tokens: all.tokens, rows: [all.rows.at(-1)] });
+  });
+
+  it("shows the likeliest tokens", async () => {
+    const { stdout, stderr, exitCode } = await run(["logits", "Once upon a", "--top", "3"]);
+    expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines).toHaveLength(5);
+    expect(lines[2]).toMatch(/^" time" +394 +\d+\.\d+ % +█{24} +-0\.\d{4} +\d+\.\d{4}$/);
+    const everywhere = (await run(["logits", "Once upon a", "--all"])).stdout.trimEnd().split("\n");
+    expect(everywhere).toHaveLength(2 + 4);
+    expect(everywhere[4]).toMatch(/^ +2 +" upon" +" a" +(\S+ %) +\1$/);
+    expect(everywhere[5]).toMatch(/^ +3 +" a" +" time" +\S+ %$/);
+  });
+
+  it("shows ids alone for a model without a tokenizer", async () => {
+    const { stdout } = await run(["logits", "--tokens", "1,2", ...TINY, "--top", "2"]);
+    expect(stdout.split("\n")[0]).toMatch(/^ *id +probability +logprob +logit$/);
+  });
+});
+
+describe("inspect", () => {
+  it("states the sizes", async () => {
+    const { stdout, exitCode } = await run(["inspect"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/parameters +3,161,088\n/);
+    expect(stdout).toContain("9.22 kB (9,216 bytes) a token");
+    expect(stdout).toContain("147 kB (147,456 bytes) a block of 16 positions");
+    expect(stdout).toMatch(/\nh\.0…5\.attn\.c_attn\.weight +F16 +\(192, 576\) +110,592\n/);
+    expect((await run(["inspect", "--tensors"])).stdout).toMatch(/\nh\.3\.attn\.c_attn\.weight +F16 /);
+  });
+
+  it("prints the same as JSON", async () => {
+    const object = JSON.parse((await run(["inspect", ...TINY, "--kv-memory", "40000", "--json"])).stdout);
+    expect(object).toMatchObject({
+      ...{ model: modelFolders.tiny, tokenizer: false, kernels: "wasm", parameters: 125888, dtype: "f32" },
+      architecture: { modelType: "gpt2", numLayers: 2, numHeads: 4, hiddenSize: 64, contextLength: 96 },
+      kv: {
+        bytesPerToken: 1024,
+        blockSize: 16,
+        blockBytes: 16384,
+        contextBytes: 98304,
+        blocks: 2,
+        bytes: 32768,
+      },
+    });
+    expect(object.tensors).toContainEqual({ name: "wte.weight", dtype: "F32", shape: [307, 64] });
+  });
+});
+
+describe("tokenize", () => {
+  it("shows ids and pieces", async () => {
+    const { stdout, exitCode } = await run(["tokenize", "Once upon a time"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/\n +0 +0 +"<\|endoftext\|>" special\n +1 +420 +"Once"\n +2 +428 +" upon"\n/);
+    expect(stdout).toContain("\n5 tokens\n");
+  });
+
+  it("prints ids that --tokens takes, and the same as JSON", async () => {
+    const ids = (await run(["tokenize", "--ids"], { stdin: "Once upon\n" })).stdout;
+    expect(ids).toBe("0,420,428\n");
+    const object = JSON.parse((await run(["tokenize", "--tokens", ids.trim(), "--json"])).stdout);
+    expect(object).toEqual({
+      tokens: [
+        { id: 0, text: "<|endoftext|>" },
+        { id: 420, text: "Once" },
+        { id: 428, text: " upon" },
+      ],
+      count: 3,
+    });
+  });
+
+  it("leaves special tokens out, or reads them, when asked", async () => {
+    expect((await run(["tokenize", "Once", "--ids", "--no-special"])).stdout).toBe("420\n");
+    const text = "<|endoftext|>Once";
+    const plain = (await run(["tokenize", text, "--ids", "--no-special"])).stdout;
+    expect(plain.split(",").length).toBeGreaterThan(2);
+    expect((await run(["tokenize", text, "--ids", "--no-special", "--parse-special"])).stdout).toBe(
+      "0,420\n",
+    );
+  });
+});
