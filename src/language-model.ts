@@ -90,10 +90,12 @@ export interface ModelInfo {
   }[];
 }
 
-const DEFAULT_MAX_TOKENS = 256;
+/** Most tokens of a generation when neither its options nor the model say. */
+export const DEFAULT_MAX_TOKENS = 256;
 /** Seed of a comparison when none is given, so that everyone sees the same text. */
 const COMPARISON_SEED = 1;
-const DEFAULT_COMPARED_TOKENS = 100;
+/** Most tokens of a comparison, likewise. */
+export const DEFAULT_COMPARED_TOKENS = 100;
 
 /** Everything that `load` puts together. */
 export interface LanguageModelParts {

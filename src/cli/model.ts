@@ -6,10 +6,17 @@ import { loadingDisplay } from "./progress.js";
 import { type Io, printable } from "./terminal.js";
 
 /** @throws LastrowError as `load` */
-export async function loadModel({ model, kernels, kvMemory }: EngineOptions, io: Io): Promise<LanguageModel> {
+export async function loadModel(options: EngineOptions, io: Io): Promise<LanguageModel> {
+  const { model, kernels, kvMemory, threads } = options;
   const display = loadingDisplay(io, printable(model ?? "stories"));
   try {
-    return await load(model, { kernels, kvMemory, onProgress: display.onProgress, signal: io.signal });
+    return await load(model, {
+      kernels,
+      kvMemory,
+      threads,
+      onProgress: display.onProgress,
+      signal: io.signal,
+    });
   } finally {
     display.stop();
   }

@@ -18,6 +18,7 @@ export interface ModelOptions {
 export interface EngineOptions extends ModelOptions {
   readonly kernels?: "wasm" | "reference" | undefined;
   readonly kvMemory?: string | undefined;
+  readonly threads?: number | undefined;
 }
 
 export interface PromptOptions {
@@ -58,6 +59,11 @@ export function addEngineOptions(command: Command): Command {
       ).choices(["wasm", "reference"]),
     )
     .option(
+      "--threads <count>",
+      "threads that share the work (default: all cores); the same bits",
+      atLeastOne,
+    )
+    .option(
       "--kv-memory <size>",
       "memory for keys and values, such as 64MiB (default: one full context)",
       checkedSize,
@@ -91,11 +97,11 @@ export function addSamplingOptions(command: Command, defaultTokens: number): Com
     .option("--repetition-penalty <number>", "above 1 makes tokens that were seen less likely", decimal)
     .option("--frequency-penalty <number>", "lowers a generated token's logit for each time it came", decimal)
     .option("--presence-penalty <number>", "lowers a generated token's logit once", decimal)
-    .option("--logit-bias <id=value>", "added to a token's logit; several, or 1=2,3=-inf", logitBias)
+    .option("--logit-bias <id=value>", "added to a token's logit; repeatable, or 1=2,3=-inf", logitBias)
     .option("--seed <number>", "the same seed gives the same text, on every machine", wholeNumber)
     .option(
       "--stop <text>",
-      "end before this text; several; \\n, \\t, \\r and \\\\ are understood",
+      "end before this text; repeatable; \\n, \\t, \\r and \\\\ are understood",
       stopTexts,
     )
     .option("--ignore-eos", "go on after an end token");

@@ -1,7 +1,8 @@
 /** The command line: which commands there are, which options each has, and what happens when one is run. */
 import { readFileSync } from "node:fs";
 import { Command, type HelpConfiguration, Option } from "commander";
-import { type CompareCommandOptions, compare, DEFAULT_PROMPT, DEFAULT_STEPS } from "./commands/compare.js";
+import { DEFAULT_COMPARED_TOKENS, DEFAULT_MAX_TOKENS } from "../language-model.js";
+import { type CompareCommandOptions, compare, DEFAULT_PROMPT } from "./commands/compare.js";
 import { type GenerateCommandOptions, generate } from "./commands/generate.js";
 import { type InspectCommandOptions, inspect } from "./commands/inspect.js";
 import { type LogitsCommandOptions, logits } from "./commands/logits.js";
@@ -80,7 +81,7 @@ function addCompare(program: Command, io: Io, done: Done): void {
     .argument("[prompt]", `the beginning, or - for standard input (default: "${DEFAULT_PROMPT}")`)
     .addHelpText("after", examplesOf("compare"));
   addPromptOptions(command);
-  addSamplingOptions(command, DEFAULT_STEPS);
+  addSamplingOptions(command, DEFAULT_COMPARED_TOKENS);
   addEngineOptions(command);
   addOutputOptions(command);
   command.action(async (prompt: string | undefined, options: CompareCommandOptions) => {
@@ -98,7 +99,7 @@ function addGenerate(program: Command, io: Io, done: Done): void {
     .argument("[prompt]", PIPED_PROMPT)
     .addHelpText("after", examplesOf("generate"));
   addPromptOptions(command);
-  addSamplingOptions(command, 256);
+  addSamplingOptions(command, DEFAULT_MAX_TOKENS);
   addEngineOptions(command).addOption(
     new Option("--mode <mode>", "cached, or recompute: every row again at each step, the same bits").choices([
       "cached",

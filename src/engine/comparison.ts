@@ -3,7 +3,7 @@
  * compare the logits of every step as bits.
  */
 import { expectedRows, Generation, type GenerationPiece, type GenerationRequest } from "./generation.js";
-import type { Engine, Mode } from "./inference-run.js";
+import { type Engine, InferenceRun, type Mode } from "./inference-run.js";
 import type { TurnTaker } from "./turn-taker.js";
 
 /** Where the two ways first gave different bits. */
@@ -63,7 +63,7 @@ function bitsOf(values: Float32Array): Uint32Array {
 }
 
 /**
- * Runs a request both ways. Holds the logits of every cached step: 4 bytes for each of its tokens' vocabulary.
+ * Runs a request both ways, after one forward pass that does not count. Holds the logits of every cached step: 4 bytes for each of its tokens' vocabulary.
  * An abort ends either way early; the steps that both took are compared.
  */
 export async function compareWays(
@@ -72,6 +72,7 @@ export async function compareWays(
   turns: TurnTaker,
   observer: ComparisonObserver,
 ): Promise<ComparisonReport> {
+  await warmUp(engine, request, turns);
   const kept: Float32Array[] = [];
   const cached = new Stopwatch();
   const cachedRun = new Generation(
@@ -137,6 +138,23 @@ export async function compareWays(
       recompute: rows("recompute", recomputeResult.inferences),
     },
   };
+}
+
+/**
+ * One forward pass over the prompt that nobody times: compiling the kernels and touching memory for the first time
+ * would otherwise count against the way that happens to be first.
+ */
+async function warmUp(
+  engine: Engine,
+  { prompt, signal }: Pick<GenerationRequest, "prompt" | "signal">,
+  turns: TurnTaker,
+): Promise<void> {
+  const run = new InferenceRun(engine, "cached");
+  try {
+    await run.infer(prompt, { turns, signal }, () => null);
+  } finally {
+    run.dispose();
+  }
 }
 
 /** Milliseconds of the first step, the last step, and all. */

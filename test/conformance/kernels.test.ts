@@ -425,18 +425,16 @@ describe("all kernels give the reference kernels' bits", () => {
   });
 
   test("layerNorm", () => {
-    const cases = fc
-      .tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 1, max: 40 }))
-      .chain(([T, C]) =>
-        fc.record({
-          T: fc.constant(T),
-          C: fc.constant(C),
-          x: floats(T * C, extreme),
-          g: floats(C),
-          b: floats(C),
-          epsilon: fc.constantFrom(1e-5, 1e-12, 1),
-        }),
-      );
+    const cases = fc.tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 1, max: 40 })).chain(([T, C]) =>
+      fc.record({
+        T: fc.constant(T),
+        C: fc.constant(C),
+        x: floats(T * C, extreme),
+        g: floats(C),
+        b: floats(C),
+        epsilon: fc.constantFrom(1e-5, 1e-12, 1),
+      }),
+    );
     fc.assert(
       fc.property(cases, ({ T, C, x, g, b, epsilon }) => {
         expectSameBits(benches, (bench) => {
@@ -472,17 +470,15 @@ describe("all kernels give the reference kernels' bits", () => {
   });
 
   test("row operations", () => {
-    const cases = fc
-      .tuple(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1, max: 19 }))
-      .chain(([T, C]) =>
-        fc.record({
-          T: fc.constant(T),
-          C: fc.constant(C),
-          x: floats(T * C, extreme),
-          table: floats(6 * C, extreme),
-          at: fc.array(fc.integer({ min: 0, max: 5 }), { minLength: T, maxLength: T }),
-        }),
-      );
+    const cases = fc.tuple(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1, max: 19 })).chain(([T, C]) =>
+      fc.record({
+        T: fc.constant(T),
+        C: fc.constant(C),
+        x: floats(T * C, extreme),
+        table: floats(6 * C, extreme),
+        at: fc.array(fc.integer({ min: 0, max: 5 }), { minLength: T, maxLength: T }),
+      }),
+    );
     fc.assert(
       fc.property(cases, ({ T, C, x, table, at }) => {
         expectSameBits(benches, (bench) => {

@@ -1,6 +1,6 @@
 /** `lastrow compare`: generates with the KV cache and by recomputing everything, and compares every logit's bits. */
 import type { ComparedRun, ComparisonReport, Difference } from "../../engine/comparison.js";
-import type { ModelInfo } from "../../language-model.js";
+import { DEFAULT_COMPARED_TOKENS, type ModelInfo } from "../../language-model.js";
 import { reportError, requestedStop } from "../exit.js";
 import { formatCount, formatDuration } from "../format.js";
 import { type Json, toJson } from "../json.js";
@@ -30,7 +30,6 @@ import {
 export interface CompareCommandOptions extends EngineOptions, PromptOptions, SamplingOptions, OutputOptions {}
 
 export const DEFAULT_PROMPT = "Once upon a time";
-export const DEFAULT_STEPS = 100;
 
 /** Longest line of the story, where the terminal is wider. */
 const WIDEST = 100;
@@ -77,7 +76,7 @@ export async function compare(
         }
         show(pieces.show(piece));
         steps += 1;
-        progress?.update(steps, Math.max(steps, options.maxTokens ?? DEFAULT_STEPS));
+        progress?.update(steps, Math.max(steps, options.maxTokens ?? DEFAULT_COMPARED_TOKENS));
       },
       onRecomputed(done, of) {
         if (done === 0) {
@@ -104,7 +103,7 @@ export async function compare(
 }
 
 /** What `--json` prints. */
-export function reportObject(report: ComparisonReport): Json {
+function reportObject(report: ComparisonReport): Json {
   const { identical, steps, firstDifference, text, formula } = report;
   const run = ({ inferences, rowsComputed, ms, firstStepMs, lastStepMs }: ComparedRun): Json => ({
     inferences,
@@ -125,7 +124,7 @@ export function reportObject(report: ComparisonReport): Json {
 }
 
 /** The table, the verdict, and what was compared. */
-export function renderReport(
+function renderReport(
   report: ComparisonReport,
   info: ModelInfo,
   { colours, width }: { readonly colours: Colours; readonly width: number },
@@ -151,6 +150,7 @@ export function renderReport(
   const compared = [
     info.label,
     `${info.kernels} kernels`,
+    `${info.threads} ${info.threads === 1 ? "thread" : "threads"}`,
     `prompt of ${formatCount(report.promptTokens)} ${report.promptTokens === 1 ? "token" : "tokens"}`,
     `vocabulary of ${formatCount(info.config.vocabSize)}`,
     `${formatCount(steps * info.config.vocabSize)} logits compared`,
@@ -191,7 +191,7 @@ function verdictLine({ identical, steps, cached }: ComparisonReport, colours: Co
 }
 
 /** What is wrong with a comparison, in a sentence; null when it proves what it should. */
-export function complaintOf({
+function complaintOf({
   firstDifference,
   identical,
   cached,

@@ -26,14 +26,15 @@ export async function inspect(options: InspectCommandOptions, io: Io): Promise<n
 }
 
 /** What `--json` prints. */
-export function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
-  const { label, config, kernels, parameters, weightBytes, dtype, kv, memoryBytes, tensors } = info;
+function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
+  const { label, config, kernels, threads, parameters, weightBytes, dtype, kv, memoryBytes, tensors } = info;
   const { blockSize, blocks, blockBytes, bytesPerToken, bytes } = kv;
   return {
     model: label,
     architecture: { ...config },
     tokenizer: hasTokenizer,
     kernels,
+    threads,
     parameters,
     dtype,
     weightBytes,
@@ -61,7 +62,7 @@ interface RenderOptions {
   readonly colours: Colours;
 }
 
-export function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: RenderOptions): string {
+function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: RenderOptions): string {
   const { config, kv } = info;
   const facts: string[][] = [];
   const fact = (name: string, ...lines: string[]) =>

@@ -42,6 +42,7 @@ export class ThreadTeam {
   readonly #commandFloats: Float32Array;
   readonly #commandDouble: Float64Array;
   #lost: string | null = null;
+  #disposed = false;
 
   constructor(
     exports: TeamExports,
@@ -79,9 +80,11 @@ export class ThreadTeam {
 
   /**
    * Runs the operation whose arguments were set, in `chunks` pieces.
-   * @throws LastrowError `thread_lost` when a helper has ended or does not finish; the memory is then of no use
+   * @throws LastrowError `disposed`; `thread_lost` when a helper has ended or does not finish: the memory is then of
+   *   no use
    */
   run(operation: number, chunks: number): void {
+    if (this.#disposed) throw new LastrowError("disposed", "The model was disposed while it was at work.");
     if (this.#lost !== null) throw this.#threadLost(this.#lost);
     this.#command[0] = operation;
     this.#command[1] = chunks;
@@ -96,7 +99,7 @@ export class ThreadTeam {
   }
 
   async dispose(): Promise<void> {
-    this.#lost ??= "the model was disposed";
+    this.#disposed = true;
     await Promise.all(this.#helpers.map((helper) => helper.terminate()));
   }
 

@@ -1,0 +1,133 @@
+/**
+ * The package as its users get it: packed, installed into an empty folder, run from the command line and as a library,
+ * and bundled for a browser. Installing takes the dependencies from npm's cache where it has them.
+ */
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { build } from "vite";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { load } from "../../src/index.js";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const NPM_OPTIONS = ["--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts"];
+
+let folder: string;
+let packed: string[];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lastrow-package-"));
+  const pack = await run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], {
+    cwd: root,
+  });
+  const [{ filename, files }] = JSON.parse(pack.stdout);
+  packed = files.map((file: { path: string }) => file.path);
+  await writeFile(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  await run("npm", ["install", ...NPM_OPTIONS, `./${filename}`], { cwd: folder });
+}, 120_000);
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** The same call on the sources: what the package must give, too. */
+async function expected() {
+  await using lm = await load();
+  return await lm.generate("Once upon a time", { maxTokens: 12, seed: 3 }).result();
+}
+
+test("holds what is needed and nothing of the workshop", () => {
+  for (const needed of [
+    "package.json",
+    "README.md",
+    "LICENSE",
+    "dist/index.js",
+    "dist/index.d.ts",
+    "dist/cli/main.js",
+    "models/stories/model.safetensors",
+    "models/stories/README.md",
+  ]) {
+    expect(packed).toContain(needed);
+  }
+  expect(
+    packed.filter((path) =>
+      /(^|\/)(test|assembly|scripts|node_modules)\/|\.test\.|tsconfig|golden/.test(path),
+    ),
+  ).toEqual([]);
+});
+
+test("runs from the command line", async () => {
+  const { stdout } = await run(
+    join(folder, "node_modules/.bin/lastrow"),
+    ["generate", "Once upon a time", "--max-tokens", "12", "--seed", "3", "--json"],
+    { cwd: folder },
+  );
+  const { text, tokens } = await expected();
+  expect(JSON.parse(stdout)).toMatchObject({ text, tokens, model: "stories" });
+});
+
+test("works as a library, and the program ends by itself", async () => {
+  await writeFile(
+    join(folder, "use.js"),
+    `import { load } from "lastrow";
+     const lm = await load();
+     const { text } = await lm.generate("Once upon a time", { maxTokens: 12, seed: 3 }).result();
+     process.stdout.write(text);`,
+  );
+  const { stdout } = await run(process.execPath, ["use.js"], { cwd: folder, timeout: 60_000 });
+  expect(stdout).toBe((await expected()).text);
+});
+
+test("bundles for a browser, without a Node built-in, and the bundle runs", async () => {
+  await writeFile(
+    join(folder, "page.js"),
+    `import { load } from "lastrow";
+     import { stories } from "lastrow/stories";
+     export { load, stories };`,
+  );
+  const warnings: string[] = [];
+  await build({
+    root: folder,
+    logLevel: "silent",
+    build: {
+      outDir: "bundle",
+      minify: false,
+      // What a page would fetch, not what a library inlines.
+      assetsInlineLimit: 0,
+      rollupOptions: {
+        input: join(folder, "page.js"),
+        preserveEntrySignatures: "strict",
+        output: { entryFileNames: "page.js" },
+        onwarn: (warning) => warnings.push(warning.message),
+      },
+    },
+  });
+  expect(warnings).toEqual([]);
+  const bundle = await readFile(join(folder, "bundle/page.js"), "utf8");
+  expect(bundle).not.toMatch(/node:|__vite-browser-external|require\(/);
+  const assets = await readdir(join(folder, "bundle/assets"));
+  expect(assets.filter((name) => name.endsWith(".safetensors"))).toHaveLength(1);
+
+  // What was built for a browser runs here too: it finds the model by address.
+  const models = fileURLToPath(new URL("../../models/", import.meta.url));
+  const server = createServer(async (request, response) => {
+    const bytes = await readFile(join(models, request.url ?? "")).catch(() => null);
+    response
+      .writeHead(bytes === null ? 404 : 200, bytes === null ? {} : { "content-length": bytes.length })
+      .end(bytes);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const page = await import(/* @vite-ignore */ pathToFileURL(join(folder, "bundle/page.js")).href);
+    const lm = await page.load(`http://127.0.0.1:${(server.address() as AddressInfo).port}/stories`);
+    const { text } = await lm.generate("Once upon a time", { maxTokens: 12, seed: 3 }).result();
+    expect(text).toBe((await expected()).text);
+    expect(lm.info.threads).toBe(1);
+    await expect(page.load()).rejects.toMatchObject({ code: "model_not_found" });
+  } finally {
+    server.close();
+  }
+}, 120_000);
