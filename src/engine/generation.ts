@@ -65,7 +65,7 @@ export interface GenerationResult {
 }
 
 /** One inference, as seen from outside. */
-export interface ObservedStep {
+interface ObservedStep {
   /** From 0. */
   readonly index: number;
   /** (V), valid during the call only. */

@@ -29,7 +29,7 @@ export interface LinearWeights {
   readonly bias: Tensor; // (1, out)
 }
 
-export interface Gpt2Layer {
+interface Gpt2Layer {
   readonly ln_1: LayerNormWeights;
   readonly attn: { readonly c_attn: LinearWeights; readonly c_proj: LinearWeights };
   readonly ln_2: LayerNormWeights;
@@ -251,7 +251,7 @@ export class Gpt2 {
 }
 
 /** The factor on the scores of a layer, rounded to f32: 1/√headDim and 1/(layer + 1), each if the config says so. */
-export function attentionScale(config: Gpt2Config, layer: number): number {
+function attentionScale(config: Gpt2Config, layer: number): number {
   let scale = 1;
   if (config.scaleAttnWeights) scale /= Math.sqrt(config.headDim);
   if (config.scaleAttnByInverseLayerIdx) scale /= layer + 1;

@@ -5,7 +5,7 @@
  * truth that every other way of feeding is held against.
  */
 import fc from "fast-check";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
 import { type Engine, InferenceRun, type Mode } from "../../src/engine/inference-run.js";
 import { TurnTaker } from "../../src/engine/turn-taker.js";
@@ -13,7 +13,16 @@ import type { KernelsName } from "../../src/kernels/kernels.js";
 import { loadParts } from "../../src/load.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 
-const kernelsNames: readonly KernelsName[] = ["wasm", "reference"];
+/** Every way to run a model. */
+const WAYS = [
+  { kernels: "wasm", threads: 1 },
+  { kernels: "wasm", threads: 2 },
+  { kernels: "wasm", threads: 3 },
+  { kernels: "reference", threads: 1 },
+] as const satisfies readonly { kernels: KernelsName; threads: number }[];
+type Way = (typeof WAYS)[number];
+const [FIRST, , , REFERENCE] = WAYS;
+
 const turns = new TurnTaker(() => Promise.resolve());
 
 /** The logits after each of several lengths of one sequence, on one run. */
@@ -47,34 +56,37 @@ function expectTruth(
 }
 
 describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) => {
-  const engines = new Map<KernelsName, Engine>();
+  const engines = new Map<Way, Engine>();
   let tokens: number[];
   /** After n + 1 tokens, recomputed. */
   let truth: Float32Array[];
 
   beforeAll(async () => {
-    for (const kernels of kernelsNames)
-      engines.set(kernels, (await loadParts(modelFolders[name], { kernels })).engine);
-    const { config } = engineOf("wasm").model;
+    for (const way of WAYS) engines.set(way, (await loadParts(modelFolders[name], way)).engine);
+    const { config } = engineOf(FIRST).model;
     tokens = arbitraryTokens(config.contextLength, config.vocabSize);
-    truth = await logitsAt(engineOf("wasm"), "recompute", tokens, range(1, tokens.length));
+    truth = await logitsAt(engineOf(FIRST), "recompute", tokens, range(1, tokens.length));
   });
+  afterAll(() => Promise.all([...engines.values()].map((engine) => engine.kernels.dispose())));
 
-  function engineOf(kernels: KernelsName): Engine {
-    const engine = engines.get(kernels);
-    if (engine === undefined) throw new Error(`no ${kernels} engine`);
+  function engineOf(way: Way): Engine {
+    const engine = engines.get(way);
+    if (engine === undefined) throw new Error("no such engine");
     return engine;
   }
 
-  test("recomputed on both kernels: the same bits at every length", async () => {
-    const lengths = range(1, tokens.length);
-    expectTruth(truth, await logitsAt(engineOf("reference"), "recompute", tokens, lengths), lengths);
-  });
+  test.each(WAYS.slice(1))(
+    "recomputed on $kernels kernels, $threads threads: the same bits at every length",
+    async (way) => {
+      const lengths = range(1, tokens.length);
+      expectTruth(truth, await logitsAt(engineOf(way), "recompute", tokens, lengths), lengths);
+    },
+  );
 
-  test.each(kernelsNames)(
-    "cached on %s kernels, for every prompt length from 1 to 64, at every step",
-    async (kernels) => {
-      const engine = engineOf(kernels);
+  test.each(WAYS)(
+    "cached on $kernels kernels, $threads threads, for every prompt length from 1 to 64, at every step",
+    async (way) => {
+      const engine = engineOf(way);
       for (const promptLength of range(1, 64)) {
         const lengths = range(promptLength, tokens.length);
         const before = engine.model.rowsComputed;
@@ -85,19 +97,19 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
     },
   );
 
-  test.each(kernelsNames)("a prompt fed in arbitrary pieces, on %s kernels", async (kernels) => {
+  test.each(WAYS)("a prompt fed in arbitrary pieces, on $kernels kernels, $threads threads", async (way) => {
     const cuts = fc.uniqueArray(fc.integer({ min: 1, max: tokens.length }), { minLength: 1, maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(cuts, async (unsorted) => {
         const lengths = unsorted.sort((a, b) => a - b);
-        expectTruth(truth, await logitsAt(engineOf(kernels), "cached", tokens, lengths), lengths);
+        expectTruth(truth, await logitsAt(engineOf(way), "cached", tokens, lengths), lengths);
       }),
-      { numRuns: kernels === "wasm" ? 200 : 20 },
+      { numRuns: way === REFERENCE ? 20 : 100 },
     );
   });
 
-  test.each(kernelsNames)("all rows' logits at once, on %s kernels", async (kernels) => {
-    const run = new InferenceRun(engineOf(kernels), "cached");
+  test.each(WAYS)("all rows' logits at once, on $kernels kernels, $threads threads", async (way) => {
+    const run = new InferenceRun(engineOf(way), "cached");
     const rows: Float32Array[] = [];
     for await (const { logits, rows: count } of run.inferAll(tokens, { turns })) {
       const width = logits.length / count;
@@ -130,7 +142,7 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
   });
 
   test("sequences side by side in one forward pass", () => {
-    const { model, kvCache, kernels } = engineOf("wasm");
+    const { model, kvCache, kernels } = engineOf(FIRST);
     const { vocabSize } = model.config;
     const cuts = fc.record({
       lengths: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
@@ -169,12 +181,13 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
   });
 });
 
-test("the embedded model: cached and recomputed, every step to the end of 512 positions", async () => {
-  const { engine } = await loadParts(undefined, {});
-  const tokens = arbitraryTokens(512, engine.model.config.vocabSize);
+test("the embedded model: cached with one thread, recomputed with two, every step to the end of 512 positions", async () => {
+  const { engine: single } = await loadParts(undefined, { threads: 1 });
+  const { engine: team } = await loadParts(undefined, { threads: 2 });
+  const tokens = arbitraryTokens(512, single.model.config.vocabSize);
   const lengths = range(5, 512);
-  const cached = await logitsAt(engine, "cached", tokens, lengths);
-  const run = new InferenceRun(engine, "recompute");
+  const cached = await logitsAt(single, "cached", tokens, lengths);
+  const run = new InferenceRun(team, "recompute");
   for (const [i, length] of lengths.entries()) {
     await run.infer(tokens.slice(0, length), { turns }, (logits) => {
       expect(firstDifferentBits(cached[i], logits), `after ${length} tokens`).toBeNull();
@@ -182,6 +195,7 @@ test("the embedded model: cached and recomputed, every step to the end of 512 po
   }
   expect(run.rowsComputed).toBe((512 * 513) / 2 - (4 * 5) / 2);
   run.dispose();
+  await team.kernels.dispose();
 }, 120_000);
 
 test("the comparison itself sees a single flipped bit, and the difference between the zeros", () => {

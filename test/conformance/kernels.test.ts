@@ -13,7 +13,7 @@ import type { Activation } from "../../src/model/config.js";
 import { platform } from "../../src/platform/node.js";
 import { bits, KernelBench } from "./kernel-bench.js";
 
-const wasm = (threads: number) => wasmBackend({ threads, startHelper: platform.startHelper });
+const wasm = (threads: number) => wasmBackend({ threads, startHelper: platform.startHelper, leastWork: 0 });
 const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
 const ACTIVATIONS: readonly Activation[] = [
   "gelu_new",

@@ -52,8 +52,10 @@ class WasmKernels implements Kernels {
   readonly #memory: WebAssembly.Memory;
   readonly #exports: KernelExports;
   readonly #team: ThreadTeam;
+  readonly #leastWork: number;
 
-  constructor(memory: WebAssembly.Memory, exports: KernelExports, team: ThreadTeam) {
+  constructor(memory: WebAssembly.Memory, exports: KernelExports, team: ThreadTeam, leastWork: number) {
+    this.#leastWork = leastWork;
     this.#memory = memory;
     this.#exports = exports;
     this.#team = team;
@@ -228,7 +230,7 @@ class WasmKernels implements Kernels {
 
   /** How many pieces to cut an operation into: `items` that can be computed apart, `work` in all. */
   #chunks(items: number, work: number): number {
-    if (this.#team.size === 1 || work < LEAST_WORK) return 1;
+    if (this.#team.size === 1 || work < this.#leastWork) return 1;
     return Math.max(1, Math.min(items, this.#team.size * CHUNKS_PER_THREAD));
   }
 }
@@ -237,6 +239,8 @@ export interface WasmOptions {
   /** Threads that share the work, the caller's included: 1 to 64. */
   readonly threads: number;
   readonly startHelper: StartHelper;
+  /** Least multiply-adds, or element operations, that are shared; tests share everything. */
+  readonly leastWork?: number;
 }
 
 /** The WebAssembly kernels, with as many threads as asked for. */
@@ -251,7 +255,10 @@ export function wasmBackend(options: WasmOptions): KernelBackend {
   };
 }
 
-async function createKernels(bytes: number, { threads, startHelper }: WasmOptions): Promise<Kernels> {
+async function createKernels(
+  bytes: number,
+  { threads, startHelper, leastWork = LEAST_WORK }: WasmOptions,
+): Promise<Kernels> {
   const shared = threads > 1;
   const binary = shared ? kernelsBinary.shared : kernelsBinary.single;
   let module: WebAssembly.Module;
@@ -280,5 +287,5 @@ async function createKernels(bytes: number, { threads, startHelper }: WasmOption
   const exports = instance.exports as unknown as KernelExports;
   const numbers = Array.from({ length: threads - 1 }, (_, i) => i + 1);
   const helpers = await Promise.all(numbers.map((thread) => startHelper({ module, memory, thread })));
-  return new WasmKernels(memory, exports, new ThreadTeam(exports, memory, helpers));
+  return new WasmKernels(memory, exports, new ThreadTeam(exports, memory, helpers), leastWork);
 }
