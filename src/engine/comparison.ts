@@ -63,7 +63,7 @@ function bitsOf(values: Float32Array): Uint32Array {
 }
 
 /**
- * Runs a request both ways, after one forward pass that does not count. Holds the logits of every cached step: 4 bytes for each of its tokens' vocabulary.
+ * Runs a request both ways, after a warm-up that does not count. Holds the logits of every cached step: 4 bytes for each of its tokens' vocabulary.
  * An abort ends either way early; the steps that both took are compared.
  */
 export async function compareWays(
@@ -140,18 +140,22 @@ export async function compareWays(
   };
 }
 
+/** Milliseconds of forward passes before anything is timed: at least one pass, and time to compile what is hot. */
+const WARM_UP_MS = 50;
+
 /**
- * One forward pass over the prompt that nobody times: compiling the kernels and touching memory for the first time
- * would otherwise count against the way that happens to be first.
+ * Forward passes over the prompt that nobody times: compiling the kernels and touching memory for the first time would
+ * otherwise count against the way that happens to be first.
  */
 async function warmUp(
   engine: Engine,
   { prompt, signal }: Pick<GenerationRequest, "prompt" | "signal">,
   turns: TurnTaker,
 ): Promise<void> {
-  const run = new InferenceRun(engine, "cached");
+  const run = new InferenceRun(engine, "recompute");
   try {
-    await run.infer(prompt, { turns, signal }, () => null);
+    do await run.infer(prompt, { turns, signal }, () => null);
+    while (run.computeMs < WARM_UP_MS && signal?.aborted !== true);
   } finally {
     run.dispose();
   }

@@ -181,8 +181,9 @@ async function* generate(
         break;
       }
       const start = performance.now();
+      const computedBefore = run.computeMs;
       const chosen = await run.infer(sequence, { turns, signal }, (logits) => {
-        request.onStep?.({ index, logits, ms: performance.now() - start });
+        request.onStep?.({ index, logits, ms: run.computeMs - computedBefore });
         return sampler.sample(logits, { prompt, generated }, sequence.length);
       });
       if (chosen === null) break;

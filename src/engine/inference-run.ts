@@ -34,6 +34,7 @@ export class InferenceRun {
   readonly #table: BlockTable;
   #inferences = 0;
   #rowsComputed = 0;
+  #computeMs = 0;
 
   constructor(engine: Engine, mode: Mode) {
     this.#engine = engine;
@@ -51,9 +52,9 @@ export class InferenceRun {
     return this.#rowsComputed;
   }
 
-  /** KV blocks held now. */
-  get numBlocks(): number {
-    return this.#table.blockIds.length;
+  /** Milliseconds that this run's forward passes took; turns of others in between do not count. */
+  get computeMs(): number {
+    return this.#computeMs;
   }
 
   /**
@@ -119,6 +120,7 @@ export class InferenceRun {
     if (!kvCache.reserve(table, tokenIds.length)) throw this.#exhausted(table.length + tokenIds.length);
     const positions = tokenIds.map((_, i) => table.length + i);
     const before = model.rowsComputed;
+    const start = performance.now();
     const logits = model.forward(
       {
         tokenIds,
@@ -128,6 +130,7 @@ export class InferenceRun {
       },
       kvCache.layout,
     );
+    this.#computeMs += performance.now() - start;
     this.#rowsComputed += model.rowsComputed - before;
     if (kernels.hasNaN(logits)) {
       throw new LastrowError(

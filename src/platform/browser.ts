@@ -1,9 +1,9 @@
 /** A browser, or any other runtime without Node's modules: web addresses and `File`s. */
 import { LastrowError } from "../errors.js";
-import { openGivenFiles } from "../formats/given-files.js";
-import { addressedFiles, parseAddress } from "../formats/url-files.js";
 import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
+import { openGivenFiles } from "./given-files.js";
 import type { Platform } from "./platform.js";
+import { addressedFiles, parseAddress } from "./url-files.js";
 
 /** What a helper runs. Text, not a file: no bundler has to find it. */
 const HELPER_SOURCE = `

@@ -6,12 +6,12 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { LastrowError } from "../errors.js";
-import { openGivenFiles } from "../formats/given-files.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
-import { addressedFiles } from "../formats/url-files.js";
 import { fetchFromHub, isHubName } from "../hub/hub.js";
 import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
+import { openGivenFiles } from "./given-files.js";
 import type { ModelSource, OpenOptions, Platform } from "./platform.js";
+import { addressedFiles } from "./url-files.js";
 
 const STORIES_FOLDER = fileURLToPath(new URL("../../models/stories", import.meta.url));
 

@@ -4,10 +4,10 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "vitest";
-import { LastrowError, load } from "../src/index.js";
-import { platform as browser } from "../src/platform/browser.js";
-import { stories } from "../src/stories.js";
-import { modelFolders } from "./fixture-models.js";
+import { modelFolders } from "../../test/fixture-models.js";
+import { LastrowError, load } from "../index.js";
+import { stories } from "../stories.js";
+import { platform as browser } from "./browser.js";
 
 let server: Server | undefined;
 afterEach(() => {

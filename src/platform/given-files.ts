@@ -1,7 +1,7 @@
 /** Model sources that mean the same on every platform. */
 import { LastrowError } from "../errors.js";
-import type { ModelSource, OpenOptions } from "../platform/platform.js";
-import type { ModelFile, ModelFiles } from "./model-files.js";
+import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import type { ModelSource, OpenOptions } from "./platform.js";
 import { addressedFiles, BlobFile, openAddress as fetchAddress, parseAddress } from "./url-files.js";
 
 /** Opens an address in a way of the platform's own; null leaves it to `fetch`. */

@@ -1,6 +1,6 @@
 /** Model files behind web addresses, read as they arrive. */
 import { LastrowError } from "../errors.js";
-import type { ModelFile, ModelFiles } from "./model-files.js";
+import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 
 interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
