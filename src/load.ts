@@ -43,7 +43,7 @@ export interface LoadOptions {
 const MAX_THREADS = 64;
 
 /** Rows that one forward pass takes: longer prompts are fed in chunks of it. */
-const MAX_ROWS = 64;
+const MAX_ROWS = 128;
 /** Rows of logits that one forward pass gives. */
 const MAX_LOGITS_ROWS = 16;
 

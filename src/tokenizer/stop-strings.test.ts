@@ -57,6 +57,11 @@ describe("StopStrings", () => {
     expect(matcher.flush()).toBe("EN");
   });
 
+  test("half a character in a stop string does not cut one in the text", () => {
+    expect(cutInPieces(["a🙂b"], ["\ude42"])).toEqual({ text: "a🙂b", stopped: null });
+    expect(cutInPieces(["a\ufffdb"], ["\ude42"])).toEqual({ text: "a", stopped: "\ufffd" });
+  });
+
   test("refuses a stop string of no characters", () => {
     expect(() => new StopStrings(["a", ""])).toThrow(expect.objectContaining({ code: "invalid_argument" }));
   });

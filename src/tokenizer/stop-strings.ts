@@ -1,10 +1,13 @@
 /**
  * Finds stop strings in text that arrives in pieces, and holds back any end of it that could be the beginning of one.
  *
- * The stop string that is complete first wins; of several that end together, the longest. So what is emitted never
- * depends on how the text was cut. Owns the text that is held back. Always: that text contains no whole stop string.
+ * The stop string that is complete first wins; of several that end together, the longest. Whether one is there is
+ * known as soon as its last character arrives, so what is emitted never depends on how the text was cut, and no text
+ * waits for a longer stop string when a shorter one is complete. Owns the text that is held back. Always: that text
+ * contains no whole stop string.
  */
 import { LastrowError } from "../errors.js";
+import { replaceLoneSurrogates } from "./tokenizer.js";
 
 export interface CheckedText {
   /** Text that is final. */
@@ -15,20 +18,22 @@ export interface CheckedText {
 
 export class StopStrings {
   readonly #stops: readonly string[];
+  readonly #longest: number;
   #held = "";
 
   /**
-   * @param stops texts of at least one character
+   * @param stops texts of at least one character. Lone surrogates in them count as U+FFFD, as in any text.
    * @throws LastrowError `invalid_argument`
    */
   constructor(stops: readonly string[]) {
     if (stops.some((stop) => stop === "")) {
       throw new LastrowError("invalid_argument", "A stop string is a text of at least one character.");
     }
-    this.#stops = stops;
+    this.#stops = stops.map(replaceLoneSurrogates);
+    this.#longest = this.#stops.reduce((longest, stop) => Math.max(longest, stop.length), 0);
   }
 
-  /** Takes more text. Once stopped, nothing more is to be pushed. */
+  /** Takes more text, in whole characters. Once stopped, nothing more is to be pushed. */
   push(text: string): CheckedText {
     const all = this.#held + text;
     const found = this.#firstComplete(all);
@@ -61,8 +66,7 @@ export class StopStrings {
 
   /** Least position from which the rest of the text is a proper beginning of a stop string; the length if none. */
   #openFrom(text: string): number {
-    const longest = Math.max(0, ...this.#stops.map((stop) => stop.length));
-    for (let from = Math.max(0, text.length - longest + 1); from < text.length; from++) {
+    for (let from = Math.max(0, text.length - this.#longest + 1); from < text.length; from++) {
       const end = text.slice(from);
       if (this.#stops.some((stop) => stop.startsWith(end))) return from;
     }

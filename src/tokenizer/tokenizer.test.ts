@@ -1,5 +1,4 @@
 /** Against js-tiktoken on GPT-2's own vocabulary, against the embedded model's references, and streams against wholes. */
-import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { Tiktoken } from "js-tiktoken/lite";
 import gpt2Ranks from "js-tiktoken/ranks/gpt2";
@@ -113,6 +112,9 @@ describe("GPT-2's vocabulary from vocab.json and merges.txt", () => {
     fc.assert(
       fc.property(ids, fc.boolean(), (list, skipSpecialTokens) => {
         const whole = gpt2.decode(list, { skipSpecialTokens });
+        // An independent reading of the joined bytes; the "a" in front because it drops a byte order mark at the start.
+        const kept = skipSpecialTokens ? list.filter((id) => id !== 50256) : list;
+        expect(`a${whole}`).toBe(tiktoken.decode([64, ...kept]));
         const stream = gpt2.stream({ skipSpecialTokens });
         const pieces = [...list.map((id) => stream.push(id)), stream.flush()];
         expect(pieces.join("")).toBe(whole);
@@ -133,6 +135,25 @@ describe("GPT-2's vocabulary from vocab.json and merges.txt", () => {
     expect([unfinished.push(ids[0]), unfinished.flush()]).toEqual(["", "\ufffd"]);
   });
 
+  test("a byte order mark is text like any other", () => {
+    const ids = gpt2.encode("\ufeffa\ufeff");
+    const stream = gpt2.stream();
+    expect(gpt2.decode(ids)).toBe("\ufeffa\ufeff");
+    expect(ids.map((id) => stream.push(id)).join("") + stream.flush()).toBe("\ufeffa\ufeff");
+  });
+
+  test("no ids, no text", () => {
+    expect(gpt2.decode([])).toBe("");
+    expect(gpt2.stream().flush()).toBe("");
+    expect(gpt2.encode("")).toEqual([]);
+  });
+
+  test("a token's bytes are those it adds to a text", () => {
+    const ids = gpt2.encode(" naïve 🙂");
+    const bytes = ids.flatMap((id) => [...gpt2.tokenBytes(id)]);
+    expect(bytes).toEqual([...new TextEncoder().encode(" naïve 🙂")]);
+  });
+
   test("a token's text shows bytes that are no character", () => {
     expect(gpt2.tokenText(64)).toBe("a");
     expect(gpt2.tokenText(50256)).toBe("<|endoftext|>");
@@ -140,17 +161,25 @@ describe("GPT-2's vocabulary from vocab.json and merges.txt", () => {
   });
 
   test("ids outside the vocabulary are refused", () => {
+    const [first, ...rest] = gpt2.encode("🙂");
+    const outOfRange = expect.objectContaining({ code: "token_out_of_range" });
     for (const id of [50257, -1, 0.5, Number.NaN]) {
-      expect(() => gpt2.decode([id])).toThrow(expect.objectContaining({ code: "token_out_of_range" }));
-      expect(() => gpt2.stream().push(id)).toThrow(expect.objectContaining({ code: "token_out_of_range" }));
+      expect(() => gpt2.decode([id])).toThrow(outOfRange);
+      expect(() => gpt2.tokenText(id)).toThrow(outOfRange);
+      // A failure changes nothing: the half character before it is completed after it.
+      const stream = gpt2.stream();
+      stream.push(first);
+      expect(() => stream.push(id)).toThrow(outOfRange);
+      expect(rest.map((other) => stream.push(other)).join("")).toBe("🙂");
     }
   });
 
-  test("a megabyte is encoded, in words and in one unbroken piece", () => {
-    const words = "The quick brown fox jumps over the lazy dog. ".repeat(22000);
-    expect(gpt2.decode(gpt2.encode(words))).toBe(words);
-    const unbroken = "a".repeat(200_000);
-    expect(gpt2.decode(gpt2.encode(unbroken))).toBe(unbroken);
+  test("a megabyte is encoded, in words and in unbroken pieces of many tokens", () => {
+    const words = "The quick brown fox jumps over the lazy dog. ".repeat(22_000);
+    for (const text of [words, "\u0000".repeat(300_000), "a".repeat(30_000)]) {
+      // Compared outside of expect, which would print a megabyte.
+      expect(gpt2.decode(gpt2.encode(text)) === text).toBe(true);
+    }
   });
 });
 
@@ -173,221 +202,6 @@ describe("the embedded model's tokenizer", () => {
       fc.property(fc.string({ unit: "grapheme", maxLength: 60 }), (text) => {
         expect(stories.decode(stories.encode(text))).toBe(text);
       }),
-    );
-  });
-});
-
-describe("decoders that are not byte-level", () => {
-  const base = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null };
-
-  test("WordPiece: whole and stream agree", async () => {
-    const vocab = { "[UNK]": 0, play: 1, "##ing": 2, "##ed": 3, ball: 4, "。": 5 };
-    const json = {
-      ...base,
-      pre_tokenizer: { type: "BertPreTokenizer" },
-      decoder: { type: "WordPiece", prefix: "##", cleanup: false },
-      model: {
-        type: "WordPiece",
-        vocab,
-        unk_token: "[UNK]",
-        continuing_subword_prefix: "##",
-        max_input_chars_per_word: 100,
-      },
-    };
-    const tokenizer = await loaded(memoryFiles("wp", { "tokenizer.json": JSON.stringify(json) }), 6);
-    expect(tokenizer.encode("playing ball")).toEqual([1, 2, 4]);
-    expect(tokenizer.decode([1, 2, 4])).toBe("playing ball");
-    fc.assert(
-      fc.property(fc.array(fc.nat({ max: 5 }), { maxLength: 12 }), (ids) => {
-        const stream = tokenizer.stream();
-        expect(ids.map((id) => stream.push(id)).join("") + stream.flush()).toBe(tokenizer.decode(ids));
-      }),
-    );
-  });
-
-  test("byte fallback: a stream waits for the rest of a character", async () => {
-    const vocab = { "<unk>": 0, "▁a": 1, "<0xF0>": 2, "<0x9F>": 3, "<0x99>": 4, "<0x82>": 5, b: 6 };
-    const decoder = {
-      type: "Sequence",
-      decoders: [
-        { type: "Replace", pattern: { String: "▁" }, content: " " },
-        { type: "ByteFallback" },
-        { type: "Fuse" },
-      ],
-    };
-    const json = {
-      ...base,
-      decoder,
-      model: { type: "BPE", vocab, merges: [], unk_token: "<unk>", byte_fallback: true },
-    };
-    const tokenizer = await loaded(memoryFiles("bf", { "tokenizer.json": JSON.stringify(json) }), 7);
-    const stream = tokenizer.stream();
-    expect([1, 2, 3, 4, 5, 6].map((id) => stream.push(id))).toEqual([" a", "", "", "", "🙂", "b"]);
-    expect(stream.flush()).toBe("");
-  });
-});
-
-describe("files that cannot be used", () => {
-  const good = async () => JSON.parse(await readFile(`${modelFolders.stories}/tokenizer.json`, "utf8"));
-  const load = (json: unknown, vocabSize = 2048) =>
-    loadTokenizer(
-      memoryFiles("m", { "tokenizer.json": typeof json === "string" ? json : JSON.stringify(json) }),
-      vocabSize,
-    );
-
-  test("no files: no tokenizer", async () => {
-    expect(await loadTokenizer(memoryFiles("m", {}), 10)).toBeNull();
-  });
-
-  const cases: [string, (json: Awaited<ReturnType<typeof good>>) => unknown, RegExp][] = [
-    ["not JSON", () => "{", /tokenizer\.json is not JSON/],
-    ["not an object", () => [1], /is not a JSON object/],
-    ["no model", (json) => ({ ...json, model: null }), /has no model/],
-    ["no vocabulary", (json) => ({ ...json, model: { ...json.model, vocab: 3 } }), /has no vocabulary/],
-    ["no merges", (json) => ({ ...json, model: { ...json.model, merges: {} } }), /has no list of merges/],
-    [
-      "a merge that is no pair",
-      (json) => ({ ...json, model: { ...json.model, merges: [["a"]] } }),
-      /merge \(number 0\) that is not a pair/,
-    ],
-    [
-      "a merge of unknown pieces",
-      (json) => ({ ...json, model: { ...json.model, merges: [["a", "qqq"]] } }),
-      /merges "qqq" \(merge 0\), which the vocabulary does not have/,
-    ],
-    [
-      "an id that is too large",
-      (json) => ({ ...json, model: { ...json.model, vocab: { ...json.model.vocab, zz: 2048 } } }),
-      /gives "zz" the id 2048; the model's ids are 0 to 2047/,
-    ],
-    [
-      "two pieces of one id",
-      (json) => ({ ...json, model: { ...json.model, vocab: { ...json.model.vocab, zz: 1500 } } }),
-      /the same id 1500/,
-    ],
-    [
-      "an unknown model",
-      (json) => ({ ...json, model: { ...json.model, type: "Magic" } }),
-      /a model of type "Magic"; BPE, WordPiece, Unigram are read/,
-    ],
-    ["an unknown decoder", (json) => ({ ...json, decoder: { type: "Magic" } }), /cannot be used/],
-    ["added tokens of no list", (json) => ({ ...json, added_tokens: 7 }), /added_tokens that are no list/],
-    [
-      "an added token without an id",
-      (json) => ({ ...json, added_tokens: [{ content: "x" }] }),
-      /added token \(number 0\)/,
-    ],
-    [
-      "a post-processor's unknown token",
-      (json) => ({ ...json, added_tokens: [], model: { ...json.model, vocab: { a: 0 }, merges: [] } }),
-      /adds "<\|endoftext\|>", which is no token/,
-    ],
-  ];
-  test.each(cases)("%s", async (_, change, message) => {
-    await expect(load(change(await good()))).rejects.toMatchObject({
-      code: "tokenizer_invalid",
-      message: expect.stringMatching(message),
-    });
-  });
-
-  test("one of the two older files without the other", async () => {
-    await expect(loadTokenizer(memoryFiles("m", { "vocab.json": "{}" }), 10)).rejects.toMatchObject({
-      message: expect.stringMatching(/vocab\.json but no merges\.txt/),
-    });
-    await expect(loadTokenizer(memoryFiles("m", { "merges.txt": "" }), 10)).rejects.toMatchObject({
-      message: expect.stringMatching(/merges\.txt but no vocab\.json/),
-    });
-  });
-
-  test("hostile keys are pieces like any other", async () => {
-    const json =
-      '{"added_tokens":[],"decoder":{"type":"ByteLevel"},"pre_tokenizer":{"type":"ByteLevel"},"model":{"type":"BPE","vocab":{"__proto__":0,"constructor":1,"a":2},"merges":[]}}';
-    const tokenizer = await loadTokenizer(memoryFiles("m", { "tokenizer.json": json }), 3);
-    expect(tokenizer?.decode([0, 1, 2])).toBe("__proto__constructora");
-    expect(({} as Record<string, unknown>).a).toBeUndefined();
-  });
-
-  test("text that no token covers is an error, not a hole", async () => {
-    const json = {
-      added_tokens: [],
-      decoder: { type: "WordPiece", prefix: "##" },
-      pre_tokenizer: { type: "BertPreTokenizer" },
-      model: {
-        type: "WordPiece",
-        vocab: { a: 0 },
-        unk_token: "[UNK]",
-        continuing_subword_prefix: "##",
-        max_input_chars_per_word: 9,
-      },
-    };
-    const tokenizer = await load(json, 1);
-    expect(tokenizer?.encode("a a")).toEqual([0, 0]);
-    expect(() => tokenizer?.encode("a b")).toThrow(expect.objectContaining({ code: "tokenizer_invalid" }));
-  });
-
-  test("whatever is done to the file, only our error comes out", async () => {
-    const json = await good();
-    // Small, so that thousands of changes are quick.
-    json.model.merges = json.model.merges.slice(0, 40);
-    const kept = new Set<string>([
-      ...Object.keys(json.model.vocab).slice(0, 257),
-      ...json.model.merges.map((merge: string[] | string) =>
-        (Array.isArray(merge) ? merge : merge.split(" ")).join(""),
-      ),
-    ]);
-    json.model.vocab = Object.fromEntries(
-      Object.entries(json.model.vocab).filter(([piece]) => kept.has(piece)),
-    );
-    const text = JSON.stringify(json);
-    const paths = [
-      "model",
-      "model.type",
-      "model.vocab",
-      "model.merges",
-      "model.merges.0",
-      "added_tokens",
-      "added_tokens.0",
-      "added_tokens.0.id",
-      "decoder",
-      "pre_tokenizer",
-      "pre_tokenizer.type",
-      "post_processor",
-      "post_processor.single",
-      "post_processor.single.0",
-      "normalizer",
-    ];
-    const change = fc.oneof(
-      fc.record({
-        kind: fc.constant("cut" as const),
-        at: fc.nat({ max: text.length }),
-        value: fc.constant(null as unknown),
-      }),
-      fc.record({
-        kind: fc.constant("replace" as const),
-        at: fc.nat({ max: paths.length - 1 }),
-        value: fc.jsonValue() as fc.Arbitrary<unknown>,
-      }),
-    );
-    await fc.assert(
-      fc.asyncProperty(change, async ({ kind, at, value }) => {
-        let changed = text;
-        if (kind === "cut") changed = text.slice(0, at);
-        else {
-          const copy = JSON.parse(text);
-          const keys = paths[at].split(".");
-          const last = keys.pop() ?? "";
-          const parent = keys.reduce((object, key) => object?.[key], copy);
-          if (parent !== null && typeof parent === "object") parent[last] = value;
-          changed = JSON.stringify(copy);
-        }
-        try {
-          const tokenizer = await load(changed);
-          tokenizer?.decode(tokenizer.encode("Once upon a time <|endoftext|> é"));
-        } catch (error) {
-          expect(error).toMatchObject({ name: "LastrowError" });
-        }
-      }),
-      { numRuns: 500 },
     );
   });
 });

@@ -1,0 +1,203 @@
+/**
+ * `model` of a `tokenizer.json`, the part that cuts words into pieces: its fields checked, and written anew for the
+ * library out of known fields only. Refused is what the library would do wrongly in silence, and what would let a
+ * hostile file take unbounded time or memory on an ordinary text.
+ */
+import { quoteValue } from "../formats/quote-value.js";
+import { invalid, isObject, type JsonObject, unsupported } from "./tokenizer-files.js";
+
+export interface PieceModel {
+  /** The model as the library takes it, with these pieces out of reach of any text. */
+  without(unreachable: ReadonlySet<string>): JsonObject;
+  /** Most characters that the library can encode at once. */
+  readonly maxTextLength: number;
+}
+
+/** Takes a piece's place where no text may reach it. */
+type Rename = (piece: string) => string;
+
+/**
+ * Half a surrogate pair is in no piece and in no text, since both are well-formed. A piece that begins with it cannot
+ * be reached, and an unknown piece that becomes it has no id: an error, where the library drops the piece.
+ */
+const UNREACHABLE = "\ud800";
+
+/** A WordPiece model's time grows with the cube of it. The usual value is 100. */
+const MAX_WORD_LENGTH = 1000;
+/** A Unigram model visits every piece that begins at every character: so many at most (some 600 MB). */
+const MAX_LATTICE_NODES = 6_400_000;
+/** The library hands a Unigram model's tokens on as the arguments of one call, whose number is limited. */
+const MAX_UNIGRAM_TEXT = 100_000;
+
+/**
+ * @param pieces the pieces of its vocabulary
+ * @throws LastrowError `tokenizer_invalid`, `model_unsupported`
+ */
+export function readPieceModel(model: JsonObject, pieces: ReadonlySet<string>, fileName: string): PieceModel {
+  const fields = fieldsOf(model, fileName);
+  switch (model.type) {
+    case "BPE":
+      return bytePairModel(model, fields, pieces, fileName);
+    case "WordPiece":
+      return wordPieceModel(model, fields, fileName);
+    case "Unigram":
+      return unigramModel(model, fields, pieces, fileName);
+    default:
+      throw invalid(
+        fileName,
+        `has a model of type ${quoteValue(model.type)}; BPE, WordPiece and Unigram are read`,
+      );
+  }
+}
+
+function bytePairModel(
+  model: JsonObject,
+  fields: Fields,
+  pieces: ReadonlySet<string>,
+  fileName: string,
+): PieceModel {
+  if (!isObject(model.vocab)) throw invalid(fileName, "has a vocabulary that does not fit a BPE model");
+  const { vocab } = model;
+  if (fields.text("continuing_subword_prefix", "") !== "") {
+    throw unsupported(fileName, "has a BPE model with a continuing_subword_prefix, which is not supported");
+  }
+  const unknown = fields.text("unk_token", null);
+  const common = {
+    type: "BPE",
+    end_of_word_suffix: fields.text("end_of_word_suffix", null),
+    fuse_unk: fields.flag("fuse_unk"),
+    byte_fallback: fields.flag("byte_fallback"),
+    ignore_merges: fields.flag("ignore_merges"),
+  };
+  const merges = readMerges(model, pieces, fileName);
+  return {
+    without(unreachable) {
+      const rename = renaming(unreachable);
+      return {
+        ...common,
+        vocab: renamed(vocab, rename),
+        merges: merges.filter(
+          ([left, right]) => ![left, right, left + right].some((piece) => unreachable.has(piece)),
+        ),
+        unk_token: unknown === null ? UNREACHABLE : rename(unknown),
+      };
+    },
+    maxTextLength: Number.POSITIVE_INFINITY,
+  };
+}
+
+/** Each merge, written `"a b"` or `["a", "b"]`, joins two pieces of the vocabulary into a third. */
+function readMerges(
+  { merges }: JsonObject,
+  pieces: ReadonlySet<string>,
+  fileName: string,
+): (readonly [string, string])[] {
+  if (!Array.isArray(merges)) throw invalid(fileName, "has no list of merges");
+  return merges.map((merge: unknown, i) => {
+    const pair: readonly unknown[] =
+      typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : [];
+    const [left, right] = pair;
+    if (pair.length !== 2 || typeof left !== "string" || typeof right !== "string" || !left || !right) {
+      const shown = quoteValue(merge);
+      throw invalid(fileName, `has a merge (number ${i}) that is not a pair of pieces: ${shown}`);
+    }
+    for (const piece of [left, right, left + right]) {
+      if (pieces.has(piece)) continue;
+      throw invalid(fileName, `merges ${quoteValue(piece)} (merge ${i}), which the vocabulary does not have`);
+    }
+    return [left, right] as const;
+  });
+}
+
+function wordPieceModel(model: JsonObject, fields: Fields, fileName: string): PieceModel {
+  if (!isObject(model.vocab)) throw invalid(fileName, "has a vocabulary that does not fit a WordPiece model");
+  const { vocab } = model;
+  const unknown = fields.text("unk_token", "[UNK]");
+  const common = {
+    type: "WordPiece",
+    continuing_subword_prefix: fields.text("continuing_subword_prefix", "##"),
+    max_input_chars_per_word: fields.wholeNumber("max_input_chars_per_word", 1, MAX_WORD_LENGTH, 100),
+  };
+  return {
+    without(unreachable) {
+      const rename = renaming(unreachable);
+      return { ...common, vocab: renamed(vocab, rename), unk_token: rename(unknown) };
+    },
+    maxTextLength: Number.POSITIVE_INFINITY,
+  };
+}
+
+function unigramModel(
+  model: JsonObject,
+  fields: Fields,
+  pieces: ReadonlySet<string>,
+  fileName: string,
+): PieceModel {
+  if (!Array.isArray(model.vocab) || model.vocab.length === 0) {
+    throw invalid(fileName, "has a vocabulary that does not fit a Unigram model");
+  }
+  if (fields.flag("byte_fallback")) {
+    throw unsupported(fileName, "has a Unigram model with byte_fallback, which is not supported");
+  }
+  const vocab: readonly (readonly [string, number])[] = model.vocab;
+  const unknownId = model.unk_id === null ? null : fields.wholeNumber("unk_id", 0, vocab.length - 1, null);
+  let longest = 1;
+  for (const piece of pieces) longest = Math.max(longest, piece.length);
+  return {
+    without(unreachable) {
+      const rename = renaming(unreachable);
+      return {
+        type: "Unigram",
+        vocab: vocab.map(([piece, score]) => [rename(piece), score]),
+        unk_id: unknownId,
+      };
+    },
+    maxTextLength: Math.min(MAX_UNIGRAM_TEXT, Math.floor(MAX_LATTICE_NODES / longest)),
+  };
+}
+
+function renaming(unreachable: ReadonlySet<string>): Rename {
+  return (piece) => (unreachable.has(piece) ? UNREACHABLE + piece : piece);
+}
+
+/** The same vocabulary under other names. `fromEntries` makes `__proto__` a key like any other. */
+function renamed(vocab: JsonObject, rename: Rename): JsonObject {
+  return Object.fromEntries(Object.entries(vocab).map(([piece, id]) => [rename(piece), id]));
+}
+
+type Fields = ReturnType<typeof fieldsOf>;
+
+/** The optional fields of the model, checked; a field that is absent or null has its default. */
+function fieldsOf(model: JsonObject, fileName: string) {
+  const wrong = (field: string, expected: string) =>
+    invalid(
+      fileName,
+      `has ${quoteValue(model[field])} as ${field} of its model, but that must be ${expected}`,
+    );
+  return {
+    text<Default extends string | null>(field: string, byDefault: Default): string | Default {
+      const value = model[field] ?? byDefault;
+      if (value === byDefault) return byDefault;
+      if (typeof value !== "string" || /\p{Surrogate}/u.test(value)) throw wrong(field, "a text or null");
+      return value;
+    },
+    flag(field: string): boolean {
+      const value = model[field] ?? false;
+      if (typeof value !== "boolean") throw wrong(field, "true or false");
+      return value;
+    },
+    wholeNumber<Default extends number | null>(
+      field: string,
+      min: number,
+      max: number,
+      byDefault: Default,
+    ): number | Default {
+      const value = model[field] ?? byDefault;
+      if (value === byDefault) return byDefault;
+      if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
+        throw wrong(field, `a whole number from ${min} to ${max}`);
+      }
+      return value;
+    },
+  };
+}
