@@ -2,5 +2,7 @@
 
 export { writeKv } from "./attention";
 export { packInOut, packOutIn, unpack } from "./pack";
+export { embedInt8, packInOutInt8, packOutInInt8 } from "./pack-int8";
+export { quantiseRows } from "./quantise";
 export { addRowsAt, embed, gatherRows, hasNaN } from "./rows";
 export { commandAddress, help, publish, wait } from "./team";

@@ -9,7 +9,7 @@ import { PANEL_BYTES, PANEL_COLUMNS } from "./panels";
 
 /** Ends the sums of one row in one panel: adds the bias and stores the columns that exist. */
 @inline
-function finish(y: usize, bias: usize, n: i32, count: i32, low: v128, high: v128): void {
+export function finish(y: usize, bias: usize, n: i32, count: i32, low: v128, high: v128): void {
   let a = low, b = high;
   if (bias != 0) {
     const at = bias + (<usize>n << 2);

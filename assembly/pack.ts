@@ -3,76 +3,108 @@
 // A packed weight is a row of panels of 8 output columns: panel p holds W[k][8p … 8p + 7] for k = 0, 1, 2 …, 32 bytes
 // each, so that a kernel streams it front to back. Columns past the last one are zero.
 
+import { storeLanes } from "./lanes";
 import { PANEL_BYTES, PANEL_COLUMNS } from "./panels";
-
-export const DTYPE_F32: i32 = 0;
-export const DTYPE_F16: i32 = 1;
-export const DTYPE_BF16: i32 = 2;
-
-/** The f32 bits of the stored value number `i` at `src`. */
-@inline
-function storedBits(src: usize, dtype: i32, i: usize): u32 {
-  if (dtype == DTYPE_F32) return load<u32>(src + (i << 2));
-  if (dtype == DTYPE_BF16) return <u32>load<u16>(src + (i << 1)) << 16;
-  const h = <u32>load<u16>(src + (i << 1));
-  const sign = (h & 0x8000) << 16;
-  const exponent = (h >> 10) & 0x1f;
-  const mantissa = h & 0x3ff;
-  // Subnormal halves are mantissa · 2⁻²⁴, which f32 holds exactly.
-  if (exponent == 0) return sign | reinterpret<u32>(<f32>mantissa * <f32>5.9604644775390625e-8);
-  if (exponent == 31) return sign | 0x7f800000 | (mantissa << 13);
-  return sign | ((exponent + 112) << 23) | (mantissa << 13);
-}
-
-@inline
-function isFiniteBits(bits: u32): bool {
-  return (bits & 0x7f800000) != 0x7f800000;
-}
+import { allFinite, firstLanes, loadStored, magnitudes, storedBytes } from "./stored";
 
 /** Stored rows are inputs: row k holds W[k][0 … outFeatures − 1]. Answers 1 when every value is finite. */
 export function packInOut(weight: usize, inFeatures: i32, outFeatures: i32, src: usize, dtype: i32, firstRow: i32, rowCount: i32): i32 {
-  let finite = true;
+  let largest = i32x4.splat(0);
   const panelBytes = <usize>inFeatures * PANEL_BYTES;
-  for (let r = 0; r < rowCount; r++) {
-    const row = <usize>r * <usize>outFeatures;
-    let panel = weight + <usize>(firstRow + r) * PANEL_BYTES;
-    for (let n = 0; n < outFeatures; n += PANEL_COLUMNS) {
-      const count = min(PANEL_COLUMNS, outFeatures - n);
-      for (let lane = 0; lane < count; lane++) {
-        const bits = storedBits(src, dtype, row + <usize>(n + lane));
-        finite = finite && isFiniteBits(bits);
-        store<u32>(panel + (<usize>lane << 2), bits);
-      }
-      panel += panelBytes;
+  const size = storedBytes(dtype);
+  const stride = <usize>outFeatures * size;
+  let panel = weight + <usize>firstRow * PANEL_BYTES;
+  // Panel by panel: each is then written front to back.
+  for (let n = 0; n < outFeatures; n += PANEL_COLUMNS) {
+    const low = firstLanes(outFeatures - n), high = firstLanes(outFeatures - n - 4);
+    let p = src + <usize>n * size;
+    const end = panel + <usize>rowCount * PANEL_BYTES;
+    for (let to = panel; to < end; to += PANEL_BYTES) {
+      const a = v128.and(loadStored(p, dtype), low), b = v128.and(loadStored(p + 4 * size, dtype), high);
+      largest = i32x4.max_u(largest, i32x4.max_u(magnitudes(a), magnitudes(b)));
+      v128.store(to, a);
+      v128.store(to, b, 16);
+      p += stride;
     }
+    panel += panelBytes;
   }
-  return finite ? 1 : 0;
+  return allFinite(largest) ? 1 : 0;
 }
 
 /** Stored rows are outputs: row n holds W[0 … inFeatures − 1][n]. Answers 1 when every value is finite. */
 export function packOutIn(weight: usize, inFeatures: i32, src: usize, dtype: i32, firstRow: i32, rowCount: i32): i32 {
-  let finite = true;
-  for (let r = 0; r < rowCount; r++) {
-    const row = <usize>r * <usize>inFeatures;
+  let largest = i32x4.splat(0);
+  const size = storedBytes(dtype);
+  const stride = <usize>inFeatures * size;
+  let r = 0;
+  while (r < rowCount) {
     const n = firstRow + r;
-    let p = weight + <usize>(n / PANEL_COLUMNS) * <usize>inFeatures * PANEL_BYTES + (<usize>(n % PANEL_COLUMNS) << 2);
-    for (let k = 0; k < inFeatures; k++) {
-      const bits = storedBits(src, dtype, row + <usize>k);
-      finite = finite && isFiniteBits(bits);
-      store<u32>(p, bits);
-      p += PANEL_BYTES;
+    const row = src + <usize>r * stride;
+    const to = weight + <usize>(n / PANEL_COLUMNS) * <usize>inFeatures * PANEL_BYTES + (<usize>(n % PANEL_COLUMNS) << 2);
+    if (n % 4 == 0 && r + 4 <= rowCount) {
+      largest = i32x4.max_u(largest, packFourColumns(to, inFeatures, row, stride, dtype));
+      r += 4;
+    } else {
+      largest = i32x4.max_u(largest, packColumn(to, inFeatures, row, dtype));
+      r += 1;
     }
   }
-  return finite ? 1 : 0;
+  return allFinite(largest) ? 1 : 0;
+}
+
+/** A stored row to a column of a panel; the largest magnitudes among it. */
+function packColumn(to: usize, inFeatures: i32, row: usize, dtype: i32): v128 {
+  const size = storedBytes(dtype);
+  let largest = i32x4.splat(0);
+  let p = to;
+  for (let k = 0; k < inFeatures; k += 4) {
+    const v = v128.and(loadStored(row + <usize>k * size, dtype), firstLanes(inFeatures - k));
+    largest = i32x4.max_u(largest, magnitudes(v));
+    v128.store32_lane(p, v, 0);
+    if (k + 1 < inFeatures) v128.store32_lane(p, v, 1, PANEL_BYTES);
+    if (k + 2 < inFeatures) v128.store32_lane(p, v, 2, 2 * PANEL_BYTES);
+    if (k + 3 < inFeatures) v128.store32_lane(p, v, 3, 3 * PANEL_BYTES);
+    p += 4 * PANEL_BYTES;
+  }
+  return largest;
+}
+
+/** Four stored rows to four neighbouring columns, likewise: squares of 4 × 4 values are turned. */
+function packFourColumns(to: usize, inFeatures: i32, row: usize, stride: usize, dtype: i32): v128 {
+  const size = storedBytes(dtype);
+  let largest = i32x4.splat(0);
+  let p = to;
+  for (let k = 0; k < inFeatures; k += 4) {
+    const mask = firstLanes(inFeatures - k);
+    let from = row + <usize>k * size;
+    const a = v128.and(loadStored(from, dtype), mask);
+    from += stride;
+    const b = v128.and(loadStored(from, dtype), mask);
+    from += stride;
+    const c = v128.and(loadStored(from, dtype), mask);
+    from += stride;
+    const d = v128.and(loadStored(from, dtype), mask);
+    largest = i32x4.max_u(largest, i32x4.max_u(magnitudes(a), magnitudes(b)));
+    largest = i32x4.max_u(largest, i32x4.max_u(magnitudes(c), magnitudes(d)));
+    const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), AB = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+    const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5), CD = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+    v128.store(p, v128.shuffle<i64>(ab, cd, 0, 2));
+    if (k + 1 < inFeatures) v128.store(p, v128.shuffle<i64>(ab, cd, 1, 3), PANEL_BYTES);
+    if (k + 2 < inFeatures) v128.store(p, v128.shuffle<i64>(AB, CD, 0, 2), 2 * PANEL_BYTES);
+    if (k + 3 < inFeatures) v128.store(p, v128.shuffle<i64>(AB, CD, 1, 3), 3 * PANEL_BYTES);
+    p += 4 * PANEL_BYTES;
+  }
+  return largest;
 }
 
 /** `count` stored values to f32 at `out`. Answers 1 when every value is finite. */
 export function unpack(out: usize, src: usize, dtype: i32, count: i32): i32 {
-  let finite = true;
-  for (let i: usize = 0; i < <usize>count; i++) {
-    const bits = storedBits(src, dtype, i);
-    finite = finite && isFiniteBits(bits);
-    store<u32>(out + (i << 2), bits);
+  let largest = i32x4.splat(0);
+  const size = storedBytes(dtype);
+  for (let i = 0; i < count; i += 4) {
+    const v = v128.and(loadStored(src + <usize>i * size, dtype), firstLanes(count - i));
+    largest = i32x4.max_u(largest, magnitudes(v));
+    storeLanes(out + (<usize>i << 2), v, count - i);
   }
-  return finite ? 1 : 0;
+  return allFinite(largest) ? 1 : 0;
 }

@@ -9,7 +9,9 @@
 
 import { attention, attentionTiles } from "./attention";
 import { linear } from "./linear";
+import { linearInt8, PANELS_PER_UNIT } from "./linear-int8";
 import { PANEL_COLUMNS } from "./panels";
+import { quantisedRowBytes, quantiseRows } from "./quantise";
 import { activate, add, layerNorm } from "./rows";
 
 const OP_LINEAR: i32 = 1;
@@ -17,6 +19,8 @@ const OP_ATTENTION: i32 = 2;
 const OP_LAYER_NORM: i32 = 3;
 const OP_ACTIVATE: i32 = 4;
 const OP_ADD: i32 = 5;
+const OP_LINEAR_INT8: i32 = 6;
+const OP_QUANTISE: i32 = 7;
 
 /** Rounds of looking before a helper goes to sleep: some hundred microseconds. */
 const SPINS_BEFORE_SLEEP: i32 = 20000;
@@ -94,6 +98,27 @@ function compute(chunk: i32, thread: i32): void {
       add(
         <usize>argument(2) + <usize>from * xStride, xStride, <usize>argument(4) + <usize>from * yStride, yStride,
         to - from, argument(7),
+      );
+      break;
+    }
+    case OP_LINEAR_INT8: {
+      const outFeatures = argument(10);
+      const panels = (outFeatures + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
+      const units = (panels + PANELS_PER_UNIT - 1) / PANELS_PER_UNIT;
+      linearInt8(
+        argument(2), argument(3), argument(4), argument(5), argument(6), argument(7), argument(8), argument(9),
+        outFeatures, share(units, chunk, chunks) * PANELS_PER_UNIT,
+        min(panels, share(units, chunk + 1, chunks) * PANELS_PER_UNIT),
+      );
+      break;
+    }
+    case OP_QUANTISE: {
+      const width = argument(6);
+      const from = share(argument(5), chunk, chunks), to = share(argument(5), chunk + 1, chunks);
+      const xStride = <usize>argument(4);
+      quantiseRows(
+        <usize>argument(2) + <usize>from * quantisedRowBytes(width), <usize>argument(3) + <usize>from * xStride, xStride,
+        to - from, width,
       );
       break;
     }

@@ -15,11 +15,12 @@ export type {
 export type { Mode } from "./engine/inference-run.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
 export type { ModelFile, ModelFiles } from "./formats/model-files.js";
-export type { KernelsName } from "./kernels/kernels.js";
+export type { KernelsName, PackedDtype } from "./kernels/kernels.js";
 export type {
   CompareOptions,
   GenerateOptions,
   LanguageModel,
+  LogitsOptions,
   LogitsResult,
   LogitsRow,
   ModelInfo,

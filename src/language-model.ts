@@ -8,7 +8,7 @@ import { type Engine, InferenceRun, type Mode } from "./engine/inference-run.js"
 import { TurnTaker } from "./engine/turn-taker.js";
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
-import type { KernelsName } from "./kernels/kernels.js";
+import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
 import type { ModelConfig } from "./model/config.js";
 import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
 import { Sampler } from "./sampling/sampler.js";
@@ -42,6 +42,11 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
 /** `mode` is what a comparison compares. */
 export interface CompareOptions extends Omit<GenerateOptions, "mode" | "logprobs">, ComparisonObserver {}
 
+export interface LogitsOptions extends PromptOptions {
+  /** Cancels with the error code `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface LogitsResult {
   /** The ids that were fed, a start token included. */
   readonly tokens: readonly number[];
@@ -70,8 +75,8 @@ export interface ModelInfo {
   readonly parameters: number;
   /** Bytes of the weights in the kernels' memory. */
   readonly weightBytes: number;
-  /** Type of the weights in memory. */
-  readonly dtype: "f32";
+  /** Type of the weights in memory; position embeddings, norms and biases are always f32. */
+  readonly dtype: PackedDtype;
   readonly kv: {
     readonly blockSize: number;
     readonly blocks: number;
@@ -134,8 +139,12 @@ export class LanguageModel implements AsyncDisposable {
   promptTokens(prompt: Prompt, options: PromptOptions = {}): number[] {
     const { tokenizer, bosTokenId, engine } = this.#alive();
     let tokens: readonly number[];
-    if (typeof prompt !== "string") tokens = prompt;
-    else if (tokenizer !== null)
+    if (typeof prompt !== "string") {
+      if (!isListOfIds(prompt)) {
+        throw invalid(`A prompt is a text or a list of token ids, not ${String(prompt)}.`);
+      }
+      tokens = [...prompt];
+    } else if (tokenizer !== null)
       tokens = tokenizer.encode(prompt, { parseSpecial: options.parseSpecial ?? false });
     else if (prompt === "") tokens = [];
     else {
@@ -179,9 +188,14 @@ export class LanguageModel implements AsyncDisposable {
    */
   async compare(prompt: Prompt, options: CompareOptions = {}): Promise<ComparisonReport> {
     const { engine, yieldToEventLoop } = this.#alive();
-    const seeded = { ...options, seed: options.seed ?? COMPARISON_SEED };
-    const request = this.#request(prompt, seeded, DEFAULT_COMPARED_TOKENS);
+    const request = this.comparisonRequest(prompt, options);
     return compareWays(engine, request, new TurnTaker(yieldToEventLoop), options);
+  }
+
+  /** What `compare` runs, both ways. @internal */
+  comparisonRequest(prompt: Prompt, options: CompareOptions): Omit<GenerationRequest, "mode" | "onStep"> {
+    const seeded = { ...options, seed: options.seed ?? COMPARISON_SEED };
+    return this.#request(prompt, seeded, DEFAULT_COMPARED_TOKENS);
   }
 
   /**
@@ -191,9 +205,12 @@ export class LanguageModel implements AsyncDisposable {
    */
   async logits(
     prompt: Prompt,
-    options: PromptOptions & { readonly rows?: "last" | "all"; readonly signal?: AbortSignal } = {},
+    options: LogitsOptions & { readonly rows?: "last" | "all" | undefined } = {},
   ): Promise<LogitsResult> {
     const { engine, yieldToEventLoop } = this.#alive();
+    if (options.rows !== undefined && options.rows !== "last" && options.rows !== "all") {
+      throw invalid(`rows is "last" or "all", not ${String(options.rows)}.`);
+    }
     const tokens = this.promptTokens(prompt, options);
     if (options.rows === "all") {
       const width = engine.model.config.vocabSize;
@@ -216,10 +233,7 @@ export class LanguageModel implements AsyncDisposable {
    * The logits after each token of a prompt, as they are computed; holds a few rows at a time.
    * @throws LastrowError as `logits`
    */
-  async *logitsRows(
-    prompt: Prompt,
-    options: PromptOptions & { readonly signal?: AbortSignal } = {},
-  ): AsyncGenerator<LogitsRow, void> {
+  async *logitsRows(prompt: Prompt, options: LogitsOptions = {}): AsyncGenerator<LogitsRow, void> {
     const { engine, yieldToEventLoop } = this.#alive();
     const tokens = this.promptTokens(prompt, options);
     const run = new InferenceRun(engine, "cached");
@@ -265,14 +279,11 @@ export class LanguageModel implements AsyncDisposable {
     const { vocabSize } = engine.model.config;
     const maxTokens = options.maxTokens ?? defaults.maxNewTokens ?? defaultMaxTokens;
     if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-      throw new LastrowError(
-        "invalid_argument",
-        `maxTokens is a whole number from 0, not ${String(maxTokens)}.`,
-      );
+      throw invalid(`maxTokens is a whole number from 0, not ${String(maxTokens)}.`);
     }
     const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
-    if (stop.some((text) => typeof text !== "string" || text === "")) {
-      throw new LastrowError("invalid_argument", "A stop string is a text of at least one character.");
+    if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || text === "")) {
+      throw invalid("stop is a text of at least one character, or a list of such texts.");
     }
     if (stop.length > 0 && tokenizer === null) {
       throw new LastrowError(
@@ -294,4 +305,13 @@ export class LanguageModel implements AsyncDisposable {
       signal: options.signal,
     };
   }
+}
+
+/** An array or a typed array of numbers; which ids there are is checked against the model. */
+function isListOfIds(prompt: unknown): prompt is Iterable<number> {
+  return Array.isArray(prompt) || (ArrayBuffer.isView(prompt) && !(prompt instanceof DataView));
+}
+
+function invalid(message: string): LastrowError {
+  return new LastrowError("invalid_argument", message);
 }

@@ -2,7 +2,9 @@
 import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { compareWays } from "../src/engine/comparison.js";
 import { expectedRows } from "../src/engine/generation.js";
+import { TurnTaker } from "../src/engine/turn-taker.js";
 import { type LanguageModel, LastrowError, load } from "../src/index.js";
 import { violatedInvariants } from "../src/kv-cache/invariants.js";
 import { LanguageModel as LanguageModelClass } from "../src/language-model.js";
@@ -312,8 +314,10 @@ describe("prompts", () => {
     [[1.5], "token_out_of_range", /1\.5/],
     [new Array(97).fill(1), "context_length_exceeded", /97 tokens; this model's context is 96/],
     ["text", "tokenizer_missing", /give token ids instead/],
+    [null, "invalid_argument", /A prompt is a text or a list of token ids, not null/],
+    [{}, "invalid_argument", /A prompt is a text or a list/],
   ] as const)("prompt %#: %s", async (prompt, code, message) => {
-    const error = await errorOf(() => tiny.generate(prompt as readonly number[]));
+    const error = await errorOf(() => tiny.generate(prompt as unknown as readonly number[]));
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
   });
@@ -322,7 +326,8 @@ describe("prompts", () => {
     [{ maxTokens: -1 }, /maxTokens/],
     [{ maxTokens: 1.5 }, /maxTokens/],
     [{ temperature: -1 }, /temperature/],
-    [{ stop: [""] }, /stop string/],
+    [{ stop: [""] }, /stop is a text/],
+    [{ stop: 5 as unknown as string }, /stop is a text/],
     [{ mode: "magic" as "cached" }, /mode/],
     [{ seed: -3 }, /seed/],
     [{ topP: -1 }, /topP/],
@@ -347,6 +352,12 @@ describe("logits", () => {
     const kept = last.logits.slice();
     await stories.logits("Something else");
     expect(last.logits).toEqual(kept);
+  });
+
+  test("typed arrays are prompts, too, and unknown rows are refused", async () => {
+    const plain = await tiny.logits([5, 6, 7]);
+    expect((await tiny.logits(Int32Array.of(5, 6, 7) as unknown as number[])).logits).toEqual(plain.logits);
+    expect((await errorOf(() => tiny.logits([1], { rows: "some" as "all" }))).code).toBe("invalid_argument");
   });
 
   test("can be cancelled", async () => {
@@ -396,6 +407,104 @@ describe("compare", () => {
     expect(firstDifference?.step).toBe(4);
     expect(firstDifference?.recompute).toBe(recomputed[5][firstDifference?.index ?? 0]);
     expect(firstDifference?.cached).not.toBe(firstDifference?.recompute);
+  });
+});
+
+describe("a comparison that holds few logits at a time", () => {
+  test("compares every step all the same, to an end by length and by the end token", async () => {
+    const parts = await loadParts(modelFolders.tiny, {});
+    const lm = new LanguageModelClass(parts);
+    const turns = new TurnTaker(parts.yieldToEventLoop);
+    const { contextLength } = parts.engine.model.config;
+    let ends = 0;
+    for (const [seed, steps] of [1, 2, 3, 4, 5, 6].map((n) => [n, 3 * n] as const)) {
+      for (const kept of [1, 2, 7]) {
+        const logitBias = { 0: seed % 2 === 0 ? 6 : 0 };
+        const request = lm.comparisonRequest([1, 2, 3], {
+          seed,
+          temperature: 1,
+          maxTokens: steps,
+          logitBias,
+        });
+        const report = await compareWays(parts.engine, request, turns, {}, 4 * 307 * kept);
+        expect(report).toMatchObject({
+          identical: true,
+          firstDifference: null,
+          steps: report.cached.inferences,
+        });
+        ends += report.cached.inferences - report.tokens.length;
+      }
+    }
+    expect(ends).toBeGreaterThan(0);
+    expect(parts.engine.kvCache.pool.numFree).toBe(contextLength / 16);
+  });
+
+  test("finds a difference in a later stretch", async () => {
+    const parts = await loadParts(modelFolders.tiny, {});
+    const lm = new LanguageModelClass(parts);
+    const request = lm.comparisonRequest([1, 2, 3], { temperature: 0, maxTokens: 12, ignoreEos: true });
+    const report = await compareWays(
+      parts.engine,
+      request,
+      new TurnTaker(parts.yieldToEventLoop),
+      {
+        onRecomputed: (done) => {
+          // Just before the tenth step: the weights that it will use are no longer those of the cached run.
+          if (done === 9) parts.engine.kernels.i32(firstPositionEmbedding(parts.engine), 1)[0] ^= 1;
+        },
+      },
+      4 * 307 * 4,
+    );
+    expect(report.identical).toBe(false);
+    expect(report.firstDifference?.step).toBe(9);
+  });
+
+  test("has nothing to say about no steps, and nothing when it was cancelled", async () => {
+    const none = await errorOf(() => tiny.compare([1], { maxTokens: 0 }));
+    expect([none.code, none.message]).toEqual([
+      "invalid_argument",
+      expect.stringMatching(/no step to compare/),
+    ]);
+    const full = await errorOf(() => tiny.compare(new Array(96).fill(1)));
+    expect(full.message).toMatch(/96 prompt tokens, a context of 96/);
+    expect((await errorOf(() => tiny.compare([1], { signal: AbortSignal.abort() }))).code).toBe("aborted");
+    const controller = new AbortController();
+    const cancelled = tiny.compare([1], {
+      signal: controller.signal,
+      ignoreEos: true,
+      onRecomputed: (done) => done === 3 && controller.abort(),
+    });
+    expect((await errorOf(() => cancelled)).code).toBe("aborted");
+  });
+});
+
+describe("pieces and the result", () => {
+  test("in any order, together, and from several iterators: each piece once, the whole each time", async () => {
+    const start = () => stories.generate("Once upon a time", { seed: 5, maxTokens: 12 });
+    const { text } = await start().result();
+    const first = start();
+    const iterator = first[Symbol.asyncIterator]();
+    let read = (await iterator.next()).value?.text ?? "";
+    expect((await first.result()).text).toBe(text);
+    read += (await collect({ [Symbol.asyncIterator]: () => iterator })).text;
+    expect(read).toBe(text);
+
+    const late = start();
+    await late.result();
+    expect((await collect(late)).text).toBe(text);
+
+    const both = start();
+    const [streamed, result] = await Promise.all([collect(both), both.result()]);
+    expect([streamed.text, result.text]).toEqual([text, text]);
+    expect((await collect(both)).pieces).toEqual([]);
+  });
+
+  test("a failure reaches both", async () => {
+    const blockBytes = tiny.info.kv.blockBytes;
+    await using lm = await load(modelFolders.tiny, { kvMemory: blockBytes });
+    const generation = lm.generate([1, 2, 3], { ignoreEos: true, maxTokens: 30 });
+    expect((await errorOf(() => collect(generation))).code).toBe("kv_memory_exhausted");
+    expect((await errorOf(() => generation.result())).code).toBe("kv_memory_exhausted");
   });
 });
 

@@ -82,6 +82,8 @@ const OPTION_NAMES = [
   "seed",
   "logprobs",
   "kvMemory",
+  "threads",
+  "dtype",
 ];
 
 /** The message of an error, with an option called as it is on the command line. */

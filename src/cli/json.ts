@@ -26,10 +26,19 @@ export function toJson(value: Json): string {
   return `{${members.join(",")}}`;
 }
 
+/** Numbers that are written at a time. */
+const RUN_LENGTH = 4096;
+
 function jsonNumbers(values: Float32Array): string {
-  const parts = new Array<string>(values.length);
-  for (let i = 0; i < values.length; i++) parts[i] = jsonNumber(values[i]);
-  return `[${parts.join(",")}]`;
+  const runs: string[] = [];
+  for (let from = 0; from < values.length; from += RUN_LENGTH) {
+    const run = values.subarray(from, from + RUN_LENGTH);
+    // The runtime writes a whole array without a string for each number, which a long row would leave behind as garbage;
+    // it has its own way with what is not finite, and with −0.
+    const isPlain = run.every((value) => Number.isFinite(value) && !Object.is(value, -0));
+    runs.push(isPlain ? JSON.stringify(Array.from(run)).slice(1, -1) : Array.from(run, jsonNumber).join(","));
+  }
+  return `[${runs.join(",")}]`;
 }
 
 function jsonNumber(value: number): string {

@@ -19,6 +19,7 @@ export interface EngineOptions extends ModelOptions {
   readonly kernels?: "wasm" | "reference" | undefined;
   readonly kvMemory?: string | undefined;
   readonly threads?: number | undefined;
+  readonly dtype?: "f32" | "int8" | undefined;
 }
 
 export interface PromptOptions {

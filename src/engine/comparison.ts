@@ -2,7 +2,14 @@
  * The proof on a real run: generate with the KV cache, generate again by recomputing everything at each step, and
  * compare the logits of every step as bits.
  */
-import { expectedRows, Generation, type GenerationPiece, type GenerationRequest } from "./generation.js";
+import { LastrowError } from "../errors.js";
+import {
+  expectedRows,
+  type FinishReason,
+  Generation,
+  type GenerationPiece,
+  type GenerationRequest,
+} from "./generation.js";
 import { type Engine, InferenceRun, type Mode } from "./inference-run.js";
 import type { TurnTaker } from "./turn-taker.js";
 
@@ -62,18 +69,25 @@ function bitsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length);
 }
 
+/** Most bytes of logits that a comparison holds at a time. */
+const KEPT_BYTES = 8 * 1024 * 1024;
+
 /**
- * Runs a request both ways, after a warm-up that does not count. Holds the logits of every cached step: 4 bytes for each of its tokens' vocabulary.
- * An abort ends either way early; the steps that both took are compared.
+ * Runs a request both ways, after a warm-up that does not count. The logits of the first cached steps are held, as
+ * many as `KEPT_BYTES` takes; where there are more, the cached way is run again, just as it was, for each next stretch.
+ *
+ * @throws LastrowError `invalid_argument` when there is no step to compare, `aborted`, and as generating does
  */
 export async function compareWays(
   engine: Engine,
   request: Omit<GenerationRequest, "mode" | "onStep">,
   turns: TurnTaker,
   observer: ComparisonObserver,
+  keptBytes = KEPT_BYTES,
 ): Promise<ComparisonReport> {
   await warmUp(engine, request, turns);
-  const kept: Float32Array[] = [];
+  const stepsKept = Math.max(1, Math.floor(keptBytes / (4 * engine.model.config.vocabSize)));
+  let kept: Float32Array[] = [];
   const cached = new Stopwatch();
   const cachedRun = new Generation(
     engine,
@@ -81,7 +95,7 @@ export async function compareWays(
       ...request,
       mode: "cached",
       onStep: ({ logits, ms }) => {
-        kept.push(logits.slice());
+        if (kept.length < stepsKept) kept.push(logits.slice());
         cached.add(ms);
       },
     },
@@ -89,7 +103,16 @@ export async function compareWays(
   );
   for await (const piece of cachedRun) observer.onPiece?.(piece);
   const cachedResult = await cachedRun.result();
+  throwIfAborted(cachedResult);
+  if (cachedResult.inferences === 0) {
+    throw new LastrowError(
+      "invalid_argument",
+      `There is no step to compare: with ${request.prompt.length} prompt tokens, a context of ${engine.model.config.contextLength} and maxTokens ${request.maxTokens}, nothing is generated.`,
+    );
+  }
 
+  let firstKept = 0;
+  let compared = 0;
   let firstDifference: Difference | null = null;
   const recompute = new Stopwatch();
   const recomputeRun = new Generation(
@@ -99,25 +122,39 @@ export async function compareWays(
       mode: "recompute",
       onStep: ({ index: step, logits, ms }) => {
         recompute.add(ms);
-        const expected = kept[step];
+        const expected = kept[step - firstKept];
         const index = expected === undefined ? null : firstDifferentBits(expected, logits);
+        if (expected !== undefined) compared += 1;
         if (index !== null && firstDifference === null) {
           firstDifference = { step, index, cached: expected[index], recompute: logits[index] };
         }
-        observer.onRecomputed?.(step + 1, kept.length);
+        observer.onRecomputed?.(step + 1, cachedResult.inferences);
       },
     },
     turns,
   );
-  observer.onRecomputed?.(0, kept.length);
-  // A first difference settles it; what follows would compare two different texts.
-  for await (const _ of recomputeRun) if (firstDifference !== null) break;
+  observer.onRecomputed?.(0, cachedResult.inferences);
+  let stepsDone = 0;
+  for await (const { tokens } of recomputeRun) {
+    // A first difference settles it; what follows would compare two different texts.
+    if (firstDifference !== null) break;
+    stepsDone += tokens.length;
+    if (stepsDone < firstKept + kept.length || stepsDone >= cachedResult.inferences) continue;
+    firstKept = stepsDone;
+    const stretch = { firstStep: stepsDone, count: Math.min(stepsKept, cachedResult.inferences - stepsDone) };
+    kept = [];
+    kept = await cachedLogits(engine, request, cachedResult.tokens, stretch, turns);
+  }
   const recomputeResult = await recomputeRun.result();
+  if (firstDifference === null) throwIfAborted(recomputeResult);
 
   const rows = (mode: Mode, inferences: number) => expectedRows(mode, cachedResult.promptTokens, inferences);
   return {
-    identical: firstDifference === null && cachedResult.inferences === recomputeResult.inferences,
-    steps: recomputeResult.inferences,
+    identical:
+      firstDifference === null &&
+      compared === cachedResult.inferences &&
+      compared === recomputeResult.inferences,
+    steps: compared,
     firstDifference,
     text: cachedResult.text,
     tokens: cachedResult.tokens,
@@ -156,6 +193,33 @@ async function warmUp(
   try {
     do await run.infer(prompt, { turns, signal }, () => null);
     while (run.computeMs < WARM_UP_MS && signal?.aborted !== true);
+  } finally {
+    run.dispose();
+  }
+}
+
+function throwIfAborted({ finishReason }: { readonly finishReason: FinishReason }): void {
+  if (finishReason === "abort") throw new LastrowError("aborted", "The comparison was cancelled.");
+}
+
+/** Logits of a stretch of cached steps, computed as the cached run does: the prompt at once, then row by row. */
+async function cachedLogits(
+  engine: Engine,
+  { prompt, signal }: Pick<GenerationRequest, "prompt" | "signal">,
+  tokens: readonly number[],
+  { firstStep, count }: { readonly firstStep: number; readonly count: number },
+  turns: TurnTaker,
+): Promise<Float32Array[]> {
+  const kept: Float32Array[] = [];
+  const sequence = [...prompt, ...tokens];
+  const run = new InferenceRun(engine, "cached");
+  try {
+    for (let step = 0; step < firstStep + count && signal?.aborted !== true; step++) {
+      await run.infer(sequence.slice(0, prompt.length + step), { turns, signal }, (logits) => {
+        if (step >= firstStep) kept.push(logits.slice());
+      });
+    }
+    return kept;
   } finally {
     run.dispose();
   }

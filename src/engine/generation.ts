@@ -92,14 +92,18 @@ export interface GenerationRequest {
 }
 
 /**
- * A generation under way: iterate over it for its pieces, or await `result()`; both, in either order, too. It starts
- * when the first piece or the result is asked for, and ends with `abort` when its reader leaves the loop early.
+ * A generation under way: iterate over it for its pieces, await `result()` for the whole; both, in either order, too.
+ * It starts when the first piece or the result is asked for. Leaving a loop over it early ends it with `abort`; an
+ * iterator that is dropped without `return()` keeps its place in the KV cache. Each piece is delivered once.
  */
 export class Generation implements AsyncIterable<GenerationPiece> {
   readonly #pieces: AsyncGenerator<GenerationPiece, void>;
   readonly #outcome: Promise<GenerationResult>;
   readonly #leave: () => void;
-  #iterated = false;
+  /** Pieces that nobody has taken yet: `result()` drives the generation past them. */
+  readonly #untaken: GenerationPiece[] = [];
+  #advancing: Promise<void> = Promise.resolve();
+  #ended = false;
 
   /** Made by `LanguageModel.generate`. */
   constructor(engine: Engine, request: GenerationRequest, turns: TurnTaker) {
@@ -113,27 +117,43 @@ export class Generation implements AsyncIterable<GenerationPiece> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<GenerationPiece, void> {
-    this.#iterated = true;
     return {
-      next: () => this.#pieces.next(),
+      next: async () => {
+        while (this.#untaken.length === 0 && !this.#ended) await this.#advance();
+        const value = this.#untaken.shift();
+        return value === undefined ? { value: undefined, done: true } : { value, done: false };
+      },
       return: async () => {
-        const left = await this.#pieces.return();
+        this.#ended = true;
+        this.#untaken.length = 0;
+        await this.#pieces.return();
         this.#leave();
-        return left;
+        return { value: undefined, done: true };
       },
     };
   }
 
   /**
-   * The whole, once it has ended. Drives the generation if nobody iterates over it.
+   * The whole, once it has ended; drives the generation to its end.
    * @throws LastrowError what iterating would throw
    */
   async result(): Promise<GenerationResult> {
-    if (!this.#iterated) {
-      this.#iterated = true;
-      for await (const _ of this.#pieces);
-    }
+    while (!this.#ended) await this.#advance();
     return this.#outcome;
+  }
+
+  /** Brings one more piece, after those that were asked for before: whoever asks, the order stays. */
+  #advance(): Promise<void> {
+    const advance = async () => {
+      const { value, done } = await this.#pieces.next();
+      if (done === true) this.#ended = true;
+      else this.#untaken.push(value);
+    };
+    const advanced = this.#advancing.then(advance);
+    this.#advancing = advanced.catch(() => {
+      this.#ended = true;
+    });
+    return advanced;
   }
 }
 

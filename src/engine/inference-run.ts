@@ -80,7 +80,10 @@ export class InferenceRun {
       const logits = this.#forward(tokens.slice(start, end), isLast ? "last" : "none");
       if (!isLast) continue;
       this.#inferences += 1;
-      return use(kernels.f32(logits.offset, logits.cols));
+      const used = use(kernels.f32(logits.offset, logits.cols));
+      // Nothing of it will be used again: the blocks are anyone's until the next inference.
+      if (this.mode === "recompute") kvCache.truncate(this.#table, 0);
+      return used;
     }
   }
 

@@ -30,8 +30,18 @@ export interface IndexList {
   readonly length: number;
 }
 
+/**
+ * How linear weights are kept in memory. `int8`: in each output column every `INT8_GROUP` inputs share an f32 scale,
+ * and a weight is an integer from −127 to 127 times it (docs/numerics.md).
+ */
+export type PackedDtype = "f32" | "int8";
+
+/** Inputs that share a scale, in int8 weights and in the activations that they meet; assembly/panels.ts. */
+export const INT8_GROUP = 64;
+
 /** A matrix W (inFeatures, outFeatures) in the layout that its implementation streams best. Opaque to all others. */
 export interface LinearWeight {
+  readonly dtype: PackedDtype;
   readonly offset: number;
   readonly inFeatures: number;
   readonly outFeatures: number;
@@ -85,7 +95,9 @@ export interface Kernels {
   u8(offset: number, length: number): Uint8Array;
 
   /**
-   * Converts stored rows to f32 (exactly) and puts them into their places in a packed weight.
+   * Converts stored rows to f32 (exactly), quantises them when the weight is int8, and puts them into their places.
+   * Rows of an int8 weight in `in-out` order are quantised together: they begin at a multiple of `INT8_GROUP`, and end
+   * at one or at the last row.
    * @returns false when a value is NaN or infinite.
    */
   packLinear(weight: LinearWeight, order: StoredOrder, rows: StoredRows): boolean;
@@ -102,8 +114,12 @@ export interface Kernels {
   add(x: Tensor, y: Tensor): void;
   /** out = (x − mean) / √(variance + epsilon) · gain + bias for each row; `out` may be `x`. */
   layerNorm(out: Tensor, x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): void;
-  /** out (T, outFeatures) = x (T, inFeatures) · W + bias; every sum runs k = 0, 1, 2 …, the bias last. */
-  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void;
+  /**
+   * out (T, outFeatures) = x (T, inFeatures) · W + bias; every sum runs k = 0, 1, 2 …, the bias last. An int8 weight
+   * meets quantised activations: exact sums of integers in each group, then groups 0, 1, 2 …, the bias last.
+   * `scratch` is what `MemoryPlan.linearScratch` reserved for at least T rows of at least `inFeatures`.
+   */
+  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void;
   /** x = activation(x), element by element. */
   activate(x: Tensor, activation: Activation): void;
   /** Writes rows of K and V (T, numKvHeads · headDim) into their slots; slot = block id · 16 + position mod 16. */
@@ -125,7 +141,9 @@ export interface KernelBackend {
   /** Rows of scores that attention works in. */
   readonly scoreRows: number;
   /** Bytes that a packed weight takes. */
-  packedBytes(inFeatures: number, outFeatures: number): number;
+  packedBytes(inFeatures: number, outFeatures: number, dtype: PackedDtype): number;
+  /** Floats of working memory that `linear` takes for each row of `inFeatures` that meets an int8 weight. */
+  quantisedFloats(inFeatures: number): number;
   /**
    * Makes the kernels over a new, zeroed memory.
    * @param bytes size of the memory, at most `MAX_MEMORY_BYTES`

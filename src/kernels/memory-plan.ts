@@ -2,7 +2,7 @@
  * Decides where everything lies before any memory exists, so that a model that cannot fit is refused before a byte of
  * it is read, and so that memory is reserved once and never grows.
  */
-import type { IndexList, KernelBackend, LinearWeight, Tensor } from "./kernels.js";
+import type { IndexList, KernelBackend, LinearWeight, PackedDtype, Tensor } from "./kernels.js";
 
 /** Below this the WebAssembly module keeps its own constants and stack. */
 const RESERVED_BYTES = 65536;
@@ -12,9 +12,12 @@ const ALIGNMENT = 64;
 export class MemoryPlan {
   #bytes = RESERVED_BYTES;
   readonly #backend: KernelBackend;
+  readonly #dtype: PackedDtype;
 
-  constructor(backend: KernelBackend) {
+  /** @param dtype of all linear weights */
+  constructor(backend: KernelBackend, dtype: PackedDtype = "f32") {
     this.#backend = backend;
+    this.#dtype = dtype;
   }
 
   /** Bytes planned so far, from address 0. */
@@ -39,8 +42,14 @@ export class MemoryPlan {
   }
 
   linear(inFeatures: number, outFeatures: number): LinearWeight {
-    const offset = this.reserve(this.#backend.packedBytes(inFeatures, outFeatures));
-    return { offset, inFeatures, outFeatures };
+    const dtype = this.#dtype;
+    const offset = this.reserve(this.#backend.packedBytes(inFeatures, outFeatures, dtype));
+    return { dtype, offset, inFeatures, outFeatures };
+  }
+
+  /** Working memory of `Kernels.linear`, for at most `rows` rows of at most `inFeatures`. */
+  linearScratch(rows: number, inFeatures: number): Tensor {
+    return this.tensor(rows, this.#dtype === "int8" ? this.#backend.quantisedFloats(inFeatures) : 0);
   }
 
   indices(length: number): IndexList {

@@ -53,6 +53,7 @@ export interface Gpt2Scratch {
   readonly attended: Tensor; // (T, C)
   readonly inner: Tensor; // (T, innerSize)
   readonly scores: Tensor; // (rows that the kernels ask for, contextLength in whole blocks)
+  readonly linear: Tensor; // (T, what the kernels ask for)
   readonly wantedX: Tensor; // (N, C)
   readonly wantedQ: Tensor; // (N, C)
   readonly logits: Tensor; // (N, V)
@@ -98,6 +99,7 @@ export function planGpt2Scratch(
     attended: plan.tensor(maxRows, C),
     inner: plan.tensor(maxRows, config.innerSize),
     scores: plan.tensor(plan.scoreRows, blocksPerContext * BLOCK_SIZE),
+    linear: plan.linearScratch(maxRows, Math.max(C, config.innerSize)),
     wantedX: plan.tensor(maxLogitsRows, C),
     wantedQ: plan.tensor(maxLogitsRows, C),
     logits: plan.tensor(maxLogitsRows, config.vocabSize),
@@ -167,7 +169,7 @@ export class Gpt2 {
       const normed = rows(scratch.normed, 0, T); // (T, C)
       kernels.layerNorm(normed, x, ln_1.weight, ln_1.bias, config.layerNormEpsilon);
       const qkv = rows(scratch.qkv, 0, T); // (T, 3C)
-      kernels.linear(qkv, normed, attn.c_attn.weight, attn.c_attn.bias);
+      kernels.linear(qkv, normed, attn.c_attn.weight, attn.c_attn.bias, scratch.linear);
       kernels.writeKv(kv, layer, columns(qkv, C, C), columns(qkv, 2 * C, C), slots);
 
       let q = columns(qkv, 0, C); // (T, C)
@@ -194,16 +196,16 @@ export class Gpt2 {
       const attended = rows(scratch.attended, 0, R); // (R, C)
       this.#attend({ q, out: attended, queryPositions, sequences, kv, layer });
       const projected = rows(scratch.normed, 0, R); // (R, C)
-      kernels.linear(projected, attended, attn.c_proj.weight, attn.c_proj.bias);
+      kernels.linear(projected, attended, attn.c_proj.weight, attn.c_proj.bias, scratch.linear);
       kernels.add(x, projected);
 
       const normed2 = rows(scratch.normed, 0, R); // (R, C)
       kernels.layerNorm(normed2, x, ln_2.weight, ln_2.bias, config.layerNormEpsilon);
       const inner = rows(scratch.inner, 0, R); // (R, innerSize)
-      kernels.linear(inner, normed2, mlp.c_fc.weight, mlp.c_fc.bias);
+      kernels.linear(inner, normed2, mlp.c_fc.weight, mlp.c_fc.bias, scratch.linear);
       kernels.activate(inner, config.activation);
       const mlpOut = rows(scratch.attended, 0, R); // (R, C)
-      kernels.linear(mlpOut, inner, mlp.c_proj.weight, mlp.c_proj.bias);
+      kernels.linear(mlpOut, inner, mlp.c_proj.weight, mlp.c_proj.bias, scratch.linear);
       kernels.add(x, mlpOut);
     }
 
@@ -211,7 +213,7 @@ export class Gpt2 {
     if (wanted.length > 0) {
       const normed = rows(scratch.normed, 0, wanted.length); // (N, C)
       kernels.layerNorm(normed, x, ln_f.weight, ln_f.bias, config.layerNormEpsilon);
-      kernels.linear(logits, normed, lm_head, null);
+      kernels.linear(logits, normed, lm_head, null, scratch.linear);
     }
     return logits;
   }

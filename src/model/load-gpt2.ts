@@ -4,7 +4,14 @@
  */
 import { LastrowError } from "../errors.js";
 import type { Gpt2TensorPlan, PlannedTensor } from "../formats/gpt2-checkpoint.js";
-import type { Kernels, LinearWeight, StoredOrder, StoredRows, Tensor } from "../kernels/kernels.js";
+import {
+  INT8_GROUP,
+  type Kernels,
+  type LinearWeight,
+  type StoredOrder,
+  type StoredRows,
+  type Tensor,
+} from "../kernels/kernels.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
 import type { LoadProgress } from "../platform/platform.js";
 import type { Gpt2Config } from "./config.js";
@@ -24,16 +31,18 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Reserves the staging area: at least one stored row of the widest tensor. */
+/** Reserves the staging area: at least one group of stored rows of the widest tensor. */
 export function planStaging(plan: MemoryPlan, config: Gpt2Config): Staging {
   const widest = 4 * Math.max(3 * config.hiddenSize, config.innerSize);
-  const bytes = Math.max(STAGING_BYTES, widest);
+  const bytes = Math.max(STAGING_BYTES, INT8_GROUP * widest);
   return { offset: plan.reserve(bytes), bytes };
 }
 
 /** Where one stored tensor goes: rows of `width` values. */
 interface Destination {
   readonly width: number;
+  /** Rows that must be packed together: slices hold whole groups of so many, but for the last. */
+  readonly rowGroup: number;
   readonly pack: (rows: StoredRows) => boolean;
 }
 
@@ -76,13 +85,13 @@ export async function loadGpt2Weights(
 async function* packTensor(
   name: string,
   { entry, file }: PlannedTensor,
-  { width, pack }: Destination,
+  { width, rowGroup, pack }: Destination,
   kernels: Kernels,
   staging: Staging,
 ): AsyncGenerator<number> {
   const rowBytes = width * (entry.dtype === "F32" ? 4 : 2);
   const rowCount = (entry.end - entry.begin) / rowBytes;
-  const rowsPerSlice = Math.floor(staging.bytes / rowBytes);
+  const rowsPerSlice = rowGroup * Math.floor(staging.bytes / rowBytes / rowGroup);
   for (let firstRow = 0; firstRow < rowCount; firstRow += rowsPerSlice) {
     const count = Math.min(rowsPerSlice, rowCount - firstRow);
     const slice = kernels.u8(staging.offset, count * rowBytes);
@@ -102,10 +111,15 @@ async function* packTensor(
 function gpt2Destinations(weights: Gpt2Weights, kernels: Kernels): Map<string, Destination> {
   const destinations = new Map<string, Destination>();
   const plain = (name: string, tensor: Tensor) =>
-    destinations.set(name, { width: tensor.cols, pack: (rows) => kernels.unpackRows(tensor, rows) });
+    destinations.set(name, {
+      width: tensor.cols,
+      rowGroup: 1,
+      pack: (rows) => kernels.unpackRows(tensor, rows),
+    });
   const matrix = (name: string, weight: LinearWeight, order: StoredOrder) =>
     destinations.set(name, {
       width: order === "in-out" ? weight.outFeatures : weight.inFeatures,
+      rowGroup: weight.dtype === "int8" && order === "in-out" ? INT8_GROUP : 1,
       pack: (rows) => kernels.packLinear(weight, order, rows),
     });
   const layerNorm = (name: string, { weight, bias }: LayerNormWeights) => {

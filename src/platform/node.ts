@@ -1,4 +1,5 @@
 /** Node: folders, the embedded model, the Hub. */
+import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { isAbsolute, join, sep } from "node:path";
@@ -118,7 +119,8 @@ export function folderFiles(label: string, folder: string): ModelFiles {
 async function openDiskFile(path: string): Promise<ModelFile | null> {
   let handle: FileHandle;
   try {
-    handle = await open(path, "r");
+    // Opening a named pipe would wait for its writer; what is opened is looked at below.
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw new LastrowError("model_not_found", `${path} cannot be opened: ${(cause as Error).message}.`, {

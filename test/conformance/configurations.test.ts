@@ -1,6 +1,7 @@
 /**
  * Every field of a config that changes the numbers, every stored type and every way that checkpoints name and split
- * their tensors: random small models against a naive GPT-2 in f64, on both kernels, which agree to the bit.
+ * their tensors: random small models against a naive GPT-2 in f64, on both kernels, which agree to the bit, with int8
+ * weights too.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -69,6 +70,12 @@ test("any configuration of GPT-2 gives the definition's logits", async () => {
         expect(
           firstDifferentBits(logits, (await reference.logits(tokens, { rows: "all" })).logits),
         ).toBeNull();
+
+        const options = { dtype: "int8" } as const;
+        await using int8 = await load(memoryFiles("random", files), options);
+        const quantised = (await int8.logits(tokens, { rows: "all" })).logits;
+        await using slow = await load(memoryFiles("random", files), { kernels: "reference", ...options });
+        expect(firstDifferentBits(quantised, (await slow.logits(tokens, { rows: "all" })).logits)).toBeNull();
       },
     ),
     { numRuns: 150 },

@@ -9,11 +9,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
 import { type Engine, InferenceRun, type Mode } from "../../src/engine/inference-run.js";
 import { TurnTaker } from "../../src/engine/turn-taker.js";
-import type { KernelsName } from "../../src/kernels/kernels.js";
+import type { KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
 import { loadParts } from "../../src/load.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 
-/** Every way to run a model. */
+/** Each has bits of its own. */
+const DTYPES = ["f32", "int8"] as const satisfies readonly PackedDtype[];
+
+/** Every way to run a model: the same bits. */
 const WAYS = [
   { kernels: "wasm", threads: 1 },
   { kernels: "wasm", threads: 2 },
@@ -55,14 +58,18 @@ function expectTruth(
   });
 }
 
-describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) => {
+const models = (["tiny", "odd"] as const).flatMap((name) => DTYPES.map((dtype) => ({ name, dtype })));
+
+describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype }) => {
   const engines = new Map<Way, Engine>();
   let tokens: number[];
   /** After n + 1 tokens, recomputed. */
   let truth: Float32Array[];
 
   beforeAll(async () => {
-    for (const way of WAYS) engines.set(way, (await loadParts(modelFolders[name], way)).engine);
+    for (const way of WAYS) {
+      engines.set(way, (await loadParts(modelFolders[name], { ...way, dtype })).engine);
+    }
     const { config } = engineOf(FIRST).model;
     tokens = arbitraryTokens(config.contextLength, config.vocabSize);
     truth = await logitsAt(engineOf(FIRST), "recompute", tokens, range(1, tokens.length));
@@ -120,7 +127,7 @@ describe.each(["tiny", "odd"] as const)("%s, to the end of its context", (name) 
   });
 
   test("several sequences that take turns, and blocks used before by others", async () => {
-    const { engine } = await loadParts(modelFolders[name], { kernels: "wasm", kvMemory: 64 * 1024 * 1024 });
+    const { engine } = await loadParts(modelFolders[name], { dtype, kvMemory: 64 * 1024 * 1024 });
     const others = [2, 3, 4].map((seed) =>
       arbitraryTokens(tokens.length, engine.model.config.vocabSize, seed),
     );

@@ -1,9 +1,11 @@
 /** A small memory with tensors in it, the same for every implementation of the kernels. */
+import { expect } from "vitest";
 import type {
   IndexList,
   KernelBackend,
   Kernels,
   LinearWeight,
+  PackedDtype,
   StoredDtype,
   StoredOrder,
   Tensor,
@@ -67,10 +69,9 @@ export class KernelBench {
     outFeatures: number,
     values: ArrayLike<number>,
     order: StoredOrder = "in-out",
+    dtype: PackedDtype = "f32",
   ): LinearWeight {
-    const weight = this.#plan.linear(inFeatures, outFeatures);
-    // Memory is zero when it is new, and packing relies on that for the columns past the last one.
-    this.kernels.u8(weight.offset, this.#backend.packedBytes(inFeatures, outFeatures)).fill(0);
+    const weight = this.linearWeight(inFeatures, outFeatures, dtype);
     const rowCount = order === "in-out" ? inFeatures : outFeatures;
     const stored = this.tensor(1, values.length, values);
     if (rowCount > 0) {
@@ -91,10 +92,19 @@ export class KernelBench {
     return offset;
   }
 
-  linearWeight(inFeatures: number, outFeatures: number): LinearWeight {
-    const weight = this.#plan.linear(inFeatures, outFeatures);
-    this.kernels.u8(weight.offset, this.#backend.packedBytes(inFeatures, outFeatures)).fill(0);
-    return weight;
+  /** A packed weight without values. */
+  linearWeight(inFeatures: number, outFeatures: number, dtype: PackedDtype = "f32"): LinearWeight {
+    const bytes = this.#backend.packedBytes(inFeatures, outFeatures, dtype);
+    const offset = this.#plan.reserve(bytes);
+    // Memory is zero when it is new, and packing relies on that for the columns past the last one.
+    this.kernels.u8(offset, bytes).fill(0);
+    return { dtype, offset, inFeatures, outFeatures };
+  }
+
+  /** `Kernels.linear`, with working memory of its own. */
+  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
+    const scratch = this.#plan.tensor(x.rows, this.#backend.quantisedFloats(weight.inFeatures));
+    this.kernels.linear(out, x, weight, bias, scratch);
   }
 
   kv(shape: KvShape, numBlocks: number): KvLayout {
@@ -117,4 +127,17 @@ export function bits(values: Float32Array): Uint32Array {
   );
   for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) result[i] = 0x7fc00000;
   return result;
+}
+
+/** Runs one case on every implementation and expects the same bits of all. */
+export function expectSameBits(
+  benches: readonly KernelBench[],
+  run: (bench: KernelBench) => Float32Array,
+): Float32Array {
+  const results = benches.map((bench) => {
+    bench.clear();
+    return run(bench);
+  });
+  for (const result of results.slice(1)) expect(bits(result)).toEqual(bits(results[0]));
+  return results[0];
 }

@@ -11,7 +11,7 @@ import { referenceBackend } from "../../src/kernels/reference/reference-kernels.
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import type { Activation } from "../../src/model/config.js";
 import { platform } from "../../src/platform/node.js";
-import { bits, KernelBench } from "./kernel-bench.js";
+import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
 
 const wasm = (threads: number) => wasmBackend({ threads, startHelper: platform.startHelper, leastWork: 0 });
 const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
@@ -57,19 +57,6 @@ function floats(length: number, value: fc.Arbitrary<number> = ordinary) {
   return fc.array(value, { minLength: length, maxLength: length });
 }
 
-/** Runs one case on every implementation and expects the same bits of all. */
-function expectSameBits(
-  benches: readonly KernelBench[],
-  run: (bench: KernelBench) => Float32Array,
-): Float32Array {
-  const results = benches.map((bench) => {
-    bench.clear();
-    return run(bench);
-  });
-  for (const result of results.slice(1)) expect(bits(result)).toEqual(bits(results[0]));
-  return results[0];
-}
-
 let benches: KernelBench[];
 beforeAll(async () => {
   benches = await Promise.all(backends.map((backend) => KernelBench.create(backend)));
@@ -93,7 +80,7 @@ describe.each(backends.map(({ name, threads }, i) => ({ name, threads, i })))(
       const x = Array.from({ length: 3 * K }, (_, j) => Math.fround(Math.cos(j)));
       const b = Array.from({ length: N }, (_, j) => j / 8);
       const out = bench.tensor(3, N);
-      bench.kernels.linear(out, bench.tensor(3, K, x), bench.weight(K, N, w, order), bench.tensor(1, N, b));
+      bench.linear(out, bench.tensor(3, K, x), bench.weight(K, N, w, order), bench.tensor(1, N, b));
       const values = bench.values(out);
       for (let t = 0; t < 3; t++) {
         for (let n = 0; n < N; n++) {
@@ -111,18 +98,18 @@ describe.each(backends.map(({ name, threads }, i) => ({ name, threads, i })))(
       const big = 2 ** 24;
       const out = bench.tensor(1, 2);
       const weight = bench.weight(3, 2, [big, 1, 1, 1, 1, big]);
-      bench.kernels.linear(out, bench.tensor(1, 3, [1, 1, 1]), weight, null);
+      bench.linear(out, bench.tensor(1, 3, [1, 1, 1]), weight, null);
       expect([...bench.values(out)]).toEqual([big, big + 2]);
-      bench.kernels.linear(out, bench.tensor(1, 3, [1, 1, 1]), weight, bench.tensor(1, 2, [-big, 2]));
+      bench.linear(out, bench.tensor(1, 3, [1, 1, 1]), weight, bench.tensor(1, 2, [-big, 2]));
       expect([...bench.values(out)]).toEqual([0, big + 4]);
     });
 
     test("linear without inputs is zero, plus the bias", () => {
       bench.clear();
       const out = bench.tensor(1, 1);
-      bench.kernels.linear(out, bench.tensor(1, 0), bench.weight(0, 1, []), bench.tensor(1, 1, [-0]));
+      bench.linear(out, bench.tensor(1, 0), bench.weight(0, 1, []), bench.tensor(1, 1, [-0]));
       expect(bench.values(out)[0]).toBe(0);
-      bench.kernels.linear(out, bench.tensor(1, 0), bench.weight(0, 1, []), bench.tensor(1, 1, [2.5]));
+      bench.linear(out, bench.tensor(1, 0), bench.weight(0, 1, []), bench.tensor(1, 1, [2.5]));
       expect(bench.values(out)[0]).toBe(2.5);
     });
 
@@ -398,7 +385,7 @@ describe("all kernels give the reference kernels' bits", () => {
         expectSameBits(benches, (bench) => {
           const out = bench.tensor(T, N, undefined, N + 1);
           const bias = b === null ? null : bench.tensor(1, N, b);
-          bench.kernels.linear(out, bench.tensor(T, K, x, K + 2), bench.weight(K, N, w, order), bias);
+          bench.linear(out, bench.tensor(T, K, x, K + 2), bench.weight(K, N, w, order), bias);
           return bench.values(out);
         });
       }),
@@ -415,10 +402,10 @@ describe("all kernels give the reference kernels' bits", () => {
       const weight = bench.weight(K, N, w);
       const input = bench.tensor(T, K, x);
       const together = bench.tensor(T, N);
-      bench.kernels.linear(together, input, weight, null);
+      bench.linear(together, input, weight, null);
       const alone = bench.tensor(1, N);
       for (let t = 0; t < T; t++) {
-        bench.kernels.linear(alone, { ...input, offset: input.offset + 4 * t * K, rows: 1 }, weight, null);
+        bench.linear(alone, { ...input, offset: input.offset + 4 * t * K, rows: 1 }, weight, null);
         expect(bits(bench.values(alone))).toEqual(bits(bench.values(together).slice(t * N, (t + 1) * N)));
       }
     }

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
 import type { Engine } from "../../src/engine/inference-run.js";
-import type { Kernels, KernelsName } from "../../src/kernels/kernels.js";
+import type { Kernels, KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, valueOffset } from "../../src/kernels/kv-layout.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
 import { loadParts } from "../../src/load.js";
@@ -68,13 +68,17 @@ function poison(kernels: Kernels, kv: KvLayout, table: BlockTable, memoryBytes: 
   return kept.size;
 }
 
+const MODELS = ["tiny", "odd", "stories"] as const satisfies readonly FixtureName[];
+const KERNELS = ["wasm", "reference"] as const satisfies readonly KernelsName[];
+const DTYPES = ["f32", "int8"] as const satisfies readonly PackedDtype[];
+
 describe.each(
-  (["tiny", "odd", "stories"] as const satisfies readonly FixtureName[]).flatMap((name) =>
-    (["wasm", "reference"] as const satisfies readonly KernelsName[]).map((kernels) => ({ name, kernels })),
+  MODELS.flatMap((name) =>
+    KERNELS.flatMap((kernels) => DTYPES.map((dtype) => ({ name, options: { kernels, dtype } }))),
   ),
-)("$name on $kernels kernels", ({ name, kernels: kernelsName }) => {
+)("$name, $options.dtype, on $options.kernels kernels", ({ name, options }) => {
   test("a decode step needs the new row, K and V, and nothing else", async () => {
-    const { engine, info } = await loadParts(modelFolders[name], { kernels: kernelsName });
+    const { engine, info } = await loadParts(modelFolders[name], options);
     const { kernels, kvCache, model } = engine;
     const { numLayers, hiddenSize, vocabSize } = model.config;
     const tokens = arbitraryTokens(40, vocabSize);
@@ -96,7 +100,7 @@ describe.each(
   });
 
   test("a NaN in one old row of K or V makes every logit NaN", async () => {
-    const { engine } = await loadParts(modelFolders[name], { kernels: kernelsName });
+    const { engine } = await loadParts(modelFolders[name], options);
     const { kernels, kvCache, model } = engine;
     const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
     const tokens = arbitraryTokens(36, vocabSize);

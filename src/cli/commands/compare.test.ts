@@ -23,7 +23,7 @@ const REPORT: ComparisonReport = {
 /** The command meets a model whose comparison says this. */
 function answer(report: Partial<ComparisonReport>): void {
   const model = {
-    info: { label: "made up", kernels: "wasm", threads: 2, config: { vocabSize: 50257 } },
+    info: { label: "made up", kernels: "wasm", dtype: "f32", threads: 2, config: { vocabSize: 50257 } },
     tokenizer: {},
     compare: async () => ({ ...REPORT, ...report }),
     [Symbol.asyncDispose]: async () => undefined,
@@ -48,8 +48,8 @@ describe("compare", () => {
         "",
         "2.4 times faster with the KV cache",
         "✔ identical: 3 of 3 steps, bit for bit",
-        "made up · wasm kernels · 2 threads · prompt of 5 tokens · vocabulary of 50,257",
-        "150,771 logits compared · seed 1",
+        "made up · f32 weights · wasm kernels · 2 threads · prompt of 5 tokens",
+        "vocabulary of 50,257 · 150,771 logits compared · seed 1",
         "",
       ].join("\n"),
     );

@@ -149,6 +149,7 @@ function renderReport(
   });
   const compared = [
     info.label,
+    `${info.dtype} weights`,
     `${info.kernels} kernels`,
     `${info.threads} ${info.threads === 1 ? "thread" : "threads"}`,
     `prompt of ${formatCount(report.promptTokens)} ${report.promptTokens === 1 ? "token" : "tokens"}`,

@@ -21,6 +21,7 @@ import type {
 import { BLOCK_SIZE, type KvLayout, kvOffset, valueOffset } from "../kv-layout.js";
 import { activations } from "./activations.js";
 import { bf16ToF32, f16ToF32 } from "./half.js";
+import { Int8Weight, int8WeightBytes } from "./int8.js";
 import { exp } from "./math.js";
 
 const { fround } = Math;
@@ -46,10 +47,11 @@ class ReferenceKernels implements Kernels {
   }
 
   packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): boolean {
-    // Packed here means (inFeatures, outFeatures), row-major.
-    const packed = this.f32(weight.offset, weight.inFeatures * weight.outFeatures);
     const width = order === "in-out" ? weight.outFeatures : weight.inFeatures;
     const values = this.#storedValues(stored, width);
+    if (weight.dtype === "int8") return this.#int8(weight).pack(order, stored, values);
+    // Packed here means (inFeatures, outFeatures), row-major.
+    const packed = this.f32(weight.offset, weight.inFeatures * weight.outFeatures);
     let finite = true;
     for (let r = 0; r < stored.rowCount; r++) {
       for (let c = 0; c < width; c++) {
@@ -78,6 +80,11 @@ class ReferenceKernels implements Kernels {
 
   embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void {
     const ids = this.#indices(tokenIds);
+    if (weight.dtype === "int8") {
+      const int8 = this.#int8(weight);
+      for (let t = 0; t < out.rows; t++) int8.column(this.#row(out, t), ids[t]);
+      return;
+    }
     const packed = this.f32(weight.offset, weight.inFeatures * weight.outFeatures);
     for (let t = 0; t < out.rows; t++) {
       const row = this.#row(out, t);
@@ -126,14 +133,16 @@ class ReferenceKernels implements Kernels {
 
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
     const { inFeatures, outFeatures } = weight;
-    const packed = this.f32(weight.offset, inFeatures * outFeatures);
     const b = bias === null ? null : this.#row(bias, 0);
+    const int8 = weight.dtype === "int8" ? this.#int8(weight) : null;
+    const packed = this.f32(weight.offset, int8 === null ? inFeatures * outFeatures : 0);
     for (let t = 0; t < x.rows; t++) {
       const row = this.#row(x, t);
       const result = this.#row(out, t);
       result.fill(0);
+      int8?.multiply(result, row);
       // k outermost walks the weight as it lies; each element still adds k = 0, 1, 2 …
-      for (let k = 0; k < inFeatures; k++) {
+      for (let k = 0; k < inFeatures && int8 === null; k++) {
         const value = row[k];
         const w = packed.subarray(k * outFeatures, (k + 1) * outFeatures);
         for (let n = 0; n < outFeatures; n++) result[n] = fround(result[n] + fround(value * w[n]));
@@ -227,6 +236,10 @@ class ReferenceKernels implements Kernels {
     return this.f32(x.offset + 4 * r * x.stride, x.cols);
   }
 
+  #int8(weight: LinearWeight): Int8Weight {
+    return new Int8Weight(this.#buffer, weight);
+  }
+
   #indices(list: IndexList): Int32Array {
     return this.i32(list.offset, list.length);
   }
@@ -268,7 +281,9 @@ export const referenceBackend: KernelBackend = {
   name: "reference",
   threads: 1,
   scoreRows: 1,
-  packedBytes: (inFeatures, outFeatures) => 4 * inFeatures * outFeatures,
+  packedBytes: (inFeatures, outFeatures, dtype) =>
+    dtype === "int8" ? int8WeightBytes(inFeatures, outFeatures) : 4 * inFeatures * outFeatures,
+  quantisedFloats: () => 0,
   async create(bytes) {
     try {
       return new ReferenceKernels(new ArrayBuffer(bytes));

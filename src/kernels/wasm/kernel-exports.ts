@@ -17,8 +17,33 @@ export interface KernelExports {
     firstRow: number,
     rowCount: number,
   ): number;
+  packInOutInt8(
+    weight: number,
+    inFeatures: number,
+    outFeatures: number,
+    src: number,
+    dtype: number,
+    firstRow: number,
+    rowCount: number,
+  ): number;
+  packOutInInt8(
+    weight: number,
+    inFeatures: number,
+    src: number,
+    dtype: number,
+    firstRow: number,
+    rowCount: number,
+  ): number;
   unpack(out: number, src: number, dtype: number, count: number): number;
   embed(out: number, outStride: number, tokenIds: number, rows: number, weight: number, width: number): void;
+  embedInt8(
+    out: number,
+    outStride: number,
+    tokenIds: number,
+    rows: number,
+    weight: number,
+    width: number,
+  ): void;
   addRowsAt(
     x: number,
     xStride: number,
@@ -50,6 +75,7 @@ export interface KernelExports {
     slots: number,
     rows: number,
   ): void;
+  quantiseRows(out: number, x: number, xStride: number, rows: number, width: number): void;
   hasNaN(x: number, stride: number, rows: number, width: number): number;
 
   /** Where an operation that the team shares is written: assembly/team.ts. */

@@ -31,7 +31,15 @@ export type TeamExports = Pick<KernelExports, "commandAddress" | "publish" | "wa
 const LONGEST_OPERATION_MS = 20_000;
 
 /** Numbers of assembly/team.ts. */
-export const OPERATION = { linear: 1, attention: 2, layerNorm: 3, activate: 4, add: 5 } as const;
+export const OPERATION = {
+  linear: 1,
+  attention: 2,
+  layerNorm: 3,
+  activate: 4,
+  add: 5,
+  linearInt8: 6,
+  quantise: 7,
+} as const;
 
 export class ThreadTeam {
   readonly size: number;

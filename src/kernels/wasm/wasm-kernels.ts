@@ -4,16 +4,18 @@
  */
 import { LastrowError } from "../../errors.js";
 import type { Activation } from "../../model/config.js";
-import type {
-  AttentionCall,
-  IndexList,
-  KernelBackend,
-  Kernels,
-  LinearWeight,
-  StoredDtype,
-  StoredOrder,
-  StoredRows,
-  Tensor,
+import {
+  type AttentionCall,
+  INT8_GROUP,
+  type IndexList,
+  type KernelBackend,
+  type Kernels,
+  type LinearWeight,
+  type PackedDtype,
+  type StoredDtype,
+  type StoredOrder,
+  type StoredRows,
+  type Tensor,
 } from "../kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kv-layout.js";
 import type { KernelExports } from "./kernel-exports.js";
@@ -23,6 +25,8 @@ import { OPERATION, type StartHelper, ThreadTeam } from "./thread-team.js";
 const PAGE_BYTES = 65536;
 /** Output columns in a panel of a packed weight; assembly/panels.ts. */
 const PANEL_COLUMNS = 8;
+/** Panels that a row goes through together, by type of weight; assembly/linear.ts, assembly/linear-int8.ts. */
+const PANELS_PER_UNIT: Readonly<Record<PackedDtype, number>> = { f32: 4, int8: 8 };
 /** Queries of a tile of attention; assembly/attention.ts. */
 const QUERIES_PER_TILE = 4;
 /** Elements that activation takes as a row when a tensor has no gaps. */
@@ -75,20 +79,15 @@ class WasmKernels implements Kernels {
 
   packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): boolean {
     const { offset, inFeatures, outFeatures } = weight;
+    const { offset: src, firstRow, rowCount } = stored;
     const dtype = DTYPE_NUMBER[stored.dtype];
-    const finite =
-      order === "in-out"
-        ? this.#exports.packInOut(
-            offset,
-            inFeatures,
-            outFeatures,
-            stored.offset,
-            dtype,
-            stored.firstRow,
-            stored.rowCount,
-          )
-        : this.#exports.packOutIn(offset, inFeatures, stored.offset, dtype, stored.firstRow, stored.rowCount);
-    return finite === 1;
+    const exports = this.#exports;
+    if (order === "in-out") {
+      const pack = weight.dtype === "int8" ? exports.packInOutInt8 : exports.packInOut;
+      return pack(offset, inFeatures, outFeatures, src, dtype, firstRow, rowCount) === 1;
+    }
+    const pack = weight.dtype === "int8" ? exports.packOutInInt8 : exports.packOutIn;
+    return pack(offset, inFeatures, src, dtype, firstRow, rowCount) === 1;
   }
 
   unpackRows(out: Tensor, stored: StoredRows): boolean {
@@ -98,7 +97,8 @@ class WasmKernels implements Kernels {
   }
 
   embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void {
-    this.#exports.embed(out.offset, 4 * out.stride, tokenIds.offset, out.rows, weight.offset, out.cols);
+    const embed = weight.dtype === "int8" ? this.#exports.embedInt8 : this.#exports.embed;
+    embed(out.offset, 4 * out.stride, tokenIds.offset, out.rows, weight.offset, out.cols);
   }
 
   addRowsAt(x: Tensor, indices: IndexList, table: Tensor): void {
@@ -150,21 +150,40 @@ class WasmKernels implements Kernels {
     team.run(OPERATION.layerNorm, this.#chunks(x.rows, 4 * x.rows * x.cols));
   }
 
-  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
-    const { inFeatures, outFeatures } = weight;
+  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
+    const { dtype, inFeatures, outFeatures } = weight;
     const team = this.#team;
+    if (dtype === "int8") this.#quantise(scratch, x);
     team.set(2, out.offset);
     team.set(3, 4 * out.stride);
-    team.set(4, x.offset);
-    team.set(5, 4 * x.stride);
+    team.set(4, dtype === "int8" ? scratch.offset : x.offset);
+    team.set(5, dtype === "int8" ? 4 * quantisedFloats(inFeatures) : 4 * x.stride);
     team.set(6, x.rows);
     team.set(7, weight.offset);
     team.set(8, bias === null ? 0 : bias.offset);
     team.set(9, inFeatures);
     team.set(10, outFeatures);
-    // Four panels at a time is how one row goes through them fastest.
-    const panels = Math.ceil(outFeatures / PANEL_COLUMNS / 4);
-    team.run(OPERATION.linear, this.#chunks(panels, x.rows * inFeatures * outFeatures));
+    // So many panels at a time is how one row goes through them fastest.
+    const units = Math.ceil(outFeatures / PANEL_COLUMNS / PANELS_PER_UNIT[dtype]);
+    const operation = dtype === "int8" ? OPERATION.linearInt8 : OPERATION.linear;
+    team.run(operation, this.#chunks(units, x.rows * inFeatures * outFeatures));
+  }
+
+  /** Quantises the rows of x into working memory, where all chunks of a product find them. */
+  #quantise(scratch: Tensor, x: Tensor): void {
+    const { rows, cols } = x;
+    const chunks = this.#chunks(rows, 4 * rows * cols);
+    if (chunks === 1) {
+      this.#exports.quantiseRows(scratch.offset, x.offset, 4 * x.stride, rows, cols);
+      return;
+    }
+    const team = this.#team;
+    team.set(2, scratch.offset);
+    team.set(3, x.offset);
+    team.set(4, 4 * x.stride);
+    team.set(5, rows);
+    team.set(6, cols);
+    team.run(OPERATION.quantise, chunks);
   }
 
   activate(x: Tensor, activation: Activation): void {
@@ -243,14 +262,30 @@ export interface WasmOptions {
   readonly leastWork?: number;
 }
 
+/** Panels as assembly/panels.ts has them. */
+function packedBytes(inFeatures: number, outFeatures: number, dtype: PackedDtype): number {
+  const pairs = Math.ceil(inFeatures / 2);
+  const panelBytes =
+    dtype === "int8"
+      ? PANEL_COLUMNS * (4 * Math.ceil(inFeatures / INT8_GROUP) + 2 * pairs)
+      : PANEL_COLUMNS * 4 * inFeatures;
+  return panelBytes * Math.ceil(outFeatures / PANEL_COLUMNS);
+}
+
+/** A row of integers and scales as assembly/quantise.ts has it. */
+function quantisedFloats(inFeatures: number): number {
+  const bytes = 16 * Math.ceil(inFeatures / 8) + 4 * Math.ceil(inFeatures / INT8_GROUP);
+  return 4 * Math.ceil(bytes / 16);
+}
+
 /** The WebAssembly kernels, with as many threads as asked for. */
 export function wasmBackend(options: WasmOptions): KernelBackend {
   return {
     name: "wasm",
     threads: options.threads,
     scoreRows: QUERIES_PER_TILE * options.threads,
-    packedBytes: (inFeatures, outFeatures) =>
-      4 * inFeatures * Math.ceil(outFeatures / PANEL_COLUMNS) * PANEL_COLUMNS,
+    packedBytes,
+    quantisedFloats,
     create: (bytes) => createKernels(bytes, options),
   };
 }

@@ -1,0 +1,208 @@
+// Matrix products over int8 weights and quantised activations: y = x · W + bias.
+//
+// For each output element and each group of inputs the products are added as integers, which is exact; the sum rounds
+// to f32 once and is scaled; groups are added in the order 0, 1, 2 … from zero, then the bias. Nothing depends on how
+// many rows or columns are computed beside an element.
+
+import { finish } from "./linear";
+import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES, int8PanelBytes, PANEL_COLUMNS } from "./panels";
+import { integerBytes } from "./quantise";
+
+/** Panels that one row goes through together: many streams of memory at once are read faster than one. */
+export const PANELS_PER_UNIT: i32 = 8;
+
+/** sums ⊗ (weight scales ⊗ row scale) */
+@inline
+function scaled(sums: v128, weightScales: v128, rowScale: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(weightScales, rowScale));
+}
+
+/** `acc` with the integer products of four columns for two k added. */
+@inline
+function dot(acc: v128, w: v128, x: v128): v128 {
+  return i32x4.add(acc, i32x4.dot_i16x8_s(w, x));
+}
+
+@inline
+function accumulate(y: usize, sums: v128, weightScales: v128, rowScale: v128): void {
+  v128.store(y, f32x4.add(v128.load(y), scaled(sums, weightScales, rowScale)));
+}
+
+/** One row by one group of four panels: adds 32 sums to y. `w` is the first panel's group, of `bytes` of integers. */
+@inline
+function addGroup(x: usize, rowScale: v128, w: usize, panelBytes: usize, bytes: usize, y: usize): void {
+  let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+  let xp = x, wa = w + INT8_SCALE_BYTES;
+  let wb = wa + panelBytes, wc = wb + panelBytes, wd = wc + panelBytes;
+  const end = wa + bytes;
+  while (wa < end) {
+    const s = v128.load_splat<i32>(xp);
+    a0 = dot(a0, v128.load_ext<i8>(wa), s);
+    a1 = dot(a1, v128.load_ext<i8>(wa, 8), s);
+    b0 = dot(b0, v128.load_ext<i8>(wb), s);
+    b1 = dot(b1, v128.load_ext<i8>(wb, 8), s);
+    c0 = dot(c0, v128.load_ext<i8>(wc), s);
+    c1 = dot(c1, v128.load_ext<i8>(wc, 8), s);
+    d0 = dot(d0, v128.load_ext<i8>(wd), s);
+    d1 = dot(d1, v128.load_ext<i8>(wd, 8), s);
+    wa += INT8_PAIR_BYTES;
+    wb += INT8_PAIR_BYTES;
+    wc += INT8_PAIR_BYTES;
+    wd += INT8_PAIR_BYTES;
+    xp += 4;
+  }
+  let scales = w;
+  accumulate(y, a0, v128.load(scales), rowScale);
+  accumulate(y + 16, a1, v128.load(scales, 16), rowScale);
+  scales += panelBytes;
+  accumulate(y + 32, b0, v128.load(scales), rowScale);
+  accumulate(y + 48, b1, v128.load(scales, 16), rowScale);
+  scales += panelBytes;
+  accumulate(y + 64, c0, v128.load(scales), rowScale);
+  accumulate(y + 80, c1, v128.load(scales, 16), rowScale);
+  scales += panelBytes;
+  accumulate(y + 96, d0, v128.load(scales), rowScale);
+  accumulate(y + 112, d1, v128.load(scales, 16), rowScale);
+}
+
+/** One row by eight full panels, group by group; `y` and `bias` are those of the first column. */
+function rowByUnit(x: usize, rowScales: usize, panel: usize, panelBytes: usize, y: usize, bias: usize): void {
+  for (let i: usize = 0; i < 256; i += 16) v128.store(y + i, f32x4.splat(0));
+  let w = panel, xp = x, s = rowScales;
+  const end = panel + panelBytes;
+  while (w < end) {
+    const bytes = min(INT8_GROUP_BYTES, end - w) - INT8_SCALE_BYTES;
+    const rowScale = v128.load_splat<f32>(s);
+    addGroup(xp, rowScale, w, panelBytes, bytes, y);
+    addGroup(xp, rowScale, w + 4 * panelBytes, panelBytes, bytes, y + 128);
+    w += INT8_SCALE_BYTES + bytes;
+    xp += bytes >> 2;
+    s += 4;
+  }
+  if (bias == 0) return;
+  for (let i: usize = 0; i < 256; i += 16) v128.store(y + i, f32x4.add(v128.load(y + i), v128.load(bias + i)));
+}
+
+/** One row by one panel. */
+function tile1(x: usize, rowScales: usize, panel: usize, panelBytes: usize, y: usize, bias: usize, n: i32, count: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0;
+  let w = panel, xp = x, s = rowScales;
+  const end = panel + panelBytes;
+  while (w < end) {
+    const group = w;
+    const groupEnd = min(w + INT8_GROUP_BYTES, end);
+    let i0 = i32x4.splat(0), i1 = i0;
+    w += INT8_SCALE_BYTES;
+    while (w < groupEnd) {
+      const v = v128.load_splat<i32>(xp);
+      i0 = dot(i0, v128.load_ext<i8>(w), v);
+      i1 = dot(i1, v128.load_ext<i8>(w, 8), v);
+      w += INT8_PAIR_BYTES;
+      xp += 4;
+    }
+    const rowScale = v128.load_splat<f32>(s);
+    s += 4;
+    a0 = f32x4.add(a0, scaled(i0, v128.load(group), rowScale));
+    a1 = f32x4.add(a1, scaled(i1, v128.load(group, 16), rowScale));
+  }
+  finish(y, bias, n, count, a0, a1);
+}
+
+/** Four rows by one panel. */
+function tile4(
+  x: usize, xStride: usize, rowScales: usize, panel: usize, panelBytes: usize,
+  y: usize, yStride: usize, bias: usize, n: i32, count: i32,
+): void {
+  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+  let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride;
+  let w = panel, s = rowScales;
+  const end = panel + panelBytes;
+  while (w < end) {
+    const group = w;
+    const groupEnd = min(w + INT8_GROUP_BYTES, end);
+    let ia0 = i32x4.splat(0), ia1 = ia0, ib0 = ia0, ib1 = ia0, ic0 = ia0, ic1 = ia0, id0 = ia0, id1 = ia0;
+    w += INT8_SCALE_BYTES;
+    while (w < groupEnd) {
+      const w0 = v128.load_ext<i8>(w), w1 = v128.load_ext<i8>(w, 8);
+      let v = v128.load_splat<i32>(xa);
+      ia0 = dot(ia0, w0, v);
+      ia1 = dot(ia1, w1, v);
+      v = v128.load_splat<i32>(xb);
+      ib0 = dot(ib0, w0, v);
+      ib1 = dot(ib1, w1, v);
+      v = v128.load_splat<i32>(xc);
+      ic0 = dot(ic0, w0, v);
+      ic1 = dot(ic1, w1, v);
+      v = v128.load_splat<i32>(xd);
+      id0 = dot(id0, w0, v);
+      id1 = dot(id1, w1, v);
+      w += INT8_PAIR_BYTES;
+      xa += 4;
+      xb += 4;
+      xc += 4;
+      xd += 4;
+    }
+    const s0 = v128.load(group), s1 = v128.load(group, 16);
+    let sp = s;
+    let rowScale = v128.load_splat<f32>(sp);
+    a0 = f32x4.add(a0, scaled(ia0, s0, rowScale));
+    a1 = f32x4.add(a1, scaled(ia1, s1, rowScale));
+    sp += xStride;
+    rowScale = v128.load_splat<f32>(sp);
+    b0 = f32x4.add(b0, scaled(ib0, s0, rowScale));
+    b1 = f32x4.add(b1, scaled(ib1, s1, rowScale));
+    sp += xStride;
+    rowScale = v128.load_splat<f32>(sp);
+    c0 = f32x4.add(c0, scaled(ic0, s0, rowScale));
+    c1 = f32x4.add(c1, scaled(ic1, s1, rowScale));
+    sp += xStride;
+    rowScale = v128.load_splat<f32>(sp);
+    d0 = f32x4.add(d0, scaled(id0, s0, rowScale));
+    d1 = f32x4.add(d1, scaled(id1, s1, rowScale));
+    s += 4;
+  }
+  finish(y, bias, n, count, a0, a1);
+  finish(y + yStride, bias, n, count, b0, b1);
+  finish(y + 2 * yStride, bias, n, count, c0, c1);
+  finish(y + 3 * yStride, bias, n, count, d0, d1);
+}
+
+/**
+ * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `panelFrom … panelTo − 1` only;
+ * `panelFrom` is a multiple of `PANELS_PER_UNIT`. `x` is quantised, its rows `xStride` bytes apart. `bias` 0 means none.
+ */
+export function linearInt8(
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
+  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
+): void {
+  const panelBytes = int8PanelBytes(inFeatures);
+  const scalesAt = integerBytes(inFeatures);
+  const tiled = rows & ~3;
+  // Unit by unit, so that its weights stay in a near cache while all rows go through them.
+  for (let from = panelFrom; from < panelTo; from += PANELS_PER_UNIT) {
+    const to = min(from + PANELS_PER_UNIT, panelTo);
+    for (let p = from; p < to && tiled > 0; p++) {
+      const n = p * PANEL_COLUMNS;
+      const count = min(PANEL_COLUMNS, outFeatures - n);
+      const panel = weight + <usize>p * panelBytes;
+      for (let r = 0; r < tiled; r += 4) {
+        const xr = x + <usize>r * xStride;
+        tile4(xr, xStride, xr + scalesAt, panel, panelBytes, y + <usize>r * yStride, yStride, bias, n, count);
+      }
+    }
+    const full = (from + PANELS_PER_UNIT) * PANEL_COLUMNS <= outFeatures;
+    for (let r = tiled; r < rows; r++) {
+      const xr = x + <usize>r * xStride, yr = y + <usize>r * yStride;
+      if (full) {
+        const first = <usize>(from * PANEL_COLUMNS) << 2;
+        rowByUnit(xr, xr + scalesAt, weight + <usize>from * panelBytes, panelBytes, yr + first, bias == 0 ? 0 : bias + first);
+      } else {
+        for (let p = from; p < to; p++) {
+          const n = p * PANEL_COLUMNS;
+          const panel = weight + <usize>p * panelBytes;
+          tile1(xr, xr + scalesAt, panel, panelBytes, yr, bias, n, min(PANEL_COLUMNS, outFeatures - n));
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * Whole models with int8 weights: how far they are from f32 on a text that the model has not seen, and what loading
+ * does with the dtype. That int8 keeps every promise about bits is in identity.test.ts and poison.test.ts.
+ */
+import { readFile } from "node:fs/promises";
+import { describe, expect, test } from "vitest";
+import { openCheckpoint } from "../../src/formats/checkpoint.js";
+import { planGpt2Tensors } from "../../src/formats/gpt2-checkpoint.js";
+import { readModelConfig } from "../../src/formats/gpt2-config.js";
+import { INT8_GROUP, type Kernels, type PackedDtype } from "../../src/kernels/kernels.js";
+import { MemoryPlan } from "../../src/kernels/memory-plan.js";
+import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
+import type { LanguageModel } from "../../src/language-model.js";
+import { load } from "../../src/load.js";
+import { planGpt2Weights } from "../../src/model/gpt2.js";
+import { loadGpt2Weights, planStaging } from "../../src/model/load-gpt2.js";
+import { memoryFiles } from "../memory-files.js";
+import { randomModelFiles } from "../random-model.js";
+
+/** Log-probabilities, in f64, and the likeliest token of a row of logits. */
+function logSoftmax(logits: Float32Array): { logProbs: Float64Array; likeliest: number } {
+  const top = Math.max(...logits);
+  const logSum = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - top), 0));
+  return { logProbs: Float64Array.from(logits, (l) => l - top - logSum), likeliest: logits.indexOf(top) };
+}
+
+async function teacherForced(lm: LanguageModel, ids: readonly number[]) {
+  const { logits, rows } = await lm.logits(ids, { rows: "all" });
+  const width = logits.length / rows;
+  return Array.from({ length: rows }, (_, r) => logSoftmax(logits.subarray(r * width, (r + 1) * width)));
+}
+
+test("the embedded model's int8 weights: perplexity, likeliest tokens and distributions are near those of f32", async () => {
+  const url = new URL("../fixtures/held-out.txt", import.meta.url);
+  const stories = (await readFile(url, "utf8")).trim().split("\n\n");
+  await using f32 = await load();
+  await using int8 = await load(undefined, { dtype: "int8" });
+  let positions = 0;
+  let agreed = 0;
+  let divergence = 0;
+  let extraLoss = 0;
+  for (const story of stories) {
+    const ids = f32.promptTokens(story);
+    const expected = await teacherForced(f32, ids);
+    const found = await teacherForced(int8, ids);
+    for (let t = 0; t + 1 < ids.length; t++) {
+      const p = expected[t];
+      const q = found[t];
+      positions += 1;
+      agreed += p.likeliest === q.likeliest ? 1 : 0;
+      extraLoss += p.logProbs[ids[t + 1]] - q.logProbs[ids[t + 1]];
+      p.logProbs.forEach((logProb, id) => {
+        divergence += Math.exp(logProb) * (logProb - q.logProbs[id]);
+      });
+    }
+  }
+  expect(positions).toBeGreaterThan(2000);
+  // Perplexity is the exponential of the mean loss.
+  expect(Math.abs(Math.exp(extraLoss / positions) - 1)).toBeLessThan(0.003);
+  expect(agreed / positions).toBeGreaterThanOrEqual(0.99);
+  expect(divergence / positions).toBeLessThan(1e-3);
+  // Not f32 by another name.
+  expect(divergence / positions).toBeGreaterThan(1e-6);
+});
+
+describe("loading", () => {
+  test("says which dtype it made, and its bytes", async () => {
+    await using f32 = await load(undefined, { dtype: "f32" });
+    await using byDefault = await load();
+    await using int8 = await load(undefined, { dtype: "int8" });
+    expect([f32, byDefault, int8].map((lm) => lm.info.dtype)).toEqual(["f32", "f32", "int8"]);
+    expect(byDefault.info.weightBytes).toBe(f32.info.weightBytes);
+    // Every tensor starts at a multiple of 64 bytes, and nothing else is counted.
+    const { parameters, weightBytes, tensors } = f32.info;
+    expect(weightBytes).toBeGreaterThanOrEqual(4 * parameters);
+    expect(weightBytes).toBeLessThan(4 * parameters + 64 * tensors.length);
+    // One byte for each weight and 4 for each group; position embeddings, norms and biases keep their 4 bytes.
+    const matrices = tensors.filter(({ name, shape }) => shape.length === 2 && !name.startsWith("wpe"));
+    const inMatrices = matrices.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0);
+    const expected = inMatrices * (1 + 4 / INT8_GROUP) + 4 * (parameters - inMatrices);
+    expect(int8.info.weightBytes).toBeGreaterThanOrEqual(expected);
+    expect(int8.info.weightBytes).toBeLessThan(expected + 64 * tensors.length);
+  });
+
+  test("refuses other dtypes", async () => {
+    await expect(load(undefined, { dtype: "int4" as PackedDtype })).rejects.toMatchObject({
+      code: "invalid_argument",
+      message: 'dtype is "f32" or "int8", not int4.',
+    });
+  });
+
+  test("cuts a stored matrix into slices of whole groups", async () => {
+    // The matrices of the MLP are larger than the staging area of 1 MiB.
+    const files = memoryFiles("m", randomModelFiles({ layers: 1, heads: 2, embd: 200, inner: 1300 }));
+    const config = await readModelConfig(files);
+    const checkpoint = await openCheckpoint(files);
+    const plan = new MemoryPlan(referenceBackend, "int8");
+    const weights = planGpt2Weights(plan, config);
+    const staging = planStaging(plan, config);
+    const kernels = await referenceBackend.create(plan.bytes);
+    const slices: number[][] = [];
+    const watched: Pick<Kernels, "u8" | "packLinear" | "unpackRows"> = {
+      u8: (offset, length) => kernels.u8(offset, length),
+      unpackRows: (out, rows) => kernels.unpackRows(out, rows),
+      packLinear(weight, order, rows) {
+        if (order === "in-out") slices.push([weight.inFeatures, rows.firstRow, rows.rowCount]);
+        return kernels.packLinear(weight, order, rows);
+      },
+    };
+    await loadGpt2Weights(planGpt2Tensors(checkpoint, config), weights, watched as Kernels, staging, {});
+    expect(slices).toEqual([
+      [200, 0, 200],
+      [200, 0, 200],
+      [200, 0, 3 * INT8_GROUP],
+      [200, 3 * INT8_GROUP, 200 - 3 * INT8_GROUP],
+      [1300, 0, 20 * INT8_GROUP],
+      [1300, 20 * INT8_GROUP, 1300 - 20 * INT8_GROUP],
+    ]);
+  });
+});
