@@ -70,7 +70,7 @@ function bitsOf(values: Float32Array): Uint32Array {
 }
 
 /** Most bytes of logits that a comparison holds at a time. */
-const KEPT_BYTES = 8 * 1024 * 1024;
+const KEPT_BYTES = 4 * 1024 * 1024;
 
 /**
  * Runs a request both ways, after a warm-up that does not count. The logits of the first cached steps are held, as

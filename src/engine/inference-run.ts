@@ -70,7 +70,7 @@ export class InferenceRun {
     use: (logits: Float32Array) => T,
   ): Promise<T | null> {
     const { kernels, kvCache, model } = this.#engine;
-    if (this.mode === "recompute") kvCache.truncate(this.#table, 0);
+    if (this.mode === "recompute") kvCache.discard(this.#table);
     for (;;) {
       await options.turns.take();
       if (options.signal?.aborted) return null;
@@ -82,7 +82,7 @@ export class InferenceRun {
       this.#inferences += 1;
       const used = use(kernels.f32(logits.offset, logits.cols));
       // Nothing of it will be used again: the blocks are anyone's until the next inference.
-      if (this.mode === "recompute") kvCache.truncate(this.#table, 0);
+      if (this.mode === "recompute") kvCache.discard(this.#table);
       return used;
     }
   }

@@ -60,6 +60,13 @@ export class KvCache {
     while (table.capacity - BLOCK_SIZE >= length) this.pool.release(table.popBlock());
   }
 
+  /** Forgets all rows, whose contents nobody will ask for again: their blocks are the next to be used. */
+  discard(table: BlockTable): void {
+    this.#expectAlive(table);
+    table.setLength(0);
+    while (table.capacity > 0) this.pool.discard(table.popBlock());
+  }
+
   /** Ends a sequence: all its blocks are given back, and its table must not be used again. */
   free(table: BlockTable): void {
     this.truncate(table, 0);

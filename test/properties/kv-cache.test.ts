@@ -26,6 +26,7 @@ const step = fc.oneof(
     which: fc.nat(),
     share: fc.double({ min: 0, max: 1, noNaN: true }),
   }),
+  fc.record({ kind: fc.constant("discard" as const), which: fc.nat() }),
   fc.record({ kind: fc.constant("free" as const), which: fc.nat() }),
 );
 
@@ -58,6 +59,10 @@ describe("KvCache", () => {
               cache.truncate(table, to);
               lengths.set(table, to);
               expect(table.blockIds.length).toBe(Math.ceil(to / BLOCK_SIZE));
+            } else if (action.kind === "discard") {
+              cache.discard(table);
+              lengths.set(table, 0);
+              expect(table.blockIds).toEqual([]);
             } else {
               cache.free(table);
               lengths.delete(table);
@@ -136,6 +141,18 @@ describe("BlockPool", () => {
     pool.release(0);
     expect(pool.allocate()).toBe(1);
     expect(pool.freeBlocks()).toEqual([2, 0]);
+  });
+
+  test("hands out a discarded block first, and works when it is the only free one", () => {
+    const pool = new BlockPool(3);
+    for (let i = 0; i < 3; i++) pool.allocate();
+    pool.discard(1);
+    expect(pool.freeBlocks()).toEqual([1]);
+    pool.release(2);
+    pool.discard(0);
+    expect(pool.freeBlocks()).toEqual([0, 1, 2]);
+    expect([pool.allocate(), pool.allocate(), pool.allocate(), pool.allocate()]).toEqual([0, 1, 2, null]);
+    expect(() => pool.discard(7)).toThrow(/without a reference/);
   });
 
   test("a block is free when its last reference goes, and leaves the free list when it is retained", () => {
