@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LastrowError } from "../src/errors.js";
 import type { WeightDtype } from "../src/formats/gpt2-checkpoint.js";
-import type { Activation } from "../src/model/config.js";
+import type { Activation } from "../src/kernels/kernels.js";
 import { planRandomModel, type RandomModelFile, type RandomModelOptions } from "./random-model.js";
 
 /** What a folder made by this script, or by transformers, has; all that `force` removes. */

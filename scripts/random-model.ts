@@ -6,7 +6,7 @@
  */
 import { LastrowError } from "../src/errors.js";
 import { gpt2WeightShapes, type WeightDtype } from "../src/formats/gpt2-checkpoint.js";
-import type { Activation } from "../src/model/config.js";
+import type { Activation } from "../src/kernels/kernels.js";
 
 /** Bytes of one piece of a file; a multiple of every element size. */
 const PIECE_BYTES = 1024 * 1024;

@@ -15,7 +15,7 @@ export type {
 export type { Mode } from "./engine/inference-run.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
 export type { ModelFile, ModelFiles } from "./formats/model-files.js";
-export type { KernelsName, PackedDtype } from "./kernels/kernels.js";
+export type { Activation, KernelsName, PackedDtype } from "./kernels/kernels.js";
 export type {
   CompareOptions,
   GenerateOptions,
@@ -28,7 +28,7 @@ export type {
   PromptOptions,
 } from "./language-model.js";
 export { type LoadOptions, load } from "./load.js";
-export type { Activation, ModelConfig } from "./model/config.js";
+export type { ModelConfig } from "./model/config.js";
 export type { LoadProgress, ModelSource } from "./platform/platform.js";
 export type { SamplingOptions } from "./sampling/options.js";
 export type { TokenLogprob } from "./sampling/sampler.js";

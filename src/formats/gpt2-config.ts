@@ -5,7 +5,8 @@
  */
 import * as z from "zod/mini";
 import { LastrowError } from "../errors.js";
-import type { Activation, Gpt2Config, ModelConfig } from "../model/config.js";
+import type { Activation } from "../kernels/kernels.js";
+import type { Gpt2Config, ModelConfig } from "../model/config.js";
 import { flag, numberFrom, readFields, text, tokenId, tokenIds, wholeNumber } from "./config-fields.js";
 import { type ModelFiles, readText } from "./model-files.js";
 import { quoteValue } from "./quote-value.js";

@@ -8,10 +8,12 @@
  * All tensors live in one linear memory of a size that is fixed when the kernels are made. A tensor is a plain
  * description of a place in it, so an operation allocates nothing.
  */
-import type { Activation } from "../model/config.js";
 import type { KvLayout } from "./kv-layout.js";
 
 export type KernelsName = "wasm" | "reference";
+
+/** The activation of the MLP, by Hugging Face's names. */
+export type Activation = "gelu_new" | "gelu" | "gelu_fast" | "gelu_pytorch_tanh" | "relu" | "silu";
 
 /** A matrix of f32, row-major. Row r starts at byte `offset + 4 * r * stride`. */
 export interface Tensor {

@@ -2,9 +2,7 @@
  * What a model is, in numbers, after a checkpoint's `config.json` was read and checked. Everything that changes a
  * logit is here and nothing else. Plain data.
  */
-
-/** The activation of the MLP, by Hugging Face's names. */
-export type Activation = "gelu_new" | "gelu" | "gelu_fast" | "gelu_pytorch_tanh" | "relu" | "silu";
+import type { Activation } from "../kernels/kernels.js";
 
 /** A GPT-2 style decoder: learned absolute positions, layer norm before attention and MLP, Conv1D weights. */
 export interface Gpt2Config {

@@ -6,8 +6,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
+import type { Activation } from "../../src/kernels/kernels.js";
 import { load } from "../../src/load.js";
-import type { Activation } from "../../src/model/config.js";
 import { arbitraryTokens } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";

@@ -5,11 +5,10 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { KernelBackend, StoredOrder, Tensor } from "../../src/kernels/kernels.js";
+import type { Activation, KernelBackend, StoredOrder, Tensor } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
-import type { Activation } from "../../src/model/config.js";
 import { platform } from "../../src/platform/node.js";
 import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
 

@@ -3,7 +3,7 @@
  * arXiv:1606.08415 (the tanh form is its section 2); the names and their forms are Hugging Face transformers'
  * (`activations.py`); SiLU is section 2 of the same paper.
  */
-import type { Activation } from "../../model/config.js";
+import type { Activation } from "../kernels.js";
 import { erf, exp, tanh } from "./math.js";
 
 const { fround } = Math;

@@ -7,8 +7,8 @@
  * `fround(a op b)` is the f32 operation.
  */
 import { LastrowError } from "../../errors.js";
-import type { Activation } from "../../model/config.js";
 import type {
+  Activation,
   AttentionCall,
   IndexList,
   KernelBackend,

@@ -3,8 +3,8 @@
  * addresses and strides in bytes, and says how finely an operation is cut for the team of threads.
  */
 import { LastrowError } from "../../errors.js";
-import type { Activation } from "../../model/config.js";
 import {
+  type Activation,
   type AttentionCall,
   INT8_GROUP,
   type IndexList,
