@@ -1,0 +1,147 @@
+/**
+ * Measures lastrow, node-llama-cpp and transformers.js side by side: each engine and type in a process of its own that
+ * stays warm, all of them in every round, one request at a time. Every round has prompts of its own and starts with
+ * another engine; the first one only warms up.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { availableParallelism, cpus, totalmem } from "node:os";
+import { dirname, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import type { Dtype } from "./engines/engine.js";
+import { type EngineName, EngineProcess } from "./engines/engine-process.js";
+import { busyMs } from "./machine-load.js";
+import { randomPrompt } from "./prompts.js";
+import { formatReport } from "./report.js";
+import {
+  compareWithPeers,
+  type EngineResult,
+  type Sample,
+  type Scenario,
+  summarise,
+  toSample,
+} from "./statistics.js";
+
+const ENGINES: readonly EngineName[] = ["lastrow", "node-llama-cpp", "@huggingface/transformers"];
+const SCENARIOS: readonly Scenario[] = [
+  { promptTokens: 512, newTokens: 64 },
+  { promptTokens: 16, newTokens: 256 },
+];
+/** Between two requests, so that the threads of the engine that was last have gone to sleep. */
+const PAUSE_MS = 200;
+/** Median share of the processors that others may use before the figures are called doubtful. */
+const MAX_OTHER_LOAD = 0.03;
+
+const { values } = parseArgs({
+  options: {
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "7" },
+    dtypes: { type: "string", default: "f32,int8" },
+    output: { type: "string", default: "results/side-by-side.json" },
+  },
+});
+const threads = wholeNumber("threads");
+const rounds = wholeNumber("rounds");
+const dtypes = values.dtypes.split(",").map((dtype): Dtype => {
+  if (dtype === "f32" || dtype === "int8") return dtype;
+  throw new Error(`--dtypes takes f32 and int8, not ${dtype}.`);
+});
+
+interface Entry {
+  readonly name: EngineName;
+  readonly dtype: Dtype;
+  readonly process: EngineProcess;
+  readonly samples: Map<Scenario, Sample[]>;
+  peakRssBytes: number;
+}
+
+const entries: Entry[] = [];
+for (const dtype of dtypes) {
+  for (const name of ENGINES) {
+    const process = await EngineProcess.start(name, { dtype, threads });
+    progress(`${name} ${dtype}: ${process.description}, loaded in ${process.loadMs.toFixed(0)} ms`);
+    entries.push({ name, dtype, process, samples: new Map(SCENARIOS.map((s) => [s, []])), peakRssBytes: 0 });
+  }
+}
+for (let round = 0; round <= rounds; round++) {
+  for (const [s, scenario] of SCENARIOS.entries()) {
+    const prompt = randomPrompt(scenario.promptTokens, round * SCENARIOS.length + s);
+    for (let turn = 0; turn < entries.length; turn++) {
+      const entry = entries[(turn + round) % entries.length]!;
+      const sample = await measure(entry, scenario, prompt);
+      if (round > 0) entry.samples.get(scenario)!.push(sample);
+    }
+  }
+  progress(round === 0 ? "warmed up" : `round ${round} of ${rounds}`);
+}
+
+const results = SCENARIOS.flatMap((scenario) =>
+  entries.map(({ name, dtype, samples, peakRssBytes }): EngineResult => {
+    const list = samples.get(scenario)!;
+    return { engine: name, dtype, scenario, summary: summarise(list), samples: list, peakRssBytes };
+  }),
+);
+const ratios = compareWithPeers(results);
+const output = resolve(values.output);
+await mkdir(dirname(output), { recursive: true });
+const engines = entries.map(({ name, dtype, process: { description, loadMs } }) => ({
+  engine: name,
+  dtype,
+  description,
+  loadMs,
+}));
+const versions = await readVersions();
+const report = { machine: describeMachine(), versions, threads, rounds, engines, results, ratios };
+await writeFile(output, `${JSON.stringify(report, null, 2)}\n`);
+process.stdout.write(`\n${formatReport(results, ratios)}\n${output}\n`);
+if (results.some(({ summary }) => summary.otherLoad.median > MAX_OTHER_LOAD)) {
+  progress("The machine was busy with other work: measure again when it is quiet.");
+}
+await Promise.all(entries.map((entry) => entry.process.stop()));
+
+/** One request of one engine, while nothing else of ours runs. */
+async function measure(entry: Entry, scenario: Scenario, prompt: readonly number[]): Promise<Sample> {
+  await sleep(PAUSE_MS);
+  const start = performance.now();
+  const busyBefore = busyMs();
+  const measured = await entry.process.generate(prompt, scenario.newTokens);
+  const available = (performance.now() - start) * availableParallelism();
+  const otherLoad = Math.max(0, busyMs() - busyBefore - measured.cpuMs) / available;
+  entry.peakRssBytes = measured.peakRssBytes;
+  return toSample(scenario, measured, otherLoad);
+}
+
+function wholeNumber(option: "threads" | "rounds"): number {
+  const value = Number(values[option]);
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new Error(`--${option} is a whole number from 1, not ${values[option]}.`);
+}
+
+function describeMachine() {
+  return {
+    processor: cpus()[0]?.model.trim() ?? "unknown",
+    processors: availableParallelism(),
+    memoryBytes: totalmem(),
+    node: process.version,
+    date: new Date().toISOString(),
+  };
+}
+
+async function readVersions(): Promise<Record<string, string>> {
+  const paths = {
+    lastrow: "../../package.json",
+    "node-llama-cpp": "node_modules/node-llama-cpp/package.json",
+    "@huggingface/transformers": "node_modules/@huggingface/transformers/package.json",
+    "onnxruntime-node": "node_modules/onnxruntime-node/package.json",
+  };
+  const read = async ([name, path]: [string, string]) => {
+    const text = await readFile(fileURLToPath(new URL(path, import.meta.url)), "utf8");
+    return [name, (JSON.parse(text) as { version: string }).version] as const;
+  };
+  return Object.fromEntries(await Promise.all(Object.entries(paths).map(read)));
+}
+
+function progress(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
