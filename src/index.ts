@@ -4,15 +4,20 @@
  * The public library. Nothing in here or below imports a Node built-in, but behind `#platform`.
  */
 export type { ComparedRun, ComparisonObserver, ComparisonReport, Difference } from "./engine/comparison.js";
+export type { EngineEvent, EngineStats } from "./engine/engine-core.js";
+export type { DroppedEvents } from "./engine/event-stream.js";
+export type { Generation } from "./engine/generation.js";
 export type {
   FinishReason,
   GeneratedLogprobs,
-  Generation,
+  GenerationChoice,
   GenerationPiece,
   GenerationResult,
   GenerationTimings,
-} from "./engine/generation.js";
-export type { Mode } from "./engine/inference-run.js";
+  Mode,
+} from "./engine/generation-request.js";
+export type { LogitsRow } from "./engine/logits-reader.js";
+export type { Sequence } from "./engine/sequence.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
 export type { ModelFile, ModelFiles } from "./formats/model-files.js";
 export type { Activation, KernelsName, PackedDtype } from "./kernels/kernels.js";
@@ -22,10 +27,10 @@ export type {
   LanguageModel,
   LogitsOptions,
   LogitsResult,
-  LogitsRow,
   ModelInfo,
   Prompt,
   PromptOptions,
+  SequenceOptions,
 } from "./language-model.js";
 export { type LoadOptions, load } from "./load.js";
 export type { ModelConfig } from "./model/config.js";

@@ -3,15 +3,18 @@
  * engine until it is disposed.
  */
 import { type ComparisonObserver, type ComparisonReport, compareWays } from "./engine/comparison.js";
-import { checkPrompt, Generation, type GenerationRequest } from "./engine/generation.js";
-import { type Engine, InferenceRun, type Mode } from "./engine/inference-run.js";
-import { TurnTaker } from "./engine/turn-taker.js";
+import type { Engine } from "./engine/engine.js";
+import type { EngineEvent, EngineStats } from "./engine/engine-core.js";
+import type { DroppedEvents } from "./engine/event-stream.js";
+import { Generation } from "./engine/generation.js";
+import { checkPrompt, type GenerationRequest, type Mode } from "./engine/generation-request.js";
+import { type LogitsRow, readLogits } from "./engine/logits-reader.js";
+import { Sequence } from "./engine/sequence.js";
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
 import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
 import type { ModelConfig } from "./model/config.js";
 import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
-import { Sampler } from "./sampling/sampler.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
 
 /** Text, or token ids. */
@@ -35,12 +38,45 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
   readonly ignoreEos?: boolean | undefined;
   /** Keep K and V (`cached`, the default), or compute every row again at each step (`recompute`). Same bits. */
   readonly mode?: Mode | undefined;
+  /**
+   * Continuations of the prompt, 1 to 64, default 1; they share its K and V. Continuation `i` is what `seed + i` gives
+   * alone. Pieces carry its `index`, the result has all of them as `choices`.
+   */
+  readonly n?: number | undefined;
+  /**
+   * Generate so many continuations, `n` to 64, and give the `n` whose tokens have the highest mean log-probability, best
+   * first. Default `n`. With more than `n`, each comes as one piece at the end.
+   */
+  readonly bestOf?: number | undefined;
+  /**
+   * Tokens that are proposed for a step, 0 to 15, default 0: what followed the last words when they appeared before is
+   * computed along, and kept where it would have been chosen anyway. The text is the same; only where it repeats itself
+   * it comes faster.
+   */
+  readonly speculate?: number | undefined;
+  /**
+   * Use what earlier prompts that begin alike have left in the KV cache, and leave this one's. Default true; the bits are
+   * the same either way.
+   */
+  readonly cachePrompt?: boolean | undefined;
+  /**
+   * Share K and V only with requests that give the same salt: nobody else can learn from the time to the first token
+   * what was asked before. Default: the empty salt.
+   */
+  readonly salt?: string | undefined;
   /** Ends the generation with `finishReason: "abort"`. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** `mode` is what a comparison compares. */
-export interface CompareOptions extends Omit<GenerateOptions, "mode" | "logprobs">, ComparisonObserver {}
+export interface CompareOptions
+  extends Omit<GenerateOptions, "mode" | "logprobs" | "n" | "bestOf" | "speculate" | "cachePrompt" | "salt">,
+    ComparisonObserver {}
+
+export interface SequenceOptions extends PromptOptions {
+  /** See `GenerateOptions`. */
+  readonly salt?: string | undefined;
+}
 
 export interface LogitsOptions extends PromptOptions {
   /** Cancels with the error code `aborted`. */
@@ -53,14 +89,6 @@ export interface LogitsResult {
   /** Rows of `logits`: 1, or one for each token. */
   readonly rows: number;
   /** (rows, vocabulary), row-major; your own copy. */
-  readonly logits: Float32Array;
-}
-
-/** One row of logits. */
-export interface LogitsRow {
-  /** Absolute position of the token that the row follows. */
-  readonly position: number;
-  /** (vocabulary); your own copy. */
   readonly logits: Float32Array;
 }
 
@@ -97,6 +125,12 @@ export interface ModelInfo {
 
 /** Most tokens of a generation when neither its options nor the model say. */
 export const DEFAULT_MAX_TOKENS = 256;
+/** Most continuations of one prompt. */
+const MAX_CONTINUATIONS = 64;
+
+/** Most tokens that prompt look-up proposes for a step. */
+const MAX_SPECULATED = 15;
+
 /** Seed of a comparison when none is given, so that everyone sees the same text. */
 const COMPARISON_SEED = 7;
 /** Most tokens of a comparison, likewise. */
@@ -112,7 +146,6 @@ export interface LanguageModelParts {
   readonly eosTokenIds: readonly number[];
   readonly info: ModelInfo;
   readonly loadMs: number;
-  readonly yieldToEventLoop: () => Promise<void>;
 }
 
 export class LanguageModel implements AsyncDisposable {
@@ -147,12 +180,7 @@ export class LanguageModel implements AsyncDisposable {
     } else if (tokenizer !== null)
       tokens = tokenizer.encode(prompt, { parseSpecial: options.parseSpecial ?? false });
     else if (prompt === "") tokens = [];
-    else {
-      throw new LastrowError(
-        "tokenizer_missing",
-        `${this.info.label} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); give token ids instead of text.`,
-      );
-    }
+    else throw this.#withoutTokenizer();
     if (tokens.length === 0) {
       if (bosTokenId === null) {
         throw new LastrowError(
@@ -162,23 +190,20 @@ export class LanguageModel implements AsyncDisposable {
       }
       tokens = [bosTokenId];
     }
-    checkPrompt(tokens, engine.model.config);
+    checkPrompt(tokens, engine.core.model.config);
     return [...tokens];
   }
 
   /**
-   * Continues a prompt. Nothing runs before the first piece or the result is asked for.
+   * Continues a prompt. Nothing runs before the first piece or the result is asked for; from then on it runs beside all
+   * others, a row of each in every step. Any number may run at once.
    * @throws LastrowError at once: `invalid_argument` and what `promptTokens` throws; while running:
    *   `kv_memory_exhausted`, `numerical_error`, `disposed`
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    const { engine, yieldToEventLoop } = this.#alive();
-    const mode = options.mode ?? "cached";
-    if (mode !== "cached" && mode !== "recompute") {
-      throw new LastrowError("invalid_argument", `mode is "cached" or "recompute", not ${String(mode)}.`);
-    }
-    const request = { ...this.#request(prompt, options, DEFAULT_MAX_TOKENS), mode };
-    return new Generation(engine, request, new TurnTaker(yieldToEventLoop));
+    const { engine } = this.#alive();
+    const request = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
+    return new Generation(engine.generate.bind(engine), request);
   }
 
   /**
@@ -187,14 +212,13 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `generate`, all of it as a rejection
    */
   async compare(prompt: Prompt, options: CompareOptions = {}): Promise<ComparisonReport> {
-    const { engine, yieldToEventLoop } = this.#alive();
-    const request = this.comparisonRequest(prompt, options);
-    return compareWays(engine, request, new TurnTaker(yieldToEventLoop), options);
+    const { engine } = this.#alive();
+    return compareWays(engine, this.comparisonRequest(prompt, options), options);
   }
 
   /** What `compare` runs, both ways. @internal */
-  comparisonRequest(prompt: Prompt, options: CompareOptions): Omit<GenerationRequest, "mode" | "onStep"> {
-    const seeded = { ...options, seed: options.seed ?? COMPARISON_SEED };
+  comparisonRequest(prompt: Prompt, options: CompareOptions): GenerationRequest {
+    const seeded = { ...options, seed: options.seed ?? COMPARISON_SEED, cachePrompt: false };
     return this.#request(prompt, seeded, DEFAULT_COMPARED_TOKENS);
   }
 
@@ -207,26 +231,23 @@ export class LanguageModel implements AsyncDisposable {
     prompt: Prompt,
     options: LogitsOptions & { readonly rows?: "last" | "all" | undefined } = {},
   ): Promise<LogitsResult> {
-    const { engine, yieldToEventLoop } = this.#alive();
+    const { engine } = this.#alive();
     if (options.rows !== undefined && options.rows !== "last" && options.rows !== "all") {
       throw invalid(`rows is "last" or "all", not ${String(options.rows)}.`);
     }
     const tokens = this.promptTokens(prompt, options);
-    if (options.rows === "all") {
-      const width = engine.model.config.vocabSize;
-      const logits = new Float32Array(tokens.length * width);
-      for await (const row of this.logitsRows(tokens, options)) logits.set(row.logits, row.position * width);
-      return { tokens, rows: tokens.length, logits };
-    }
-    const run = new InferenceRun(engine, "cached");
-    try {
-      const feed = { turns: new TurnTaker(yieldToEventLoop), signal: options.signal };
-      const logits = await run.infer(tokens, feed, (view) => view.slice());
-      if (logits === null) throw new LastrowError("aborted", "The forward pass was cancelled.");
-      return { tokens, rows: 1, logits };
-    } finally {
-      run.dispose();
-    }
+    const width = engine.core.model.config.vocabSize;
+    const logitsFrom = options.rows === "all" ? 0 : tokens.length - 1;
+    const logits = new Float32Array((tokens.length - logitsFrom) * width);
+    const computed = await engine.computeLogits(
+      tokens,
+      { logitsFrom, salt: "", signal: options.signal },
+      ({ firstPosition, count, row }) => {
+        for (let i = 0; i < count; i++) logits.set(row(i), (firstPosition + i - logitsFrom) * width);
+      },
+    );
+    if (computed === null) throw aborted();
+    return { tokens, rows: tokens.length - logitsFrom, logits };
   }
 
   /**
@@ -234,31 +255,51 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `logits`
    */
   async *logitsRows(prompt: Prompt, options: LogitsOptions = {}): AsyncGenerator<LogitsRow, void> {
-    const { engine, yieldToEventLoop } = this.#alive();
+    const { engine } = this.#alive();
     const tokens = this.promptTokens(prompt, options);
-    const run = new InferenceRun(engine, "cached");
-    try {
-      const turns = new TurnTaker(yieldToEventLoop);
-      for await (const { firstPosition, logits, rows } of run.inferAll(tokens, {
-        turns,
-        signal: options.signal,
-      })) {
-        const width = logits.length / rows;
-        for (let r = 0; r < rows; r++) {
-          yield { position: firstPosition + r, logits: logits.subarray(r * width, (r + 1) * width) };
-        }
-      }
-      if (options.signal?.aborted) throw new LastrowError("aborted", "The forward pass was cancelled.");
-    } finally {
-      run.dispose();
-    }
+    yield* readLogits(engine, tokens, options.signal);
+    if (options.signal?.aborted) throw aborted();
+  }
+
+  /**
+   * A sequence to hold and edit by hand: its prompt is computed, and `logits` are those after its last token.
+   * @throws LastrowError as `promptTokens`, all of it as a rejection; `kv_memory_exhausted`, `numerical_error`
+   */
+  async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
+    const { engine, tokenizer } = this.#alive();
+    const toIds = (tokens: Prompt) => {
+      if (typeof tokens !== "string") return isListOfIds(tokens) ? [...tokens] : this.promptTokens(tokens);
+      if (tokenizer === null) throw this.#withoutTokenizer();
+      return tokenizer.encode(tokens, {
+        addSpecialTokens: false,
+        parseSpecial: options.parseSpecial ?? false,
+      });
+    };
+    return Sequence.start(engine, this.promptTokens(prompt, options), {
+      salt: checkSalt(options.salt),
+      toIds,
+    });
+  }
+
+  /** Counters of the engine since the model was loaded, and what it holds now. */
+  stats(): EngineStats {
+    return this.#alive().engine.stats;
+  }
+
+  /**
+   * What happens in the engine from now on: blocks of the KV cache that are allocated, written, found, shared, copied,
+   * released and evicted; sequences that are preempted; steps. Costs nothing while nobody listens; events wait for a slow
+   * reader. Ends with the model.
+   */
+  events(): AsyncIterableIterator<EngineEvent | DroppedEvents> {
+    return this.#alive().engine.events();
   }
 
   /** Lets go of the model's memory. Calling it twice is fine; using the model afterwards is an error. */
   async dispose(): Promise<void> {
     const parts = this.#parts;
     this.#parts = null;
-    await parts?.engine.kernels.dispose();
+    await parts?.engine.dispose(this.info.label);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -270,13 +311,16 @@ export class LanguageModel implements AsyncDisposable {
     throw new LastrowError("disposed", `${this.info.label} was used after dispose().`);
   }
 
-  #request(
-    prompt: Prompt,
-    options: GenerateOptions,
-    defaultMaxTokens: number,
-  ): Omit<GenerationRequest, "mode" | "onStep"> {
+  #withoutTokenizer(): LastrowError {
+    return new LastrowError(
+      "tokenizer_missing",
+      `${this.info.label} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); give token ids instead of text.`,
+    );
+  }
+
+  #request(prompt: Prompt, options: GenerateOptions, defaultMaxTokens: number): GenerationRequest {
     const { tokenizer, defaults, eosTokenIds, engine, loadMs } = this.#alive();
-    const { vocabSize } = engine.model.config;
+    const { vocabSize } = engine.core.model.config;
     const maxTokens = options.maxTokens ?? defaults.maxNewTokens ?? defaultMaxTokens;
     if (!Number.isInteger(maxTokens) || maxTokens < 0) {
       throw invalid(`maxTokens is a whole number from 0, not ${String(maxTokens)}.`);
@@ -291,13 +335,25 @@ export class LanguageModel implements AsyncDisposable {
         `${this.info.label} has no tokenizer, so its output has no text in which a stop string could appear.`,
       );
     }
-    const sampling = resolveSampling(options, defaults, vocabSize);
+    const { mode = "cached" } = options;
+    if (mode !== "cached" && mode !== "recompute") {
+      throw invalid(`mode is "cached" or "recompute", not ${String(mode)}.`);
+    }
+    const n = wholeNumber("n", options.n, 1, { from: 1, to: MAX_CONTINUATIONS });
+    const cachePrompt = options.cachePrompt ?? true;
+    if (typeof cachePrompt !== "boolean")
+      throw invalid(`cachePrompt is true or false, not ${String(cachePrompt)}.`);
+    const salt = checkSalt(options.salt);
     return {
       prompt: this.promptTokens(prompt, options),
       maxTokens,
-      sampler: new Sampler(sampling, vocabSize),
-      seed: sampling.seed,
-      wantsLogprobs: sampling.logprobs !== null,
+      mode,
+      sampling: resolveSampling(options, defaults, vocabSize),
+      n,
+      bestOf: wholeNumber("bestOf", options.bestOf, n, { from: n, to: MAX_CONTINUATIONS }),
+      beams: null,
+      speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
+      salt: cachePrompt && mode === "cached" ? salt : null,
       tokenizer,
       stop,
       eosTokenIds: new Set(options.ignoreEos === true ? [] : eosTokenIds),
@@ -310,6 +366,26 @@ export class LanguageModel implements AsyncDisposable {
 /** An array or a typed array of numbers; which ids there are is checked against the model. */
 function isListOfIds(prompt: unknown): prompt is Iterable<number> {
   return Array.isArray(prompt) || (ArrayBuffer.isView(prompt) && !(prompt instanceof DataView));
+}
+
+function checkSalt(salt: unknown = ""): string {
+  if (typeof salt === "string") return salt;
+  throw invalid(`salt is a text, not ${String(salt)}.`);
+}
+
+function wholeNumber(
+  name: string,
+  value: number | undefined,
+  fallback: number,
+  { from, to }: { readonly from: number; readonly to: number },
+): number {
+  if (value === undefined) return fallback;
+  if (Number.isInteger(value) && value >= from && value <= to) return value;
+  throw invalid(`${name} is a whole number from ${from} to ${to}, not ${String(value)}.`);
+}
+
+function aborted(): LastrowError {
+  return new LastrowError("aborted", "The forward pass was cancelled.");
 }
 
 function invalid(message: string): LastrowError {

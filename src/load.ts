@@ -1,6 +1,7 @@
 /** From a model's files to a model that runs. */
 
 import { platform } from "#platform";
+import { Engine } from "./engine/engine.js";
 import { LastrowError } from "./errors.js";
 import { openCheckpoint } from "./formats/checkpoint.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
@@ -9,11 +10,12 @@ import { planGpt2Tensors } from "./formats/gpt2-checkpoint.js";
 import { readModelConfig } from "./formats/gpt2-config.js";
 import {
   type KernelBackend,
+  type Kernels,
   type KernelsName,
   MAX_MEMORY_BYTES,
   type PackedDtype,
 } from "./kernels/kernels.js";
-import { BLOCK_SIZE, kvBlockBytes, kvLayout } from "./kernels/kv-layout.js";
+import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "./kernels/kv-layout.js";
 import { MemoryPlan } from "./kernels/memory-plan.js";
 import { referenceBackend } from "./kernels/reference/reference-kernels.js";
 import { wasmBackend } from "./kernels/wasm/wasm-kernels.js";
@@ -54,6 +56,8 @@ const MAX_THREADS = 64;
 
 /** Rows that one forward pass takes: longer prompts are fed in chunks of it. */
 const MAX_ROWS = 128;
+/** Most sequences in one forward pass. */
+const MAX_SEQUENCES = 64;
 /** Most rows of logits that one forward pass gives, and most bytes of them: a row of 50,257 takes 200 kB. */
 const MAX_LOGITS_ROWS = 16;
 const MAX_LOGITS_BYTES = 1024 * 1024;
@@ -135,14 +139,21 @@ export async function loadParts(
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
     };
     return {
-      engine: { model: new Gpt2(config, kernels, weights, scratch), kernels, kvCache: new KvCache(kv) },
+      engine: new Engine(
+        {
+          model: new Gpt2(config, kernels, weights, scratch),
+          kernels,
+          kvCache: kvCacheIn(kernels, kv),
+          maxSequences: MAX_SEQUENCES,
+        },
+        () => platform.yieldToEventLoop(),
+      ),
       tokenizer,
       defaults,
       bosTokenId: startToken(config, defaults, tokenizer),
       eosTokenIds: defaults.eosTokenIds ?? config.eosTokenIds,
       info,
       loadMs: performance.now() - start,
-      yieldToEventLoop: () => platform.yieldToEventLoop(),
     };
   } finally {
     await checkpoint.close();
@@ -168,6 +179,15 @@ function chooseBackend({ kernels = "wasm", threads }: LoadOptions): KernelBacken
 function chooseDtype({ dtype = "f32" }: LoadOptions): PackedDtype {
   if (dtype === "f32" || dtype === "int8") return dtype;
   throw new LastrowError("invalid_argument", `dtype is "f32" or "int8", not ${String(dtype)}.`);
+}
+
+function kvCacheIn(kernels: Kernels, layout: KvLayout): KvCache {
+  const slab = kernels.u8(layout.offset, layout.numBlocks * layout.blockBytes);
+  const { blockBytes } = layout;
+  return new KvCache(layout, {
+    copyBlock: (from, to) => slab.copyWithin(to * blockBytes, from * blockBytes, (from + 1) * blockBytes),
+    hashSeed: crypto.getRandomValues(new Int32Array(1))[0],
+  });
 }
 
 function logitsRows({ vocabSize }: ModelConfig): number {

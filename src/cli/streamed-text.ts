@@ -1,5 +1,5 @@
 /** A generation on its way to standard output: its text, or for a model without a tokenizer its token ids. */
-import type { GenerationPiece } from "../engine/generation.js";
+import type { GenerationPiece } from "../engine/generation-request.js";
 import type { LanguageModel, Prompt } from "../language-model.js";
 
 /** What of a piece is shown: text, or ids with spaces between them. */

@@ -3,15 +3,17 @@
  * compare the logits of every step as bits.
  */
 import { LastrowError } from "../errors.js";
+import { Continuation } from "./continuation.js";
+import type { Engine } from "./engine.js";
+import { Generation } from "./generation.js";
 import {
   expectedRows,
   type FinishReason,
-  Generation,
   type GenerationPiece,
   type GenerationRequest,
-} from "./generation.js";
-import { type Engine, InferenceRun, type Mode } from "./inference-run.js";
-import type { TurnTaker } from "./turn-taker.js";
+  type Mode,
+} from "./generation-request.js";
+import type { ComputedLogits, ScheduledSequence } from "./scheduled-sequence.js";
 
 /** Where the two ways first gave different bits. */
 export interface Difference {
@@ -80,34 +82,31 @@ const KEPT_BYTES = 4 * 1024 * 1024;
  */
 export async function compareWays(
   engine: Engine,
-  request: Omit<GenerationRequest, "mode" | "onStep">,
-  turns: TurnTaker,
+  request: GenerationRequest,
   observer: ComparisonObserver,
   keptBytes = KEPT_BYTES,
 ): Promise<ComparisonReport> {
-  await warmUp(engine, request, turns);
-  const stepsKept = Math.max(1, Math.floor(keptBytes / (4 * engine.model.config.vocabSize)));
+  const { config } = engine.core.model;
+  const start = engine.generate.bind(engine);
+  await warmUp(engine, request);
+  const stepsKept = Math.max(1, Math.floor(keptBytes / (4 * config.vocabSize)));
   let kept: Float32Array[] = [];
   const cached = new Stopwatch();
-  const cachedRun = new Generation(
-    engine,
-    {
-      ...request,
-      mode: "cached",
-      onStep: ({ logits, ms }) => {
-        if (kept.length < stepsKept) kept.push(logits.slice());
-        cached.add(ms);
-      },
+  const cachedRun = new Generation(start, {
+    ...request,
+    mode: "cached",
+    onStep: ({ logits, ms }) => {
+      if (kept.length < stepsKept) kept.push(logits.slice());
+      cached.add(ms);
     },
-    turns,
-  );
+  });
   for await (const piece of cachedRun) observer.onPiece?.(piece);
   const cachedResult = await cachedRun.result();
   throwIfAborted(cachedResult);
   if (cachedResult.inferences === 0) {
     throw new LastrowError(
       "invalid_argument",
-      `There is no step to compare: with ${request.prompt.length} prompt tokens, a context of ${engine.model.config.contextLength} and maxTokens ${request.maxTokens}, nothing is generated.`,
+      `There is no step to compare: with ${request.prompt.length} prompt tokens, a context of ${config.contextLength} and maxTokens ${request.maxTokens}, nothing is generated.`,
     );
   }
 
@@ -115,45 +114,46 @@ export async function compareWays(
   let compared = 0;
   let firstDifference: Difference | null = null;
   const recompute = new Stopwatch();
-  const recomputeRun = new Generation(
-    engine,
-    {
-      ...request,
-      mode: "recompute",
-      onStep: ({ index: step, logits, ms }) => {
-        recompute.add(ms);
-        const expected = kept[step - firstKept];
-        const index = expected === undefined ? null : firstDifferentBits(expected, logits);
-        if (expected !== undefined) compared += 1;
-        if (index !== null && firstDifference === null) {
-          firstDifference = { step, index, cached: expected[index], recompute: logits[index] };
-        }
-        observer.onRecomputed?.(step + 1, cachedResult.inferences);
-      },
-    },
-    turns,
+  const recomputed = new Continuation(
+    request,
+    0,
+    Math.min(request.maxTokens, config.contextLength - request.prompt.length),
+    config.vocabSize,
   );
+  let recomputedRows = 0;
+  let step = 0;
   observer.onRecomputed?.(0, cachedResult.inferences);
-  let stepsDone = 0;
-  for await (const { tokens } of recomputeRun) {
-    // A first difference settles it; what follows would compare two different texts.
-    if (firstDifference !== null) break;
-    stepsDone += tokens.length;
-    if (stepsDone < firstKept + kept.length || stepsDone >= cachedResult.inferences) continue;
-    firstKept = stepsDone;
-    const stretch = { firstStep: stepsDone, count: Math.min(stepsKept, cachedResult.inferences - stepsDone) };
-    kept = [];
-    kept = await cachedLogits(engine, request, cachedResult.tokens, stretch, turns);
+  // A first difference settles it; what follows would compare two different texts.
+  while (recomputed.finishReason === null && firstDifference === null) {
+    if (step === firstKept + kept.length && step < cachedResult.inferences) {
+      firstKept = step;
+      const count = Math.min(stepsKept, cachedResult.inferences - step);
+      kept = [];
+      kept = await cachedLogits(engine, request, cachedResult.tokens, { firstStep: step, count });
+    }
+    const expected = kept[step - firstKept];
+    const tokens = [...request.prompt, ...recomputed.tokens];
+    const options = { logitsFrom: tokens.length - 1, salt: null, signal: request.signal };
+    const computed = await engine.computeLogits(tokens, options, ({ row }) => {
+      const logits = row(0);
+      const index = expected === undefined ? null : firstDifferentBits(expected, logits);
+      if (expected !== undefined) compared += 1;
+      if (expected !== undefined && index !== null) {
+        firstDifference = { step, index, cached: expected[index], recompute: logits[index] };
+      }
+      const chosen = recomputed.choose(logits);
+      if (recomputed.finishReason === null) recomputed.push(chosen);
+    });
+    if (computed === null) throw aborted();
+    recomputedRows += computed.rowsComputed;
+    recompute.add(computed.computeMs);
+    step += 1;
+    observer.onRecomputed?.(step, cachedResult.inferences);
   }
-  const recomputeResult = await recomputeRun.result();
-  if (firstDifference === null) throwIfAborted(recomputeResult);
 
   const rows = (mode: Mode, inferences: number) => expectedRows(mode, cachedResult.promptTokens, inferences);
   return {
-    identical:
-      firstDifference === null &&
-      compared === cachedResult.inferences &&
-      compared === recomputeResult.inferences,
+    identical: firstDifference === null && compared === cachedResult.inferences && compared === step,
     steps: compared,
     firstDifference,
     text: cachedResult.text,
@@ -166,13 +166,13 @@ export async function compareWays(
       ...cached.summary(),
     },
     recompute: {
-      inferences: recomputeResult.inferences,
-      rowsComputed: recomputeResult.rowsComputed,
+      inferences: step,
+      rowsComputed: recomputedRows,
       ...recompute.summary(),
     },
     formula: {
       cached: rows("cached", cachedResult.inferences),
-      recompute: rows("recompute", recomputeResult.inferences),
+      recompute: rows("recompute", step),
     },
   };
 }
@@ -187,42 +187,48 @@ const WARM_UP_MS = 50;
 async function warmUp(
   engine: Engine,
   { prompt, signal }: Pick<GenerationRequest, "prompt" | "signal">,
-  turns: TurnTaker,
 ): Promise<void> {
-  const run = new InferenceRun(engine, "recompute");
-  try {
-    do await run.infer(prompt, { turns, signal }, () => null);
-    while (run.computeMs < WARM_UP_MS && signal?.aborted !== true);
-  } finally {
-    run.dispose();
+  const options = { logitsFrom: prompt.length - 1, salt: null, signal };
+  for (let ms = 0; ms < WARM_UP_MS; ) {
+    const computed = await engine.computeLogits(prompt, options, () => undefined);
+    if (computed === null) throw aborted();
+    ms += computed.computeMs;
   }
 }
 
 function throwIfAborted({ finishReason }: { readonly finishReason: FinishReason }): void {
-  if (finishReason === "abort") throw new LastrowError("aborted", "The comparison was cancelled.");
+  if (finishReason === "abort") throw aborted();
+}
+
+function aborted(): LastrowError {
+  return new LastrowError("aborted", "The comparison was cancelled.");
 }
 
 /** Logits of a stretch of cached steps, computed as the cached run does: the prompt at once, then row by row. */
-async function cachedLogits(
+function cachedLogits(
   engine: Engine,
   { prompt, signal }: Pick<GenerationRequest, "prompt" | "signal">,
   tokens: readonly number[],
   { firstStep, count }: { readonly firstStep: number; readonly count: number },
-  turns: TurnTaker,
 ): Promise<Float32Array[]> {
-  const kept: Float32Array[] = [];
-  const sequence = [...prompt, ...tokens];
-  const run = new InferenceRun(engine, "cached");
-  try {
-    for (let step = 0; step < firstStep + count && signal?.aborted !== true; step++) {
-      await run.infer(sequence.slice(0, prompt.length + step), { turns, signal }, (logits) => {
-        if (step >= firstStep) kept.push(logits.slice());
-      });
-    }
-    return kept;
-  } finally {
-    run.dispose();
-  }
+  const { core } = engine;
+  return new Promise((resolve, reject) => {
+    const kept: Float32Array[] = [];
+    let step = 0;
+    const take = ({ row }: ComputedLogits) => {
+      if (step >= firstStep) kept.push(row(0).slice());
+      step += 1;
+      if (step < firstStep + count && signal?.aborted !== true) {
+        core.extend(sequence, [tokens[step - 1]]);
+        return;
+      }
+      core.end(sequence);
+      if (signal?.aborted === true) reject(aborted());
+      else resolve(kept);
+    };
+    const sequence: ScheduledSequence = core.start(prompt, { take, fail: reject }, { salt: null });
+    engine.wake();
+  });
 }
 
 /** Milliseconds of the first step, the last step, and all. */

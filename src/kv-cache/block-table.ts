@@ -1,18 +1,36 @@
 /**
- * Which blocks hold a sequence's rows of K and V, and how many rows it has. The only place that computes a slot.
+ * Which blocks hold a sequence's rows of K and V, and which tokens these rows are of. The only place that computes a
+ * slot.
  *
  * Row p lives in block `blockIds[⌊p / 16⌋]`, at p mod 16. Rows are appended at the end and cut off at the end, never
  * moved. Changed by its KvCache only.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { NO_PREFIX } from "./prefix-index.js";
 
 export class BlockTable {
+  /** Number of the sequence: unique in its KvCache, never used again. */
+  readonly sequence: number;
+  /** Sequences with different salts share nothing; null: this one shares nothing with anyone. */
+  readonly salt: string | null;
   readonly #blockIds: number[] = [];
-  #length = 0;
+  readonly #tokens: number[] = [];
+  /** Ids of the prefixes that end with the first blocks; as many as are published, from the front. */
+  readonly #prefixIds: number[] = [];
 
-  /** Rows written so far. Counted, never derived. */
+  constructor(sequence: number, salt: string | null) {
+    this.sequence = sequence;
+    this.salt = salt;
+  }
+
+  /** Rows written so far. */
   get length(): number {
-    return this.#length;
+    return this.#tokens.length;
+  }
+
+  /** The tokens of the rows written so far. */
+  get tokens(): readonly number[] {
+    return this.#tokens;
   }
 
   /** Ids of the blocks held, in order of position; may reach past `length` while rows are being written. */
@@ -25,6 +43,16 @@ export class BlockTable {
     return this.#blockIds.length * BLOCK_SIZE;
   }
 
+  /** Blocks from the front whose prefixes have ids. */
+  get numPublished(): number {
+    return this.#prefixIds.length;
+  }
+
+  /** Id of the prefix that the first `count` blocks hold. */
+  prefixId(count: number): number {
+    return count === 0 ? NO_PREFIX : this.#prefixIds[count - 1];
+  }
+
   /** Where the row of a position lies, counted in rows over all blocks: block id · 16 + position mod 16. */
   slot(position: number): number {
     return this.#blockIds[Math.floor(position / BLOCK_SIZE)] * BLOCK_SIZE + (position % BLOCK_SIZE);
@@ -35,6 +63,11 @@ export class BlockTable {
     this.#blockIds.push(block);
   }
 
+  /** Puts another block with the same contents into a place. */
+  replaceBlock(index: number, block: number): void {
+    this.#blockIds[index] = block;
+  }
+
   /** Takes the last block off. */
   popBlock(): number {
     const block = this.#blockIds.pop();
@@ -42,11 +75,22 @@ export class BlockTable {
     return block;
   }
 
-  /** Sets the number of rows, within the blocks held. */
-  setLength(length: number): void {
-    if (length < 0 || length > this.capacity) {
-      throw new Error(`${length} rows do not fit into ${this.#blockIds.length} KV blocks`);
+  /** Notes the tokens of rows that were written, within the blocks held. */
+  appendTokens(tokens: readonly number[]): void {
+    if (this.#tokens.length + tokens.length > this.capacity) {
+      throw new Error(`${tokens.length} more rows do not fit into ${this.#blockIds.length} KV blocks`);
     }
-    this.#length = length;
+    for (const token of tokens) this.#tokens.push(token);
+  }
+
+  /** Notes that the next full block's prefix has an id. */
+  appendPrefixId(id: number): void {
+    this.#prefixIds.push(id);
+  }
+
+  /** Forgets the rows from `length` on, and the ids of prefixes that reach past it. */
+  cutTokens(length: number): void {
+    this.#tokens.length = length;
+    this.#prefixIds.length = Math.min(this.#prefixIds.length, Math.floor(length / BLOCK_SIZE));
   }
 }

@@ -1,13 +1,16 @@
 /** What always holds in a KV cache, as code. Property tests run it after every step. */
+import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "./kv-cache.js";
 
 /** Everything that does not hold, in words; empty when the cache is sound. O(blocks + rows). */
 export function violatedInvariants(cache: KvCache): string[] {
-  const { pool } = cache;
+  const { pool, index } = cache;
   const violated: string[] = [];
   const expected = new Int32Array(pool.numBlocks);
   for (const table of cache.tables) {
     if (table.length > table.capacity) violated.push(`${table.length} rows in ${table.capacity} slots`);
+    if (table.numPublished * BLOCK_SIZE > table.length)
+      violated.push("a block that is not full is published");
     for (const block of table.blockIds) {
       if (block < 0 || block >= pool.numBlocks) violated.push(`block ${block} does not exist`);
       else expected[block] += 1;
@@ -21,6 +24,8 @@ export function violatedInvariants(cache: KvCache): string[] {
     violated.push(`${free.length} free blocks listed, ${pool.numFree} counted`);
 
   let referenced = 0;
+  let published = 0;
+  const ids = new Set<number>();
   for (let block = 0; block < pool.numBlocks; block++) {
     const count = pool.refCount(block);
     if (count !== expected[block]) {
@@ -32,9 +37,14 @@ export function violatedInvariants(cache: KvCache): string[] {
       );
     }
     if (count > 0) referenced += 1;
+    if (!index.isPublished(block)) continue;
+    published += 1;
+    if (ids.has(index.idOf(block))) violated.push(`prefix id ${index.idOf(block)} is used twice`);
+    ids.add(index.idOf(block));
   }
   if (referenced + free.length !== pool.numBlocks) {
     violated.push(`${referenced} referenced + ${free.length} free blocks are not ${pool.numBlocks}`);
   }
+  if (published !== index.size) violated.push(`${published} published blocks, ${index.size} counted`);
   return violated;
 }

@@ -7,10 +7,10 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
-import { type Engine, InferenceRun, type Mode } from "../../src/engine/inference-run.js";
-import { TurnTaker } from "../../src/engine/turn-taker.js";
+import type { EngineCore } from "../../src/engine/engine-core.js";
 import type { KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
 import { loadParts } from "../../src/load.js";
+import { FedSequence, logitsAt } from "../fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 
 /** Each has bits of its own. */
@@ -25,22 +25,6 @@ const WAYS = [
 ] as const satisfies readonly { kernels: KernelsName; threads: number }[];
 type Way = (typeof WAYS)[number];
 const [FIRST, , , REFERENCE] = WAYS;
-
-const turns = new TurnTaker(() => Promise.resolve());
-
-/** The logits after each of several lengths of one sequence, on one run. */
-async function logitsAt(engine: Engine, mode: Mode, tokens: readonly number[], lengths: readonly number[]) {
-  const run = new InferenceRun(engine, mode);
-  try {
-    const rows: Float32Array[] = [];
-    for (const length of lengths) {
-      await run.infer(tokens.slice(0, length), { turns }, (logits) => rows.push(logits.slice()));
-    }
-    return rows;
-  } finally {
-    run.dispose();
-  }
-}
 
 function range(from: number, to: number): number[] {
   return Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -61,22 +45,22 @@ function expectTruth(
 const models = (["tiny", "odd"] as const).flatMap((name) => DTYPES.map((dtype) => ({ name, dtype })));
 
 describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype }) => {
-  const engines = new Map<Way, Engine>();
+  const engines = new Map<Way, EngineCore>();
   let tokens: number[];
   /** After n + 1 tokens, recomputed. */
   let truth: Float32Array[];
 
   beforeAll(async () => {
     for (const way of WAYS) {
-      engines.set(way, (await loadParts(modelFolders[name], { ...way, dtype })).engine);
+      engines.set(way, (await loadParts(modelFolders[name], { ...way, dtype })).engine.core);
     }
     const { config } = engineOf(FIRST).model;
     tokens = arbitraryTokens(config.contextLength, config.vocabSize);
-    truth = await logitsAt(engineOf(FIRST), "recompute", tokens, range(1, tokens.length));
+    truth = logitsAt(engineOf(FIRST), "recompute", tokens, range(1, tokens.length));
   });
   afterAll(() => Promise.all([...engines.values()].map((engine) => engine.kernels.dispose())));
 
-  function engineOf(way: Way): Engine {
+  function engineOf(way: Way): EngineCore {
     const engine = engines.get(way);
     if (engine === undefined) throw new Error("no such engine");
     return engine;
@@ -86,7 +70,7 @@ describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype
     "recomputed on $kernels kernels, $threads threads: the same bits at every length",
     async (way) => {
       const lengths = range(1, tokens.length);
-      expectTruth(truth, await logitsAt(engineOf(way), "recompute", tokens, lengths), lengths);
+      expectTruth(truth, logitsAt(engineOf(way), "recompute", tokens, lengths), lengths);
     },
   );
 
@@ -97,7 +81,7 @@ describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype
       for (const promptLength of range(1, 64)) {
         const lengths = range(promptLength, tokens.length);
         const before = engine.model.rowsComputed;
-        expectTruth(truth, await logitsAt(engine, "cached", tokens, lengths), lengths);
+        expectTruth(truth, logitsAt(engine, "cached", tokens, lengths), lengths);
         expect(engine.model.rowsComputed - before).toBe(tokens.length);
         expect(engine.kvCache.pool.numFree).toBe(engine.kvCache.pool.numBlocks);
       }
@@ -109,41 +93,31 @@ describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype
     await fc.assert(
       fc.asyncProperty(cuts, async (unsorted) => {
         const lengths = unsorted.sort((a, b) => a - b);
-        expectTruth(truth, await logitsAt(engineOf(way), "cached", tokens, lengths), lengths);
+        expectTruth(truth, logitsAt(engineOf(way), "cached", tokens, lengths), lengths);
       }),
       { numRuns: way === REFERENCE ? 20 : 100 },
     );
   });
 
   test.each(WAYS)("all rows' logits at once, on $kernels kernels, $threads threads", async (way) => {
-    const run = new InferenceRun(engineOf(way), "cached");
-    const rows: Float32Array[] = [];
-    for await (const { logits, rows: count } of run.inferAll(tokens, { turns })) {
-      const width = logits.length / count;
-      for (let r = 0; r < count; r++) rows.push(logits.slice(r * width, (r + 1) * width));
-    }
-    run.dispose();
-    expectTruth(truth, rows, range(1, tokens.length));
+    const sequence = new FedSequence(engineOf(way));
+    expectTruth(truth, [...sequence.allLogits(tokens)], range(1, tokens.length));
+    sequence.dispose();
   });
 
   test("several sequences that take turns, and blocks used before by others", async () => {
-    const { engine } = await loadParts(modelFolders[name], { dtype, kvMemory: 64 * 1024 * 1024 });
-    const others = [2, 3, 4].map((seed) =>
-      arbitraryTokens(tokens.length, engine.model.config.vocabSize, seed),
-    );
-    const runs = others.map(() => new InferenceRun(engine, "cached"));
-    const main = new InferenceRun(engine, "cached");
+    const { core } = (await loadParts(modelFolders[name], { dtype, kvMemory: 64 * 1024 * 1024 })).engine;
+    const others = [2, 3, 4].map((seed) => arbitraryTokens(tokens.length, core.model.config.vocabSize, seed));
+    const sequences = others.map(() => new FedSequence(core));
+    const main = new FedSequence(core);
     for (const length of range(1, tokens.length)) {
-      for (const [i, run] of runs.entries())
-        await run.infer(others[i].slice(0, length), { turns }, () => null);
-      await main.infer(tokens.slice(0, length), { turns }, (logits) =>
-        expectTruth(truth, [logits], [length]),
-      );
+      for (const [i, sequence] of sequences.entries()) sequence.logitsAfter(others[i].slice(0, length));
+      expectTruth(truth, [main.logitsAfter(tokens.slice(0, length))], [length]);
       // Sequences end and begin again, so that blocks change hands.
       const ended = length % 7;
-      if (ended < runs.length) {
-        runs[ended].dispose();
-        runs[ended] = new InferenceRun(engine, "cached");
+      if (ended < sequences.length) {
+        sequences[ended].dispose();
+        sequences[ended] = new FedSequence(core);
       }
     }
   });
@@ -157,7 +131,7 @@ describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype
     });
     fc.assert(
       fc.property(cuts, ({ lengths, wants }) => {
-        const tables = lengths.map(() => kvCache.createSequence());
+        const tables = lengths.map(() => kvCache.createSequence(null));
         expect(tables.every((table, i) => kvCache.reserve(table, lengths[i]))).toBe(true);
         const batch = lengths.flatMap((length, i) =>
           range(0, length - 1).map((p) => ({ id: tokens[p], p, slot: tables[i].slot(p) })),
@@ -189,19 +163,18 @@ describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype
 });
 
 test("the embedded model: cached with one thread, recomputed with two, every step to the end of 512 positions", async () => {
-  const { engine: single } = await loadParts(undefined, { threads: 1 });
-  const { engine: team } = await loadParts(undefined, { threads: 2 });
+  const single = (await loadParts(undefined, { threads: 1 })).engine.core;
+  const team = (await loadParts(undefined, { threads: 2 })).engine.core;
   const tokens = arbitraryTokens(512, single.model.config.vocabSize);
   const lengths = range(5, 512);
-  const cached = await logitsAt(single, "cached", tokens, lengths);
-  const run = new InferenceRun(team, "recompute");
+  const cached = logitsAt(single, "cached", tokens, lengths);
+  const sequence = new FedSequence(team);
   for (const [i, length] of lengths.entries()) {
-    await run.infer(tokens.slice(0, length), { turns }, (logits) => {
-      expect(firstDifferentBits(cached[i], logits), `after ${length} tokens`).toBeNull();
-    });
+    sequence.forget();
+    const logits = sequence.logitsAfter(tokens.slice(0, length));
+    expect(firstDifferentBits(cached[i], logits), `after ${length} tokens`).toBeNull();
   }
-  expect(run.rowsComputed).toBe((512 * 513) / 2 - (4 * 5) / 2);
-  run.dispose();
+  expect(sequence.rowsComputed).toBe((512 * 513) / 2 - (4 * 5) / 2);
   await team.kernels.dispose();
 }, 120_000);
 

@@ -5,33 +5,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
-import type { Engine } from "../../src/engine/inference-run.js";
 import type { Kernels, KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, valueOffset } from "../../src/kernels/kv-layout.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
 import { loadParts } from "../../src/load.js";
+import { FedSequence } from "../fed-sequence.js";
 import { arbitraryTokens, type FixtureName, modelFolders } from "../fixture-models.js";
-
-/** Feeds rows behind those that a table holds; returns a copy of the last row's logits. */
-function feed(
-  { model, kvCache, kernels }: Engine,
-  table: BlockTable,
-  tokenIds: readonly number[],
-): Float32Array {
-  expect(kvCache.reserve(table, tokenIds.length)).toBe(true);
-  const positions = tokenIds.map((_, i) => table.length + i);
-  const logits = model.forward(
-    {
-      tokenIds,
-      positions,
-      slotMapping: positions.map((position) => table.slot(position)),
-      sequences: [{ blockTable: table.blockIds, newTokens: tokenIds.length, wantsLogits: "last" }],
-    },
-    kvCache.layout,
-  );
-  kvCache.commit(table, tokenIds.length);
-  return kernels.f32(logits.offset, logits.cols).slice();
-}
 
 /** Where in memory, in floats, the K and V of one position of one head lie. */
 function* keyAndValuePlaces(kv: KvLayout, block: number, inBlock: number, layer: number, head: number) {
@@ -79,33 +58,34 @@ describe.each(
 )("$name, $options.dtype, on $options.kernels kernels", ({ name, options }) => {
   test("a decode step needs the new row, K and V, and nothing else", async () => {
     const { engine, info } = await loadParts(modelFolders[name], options);
-    const { kernels, kvCache, model } = engine;
+    const { kernels, kvCache, model } = engine.core;
     const { numLayers, hiddenSize, vocabSize } = model.config;
     const tokens = arbitraryTokens(40, vocabSize);
     for (const length of [1, 15, 16, 17, 39]) {
-      const clean = kvCache.createSequence();
-      feed(engine, clean, tokens.slice(0, length));
-      const expected = feed(engine, clean, [tokens[length]]);
-      kvCache.free(clean);
+      const clean = new FedSequence(engine.core);
+      clean.logitsAfter(tokens.slice(0, length));
+      const expected = clean.logitsAfter(tokens.slice(0, length + 1));
+      clean.dispose();
 
-      const table = kvCache.createSequence();
-      feed(engine, table, tokens.slice(0, length));
-      const kept = poison(kernels, kvCache.layout, table, info.memoryBytes);
+      const sequence = new FedSequence(engine.core);
+      sequence.logitsAfter(tokens.slice(0, length));
+      const kept = poison(kernels, kvCache.layout, sequence.table, info.memoryBytes);
       expect(kept).toBe(length * numLayers * hiddenSize * 2);
-      const poisoned = feed(engine, table, [tokens[length]]);
+      const poisoned = sequence.logitsAfter(tokens.slice(0, length + 1));
       expect(firstDifferentBits(expected, poisoned), `after ${length} rows`).toBeNull();
       expect(poisoned.some(Number.isNaN)).toBe(false);
-      kvCache.free(table);
+      sequence.dispose();
     }
   });
 
   test("a NaN in one old row of K or V makes every logit NaN", async () => {
     const { engine } = await loadParts(modelFolders[name], options);
-    const { kernels, kvCache, model } = engine;
+    const { kernels, kvCache, model } = engine.core;
     const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
     const tokens = arbitraryTokens(36, vocabSize);
-    const table = kvCache.createSequence();
-    feed(engine, table, tokens.slice(0, 35));
+    const sequence = new FedSequence(engine.core);
+    const { table } = sequence;
+    sequence.logitsAfter(tokens.slice(0, 35));
     const place = fc.record({
       position: fc.nat({ max: 34 }),
       layer: fc.nat({ max: numLayers - 1 }),
@@ -121,7 +101,7 @@ describe.each(
         const cell = kernels.f32(4 * places[which], 1);
         const [old] = cell;
         cell[0] = Number.NaN;
-        const logits = feed(engine, table, [tokens[35]]);
+        const logits = sequence.logitsAfter(tokens);
         cell[0] = old;
         kvCache.truncate(table, 35);
         expect(logits.every(Number.isNaN)).toBe(true);

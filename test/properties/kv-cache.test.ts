@@ -1,4 +1,7 @@
-/** Random traffic on the KV cache beside a model of it that is too simple to be wrong; invariants after every step. */
+/**
+ * Random traffic on the KV cache beside a model of it that is too simple to be wrong: every slot remembers which tokens,
+ * from the start of which sequence, its row was computed from. Invariants after every step.
+ */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BLOCK_SIZE, kvLayout } from "../../src/kernels/kv-layout.js";
@@ -6,87 +9,166 @@ import { BlockPool } from "../../src/kv-cache/block-pool.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import type { KvEvent } from "../../src/kv-cache/kv-events.js";
+import { PrefixIndex } from "../../src/kv-cache/prefix-index.js";
 
 const SHAPE = { numLayers: 1, numKvHeads: 1, headDim: 4 };
 
+/** What rows were computed from: interned, so that equal histories are the same number. */
+class Histories {
+  readonly #ids = new Map<string, number>();
+
+  /** For each token, the history that ends with it. */
+  of(root: string, tokens: readonly number[]): number[] {
+    let before = this.#intern(root);
+    return tokens.map((token) => {
+      before = this.#intern(`${before} ${token}`);
+      return before;
+    });
+  }
+
+  #intern(key: string): number {
+    const id = this.#ids.get(key) ?? this.#ids.size + 1;
+    this.#ids.set(key, id);
+    return id;
+  }
+}
+
+/** A KV cache whose slots remember, and the sequences that use it. */
+class Traffic {
+  readonly cache: KvCache;
+  readonly sequences: { table: BlockTable; root: string; tokens: number[] }[] = [];
+  readonly #slots: Int32Array;
+  readonly #histories = new Histories();
+  hits = 0;
+  copies = 0;
+
+  constructor(numBlocks: number, hashSeed = 0) {
+    this.#slots = new Int32Array(numBlocks * BLOCK_SIZE);
+    this.cache = new KvCache(kvLayout(SHAPE, 0, numBlocks), {
+      hashSeed,
+      copyBlock: (from, to) => {
+        this.copies += 1;
+        this.#slots.copyWithin(to * BLOCK_SIZE, from * BLOCK_SIZE, (from + 1) * BLOCK_SIZE);
+      },
+    });
+  }
+
+  create(salt: string | null, tokens: readonly number[]): void {
+    const table = this.cache.createSequence(salt);
+    const found = this.cache.findPrefix(salt, tokens, Math.floor((tokens.length - 1) / BLOCK_SIZE));
+    this.cache.attach(table, found, tokens);
+    this.hits += found.blocks.length;
+    const root = salt === null ? `alone ${table.sequence}` : `salt ${salt}`;
+    this.sequences.push({ table, root, tokens: tokens.slice(0, table.length) });
+    this.append(this.sequences.length - 1, tokens.slice(table.length));
+  }
+
+  append(which: number, added: readonly number[]): void {
+    const sequence = this.sequences[which];
+    const { table, root, tokens } = sequence;
+    if (!this.cache.reserve(table, added.length)) return;
+    tokens.push(...added);
+    const histories = this.#histories.of(root, tokens);
+    for (let p = table.length; p < tokens.length; p++) this.#slots[table.slot(p)] = histories[p];
+    this.cache.commit(table, added);
+  }
+
+  fork(which: number): void {
+    const { table, root, tokens } = this.sequences[which];
+    this.sequences.push({ table: this.cache.fork(table), root, tokens: [...tokens] });
+  }
+
+  free(which: number): void {
+    const [{ table }] = this.sequences.splice(which, 1);
+    this.cache.free(table);
+  }
+
+  /** Every row of every sequence is where its table says, and was computed from the sequence's own history. */
+  expectSound(): void {
+    expect(violatedInvariants(this.cache)).toEqual([]);
+    for (const { table, root, tokens } of this.sequences) {
+      expect(table.tokens).toEqual(tokens);
+      expect(tokens.map((_, p) => this.#slots[table.slot(p)])).toEqual(this.#histories.of(root, tokens));
+    }
+  }
+}
+
+/** Tokens that often begin alike: a few letters in long runs. */
+const tokens = fc
+  .array(fc.tuple(fc.constantFrom(0, 0, 0, 1), fc.constantFrom(1, 15, 16, 17, 32)), {
+    minLength: 1,
+    maxLength: 4,
+  })
+  .map((runs) => runs.flatMap(([token, count]) => new Array<number>(count).fill(token)));
+const salt = fc.constantFrom("", "", "", "other", null);
+
 const step = fc.oneof(
-  fc.record({ kind: fc.constant("create" as const) }),
-  fc.record({
-    kind: fc.constant("append" as const),
-    which: fc.nat(),
-    count: fc.integer({ min: 0, max: 50 }),
-  }),
-  fc.record({
-    kind: fc.constant("reserve only" as const),
-    which: fc.nat(),
-    count: fc.integer({ min: 0, max: 50 }),
-  }),
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("create" as const), salt, tokens }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("append" as const), which: fc.nat(), tokens }) },
+  fc.record({ kind: fc.constant("reserve only" as const), which: fc.nat(), count: fc.nat({ max: 50 }) }),
+  fc.record({ kind: fc.constant("fork" as const), which: fc.nat() }),
   fc.record({
     kind: fc.constant("truncate" as const),
     which: fc.nat(),
     share: fc.double({ min: 0, max: 1, noNaN: true }),
   }),
-  fc.record({ kind: fc.constant("discard" as const), which: fc.nat() }),
   fc.record({ kind: fc.constant("free" as const), which: fc.nat() }),
 );
 
 describe("KvCache", () => {
-  test("keeps its invariants, its slots apart, and never loses a block", () => {
+  test("keeps its invariants, and every row where its history is, through random traffic", () => {
+    let hits = 0;
+    let copies = 0;
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 12 }), fc.array(step, { maxLength: 60 }), (numBlocks, steps) => {
-        const cache = new KvCache(kvLayout(SHAPE, 0, numBlocks));
-        const lengths = new Map<BlockTable, number>();
-        for (const action of steps) {
-          const tables = [...lengths.keys()];
-          if (action.kind === "create") lengths.set(cache.createSequence(), 0);
-          else if (tables.length > 0) {
-            const table = tables[action.which % tables.length];
-            const length = lengths.get(table) ?? 0;
-            if (action.kind === "append") {
-              const heldBefore = [...table.blockIds];
-              if (cache.reserve(table, action.count)) {
-                expect(table.length).toBe(length);
-                cache.commit(table, action.count);
-                lengths.set(table, length + action.count);
-              } else {
-                expect(table.blockIds).toEqual(heldBefore);
+      fc.property(
+        fc.integer({ min: 0, max: 24 }),
+        fc.array(step, { maxLength: 60, size: "max" }),
+        (numBlocks, steps) => {
+          const traffic = new Traffic(numBlocks, steps.length);
+          const { cache, sequences } = traffic;
+          for (const action of steps) {
+            if (action.kind === "create") traffic.create(action.salt, action.tokens);
+            else if (sequences.length > 0) {
+              const which = action.which % sequences.length;
+              const sequence = sequences[which];
+              if (action.kind === "append") traffic.append(which, action.tokens);
+              else if (action.kind === "reserve only") cache.reserve(sequence.table, action.count);
+              else if (action.kind === "fork") traffic.fork(which);
+              else if (action.kind === "free") traffic.free(which);
+              else {
+                const length = Math.floor(action.share * sequence.tokens.length);
+                cache.truncate(sequence.table, length);
+                sequence.tokens.length = length;
+                expect(sequence.table.blockIds.length).toBe(Math.ceil(length / BLOCK_SIZE));
               }
-              expect(table.blockIds.slice(0, heldBefore.length)).toEqual(heldBefore);
-            } else if (action.kind === "reserve only") {
-              cache.reserve(table, action.count);
-            } else if (action.kind === "truncate") {
-              const to = Math.floor(action.share * length);
-              cache.truncate(table, to);
-              lengths.set(table, to);
-              expect(table.blockIds.length).toBe(Math.ceil(to / BLOCK_SIZE));
-            } else if (action.kind === "discard") {
-              cache.discard(table);
-              lengths.set(table, 0);
-              expect(table.blockIds).toEqual([]);
-            } else {
-              cache.free(table);
-              lengths.delete(table);
             }
+            traffic.expectSound();
           }
-          expect(violatedInvariants(cache)).toEqual([]);
-          const slots = new Set<number>();
-          let rows = 0;
-          for (const [table, length] of lengths) {
-            expect(table.length).toBe(length);
-            for (let p = 0; p < length; p++) slots.add(table.slot(p));
-            rows += length;
-          }
-          expect(slots.size).toBe(rows);
-        }
-        for (const table of lengths.keys()) cache.free(table);
-        expect(cache.pool.numFree).toBe(numBlocks);
-      }),
-      { numRuns: 400 },
+          while (sequences.length > 0) traffic.free(0);
+          expect(cache.pool.numFree).toBe(numBlocks);
+          traffic.expectSound();
+          hits += traffic.hits;
+          copies += traffic.copies;
+        },
+      ),
+      { numRuns: 300 },
     );
+    // The traffic is of a kind that shares and copies.
+    expect(hits).toBeGreaterThan(500);
+    expect(copies).toBeGreaterThan(20);
   });
 
+  const newCache = (numBlocks: number) => {
+    const traffic = new Traffic(numBlocks);
+    const events: KvEvent[] = [];
+    traffic.cache.listener = (event) => events.push(event);
+    return { ...traffic, traffic, cache: traffic.cache, events };
+  };
+  const run = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+
   test("a reservation that does not fit changes nothing", () => {
-    const cache = new KvCache(kvLayout(SHAPE, 0, 2));
+    const { cache } = newCache(2);
     const table = cache.createSequence();
     expect(cache.reserve(table, 33)).toBe(false);
     expect(table.blockIds).toEqual([]);
@@ -95,26 +177,146 @@ describe("KvCache", () => {
     expect(table.blockIds).toEqual([0, 1]);
   });
 
-  test("the tail of a sequence is given back before its head, and reused last", () => {
-    const cache = new KvCache(kvLayout(SHAPE, 0, 4));
-    const table = cache.createSequence();
-    cache.reserve(table, 40);
-    cache.commit(table, 40);
-    cache.free(table);
-    expect(cache.pool.freeBlocks()).toEqual([3, 2, 1, 0]);
+  test("a second prompt takes the full blocks of the first, and the last token is always computed", () => {
+    const { cache, traffic } = newCache(8);
+    traffic.create("", run(0, 48));
+    traffic.create("", run(0, 48));
+    expect(traffic.sequences.map(({ table }) => table.blockIds)).toEqual([
+      [0, 1, 2],
+      [0, 1, 2],
+    ]);
+    // Two blocks were taken; the third one was computed again, and gave way to the one that had the same contents.
+    expect(traffic.hits).toBe(2);
+    expect([0, 1, 2, 3].map((block) => cache.pool.refCount(block))).toEqual([2, 2, 2, 0]);
+    expect(cache.pool.freeBlocks()[0]).toBe(3);
+  });
+
+  test("freed blocks stay findable until they are needed: the longest released first, tails before heads", () => {
+    const { cache, traffic, events } = newCache(6);
+    traffic.create("", run(0, 40));
+    traffic.create("", run(100, 40));
+    traffic.free(0);
+    traffic.free(0);
+    // Blocks that are not full cannot be found, so they go first; then the first sequence's tail, its head, and so on.
+    expect(cache.pool.freeBlocks()).toEqual([5, 2, 1, 0, 4, 3]);
+    expect(cache.findPrefix("", run(0, 40), 2)).toEqual({ blocks: [0, 1], free: 2 });
+    events.length = 0;
+    traffic.create("", run(200, 45));
+    expect(events.filter(({ type }) => type === "evicted")).toEqual([{ type: "evicted", block: 1 }]);
+    expect(cache.findPrefix("", run(0, 40), 2).blocks).toEqual([0]);
+    expect(cache.findPrefix("", run(100, 40), 2).blocks).toEqual([3, 4]);
+  });
+
+  test("what a request takes is used last", () => {
+    const { cache, traffic } = newCache(4);
+    traffic.create("", run(0, 32));
+    traffic.create("", run(100, 32));
+    traffic.free(0);
+    traffic.free(0);
+    traffic.create("", run(0, 17));
+    traffic.free(0);
+    expect(cache.pool.freeBlocks()).toEqual([1, 3, 2, 0]);
+  });
+
+  test("a fork shares all blocks; the first to write copies the last one", () => {
+    const { cache, traffic, events } = newCache(4);
+    traffic.create("", run(0, 20));
+    traffic.fork(0);
+    expect(traffic.sequences[1].table.blockIds).toEqual([0, 1]);
+    events.length = 0;
+    traffic.append(1, [7]);
+    expect(traffic.sequences.map(({ table }) => table.blockIds)).toEqual([
+      [0, 1],
+      [0, 2],
+    ]);
+    expect(events.map(({ type }) => type)).toEqual(["allocated", "copied", "released", "written"]);
+    traffic.append(0, [8]);
+    expect(traffic.copies).toBe(1);
+    traffic.expectSound();
+    expect(cache.pool.numFree).toBe(1);
+  });
+
+  test("a published block is copied before a cut-back sequence writes into it", () => {
+    const { cache, traffic } = newCache(3);
+    traffic.create("", run(0, 32));
+    cache.truncate(traffic.sequences[0].table, 20);
+    traffic.sequences[0].tokens.length = 20;
+    traffic.append(0, [99]);
+    expect(traffic.sequences[0].table.blockIds).toEqual([0, 2]);
+    expect(cache.findPrefix("", run(0, 33), 2).blocks).toEqual([0, 1]);
+    traffic.expectSound();
+  });
+
+  test("with no block to spare it is written in place, and no longer findable", () => {
+    const { cache, traffic, events } = newCache(2);
+    traffic.create("", run(0, 32));
+    cache.truncate(traffic.sequences[0].table, 20);
+    traffic.sequences[0].tokens.length = 20;
+    traffic.append(0, run(50, 12));
+    expect(traffic.copies).toBe(0);
+    expect(events.filter(({ type }) => type === "evicted")).toEqual([{ type: "evicted", block: 1 }]);
+    expect(cache.findPrefix("", run(0, 33), 2).blocks).toEqual([0]);
+    expect(cache.findPrefix("", [...run(0, 20), ...run(50, 13)], 2).blocks).toEqual([0, 1]);
+    traffic.expectSound();
+  });
+
+  test("sequences of different salts, or of none, find nothing of each other", () => {
+    const { cache, traffic } = newCache(8);
+    traffic.create("a", run(0, 32));
+    traffic.create(null, run(0, 32));
+    expect(cache.findPrefix("a", run(0, 33), 2).blocks).toEqual([0, 1]);
+    expect(cache.findPrefix("b", run(0, 33), 2).blocks).toEqual([]);
+    expect(cache.findPrefix("", run(0, 33), 2).blocks).toEqual([]);
+    expect(cache.findPrefix(null, run(0, 33), 2).blocks).toEqual([]);
+    expect(cache.index.size).toBe(2);
+  });
+
+  test("what was published behind an evicted block is not found behind another one", () => {
+    const { cache, traffic } = newCache(3);
+    traffic.create("", run(0, 48));
+    const index = cache.index;
+    const [first, second] = traffic.sequences[0].table.blockIds;
+    const oldParent = index.idOf(first);
+    expect(index.parentOf(second)).toBe(oldParent);
+    traffic.free(0);
+    traffic.create("", run(500, 48));
+    expect(cache.findPrefix("", run(0, 49), 3).blocks).toEqual([]);
+    for (let block = 0; block < 3; block++) expect(index.idOf(block)).toBeGreaterThan(oldParent + 2);
   });
 
   test("a table that was freed cannot be used again", () => {
-    const cache = new KvCache(kvLayout(SHAPE, 0, 4));
+    const { cache } = newCache(4);
     const table = cache.createSequence();
     cache.free(table);
     expect(() => cache.reserve(table, 1)).toThrow(/belongs to no sequence/);
   });
 });
 
+describe("PrefixIndex", () => {
+  test("compares tokens, whatever the hash says: with all keys in few buckets nothing is mistaken", () => {
+    const index = new PrefixIndex(4);
+    const key = (first: number, parent = 0) => ({
+      parent,
+      from: 0,
+      salt: "",
+      tokens: [first, ...new Array<number>(15).fill(0)],
+    });
+    // Four blocks share sixteen buckets with a thousand keys.
+    const ids = [0, 1, 2, 3].map((block) => index.publish(block, key(block)));
+    for (let first = 0; first < 1000; first++) expect(index.find(key(first))).toBe(first < 4 ? first : null);
+    expect(index.find(key(0, ids[0]))).toBeNull();
+    index.remove(1);
+    index.remove(3);
+    expect([0, 1, 2, 3].map((first) => index.find(key(first)))).toEqual([0, null, 2, null]);
+    expect(index.size).toBe(2);
+    expect(() => index.publish(0, key(9))).toThrow(/published twice/);
+    expect(() => index.remove(1)).toThrow(/not published/);
+  });
+});
+
 describe("the invariants", () => {
   test("notice a block that is released behind the table's back", () => {
-    const cache = new KvCache(kvLayout(SHAPE, 0, 4));
+    const cache = new Traffic(4).cache;
     const table = cache.createSequence();
     cache.reserve(table, 20);
     cache.pool.release(table.blockIds[1]);
@@ -124,7 +326,7 @@ describe("the invariants", () => {
   });
 
   test("notice a reference that nobody holds", () => {
-    const cache = new KvCache(kvLayout(SHAPE, 0, 4));
+    const cache = new Traffic(4).cache;
     cache.pool.allocate();
     expect(violatedInvariants(cache).join("\n")).toMatch(
       /block 0 has 1 references, the tables hold it 0 times/,

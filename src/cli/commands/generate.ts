@@ -1,6 +1,5 @@
 /** `lastrow generate`: continues a prompt, and streams the text as it comes. */
-import type { GeneratedLogprobs, GenerationResult } from "../../engine/generation.js";
-import type { Mode } from "../../engine/inference-run.js";
+import type { GeneratedLogprobs, GenerationResult, Mode } from "../../engine/generation-request.js";
 import type { LanguageModel } from "../../language-model.js";
 import { requestedStop } from "../exit.js";
 import { formatCount, formatDuration, formatProbability } from "../format.js";

@@ -1,0 +1,392 @@
+/**
+ * The engine, synchronous: each `step` plans, runs one forward pass over the new rows of all sequences, and hands the
+ * logits to those who asked for them. Owns the model, the KV cache and the scheduler; knows nothing of text, sampling or
+ * promises. What a consumer does with its logits (go on, fork, cut back, end) it does through the methods here.
+ */
+import { LastrowError } from "../errors.js";
+import type { Kernels, Tensor } from "../kernels/kernels.js";
+import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import type { BlockTable } from "../kv-cache/block-table.js";
+import type { KvCache } from "../kv-cache/kv-cache.js";
+import type { KvEvent } from "../kv-cache/kv-events.js";
+import type { Gpt2 } from "../model/gpt2.js";
+import { type ComputedLogits, type LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
+import { type ScheduledRows, Scheduler } from "./scheduler.js";
+
+/** What runs the model. One owner: the language model. */
+export interface EngineParts {
+  readonly model: Gpt2;
+  readonly kernels: Kernels;
+  readonly kvCache: KvCache;
+  /** Most rows of a step; at most what the model takes. Default: that. */
+  readonly tokenBudget?: number | undefined;
+  /** Most sequences of a step. */
+  readonly maxSequences: number;
+}
+
+/** What happens in the engine: the KV cache's events, steps and preemptions. */
+export type EngineEvent =
+  | KvEvent
+  /** A sequence lost its blocks to others; it resumes later. */
+  | { readonly type: "preempted"; readonly sequence: number }
+  /** A forward pass of `rows` rows, of so many sequences. */
+  | { readonly type: "step"; readonly step: number; readonly rows: number; readonly sequences: number };
+
+/** Counters since the model was loaded, and the state now. */
+export interface EngineStats {
+  readonly blocks: {
+    readonly total: number;
+    /** Held by a sequence. */
+    readonly referenced: number;
+    /** Held by none, but still findable. */
+    readonly cached: number;
+    /** Held by none and empty. */
+    readonly free: number;
+  };
+  readonly prefixCache: {
+    /** Tokens that were looked up, and those of them whose rows were there. */
+    readonly tokensQueried: number;
+    readonly tokensHit: number;
+  };
+  readonly sequences: {
+    readonly running: number;
+    readonly waiting: number;
+    /** Held by hand, with nothing to compute. */
+    readonly idle: number;
+    /** Times that a sequence lost its blocks. */
+    readonly preemptions: number;
+  };
+  readonly steps: number;
+  /** Rows that went through the model. */
+  readonly rows: number;
+  /** Sequences of all steps, summed: divided by `steps`, the mean batch size. */
+  readonly batchedSequences: number;
+  /** Sequences of the largest step. */
+  readonly largestBatch: number;
+  /** Milliseconds of planning and KV bookkeeping, of forward passes, and of choosing tokens and making text of them. */
+  readonly scheduleMs: number;
+  readonly forwardMs: number;
+  readonly sampleMs: number;
+}
+
+export interface SequenceOptions {
+  /** Sequences share K and V with those of the same salt; null: with none. */
+  readonly salt: string | null;
+  /** Rows from this position on become logits; default: the last one. */
+  readonly logitsFrom?: number;
+}
+
+export class EngineCore {
+  readonly model: Gpt2;
+  readonly kernels: Kernels;
+  readonly kvCache: KvCache;
+  readonly #scheduler: Scheduler;
+  readonly #sequences = new Set<ScheduledSequence>();
+  readonly #listeners = new Set<(event: EngineEvent) => void>();
+  #lastArrival = 0;
+  #steps = 0;
+  #batchedSequences = 0;
+  #largestBatch = 0;
+  #preemptions = 0;
+  #scheduleMs = 0;
+  #forwardMs = 0;
+  #sampleMs = 0;
+
+  constructor({ model, kernels, kvCache, maxSequences, tokenBudget = model.maxRows }: EngineParts) {
+    this.model = model;
+    this.kernels = kernels;
+    this.kvCache = kvCache;
+    const limits = {
+      tokenBudget: Math.min(tokenBudget, model.maxRows),
+      maxSequences,
+      maxLogitsRows: model.maxLogitsRows,
+    };
+    this.#scheduler = new Scheduler(kvCache, limits, ({ table }) => {
+      this.#preemptions += 1;
+      if (this.#listeners.size > 0) this.#tell({ type: "preempted", sequence: table.sequence });
+    });
+  }
+
+  /** Someone waits for logits. */
+  get hasWork(): boolean {
+    const { waiting, resident } = this.#scheduler;
+    return waiting.length > 0 || resident.some(({ isAwaited }) => isAwaited);
+  }
+
+  /** Rows that fit into the KV cache when nothing else is in it. */
+  get capacity(): number {
+    return this.kvCache.pool.numBlocks * BLOCK_SIZE;
+  }
+
+  get stats(): EngineStats {
+    const { pool, index } = this.kvCache;
+    const { resident, waiting, tokensQueried, tokensHit } = this.#scheduler;
+    let cached = 0;
+    for (const block of pool.freeBlocks()) if (index.isPublished(block)) cached += 1;
+    const running = resident.filter(({ isAwaited }) => isAwaited).length;
+    return {
+      blocks: {
+        total: pool.numBlocks,
+        referenced: pool.numBlocks - pool.numFree,
+        cached,
+        free: pool.numFree - cached,
+      },
+      prefixCache: { tokensQueried, tokensHit },
+      sequences: {
+        running,
+        waiting: waiting.length,
+        idle: this.#sequences.size - running - waiting.length,
+        preemptions: this.#preemptions,
+      },
+      steps: this.#steps,
+      rows: this.model.rowsComputed,
+      batchedSequences: this.#batchedSequences,
+      largestBatch: this.#largestBatch,
+      scheduleMs: this.#scheduleMs,
+      forwardMs: this.#forwardMs,
+      sampleMs: this.#sampleMs,
+    };
+  }
+
+  /** Tells a listener of everything that happens; costs nothing while there is none. Returns how to stop it. */
+  listen(listener: (event: EngineEvent) => void): () => void {
+    this.#listeners.add(listener);
+    this.kvCache.listener = (event) => this.#tell(event);
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size === 0) this.kvCache.listener = null;
+    };
+  }
+
+  /**
+   * Starts a sequence; its consumer is given the logits of the rows that it wants, in one of the next steps.
+   * @throws LastrowError `kv_memory_exhausted` when `rowsNeeded` rows do not fit into the cache even alone
+   */
+  start(
+    tokens: readonly number[],
+    consumer: LogitsConsumer,
+    options: SequenceOptions & { readonly rowsNeeded?: number },
+  ): ScheduledSequence {
+    this.expectCapacity(options.rowsNeeded ?? tokens.length);
+    this.#lastArrival += 1;
+    const table = this.kvCache.createSequence(options.salt);
+    const sequence = new ScheduledSequence(this.#lastArrival, table, tokens, consumer);
+    sequence.logitsFrom = options.logitsFrom ?? tokens.length - 1;
+    this.#sequences.add(sequence);
+    this.#scheduler.await(sequence);
+    return sequence;
+  }
+
+  /**
+   * Takes up a sequence whose rows are in the cache already: a table of this KV cache that nothing else uses, all of it
+   * written. Nobody waits for it until it is extended.
+   */
+  adopt(table: BlockTable, consumer: LogitsConsumer): ScheduledSequence {
+    this.#lastArrival += 1;
+    const sequence = new ScheduledSequence(this.#lastArrival, table, table.tokens, consumer);
+    sequence.numCachedTokens = table.length;
+    this.#sequences.add(sequence);
+    this.#scheduler.addResident(sequence);
+    return sequence;
+  }
+
+  /**
+   * Adds tokens to a sequence and asks for logits: of the last row, or of all rows from `logitsFrom` on, which must be
+   * rows that are not in the cache.
+   * @throws LastrowError `kv_memory_exhausted`, and nothing has changed
+   */
+  extend(sequence: ScheduledSequence, tokens: readonly number[], logitsFrom?: number): void {
+    this.#expectAlive(sequence);
+    this.expectCapacity(sequence.tokens.length + tokens.length);
+    for (const token of tokens) sequence.tokens.push(token);
+    sequence.logitsFrom = logitsFrom ?? sequence.tokens.length - 1;
+    this.#scheduler.await(sequence);
+  }
+
+  /** Forgets a sequence's tokens from `length` on, and their rows. */
+  cut(sequence: ScheduledSequence, length: number): void {
+    this.#expectAlive(sequence);
+    sequence.tokens.length = length;
+    if (sequence.table.length > length) this.kvCache.truncate(sequence.table, length);
+  }
+
+  /** Forgets a sequence's rows, not its tokens: they are computed again. */
+  forgetRows(sequence: ScheduledSequence): void {
+    this.#expectAlive(sequence);
+    this.kvCache.truncate(sequence.table, 0);
+  }
+
+  /** A sequence with the tokens of another one, whose blocks it shares. Nobody waits for it until it is extended. */
+  fork(sequence: ScheduledSequence, consumer: LogitsConsumer): ScheduledSequence {
+    this.#expectAlive(sequence);
+    const table = this.kvCache.fork(sequence.table);
+    const forked = new ScheduledSequence(sequence.arrival, table, sequence.tokens, consumer);
+    forked.numCachedTokens = sequence.numCachedTokens;
+    forked.lastStep = sequence.lastStep;
+    this.#sequences.add(forked);
+    if (table.length > 0) this.#scheduler.addResident(forked);
+    return forked;
+  }
+
+  /** Ends a sequence, whatever it is at: its blocks are given back, its consumer hears nothing more. */
+  end(sequence: ScheduledSequence): void {
+    if (sequence.hasEnded) return;
+    sequence.hasEnded = true;
+    sequence.isAwaited = false;
+    this.#sequences.delete(sequence);
+    this.#scheduler.remove(sequence);
+    this.kvCache.free(sequence.table);
+  }
+
+  /** Ends all sequences; their consumers are told why. */
+  failAll(error: unknown): void {
+    for (const sequence of [...this.#sequences]) this.#fail(sequence, error);
+  }
+
+  /**
+   * One forward pass over the new rows of all sequences that someone waits for.
+   * @returns whether there was anything to do
+   * @throws what the kernels throw (`thread_lost`), after all sequences have failed with it
+   */
+  step(): boolean {
+    const start = performance.now();
+    const rows = this.#scheduler.plan();
+    if (rows.length === 0) {
+      this.#failStuck();
+      return false;
+    }
+    this.#steps += 1;
+    const planned = performance.now();
+    this.#scheduleMs += planned - start;
+    let logits: Tensor;
+    try {
+      logits = this.#forward(rows);
+    } catch (error) {
+      this.failAll(error);
+      throw error;
+    }
+    const computed = performance.now();
+    const forwardMs = computed - planned;
+    this.#forwardMs += forwardMs;
+    const delivered = this.#commit(rows, logits, forwardMs);
+    const committed = performance.now();
+    this.#scheduleMs += committed - computed;
+    for (const deliver of delivered) deliver();
+    this.#sampleMs += performance.now() - committed;
+    return true;
+  }
+
+  /** @throws LastrowError `kv_memory_exhausted` when so many rows do not fit even alone */
+  expectCapacity(rows: number): void {
+    if (rows <= this.capacity) return;
+    const { pool, layout } = this.kvCache;
+    const needed = Math.ceil(rows / BLOCK_SIZE);
+    throw new LastrowError(
+      "kv_memory_exhausted",
+      `${rows} rows of keys and values need ${needed} KV blocks, and there are ${pool.numBlocks}; give more KV memory (kvMemory: ${needed * layout.blockBytes} bytes or more), or ask for fewer tokens.`,
+    );
+  }
+
+  #forward(rows: readonly ScheduledRows[]): Tensor {
+    const tokenIds: number[] = [];
+    const positions: number[] = [];
+    const slotMapping: number[] = [];
+    for (const { sequence, count } of rows) {
+      const { table, tokens } = sequence;
+      for (let position = table.length; position < table.length + count; position++) {
+        tokenIds.push(tokens[position]);
+        positions.push(position);
+        slotMapping.push(table.slot(position));
+      }
+    }
+    const sequences = rows.map(({ sequence, count, wantsLogits }) => ({
+      blockTable: sequence.table.blockIds,
+      newTokens: count,
+      wantsLogits,
+    }));
+    this.#batchedSequences += rows.length;
+    this.#largestBatch = Math.max(this.#largestBatch, rows.length);
+    if (this.#listeners.size > 0) {
+      this.#tell({ type: "step", step: this.#steps, rows: tokenIds.length, sequences: rows.length });
+    }
+    return this.model.forward({ tokenIds, positions, slotMapping, sequences }, this.kvCache.layout);
+  }
+
+  /** Declares all rows written, and returns what is left to do: give the logits to those who wait for them. */
+  #commit(rows: readonly ScheduledRows[], logits: Tensor, forwardMs: number): (() => void)[] {
+    const holdsNaN = logits.rows > 0 && this.kernels.hasNaN(logits);
+    const deliveries: (() => void)[] = [];
+    let firstRow = 0;
+    for (const { sequence, count, wantsLogits } of rows) {
+      const wanted = wantsLogits === "all" ? count : wantsLogits === "last" ? 1 : 0;
+      const computed = this.#rowsOf(logits, firstRow, wanted, sequence.table.length + count - wanted);
+      firstRow += wanted;
+      sequence.rowsComputed += count;
+      sequence.computeMs += forwardMs;
+      sequence.lastStep = this.#steps;
+      if (holdsNaN && someNaN(computed)) {
+        const position = computed.firstPosition + wanted - 1;
+        const message = `The logits at position ${position} hold a NaN: the model's numbers overflow on this input.`;
+        deliveries.push(() => this.#fail(sequence, new LastrowError("numerical_error", message)));
+        continue;
+      }
+      const { table, tokens } = sequence;
+      this.kvCache.commit(table, tokens.slice(table.length, table.length + count));
+      if (wanted === 0) continue;
+      // Rows whose logits were given are not given again when they are computed again, after a preemption.
+      sequence.logitsFrom = table.length;
+      if (table.length === tokens.length) sequence.isAwaited = false;
+      deliveries.push(() => this.#deliver(sequence, computed));
+    }
+    return deliveries;
+  }
+
+  #deliver(sequence: ScheduledSequence, logits: ComputedLogits): void {
+    if (sequence.hasEnded) return;
+    try {
+      sequence.consumer.take(logits);
+    } catch (error) {
+      this.#fail(sequence, error);
+    }
+  }
+
+  #rowsOf(logits: Tensor, firstRow: number, count: number, firstPosition: number): ComputedLogits {
+    const { cols, stride, offset } = logits;
+    const row = (i: number) => this.kernels.f32(offset + 4 * (firstRow + i) * stride, cols);
+    return { firstPosition, count, row };
+  }
+
+  /** Nothing can be planned though someone waits: what waits longest cannot be served. */
+  #failStuck(): void {
+    const { waiting, resident } = this.#scheduler;
+    const stuck = resident.find(({ isAwaited }) => isAwaited) ?? waiting[0];
+    if (stuck === undefined) return;
+    const { pool } = this.kvCache;
+    this.#fail(
+      stuck,
+      new LastrowError(
+        "kv_memory_exhausted",
+        `No room for ${stuck.tokens.length} rows of keys and values: ${pool.numFree} of ${pool.numBlocks} KV blocks are free, and nothing can give way; give more KV memory.`,
+      ),
+    );
+  }
+
+  #fail(sequence: ScheduledSequence, error: unknown): void {
+    if (sequence.hasEnded) return;
+    this.end(sequence);
+    sequence.consumer.fail(error);
+  }
+
+  #tell(event: EngineEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  #expectAlive(sequence: ScheduledSequence): void {
+    if (sequence.hasEnded) throw new Error("this sequence has ended");
+  }
+}
+
+function someNaN(logits: ComputedLogits): boolean {
+  for (let i = 0; i < logits.count; i++) if (logits.row(i).some(Number.isNaN)) return true;
+  return false;
+}

@@ -1,0 +1,147 @@
+/** What a generation is asked for and what it gives. */
+import { LastrowError } from "../errors.js";
+import type { TokenLogprob } from "../sampling/logprobs.js";
+import type { ResolvedSampling } from "../sampling/options.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+
+/** How the rows of earlier tokens come to be there: from the KV cache, or computed again each time. */
+export type Mode = "cached" | "recompute";
+
+/**
+ * Why a generation ended: `stop` by the end token or a stop string, `length` by `maxTokens` or the end of the context,
+ * `abort` by its signal or because its reader left.
+ */
+export type FinishReason = "stop" | "length" | "abort";
+
+/** Log-probabilities of one generated token, from the model's own logits, before any option of sampling. */
+export interface GeneratedLogprobs {
+  readonly token: number;
+  /** Natural logarithm. */
+  readonly logprob: number;
+  /** The likeliest tokens, in descending order; as many as asked for. */
+  readonly top: readonly TokenLogprob[];
+}
+
+/** What one step adds to one continuation. */
+export interface GenerationPiece {
+  /** Which continuation, from 0; always 0 unless `n` asks for more. */
+  readonly index: number;
+  /** Text that is final: whole characters, and no beginning of a stop string. May be empty. */
+  readonly text: string;
+  /**
+   * Ids of the tokens generated since the last piece: one; none in a last piece of held-back text; all of them where
+   * only the end decides which continuations there are (`bestOf`, `numBeams`).
+   */
+  readonly tokens: readonly number[];
+  /** One entry for each of `tokens`; only when asked for. */
+  readonly logprobs?: readonly GeneratedLogprobs[];
+}
+
+export interface GenerationTimings {
+  /** Milliseconds from the start of loading until the model could be used. */
+  readonly loadMs: number;
+  /** Milliseconds from the request until its first token was chosen, waiting for others included. */
+  readonly prefillMs: number;
+  /** Milliseconds from there to the end. */
+  readonly decodeMs: number;
+}
+
+/** One continuation of the prompt. */
+export interface GenerationChoice {
+  /** All pieces' text joined; empty for a model without a tokenizer. */
+  readonly text: string;
+  /** Generated ids, without an end token (unless `ignoreEos`). */
+  readonly tokens: readonly number[];
+  readonly logprobs?: readonly GeneratedLogprobs[];
+  readonly finishReason: FinishReason;
+  /** Of a beam search: the sum of log-probabilities over length ^ `lengthPenalty`. */
+  readonly score?: number;
+}
+
+/** A finished generation: its first continuation, and all of them. */
+export interface GenerationResult extends GenerationChoice {
+  /** As many as `n` asked for, best first with `bestOf` and `numBeams`; the first one is the result's own. */
+  readonly choices: readonly GenerationChoice[];
+  /** L: tokens of the prompt, a start token included. */
+  readonly promptTokens: number;
+  /** Tokens of the prompt whose K and V were there already, computed for an earlier prompt that begins alike. */
+  readonly numCachedTokens: number;
+  readonly seed: number;
+  /** I: times that the logits of a next token were computed. */
+  readonly inferences: number;
+  /** Rows that went through the model, counted where they entered the forward pass. */
+  readonly rowsComputed: number;
+  readonly timings: GenerationTimings;
+}
+
+/** One inference, as seen from outside. */
+export interface ObservedStep {
+  /** From 0. */
+  readonly index: number;
+  /** (V), valid during the call only. */
+  readonly logits: Float32Array;
+  /** Milliseconds in the model. */
+  readonly ms: number;
+}
+
+/** How a beam search goes; see `BeamSearch`. */
+export interface BeamSettings {
+  readonly numBeams: number;
+  readonly lengthPenalty: number;
+  readonly earlyStopping: boolean | "never";
+}
+
+/** A request with everything resolved. */
+export interface GenerationRequest {
+  readonly prompt: readonly number[];
+  readonly maxTokens: number;
+  readonly mode: Mode;
+  readonly sampling: ResolvedSampling;
+  /** Continuations that are wanted, of `bestOf` that are generated. */
+  readonly n: number;
+  readonly bestOf: number;
+  /** Null: sample. */
+  readonly beams: BeamSettings | null;
+  /** Tokens that prompt look-up proposes for a step; 0: none. */
+  readonly speculate: number;
+  /** Who shares K and V with whom; null: nobody with this request. */
+  readonly salt: string | null;
+  readonly tokenizer: Tokenizer | null;
+  readonly stop: readonly string[];
+  /** Tokens that end the text; empty to ignore them. */
+  readonly eosTokenIds: ReadonlySet<number>;
+  readonly loadMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onStep?: ((step: ObservedStep) => void) | undefined;
+}
+
+/** Rows through the model for L prompt tokens and I inferences: the formula that the counters are checked against. */
+export function expectedRows(mode: Mode, promptTokens: number, inferences: number): number {
+  if (inferences === 0) return 0;
+  if (mode === "cached") return promptTokens + inferences - 1;
+  return inferences * promptTokens + (inferences * (inferences - 1)) / 2;
+}
+
+/**
+ * Checks a prompt against the model.
+ * @throws LastrowError `token_out_of_range`, `context_length_exceeded`, `empty_prompt`
+ */
+export function checkPrompt(
+  tokens: readonly number[],
+  config: { readonly vocabSize: number; readonly contextLength: number },
+): void {
+  for (const [i, token] of tokens.entries()) {
+    if (!Number.isInteger(token) || token < 0 || token >= config.vocabSize) {
+      throw new LastrowError(
+        "token_out_of_range",
+        `Token ${i} of the prompt is ${token}; this model's ids are 0 to ${config.vocabSize - 1}.`,
+      );
+    }
+  }
+  if (tokens.length > config.contextLength) {
+    throw new LastrowError(
+      "context_length_exceeded",
+      `The prompt has ${tokens.length} tokens; this model's context is ${config.contextLength}.`,
+    );
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * A sequence as the engine sees it: tokens whose rows are wanted in the KV cache, the table of those that are there, and
+ * who wants the logits. Changed by EngineCore and its scheduler only.
+ */
+import type { BlockTable } from "../kv-cache/block-table.js";
+
+/** Rows of logits that a step has computed for one sequence. */
+export interface ComputedLogits {
+  /** Position of the token that the first row follows. */
+  readonly firstPosition: number;
+  readonly count: number;
+  /** (V) Row `i`, from 0: a view that the next step overwrites. */
+  row(i: number): Float32Array;
+}
+
+/** Who asked for a sequence's logits. Called from inside a step. */
+export interface LogitsConsumer {
+  /** Rows that were wanted, in order of position; perhaps not all of them yet. */
+  take(logits: ComputedLogits): void;
+  /** The sequence has ended: it cannot be computed. */
+  fail(error: unknown): void;
+}
+
+export class ScheduledSequence {
+  /** Who came first is served first, and preempted last. Forks share their origin's number. */
+  readonly arrival: number;
+  readonly table: BlockTable;
+  /** Whoever asked last. */
+  consumer: LogitsConsumer;
+  /** All tokens, computed or not. */
+  readonly tokens: number[];
+  /** Rows from this position on become logits that nobody has been given yet. */
+  logitsFrom: number;
+  /** Someone waits for logits of rows that are not computed. */
+  isAwaited = false;
+  hasEnded = false;
+  /** Step in which a row of it was last computed. */
+  lastStep = 0;
+  /** Rows that were taken from the prefix index when it was first admitted; null before. */
+  numCachedTokens: number | null = null;
+  /** Rows that went through the model for it, counted where they entered. */
+  rowsComputed = 0;
+  /** Milliseconds of the forward passes that it took part in. */
+  computeMs = 0;
+  numPreemptions = 0;
+
+  constructor(arrival: number, table: BlockTable, tokens: readonly number[], consumer: LogitsConsumer) {
+    this.arrival = arrival;
+    this.table = table;
+    this.tokens = [...tokens];
+    this.logitsFrom = tokens.length - 1;
+    this.consumer = consumer;
+  }
+
+  /** Rows that are not in the cache. */
+  get numPending(): number {
+    return this.tokens.length - this.table.length;
+  }
+
+  /** Only rows whose logits are wanted are missing, and few of them. */
+  get isDecoding(): boolean {
+    return this.table.length >= this.logitsFrom && this.numPending <= MAX_DECODED_ROWS;
+  }
+}
+
+/** A sequence that misses more rows than this is served like a prompt. */
+const MAX_DECODED_ROWS = 16;

@@ -1,0 +1,288 @@
+/**
+ * Random traffic for the engine: sequences arrive, grow, fork, are cut back, rest, forget and end, each as its own seed
+ * says, and every row of logits that any of them is given is held, bit for bit, against the same tokens recomputed alone.
+ */
+import { firstDifferentBits } from "../../src/engine/comparison.js";
+import { EngineCore } from "../../src/engine/engine-core.js";
+import type {
+  ComputedLogits,
+  LogitsConsumer,
+  ScheduledSequence,
+} from "../../src/engine/scheduled-sequence.js";
+import { LastrowError } from "../../src/errors.js";
+import { violatedInvariants } from "../../src/kv-cache/invariants.js";
+import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import { FedSequence, type ModelParts } from "../fed-sequence.js";
+
+/** What rows of logits must be: all rows of a sequence in one pass, by a model of its own, that nobody else uses. */
+export class Truth {
+  readonly #parts: ModelParts;
+
+  constructor(parts: ModelParts) {
+    this.#parts = parts;
+  }
+
+  /** The logits after each token. */
+  of(tokens: readonly number[]): Float32Array[] {
+    const sequence = new FedSequence(this.#parts);
+    const rows = [...sequence.allLogits(tokens)];
+    sequence.dispose();
+    return rows;
+  }
+}
+
+/** A prompt that arrives. */
+export interface Arrival {
+  /** Step before which it arrives. */
+  readonly step: number;
+  /** Which of a few long texts it begins like, and how many tokens of it. */
+  readonly text: number;
+  readonly shared: number;
+  /** Tokens of its own behind them. */
+  readonly own: number;
+  readonly salt: string | null;
+  /** Times that it goes on before it ends. */
+  readonly turns: number;
+  /** How it behaves. */
+  readonly seed: number;
+}
+
+export interface Scenario {
+  readonly numBlocks: number;
+  readonly tokenBudget: number;
+  readonly maxSequences: number;
+  readonly arrivals: readonly Arrival[];
+}
+
+/** What happened, so that a test can tell that its traffic is worth something. */
+export interface Tally {
+  rows: number;
+  hits: number;
+  forks: number;
+  cuts: number;
+  preemptions: number;
+  refused: number;
+  cancelled: number;
+}
+
+export function newTally(): Tally {
+  return { rows: 0, hits: 0, forks: 0, cuts: 0, preemptions: 0, refused: 0, cancelled: 0 };
+}
+
+/** Numbers in [0, 1) from a seed (mulberry32, Ettinger 2017). */
+export function seededRandom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+class Walker implements LogitsConsumer {
+  sequence: ScheduledSequence | null = null;
+  /** Steps that it rests; then it goes on. */
+  resting = 0;
+  #expected: number | null = null;
+  /** Rows of logits by position, to be held against the truth when the history that they belong to ends. */
+  readonly #given = new Map<number, Float32Array>();
+  #turns: number;
+  readonly #random: () => number;
+  readonly #run: ScenarioRun;
+
+  constructor(run: ScenarioRun, turns: number, random: () => number) {
+    this.#run = run;
+    this.#turns = turns;
+    this.#random = random;
+  }
+
+  begin(sequence: ScheduledSequence): void {
+    this.sequence = sequence;
+    this.#expected = sequence.tokens.length - 1;
+  }
+
+  take({ firstPosition, count, row }: ComputedLogits): void {
+    const sequence = this.#alive();
+    const { tally } = this.#run;
+    for (let i = 0; i < count; i++) {
+      const position = firstPosition + i;
+      if (position !== this.#expected) {
+        throw new Error(`logits of position ${position} came when ${this.#expected} was awaited`);
+      }
+      this.#expected += 1;
+      this.#given.set(position, row(i).slice());
+      tally.rows += 1;
+    }
+    if (firstPosition + count === sequence.tokens.length) this.#goOn();
+  }
+
+  fail(error: unknown): void {
+    this.#run.failures.push(error);
+  }
+
+  /** Does the next thing: mostly one more token. */
+  #goOn(): void {
+    const sequence = this.#alive();
+    const { core, tally, walkers } = this.#run;
+    const room = core.model.config.contextLength - sequence.tokens.length;
+    this.#turns -= 1;
+    const what = this.#random();
+    if (this.#turns <= 0 || room === 0) {
+      this.end();
+      return;
+    }
+    if (what < 0.08) {
+      this.resting = 1 + Math.floor(this.#random() * 6);
+      return;
+    }
+    if (what < 0.16) {
+      const other = new Walker(this.#run, this.#turns, seededRandom(this.#random() * 2 ** 32));
+      other.sequence = core.fork(sequence, other);
+      walkers.push(other);
+      tally.forks += 1;
+      other.extend(1 + Math.floor(this.#random() * 3));
+    } else if (what < 0.24) {
+      this.check();
+      core.cut(sequence, Math.floor(this.#random() * sequence.tokens.length));
+      tally.cuts += 1;
+    } else if (what < 0.28) {
+      core.forgetRows(sequence);
+    }
+    this.extend(this.#random() < 0.75 ? 1 : 1 + Math.floor(this.#random() * 24));
+  }
+
+  /** Adds tokens, few different ones, so that histories meet again; asks for the logits of the last ones. */
+  extend(count: number): void {
+    const sequence = this.#alive();
+    const { core, tally } = this.#run;
+    const { contextLength } = core.model.config;
+    const added = Math.max(1, Math.min(count, contextLength - sequence.tokens.length));
+    if (sequence.tokens.length + added > contextLength) {
+      this.end();
+      return;
+    }
+    const tokens = Array.from({ length: added }, () => 1 + Math.floor(this.#random() * 2));
+    const length = sequence.tokens.length + added;
+    const wanted = 1 + Math.floor(this.#random() * this.#random() * added);
+    try {
+      core.extend(sequence, tokens, length - wanted);
+      this.#expected = length - wanted;
+    } catch (error) {
+      if (!(error instanceof LastrowError && error.code === "kv_memory_exhausted")) throw error;
+      tally.refused += 1;
+      this.end();
+    }
+  }
+
+  /** Compares all rows that were given since the last time. */
+  check(): void {
+    if (this.#given.size === 0) return;
+    const { tokens } = this.#alive();
+    const truth = this.#run.truth.of(tokens);
+    for (const [position, logits] of this.#given) {
+      const index = firstDifferentBits(truth[position], logits);
+      if (index !== null) {
+        throw new Error(`logit ${index} after [${tokens.slice(0, position + 1)}] has other bits than alone`);
+      }
+    }
+    this.#given.clear();
+  }
+
+  end(): void {
+    if (this.sequence !== null) this.#run.core.end(this.sequence);
+  }
+
+  #alive(): ScheduledSequence {
+    if (this.sequence === null) throw new Error("a walker that has not begun");
+    return this.sequence;
+  }
+}
+
+/** One scenario on its way; `parts` give the model and the memory, of which the scenario's cache takes the first blocks. */
+export class ScenarioRun {
+  readonly core: EngineCore;
+  readonly truth: Truth;
+  readonly tally: Tally;
+  readonly walkers: Walker[] = [];
+  readonly failures: unknown[] = [];
+  readonly #arrivals: Arrival[];
+  #step = 0;
+
+  constructor(parts: ModelParts, truth: Truth, scenario: Scenario, tally: Tally) {
+    const { numBlocks, tokenBudget, maxSequences, arrivals } = scenario;
+    const { kernels, model } = parts;
+    const layout = { ...parts.kvCache.layout, numBlocks };
+    const slab = kernels.u8(layout.offset, numBlocks * layout.blockBytes);
+    const kvCache = new KvCache(layout, {
+      copyBlock: (from, to) =>
+        slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes),
+    });
+    this.core = new EngineCore({ model, kernels, kvCache, tokenBudget, maxSequences });
+    this.truth = truth;
+    this.tally = tally;
+    this.#arrivals = [...arrivals].sort((a, b) => a.step - b.step);
+  }
+
+  /** To the end, with the invariants checked after every step; throws what is wrong. */
+  run(): void {
+    while (!this.isOver) this.step();
+    for (const walker of this.walkers) walker.check();
+    const { pool } = this.core.kvCache;
+    if (pool.numFree !== pool.numBlocks)
+      throw new Error(`${pool.numBlocks - pool.numFree} blocks were not given back`);
+    const { prefixCache, sequences } = this.core.stats;
+    this.tally.hits += prefixCache.tokensHit;
+    this.tally.preemptions += sequences.preemptions;
+  }
+
+  get isOver(): boolean {
+    return (
+      this.#arrivals.length === 0 && !this.core.hasWork && this.walkers.every(({ resting }) => resting === 0)
+    );
+  }
+
+  step(): void {
+    while (this.#arrivals.length > 0 && this.#arrivals[0].step <= this.#step)
+      this.#arrive(this.#arrivals.shift()!);
+    for (const walker of [...this.walkers]) {
+      if (walker.sequence?.hasEnded !== false) walker.resting = 0;
+      else if (walker.resting > 0) {
+        walker.resting -= 1;
+        if (walker.resting === 0) walker.extend(1);
+      }
+    }
+    const hadWork = this.core.hasWork;
+    const stepped = this.core.step();
+    if (hadWork && !stepped) throw new Error("somebody waits, and nothing was computed");
+    this.#step += 1;
+    if (this.failures.length > 0) throw this.failures[0];
+    const violated = violatedInvariants(this.core.kvCache);
+    if (violated.length > 0) throw new Error(violated.join("; "));
+  }
+
+  #arrive({ text, shared, own, salt, turns, seed }: Arrival): void {
+    const random = seededRandom(seed);
+    const common = seededRandom(text);
+    const tokens = [
+      // One of the texts is the same word again and again: its blocks differ in nothing but what is before them.
+      ...Array.from({ length: shared }, () => (text === 0 ? 7 : 1 + Math.floor(common() * 300))),
+      ...Array.from({ length: own }, () => 1 + Math.floor(random() * 2)),
+    ].slice(0, this.core.model.config.contextLength);
+    const walker = new Walker(this, turns, random);
+    try {
+      const sequence = this.core.start(tokens.length === 0 ? [1] : tokens, walker, { salt });
+      walker.begin(sequence);
+      this.walkers.push(walker);
+    } catch (error) {
+      if (!(error instanceof LastrowError && error.code === "kv_memory_exhausted")) throw error;
+      this.tally.refused += 1;
+    }
+    // Now and then somebody changes his mind.
+    if (random() < 0.1) {
+      const victim = this.walkers[Math.floor(random() * this.walkers.length)];
+      victim?.end();
+      this.tally.cancelled += 1;
+    }
+  }
+}
