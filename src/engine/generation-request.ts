@@ -75,7 +75,7 @@ export interface GenerationResult extends GenerationChoice {
 }
 
 /** One inference, as seen from outside. */
-export interface ObservedStep {
+interface ObservedStep {
   /** From 0. */
   readonly index: number;
   /** (V), valid during the call only. */
@@ -85,7 +85,7 @@ export interface ObservedStep {
 }
 
 /** How a beam search goes; see `BeamSearch`. */
-export interface BeamSettings {
+interface BeamSettings {
   readonly numBeams: number;
   readonly lengthPenalty: number;
   readonly earlyStopping: boolean | "never";
