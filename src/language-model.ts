@@ -6,7 +6,7 @@ import { type ComparisonObserver, type ComparisonReport, compareWays } from "./e
 import type { Engine } from "./engine/engine.js";
 import type { EngineEvent, EngineStats } from "./engine/engine-core.js";
 import type { DroppedEvents } from "./engine/event-stream.js";
-import { Generation } from "./engine/generation.js";
+import { Generation, type GenerationOptions } from "./engine/generation.js";
 import { checkPrompt, type GenerationRequest, type Mode } from "./engine/generation-request.js";
 import { type LogitsRow, readLogits } from "./engine/logits-reader.js";
 import { Sequence } from "./engine/sequence.js";
@@ -136,6 +136,12 @@ const COMPARISON_SEED = 7;
 /** Most tokens of a comparison, likewise. */
 export const DEFAULT_COMPARED_TOKENS = 100;
 
+/** What a caller asks for: the engine's part of it, and what is made of the tokens. */
+interface ResolvedRequest {
+  readonly request: GenerationRequest;
+  readonly text: GenerationOptions;
+}
+
 /** Everything that `load` puts together. */
 export interface LanguageModelParts {
   readonly engine: Engine;
@@ -202,8 +208,8 @@ export class LanguageModel implements AsyncDisposable {
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     const { engine } = this.#alive();
-    const request = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
-    return new Generation(engine.generate.bind(engine), request);
+    const { request, text } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
+    return new Generation((asked, sink) => engine.generate(asked, sink), request, text);
   }
 
   /**
@@ -213,11 +219,12 @@ export class LanguageModel implements AsyncDisposable {
    */
   async compare(prompt: Prompt, options: CompareOptions = {}): Promise<ComparisonReport> {
     const { engine } = this.#alive();
-    return compareWays(engine, this.comparisonRequest(prompt, options), options);
+    const { request, text } = this.comparisonRequest(prompt, options);
+    return compareWays(engine, request, text, options);
   }
 
   /** What `compare` runs, both ways. @internal */
-  comparisonRequest(prompt: Prompt, options: CompareOptions): GenerationRequest {
+  comparisonRequest(prompt: Prompt, options: CompareOptions): ResolvedRequest {
     const seeded = { ...options, seed: options.seed ?? COMPARISON_SEED, cachePrompt: false };
     return this.#request(prompt, seeded, DEFAULT_COMPARED_TOKENS);
   }
@@ -318,7 +325,7 @@ export class LanguageModel implements AsyncDisposable {
     );
   }
 
-  #request(prompt: Prompt, options: GenerateOptions, defaultMaxTokens: number): GenerationRequest {
+  #request(prompt: Prompt, options: GenerateOptions, defaultMaxTokens: number): ResolvedRequest {
     const { tokenizer, defaults, eosTokenIds, engine, loadMs } = this.#alive();
     const { vocabSize } = engine.core.model.config;
     const maxTokens = options.maxTokens ?? defaults.maxNewTokens ?? defaultMaxTokens;
@@ -344,7 +351,7 @@ export class LanguageModel implements AsyncDisposable {
     if (typeof cachePrompt !== "boolean")
       throw invalid(`cachePrompt is true or false, not ${String(cachePrompt)}.`);
     const salt = checkSalt(options.salt);
-    return {
+    const request = {
       prompt: this.promptTokens(prompt, options),
       maxTokens,
       mode,
@@ -354,12 +361,9 @@ export class LanguageModel implements AsyncDisposable {
       beams: null,
       speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
       salt: cachePrompt && mode === "cached" ? salt : null,
-      tokenizer,
-      stop,
       eosTokenIds: new Set(options.ignoreEos === true ? [] : eosTokenIds),
-      loadMs,
-      signal: options.signal,
     };
+    return { request, text: { tokenizer, stop, loadMs, signal: options.signal } };
   }
 }
 

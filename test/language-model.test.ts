@@ -429,13 +429,13 @@ describe("a comparison that holds few logits at a time", () => {
     for (const [seed, steps] of [1, 2, 3, 4, 5, 6].map((n) => [n, 3 * n] as const)) {
       for (const kept of [1, 2, 7]) {
         const logitBias = { 0: seed % 2 === 0 ? 6 : 0 };
-        const request = lm.comparisonRequest([1, 2, 3], {
+        const { request, text } = lm.comparisonRequest([1, 2, 3], {
           seed,
           temperature: 1,
           maxTokens: steps,
           logitBias,
         });
-        const report = await compareWays(parts.engine, request, {}, 4 * 307 * kept);
+        const report = await compareWays(parts.engine, request, text, {}, 4 * 307 * kept);
         expect(report).toMatchObject({
           identical: true,
           firstDifference: null,
@@ -451,10 +451,15 @@ describe("a comparison that holds few logits at a time", () => {
   test("finds a difference in a later stretch", async () => {
     const parts = await loadParts(modelFolders.tiny, {});
     const lm = new LanguageModelClass(parts);
-    const request = lm.comparisonRequest([1, 2, 3], { temperature: 0, maxTokens: 12, ignoreEos: true });
+    const { request, text } = lm.comparisonRequest([1, 2, 3], {
+      temperature: 0,
+      maxTokens: 12,
+      ignoreEos: true,
+    });
     const report = await compareWays(
       parts.engine,
       request,
+      text,
       {
         onRecomputed: (done) => {
           // Just before the tenth step: the weights that it will use are no longer those of the cached run.

@@ -5,7 +5,9 @@
 import { LastrowError } from "../errors.js";
 import { Continuation } from "./continuation.js";
 import type { Engine } from "./engine.js";
-import { Generation } from "./generation.js";
+import type { EngineCore } from "./engine-core.js";
+import { Generation, type GenerationOptions } from "./generation.js";
+import type { ObservedStep } from "./generation-job.js";
 import {
   expectedRows,
   type FinishReason,
@@ -83,23 +85,21 @@ const KEPT_BYTES = 4 * 1024 * 1024;
 export async function compareWays(
   engine: Engine,
   request: GenerationRequest,
+  options: GenerationOptions,
   observer: ComparisonObserver,
   keptBytes = KEPT_BYTES,
 ): Promise<ComparisonReport> {
   const { config } = engine.core.model;
-  const start = engine.generate.bind(engine);
-  await warmUp(engine, request);
+  const { signal } = options;
+  await warmUp(engine, request.prompt, signal);
   const stepsKept = Math.max(1, Math.floor(keptBytes / (4 * config.vocabSize)));
   let kept: Float32Array[] = [];
   const cached = new Stopwatch();
-  const cachedRun = new Generation(start, {
-    ...request,
-    mode: "cached",
-    onStep: ({ logits, ms }) => {
-      if (kept.length < stepsKept) kept.push(logits.slice());
-      cached.add(ms);
-    },
-  });
+  const observe = ({ logits, ms }: ObservedStep) => {
+    if (kept.length < stepsKept) kept.push(logits.slice());
+    cached.add(ms);
+  };
+  const cachedRun = new Generation((asked, sink) => engine.generate(asked, sink, observe), request, options);
   for await (const piece of cachedRun) observer.onPiece?.(piece);
   const cachedResult = await cachedRun.result();
   throwIfAborted(cachedResult);
@@ -123,17 +123,27 @@ export async function compareWays(
   let recomputedRows = 0;
   let step = 0;
   observer.onRecomputed?.(0, cachedResult.inferences);
-  // A first difference settles it; what follows would compare two different texts.
-  while (recomputed.finishReason === null && firstDifference === null) {
-    if (step === firstKept + kept.length && step < cachedResult.inferences) {
+  // A first difference settles it; what follows would compare two different texts. A stop string is found where the text
+  // is made, so the recomputing run ends with the cached one.
+  while (step < cachedResult.inferences && firstDifference === null) {
+    if (step === firstKept + kept.length) {
       firstKept = step;
       const count = Math.min(stepsKept, cachedResult.inferences - step);
       kept = [];
-      kept = await cachedLogits(engine, request, cachedResult.tokens, { firstStep: step, count });
+      kept = await cachedLogits(
+        { core: engine.core, wake: () => engine.wake() },
+        [...request.prompt, ...cachedResult.tokens],
+        {
+          promptLength: request.prompt.length,
+          firstStep: step,
+          count,
+          signal,
+        },
+      );
     }
     const expected = kept[step - firstKept];
     const tokens = [...request.prompt, ...recomputed.tokens];
-    const options = { logitsFrom: tokens.length - 1, salt: null, signal: request.signal };
+    const options = { logitsFrom: tokens.length - 1, salt: null, signal };
     const computed = await engine.computeLogits(tokens, options, ({ row }) => {
       const logits = row(0);
       const index = expected === undefined ? null : firstDifferentBits(expected, logits);
@@ -141,8 +151,7 @@ export async function compareWays(
       if (expected !== undefined && index !== null) {
         firstDifference = { step, index, cached: expected[index], recompute: logits[index] };
       }
-      const chosen = recomputed.choose(logits);
-      if (recomputed.finishReason === null) recomputed.push(chosen);
+      recomputed.choose(logits);
     });
     if (computed === null) throw aborted();
     recomputedRows += computed.rowsComputed;
@@ -153,7 +162,10 @@ export async function compareWays(
 
   const rows = (mode: Mode, inferences: number) => expectedRows(mode, cachedResult.promptTokens, inferences);
   return {
-    identical: firstDifference === null && compared === cachedResult.inferences && compared === step,
+    identical:
+      firstDifference === null &&
+      compared === cachedResult.inferences &&
+      sameTokens(recomputed.tokens, cachedResult.tokens),
     steps: compared,
     firstDifference,
     text: cachedResult.text,
@@ -186,7 +198,8 @@ const WARM_UP_MS = 50;
  */
 async function warmUp(
   engine: Engine,
-  { prompt, signal }: Pick<GenerationRequest, "prompt" | "signal">,
+  prompt: readonly number[],
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const options = { logitsFrom: prompt.length - 1, salt: null, signal };
   for (let ms = 0; ms < WARM_UP_MS; ) {
@@ -204,14 +217,22 @@ function aborted(): LastrowError {
   return new LastrowError("aborted", "The comparison was cancelled.");
 }
 
+function sameTokens(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((token, i) => token === b[i]);
+}
+
 /** Logits of a stretch of cached steps, computed as the cached run does: the prompt at once, then row by row. */
 function cachedLogits(
-  engine: Engine,
-  { prompt, signal }: Pick<GenerationRequest, "prompt" | "signal">,
+  { core, wake }: { readonly core: EngineCore; wake(): void },
   tokens: readonly number[],
-  { firstStep, count }: { readonly firstStep: number; readonly count: number },
+  stretch: {
+    readonly promptLength: number;
+    readonly firstStep: number;
+    readonly count: number;
+    readonly signal: AbortSignal | undefined;
+  },
 ): Promise<Float32Array[]> {
-  const { core } = engine;
+  const { promptLength, firstStep, count, signal } = stretch;
   return new Promise((resolve, reject) => {
     const kept: Float32Array[] = [];
     let step = 0;
@@ -219,15 +240,19 @@ function cachedLogits(
       if (step >= firstStep) kept.push(row(0).slice());
       step += 1;
       if (step < firstStep + count && signal?.aborted !== true) {
-        core.extend(sequence, [tokens[step - 1]]);
+        core.extend(sequence, [tokens[promptLength + step - 1]]);
         return;
       }
       core.end(sequence);
       if (signal?.aborted === true) reject(aborted());
       else resolve(kept);
     };
-    const sequence: ScheduledSequence = core.start(prompt, { take, fail: reject }, { salt: null });
-    engine.wake();
+    const sequence: ScheduledSequence = core.start(
+      tokens.slice(0, promptLength),
+      { take, fail: reject },
+      { salt: null },
+    );
+    wake();
   });
 }
 

@@ -1,33 +1,31 @@
 /**
- * One continuation of a prompt as it grows: chooses each token from its logits, turns tokens into text, and knows when
- * it has ended. Knows nothing of steps, rows or caches.
+ * One continuation of a prompt as it grows: chooses each token from its logits and knows when it has ended. Knows
+ * nothing of text, steps, rows or caches.
  */
-import { type SampledToken, Sampler } from "../sampling/sampler.js";
-import { EmittedText } from "./emitted-text.js";
-import type {
-  FinishReason,
-  GeneratedLogprobs,
-  GenerationChoice,
-  GenerationPiece,
-  GenerationRequest,
-} from "./generation-request.js";
+import { Sampler } from "../sampling/sampler.js";
+import type { FinishReason, GeneratedLogprobs, GenerationRequest } from "./generation-request.js";
 
 /** Seeds end here; the next one after the last is 0. */
 const SEEDS = 2 ** 53;
 
+/** A token that was chosen; log-probabilities only where they were asked for. */
+export interface ChosenToken {
+  readonly token: number;
+  readonly logprobs?: GeneratedLogprobs;
+}
+
 export class Continuation {
+  /** From 0; it is what the request's seed + index gives alone. */
   readonly index: number;
   readonly tokens: number[] = [];
   readonly #request: GenerationRequest;
   readonly #sampler: Sampler;
-  readonly #text: EmittedText;
-  readonly #logprobs: GeneratedLogprobs[] = [];
   /** Most tokens. */
   readonly #limit: number;
   #sumOfLogprobs = 0;
-  #finishReason: FinishReason | null = null;
+  #numChosen = 0;
+  #finishReason: FinishReason | null;
 
-  /** @param index which continuation, from 0; it is what the request's seed + index gives alone */
   constructor(request: GenerationRequest, index: number, limit: number, vocabSize: number) {
     const { sampling, bestOf, n } = request;
     // To rank continuations, their log-probabilities are needed even when nobody asked to see them.
@@ -36,8 +34,7 @@ export class Continuation {
     this.#request = request;
     this.#limit = limit;
     this.#sampler = new Sampler({ ...sampling, logprobs, seed: (sampling.seed + index) % SEEDS }, vocabSize);
-    this.#text = new EmittedText(request.tokenizer, request.stop);
-    if (limit <= 0) this.#finishReason = "length";
+    this.#finishReason = limit <= 0 ? "length" : null;
   }
 
   /** Null while it goes on. */
@@ -45,64 +42,39 @@ export class Continuation {
     return this.#finishReason;
   }
 
-  /** Mean log-probability of its tokens (an end token included), by which `bestOf` ranks. */
+  /** Mean log-probability of what was chosen (an end token included), by which `bestOf` ranks. */
   get meanLogprob(): number {
-    const count = this.tokens.length + (this.#finishReason === "stop" && !this.#text.stopped ? 1 : 0);
-    return count === 0 ? Number.NEGATIVE_INFINITY : this.#sumOfLogprobs / count;
-  }
-
-  get choice(): GenerationChoice {
-    return {
-      text: this.#text.whole,
-      tokens: this.tokens,
-      ...(this.#wantsLogprobs && { logprobs: this.#logprobs }),
-      finishReason: this.#finishReason ?? "abort",
-    };
+    return this.#numChosen === 0 ? Number.NEGATIVE_INFINITY : this.#sumOfLogprobs / this.#numChosen;
   }
 
   /**
-   * Chooses the token that follows and notes it, or the end.
+   * Chooses the token that follows, and takes it up unless it is the end.
    * @param logits (V) after the last token
+   * @returns the token; null when it is the end
    */
-  choose(logits: Float32Array): SampledToken {
-    const { prompt, eosTokenIds } = this.#request;
+  choose(logits: Float32Array): ChosenToken | null {
+    const { prompt, eosTokenIds, sampling } = this.#request;
     const position = prompt.length + this.tokens.length;
-    const chosen = this.#sampler.sample(logits, { prompt, generated: this.tokens }, position);
-    this.#sumOfLogprobs += chosen.logprob ?? 0;
-    if (eosTokenIds.has(chosen.token)) this.#finishReason = "stop";
-    return chosen;
-  }
-
-  /** Takes up a token that was chosen, and is not the end; what it adds. */
-  push(chosen: SampledToken): GenerationPiece {
-    this.tokens.push(chosen.token);
-    const text = this.#text.push(chosen.token);
-    if (this.#text.stopped) this.#finishReason = "stop";
-    else if (this.tokens.length >= this.#limit) this.#finishReason = "length";
-    if (!this.#wantsLogprobs) return { index: this.index, text, tokens: [chosen.token] };
-    if (chosen.logprob === undefined || chosen.topLogprobs === undefined) {
-      throw new Error("log-probabilities were asked for and not computed");
+    const { token, logprob, topLogprobs } = this.#sampler.sample(
+      logits,
+      { prompt, generated: this.tokens },
+      position,
+    );
+    this.#sumOfLogprobs += logprob ?? 0;
+    this.#numChosen += 1;
+    if (eosTokenIds.has(token)) {
+      this.#finishReason = "stop";
+      return null;
     }
-    const entry = { token: chosen.token, logprob: chosen.logprob, top: chosen.topLogprobs };
-    this.#logprobs.push(entry);
-    return { index: this.index, text, tokens: [chosen.token], logprobs: [entry] };
+    this.tokens.push(token);
+    if (this.tokens.length >= this.#limit) this.#finishReason = "length";
+    if (sampling.logprobs === null || logprob === undefined || topLogprobs === undefined) return { token };
+    return { token, logprobs: { token, logprob, top: topLogprobs } };
   }
 
-  /** Ends it, unless it has ended; what was held back and turns out to be final, or null. */
-  finish(reason: FinishReason): GenerationPiece | null {
-    this.#finishReason ??= reason;
-    const text = this.#text.flush();
-    if (text === "") return null;
-    return { index: this.index, text, tokens: [], ...(this.#wantsLogprobs && { logprobs: [] }) };
-  }
-
-  /** All of it in one piece. */
-  whole(index: number): GenerationPiece {
-    const { text, tokens, logprobs } = this.choice;
-    return { index, text, tokens, ...(logprobs !== undefined && { logprobs }) };
-  }
-
-  get #wantsLogprobs(): boolean {
-    return this.#request.sampling.logprobs !== null;
+  /** Ends it: with `stop`, whatever else would have ended it with this token; with any other reason, unless it has ended. */
+  finish(reason: FinishReason): void {
+    if (reason === "stop") this.#finishReason = reason;
+    else this.#finishReason ??= reason;
   }
 }

@@ -5,7 +5,7 @@
 import { LastrowError } from "../errors.js";
 import { EngineCore, type EngineParts, type EngineStats } from "./engine-core.js";
 import { EventStream } from "./event-stream.js";
-import { GenerationJob, type GenerationSink } from "./generation-job.js";
+import { GenerationJob, type GenerationSink, type ObservedStep } from "./generation-job.js";
 import type { GenerationRequest } from "./generation-request.js";
 import type { ComputedLogits } from "./scheduled-sequence.js";
 import { TurnTaker } from "./turn-taker.js";
@@ -16,6 +16,14 @@ export interface ComputeCost {
   readonly rowsComputed: number;
   /** Milliseconds of the forward passes. */
   readonly computeMs: number;
+}
+
+/** A generation under way. */
+export interface GenerationHandle {
+  /** Ends it with `abort`, unless it has ended. */
+  cancel(): void;
+  /** See `GenerationSink.token`. */
+  resume(index: number, verdict: "continue" | "stop"): void;
 }
 
 export class Engine {
@@ -48,31 +56,26 @@ export class Engine {
   }
 
   /**
-   * Starts a generation, unless its signal has been aborted.
-   * @returns how to end it early
+   * Starts a generation.
+   * @returns how to end it early, and how to go on with what its sink let wait
    * @throws LastrowError `kv_memory_exhausted` when it cannot fit even alone, `thread_lost`
    */
-  generate(request: GenerationRequest, sink: GenerationSink): () => void {
+  generate(
+    request: GenerationRequest,
+    sink: GenerationSink,
+    onStep?: (step: ObservedStep) => void,
+  ): GenerationHandle {
     this.expectSound();
-    const { signal } = request;
-    const onAbort = () => job.cancel();
-    const stopListening = () => signal?.removeEventListener("abort", onAbort);
-    const job = new GenerationJob(this.core, request, {
-      piece: (piece) => sink.piece(piece),
-      end: (result) => {
-        stopListening();
-        sink.end(result);
-      },
-      fail: (error) => {
-        stopListening();
-        sink.fail(error);
-      },
-    });
-    signal?.addEventListener("abort", onAbort);
-    if (signal?.aborted) job.cancel();
+    const job = new GenerationJob(this.core, request, sink, onStep);
     job.begin();
     this.wake();
-    return () => job.cancel();
+    return {
+      cancel: () => job.cancel(),
+      resume: (index, verdict) => {
+        job.resume(index, verdict);
+        this.wake();
+      },
+    };
   }
 
   /**

@@ -8,27 +8,56 @@
  * costs none.
  */
 import { PromptLookup } from "../sampling/prompt-lookup.js";
-import { Continuation } from "./continuation.js";
+import { type ChosenToken, Continuation } from "./continuation.js";
 import type { EngineCore } from "./engine-core.js";
-import type {
-  FinishReason,
-  GenerationPiece,
-  GenerationRequest,
-  GenerationResult,
-} from "./generation-request.js";
+import type { FinishReason, GenerationRequest } from "./generation-request.js";
 import type { ComputedLogits, ScheduledSequence } from "./scheduled-sequence.js";
 
-/** Where a generation's pieces go, and how it ended: exactly one of `end` and `fail`, last. */
+/** How a generation ended. */
+export interface GenerationOutcome {
+  /** The continuations that were wanted, best first where that was asked for. */
+  readonly choices: readonly {
+    /** Its number among all that were generated. */
+    readonly index: number;
+    readonly finishReason: FinishReason;
+    readonly score?: number;
+  }[];
+  readonly numCachedTokens: number;
+  readonly inferences: number;
+  readonly rowsComputed: number;
+  /** Milliseconds until the first token was chosen, and from there to the end. */
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+/** Where a generation's tokens go, and how it ended: exactly one of `end` and `fail`, last. */
 export interface GenerationSink {
-  piece(piece: GenerationPiece): void;
-  end(result: GenerationResult): void;
+  /**
+   * A continuation has a new token.
+   * @returns `stop` when its text ends with it; `wait` to say so later, with `resume`
+   */
+  token(index: number, chosen: ChosenToken): "continue" | "stop" | "wait";
+  /** A continuation has ended: no more tokens of it will come. */
+  finished(index: number): void;
+  end(outcome: GenerationOutcome): void;
   fail(error: unknown): void;
+}
+
+/** One inference, as seen from outside. */
+export interface ObservedStep {
+  /** From 0. */
+  readonly index: number;
+  /** (V), valid during the call only. */
+  readonly logits: Float32Array;
+  /** Milliseconds in the model. */
+  readonly ms: number;
 }
 
 export class GenerationJob {
   readonly #core: EngineCore;
   readonly #request: GenerationRequest;
   readonly #sink: GenerationSink;
+  readonly #onStep: ((step: ObservedStep) => void) | undefined;
   readonly #limit: number;
   readonly #continuations: Continuation[];
   /** The sequences that are alive, by continuation. */
@@ -42,14 +71,24 @@ export class GenerationJob {
   #observedMs = 0;
   #hasEnded = false;
 
-  /** Starts it. @throws LastrowError `kv_memory_exhausted` when it cannot fit even alone */
-  constructor(core: EngineCore, request: GenerationRequest, sink: GenerationSink) {
+  /**
+   * Starts it.
+   * @param onStep is shown every inference
+   * @throws LastrowError `kv_memory_exhausted` when it cannot fit even alone
+   */
+  constructor(
+    core: EngineCore,
+    request: GenerationRequest,
+    sink: GenerationSink,
+    onStep?: (step: ObservedStep) => void,
+  ) {
     const { prompt, maxTokens, bestOf } = request;
     const { contextLength, vocabSize } = core.model.config;
     const limit = Math.min(maxTokens, contextLength - prompt.length);
     this.#core = core;
     this.#request = request;
     this.#sink = sink;
+    this.#onStep = onStep;
     this.#limit = limit;
     this.#continuations = Array.from(
       { length: bestOf },
@@ -65,6 +104,15 @@ export class GenerationJob {
   /** To be called once after making it: what has ended before it began says so. */
   begin(): void {
     if (this.#limit <= 0) this.#end("length");
+  }
+
+  /** Says how it goes on with a continuation whose sink wanted to say so later. */
+  resume(index: number, verdict: "continue" | "stop"): void {
+    const continuation = this.#continuations[index];
+    if (this.#hasEnded || !this.#sequences.has(continuation)) return;
+    if (verdict === "stop") continuation.finish("stop");
+    if (continuation.finishReason === null) this.#goOn(continuation);
+    else this.#finish(continuation, continuation.finishReason);
   }
 
   /** Ends it with `abort`, unless it has ended. */
@@ -112,16 +160,19 @@ export class GenerationJob {
     this.#goOn(continuation);
   }
 
-  /** Chooses a token, emits it, and ends the continuation if that is due; whether it goes on. */
+  /** Chooses a token and hands it on, or ends the continuation; whether it goes on now. */
   #accept(continuation: Continuation, logits: Float32Array): boolean {
     this.#inferences += 1;
     const chosen = continuation.choose(logits);
     this.#firstTokenMs ??= performance.now() - this.#start;
-    if (continuation.finishReason === null) {
-      this.#emit(continuation.push(chosen));
+    if (chosen !== null) {
       this.#lookups.get(continuation)?.push(chosen.token);
+      const verdict = this.#sink.token(continuation.index, chosen);
+      if (this.#hasEnded) return false;
+      if (verdict === "wait") return false;
+      if (verdict === "stop") continuation.finish("stop");
     }
-    if (continuation.finishReason === null) return !this.#hasEnded;
+    if (continuation.finishReason === null) return true;
     this.#finish(continuation, continuation.finishReason);
     return false;
   }
@@ -153,21 +204,15 @@ export class GenerationJob {
   }
 
   #observe(logits: Float32Array): void {
-    const { onStep } = this.#request;
-    if (onStep === undefined) return;
+    if (this.#onStep === undefined) return;
     const computeMs = this.#allSequences().reduce((sum, sequence) => sum + sequence.computeMs, 0);
-    onStep({ index: this.#inferences, logits, ms: computeMs - this.#observedMs });
+    this.#onStep({ index: this.#inferences, logits, ms: computeMs - this.#observedMs });
     this.#observedMs = computeMs;
   }
 
-  #emit(piece: GenerationPiece): void {
-    // Which continuations there are is known at the end only.
-    if (this.#request.bestOf === this.#request.n) this.#sink.piece(piece);
-  }
-
   #finish(continuation: Continuation, reason: FinishReason): void {
-    const rest = continuation.finish(reason);
-    if (rest !== null) this.#emit(rest);
+    continuation.finish(reason);
+    this.#sink.finished(continuation.index);
     const sequence = this.#sequences.get(continuation);
     if (sequence !== undefined) this.#retire(continuation, sequence);
     if (this.#continuations.every(({ finishReason }) => finishReason !== null)) this.#end(reason);
@@ -182,32 +227,27 @@ export class GenerationJob {
   #end(reason: FinishReason): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    const { n, bestOf, prompt, sampling, loadMs } = this.#request;
+    const { n, bestOf } = this.#request;
     for (const continuation of this.#continuations) {
-      if (continuation.finishReason === null) {
-        const rest = continuation.finish(reason);
-        if (rest !== null) this.#emit(rest);
-      }
+      if (continuation.finishReason !== null && this.#limit > 0) continue;
+      continuation.finish(reason);
+      this.#sink.finished(continuation.index);
     }
     for (const [continuation, sequence] of [...this.#sequences]) this.#retire(continuation, sequence);
     let chosen = this.#continuations;
     if (bestOf > n) {
       // Ties go to the one that comes first.
       chosen = [...chosen].sort((a, b) => b.meanLogprob - a.meanLogprob || a.index - b.index).slice(0, n);
-      for (const [index, continuation] of chosen.entries()) this.#sink.piece(continuation.whole(index));
     }
-    const choices = chosen.map(({ choice }) => choice);
     const totalMs = performance.now() - this.#start;
-    const firstTokenMs = this.#firstTokenMs ?? (this.#limit <= 0 ? 0 : totalMs);
+    const firstTokenMs = this.#limit <= 0 ? 0 : (this.#firstTokenMs ?? totalMs);
     this.#sink.end({
-      ...choices[0],
-      choices,
-      promptTokens: prompt.length,
+      choices: chosen.map(({ index, finishReason }) => ({ index, finishReason: finishReason ?? reason })),
       numCachedTokens: this.#ended[0]?.numCachedTokens ?? 0,
-      seed: sampling.seed,
       inferences: this.#inferences,
       rowsComputed: this.#ended.reduce((sum, sequence) => sum + sequence.rowsComputed, 0),
-      timings: { loadMs, prefillMs: firstTokenMs, decodeMs: this.#limit <= 0 ? 0 : totalMs - firstTokenMs },
+      prefillMs: firstTokenMs,
+      decodeMs: this.#limit <= 0 ? 0 : totalMs - firstTokenMs,
     });
   }
 

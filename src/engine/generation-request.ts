@@ -74,16 +74,6 @@ export interface GenerationResult extends GenerationChoice {
   readonly timings: GenerationTimings;
 }
 
-/** One inference, as seen from outside. */
-interface ObservedStep {
-  /** From 0. */
-  readonly index: number;
-  /** (V), valid during the call only. */
-  readonly logits: Float32Array;
-  /** Milliseconds in the model. */
-  readonly ms: number;
-}
-
 /** How a beam search goes; see `BeamSearch`. */
 interface BeamSettings {
   readonly numBeams: number;
@@ -91,7 +81,7 @@ interface BeamSettings {
   readonly earlyStopping: boolean | "never";
 }
 
-/** A request with everything resolved. */
+/** What the engine is asked for: plain data, without text. */
 export interface GenerationRequest {
   readonly prompt: readonly number[];
   readonly maxTokens: number;
@@ -106,13 +96,16 @@ export interface GenerationRequest {
   readonly speculate: number;
   /** Who shares K and V with whom; null: nobody with this request. */
   readonly salt: string | null;
-  readonly tokenizer: Tokenizer | null;
-  readonly stop: readonly string[];
   /** Tokens that end the text; empty to ignore them. */
   readonly eosTokenIds: ReadonlySet<number>;
+}
+
+/** What is made of the tokens, where they arrive. */
+export interface TextOptions {
+  readonly tokenizer: Tokenizer | null;
+  /** Texts that end a continuation. */
+  readonly stop: readonly string[];
   readonly loadMs: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onStep?: ((step: ObservedStep) => void) | undefined;
 }
 
 /** Rows through the model for L prompt tokens and I inferences: the formula that the counters are checked against. */

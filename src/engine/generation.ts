@@ -1,9 +1,20 @@
 /** A generation as its caller holds it: pieces to iterate over, and the whole to await. */
+import type { GenerationHandle } from "./engine.js";
 import type { GenerationSink } from "./generation-job.js";
-import type { GenerationPiece, GenerationRequest, GenerationResult } from "./generation-request.js";
+import type {
+  GenerationPiece,
+  GenerationRequest,
+  GenerationResult,
+  TextOptions,
+} from "./generation-request.js";
+import { GenerationText } from "./generation-text.js";
 
-/** Starts a request; returns how to end it early. */
-export type StartGeneration = (request: GenerationRequest, sink: GenerationSink) => () => void;
+/** Starts a request. */
+type StartGeneration = (request: GenerationRequest, sink: GenerationSink) => GenerationHandle;
+
+export interface GenerationOptions extends TextOptions {
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * A generation under way: iterate over it for its pieces, await `result()` for the whole; both, in either order, too.
@@ -13,20 +24,27 @@ export type StartGeneration = (request: GenerationRequest, sink: GenerationSink)
 export class Generation implements AsyncIterable<GenerationPiece> {
   readonly #start: StartGeneration;
   readonly #request: GenerationRequest;
+  readonly #options: GenerationOptions;
+  readonly #text: GenerationText;
   readonly #outcome = deferred<GenerationResult>();
   /** Pieces that nobody has taken yet. */
   readonly #pieces: GenerationPiece[] = [];
   readonly #readers: { resolve: () => void }[] = [];
-  #cancel: (() => void) | null = null;
+  #handle: GenerationHandle | null = null;
   #failure: { readonly error: unknown } | null = null;
   #hasStarted = false;
   #hasEnded = false;
   #isLeft = false;
 
   /** Made by `LanguageModel.generate`. */
-  constructor(start: StartGeneration, request: GenerationRequest) {
+  constructor(start: StartGeneration, request: GenerationRequest, options: GenerationOptions) {
     this.#start = start;
     this.#request = request;
+    this.#options = options;
+    this.#text = new GenerationText(request, options, (piece) => {
+      this.#pieces.push(piece);
+      this.#tell();
+    });
     // A failure also reaches the one who iterates; it is not unhandled when nobody asks for the result.
     this.#outcome.promise.catch(() => undefined);
   }
@@ -60,17 +78,17 @@ export class Generation implements AsyncIterable<GenerationPiece> {
   #begin(): void {
     if (this.#hasStarted) return;
     this.#hasStarted = true;
+    const { signal } = this.#options;
+    if (signal?.aborted) {
+      this.#endUnstarted();
+      return;
+    }
+    signal?.addEventListener("abort", this.#onAbort);
     try {
-      this.#cancel = this.#start(this.#request, {
-        piece: (piece) => {
-          this.#pieces.push(piece);
-          this.#tell();
-        },
-        end: (result) => {
-          this.#hasEnded = true;
-          this.#outcome.resolve(result);
-          this.#tell();
-        },
+      this.#handle = this.#start(this.#request, {
+        token: (index, chosen) => this.#text.token(index, chosen),
+        finished: (index) => this.#text.finished(index),
+        end: (outcome) => this.#end(this.#text.result(outcome)),
         fail: (error) => this.#fail(error),
       });
     } catch (error) {
@@ -78,7 +96,17 @@ export class Generation implements AsyncIterable<GenerationPiece> {
     }
   }
 
+  readonly #onAbort = () => this.#handle?.cancel();
+
+  #end(result: GenerationResult): void {
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#hasEnded = true;
+    this.#outcome.resolve(result);
+    this.#tell();
+  }
+
   #fail(error: unknown): void {
+    this.#options.signal?.removeEventListener("abort", this.#onAbort);
     this.#hasEnded = true;
     this.#failure = { error };
     this.#outcome.reject(error);
@@ -88,13 +116,19 @@ export class Generation implements AsyncIterable<GenerationPiece> {
   #leave(): void {
     this.#isLeft = true;
     this.#pieces.length = 0;
-    if (this.#hasStarted) this.#cancel?.();
-    else {
-      this.#hasStarted = true;
-      this.#hasEnded = true;
-      this.#outcome.resolve(unstarted(this.#request));
-    }
+    if (this.#hasStarted) this.#handle?.cancel();
+    else this.#endUnstarted();
     this.#tell();
+  }
+
+  #endUnstarted(): void {
+    this.#hasStarted = true;
+    const choices = Array.from({ length: this.#request.n }, (_, index) => ({
+      index,
+      finishReason: "abort" as const,
+    }));
+    const none = { numCachedTokens: 0, inferences: 0, rowsComputed: 0, prefillMs: 0, decodeMs: 0 };
+    this.#end(this.#text.result({ choices, ...none }));
   }
 
   /** Until something has changed. */
@@ -107,25 +141,6 @@ export class Generation implements AsyncIterable<GenerationPiece> {
   #tell(): void {
     for (const { resolve } of this.#readers.splice(0)) resolve();
   }
-}
-
-function unstarted(request: GenerationRequest): GenerationResult {
-  const choice = {
-    text: "",
-    tokens: [],
-    ...(request.sampling.logprobs !== null && { logprobs: [] }),
-    finishReason: "abort" as const,
-  };
-  return {
-    ...choice,
-    choices: Array.from({ length: request.n }, () => choice),
-    promptTokens: request.prompt.length,
-    numCachedTokens: 0,
-    seed: request.sampling.seed,
-    inferences: 0,
-    rowsComputed: 0,
-    timings: { loadMs: request.loadMs, prefillMs: 0, decodeMs: 0 },
-  };
 }
 
 function deferred<T>() {

@@ -213,7 +213,9 @@ describe("many at once", () => {
   test("what cannot fit even alone is refused with the numbers, at once", async () => {
     await using small = await LanguageModelOf("tiny", "64KiB");
     expect(small.info.kv.blocks).toBe(4);
-    await expect(small.generate([1], { maxTokens: 64, ignoreEos: true }).result()).resolves.toMatchObject({ inferences: 64 });
+    await expect(small.generate([1], { maxTokens: 64, ignoreEos: true }).result()).resolves.toMatchObject({
+      inferences: 64,
+    });
     await expect(small.generate([1], { maxTokens: 65 }).result()).rejects.toMatchObject({
       code: "kv_memory_exhausted",
       message: expect.stringMatching(/^65 rows of keys and values need 5 KV blocks, and there are 4/),

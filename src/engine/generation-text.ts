@@ -1,0 +1,103 @@
+/**
+ * The text of a generation: takes the tokens of its continuations, makes pieces of them, finds stop strings, and puts
+ * the result together.
+ */
+import type { ChosenToken } from "./continuation.js";
+import { EmittedText } from "./emitted-text.js";
+import type { GenerationOutcome } from "./generation-job.js";
+import type {
+  FinishReason,
+  GeneratedLogprobs,
+  GenerationChoice,
+  GenerationPiece,
+  GenerationRequest,
+  GenerationResult,
+  TextOptions,
+} from "./generation-request.js";
+
+interface ContinuationText {
+  readonly text: EmittedText;
+  readonly tokens: number[];
+  readonly logprobs: GeneratedLogprobs[];
+}
+
+export class GenerationText {
+  readonly #request: GenerationRequest;
+  readonly #options: TextOptions;
+  readonly #emit: (piece: GenerationPiece) => void;
+  readonly #continuations: readonly ContinuationText[];
+
+  /** @param emit is given the pieces as they become final */
+  constructor(request: GenerationRequest, options: TextOptions, emit: (piece: GenerationPiece) => void) {
+    this.#request = request;
+    this.#options = options;
+    this.#emit = emit;
+    this.#continuations = Array.from({ length: request.bestOf }, () => ({
+      text: new EmittedText(options.tokenizer, options.stop),
+      tokens: [],
+      logprobs: [],
+    }));
+  }
+
+  /** Takes a token up; whether a stop string has ended its continuation. */
+  token(index: number, { token, logprobs }: ChosenToken): "continue" | "stop" {
+    const continuation = this.#continuations[index];
+    continuation.tokens.push(token);
+    if (logprobs !== undefined) continuation.logprobs.push(logprobs);
+    const text = continuation.text.push(token);
+    if (this.#streams)
+      this.#emit(this.#piece(index, text, [token], logprobs === undefined ? [] : [logprobs]));
+    return continuation.text.stopped ? "stop" : "continue";
+  }
+
+  /** No more tokens of a continuation will come: what was held back is final. */
+  finished(index: number): void {
+    const rest = this.#continuations[index].text.flush();
+    if (rest !== "" && this.#streams) this.#emit(this.#piece(index, rest, [], []));
+  }
+
+  /** The whole; where only the end decides which continuations there are, their pieces are emitted now. */
+  result(outcome: GenerationOutcome): GenerationResult {
+    const { sampling, prompt } = this.#request;
+    const choices = outcome.choices.map(({ index, finishReason, score }, place) => {
+      const { text, tokens, logprobs } = this.#continuations[index];
+      if (!this.#streams) this.#emit(this.#piece(place, text.whole, tokens, logprobs));
+      return this.#choice(index, finishReason, score);
+    });
+    const { inferences, rowsComputed, numCachedTokens, prefillMs, decodeMs } = outcome;
+    return {
+      ...choices[0],
+      choices,
+      promptTokens: prompt.length,
+      numCachedTokens,
+      seed: sampling.seed,
+      inferences,
+      rowsComputed,
+      timings: { loadMs: this.#options.loadMs, prefillMs, decodeMs },
+    };
+  }
+
+  get #streams(): boolean {
+    return this.#request.bestOf === this.#request.n;
+  }
+
+  #choice(index: number, finishReason: FinishReason, score: number | undefined): GenerationChoice {
+    const { text, tokens, logprobs } = this.#continuations[index];
+    return {
+      text: text.whole,
+      tokens,
+      ...(this.#request.sampling.logprobs !== null && { logprobs }),
+      finishReason,
+      ...(score !== undefined && { score }),
+    };
+  }
+
+  #piece(
+    index: number,
+    text: string,
+    tokens: readonly number[],
+    logprobs: readonly GeneratedLogprobs[],
+  ): GenerationPiece {
+    return { index, text, tokens, ...(this.#request.sampling.logprobs !== null && { logprobs }) };
+  }
+}
