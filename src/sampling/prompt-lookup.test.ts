@@ -14,7 +14,10 @@ function searched(tokens: readonly number[], { maxTokens, maxNgram = 3, minNgram
     const last = tokens.slice(tokens.length - n);
     for (let start = tokens.length - n - 1; start >= 0; start--) {
       if (last.every((token, i) => tokens[start + i] === token)) {
-        return tokens.slice(start + n, start + n + maxTokens);
+        const continued = [...tokens];
+        for (let at = start + n; continued.length < tokens.length + maxTokens; at++)
+          continued.push(continued[at]!);
+        return continued.slice(tokens.length);
       }
     }
   }
@@ -34,13 +37,13 @@ describe("PromptLookup", () => {
     expect(proposed([], { maxTokens: 4 })).toEqual([]);
     expect(proposed([5], { maxTokens: 4 })).toEqual([]);
     expect(proposed([1, 2, 3], { maxTokens: 4 })).toEqual([]);
-    expect(proposed([7, 1, 2, 7], { maxTokens: 4 })).toEqual([1, 2, 7]);
+    expect(proposed([7, 1, 2, 7], { maxTokens: 4 })).toEqual([1, 2, 7, 1]);
     expect(proposed([7, 1, 2, 7], { maxTokens: 4, minNgram: 2 })).toEqual([]);
   });
 
-  test("no further than the text's end, also where the occurrences overlap", () => {
-    expect(proposed([9, 9, 9, 9], { maxTokens: 3 })).toEqual([9]);
-    expect(proposed([4, 5, 4, 5, 4], { maxTokens: 8 })).toEqual([5, 4]);
+  test("a repetition goes on at its own period", () => {
+    expect(proposed([9, 9, 9, 9], { maxTokens: 3 })).toEqual([9, 9, 9]);
+    expect(proposed([4, 5, 4, 5, 4], { maxTokens: 5 })).toEqual([5, 4, 5, 4, 5]);
   });
 
   test("large ids are not mixed up", () => {

@@ -24,6 +24,7 @@ const TOKEN_RANGE = 2 ** 26;
 
 export class PromptLookup {
   readonly #maxTokens: number;
+  readonly #maxNgram: number;
   readonly #minNgram: number;
   readonly #tokens: number[] = [];
   /** The child of a node by a token; nodes are numbered as they appear. */
@@ -32,8 +33,8 @@ export class PromptLookup {
   readonly #latestEnds: number[] = [0];
   /** By n, 0 … maxNgram: the node of the last n tokens. Shorter while there are fewer tokens. */
   readonly #suffixes: number[] = [ROOT];
-  /** By n: `#latestEnds` of the last n tokens as it was before they came; null where they are new. */
-  readonly #earlierEnds: (number | null)[];
+  /** By n, as long as `#suffixes`: `#latestEnds` of that node before the last token came; null where it is new. */
+  readonly #earlierEnds: (number | null)[] = [null];
 
   /** @throws LastrowError `invalid_argument` naming the option that is out of its range */
   constructor({ maxTokens, maxNgram = 3, minNgram = 1 }: PromptLookupOptions) {
@@ -41,8 +42,8 @@ export class PromptLookup {
     checkAtLeast("minNgram", minNgram, 1);
     checkAtLeast("maxNgram", maxNgram, minNgram);
     this.#maxTokens = maxTokens;
+    this.#maxNgram = maxNgram;
     this.#minNgram = minNgram;
-    this.#earlierEnds = new Array(maxNgram + 1).fill(null);
   }
 
   /**
@@ -52,8 +53,8 @@ export class PromptLookup {
   push(token: number): void {
     this.#tokens.push(token);
     const end = this.#tokens.length;
-    const longest = Math.min(this.#earlierEnds.length - 1, end);
-    // Downwards: the node of n tokens hangs below that of the n − 1 before, which its own n then replaces.
+    const longest = Math.min(this.#maxNgram, end);
+    // Downwards: n needs the node that n − 1 had before this token, and n − 1 replaces it.
     for (let n = longest; n >= 1; n--) {
       const key = this.#suffixes[n - 1]! * TOKEN_RANGE + token;
       const known = this.#children.get(key);
@@ -67,15 +68,23 @@ export class PromptLookup {
 
   /**
    * The tokens that followed the latest earlier occurrence of the last n tokens, for the largest n from `maxNgram` down
-   * to `minNgram` that has one. An occurrence may overlap the last n tokens.
-   * @returns 1 to `maxTokens` of them, as many as there are up to the text's end; none when nothing occurred before
+   * to `minNgram` that has one. An occurrence may overlap the last n tokens. Where the copy reaches the text's end it
+   * goes on with what it has proposed itself, so that a repetition is continued at its own period.
+   * @returns `maxTokens` of them; none when nothing occurred before
    */
   propose(): number[] {
     for (let n = this.#earlierEnds.length - 1; n >= this.#minNgram; n--) {
       const end = this.#earlierEnds[n]!;
-      if (end !== null) return this.#tokens.slice(end, end + this.#maxTokens);
+      if (end !== null) return this.#copyFrom(end);
     }
     return [];
+  }
+
+  /** @param from index of a token, before the text's end */
+  #copyFrom(from: number): number[] {
+    const proposed = this.#tokens.slice(from, from + this.#maxTokens);
+    for (let i = 0; proposed.length < this.#maxTokens; i++) proposed.push(proposed[i]!);
+    return proposed;
   }
 }
 
