@@ -7,13 +7,19 @@ import type { Engine } from "./engine/engine.js";
 import type { EngineEvent, EngineStats } from "./engine/engine-core.js";
 import type { DroppedEvents } from "./engine/event-stream.js";
 import { Generation, type GenerationOptions } from "./engine/generation.js";
-import { checkPrompt, type GenerationRequest, type Mode } from "./engine/generation-request.js";
+import {
+  type BeamSettings,
+  checkPrompt,
+  type GenerationRequest,
+  type Mode,
+} from "./engine/generation-request.js";
 import { type LogitsRow, readLogits } from "./engine/logits-reader.js";
 import { Sequence } from "./engine/sequence.js";
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
 import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
 import type { ModelConfig } from "./model/config.js";
+import { checkBeamSettings } from "./sampling/beam-search.js";
 import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
 
@@ -49,6 +55,17 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
    */
   readonly bestOf?: number | undefined;
   /**
+   * Search instead of sampling: keep the so many best beginnings in each step, 1 to 64, and give the `n` best
+   * continuations of them, `n` up to `numBeams`, each with its `score`. What Hugging Face finds with `num_beams`, without
+   * sampling: temperature, top-k, top-p and min-p count for nothing. All of it comes at the end. Cannot be combined with
+   * `bestOf`, `speculate` or `logprobs`.
+   */
+  readonly numBeams?: number | undefined;
+  /** Of a beam search: scores are sums of log-probabilities over length ^ this, -20 to 20, default 1. */
+  readonly lengthPenalty?: number | undefined;
+  /** Of a beam search: when to stop looking for better ones; see `BeamSearchOptions`. Default false. */
+  readonly earlyStopping?: boolean | "never" | undefined;
+  /**
    * Tokens that are proposed for a step, 0 to 15, default 0: what followed the last words when they appeared before is
    * computed along, and kept where it would have been chosen anyway. The text is the same; only where it repeats itself
    * it comes faster.
@@ -70,8 +87,10 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
 
 /** `mode` is what a comparison compares. */
 export interface CompareOptions
-  extends Omit<GenerateOptions, "mode" | "logprobs" | "n" | "bestOf" | "speculate" | "cachePrompt" | "salt">,
+  extends Omit<GenerateOptions, "mode" | "logprobs" | "cachePrompt" | "salt" | MultipleContinuations>,
     ComparisonObserver {}
+
+type MultipleContinuations = "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "speculate";
 
 export interface SequenceOptions extends PromptOptions {
   /** See `GenerateOptions`. */
@@ -358,7 +377,7 @@ export class LanguageModel implements AsyncDisposable {
       sampling: resolveSampling(options, defaults, vocabSize),
       n,
       bestOf: wholeNumber("bestOf", options.bestOf, n, { from: n, to: MAX_CONTINUATIONS }),
-      beams: null,
+      beams: resolveBeams(options, n),
       speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
       salt: cachePrompt && mode === "cached" ? salt : null,
       eosTokenIds: new Set(options.ignoreEos === true ? [] : eosTokenIds),
@@ -375,6 +394,30 @@ function isListOfIds(prompt: unknown): prompt is Iterable<number> {
 function checkSalt(salt: unknown = ""): string {
   if (typeof salt === "string") return salt;
   throw invalid(`salt is a text, not ${String(salt)}.`);
+}
+
+/** Null without `numBeams`. The ranges of the other two are `BeamSearch`'s to check. */
+function resolveBeams(options: GenerateOptions, n: number): BeamSettings | null {
+  const { numBeams, lengthPenalty, earlyStopping, bestOf, speculate, logprobs } = options;
+  if (numBeams === undefined) {
+    if (lengthPenalty === undefined && earlyStopping === undefined) return null;
+    throw invalid("lengthPenalty and earlyStopping belong to a beam search; give numBeams, too.");
+  }
+  const others = {
+    bestOf,
+    speculate: speculate || undefined,
+    logprobs: logprobs === false ? undefined : logprobs,
+  };
+  for (const [name, value] of Object.entries(others)) {
+    if (value !== undefined) throw invalid(`${name} cannot be combined with numBeams.`);
+  }
+  const settings = {
+    numBeams: wholeNumber("numBeams", numBeams, 1, { from: n, to: MAX_CONTINUATIONS }),
+    lengthPenalty: lengthPenalty ?? 1,
+    earlyStopping: earlyStopping ?? false,
+  };
+  checkBeamSettings(settings);
+  return settings;
 }
 
 function wholeNumber(

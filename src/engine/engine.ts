@@ -3,6 +3,7 @@
  * the event loop gets its turn. Owns the core, and with it everything that runs the model.
  */
 import { LastrowError } from "../errors.js";
+import { BeamJob } from "./beam-job.js";
 import { EngineCore, type EngineParts, type EngineStats } from "./engine-core.js";
 import { EventStream } from "./event-stream.js";
 import { GenerationJob, type GenerationSink, type ObservedStep } from "./generation-job.js";
@@ -66,7 +67,10 @@ export class Engine {
     onStep?: (step: ObservedStep) => void,
   ): GenerationHandle {
     this.expectSound();
-    const job = new GenerationJob(this.core, request, sink, onStep);
+    const job =
+      request.beams === null
+        ? new GenerationJob(this.core, request, sink, onStep)
+        : new BeamJob(this.core, request, request.beams, sink);
     job.begin();
     this.wake();
     return {

@@ -75,7 +75,7 @@ export interface GenerationResult extends GenerationChoice {
 }
 
 /** How a beam search goes; see `BeamSearch`. */
-interface BeamSettings {
+export interface BeamSettings {
   readonly numBeams: number;
   readonly lengthPenalty: number;
   readonly earlyStopping: boolean | "never";

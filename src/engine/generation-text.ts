@@ -78,7 +78,8 @@ export class GenerationText {
   }
 
   get #streams(): boolean {
-    return this.#request.bestOf === this.#request.n;
+    const { bestOf, n, beams } = this.#request;
+    return bestOf === n && beams === null;
   }
 
   #choice(index: number, finishReason: FinishReason, score: number | undefined): GenerationChoice {

@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { logSoftmaxAt, topLogprobs } from "./logprobs.js";
 import { resolveSampling, type SamplingOptions } from "./options.js";
 import { uniform } from "./philox.js";
-import { Sampler, type SamplingHistory } from "./sampler.js";
+import { Sampler } from "./sampler.js";
+import type { SamplingHistory } from "./score-changes.js";
 
 const MINUS = Number.NEGATIVE_INFINITY;
 const NOTHING: SamplingHistory = { prompt: [], generated: [] };

@@ -15,16 +15,10 @@ import { argmax } from "./argmax.js";
 import { Candidates } from "./candidates.js";
 import { checkedArgmax, logNormalizer, logSoftmaxAt, type TokenLogprob, topLogprobs } from "./logprobs.js";
 import type { ResolvedSampling } from "./options.js";
-import { addLogitBias, applyCountPenalties, applyRepetitionPenalty } from "./penalties.js";
 import { uniform } from "./philox.js";
+import { type SamplingHistory, ScoreChanges } from "./score-changes.js";
 
 export type { TokenLogprob } from "./logprobs.js";
-
-/** The tokens before the one to choose; all ids inside the vocabulary. */
-export interface SamplingHistory {
-  readonly prompt: readonly number[];
-  readonly generated: readonly number[];
-}
 
 /** A token that was chosen. */
 export interface SampledToken {
@@ -38,11 +32,9 @@ export interface SampledToken {
 export class Sampler {
   readonly #options: ResolvedSampling;
   readonly #candidates: Candidates;
-  readonly #changesScores: boolean;
+  readonly #changes: ScoreChanges;
   /** (V) A copy of the logits, where bias or penalties change it. */
   readonly #scores: Float32Array;
-  /** (V) How often each token was seen; all zero between calls. */
-  readonly #counts: Int32Array;
 
   /**
    * @param options from `resolveSampling`
@@ -51,13 +43,8 @@ export class Sampler {
   constructor(options: ResolvedSampling, vocabSize: number) {
     this.#options = options;
     this.#candidates = new Candidates(options.temperature === 0 ? 0 : vocabSize);
-    this.#changesScores =
-      options.logitBias.size > 0 ||
-      options.repetitionPenalty !== 1 ||
-      options.frequencyPenalty !== 0 ||
-      options.presencePenalty !== 0;
-    this.#scores = new Float32Array(this.#changesScores ? vocabSize : 0);
-    this.#counts = new Int32Array(this.#changesScores ? vocabSize : 0);
+    this.#changes = new ScoreChanges(options, vocabSize);
+    this.#scores = new Float32Array(this.#changes.any ? vocabSize : 0);
   }
 
   /**
@@ -72,8 +59,10 @@ export class Sampler {
     const { temperature, logprobs } = this.#options;
     let best = checkedArgmax(logits);
     let scores = logits;
-    if (this.#changesScores) {
-      scores = this.#changedScores(logits, history);
+    if (this.#changes.any) {
+      scores = this.#scores;
+      scores.set(logits);
+      this.#changes.apply(scores, history);
       best = checkedBest(scores);
     }
     const token = temperature === 0 ? best : this.#draw(scores, position);
@@ -84,18 +73,6 @@ export class Sampler {
       logprob: logSoftmaxAt(logits, token, normalizer),
       topLogprobs: topLogprobs(logits, logprobs, normalizer),
     };
-  }
-
-  #changedScores(logits: Float32Array, history: SamplingHistory): Float32Array {
-    const { logitBias, repetitionPenalty, frequencyPenalty, presencePenalty } = this.#options;
-    const scores = this.#scores;
-    scores.set(logits);
-    addLogitBias(scores, logitBias);
-    if (repetitionPenalty !== 1) applyRepetitionPenalty(scores, repetitionPenalty, history, this.#counts);
-    if (frequencyPenalty !== 0 || presencePenalty !== 0) {
-      applyCountPenalties(scores, { frequencyPenalty, presencePenalty }, history.generated, this.#counts);
-    }
-    return scores;
   }
 
   #draw(scores: Float32Array, position: number): number {

@@ -1,0 +1,196 @@
+/**
+ * A beam search inside the engine: the live beams are sequences that share their prompt's blocks and, as far as they
+ * agree, those of the continuations. A step of the search waits for the logits of all live beams, however the scheduler
+ * spreads them over its own steps; then beams that go on twice are forked and those that do not go on are ended.
+ */
+
+import { type BeamHypothesis, BeamSearch } from "../sampling/beam-search.js";
+import { logNormalizer, logSoftmaxAt } from "../sampling/logprobs.js";
+import { ScoreChanges } from "../sampling/score-changes.js";
+import type { EngineCore } from "./engine-core.js";
+import type { GenerationOutcome, GenerationSink } from "./generation-job.js";
+import type { BeamSettings, FinishReason, GenerationRequest } from "./generation-request.js";
+import type { ScheduledSequence } from "./scheduled-sequence.js";
+
+/** A live beam. */
+interface Beam {
+  readonly sequence: ScheduledSequence;
+  /** (V) Log-probabilities of its next token, once they are there. */
+  scores: Float32Array | null;
+}
+
+export class BeamJob {
+  readonly #core: EngineCore;
+  readonly #request: GenerationRequest;
+  readonly #sink: GenerationSink;
+  readonly #search: BeamSearch | null;
+  readonly #changes: ScoreChanges;
+  /** In the order of the search. */
+  #beams: Beam[] = [];
+  /** Rows of scores that no beam uses now. */
+  readonly #spareScores: Float32Array[] = [];
+  readonly #start = performance.now();
+  #firstTokenMs: number | null = null;
+  #numCachedTokens = 0;
+  #inferences = 0;
+  #rowsComputed = 0;
+  #hasEnded = false;
+
+  /**
+   * Starts it.
+   * @throws LastrowError `kv_memory_exhausted` when a beam cannot fit even alone, `invalid_argument` for settings that
+   *   are out of their ranges
+   */
+  constructor(core: EngineCore, request: GenerationRequest, beams: BeamSettings, sink: GenerationSink) {
+    const { prompt, maxTokens, eosTokenIds, n, mode, salt } = request;
+    const { contextLength, vocabSize } = core.model.config;
+    const limit = Math.min(maxTokens, contextLength - prompt.length);
+    this.#core = core;
+    this.#request = request;
+    this.#sink = sink;
+    this.#changes = new ScoreChanges(request.sampling, vocabSize);
+    this.#search =
+      limit <= 0
+        ? null
+        : new BeamSearch({ ...beams, maxNewTokens: limit, eosTokenIds, numReturnSequences: n });
+    if (this.#search === null) return;
+    // The last token of a beam is never fed.
+    const options = { salt: mode === "recompute" ? null : salt, rowsNeeded: prompt.length + limit - 1 };
+    const beam: Beam = {
+      sequence: core.start(
+        prompt,
+        this.#consumer(() => beam),
+        options,
+      ),
+      scores: null,
+    };
+    this.#beams = [beam];
+  }
+
+  /** To be called once after making it: what has ended before it began says so. */
+  begin(): void {
+    if (this.#search === null) this.#end("length");
+  }
+
+  /** Its sink lets nothing wait. */
+  resume(): void {}
+
+  /** Ends it with what has been found so far, unless it has ended. */
+  cancel(): void {
+    this.#end("abort");
+  }
+
+  /** @param beamOf whose logits these are: known only after its sequence was made */
+  #consumer(beamOf: () => Beam) {
+    return {
+      take: (logits: { row(i: number): Float32Array }) => this.#take(beamOf(), logits.row(0)),
+      fail: (error: unknown) => this.#fail(error),
+    };
+  }
+
+  #take(beam: Beam, logits: Float32Array): void {
+    this.#inferences += 1;
+    beam.scores = this.#scores(logits, beam.sequence.tokens.slice(this.#request.prompt.length));
+    if (this.#beams.every(({ scores }) => scores !== null)) this.#step();
+  }
+
+  /** The log-probabilities (V), rounded to f32, then bias and penalties: Hugging Face's order in a beam search. */
+  #scores(logits: Float32Array, generated: readonly number[]): Float32Array {
+    const scores = this.#spareScores.pop() ?? new Float32Array(logits.length);
+    const normalizer = logNormalizer(logits);
+    for (let token = 0; token < scores.length; token++)
+      scores[token] = logSoftmaxAt(logits, token, normalizer);
+    this.#changes.apply(scores, { prompt: this.#request.prompt, generated });
+    return scores;
+  }
+
+  /** All live beams have their scores. */
+  #step(): void {
+    const search = this.#search;
+    if (search === null) return;
+    const before = this.#beams;
+    this.#firstTokenMs ??= performance.now() - this.#start;
+    const { parents, tokens } = search.step(before.map(({ scores }) => scores ?? new Float32Array(0)));
+    for (const beam of before) {
+      if (beam.scores !== null) this.#spareScores.push(beam.scores);
+      beam.scores = null;
+    }
+    const taken = new Set<number>();
+    this.#beams = parents.map((parent) => {
+      const beam = before[parent];
+      if (taken.has(parent)) return this.#fork(beam);
+      taken.add(parent);
+      return beam;
+    });
+    for (const [parent, beam] of before.entries()) if (!taken.has(parent)) this.#retire(beam);
+    for (const [i, { sequence }] of this.#beams.entries()) {
+      if (this.#request.mode === "recompute") this.#core.forgetRows(sequence);
+      this.#core.extend(sequence, [tokens[i]]);
+    }
+    if (search.done) this.#end("length");
+  }
+
+  #fork({ sequence }: Beam): Beam {
+    const forked: Beam = {
+      sequence: this.#core.fork(
+        sequence,
+        this.#consumer(() => forked),
+      ),
+      scores: null,
+    };
+    return forked;
+  }
+
+  #retire({ sequence }: Beam): void {
+    this.#numCachedTokens = sequence.numCachedTokens ?? 0;
+    this.#rowsComputed += sequence.rowsComputed;
+    this.#core.end(sequence);
+  }
+
+  /** @param unfinished what ended those that no end token has ended */
+  #end(unfinished: FinishReason): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    for (const beam of this.#beams) this.#retire(beam);
+    const found = this.#search?.finish() ?? [];
+    const choices = found.map((hypothesis, index) => this.#deliver(hypothesis, index, unfinished));
+    // Ended before anything was found.
+    for (let index = choices.length; index < (found.length === 0 ? this.#request.n : 0); index++) {
+      this.#sink.finished(index);
+      choices.push({ index, finishReason: unfinished });
+    }
+    const totalMs = performance.now() - this.#start;
+    const firstTokenMs = this.#firstTokenMs ?? totalMs;
+    this.#sink.end({
+      choices,
+      numCachedTokens: this.#numCachedTokens,
+      inferences: this.#inferences,
+      rowsComputed: this.#rowsComputed,
+      prefillMs: firstTokenMs,
+      decodeMs: totalMs - firstTokenMs,
+    });
+  }
+
+  /** Hands a hypothesis on, up to its end token or a stop string. */
+  #deliver(
+    { tokens, score, finishedBy }: BeamHypothesis,
+    index: number,
+    unfinished: FinishReason,
+  ): GenerationOutcome["choices"][number] {
+    let finishReason: FinishReason = finishedBy === "eos" ? "stop" : unfinished;
+    for (const token of finishedBy === "eos" ? tokens.slice(0, -1) : tokens) {
+      if (this.#sink.token(index, { token }) !== "stop") continue;
+      finishReason = "stop";
+      break;
+    }
+    this.#sink.finished(index);
+    return { index, finishReason, score };
+  }
+
+  #fail(error: unknown): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    for (const beam of this.#beams) this.#retire(beam);
+    this.#sink.fail(error);
+  }
+}
