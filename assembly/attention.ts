@@ -1,49 +1,97 @@
 // The KV cache's writes, and causal attention over its blocks.
 //
-// A head's part of a block is K (headDim, 16), transposed, then V (16, headDim). For each query and head, on its own:
-//   scores    s[p] = (Σ_d q[d] · K[p][d], d = 0, 1, 2 …) · scale
+// A head's part of a block is K (headDim, 16), transposed, then V (16, headDim); with K and V of int8, then the scales
+// of its 16 keys and of its 16 values. For each query and head, on its own:
+//   scores    s[p] = (Σ_d q[d] · K[p][d], d = 0, 1, 2 …) · scale        int8: the sum first times its key's scale
 //   maximum   over p = 0 … position
 //   weights   e[p] = exp(s[p] − maximum)
 //   sum       in 16 lanes: lane j adds e[j], e[16 + j], e[32 + j] …; joined as described at `joinLanes`
-//   output    (Σ_p e[p] · V[p], p = 0, 1, 2 …) / sum
+//   output    (Σ_p e[p] · V[p], p = 0, 1, 2 …) / sum                     int8: e[p] first times its value's scale
 // Lanes past the query's position are left out by selection. Nothing here depends on which other queries are
 // computed, on how the rows were fed, or on where a block lies: four queries that go through a block together share its
 // loads and nothing else.
+//
+// `T` is the type of K and V as stored: f32 or i8.
 
 import { expF32x4 } from "./math";
 
 /** Positions in a block. */
 const BLOCK_SIZE: i32 = 16;
+/** Largest magnitude of an int8 key or value. */
+const KV_MAX: i32 = 127;
+
+/** Bytes from the scales of a head's keys to those of its values. */
+const VALUE_SCALES: usize = 64;
+
 /** Bytes of one d of a transposed K. */
-const KEY_ROW_BYTES: usize = 64;
+@inline
+function keyRowBytes<T>(): usize {
+  return sizeof<T>() << 4;
+}
+
+/** Four stored values as f32. */
+@inline
+function load4<T>(p: usize): v128 {
+  if (isInteger<T>()) {
+    return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p))));
+  }
+  return v128.load(p);
+}
+
+@inline
+function load1<T>(p: usize): f32 {
+  return <f32>load<T>(p);
+}
 
 /**
- * Writes rows of K and V into their slots. `layerBase` is the slab plus the layer's offset in a block; strides in
- * bytes; a slot is block id · 16 + position in the block.
+ * Writes rows of K and V into their slots, of KV heads headFrom … headTo − 1 only: disjoint ranges may run at the same
+ * time. `layerBase` is the slab plus the layer's offset in a block; strides in bytes; a slot is block id · 16 + position
+ * in the block.
  */
-export function writeKv(
-  layerBase: usize, blockBytes: usize, headBytes: usize, numKvHeads: i32, headDim: i32,
-  k: usize, kStride: usize, v: usize, vStride: usize, slots: usize, rows: i32,
+export function writeKv<T>(
+  layerBase: usize, blockBytes: usize, headBytes: usize, headDim: i32,
+  k: usize, kStride: usize, v: usize, vStride: usize, slots: usize, rows: i32, headFrom: i32, headTo: i32,
 ): void {
-  const valueOffset = <usize>headDim * KEY_ROW_BYTES;
+  const rowBytes = <usize>headDim << 2;
+  const valueOffset = <usize>headDim * keyRowBytes<T>();
   for (let t = 0; t < rows; t++) {
     const slot = load<i32>(slots + (<usize>t << 2));
     const inBlock = <usize>(slot & (BLOCK_SIZE - 1));
-    let head = layerBase + <usize>(slot / BLOCK_SIZE) * blockBytes;
-    let kp = k + <usize>t * kStride, vp = v + <usize>t * vStride;
-    for (let h = 0; h < numKvHeads; h++) {
-      let key = head + (inBlock << 2);
-      const end = kp + (<usize>headDim << 2);
-      while (kp < end) {
-        f32.store(key, f32.load(kp));
-        key += KEY_ROW_BYTES;
-        kp += 4;
+    let head = layerBase + <usize>(slot / BLOCK_SIZE) * blockBytes + <usize>headFrom * headBytes;
+    let kp = k + <usize>t * kStride + <usize>headFrom * rowBytes;
+    let vp = v + <usize>t * vStride + <usize>headFrom * rowBytes;
+    for (let h = headFrom; h < headTo; h++) {
+      const keys = head + inBlock * sizeof<T>(), values = head + valueOffset + inBlock * <usize>headDim * sizeof<T>();
+      if (isInteger<T>()) {
+        const scales = head + 2 * valueOffset + (inBlock << 2);
+        f32.store(scales, quantiseHead(keys, keyRowBytes<T>(), kp, headDim));
+        f32.store(scales + VALUE_SCALES, quantiseHead(values, 1, vp, headDim));
+      } else {
+        for (let d: usize = 0; d < rowBytes; d += 4) f32.store(keys + d * BLOCK_SIZE, f32.load(kp + d));
+        memory.copy(values, vp, rowBytes);
       }
-      memory.copy(head + valueOffset + ((inBlock * <usize>headDim) << 2), vp, <usize>headDim << 2);
-      vp += <usize>headDim << 2;
+      kp += rowBytes;
+      vp += rowBytes;
       head += headBytes;
     }
   }
+}
+
+/**
+ * A head's key or value as integers `outStride` bytes apart; returns its scale. As in quantise.ts: a NaN or an infinity
+ * among the values makes the scale NaN or infinite, and with it whatever is computed from them.
+ */
+function quantiseHead(out: usize, outStride: usize, x: usize, headDim: i32): f32 {
+  let largest: i32 = 0;
+  const end = x + (<usize>headDim << 2);
+  for (let p = x; p < end; p += 4) largest = max(largest, load<i32>(p) & 0x7fffffff);
+  const scale = reinterpret<f32>(largest) / <f32>KV_MAX;
+  for (let p = x; p < end; p += 4) {
+    const integer = <i32>nearest<f32>(f32.load(p) / scale);
+    store<i8>(out, <i8>max(-KV_MAX, min(KV_MAX, integer)));
+    out += outStride;
+  }
+  return scale;
 }
 
 /** Queries that share the loads of each block. */
@@ -62,7 +110,7 @@ function inBlockOf(position: i32, base: usize, blockBytes: usize, blockTable: us
 }
 
 /** Scaled scores of one query against the keys of every block up to `position`'s. */
-function scoreKeys(q: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, position: i32, scale: f32, scores: usize): void {
+function scoreKeys<T>(q: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, position: i32, scale: f32, scores: usize): void {
   const qEnd = q + (<usize>headDim << 2);
   const scales = f32x4.splat(scale);
   for (let first = 0; first <= position; first += BLOCK_SIZE) {
@@ -70,11 +118,19 @@ function scoreKeys(q: usize, headDim: i32, keys: usize, blockBytes: usize, block
     let a = f32x4.splat(0), b = a, c = a, d = a;
     for (let qp = q; qp < qEnd; qp += 4) {
       const s = v128.load_splat<f32>(qp);
-      a = f32x4.add(a, f32x4.mul(s, v128.load(key)));
-      b = f32x4.add(b, f32x4.mul(s, v128.load(key, 16)));
-      c = f32x4.add(c, f32x4.mul(s, v128.load(key, 32)));
-      d = f32x4.add(d, f32x4.mul(s, v128.load(key, 48)));
-      key += KEY_ROW_BYTES;
+      a = f32x4.add(a, f32x4.mul(s, load4<T>(key)));
+      b = f32x4.add(b, f32x4.mul(s, load4<T>(key + 4 * sizeof<T>())));
+      c = f32x4.add(c, f32x4.mul(s, load4<T>(key + 8 * sizeof<T>())));
+      d = f32x4.add(d, f32x4.mul(s, load4<T>(key + 12 * sizeof<T>())));
+      key += keyRowBytes<T>();
+    }
+    if (isInteger<T>()) {
+      // Behind K comes V, of the same size, and then the keys' scales.
+      const keyScales = key + <usize>headDim * keyRowBytes<T>();
+      a = f32x4.mul(a, v128.load(keyScales));
+      b = f32x4.mul(b, v128.load(keyScales, 16));
+      c = f32x4.mul(c, v128.load(keyScales, 32));
+      d = f32x4.mul(d, v128.load(keyScales, 48));
     }
     const at = scores + (<usize>first << 2);
     v128.store(at, f32x4.mul(a, scales));
@@ -85,18 +141,18 @@ function scoreKeys(q: usize, headDim: i32, keys: usize, blockBytes: usize, block
 }
 
 /** The same for four queries, their scores `scoreStride` bytes apart. */
-function scoreKeysOf4(q: usize, qStride: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, position: i32, scale: f32, scores: usize, scoreStride: usize): void {
-  const scales = f32x4.splat(scale);
+function scoreKeysOf4<T>(q: usize, qStride: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, position: i32, scale: f32, scores: usize, scoreStride: usize): void {
+  const scales = f32x4.splat(scale), scalesAt = <usize>headDim * 2 * keyRowBytes<T>();
   for (let first = 0; first <= position; first += BLOCK_SIZE) {
     const block = inBlockOf(first, keys, blockBytes, blockTable);
     // Eight keys at a time: with all sixteen the running sums would not fit into the registers.
-    for (let half: usize = 0; half < KEY_ROW_BYTES; half += 32) {
-      let key = block + half;
-      const end = key + <usize>headDim * KEY_ROW_BYTES;
+    for (let half: usize = 0; half < 2; half++) {
+      let key = block + half * (keyRowBytes<T>() >> 1);
+      const end = key + <usize>headDim * keyRowBytes<T>();
       let qa = q, qb = q + qStride, qc = qb + qStride, qd = qc + qStride;
       let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
       while (key < end) {
-        const k0 = v128.load(key), k1 = v128.load(key, 16);
+        const k0 = load4<T>(key), k1 = load4<T>(key + 4 * sizeof<T>());
         let s = v128.load_splat<f32>(qa);
         a0 = f32x4.add(a0, f32x4.mul(s, k0));
         a1 = f32x4.add(a1, f32x4.mul(s, k1));
@@ -109,13 +165,25 @@ function scoreKeysOf4(q: usize, qStride: usize, headDim: i32, keys: usize, block
         s = v128.load_splat<f32>(qd);
         d0 = f32x4.add(d0, f32x4.mul(s, k0));
         d1 = f32x4.add(d1, f32x4.mul(s, k1));
-        key += KEY_ROW_BYTES;
+        key += keyRowBytes<T>();
         qa += 4;
         qb += 4;
         qc += 4;
         qd += 4;
       }
-      let at = scores + (<usize>first << 2) + half;
+      let at = scores + (<usize>first << 2) + (half << 5);
+      if (isInteger<T>()) {
+        const keyScales = block + scalesAt + (half << 5);
+        const s0 = v128.load(keyScales), s1 = v128.load(keyScales, 16);
+        a0 = f32x4.mul(a0, s0);
+        a1 = f32x4.mul(a1, s1);
+        b0 = f32x4.mul(b0, s0);
+        b1 = f32x4.mul(b1, s1);
+        c0 = f32x4.mul(c0, s0);
+        c1 = f32x4.mul(c1, s1);
+        d0 = f32x4.mul(d0, s0);
+        d1 = f32x4.mul(d1, s1);
+      }
       v128.store(at, f32x4.mul(a0, scales));
       v128.store(at, f32x4.mul(a1, scales), 16);
       at += scoreStride;
@@ -183,7 +251,7 @@ function weighScores(scores: usize, position: i32): f32 {
 }
 
 /** Output dimensions dim … dim + 31 of one head: eight running sums. */
-function sumValues32(weights: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, total: f32, out: usize): void {
+function sumValues32<T>(weights: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, total: f32, out: usize): void {
   let a = f32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
   for (let first = 0; first <= position; first += BLOCK_SIZE) {
     let v = inBlockOf(first, value, blockBytes, blockTable);
@@ -191,14 +259,14 @@ function sumValues32(weights: usize, value: usize, rowBytes: usize, blockBytes: 
     const end = w + (<usize>min(BLOCK_SIZE, position + 1 - first) << 2);
     while (w < end) {
       const s = v128.load_splat<f32>(w);
-      a = f32x4.add(a, f32x4.mul(s, v128.load(v)));
-      b = f32x4.add(b, f32x4.mul(s, v128.load(v, 16)));
-      c = f32x4.add(c, f32x4.mul(s, v128.load(v, 32)));
-      d = f32x4.add(d, f32x4.mul(s, v128.load(v, 48)));
-      e = f32x4.add(e, f32x4.mul(s, v128.load(v, 64)));
-      f = f32x4.add(f, f32x4.mul(s, v128.load(v, 80)));
-      g = f32x4.add(g, f32x4.mul(s, v128.load(v, 96)));
-      h = f32x4.add(h, f32x4.mul(s, v128.load(v, 112)));
+      a = f32x4.add(a, f32x4.mul(s, load4<T>(v)));
+      b = f32x4.add(b, f32x4.mul(s, load4<T>(v + 4 * sizeof<T>())));
+      c = f32x4.add(c, f32x4.mul(s, load4<T>(v + 8 * sizeof<T>())));
+      d = f32x4.add(d, f32x4.mul(s, load4<T>(v + 12 * sizeof<T>())));
+      e = f32x4.add(e, f32x4.mul(s, load4<T>(v + 16 * sizeof<T>())));
+      f = f32x4.add(f, f32x4.mul(s, load4<T>(v + 20 * sizeof<T>())));
+      g = f32x4.add(g, f32x4.mul(s, load4<T>(v + 24 * sizeof<T>())));
+      h = f32x4.add(h, f32x4.mul(s, load4<T>(v + 28 * sizeof<T>())));
       w += 4;
       v += rowBytes;
     }
@@ -215,14 +283,14 @@ function sumValues32(weights: usize, value: usize, rowBytes: usize, blockBytes: 
 }
 
 /** Output dimensions dim … dim + 3. */
-function sumValues4(weights: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, total: f32, out: usize): void {
+function sumValues4<T>(weights: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, total: f32, out: usize): void {
   let a = f32x4.splat(0);
   for (let first = 0; first <= position; first += BLOCK_SIZE) {
     let v = inBlockOf(first, value, blockBytes, blockTable);
     let w = weights + (<usize>first << 2);
     const end = w + (<usize>min(BLOCK_SIZE, position + 1 - first) << 2);
     while (w < end) {
-      a = f32x4.add(a, f32x4.mul(v128.load_splat<f32>(w), v128.load(v)));
+      a = f32x4.add(a, f32x4.mul(v128.load_splat<f32>(w), load4<T>(v)));
       w += 4;
       v += rowBytes;
     }
@@ -231,14 +299,14 @@ function sumValues4(weights: usize, value: usize, rowBytes: usize, blockBytes: u
 }
 
 /** One output dimension, for head sizes that are no multiple of four. */
-function sumValues1(weights: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, total: f32, out: usize): void {
+function sumValues1<T>(weights: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, total: f32, out: usize): void {
   let a: f32 = 0;
   for (let first = 0; first <= position; first += BLOCK_SIZE) {
     let v = inBlockOf(first, value, blockBytes, blockTable);
     let w = weights + (<usize>first << 2);
     const end = w + (<usize>min(BLOCK_SIZE, position + 1 - first) << 2);
     while (w < end) {
-      a += f32.load(w) * f32.load(v);
+      a += f32.load(w) * load1<T>(v);
       w += 4;
       v += rowBytes;
     }
@@ -247,7 +315,7 @@ function sumValues1(weights: usize, value: usize, rowBytes: usize, blockBytes: u
 }
 
 /** Eight output dimensions of four queries at positions up to `position`, the least of theirs: sums, not yet divided. */
-function sumValues8Of4(weights: usize, weightStride: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, out: usize, outStride: usize): void {
+function sumValues8Of4<T>(weights: usize, weightStride: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, out: usize, outStride: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
   for (let first = 0; first <= position; first += BLOCK_SIZE) {
     let v = inBlockOf(first, value, blockBytes, blockTable);
@@ -255,7 +323,7 @@ function sumValues8Of4(weights: usize, weightStride: usize, value: usize, rowByt
     let wb = wa + weightStride, wc = wb + weightStride, wd = wc + weightStride;
     const end = wa + (<usize>min(BLOCK_SIZE, position + 1 - first) << 2);
     while (wa < end) {
-      const v0 = v128.load(v), v1 = v128.load(v, 16);
+      const v0 = load4<T>(v), v1 = load4<T>(v + 4 * sizeof<T>());
       let s = v128.load_splat<f32>(wa);
       a0 = f32x4.add(a0, f32x4.mul(s, v0));
       a1 = f32x4.add(a1, f32x4.mul(s, v1));
@@ -290,13 +358,13 @@ function sumValues8Of4(weights: usize, weightStride: usize, value: usize, rowByt
 }
 
 /** Goes on with sums of eight dimensions for positions from … position, and divides. */
-function finishValues8(weights: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, from: i32, position: i32, total: f32, out: usize): void {
+function finishValues8<T>(weights: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, from: i32, position: i32, total: f32, out: usize): void {
   let a0 = v128.load(out), a1 = v128.load(out, 16);
   for (let p = from; p <= position; p++) {
     const v = inBlockOf(p, value, blockBytes, blockTable) + <usize>(p % BLOCK_SIZE) * rowBytes;
     const s = v128.load_splat<f32>(weights + (<usize>p << 2));
-    a0 = f32x4.add(a0, f32x4.mul(s, v128.load(v)));
-    a1 = f32x4.add(a1, f32x4.mul(s, v128.load(v, 16)));
+    a0 = f32x4.add(a0, f32x4.mul(s, load4<T>(v)));
+    a1 = f32x4.add(a1, f32x4.mul(s, load4<T>(v + 4 * sizeof<T>())));
   }
   const totals = f32x4.splat(total);
   v128.store(out, f32x4.div(a0, totals));
@@ -304,97 +372,137 @@ function finishValues8(weights: usize, value: usize, rowBytes: usize, blockBytes
 }
 
 /** The last output dimensions of a head, from `dim` on, in whole vectors and then one by one. */
-function sumLastValues(weights: usize, values: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, total: f32, out: usize, dim: i32, headDim: i32): void {
+function sumLastValues<T>(weights: usize, values: usize, blockBytes: usize, blockTable: usize, position: i32, total: f32, out: usize, dim: i32, headDim: i32): void {
+  const rowBytes = <usize>headDim * sizeof<T>();
   let d = dim;
   for (; d + 4 <= headDim; d += 4) {
-    const at = <usize>d << 2;
-    sumValues4(weights, values + at, rowBytes, blockBytes, blockTable, position, total, out + at);
+    sumValues4<T>(weights, values + <usize>d * sizeof<T>(), rowBytes, blockBytes, blockTable, position, total, out + (<usize>d << 2));
   }
   for (; d < headDim; d++) {
-    const at = <usize>d << 2;
-    sumValues1(weights, values + at, rowBytes, blockBytes, blockTable, position, total, out + at);
+    sumValues1<T>(weights, values + <usize>d * sizeof<T>(), rowBytes, blockBytes, blockTable, position, total, out + (<usize>d << 2));
   }
 }
 
-/** Tiles of up to four queries that `rows` rows of `numHeads` heads make: the pieces of work that may run at once. */
-export function attentionTiles(rows: i32, numHeads: i32): i32 {
-  return numHeads * ((rows + QUERIES - 1) / QUERIES);
+/** Weights times the scales of their values, in place. `scales` is where those of the first block lie. */
+function scaleWeights(weights: usize, scales: usize, blockBytes: usize, blockTable: usize, position: i32): void {
+  for (let first = 0; first <= position; first += BLOCK_SIZE) {
+    const w = weights + (<usize>first << 2), s = inBlockOf(first, scales, blockBytes, blockTable);
+    v128.store(w, f32x4.mul(v128.load(w), v128.load(s)));
+    v128.store(w, f32x4.mul(v128.load(w, 16), v128.load(s, 16)), 16);
+    v128.store(w, f32x4.mul(v128.load(w, 32), v128.load(s, 32)), 32);
+    v128.store(w, f32x4.mul(v128.load(w, 48), v128.load(s, 48)), 48);
+  }
 }
 
+/** Tiles of up to four queries that `rows` rows of one sequence and one head make. */
+@inline
+function tilesOf(rows: i32): i32 {
+  return (rows + QUERIES - 1) / QUERIES;
+}
+
+/** Where a sequence is described: its rows, and the address of its block table. */
+const SEQUENCE_BYTES: usize = 8;
+
 /**
- * Attention of `rows` queries of one sequence at ascending positions, for tiles `tileFrom … tileTo − 1` only: disjoint
- * ranges may run at the same time, each with a scratch of its own, four rows of scores `scoreStride` bytes apart.
- * `layerBase` is the slab plus the layer's offset in a block; strides in bytes.
+ * Attention of the queries of `numSequences` sequences, whose rows follow one another at ascending positions. The work
+ * is `numTiles` tiles of up to four queries of one sequence, for each head; those numbered `from … to − 1` are done
+ * here: disjoint ranges may run at the same time, each with a scratch of its own, four rows of scores `scoreStride`
+ * bytes apart. `layerBase` is the slab plus the layer's offset in a block; strides in bytes.
  */
-export function attention(
-  out: usize, outStride: usize, q: usize, qStride: usize, rows: i32, numHeads: i32, numKvHeads: i32, headDim: i32,
-  layerBase: usize, blockBytes: usize, headBytes: usize, blockTable: usize, positions: usize, scale: f32,
-  scores: usize, scoreStride: usize, tileFrom: i32, tileTo: i32,
+export function attention<T>(
+  out: usize, outStride: usize, q: usize, qStride: usize, numHeads: i32, numKvHeads: i32, headDim: i32,
+  layerBase: usize, blockBytes: usize, headBytes: usize, sequences: usize, numTiles: i32, positions: usize, scale: f32,
+  scores: usize, scoreStride: usize, from: i32, to: i32,
 ): void {
   const queriesPerKv = numHeads / numKvHeads;
   const rowBytes = <usize>headDim << 2;
-  const tilesPerHead = (rows + QUERIES - 1) / QUERIES;
-  for (let tile = tileFrom; tile < tileTo; tile++) {
-    const h = tile / tilesPerHead;
-    const first = (tile % tilesPerHead) * QUERIES;
+  let h = from / numTiles, inHead = from % numTiles;
+  // Counted from the sequence's first row on.
+  let tile = inHead;
+  let sequence = sequences, rowBefore = 0;
+  for (let i = from; i < to; i++) {
+    while (tile >= tilesOf(load<i32>(sequence))) {
+      tile -= tilesOf(load<i32>(sequence));
+      rowBefore += load<i32>(sequence);
+      sequence += SEQUENCE_BYTES;
+    }
+    const rows = load<i32>(sequence);
+    const blockTable = <usize>load<i32>(sequence, 4);
+    const inSequence = tile * QUERIES;
+    const first = <usize>(rowBefore + inSequence);
     const keys = layerBase + <usize>(h / queriesPerKv) * headBytes;
-    const values = keys + <usize>headDim * KEY_ROW_BYTES;
-    const at = positions + (<usize>first << 2);
-    const qh = q + <usize>first * qStride + <usize>h * rowBytes;
-    const yh = out + <usize>first * outStride + <usize>h * rowBytes;
-    if (first + QUERIES <= rows) {
-      attendWith4(yh, outStride, qh, qStride, headDim, keys, values, blockBytes, blockTable, at, scale, scores, scoreStride);
+    const at = positions + (first << 2);
+    const qh = q + first * qStride + <usize>h * rowBytes;
+    const yh = out + first * outStride + <usize>h * rowBytes;
+    if (inSequence + QUERIES <= rows) {
+      attendWith4<T>(yh, outStride, qh, qStride, headDim, keys, blockBytes, blockTable, at, scale, scores, scoreStride);
     } else {
-      for (let t = 0; t < rows - first; t++) {
+      for (let t = 0; t < rows - inSequence; t++) {
         const y = yh + <usize>t * outStride;
-        attendWith1(y, qh + <usize>t * qStride, headDim, keys, values, blockBytes, blockTable, load<i32>(at + (<usize>t << 2)), scale, scores);
+        attendWith1<T>(y, qh + <usize>t * qStride, headDim, keys, blockBytes, blockTable, load<i32>(at + (<usize>t << 2)), scale, scores);
       }
     }
+    tile++;
+    if (++inHead < numTiles) continue;
+    h++;
+    inHead = 0;
+    tile = 0;
+    sequence = sequences;
+    rowBefore = 0;
   }
 }
 
-function attendWith1(out: usize, q: usize, headDim: i32, keys: usize, values: usize, blockBytes: usize, blockTable: usize, position: i32, scale: f32, scores: usize): void {
-  const rowBytes = <usize>headDim << 2;
-  scoreKeys(q, headDim, keys, blockBytes, blockTable, position, scale, scores);
+function attendWith1<T>(out: usize, q: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, position: i32, scale: f32, scores: usize): void {
+  const rowBytes = <usize>headDim * sizeof<T>();
+  const values = keys + <usize>headDim * keyRowBytes<T>();
+  scoreKeys<T>(q, headDim, keys, blockBytes, blockTable, position, scale, scores);
   const total = weighScores(scores, position);
+  if (isInteger<T>()) scaleWeights(scores, values + <usize>headDim * keyRowBytes<T>() + VALUE_SCALES, blockBytes, blockTable, position);
   let dim = 0;
   for (; dim + 32 <= headDim; dim += 32) {
-    const at = <usize>dim << 2;
-    sumValues32(scores, values + at, rowBytes, blockBytes, blockTable, position, total, out + at);
+    sumValues32<T>(scores, values + <usize>dim * sizeof<T>(), rowBytes, blockBytes, blockTable, position, total, out + (<usize>dim << 2));
   }
-  sumLastValues(scores, values, rowBytes, blockBytes, blockTable, position, total, out, dim, headDim);
+  sumLastValues<T>(scores, values, blockBytes, blockTable, position, total, out, dim, headDim);
 }
 
-function attendWith4(out: usize, outStride: usize, q: usize, qStride: usize, headDim: i32, keys: usize, values: usize, blockBytes: usize, blockTable: usize, positions: usize, scale: f32, scores: usize, scoreStride: usize): void {
-  const rowBytes = <usize>headDim << 2;
+function attendWith4<T>(out: usize, outStride: usize, q: usize, qStride: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, positions: usize, scale: f32, scores: usize, scoreStride: usize): void {
+  const rowBytes = <usize>headDim * sizeof<T>();
+  const values = keys + <usize>headDim * keyRowBytes<T>();
   // Positions ascend: what the first query reaches, all four reach.
   const least = load<i32>(positions), greatest = load<i32>(positions, 12);
-  scoreKeysOf4(q, qStride, headDim, keys, blockBytes, blockTable, greatest, scale, scores, scoreStride);
+  scoreKeysOf4<T>(q, qStride, headDim, keys, blockBytes, blockTable, greatest, scale, scores, scoreStride);
+  const positionB = load<i32>(positions, 4), positionC = load<i32>(positions, 8);
   const totalA = weighScores(scores, least);
-  const totalB = weighScores(scores + scoreStride, load<i32>(positions, 4));
-  const totalC = weighScores(scores + 2 * scoreStride, load<i32>(positions, 8));
+  const totalB = weighScores(scores + scoreStride, positionB);
+  const totalC = weighScores(scores + 2 * scoreStride, positionC);
   const totalD = weighScores(scores + 3 * scoreStride, greatest);
+  if (isInteger<T>()) {
+    const scales = values + <usize>headDim * keyRowBytes<T>() + VALUE_SCALES;
+    scaleWeights(scores, scales, blockBytes, blockTable, least);
+    scaleWeights(scores + scoreStride, scales, blockBytes, blockTable, positionB);
+    scaleWeights(scores + 2 * scoreStride, scales, blockBytes, blockTable, positionC);
+    scaleWeights(scores + 3 * scoreStride, scales, blockBytes, blockTable, greatest);
+  }
   let dim = 0;
   for (; dim + 8 <= headDim; dim += 8) {
-    const at = <usize>dim << 2;
-    const v = values + at;
-    let y = out + at, w = scores;
-    sumValues8Of4(w, scoreStride, v, rowBytes, blockBytes, blockTable, least, y, outStride);
-    finishValues8(w, v, rowBytes, blockBytes, blockTable, least + 1, least, totalA, y);
+    const v = values + <usize>dim * sizeof<T>();
+    let y = out + (<usize>dim << 2), w = scores;
+    sumValues8Of4<T>(w, scoreStride, v, rowBytes, blockBytes, blockTable, least, y, outStride);
+    finishValues8<T>(w, v, rowBytes, blockBytes, blockTable, least + 1, least, totalA, y);
     y += outStride;
     w += scoreStride;
-    finishValues8(w, v, rowBytes, blockBytes, blockTable, least + 1, load<i32>(positions, 4), totalB, y);
+    finishValues8<T>(w, v, rowBytes, blockBytes, blockTable, least + 1, positionB, totalB, y);
     y += outStride;
     w += scoreStride;
-    finishValues8(w, v, rowBytes, blockBytes, blockTable, least + 1, load<i32>(positions, 8), totalC, y);
+    finishValues8<T>(w, v, rowBytes, blockBytes, blockTable, least + 1, positionC, totalC, y);
     y += outStride;
     w += scoreStride;
-    finishValues8(w, v, rowBytes, blockBytes, blockTable, least + 1, greatest, totalD, y);
+    finishValues8<T>(w, v, rowBytes, blockBytes, blockTable, least + 1, greatest, totalD, y);
   }
   if (dim < headDim) {
-    sumLastValues(scores, values, rowBytes, blockBytes, blockTable, least, totalA, out, dim, headDim);
-    sumLastValues(scores + scoreStride, values, rowBytes, blockBytes, blockTable, load<i32>(positions, 4), totalB, out + outStride, dim, headDim);
-    sumLastValues(scores + 2 * scoreStride, values, rowBytes, blockBytes, blockTable, load<i32>(positions, 8), totalC, out + 2 * outStride, dim, headDim);
-    sumLastValues(scores + 3 * scoreStride, values, rowBytes, blockBytes, blockTable, greatest, totalD, out + 3 * outStride, dim, headDim);
+    sumLastValues<T>(scores, values, blockBytes, blockTable, least, totalA, out, dim, headDim);
+    sumLastValues<T>(scores + scoreStride, values, blockBytes, blockTable, positionB, totalB, out + outStride, dim, headDim);
+    sumLastValues<T>(scores + 2 * scoreStride, values, blockBytes, blockTable, positionC, totalC, out + 2 * outStride, dim, headDim);
+    sumLastValues<T>(scores + 3 * scoreStride, values, blockBytes, blockTable, greatest, totalD, out + 3 * outStride, dim, headDim);
   }
 }

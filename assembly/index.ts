@@ -1,6 +1,5 @@
 // The WebAssembly kernels: what TypeScript may call. Operations that a team of threads shares go through `publish`.
 
-export { writeKv } from "./attention";
 export { packInOut, packOutIn, unpack } from "./pack";
 export { embedInt8, packInOutInt8, packOutInInt8 } from "./pack-int8";
 export { quantiseRows } from "./quantise";

@@ -7,7 +7,7 @@
 //
 // A team of one is the same code: the caller takes every chunk.
 
-import { attention, attentionTiles } from "./attention";
+import { attention, writeKv } from "./attention";
 import { linear } from "./linear";
 import { linearInt8, PANELS_PER_UNIT } from "./linear-int8";
 import { PANEL_COLUMNS } from "./panels";
@@ -21,6 +21,10 @@ const OP_ACTIVATE: i32 = 4;
 const OP_ADD: i32 = 5;
 const OP_LINEAR_INT8: i32 = 6;
 const OP_QUANTISE: i32 = 7;
+const OP_WRITE_KV: i32 = 8;
+
+/** Types of K and V: 0 is f32. */
+const KV_INT8: i32 = 1;
 
 /** Rounds of looking before a helper goes to sleep: some hundred microseconds. */
 const SPINS_BEFORE_SLEEP: i32 = 20000;
@@ -52,6 +56,28 @@ function share(count: i32, i: i32, chunks: i32): i32 {
   return <i32>((<i64>count * <i64>i) / <i64>chunks);
 }
 
+/** K and V of type T. */
+@inline
+function attend<T>(chunk: i32, chunks: i32, thread: i32): void {
+  const numHeads = argument(6), numTiles = argument(13);
+  const scoreStride = <usize>argument(17);
+  attention<T>(
+    argument(2), argument(3), argument(4), argument(5), numHeads, argument(7), argument(8), argument(9), argument(10),
+    argument(11), argument(12), numTiles, argument(14), reinterpret<f32>(argument(15)),
+    <usize>argument(16) + <usize>thread * 4 * scoreStride, scoreStride,
+    share(numTiles * numHeads, chunk, chunks), share(numTiles * numHeads, chunk + 1, chunks),
+  );
+}
+
+@inline
+function keep<T>(chunk: i32, chunks: i32): void {
+  const numKvHeads = argument(12);
+  writeKv<T>(
+    argument(2), argument(3), argument(4), argument(5), argument(6), argument(7), argument(8), argument(9), argument(10),
+    argument(11), share(numKvHeads, chunk, chunks), share(numKvHeads, chunk + 1, chunks),
+  );
+}
+
 /** Computes one chunk of the published operation. Arguments from 2 on are those of the operation's own function. */
 function compute(chunk: i32, thread: i32): void {
   const chunks = argument(1);
@@ -66,15 +92,13 @@ function compute(chunk: i32, thread: i32): void {
       break;
     }
     case OP_ATTENTION: {
-      const rows = argument(6), numHeads = argument(7);
-      const tiles = attentionTiles(rows, numHeads);
-      const scoreStride = <usize>argument(17);
-      attention(
-        argument(2), argument(3), argument(4), argument(5), rows, numHeads, argument(8), argument(9), argument(10),
-        argument(11), argument(12), argument(13), argument(14), reinterpret<f32>(argument(15)),
-        <usize>argument(16) + <usize>thread * 4 * scoreStride, scoreStride,
-        share(tiles, chunk, chunks), share(tiles, chunk + 1, chunks),
-      );
+      if (argument(18) == KV_INT8) attend<i8>(chunk, chunks, thread);
+      else attend<f32>(chunk, chunks, thread);
+      break;
+    }
+    case OP_WRITE_KV: {
+      if (argument(13) == KV_INT8) keep<i8>(chunk, chunks);
+      else keep<f32>(chunk, chunks);
       break;
     }
     case OP_LAYER_NORM: {

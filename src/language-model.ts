@@ -18,6 +18,7 @@ import { Sequence } from "./engine/sequence.js";
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
 import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
+import type { KvDtype } from "./kernels/kv-layout.js";
 import type { ModelConfig } from "./model/config.js";
 import { checkBeamSettings } from "./sampling/beam-search.js";
 import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
@@ -126,6 +127,8 @@ export interface ModelInfo {
   readonly dtype: PackedDtype;
   readonly kv: {
     readonly blockSize: number;
+    /** Type of K and V in memory. */
+    readonly dtype: KvDtype;
     readonly blocks: number;
     readonly blockBytes: number;
     readonly bytesPerToken: number;

@@ -15,7 +15,7 @@ import {
   MAX_MEMORY_BYTES,
   type PackedDtype,
 } from "./kernels/kernels.js";
-import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "./kernels/kv-layout.js";
+import { BLOCK_SIZE, type KvDtype, type KvLayout, kvBlockBytes, kvLayout } from "./kernels/kv-layout.js";
 import { MemoryPlan } from "./kernels/memory-plan.js";
 import { referenceBackend } from "./kernels/reference/reference-kernels.js";
 import { wasmBackend } from "./kernels/wasm/wasm-kernels.js";
@@ -39,9 +39,15 @@ export interface LoadOptions {
   readonly dtype?: PackedDtype | undefined;
   /**
    * Memory for K and V: bytes, or a text such as `"512MiB"`. It is rounded down to whole blocks of 16 positions.
-   * Default: what one full context needs.
+   * Default: what four full contexts need. Requests that do not fit beside each other take turns; what one sequence
+   * needs must be there.
    */
   readonly kvMemory?: number | string | undefined;
+  /**
+   * How K and V are kept: `f32` (the default), or `int8`, which takes about a quarter of the memory and deviates a
+   * little. Whatever is promised of bits holds within each.
+   */
+  readonly kvDtype?: KvDtype | undefined;
   /**
    * Threads that share the work, the caller's included: 1 to 64. Default: as many as the machine runs at once. Any
    * number gives the same bits. Where memory cannot be shared (a page without isolation headers) it is 1.
@@ -54,13 +60,15 @@ export interface LoadOptions {
 
 const MAX_THREADS = 64;
 
-/** Rows that one forward pass takes: longer prompts are fed in chunks of it. */
-const MAX_ROWS = 128;
+/** Rows that one forward pass takes, of all sequences together: longer prompts are fed in chunks of it. */
+const MAX_ROWS = 512;
 /** Most sequences in one forward pass. */
 const MAX_SEQUENCES = 64;
 /** Most rows of logits that one forward pass gives, and most bytes of them: a row of 50,257 takes 200 kB. */
-const MAX_LOGITS_ROWS = 16;
-const MAX_LOGITS_BYTES = 1024 * 1024;
+const MAX_LOGITS_ROWS = MAX_SEQUENCES;
+const MAX_LOGITS_BYTES = 16 * 1024 * 1024;
+/** Full contexts that the KV cache has room for when nobody says how much memory it may take. */
+const DEFAULT_CONTEXTS = 4;
 
 /**
  * Loads a model: its weights are read once, straight into the kernels' memory, which is reserved once.
@@ -79,7 +87,8 @@ export async function loadParts(
 ): Promise<LanguageModelParts> {
   const start = performance.now();
   const backend = chooseBackend(options);
-  const dtype = chooseDtype(options);
+  const dtype = chooseDtype("dtype", options.dtype);
+  const kvDtype = chooseDtype("kvDtype", options.kvDtype);
   const kvMemory = options.kvMemory === undefined ? null : parseMemorySize(options.kvMemory, "kvMemory");
   throwIfAborted(options.signal);
 
@@ -95,14 +104,13 @@ export async function loadParts(
     const bytesBefore = plan.bytes;
     const weights = planGpt2Weights(plan, config);
     const weightBytes = plan.bytes - bytesBefore;
-    const numBlocks = chooseBlocks(config, kvMemory);
-    const kv = kvLayout(config, plan.reserve(numBlocks * kvBlockBytes(config)), numBlocks);
-    const scratch = planGpt2Scratch(
-      plan,
-      config,
-      Math.min(MAX_ROWS, config.contextLength),
-      logitsRows(config),
-    );
+    const numBlocks = chooseBlocks(config, kvDtype, kvMemory);
+    const kv = kvLayout(config, kvDtype, plan.reserve(numBlocks * kvBlockBytes(config, kvDtype)), numBlocks);
+    const scratch = planGpt2Scratch(plan, config, {
+      maxRows: Math.min(MAX_ROWS, numBlocks * BLOCK_SIZE),
+      maxLogitsRows: logitsRows(config),
+      maxSequences: MAX_SEQUENCES,
+    });
     const staging = planStaging(plan, config);
     if (plan.bytes > MAX_MEMORY_BYTES) {
       throw new LastrowError(
@@ -128,6 +136,7 @@ export async function loadParts(
       dtype,
       kv: {
         blockSize: BLOCK_SIZE,
+        dtype: kvDtype,
         blocks: numBlocks,
         blockBytes: kv.blockBytes,
         bytesPerToken: kv.blockBytes / BLOCK_SIZE,
@@ -176,9 +185,9 @@ function chooseBackend({ kernels = "wasm", threads }: LoadOptions): KernelBacken
   return wasmBackend({ threads: Math.min(chosen, MAX_THREADS), startHelper: platform.startHelper });
 }
 
-function chooseDtype({ dtype = "f32" }: LoadOptions): PackedDtype {
+function chooseDtype(name: string, dtype: unknown = "f32"): "f32" | "int8" {
   if (dtype === "f32" || dtype === "int8") return dtype;
-  throw new LastrowError("invalid_argument", `dtype is "f32" or "int8", not ${String(dtype)}.`);
+  throw new LastrowError("invalid_argument", `${name} is "f32" or "int8", not ${String(dtype)}.`);
 }
 
 function kvCacheIn(kernels: Kernels, layout: KvLayout): KvCache {
@@ -194,11 +203,11 @@ function logitsRows({ vocabSize }: ModelConfig): number {
   return Math.max(1, Math.min(MAX_LOGITS_ROWS, Math.floor(MAX_LOGITS_BYTES / (4 * vocabSize))));
 }
 
-/** Blocks for one full context, or as many as fit into the memory that was given. */
-function chooseBlocks(config: ModelConfig, kvMemory: number | null): number {
+/** Blocks for some full contexts, or as many as fit into the memory that was given. */
+function chooseBlocks(config: ModelConfig, kvDtype: KvDtype, kvMemory: number | null): number {
   const perContext = Math.ceil(config.contextLength / BLOCK_SIZE);
-  if (kvMemory === null) return perContext;
-  const blockBytes = kvBlockBytes(config);
+  if (kvMemory === null) return DEFAULT_CONTEXTS * perContext;
+  const blockBytes = kvBlockBytes(config, kvDtype);
   const blocks = Math.floor(kvMemory / blockBytes);
   if (blocks >= 1) return blocks;
   throw new LastrowError(

@@ -5,7 +5,6 @@
 import type { Kernels, Tensor } from "../src/kernels/kernels.js";
 import type { BlockTable } from "../src/kv-cache/block-table.js";
 import type { KvCache } from "../src/kv-cache/kv-cache.js";
-import type { SequenceRows } from "../src/model/forward-batch.js";
 import type { Gpt2 } from "../src/model/gpt2.js";
 
 export interface ModelParts {
@@ -48,20 +47,22 @@ export class FedSequence {
   }
 
   /** One forward pass over rows behind those that are there. */
-  feed(tokenIds: readonly number[], wantsLogits: SequenceRows["wantsLogits"]): Tensor {
+  feed(tokenIds: readonly number[], wantsLogits: "none" | "last" | "all"): Tensor {
     const { model, kvCache } = this.#parts;
     const { table } = this;
     if (!kvCache.reserve(table, tokenIds.length)) throw new Error("no KV block is left for this test");
-    const positions = tokenIds.map((_, i) => table.length + i);
-    const logits = model.forward(
-      {
-        tokenIds,
-        positions,
-        slotMapping: positions.map((position) => table.slot(position)),
-        sequences: [{ blockTable: table.blockIds, newTokens: tokenIds.length, wantsLogits }],
-      },
-      kvCache.layout,
-    );
+    const count = tokenIds.length;
+    const { blockIds, length: from } = table;
+    const tokens = [...table.tokens, ...tokenIds];
+    model.batch.clear();
+    model.batch.add({
+      tokens,
+      from,
+      count,
+      blockIds,
+      wanted: wantsLogits === "all" ? count : wantsLogits === "last" ? 1 : 0,
+    });
+    const logits = model.forward(kvCache.layout);
     this.rowsComputed += tokenIds.length;
     kvCache.commit(table, tokenIds);
     return logits;

@@ -7,12 +7,13 @@ import { type Io, printable } from "./terminal.js";
 
 /** @throws LastrowError as `load` */
 export async function loadModel(options: EngineOptions, io: Io): Promise<LanguageModel> {
-  const { model, kernels, kvMemory, threads, dtype } = options;
+  const { model, kernels, kvMemory, kvDtype, threads, dtype } = options;
   const display = loadingDisplay(io, printable(model ?? "stories"));
   try {
     return await load(model, {
       kernels,
       kvMemory,
+      kvDtype,
       threads,
       dtype,
       onProgress: display.onProgress,

@@ -18,6 +18,7 @@ export interface ModelOptions {
 export interface EngineOptions extends ModelOptions {
   readonly kernels?: "wasm" | "reference" | undefined;
   readonly kvMemory?: string | undefined;
+  readonly kvDtype?: "f32" | "int8" | undefined;
   readonly threads?: number | undefined;
   readonly dtype?: "f32" | "int8" | undefined;
 }
@@ -59,6 +60,12 @@ export function addEngineOptions(command: Command): Command {
         "wasm, or reference: plain TypeScript, the same bits, far slower",
       ).choices(["wasm", "reference"]),
     )
+    .addOption(
+      new Option(
+        "--dtype <type>",
+        "how weights are kept: f32, or int8: about a quarter of the memory, and faster",
+      ).choices(["f32", "int8"]),
+    )
     .option(
       "--threads <count>",
       "threads that share the work (default: all cores); the same bits",
@@ -66,8 +73,14 @@ export function addEngineOptions(command: Command): Command {
     )
     .option(
       "--kv-memory <size>",
-      "memory for keys and values, such as 64MiB (default: one full context)",
+      "memory for keys and values, such as 64MiB (default: four full contexts)",
       checkedSize,
+    )
+    .addOption(
+      new Option(
+        "--kv-dtype <type>",
+        "how keys and values are kept: f32, or int8 in a quarter of the memory",
+      ).choices(["f32", "int8"]),
     );
 }
 

@@ -59,6 +59,11 @@ export interface EngineStats {
   readonly steps: number;
   /** Rows that went through the model. */
   readonly rows: number;
+  /**
+   * Those of them whose logits were wanted: only they went through the last layer's queries, attention and MLP, and
+   * through `lm_head`.
+   */
+  readonly logitsRows: number;
   /** Sequences of all steps, summed: divided by `steps`, the mean batch size. */
   readonly batchedSequences: number;
   /** Sequences of the largest step. */
@@ -140,6 +145,7 @@ export class EngineCore {
       },
       steps: this.#steps,
       rows: this.model.rowsComputed,
+      logitsRows: this.model.logitsRowsComputed,
       batchedSequences: this.#batchedSequences,
       largestBatch: this.#largestBatch,
       scheduleMs: this.#scheduleMs,
@@ -288,28 +294,19 @@ export class EngineCore {
   }
 
   #forward(rows: readonly ScheduledRows[]): Tensor {
-    const tokenIds: number[] = [];
-    const positions: number[] = [];
-    const slotMapping: number[] = [];
-    for (const { sequence, count } of rows) {
+    const { batch } = this.model;
+    batch.clear();
+    for (const { sequence, count, wanted } of rows) {
       const { table, tokens } = sequence;
-      for (let position = table.length; position < table.length + count; position++) {
-        tokenIds.push(tokens[position]);
-        positions.push(position);
-        slotMapping.push(table.slot(position));
-      }
+      const { blockIds, length: from } = table;
+      batch.add({ tokens, from, count, blockIds, wanted });
     }
-    const sequences = rows.map(({ sequence, count, wantsLogits }) => ({
-      blockTable: sequence.table.blockIds,
-      newTokens: count,
-      wantsLogits,
-    }));
     this.#batchedSequences += rows.length;
     this.#largestBatch = Math.max(this.#largestBatch, rows.length);
     if (this.#listeners.size > 0) {
-      this.#tell({ type: "step", step: this.#steps, rows: tokenIds.length, sequences: rows.length });
+      this.#tell({ type: "step", step: this.#steps, rows: batch.numRows, sequences: rows.length });
     }
-    return this.model.forward({ tokenIds, positions, slotMapping, sequences }, this.kvCache.layout);
+    return this.model.forward(this.kvCache.layout);
   }
 
   /** Declares all rows written, and returns what is left to do: give the logits to those who wait for them. */
@@ -317,8 +314,7 @@ export class EngineCore {
     const holdsNaN = logits.rows > 0 && this.kernels.hasNaN(logits);
     const deliveries: (() => void)[] = [];
     let firstRow = 0;
-    for (const { sequence, count, wantsLogits } of rows) {
-      const wanted = wantsLogits === "all" ? count : wantsLogits === "last" ? 1 : 0;
+    for (const { sequence, count, wanted } of rows) {
       const computed = this.#rowsOf(logits, firstRow, wanted, sequence.table.length + count - wanted);
       firstRow += wanted;
       sequence.rowsComputed += count;

@@ -11,7 +11,6 @@
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
-import type { SequenceRows } from "../model/forward-batch.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 
 export interface StepLimits {
@@ -27,7 +26,8 @@ export interface StepLimits {
 export interface ScheduledRows {
   readonly sequence: ScheduledSequence;
   readonly count: number;
-  readonly wantsLogits: SequenceRows["wantsLogits"];
+  /** How many of the last of them become logits. */
+  readonly wanted: number;
 }
 
 /** What is left of a step's limits while it is planned. */
@@ -97,10 +97,11 @@ export class Scheduler {
     const { tokenBudget, maxLogitsRows } = this.#limits;
     const plan: Plan = { rows: [], sequences: new Set(), rowsLeft: tokenBudget, logitsLeft: maxLogitsRows };
     // A sequence may be preempted by an earlier one of this loop: hence the copy, and the look at its place.
-    for (const sequence of [...this.#resident]) {
-      if (sequence.isAwaited && sequence.isDecoding && this.#resident.includes(sequence)) {
-        this.#schedule(plan, sequence, plan.rowsLeft);
-      }
+    const decoding = this.#resident.filter((sequence) => sequence.isAwaited && sequence.isDecoding);
+    for (const [i, sequence] of decoding.entries()) {
+      // What speculation takes leaves a row for everyone behind.
+      const most = Math.max(1, Math.min(plan.rowsLeft, plan.logitsLeft) - (decoding.length - i - 1));
+      if (this.#resident.includes(sequence)) this.#schedule(plan, sequence, most);
     }
     this.#admit(plan);
     const prefilling = this.#resident
@@ -119,26 +120,23 @@ export class Scheduler {
     const start = sequence.table.length;
     const end = sequence.tokens.length;
     let count = Math.min(most, plan.rowsLeft, sequence.numPending);
-    let wantsLogits: SequenceRows["wantsLogits"];
-    if (start >= sequence.logitsFrom) {
-      wantsLogits = "all";
+    const { logitsFrom } = sequence;
+    if (start >= logitsFrom) {
       count = Math.min(count, plan.logitsLeft);
-    } else if (sequence.logitsFrom === end - 1) {
+    } else if (logitsFrom === end - 1) {
       if (start + count === end && plan.logitsLeft === 0) count -= 1;
-      wantsLogits = start + count === end ? "last" : "none";
     } else {
       // Several rows' logits are wanted: those before them come first, in a step of their own.
-      wantsLogits = "none";
-      count = Math.min(count, sequence.logitsFrom - start);
+      count = Math.min(count, logitsFrom - start);
     }
     if (count < 1) return;
     const reserved = this.#makeRoom(plan, sequence, count);
     if (reserved < 1) return;
-    if (reserved < count && wantsLogits === "last") wantsLogits = "none";
-    plan.rows.push({ sequence, count: reserved, wantsLogits });
+    const wanted = Math.max(0, start + reserved - Math.max(start, logitsFrom));
+    plan.rows.push({ sequence, count: reserved, wanted });
     plan.sequences.add(sequence);
     plan.rowsLeft -= reserved;
-    plan.logitsLeft -= wantsLogits === "all" ? reserved : wantsLogits === "last" ? 1 : 0;
+    plan.logitsLeft -= wanted;
   }
 
   /** Reserves room for `count` rows, or for as many as there can be; preempts others, at last the sequence itself. */

@@ -69,7 +69,7 @@ export interface StoredRows {
 }
 
 export interface AttentionCall {
-  /** (T, numHeads · headDim): one row of queries for each new position of one sequence. */
+  /** (T, numHeads · headDim): one row of queries for each new position, sequence after sequence. */
   readonly q: Tensor;
   /** (T, numHeads · headDim), overwritten. */
   readonly out: Tensor;
@@ -77,13 +77,16 @@ export interface AttentionCall {
   /** Where K and V are. */
   readonly kv: KvLayout;
   readonly layer: number;
-  /** Block ids of the sequence; block i holds positions 16 i … 16 i + 15. */
-  readonly blockTable: IndexList;
-  /** Absolute position of each row of `q`: row t attends to positions 0 … positions[t]. */
+  /**
+   * Two entries a sequence: how many of the rows are its own, at least one, and the byte offset of its block table,
+   * whose block i holds positions 16 i … 16 i + 15.
+   */
+  readonly sequences: IndexList;
+  /** Absolute position of each row of `q`, ascending in a sequence: row t attends to positions 0 … positions[t]. */
   readonly positions: IndexList;
   /** Scores are multiplied by this f32 value. */
   readonly scale: number;
-  /** Working memory: `KernelBackend.scoreRows` rows of as many floats as the blocks of the table have positions. */
+  /** Working memory: `KernelBackend.scoreRows` rows of as many floats as the blocks of the longest table have positions. */
   readonly scratch: Tensor;
 }
 
@@ -122,11 +125,19 @@ export interface Kernels {
    * `scratch` is what `MemoryPlan.linearScratch` reserved for at least T rows of at least `inFeatures`.
    */
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void;
+  /**
+   * The part of a weight that makes columns `from … from + count − 1` of its output, and perhaps a few before them:
+   * those from `first` on. Its sums are those of the whole weight.
+   */
+  columnsOf(weight: LinearWeight, from: number, count: number): { weight: LinearWeight; first: number };
   /** x = activation(x), element by element. */
   activate(x: Tensor, activation: Activation): void;
-  /** Writes rows of K and V (T, numKvHeads · headDim) into their slots; slot = block id · 16 + position mod 16. */
+  /**
+   * Writes rows of K and V (T, numKvHeads · headDim) into their slots, quantised where the layout says so; slot =
+   * block id · 16 + position mod 16.
+   */
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void;
-  /** Causal attention of the new rows of one sequence over its cached keys and values. */
+  /** Causal attention of the new rows of each sequence over its cached keys and values. */
   attention(call: AttentionCall): void;
   /** Whether any element is NaN. */
   hasNaN(x: Tensor): boolean;

@@ -4,23 +4,31 @@
  *   slab   = block 0 | block 1 | …            a block is contiguous: it can be copied or saved in one piece
  *   block  = layer 0 | layer 1 | …
  *   layer  = head 0 | head 1 | …              KV heads
- *   head   = K (headDim, 16) | V (16, headDim)
+ *   head   = K (headDim, 16) | V (16, headDim)                                   f32
+ *   head   = K (headDim, 16) | V (16, headDim) | 16 key scales | 16 value scales  int8, with scales of f32
  *
  * K is stored transposed, so that the 16 keys of a block lie side by side and one vector load serves four of them;
  * V is stored by position, so that one load serves four of its dimensions.
  */
 
+/**
+ * How K and V are kept. `int8`: the key, or the value, of a position and a head is headDim integers from −127 to 127
+ * times one scale (docs/numerics.md).
+ */
+export type KvDtype = "f32" | "int8";
+
 /** Positions in a block. Part of the numerics: softmax sums run in 16 lanes, block by block (docs/numerics.md). */
 export const BLOCK_SIZE = 16;
 
 export interface KvLayout {
+  readonly dtype: KvDtype;
   /** Byte offset of the slab. */
   readonly offset: number;
   readonly numBlocks: number;
   readonly numLayers: number;
   readonly numKvHeads: number;
   readonly headDim: number;
-  /** Bytes of one head of one layer in one block: K and V. */
+  /** Bytes of one head of one layer in one block: K, V and scales. */
   readonly headBytes: number;
   readonly layerBytes: number;
   readonly blockBytes: number;
@@ -32,23 +40,25 @@ export interface KvShape {
   readonly headDim: number;
 }
 
-/** Bytes of one block, all layers, f32. */
-export function kvBlockBytes(shape: KvShape): number {
-  return shape.numLayers * shape.numKvHeads * 2 * BLOCK_SIZE * shape.headDim * 4;
+/** Bytes of one block, all layers. */
+export function kvBlockBytes(shape: KvShape, dtype: KvDtype): number {
+  return shape.numLayers * shape.numKvHeads * headBytes(shape.headDim, dtype);
 }
 
-export function kvLayout(shape: KvShape, offset: number, numBlocks: number): KvLayout {
-  const headBytes = 2 * BLOCK_SIZE * shape.headDim * 4;
-  const layerBytes = shape.numKvHeads * headBytes;
+export function kvLayout(shape: KvShape, dtype: KvDtype, offset: number, numBlocks: number): KvLayout {
+  const { numLayers, numKvHeads, headDim } = shape;
+  const bytes = headBytes(headDim, dtype);
+  const layerBytes = numKvHeads * bytes;
   return {
+    dtype,
     offset,
     numBlocks,
-    numLayers: shape.numLayers,
-    numKvHeads: shape.numKvHeads,
-    headDim: shape.headDim,
-    headBytes,
+    numLayers,
+    numKvHeads,
+    headDim,
+    headBytes: bytes,
     layerBytes,
-    blockBytes: shape.numLayers * layerBytes,
+    blockBytes: numLayers * layerBytes,
   };
 }
 
@@ -59,5 +69,17 @@ export function kvOffset(kv: KvLayout, block: number, layer: number, kvHead: num
 
 /** Bytes from the start of a head's K to its V. */
 export function valueOffset(kv: KvLayout): number {
-  return 4 * BLOCK_SIZE * kv.headDim;
+  return ELEMENT_BYTES[kv.dtype] * BLOCK_SIZE * kv.headDim;
+}
+
+/** Bytes from the start of a head's K to the scales of its keys; those of its values follow. int8 only. */
+export function scaleOffset(kv: KvLayout): number {
+  return 2 * valueOffset(kv);
+}
+
+const ELEMENT_BYTES: Readonly<Record<KvDtype, number>> = { f32: 4, int8: 1 };
+
+function headBytes(headDim: number, dtype: KvDtype): number {
+  const scales = dtype === "int8" ? 2 * BLOCK_SIZE * 4 : 0;
+  return 2 * BLOCK_SIZE * headDim * ELEMENT_BYTES[dtype] + scales;
 }

@@ -1,22 +1,151 @@
-/** What a forward pass is handed. Explicit: nothing about sequences, cache or mode is ambient. */
+/**
+ * What a forward pass is handed: rows of new tokens, of one sequence or of many, as lists in the kernels' memory. Made
+ * once and filled anew for each pass, so that a pass allocates nothing. Owns those lists; nothing about sequences, cache
+ * or mode is ambient.
+ */
+import type { IndexList, Kernels } from "../kernels/kernels.js";
+import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import type { MemoryPlan } from "../kernels/memory-plan.js";
 
-/** Rows of one sequence in a batch. */
+/** New rows of one sequence. */
 export interface SequenceRows {
+  /** All its tokens as far as they are fed, the earlier ones included. */
+  readonly tokens: readonly number[];
+  /** Position of the first new row. */
+  readonly from: number;
+  /** How many new rows, at least one: positions from … from + count − 1. */
+  readonly count: number;
   /** Block ids of the sequence: row p of its K and V is in block ⌊p / 16⌋. Covers the new rows. */
-  readonly blockTable: readonly number[];
-  /** How many of the batch's rows are this sequence's, in order, after those of the sequences before it. */
-  readonly newTokens: number;
-  /** Which of its new rows become logits. */
-  readonly wantsLogits: "none" | "last" | "all";
+  readonly blockIds: readonly number[];
+  /** How many of the last new rows become logits, 0 … count. */
+  readonly wanted: number;
 }
 
-/** T rows of new tokens, of one sequence or of many. */
-export interface ForwardBatch {
-  /** (T) token ids, each below the vocabulary's size. */
-  readonly tokenIds: readonly number[];
+/** Places of the lists, planned before the memory exists. */
+export interface ForwardBatchPlan {
+  readonly tokenIds: IndexList;
+  readonly positions: IndexList;
+  readonly slots: IndexList;
+  readonly sequences: IndexList;
+  readonly wantedRows: IndexList;
+  readonly wantedPositions: IndexList;
+  readonly wantedSequences: IndexList;
+  readonly blockTables: IndexList;
+}
+
+export interface ForwardBatchSizes {
+  readonly maxRows: number;
+  readonly maxLogitsRows: number;
+  readonly maxSequences: number;
+  /** Blocks that one sequence has at most. */
+  readonly blocksPerContext: number;
+}
+
+export function planForwardBatch(plan: MemoryPlan, sizes: ForwardBatchSizes): ForwardBatchPlan {
+  const { maxRows, maxLogitsRows, maxSequences, blocksPerContext } = sizes;
+  return {
+    tokenIds: plan.indices(maxRows),
+    positions: plan.indices(maxRows),
+    slots: plan.indices(maxRows),
+    sequences: plan.indices(2 * maxSequences),
+    wantedRows: plan.indices(maxLogitsRows),
+    wantedPositions: plan.indices(maxLogitsRows),
+    wantedSequences: plan.indices(2 * maxSequences),
+    blockTables: plan.indices(maxSequences * blocksPerContext),
+  };
+}
+
+/** A list with room for more entries than it has. */
+class GrowingList implements IndexList {
+  readonly offset: number;
+  length = 0;
+  readonly #entries: Int32Array;
+
+  constructor(kernels: Kernels, { offset, length }: IndexList) {
+    this.offset = offset;
+    this.#entries = kernels.i32(offset, length);
+  }
+
+  /** Byte offset of the entry that comes next. */
+  get end(): number {
+    return this.offset + 4 * this.length;
+  }
+
+  push(value: number): void {
+    if (this.length === this.#entries.length)
+      throw new Error("a forward pass was given more than was planned");
+    this.#entries[this.length] = value;
+    this.length += 1;
+  }
+}
+
+export class ForwardBatch {
+  /** (T) */
+  readonly tokenIds: GrowingList;
   /** (T) absolute positions, ascending by one within a sequence. */
-  readonly positions: readonly number[];
+  readonly positions: GrowingList;
   /** (T) slots that take the rows' K and V: block id · 16 + position mod 16. */
-  readonly slotMapping: readonly number[];
-  readonly sequences: readonly SequenceRows[];
+  readonly slots: GrowingList;
+  /** As `AttentionCall.sequences`, for all rows. */
+  readonly sequences: GrowingList;
+  /** (N) which rows become logits, ascending; their positions; and whose they are, as in `sequences`. */
+  readonly wantedRows: GrowingList;
+  readonly wantedPositions: GrowingList;
+  readonly wantedSequences: GrowingList;
+  readonly #blockTables: GrowingList;
+
+  constructor(kernels: Kernels, plan: ForwardBatchPlan) {
+    this.tokenIds = new GrowingList(kernels, plan.tokenIds);
+    this.positions = new GrowingList(kernels, plan.positions);
+    this.slots = new GrowingList(kernels, plan.slots);
+    this.sequences = new GrowingList(kernels, plan.sequences);
+    this.wantedRows = new GrowingList(kernels, plan.wantedRows);
+    this.wantedPositions = new GrowingList(kernels, plan.wantedPositions);
+    this.wantedSequences = new GrowingList(kernels, plan.wantedSequences);
+    this.#blockTables = new GrowingList(kernels, plan.blockTables);
+  }
+
+  /** T */
+  get numRows(): number {
+    return this.tokenIds.length;
+  }
+
+  /** N: rows that become logits. */
+  get numWanted(): number {
+    return this.wantedRows.length;
+  }
+
+  /** Empties it for the next pass. */
+  clear(): void {
+    this.tokenIds.length = 0;
+    this.positions.length = 0;
+    this.slots.length = 0;
+    this.sequences.length = 0;
+    this.wantedRows.length = 0;
+    this.wantedPositions.length = 0;
+    this.wantedSequences.length = 0;
+    this.#blockTables.length = 0;
+  }
+
+  /** Adds the rows of one sequence, behind those of others. */
+  add({ tokens, from, count, blockIds, wanted }: SequenceRows): void {
+    const blockTable = this.#blockTables.end;
+    const end = from + count;
+    for (let i = 0; i * BLOCK_SIZE < end; i++) this.#blockTables.push(blockIds[i]);
+    this.sequences.push(count);
+    this.sequences.push(blockTable);
+    if (wanted > 0) {
+      this.wantedSequences.push(wanted);
+      this.wantedSequences.push(blockTable);
+    }
+    for (let position = from; position < end; position++) {
+      if (position >= end - wanted) {
+        this.wantedRows.push(this.numRows);
+        this.wantedPositions.push(position);
+      }
+      this.tokenIds.push(tokens[position]);
+      this.positions.push(position);
+      this.slots.push(blockIds[Math.floor(position / BLOCK_SIZE)] * BLOCK_SIZE + (position % BLOCK_SIZE));
+    }
+  }
 }

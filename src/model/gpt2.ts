@@ -6,18 +6,11 @@
  * Owns its scratch memory and the count of rows that entered. In shape comments: T new rows, C hidden size, V vocabulary,
  * N rows whose logits are wanted.
  */
-import {
-  columns,
-  type IndexList,
-  type Kernels,
-  type LinearWeight,
-  rows,
-  type Tensor,
-} from "../kernels/kernels.js";
+import { columns, type Kernels, type LinearWeight, rows, type Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
 import type { Gpt2Config } from "./config.js";
-import type { ForwardBatch, SequenceRows } from "./forward-batch.js";
+import { ForwardBatch, type ForwardBatchPlan, planForwardBatch } from "./forward-batch.js";
 
 export interface LayerNormWeights {
   readonly weight: Tensor; // (1, C)
@@ -55,14 +48,10 @@ export interface Gpt2Scratch {
   readonly scores: Tensor; // (rows that the kernels ask for, contextLength in whole blocks)
   readonly linear: Tensor; // (T, what the kernels ask for)
   readonly wantedX: Tensor; // (N, C)
+  readonly wantedNormed: Tensor; // (N, C)
   readonly wantedQ: Tensor; // (N, C)
   readonly logits: Tensor; // (N, V)
-  readonly tokenIds: IndexList;
-  readonly positions: IndexList;
-  readonly slots: IndexList;
-  readonly wantedRows: IndexList;
-  readonly wantedPositions: IndexList;
-  readonly blockTable: IndexList;
+  readonly batch: ForwardBatchPlan;
 }
 
 export function planGpt2Weights(plan: MemoryPlan, config: Gpt2Config): Gpt2Weights {
@@ -84,13 +73,16 @@ export function planGpt2Weights(plan: MemoryPlan, config: Gpt2Config): Gpt2Weigh
   return { wte, wpe, h, ln_f, lm_head: config.tieWordEmbeddings ? wte : plan.linear(C, V) };
 }
 
-export function planGpt2Scratch(
-  plan: MemoryPlan,
-  config: Gpt2Config,
-  maxRows: number,
-  maxLogitsRows: number,
-): Gpt2Scratch {
+/** Most that one forward pass takes. */
+export interface Gpt2Limits {
+  readonly maxRows: number;
+  readonly maxLogitsRows: number;
+  readonly maxSequences: number;
+}
+
+export function planGpt2Scratch(plan: MemoryPlan, config: Gpt2Config, limits: Gpt2Limits): Gpt2Scratch {
   const { hiddenSize: C } = config;
+  const { maxRows, maxLogitsRows } = limits;
   const blocksPerContext = Math.ceil(config.contextLength / BLOCK_SIZE);
   return {
     x: plan.tensor(maxRows, C),
@@ -101,34 +93,72 @@ export function planGpt2Scratch(
     scores: plan.tensor(plan.scoreRows, blocksPerContext * BLOCK_SIZE),
     linear: plan.linearScratch(maxRows, Math.max(C, config.innerSize)),
     wantedX: plan.tensor(maxLogitsRows, C),
+    wantedNormed: plan.tensor(maxLogitsRows, C),
     wantedQ: plan.tensor(maxLogitsRows, C),
     logits: plan.tensor(maxLogitsRows, config.vocabSize),
-    tokenIds: plan.indices(maxRows),
-    positions: plan.indices(maxRows),
-    slots: plan.indices(maxRows),
-    wantedRows: plan.indices(maxLogitsRows),
-    wantedPositions: plan.indices(maxLogitsRows),
-    blockTable: plan.indices(blocksPerContext),
+    batch: planForwardBatch(plan, { ...limits, blocksPerContext }),
   };
+}
+
+/** The first rows of every working tensor: what a pass over so many rows works in. */
+interface ScratchRows {
+  readonly x: Tensor; // (T, C)
+  readonly normed: Tensor; // (T, C)
+  readonly qkv: Tensor; // (T, 3C)
+  readonly q: Tensor; // (T, C)
+  readonly k: Tensor; // (T, C)
+  readonly v: Tensor; // (T, C)
+  /** K and V, and whatever else of `qkv` the kernels cannot leave out. */
+  readonly kv: Tensor; // (T, about 2C)
+  readonly attended: Tensor; // (T, C)
+  readonly inner: Tensor; // (T, innerSize)
+}
+
+/** The same at the end of the last layer, for the rows whose logits are wanted. */
+interface WantedRows extends Pick<ScratchRows, "x" | "normed" | "q" | "attended" | "inner"> {
+  readonly logits: Tensor; // (N, V)
 }
 
 export class Gpt2 {
   readonly config: Gpt2Config;
   readonly scratch: Gpt2Scratch;
+  /** What the next pass is fed with. */
+  readonly batch: ForwardBatch;
   readonly #kernels: Kernels;
   readonly #weights: Gpt2Weights;
+  /** The last layer's `c_attn` in two parts: Q, and K with V. */
+  readonly #lastQ: LinearWeights;
+  readonly #lastKv: LinearWeights & { readonly first: number };
+  /** By number of rows; made when first needed, so that later passes allocate nothing. */
+  readonly #rows: ScratchRows[] = [];
+  readonly #wantedRows: WantedRows[] = [];
   #rowsComputed = 0;
+  #logitsRowsComputed = 0;
 
   constructor(config: Gpt2Config, kernels: Kernels, weights: Gpt2Weights, scratch: Gpt2Scratch) {
     this.config = config;
     this.#kernels = kernels;
     this.#weights = weights;
     this.scratch = scratch;
+    this.batch = new ForwardBatch(kernels, scratch.batch);
+    const { hiddenSize: C } = config;
+    const { weight, bias } = weights.h[config.numLayers - 1].attn.c_attn;
+    const kv = kernels.columnsOf(weight, C, 2 * C);
+    this.#lastQ = { weight: kernels.columnsOf(weight, 0, C).weight, bias: columns(bias, 0, C) };
+    this.#lastKv = { ...kv, bias: columns(bias, kv.first, 3 * C - kv.first) };
   }
 
   /** Rows that have entered `forward`, over all calls. */
   get rowsComputed(): number {
     return this.#rowsComputed;
+  }
+
+  /**
+   * Those of them whose logits were wanted. Only they went through the last layer's queries, attention, `c_proj` and MLP,
+   * and through `lm_head`.
+   */
+  get logitsRowsComputed(): number {
+    return this.#logitsRowsComputed;
   }
 
   /** Most rows that one call of `forward` takes. */
@@ -142,113 +172,136 @@ export class Gpt2 {
   }
 
   /**
-   * Feeds new rows: writes their K and V into the cache and computes the logits that are wanted.
+   * Feeds the rows of `batch`: writes their K and V into the cache and computes the logits that are wanted.
    *
    * @returns (N, V), the wanted rows in the order of the batch; valid until the next call
    */
-  forward(batch: ForwardBatch, kv: KvLayout): Tensor {
-    const { config, scratch } = this;
+  forward(kv: KvLayout): Tensor {
+    const { config, batch } = this;
     const kernels = this.#kernels;
-    const { wte, wpe, h, ln_f, lm_head } = this.#weights;
-    const { hiddenSize: C } = config;
-    const T = batch.tokenIds.length;
+    const { wte, wpe, ln_f, lm_head } = this.#weights;
+    const T = batch.numRows;
+    const N = batch.numWanted;
     this.#rowsComputed += T;
+    this.#logitsRowsComputed += N;
+    const all = this.#scratchRows(T);
+    const wanted = this.#scratchOfWanted(N);
 
-    const tokenIds = this.#fill(scratch.tokenIds, batch.tokenIds);
-    const positions = this.#fill(scratch.positions, batch.positions);
-    const slots = this.#fill(scratch.slots, batch.slotMapping);
-    const wanted = wantedRows(batch.sequences);
-    const wantedRowList = this.#fill(scratch.wantedRows, wanted);
+    kernels.embed(all.x, batch.tokenIds, wte); // x (T, C)
+    kernels.addRowsAt(all.x, batch.positions, wpe);
+    const last = config.numLayers - 1;
+    for (let layer = 0; layer < last; layer++) this.#wholeLayer(layer, all, kv);
+    // Past the last layer's K and V only the rows whose logits are wanted matter: every later stage is row by row.
+    const goesOn = N === T ? all : wanted;
+    if (N === T) this.#wholeLayer(last, all, kv);
+    else this.#lastLayer(all, wanted, kv);
+    if (N === 0) return wanted.logits;
 
-    let x = rows(scratch.x, 0, T); // (T, C)
-    kernels.embed(x, tokenIds, wte);
-    kernels.addRowsAt(x, positions, wpe);
-
-    for (let layer = 0; layer < config.numLayers; layer++) {
-      const { ln_1, attn, ln_2, mlp } = h[layer];
-      const normed = rows(scratch.normed, 0, T); // (T, C)
-      kernels.layerNorm(normed, x, ln_1.weight, ln_1.bias, config.layerNormEpsilon);
-      const qkv = rows(scratch.qkv, 0, T); // (T, 3C)
-      kernels.linear(qkv, normed, attn.c_attn.weight, attn.c_attn.bias, scratch.linear);
-      kernels.writeKv(kv, layer, columns(qkv, C, C), columns(qkv, 2 * C, C), slots);
-
-      let q = columns(qkv, 0, C); // (T, C)
-      let sequences = batch.sequences;
-      let queryPositions = positions;
-      // Past the last layer's K and V only the rows whose logits are wanted matter: every later stage is row by row.
-      if (layer === config.numLayers - 1 && wanted.length < T) {
-        const N = wanted.length;
-        if (N === 0) break;
-        const wantedX = rows(scratch.wantedX, 0, N);
-        kernels.gatherRows(wantedX, x, wantedRowList);
-        const wantedQ = rows(scratch.wantedQ, 0, N);
-        kernels.gatherRows(wantedQ, q, wantedRowList);
-        x = wantedX; // (N, C)
-        q = wantedQ; // (N, C)
-        queryPositions = this.#fill(
-          scratch.wantedPositions,
-          wanted.map((row) => batch.positions[row]),
-        );
-        sequences = sequences.map((s) => ({ ...s, newTokens: wantedCount(s) }));
-      }
-
-      const R = x.rows; // T, or N at the end of the last layer
-      const attended = rows(scratch.attended, 0, R); // (R, C)
-      this.#attend({ q, out: attended, queryPositions, sequences, kv, layer });
-      const projected = rows(scratch.normed, 0, R); // (R, C)
-      kernels.linear(projected, attended, attn.c_proj.weight, attn.c_proj.bias, scratch.linear);
-      kernels.add(x, projected);
-
-      const normed2 = rows(scratch.normed, 0, R); // (R, C)
-      kernels.layerNorm(normed2, x, ln_2.weight, ln_2.bias, config.layerNormEpsilon);
-      const inner = rows(scratch.inner, 0, R); // (R, innerSize)
-      kernels.linear(inner, normed2, mlp.c_fc.weight, mlp.c_fc.bias, scratch.linear);
-      kernels.activate(inner, config.activation);
-      const mlpOut = rows(scratch.attended, 0, R); // (R, C)
-      kernels.linear(mlpOut, inner, mlp.c_proj.weight, mlp.c_proj.bias, scratch.linear);
-      kernels.add(x, mlpOut);
-    }
-
-    const logits = rows(scratch.logits, 0, wanted.length); // (N, V)
-    if (wanted.length > 0) {
-      const normed = rows(scratch.normed, 0, wanted.length); // (N, C)
-      kernels.layerNorm(normed, x, ln_f.weight, ln_f.bias, config.layerNormEpsilon);
-      kernels.linear(logits, normed, lm_head, null, scratch.linear);
-    }
-    return logits;
+    kernels.layerNorm(wanted.normed, goesOn.x, ln_f.weight, ln_f.bias, config.layerNormEpsilon); // (N, C)
+    kernels.linear(wanted.logits, wanted.normed, lm_head, null, this.scratch.linear); // (N, V)
+    return wanted.logits;
   }
 
-  /** Attention of each sequence's queries over its own blocks. */
-  #attend(call: {
-    q: Tensor;
-    out: Tensor;
-    queryPositions: IndexList;
-    sequences: readonly SequenceRows[];
-    kv: KvLayout;
-    layer: number;
-  }): void {
-    const { q, out, queryPositions, sequences, kv, layer } = call;
-    const scale = attentionScale(this.config, layer);
-    let row = 0;
-    for (const sequence of sequences) {
-      this.#kernels.attention({
-        q: rows(q, row, sequence.newTokens),
-        out: rows(out, row, sequence.newTokens),
-        numHeads: this.config.numHeads,
-        kv,
-        layer,
-        blockTable: this.#fill(this.scratch.blockTable, sequence.blockTable),
-        positions: { offset: queryPositions.offset + 4 * row, length: sequence.newTokens },
-        scale,
-        scratch: this.scratch.scores,
-      });
-      row += sequence.newTokens;
-    }
+  /** A layer for all rows. */
+  #wholeLayer(layer: number, all: ScratchRows, kv: KvLayout): void {
+    const { batch } = this;
+    const kernels = this.#kernels;
+    const { ln_1, attn } = this.#weights.h[layer];
+    kernels.layerNorm(all.normed, all.x, ln_1.weight, ln_1.bias, this.config.layerNormEpsilon); // (T, C)
+    kernels.linear(all.qkv, all.normed, attn.c_attn.weight, attn.c_attn.bias, this.scratch.linear); // (T, 3C)
+    kernels.writeKv(kv, layer, all.k, all.v, batch.slots);
+    this.#attend(layer, all, batch, kv);
+    this.#mlp(layer, all);
   }
 
-  #fill(list: IndexList, values: readonly number[]): IndexList {
-    this.#kernels.i32(list.offset, list.length).set(values);
-    return { offset: list.offset, length: values.length };
+  /** The last layer: K and V of all rows, everything else of the wanted ones. */
+  #lastLayer(all: ScratchRows, wanted: WantedRows, kv: KvLayout): void {
+    const { batch, scratch } = this;
+    const kernels = this.#kernels;
+    const layer = this.config.numLayers - 1;
+    const { ln_1 } = this.#weights.h[layer];
+    kernels.layerNorm(all.normed, all.x, ln_1.weight, ln_1.bias, this.config.layerNormEpsilon); // (T, C)
+    kernels.linear(all.kv, all.normed, this.#lastKv.weight, this.#lastKv.bias, scratch.linear); // (T, 2C)
+    kernels.writeKv(kv, layer, all.k, all.v, batch.slots);
+    if (batch.numWanted === 0) return;
+    kernels.gatherRows(wanted.x, all.x, batch.wantedRows); // (N, C)
+    kernels.gatherRows(wanted.normed, all.normed, batch.wantedRows); // (N, C)
+    kernels.linear(wanted.q, wanted.normed, this.#lastQ.weight, this.#lastQ.bias, scratch.linear); // (N, C)
+    const { wantedPositions: positions, wantedSequences: sequences } = batch;
+    this.#attend(layer, wanted, { positions, sequences }, kv);
+    this.#mlp(layer, wanted);
+  }
+
+  /** x += c_proj(attention of q over the cached keys and values). */
+  #attend(
+    layer: number,
+    { x, q, attended, normed }: WantedRows | ScratchRows,
+    { positions, sequences }: Pick<ForwardBatch, "positions" | "sequences">,
+    kv: KvLayout,
+  ): void {
+    const { scratch, config } = this;
+    const kernels = this.#kernels;
+    const { c_proj } = this.#weights.h[layer].attn;
+    kernels.attention({
+      q,
+      out: attended, // (R, C) for R rows: T or N
+      numHeads: config.numHeads,
+      kv,
+      layer,
+      sequences,
+      positions,
+      scale: attentionScale(config, layer),
+      scratch: scratch.scores,
+    });
+    kernels.linear(normed, attended, c_proj.weight, c_proj.bias, scratch.linear); // (R, C)
+    kernels.add(x, normed);
+  }
+
+  /** x += c_proj(activation(c_fc(layer norm of x))). */
+  #mlp(layer: number, { x, normed, inner, attended }: WantedRows | ScratchRows): void {
+    const { scratch, config } = this;
+    const kernels = this.#kernels;
+    const { ln_2, mlp } = this.#weights.h[layer];
+    kernels.layerNorm(normed, x, ln_2.weight, ln_2.bias, config.layerNormEpsilon); // (R, C)
+    kernels.linear(inner, normed, mlp.c_fc.weight, mlp.c_fc.bias, scratch.linear); // (R, innerSize)
+    kernels.activate(inner, config.activation);
+    kernels.linear(attended, inner, mlp.c_proj.weight, mlp.c_proj.bias, scratch.linear); // (R, C)
+    kernels.add(x, attended);
+  }
+
+  #scratchRows(T: number): ScratchRows {
+    const { scratch, config } = this;
+    const { hiddenSize: C } = config;
+    const { first } = this.#lastKv;
+    const known = this.#rows[T];
+    if (known !== undefined) return known;
+    const qkv = rows(scratch.qkv, 0, T);
+    const made = {
+      x: rows(scratch.x, 0, T),
+      normed: rows(scratch.normed, 0, T),
+      qkv,
+      q: columns(qkv, 0, C),
+      k: columns(qkv, C, C),
+      v: columns(qkv, 2 * C, C),
+      kv: columns(qkv, first, 3 * C - first),
+      attended: rows(scratch.attended, 0, T),
+      inner: rows(scratch.inner, 0, T),
+    };
+    this.#rows[T] = made;
+    return made;
+  }
+
+  #scratchOfWanted(N: number): WantedRows {
+    const { scratch } = this;
+    this.#wantedRows[N] ??= {
+      x: rows(scratch.wantedX, 0, N),
+      normed: rows(scratch.wantedNormed, 0, N),
+      q: rows(scratch.wantedQ, 0, N),
+      attended: rows(scratch.attended, 0, N),
+      inner: rows(scratch.inner, 0, N),
+      logits: rows(scratch.logits, 0, N),
+    };
+    return this.#wantedRows[N];
   }
 }
 
@@ -258,20 +311,4 @@ function attentionScale(config: Gpt2Config, layer: number): number {
   if (config.scaleAttnWeights) scale /= Math.sqrt(config.headDim);
   if (config.scaleAttnByInverseLayerIdx) scale /= layer + 1;
   return Math.fround(scale);
-}
-
-function wantedCount(sequence: SequenceRows): number {
-  if (sequence.wantsLogits === "all") return sequence.newTokens;
-  return sequence.wantsLogits === "last" ? Math.min(1, sequence.newTokens) : 0;
-}
-
-/** Rows of the batch whose logits are wanted, ascending. */
-function wantedRows(sequences: readonly SequenceRows[]): number[] {
-  const wanted: number[] = [];
-  let end = 0;
-  for (const sequence of sequences) {
-    end += sequence.newTokens;
-    for (let row = end - wantedCount(sequence); row < end; row++) wanted.push(row);
-  }
-  return wanted;
 }

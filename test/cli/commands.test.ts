@@ -33,7 +33,7 @@ describe("generate", () => {
       ...["rowsComputed", "timings", "kv"],
     ]);
     expect(Object.keys(object.timings)).toEqual(["loadMs", "prefillMs", "decodeMs"]);
-    expect(object.kv).toEqual({ bytes: 4718592, blocks: 32, blockSize: 16 });
+    expect(object.kv).toEqual({ bytes: 18874368, blocks: 128, blockSize: 16 });
     expect(object).toMatchObject({
       ...{
         model: "stories",

@@ -42,9 +42,11 @@ function expectTruth(
   });
 }
 
-const models = (["tiny", "odd"] as const).flatMap((name) => DTYPES.map((dtype) => ({ name, dtype })));
+const models = (["tiny", "odd"] as const).flatMap((name) =>
+  DTYPES.map((dtype) => ({ name, dtype, kvDtype: dtype })),
+);
 
-describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype }) => {
+describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", ({ name, dtype, kvDtype }) => {
   const engines = new Map<Way, EngineCore>();
   let tokens: number[];
   /** After n + 1 tokens, recomputed. */
@@ -52,7 +54,7 @@ describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype
 
   beforeAll(async () => {
     for (const way of WAYS) {
-      engines.set(way, (await loadParts(modelFolders[name], { ...way, dtype })).engine.core);
+      engines.set(way, (await loadParts(modelFolders[name], { ...way, dtype, kvDtype })).engine.core);
     }
     const { config } = engineOf(FIRST).model;
     tokens = arbitraryTokens(config.contextLength, config.vocabSize);
@@ -106,7 +108,8 @@ describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype
   });
 
   test("several sequences that take turns, and blocks used before by others", async () => {
-    const { core } = (await loadParts(modelFolders[name], { dtype, kvMemory: 64 * 1024 * 1024 })).engine;
+    const { core } = (await loadParts(modelFolders[name], { dtype, kvDtype, kvMemory: 64 * 1024 * 1024 }))
+      .engine;
     const others = [2, 3, 4].map((seed) => arbitraryTokens(tokens.length, core.model.config.vocabSize, seed));
     const sequences = others.map(() => new FedSequence(core));
     const main = new FedSequence(core);
@@ -133,24 +136,13 @@ describe.each(models)("$name, $dtype, to the end of its context", ({ name, dtype
       fc.property(cuts, ({ lengths, wants }) => {
         const tables = lengths.map(() => kvCache.createSequence(null));
         expect(tables.every((table, i) => kvCache.reserve(table, lengths[i]))).toBe(true);
-        const batch = lengths.flatMap((length, i) =>
-          range(0, length - 1).map((p) => ({ id: tokens[p], p, slot: tables[i].slot(p) })),
-        );
-        const wanted = wants === "all" ? batch.length : lengths.length;
-        if (wanted <= model.maxLogitsRows) {
-          const logits = model.forward(
-            {
-              tokenIds: batch.map((row) => row.id),
-              positions: batch.map((row) => row.p),
-              slotMapping: batch.map((row) => row.slot),
-              sequences: lengths.map((newTokens, i) => ({
-                blockTable: tables[i].blockIds,
-                newTokens,
-                wantsLogits: wants,
-              })),
-            },
-            kvCache.layout,
-          );
+        model.batch.clear();
+        for (const [i, count] of lengths.entries()) {
+          const { blockIds } = tables[i];
+          model.batch.add({ tokens, from: 0, count, blockIds, wanted: wants === "all" ? count : 1 });
+        }
+        if (model.batch.numWanted <= model.maxLogitsRows) {
+          const logits = model.forward(kvCache.layout);
           const rowLengths = wants === "all" ? lengths.flatMap((length) => range(1, length)) : lengths;
           const rows = rowLengths.map((_, r) => kernels.f32(logits.offset + 4 * r * vocabSize, vocabSize));
           expectTruth(truth, rows, rowLengths);

@@ -30,22 +30,21 @@ async function teacherForced(lm: LanguageModel, ids: readonly number[]) {
   return Array.from({ length: rows }, (_, r) => logSoftmax(logits.subarray(r * width, (r + 1) * width)));
 }
 
-test("the embedded model's int8 weights: perplexity, likeliest tokens and distributions are near those of f32", async () => {
+/** How far a model is from another on the held-out text, token by token, over `positions` of them. */
+async function distance(expected: LanguageModel, found: LanguageModel) {
   const url = new URL("../fixtures/held-out.txt", import.meta.url);
   const stories = (await readFile(url, "utf8")).trim().split("\n\n");
-  await using f32 = await load();
-  await using int8 = await load(undefined, { dtype: "int8" });
   let positions = 0;
   let agreed = 0;
   let divergence = 0;
   let extraLoss = 0;
   for (const story of stories) {
-    const ids = f32.promptTokens(story);
-    const expected = await teacherForced(f32, ids);
-    const found = await teacherForced(int8, ids);
+    const ids = expected.promptTokens(story);
+    const right = await teacherForced(expected, ids);
+    const near = await teacherForced(found, ids);
     for (let t = 0; t + 1 < ids.length; t++) {
-      const p = expected[t];
-      const q = found[t];
+      const p = right[t];
+      const q = near[t];
       positions += 1;
       agreed += p.likeliest === q.likeliest ? 1 : 0;
       extraLoss += p.logProbs[ids[t + 1]] - q.logProbs[ids[t + 1]];
@@ -54,14 +53,32 @@ test("the embedded model's int8 weights: perplexity, likeliest tokens and distri
       });
     }
   }
-  expect(positions).toBeGreaterThan(2000);
-  // Perplexity is the exponential of the mean loss.
-  expect(Math.abs(Math.exp(extraLoss / positions) - 1)).toBeLessThan(0.003);
-  expect(agreed / positions).toBeGreaterThanOrEqual(0.99);
-  expect(divergence / positions).toBeLessThan(1e-3);
-  // Not f32 by another name.
-  expect(divergence / positions).toBeGreaterThan(1e-6);
-});
+  return {
+    positions,
+    agreed: agreed / positions,
+    divergence: divergence / positions,
+    // Perplexity is the exponential of the mean loss.
+    perplexityChange: Math.exp(extraLoss / positions) - 1,
+  };
+}
+
+test.each([
+  { what: "weights", options: { dtype: "int8" }, mostPerplexity: 0.003 },
+  { what: "K and V", options: { kvDtype: "int8" }, mostPerplexity: 0.005 },
+] as const)(
+  "the embedded model with $what of int8: perplexity, likeliest tokens and distributions are near those of f32",
+  async ({ options, mostPerplexity }) => {
+    await using f32 = await load();
+    await using int8 = await load(undefined, options);
+    const { positions, agreed, divergence, perplexityChange } = await distance(f32, int8);
+    expect(positions).toBeGreaterThan(2000);
+    expect(Math.abs(perplexityChange)).toBeLessThan(mostPerplexity);
+    expect(agreed).toBeGreaterThanOrEqual(0.99);
+    expect(divergence).toBeLessThan(1e-3);
+    // Not f32 by another name.
+    expect(divergence).toBeGreaterThan(1e-6);
+  },
+);
 
 describe("loading", () => {
   test("says which dtype it made, and its bytes", async () => {

@@ -10,7 +10,13 @@ import type {
   StoredOrder,
   Tensor,
 } from "../../src/kernels/kernels.js";
-import { type KvLayout, type KvShape, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
+import {
+  type KvDtype,
+  type KvLayout,
+  type KvShape,
+  kvBlockBytes,
+  kvLayout,
+} from "../../src/kernels/kv-layout.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
 
 /** What is written before anything else: it must never reach a result. */
@@ -107,8 +113,8 @@ export class KernelBench {
     this.kernels.linear(out, x, weight, bias, scratch);
   }
 
-  kv(shape: KvShape, numBlocks: number): KvLayout {
-    return kvLayout(shape, this.#plan.reserve(numBlocks * kvBlockBytes(shape)), numBlocks);
+  kv(shape: KvShape, numBlocks: number, dtype: KvDtype = "f32"): KvLayout {
+    return kvLayout(shape, dtype, this.#plan.reserve(numBlocks * kvBlockBytes(shape, dtype)), numBlocks);
   }
 
   values(tensor: Tensor): Float32Array {

@@ -5,8 +5,15 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Activation, KernelBackend, StoredOrder, Tensor } from "../../src/kernels/kernels.js";
-import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
+import {
+  type Activation,
+  columns,
+  type KernelBackend,
+  type PackedDtype,
+  type StoredOrder,
+  type Tensor,
+} from "../../src/kernels/kernels.js";
+import { BLOCK_SIZE, type KvDtype, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import { platform } from "../../src/platform/node.js";
@@ -256,6 +263,35 @@ describe.each(backends.map(({ name, threads }, i) => ({ name, threads, i })))(
       }
     });
 
+    test("int8 K and V are integers times a scale, by position and head, within half of it", () => {
+      const { numKvHeads, headDim, length } = { numKvHeads: 3, headDim: 7, length: 21 };
+      bench.clear();
+      const kv = bench.kv({ numLayers: 2, numKvHeads, headDim }, 3, "int8");
+      const width = numKvHeads * headDim;
+      const values = Array.from({ length: 2 * length * width }, (_, j) => Math.fround(2 * Math.sin(j * j)));
+      const k = bench.tensor(length, width, values.slice(0, length * width));
+      const v = bench.tensor(length, width, values.slice(length * width));
+      const slots = Array.from({ length }, (_, p) => (p < 16 ? 32 + p : p - 16));
+      bench.kernels.writeKv(kv, 1, k, v, bench.indices(slots));
+      for (const [p, slot] of slots.entries()) {
+        for (let h = 0; h < numKvHeads; h++) {
+          const head = kvOffset(kv, Math.floor(slot / BLOCK_SIZE), 1, h);
+          const inBlock = slot % BLOCK_SIZE;
+          const scales = bench.kernels.f32(head + scaleOffset(kv), 2 * BLOCK_SIZE);
+          const integers = new Int8Array(bench.kernels.u8(head, 2 * valueOffset(kv)).slice().buffer);
+          for (const [from, which] of [k, v].entries()) {
+            const row = bench.values(which).slice(p * width + h * headDim, p * width + (h + 1) * headDim);
+            const scale = scales[from * BLOCK_SIZE + inBlock];
+            expect(scale).toBe(Math.fround(Math.max(...row.map(Math.abs)) / 127));
+            row.forEach((value, d) => {
+              const at = from === 0 ? d * BLOCK_SIZE + inBlock : valueOffset(kv) + inBlock * headDim + d;
+              expect(Math.abs(integers[at] * scale - value)).toBeLessThanOrEqual(0.5000001 * scale);
+            });
+          }
+        }
+      }
+    });
+
     test("attention is the softmax of scaled scores over the keys up to each position, by heads", () => {
       const { out, q, k, v, shape, length } = attentionCase(bench, {
         headDim: 5,
@@ -300,13 +336,17 @@ function attentionCase(
     length: number;
     values?: readonly number[];
     scale?: number;
+    kvDtype?: KvDtype;
+    /** Queries of several sequences over these keys, as [first position, count]. */
+    sequences?: readonly (readonly [number, number])[];
   },
 ) {
-  const { headDim, numHeads, numKvHeads, length, values, scale = 0.5 } = options;
+  const { headDim, numHeads, numKvHeads, length, values, scale = 0.5, kvDtype } = options;
+  const sequences = options.sequences ?? [[0, length]];
   bench.clear();
   const shape = { numLayers: 2, numKvHeads, headDim, numHeads };
   const numBlocks = Math.ceil(length / BLOCK_SIZE);
-  const kv = bench.kv(shape, numBlocks + 2);
+  const kv = bench.kv(shape, numBlocks + 2, kvDtype);
   // Blocks in descending order: nothing may depend on where a block lies.
   const table = Array.from({ length: numBlocks }, (_, i) => numBlocks + 1 - i);
   const slots = Array.from(
@@ -334,25 +374,30 @@ function attentionCase(
     columnsOf(numHeads + numKvHeads, numKvHeads),
     bench.indices(slots),
   );
-  const out = bench.tensor(length, numHeads * headDim);
+  const positions = sequences.flatMap(([first, count]) => Array.from({ length: count }, (_, i) => first + i));
+  const q = part(0, numHeads);
+  const rowWidth = numHeads * headDim;
+  const queries = positions.flatMap((p) => q.slice(p * rowWidth, (p + 1) * rowWidth));
+  const out = bench.tensor(positions.length, rowWidth);
   bench.kernels.attention({
-    q: columnsOf(0, numHeads),
+    q: bench.tensor(positions.length, rowWidth, queries),
     out,
     numHeads,
     kv,
     layer: 1,
-    blockTable: bench.indices(table),
-    positions: bench.indices(Array.from({ length }, (_, p) => p)),
+    sequences: bench.indices(sequences.flatMap(([, count]) => [count, bench.indices(table).offset])),
+    positions: bench.indices(positions),
     scale,
     scratch: bench.tensor(bench.scoreRows, numBlocks * BLOCK_SIZE),
   });
   return {
     out: bench.values(out),
-    q: part(0, numHeads),
+    q,
     k: part(numHeads, numKvHeads),
     v: part(numHeads + numKvHeads, numKvHeads),
     shape,
     length,
+    positions,
   };
 }
 
@@ -546,6 +591,7 @@ describe("all kernels give the reference kernels' bits", () => {
           numKvHeads: fc.constant(numKvHeads),
           numHeads: fc.constant(numHeads),
           length: fc.constant(length),
+          kvDtype: fc.constantFrom<KvDtype>("f32", "int8"),
           seed: fc.integer(),
           scale: fc.constantFrom(1, 0.125, 20).map(Math.fround),
           size: fc.constant(size),
@@ -563,6 +609,76 @@ describe("all kernels give the reference kernels' bits", () => {
         expectSameBits(benches, (bench) => attentionCase(bench, { ...shape, values }).out);
       }),
       { numRuns: 150 },
+    );
+  });
+
+  test("attention of several sequences at once is that of each alone", () => {
+    const cases = fc
+      .record({
+        headDim: fc.constantFrom(4, 7, 8, 32, 64),
+        numHeads: fc.constantFrom(2, 4),
+        length: fc.integer({ min: 1, max: 50 }),
+        kvDtype: fc.constantFrom<KvDtype>("f32", "int8"),
+        cuts: fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 6 }),
+      })
+      .map(({ cuts, length, ...shape }) => ({
+        ...shape,
+        numKvHeads: 2,
+        length,
+        sequences: cuts.map(([a, b]) => {
+          const first = a % length;
+          return [first, 1 + (b % Math.min(11, length - first))] as const;
+        }),
+      }));
+    fc.assert(
+      fc.property(cases, (shape) => {
+        const together = expectSameBits(benches, (bench) => attentionCase(bench, shape).out);
+        const { out, positions } = attentionCase(benches[0], { ...shape, sequences: [[0, shape.length]] });
+        const width = shape.numHeads * shape.headDim;
+        const alone = attentionCase(benches[0], shape).positions.map((p) =>
+          out.slice(p * width, (p + 1) * width),
+        );
+        expect(positions).toHaveLength(shape.length);
+        alone.forEach((row, i) => {
+          expect(bits(together.slice(i * width, (i + 1) * width))).toEqual(bits(row));
+        });
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test("a weight's columns by themselves are those of the whole", () => {
+    const cases = fc.record({
+      K: fc.integer({ min: 1, max: 70 }),
+      N: fc.integer({ min: 1, max: 60 }),
+      range: fc.tuple(fc.nat(), fc.nat()),
+      dtype: fc.constantFrom<PackedDtype>("f32", "int8"),
+    });
+    fc.assert(
+      fc.property(cases, ({ K, N, range, dtype }) => {
+        const from = range[0] % N;
+        const count = 1 + (range[1] % (N - from));
+        expectSameBits(benches, (bench) => {
+          const values = Array.from({ length: K * N }, (_, j) => Math.fround(Math.sin(j * j)));
+          const weight = bench.weight(K, N, values, "in-out", dtype);
+          const x = bench.tensor(
+            3,
+            K,
+            Array.from({ length: 3 * K }, (_, j) => Math.fround(Math.cos(3 * j))),
+          );
+          const whole = bench.tensor(3, N);
+          bench.linear(whole, x, weight, null);
+          const { weight: some, first } = bench.kernels.columnsOf(weight, from, count);
+          expect(first).toBeLessThanOrEqual(from);
+          expect(some.outFeatures).toBe(from + count - first);
+          const part = bench.tensor(3, some.outFeatures);
+          bench.linear(part, x, some, null);
+          const wanted = bench.values(columns(part, from - first, count));
+          expect(bits(wanted)).toEqual(bits(bench.values(columns(whole, from, count))));
+          return wanted;
+        });
+      }),
+      { numRuns: 200 },
     );
   });
 });

@@ -6,60 +6,74 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
 import type { Kernels, KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
-import { BLOCK_SIZE, type KvLayout, kvOffset, valueOffset } from "../../src/kernels/kv-layout.js";
+import {
+  BLOCK_SIZE,
+  type KvDtype,
+  type KvLayout,
+  kvOffset,
+  scaleOffset,
+  valueOffset,
+} from "../../src/kernels/kv-layout.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
 import { loadParts } from "../../src/load.js";
 import { FedSequence } from "../fed-sequence.js";
 import { arbitraryTokens, type FixtureName, modelFolders } from "../fixture-models.js";
 
-/** Where in memory, in floats, the K and V of one position of one head lie. */
+/** Where in memory, as [byte, length], the K and V of one position of one head lie, scales included. */
 function* keyAndValuePlaces(kv: KvLayout, block: number, inBlock: number, layer: number, head: number) {
-  const base = kvOffset(kv, block, layer, head) / 4;
+  const base = kvOffset(kv, block, layer, head);
+  const bytes = kv.dtype === "int8" ? 1 : 4;
   for (let d = 0; d < kv.headDim; d++) {
-    yield base + d * BLOCK_SIZE + inBlock;
-    yield base + valueOffset(kv) / 4 + inBlock * kv.headDim + d;
+    yield [base + bytes * (d * BLOCK_SIZE + inBlock), bytes] as const;
+    yield [base + valueOffset(kv) + bytes * (inBlock * kv.headDim + d), bytes] as const;
   }
+  if (kv.dtype !== "int8") return;
+  yield [base + scaleOffset(kv) + 4 * inBlock, 4] as const;
+  yield [base + scaleOffset(kv) + 4 * (BLOCK_SIZE + inBlock), 4] as const;
 }
+
+/** A NaN as a float, and −1 as an integer. */
+const NAN_BYTE = 0xff;
 
 /** Fills with NaN all of the slab but the rows of a table, and everything behind the slab: working memory, staging. */
 function poison(kernels: Kernels, kv: KvLayout, table: BlockTable, memoryBytes: number): number {
   const start = kv.offset;
-  const memory = kernels.f32(start, (memoryBytes - start) / 4);
-  const kept = new Map<number, number>();
+  const memory = kernels.u8(start, memoryBytes - start);
+  const kept = new Map<number, Uint8Array>();
   for (let p = 0; p < table.length; p++) {
     const slot = table.slot(p);
     for (let layer = 0; layer < kv.numLayers; layer++) {
       for (let head = 0; head < kv.numKvHeads; head++) {
-        for (const place of keyAndValuePlaces(
-          kv,
-          Math.floor(slot / BLOCK_SIZE),
-          slot % BLOCK_SIZE,
-          layer,
-          head,
-        )) {
-          kept.set(place - start / 4, memory[place - start / 4]);
+        const block = Math.floor(slot / BLOCK_SIZE);
+        for (const [at, length] of keyAndValuePlaces(kv, block, slot % BLOCK_SIZE, layer, head)) {
+          kept.set(at - start, memory.slice(at - start, at - start + length));
         }
       }
     }
   }
-  memory.fill(Number.NaN);
-  for (const [place, value] of kept) memory[place] = value;
+  memory.fill(NAN_BYTE);
+  for (const [at, bytes] of kept) memory.set(bytes, at);
   return kept.size;
 }
 
 const MODELS = ["tiny", "odd", "stories"] as const satisfies readonly FixtureName[];
 const KERNELS = ["wasm", "reference"] as const satisfies readonly KernelsName[];
-const DTYPES = ["f32", "int8"] as const satisfies readonly PackedDtype[];
+const TYPES = [
+  { dtype: "f32", kvDtype: "f32" },
+  { dtype: "int8", kvDtype: "f32" },
+  { dtype: "f32", kvDtype: "int8" },
+] as const satisfies readonly { dtype: PackedDtype; kvDtype: KvDtype }[];
 
 describe.each(
   MODELS.flatMap((name) =>
-    KERNELS.flatMap((kernels) => DTYPES.map((dtype) => ({ name, options: { kernels, dtype } }))),
+    KERNELS.flatMap((kernels) => TYPES.map((types) => ({ name, options: { kernels, ...types } }))),
   ),
-)("$name, $options.dtype, on $options.kernels kernels", ({ name, options }) => {
+)("$name, $options.dtype, KV $options.kvDtype, on $options.kernels kernels", ({ name, options }) => {
   test("a decode step needs the new row, K and V, and nothing else", async () => {
     const { engine, info } = await loadParts(modelFolders[name], options);
     const { kernels, kvCache, model } = engine.core;
-    const { numLayers, hiddenSize, vocabSize } = model.config;
+    const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
+    const placesOfHead = 2 * headDim + (kvCache.layout.dtype === "int8" ? 2 : 0);
     const tokens = arbitraryTokens(40, vocabSize);
     for (const length of [1, 15, 16, 17, 39]) {
       const clean = new FedSequence(engine.core);
@@ -70,7 +84,7 @@ describe.each(
       const sequence = new FedSequence(engine.core);
       sequence.logitsAfter(tokens.slice(0, length));
       const kept = poison(kernels, kvCache.layout, sequence.table, info.memoryBytes);
-      expect(kept).toBe(length * numLayers * hiddenSize * 2);
+      expect(kept).toBe(length * numLayers * numKvHeads * placesOfHead);
       const poisoned = sequence.logitsAfter(tokens.slice(0, length + 1));
       expect(firstDifferentBits(expected, poisoned), `after ${length} rows`).toBeNull();
       expect(poisoned.some(Number.isNaN)).toBe(false);
@@ -98,7 +112,9 @@ describe.each(
         const places = [
           ...keyAndValuePlaces(kvCache.layout, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head),
         ];
-        const cell = kernels.f32(4 * places[which], 1);
+        // Of int8 only the scales can be NaN.
+        const floats = places.filter(([, length]) => length === 4);
+        const cell = kernels.f32(floats[which % floats.length][0], 1);
         const [old] = cell;
         cell[0] = Number.NaN;
         const logits = sequence.logitsAfter(tokens);

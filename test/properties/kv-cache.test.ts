@@ -45,7 +45,7 @@ class Traffic {
 
   constructor(numBlocks: number, hashSeed = 0) {
     this.#slots = new Int32Array(numBlocks * BLOCK_SIZE);
-    this.cache = new KvCache(kvLayout(SHAPE, 0, numBlocks), {
+    this.cache = new KvCache(kvLayout(SHAPE, "f32", 0, numBlocks), {
       hashSeed,
       copyBlock: (from, to) => {
         this.copies += 1;

@@ -96,10 +96,17 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
     `${size(kv.bytesPerToken)} a token`,
     `${size(kv.blockBytes)} a block of ${kv.blockSize} positions`,
     `${size(perContext * kv.blockBytes)} a full context of ${perContext} blocks`,
-    `${size(kv.bytes)} reserved, ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"}`,
+    `${size(kv.bytes)} reserved, ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"} of ${kv.dtype}: room for ${fullContexts(kv.blocks / perContext)}`,
   );
   fact("memory", `${size(info.memoryBytes)} in all, for ${info.kernels} kernels`);
   return `${colours.bold(printable(info.label))}\n\n${renderTable(colours, { head: [], rows: facts })}\n\n${tensorTable(info, everyTensor, colours)}\n`;
+}
+
+/** `4 full contexts`, `0.25 of a full context` */
+function fullContexts(count: number): string {
+  const rounded = Math.floor(100 * count) / 100;
+  if (rounded < 1) return `${rounded} of a full context`;
+  return `${rounded} full ${rounded === 1 ? "context" : "contexts"}`;
 }
 
 /** `12.7 MB (12,658,176 bytes)` */

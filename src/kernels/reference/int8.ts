@@ -11,9 +11,9 @@ const { fround } = Math;
 const WEIGHT_MAX = 127;
 const ACTIVATION_MAX = 16383;
 
-/** Scales (groups, outFeatures), then integers (inFeatures, outFeatures), both row-major. */
-export function int8WeightBytes(inFeatures: number, outFeatures: number): number {
-  return 4 * groupsOf(inFeatures) * outFeatures + inFeatures * outFeatures;
+/** Bytes of a column: the scales of its groups, then its integers, in whole floats. */
+export function int8ColumnBytes(inFeatures: number): number {
+  return 4 * groupsOf(inFeatures) + 4 * Math.ceil(inFeatures / 4);
 }
 
 function groupsOf(inFeatures: number): number {
@@ -21,14 +21,14 @@ function groupsOf(inFeatures: number): number {
 }
 
 /** The scale of a group of f32 values. A NaN among them makes it NaN, an infinity infinite. */
-function scaleOf(values: Float32Array, largestInteger: number): number {
+export function scaleOf(values: Float32Array, largestInteger: number): number {
   let largest = 0;
   for (const value of values) largest = Math.max(largest, Math.abs(value));
   return fround(largest / largestInteger);
 }
 
 /** The integer that stands for a value: nearest, ties to even, within ±largestInteger; 0 when the quotient is NaN. */
-function quantised(value: number, scale: number, largestInteger: number): number {
+export function quantised(value: number, scale: number, largestInteger: number): number {
   const quotient = fround(value / scale);
   if (Number.isNaN(quotient)) return 0;
   const within = Math.max(-largestInteger, Math.min(largestInteger, quotient));
@@ -37,35 +37,31 @@ function quantised(value: number, scale: number, largestInteger: number): number
 }
 
 export class Int8Weight {
-  readonly #inFeatures: number;
-  readonly #outFeatures: number;
-  readonly #scales: Float32Array;
-  readonly #integers: Int8Array;
+  readonly #buffer: ArrayBuffer;
+  readonly #weight: LinearWeight;
 
-  constructor(buffer: ArrayBuffer, { offset, inFeatures, outFeatures }: LinearWeight) {
-    this.#inFeatures = inFeatures;
-    this.#outFeatures = outFeatures;
-    const numScales = groupsOf(inFeatures) * outFeatures;
-    this.#scales = new Float32Array(buffer, offset, numScales);
-    this.#integers = new Int8Array(buffer, offset + 4 * numScales, inFeatures * outFeatures);
+  constructor(buffer: ArrayBuffer, weight: LinearWeight) {
+    this.#buffer = buffer;
+    this.#weight = weight;
   }
 
   /** Quantises stored rows, as `Kernels.packLinear` says; `values` reads them by index. */
   pack(order: StoredOrder, { firstRow, rowCount }: StoredRows, values: (index: number) => number): boolean {
-    const [N, K] = [this.#outFeatures, this.#inFeatures];
+    const { outFeatures: N, inFeatures: K } = this.#weight;
     const [fromK, toK] = order === "in-out" ? [firstRow, firstRow + rowCount] : [0, K];
     const [fromN, toN] = order === "in-out" ? [0, N] : [firstRow, firstRow + rowCount];
     let finite = true;
     for (let n = fromN; n < toN; n++) {
+      const { scales, integers } = this.#column(n);
       for (let k = fromK; k < toK; k += INT8_GROUP) {
         const group = Float32Array.from({ length: Math.min(INT8_GROUP, toK - k) }, (_, i) =>
           values(order === "in-out" ? (k + i - fromK) * N + n : (n - fromN) * K + k + i),
         );
         finite &&= group.every(Number.isFinite);
         const scale = scaleOf(group, WEIGHT_MAX);
-        this.#scales[(k / INT8_GROUP) * N + n] = scale;
+        scales[k / INT8_GROUP] = scale;
         group.forEach((value, i) => {
-          this.#integers[(k + i) * N + n] = quantised(value, scale, WEIGHT_MAX);
+          integers[k + i] = quantised(value, scale, WEIGHT_MAX);
         });
       }
     }
@@ -74,28 +70,36 @@ export class Int8Weight {
 
   /** out (inFeatures) = column n. */
   column(out: Float32Array, n: number): void {
-    const N = this.#outFeatures;
-    for (let k = 0; k < out.length; k++) {
-      out[k] = fround(this.#integers[k * N + n] * this.#scales[Math.floor(k / INT8_GROUP) * N + n]);
+    const { scales, integers } = this.#column(n);
+    for (let k = 0; k < out.length; k++) out[k] = fround(integers[k] * scales[Math.floor(k / INT8_GROUP)]);
+  }
+
+  /** out (outFeatures) = x (inFeatures) · W, group after group. */
+  multiply(out: Float32Array, x: Float32Array): void {
+    const groups = Array.from({ length: groupsOf(x.length) }, (_, g) => {
+      const group = x.subarray(g * INT8_GROUP, (g + 1) * INT8_GROUP);
+      const scale = scaleOf(group, ACTIVATION_MAX);
+      return { scale, integers: Int32Array.from(group, (value) => quantised(value, scale, ACTIVATION_MAX)) };
+    });
+    for (let n = 0; n < out.length; n++) {
+      const column = this.#column(n);
+      let total = 0;
+      for (const [g, { scale, integers }] of groups.entries()) {
+        let sum = 0;
+        for (let i = 0; i < integers.length; i++) sum += integers[i] * column.integers[g * INT8_GROUP + i];
+        total = fround(total + fround(fround(sum) * fround(column.scales[g] * scale)));
+      }
+      out[n] = total;
     }
   }
 
-  /** out (outFeatures) += x (inFeatures) · W, group after group. */
-  multiply(out: Float32Array, x: Float32Array): void {
-    const N = this.#outFeatures;
-    const sums = new Int32Array(N);
-    for (let g = 0; g < groupsOf(this.#inFeatures); g++) {
-      const group = x.subarray(g * INT8_GROUP, (g + 1) * INT8_GROUP);
-      const scale = scaleOf(group, ACTIVATION_MAX);
-      sums.fill(0);
-      for (let i = 0; i < group.length; i++) {
-        const integer = quantised(group[i], scale, ACTIVATION_MAX);
-        const from = (g * INT8_GROUP + i) * N;
-        for (let n = 0; n < N; n++) sums[n] += integer * this.#integers[from + n];
-      }
-      for (let n = 0; n < N; n++) {
-        out[n] = fround(out[n] + fround(fround(sums[n]) * fround(this.#scales[g * N + n] * scale)));
-      }
-    }
+  #column(n: number): { readonly scales: Float32Array; readonly integers: Int8Array } {
+    const { offset, inFeatures } = this.#weight;
+    const numGroups = groupsOf(inFeatures);
+    const at = offset + n * int8ColumnBytes(inFeatures);
+    return {
+      scales: new Float32Array(this.#buffer, at, numGroups),
+      integers: new Int8Array(this.#buffer, at + 4 * numGroups, inFeatures),
+    };
   }
 }

@@ -18,13 +18,16 @@ import type {
   StoredRows,
   Tensor,
 } from "../kernels.js";
-import { BLOCK_SIZE, type KvLayout, kvOffset, valueOffset } from "../kv-layout.js";
+import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "../kv-layout.js";
 import { activations } from "./activations.js";
 import { bf16ToF32, f16ToF32 } from "./half.js";
-import { Int8Weight, int8WeightBytes } from "./int8.js";
+import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
 import { exp } from "./math.js";
 
 const { fround } = Math;
+
+/** Largest magnitude of an int8 key or value. */
+const KV_MAX = 127;
 
 class ReferenceKernels implements Kernels {
   readonly name = "reference";
@@ -50,14 +53,14 @@ class ReferenceKernels implements Kernels {
     const width = order === "in-out" ? weight.outFeatures : weight.inFeatures;
     const values = this.#storedValues(stored, width);
     if (weight.dtype === "int8") return this.#int8(weight).pack(order, stored, values);
-    // Packed here means (inFeatures, outFeatures), row-major.
+    // Packed here means column after column.
     const packed = this.f32(weight.offset, weight.inFeatures * weight.outFeatures);
     let finite = true;
     for (let r = 0; r < stored.rowCount; r++) {
       for (let c = 0; c < width; c++) {
         const value = values(r * width + c);
         const row = stored.firstRow + r;
-        const at = order === "in-out" ? row * weight.outFeatures + c : c * weight.outFeatures + row;
+        const at = order === "in-out" ? c * weight.inFeatures + row : row * weight.inFeatures + c;
         packed[at] = value;
         finite &&= Number.isFinite(value);
       }
@@ -85,11 +88,7 @@ class ReferenceKernels implements Kernels {
       for (let t = 0; t < out.rows; t++) int8.column(this.#row(out, t), ids[t]);
       return;
     }
-    const packed = this.f32(weight.offset, weight.inFeatures * weight.outFeatures);
-    for (let t = 0; t < out.rows; t++) {
-      const row = this.#row(out, t);
-      for (let c = 0; c < out.cols; c++) row[c] = packed[c * weight.outFeatures + ids[t]];
-    }
+    for (let t = 0; t < out.rows; t++) this.#row(out, t).set(this.#column(weight, ids[t]));
   }
 
   addRowsAt(x: Tensor, indices: IndexList, table: Tensor): void {
@@ -135,20 +134,27 @@ class ReferenceKernels implements Kernels {
     const { inFeatures, outFeatures } = weight;
     const b = bias === null ? null : this.#row(bias, 0);
     const int8 = weight.dtype === "int8" ? this.#int8(weight) : null;
-    const packed = this.f32(weight.offset, int8 === null ? inFeatures * outFeatures : 0);
     for (let t = 0; t < x.rows; t++) {
       const row = this.#row(x, t);
       const result = this.#row(out, t);
-      result.fill(0);
-      int8?.multiply(result, row);
-      // k outermost walks the weight as it lies; each element still adds k = 0, 1, 2 …
-      for (let k = 0; k < inFeatures && int8 === null; k++) {
-        const value = row[k];
-        const w = packed.subarray(k * outFeatures, (k + 1) * outFeatures);
-        for (let n = 0; n < outFeatures; n++) result[n] = fround(result[n] + fround(value * w[n]));
+      if (int8 !== null) int8.multiply(result, row);
+      for (let n = 0; n < outFeatures && int8 === null; n++) {
+        const column = this.#column(weight, n);
+        let sum = 0;
+        for (let k = 0; k < inFeatures; k++) sum = fround(sum + fround(row[k] * column[k]));
+        result[n] = sum;
       }
       if (b !== null) for (let n = 0; n < outFeatures; n++) result[n] = fround(result[n] + b[n]);
     }
+  }
+
+  columnsOf(weight: LinearWeight, from: number, count: number) {
+    const { dtype, inFeatures } = weight;
+    const columnBytes = referenceBackend.packedBytes(inFeatures, 1, dtype);
+    return {
+      weight: { ...weight, offset: weight.offset + from * columnBytes, outFeatures: count },
+      first: from,
+    };
   }
 
   activate(x: Tensor, activation: Activation): void {
@@ -168,10 +174,18 @@ class ReferenceKernels implements Kernels {
       const kRow = this.#row(k, t);
       const vRow = this.#row(v, t);
       for (let h = 0; h < kv.numKvHeads; h++) {
-        const { keys, values } = this.#head(kv, block, layer, h);
+        const { keys, values, keyScales, valueScales } = this.#head(kv, block, layer, h);
+        const key = kRow.subarray(h * headDim, (h + 1) * headDim);
+        const value = vRow.subarray(h * headDim, (h + 1) * headDim);
+        if (kv.dtype === "int8") {
+          keyScales[inBlock] = scaleOf(key, KV_MAX);
+          valueScales[inBlock] = scaleOf(value, KV_MAX);
+        }
+        const stored = (element: number, scale: number) =>
+          kv.dtype === "int8" ? quantised(element, scale, KV_MAX) : element;
         for (let d = 0; d < headDim; d++) {
-          keys[d * BLOCK_SIZE + inBlock] = kRow[h * headDim + d];
-          values[inBlock * headDim + d] = vRow[h * headDim + d];
+          keys[d * BLOCK_SIZE + inBlock] = stored(key[d], keyScales[inBlock]);
+          values[inBlock * headDim + d] = stored(value[d], valueScales[inBlock]);
         }
       }
     }
@@ -182,26 +196,28 @@ class ReferenceKernels implements Kernels {
     const { kv, numHeads, layer } = call;
     const { headDim } = kv;
     const queriesPerKvHead = numHeads / kv.numKvHeads;
-    const blockTable = this.#indices(call.blockTable);
+    const isInt8 = kv.dtype === "int8";
     const positions = this.#indices(call.positions);
+    const blockTables = this.#blockTables(call);
     const weights = this.#row(call.scratch, 0);
     for (let t = 0; t < call.q.rows; t++) {
       const position = positions[t];
+      const blockTable = this.i32(blockTables[t], Math.floor(position / BLOCK_SIZE) + 1);
       for (let h = 0; h < numHeads; h++) {
         const query = this.#row(call.q, t).subarray(h * headDim, (h + 1) * headDim);
         const output = this.#row(call.out, t).subarray(h * headDim, (h + 1) * headDim);
-        const heads: { keys: Float32Array; values: Float32Array }[] = [];
-        for (let i = 0; i <= Math.floor(position / BLOCK_SIZE); i++) {
-          heads.push(this.#head(kv, blockTable[i], layer, Math.floor(h / queriesPerKvHead)));
-        }
+        const heads = Array.from(blockTable, (block) =>
+          this.#head(kv, block, layer, Math.floor(h / queriesPerKvHead)),
+        );
 
         let top = Number.NEGATIVE_INFINITY;
         for (let p = 0; p <= position; p++) {
-          const { keys } = heads[Math.floor(p / BLOCK_SIZE)];
+          const { keys, keyScales } = heads[Math.floor(p / BLOCK_SIZE)];
           let score = 0;
           for (let d = 0; d < headDim; d++) {
             score = fround(score + fround(query[d] * keys[d * BLOCK_SIZE + (p % BLOCK_SIZE)]));
           }
+          if (isInt8) score = fround(score * keyScales[p % BLOCK_SIZE]);
           weights[p] = fround(score * call.scale);
           top = Math.max(top, weights[p]);
         }
@@ -215,9 +231,10 @@ class ReferenceKernels implements Kernels {
 
         output.fill(0);
         for (let p = 0; p <= position; p++) {
-          const { values } = heads[Math.floor(p / BLOCK_SIZE)];
+          const { values, valueScales } = heads[Math.floor(p / BLOCK_SIZE)];
+          const weight = isInt8 ? fround(weights[p] * valueScales[p % BLOCK_SIZE]) : weights[p];
           for (let d = 0; d < headDim; d++) {
-            output[d] = fround(output[d] + fround(weights[p] * values[(p % BLOCK_SIZE) * headDim + d]));
+            output[d] = fround(output[d] + fround(weight * values[(p % BLOCK_SIZE) * headDim + d]));
           }
         }
         for (let d = 0; d < headDim; d++) output[d] = fround(output[d] / sum);
@@ -247,7 +264,29 @@ class ReferenceKernels implements Kernels {
   #head(kv: KvLayout, block: number, layer: number, head: number) {
     const offset = kvOffset(kv, block, layer, head);
     const length = BLOCK_SIZE * kv.headDim;
-    return { keys: this.f32(offset, length), values: this.f32(offset + valueOffset(kv), length) };
+    const isInt8 = kv.dtype === "int8";
+    const Elements = isInt8 ? Int8Array : Float32Array;
+    const scales = offset + scaleOffset(kv);
+    return {
+      keys: new Elements(this.#buffer, offset, length),
+      values: new Elements(this.#buffer, offset + valueOffset(kv), length),
+      keyScales: this.f32(isInt8 ? scales : 0, isInt8 ? BLOCK_SIZE : 0),
+      valueScales: this.f32(isInt8 ? scales + 4 * BLOCK_SIZE : 0, isInt8 ? BLOCK_SIZE : 0),
+    };
+  }
+
+  /** For each row the offset of its sequence's block table. */
+  #blockTables(call: AttentionCall): number[] {
+    const sequences = this.#indices(call.sequences);
+    const offsets: number[] = [];
+    for (let s = 0; s < sequences.length; s += 2) {
+      for (let t = 0; t < sequences[s]; t++) offsets.push(sequences[s + 1]);
+    }
+    return offsets;
+  }
+
+  #column(weight: LinearWeight, n: number): Float32Array {
+    return this.f32(weight.offset + 4 * n * weight.inFeatures, weight.inFeatures);
   }
 
   /** Reads stored values by index, as f32. */
@@ -282,7 +321,7 @@ export const referenceBackend: KernelBackend = {
   threads: 1,
   scoreRows: 1,
   packedBytes: (inFeatures, outFeatures, dtype) =>
-    dtype === "int8" ? int8WeightBytes(inFeatures, outFeatures) : 4 * inFeatures * outFeatures,
+    outFeatures * (dtype === "int8" ? int8ColumnBytes(inFeatures) : 4 * inFeatures),
   quantisedFloats: () => 0,
   async create(bytes) {
     try {

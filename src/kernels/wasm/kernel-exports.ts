@@ -62,19 +62,6 @@ export interface KernelExports {
     rows: number,
     width: number,
   ): void;
-  writeKv(
-    layerBase: number,
-    blockBytes: number,
-    headBytes: number,
-    numKvHeads: number,
-    headDim: number,
-    k: number,
-    kStride: number,
-    v: number,
-    vStride: number,
-    slots: number,
-    rows: number,
-  ): void;
   quantiseRows(out: number, x: number, xStride: number, rows: number, width: number): void;
   hasNaN(x: number, stride: number, rows: number, width: number): number;
 

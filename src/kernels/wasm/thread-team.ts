@@ -39,6 +39,7 @@ export const OPERATION = {
   add: 5,
   linearInt8: 6,
   quantise: 7,
+  writeKv: 8,
 } as const;
 
 export class ThreadTeam {

@@ -17,7 +17,7 @@ import {
   type StoredRows,
   type Tensor,
 } from "../kernels.js";
-import { BLOCK_SIZE, type KvLayout } from "../kv-layout.js";
+import type { KvDtype, KvLayout } from "../kv-layout.js";
 import type { KernelExports } from "./kernel-exports.js";
 import { kernelsBinary } from "./kernels-binary.js";
 import { OPERATION, type StartHelper, ThreadTeam } from "./thread-team.js";
@@ -33,6 +33,8 @@ const QUERIES_PER_TILE = 4;
 const ACTIVATION_WIDTH = 256;
 
 const DTYPE_NUMBER: Readonly<Record<StoredDtype, number>> = { F32: 0, F16: 1, BF16: 2 };
+/** Numbers of assembly/team.ts. */
+const KV_DTYPE_NUMBER: Readonly<Record<KvDtype, number>> = { f32: 0, int8: 1 };
 /** Numbers of assembly/rows.ts. */
 const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
   gelu_new: 0,
@@ -57,8 +59,10 @@ class WasmKernels implements Kernels {
   readonly #exports: KernelExports;
   readonly #team: ThreadTeam;
   readonly #leastWork: number;
+  readonly #words: Int32Array;
 
   constructor(memory: WebAssembly.Memory, exports: KernelExports, team: ThreadTeam, leastWork: number) {
+    this.#words = new Int32Array(memory.buffer);
     this.#leastWork = leastWork;
     this.#memory = memory;
     this.#exports = exports;
@@ -199,44 +203,70 @@ class WasmKernels implements Kernels {
     team.run(OPERATION.activate, this.#chunks(rows, 16 * rows * width));
   }
 
+  columnsOf(weight: LinearWeight, from: number, count: number) {
+    const { dtype, inFeatures } = weight;
+    // Whole panels from the front; a last panel that is not whole is the kernels' business anyway.
+    const first = Math.floor(from / PANEL_COLUMNS) * PANEL_COLUMNS;
+    const offset = weight.offset + packedBytes(inFeatures, first, dtype);
+    return { weight: { ...weight, offset, outFeatures: from + count - first }, first };
+  }
+
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
-    this.#exports.writeKv(
-      kv.offset + layer * kv.layerBytes,
-      kv.blockBytes,
-      kv.headBytes,
-      kv.numKvHeads,
-      kv.headDim,
-      k.offset,
-      4 * k.stride,
-      v.offset,
-      4 * v.stride,
-      slots.offset,
-      k.rows,
-    );
+    const team = this.#team;
+    team.set(2, kv.offset + layer * kv.layerBytes);
+    team.set(3, kv.blockBytes);
+    team.set(4, kv.headBytes);
+    team.set(5, kv.headDim);
+    team.set(6, k.offset);
+    team.set(7, 4 * k.stride);
+    team.set(8, v.offset);
+    team.set(9, 4 * v.stride);
+    team.set(10, slots.offset);
+    team.set(11, k.rows);
+    team.set(12, kv.numKvHeads);
+    team.set(13, KV_DTYPE_NUMBER[kv.dtype]);
+    team.run(OPERATION.writeKv, this.#chunks(kv.numKvHeads, 2 * k.rows * k.cols));
   }
 
   attention(call: AttentionCall): void {
     const { kv, q, out, numHeads } = call;
+    const { numTiles, work } = this.#attentionWork(call);
+    if (numTiles === 0) return;
     const team = this.#team;
     team.set(2, out.offset);
     team.set(3, 4 * out.stride);
     team.set(4, q.offset);
     team.set(5, 4 * q.stride);
-    team.set(6, q.rows);
-    team.set(7, numHeads);
-    team.set(8, kv.numKvHeads);
-    team.set(9, kv.headDim);
-    team.set(10, kv.offset + call.layer * kv.layerBytes);
-    team.set(11, kv.blockBytes);
-    team.set(12, kv.headBytes);
-    team.set(13, call.blockTable.offset);
+    team.set(6, numHeads);
+    team.set(7, kv.numKvHeads);
+    team.set(8, kv.headDim);
+    team.set(9, kv.offset + call.layer * kv.layerBytes);
+    team.set(10, kv.blockBytes);
+    team.set(11, kv.headBytes);
+    team.set(12, call.sequences.offset);
+    team.set(13, numTiles);
     team.set(14, call.positions.offset);
     team.setF32(15, call.scale);
     team.set(16, call.scratch.offset);
     team.set(17, 4 * call.scratch.stride);
-    const tiles = numHeads * Math.ceil(q.rows / QUERIES_PER_TILE);
-    const positions = call.blockTable.length * BLOCK_SIZE;
-    team.run(OPERATION.attention, this.#chunks(tiles, 2 * q.rows * numHeads * kv.headDim * positions));
+    team.set(18, KV_DTYPE_NUMBER[kv.dtype]);
+    team.run(OPERATION.attention, this.#chunks(numTiles * numHeads, work * numHeads * kv.headDim));
+  }
+
+  /** Tiles of queries of one head, and the multiply-adds of one of its dimensions. */
+  #attentionWork({ sequences, positions }: AttentionCall): { numTiles: number; work: number } {
+    const words = this.#words;
+    let numTiles = 0;
+    let work = 0;
+    let row = positions.offset / 4;
+    for (let s = sequences.offset / 4; s < sequences.offset / 4 + sequences.length; s += 2) {
+      const rows = words[s];
+      numTiles += Math.ceil(rows / QUERIES_PER_TILE);
+      row += rows;
+      // As if every query went as far as its sequence's last one.
+      work += 2 * rows * (words[row - 1] + 1);
+    }
+    return { numTiles, work };
   }
 
   hasNaN(x: Tensor): boolean {
