@@ -9,6 +9,8 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 60_000,
+    // Both cores of a small machine: by default one would be left idle.
+    maxWorkers: "100%",
     reporters: process.env.CI ? ["default", "./test/closing-line-reporter.ts"] : ["default"],
   },
 });

@@ -59,7 +59,8 @@ test("any configuration of GPT-2 gives the definition's logits", async () => {
         const expected = (await naiveLogits(files, tokens)).flat();
         const largest = Math.max(1, ...expected.map(Math.abs));
 
-        await using wasm = await load(memoryFiles("random", files));
+        // One thread: identity.test.ts has the others, and starting one takes longer than the rest of a run here.
+        await using wasm = await load(memoryFiles("random", files), { threads: 1 });
         const { logits } = await wasm.logits(tokens, { rows: "all" });
         expect(logits.length).toBe(expected.length);
         const worst = logits.reduce((most, logit, i) => Math.max(most, Math.abs(logit - expected[i])), 0);
@@ -71,7 +72,7 @@ test("any configuration of GPT-2 gives the definition's logits", async () => {
           firstDifferentBits(logits, (await reference.logits(tokens, { rows: "all" })).logits),
         ).toBeNull();
 
-        const options = { dtype: "int8" } as const;
+        const options = { dtype: "int8", threads: 1 } as const;
         await using int8 = await load(memoryFiles("random", files), options);
         const quantised = (await int8.logits(tokens, { rows: "all" })).logits;
         await using slow = await load(memoryFiles("random", files), { kernels: "reference", ...options });
@@ -85,7 +86,7 @@ test("any configuration of GPT-2 gives the definition's logits", async () => {
 test("each field that changes the numbers changes them", async () => {
   const base = { layers: 2, heads: 2, embd: 8, context: 32, vocab: 61, std: 0.5 };
   const logitsOf = async (options: Parameters<typeof randomModelFiles>[0]) => {
-    await using lm = await load(memoryFiles("m", randomModelFiles({ ...base, ...options })));
+    await using lm = await load(memoryFiles("m", randomModelFiles({ ...base, ...options })), { threads: 1 });
     return (await lm.logits([3, 1, 4, 1, 5])).logits;
   };
   const plain = await logitsOf({});
