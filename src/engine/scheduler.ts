@@ -4,8 +4,10 @@
  * Running sequences get their rows first. What is left of the budget is shared by those that still have a prompt to
  * compute: equal shares, and what short ones leave goes to long ones, so that nobody takes more than half while another
  * waits, and a short prompt's first token never waits for a long one's end. Waiting sequences are admitted in the order
- * of their arrival, when all their rows fit beside those that run. When blocks run out, sequences that nobody waits for
- * lose theirs first, then the youngest: their blocks stay findable, and they resume with the same bits.
+ * of their arrival, when all their rows fit beside those that run; one whose next block another is computing just now
+ * waits for it, so that prompts that begin alike and arrive together compute their beginning once. When blocks run out,
+ * sequences that nobody waits for lose theirs first, then the youngest: their blocks stay findable, and they resume with
+ * the same bits.
  *
  * Owns who is waiting and who is resident. A sequence is resident from its admission until it ends or is preempted.
  */
@@ -192,17 +194,25 @@ export class Scheduler {
     this.#onPreempted(sequence);
   }
 
-  /** Admits waiting sequences, first come first served, as long as they fit beside those that run. */
+  /**
+   * Admits waiting sequences, first come first served, as long as they fit beside those that run. One that waits for a
+   * block that is being computed lets others go first.
+   */
   #admit(plan: Plan): void {
     const { pool } = this.#kvCache;
+    let passedOver = 0;
     for (;;) {
-      const [sequence] = this.#waiting;
-      if (sequence === undefined) return;
+      const sequence = this.#waiting[passedOver];
+      if (sequence === undefined || passedOver === this.#limits.maxSequences) return;
       const running = this.#resident.filter(({ isAwaited }) => isAwaited);
       if (running.length >= this.#limits.maxSequences) return;
       const { tokens, table } = sequence;
       const maxBlocks = Math.floor(Math.min(sequence.logitsFrom, tokens.length - 1) / BLOCK_SIZE);
       let found = this.#kvCache.findPrefix(table.salt, tokens, maxBlocks);
+      if (found.blocks.length < maxBlocks && isComputedBy(running, sequence, found.blocks.length)) {
+        passedOver += 1;
+        continue;
+      }
       if (running.length > 0) {
         // Room for what is still to come of those that run, and for one more block of each.
         const promised = running.reduce((sum, other) => sum + missingBlocks(other) + 1, 0);
@@ -213,7 +223,7 @@ export class Scheduler {
         if (needed > pool.numFree) return;
         found = this.#kvCache.findPrefix(table.salt, tokens, maxBlocks);
       }
-      this.#waiting.shift();
+      this.#waiting.splice(passedOver, 1);
       this.#kvCache.attach(table, found, tokens);
       insertByArrival(this.#resident, sequence);
       if (table.salt !== null) {
@@ -239,6 +249,28 @@ export class Scheduler {
 
 function blocksFor(rows: number): number {
   return Math.ceil(rows / BLOCK_SIZE);
+}
+
+/** Whether one of these is about to compute and publish block `index` of a sequence, and all before it. */
+function isComputedBy(
+  running: readonly ScheduledSequence[],
+  { tokens, table: { salt } }: ScheduledSequence,
+  index: number,
+): boolean {
+  const end = (index + 1) * BLOCK_SIZE;
+  if (salt === null) return false;
+  return running.some(
+    (other) =>
+      other.table.salt === salt &&
+      other.table.length < end &&
+      other.tokens.length >= end &&
+      beginAlike(other.tokens, tokens, end),
+  );
+}
+
+function beginAlike(a: readonly number[], b: readonly number[], length: number): boolean {
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function missingBlocks({ tokens, table }: ScheduledSequence): number {

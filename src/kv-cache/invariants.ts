@@ -1,6 +1,7 @@
 /** What always holds in a KV cache, as code. Property tests run it after every step. */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "./kv-cache.js";
+import { NO_PREFIX } from "./prefix-index.js";
 
 /** Everything that does not hold, in words; empty when the cache is sound. O(blocks + rows). */
 export function violatedInvariants(cache: KvCache): string[] {
@@ -41,6 +42,13 @@ export function violatedInvariants(cache: KvCache): string[] {
     published += 1;
     if (ids.has(index.idOf(block))) violated.push(`prefix id ${index.idOf(block)} is used twice`);
     ids.add(index.idOf(block));
+  }
+  for (let block = 0; block < pool.numBlocks; block++) {
+    const parent = index.parentOf(block);
+    // A block is evicted after all that were computed behind it: a sequence's tail goes before its head.
+    if (index.isPublished(block) && parent !== NO_PREFIX && !ids.has(parent)) {
+      violated.push(`block ${block} is published behind prefix ${parent}, which is not there`);
+    }
   }
   if (referenced + free.length !== pool.numBlocks) {
     violated.push(`${referenced} referenced + ${free.length} free blocks are not ${pool.numBlocks}`);

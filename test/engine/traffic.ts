@@ -2,6 +2,7 @@
  * Random traffic for the engine: sequences arrive, grow, fork, are cut back, rest, forget and end, each as its own seed
  * says, and every row of logits that any of them is given is held, bit for bit, against the same tokens recomputed alone.
  */
+import fc from "fast-check";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
 import { EngineCore } from "../../src/engine/engine-core.js";
 import type {
@@ -12,7 +13,30 @@ import type {
 import { LastrowError } from "../../src/errors.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import { loadParts } from "../../src/load.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
+import { memoryFiles } from "../memory-files.js";
+import { randomModelFiles } from "../random-model.js";
+
+/** Ids of the traffic's model. */
+const VOCAB = 32;
+
+/**
+ * Two copies of a small random model: one for the traffic, one for the truth. Its weights are large, so that every
+ * logit depends much on every earlier token.
+ */
+export async function trafficModels(
+  kvDtype: "f32" | "int8",
+): Promise<{ engine: EngineCore; alone: EngineCore; dispose: () => Promise<unknown> }> {
+  const files = randomModelFiles({ heads: 2, embd: 16, context: 96, vocab: VOCAB, std: 0.5 });
+  const options = { threads: 1, kvDtype };
+  const [engine, alone] = [
+    (await loadParts(memoryFiles("traffic", files), options)).engine.core,
+    (await loadParts(memoryFiles("truth", files), options)).engine.core,
+  ];
+  const dispose = () => Promise.all([engine.kernels.dispose(), alone.kernels.dispose()]);
+  return { engine, alone, dispose };
+}
 
 /** What rows of logits must be: all rows of a sequence in one pass, by a model of its own, that nobody else uses. */
 export class Truth {
@@ -47,6 +71,24 @@ export interface Arrival {
   readonly seed: number;
 }
 
+const arrivals = fc.record({
+  step: fc.nat({ max: 30 }),
+  text: fc.nat({ max: 1 }),
+  shared: fc.oneof(fc.constantFrom(0, 15, 16, 17, 31, 32, 33, 48), fc.nat({ max: 80 })),
+  own: fc.oneof(fc.constantFrom(0, 1, 2), fc.nat({ max: 40 })),
+  salt: fc.constantFrom("", "", "", "", "other", null),
+  turns: fc.integer({ min: 1, max: 25 }),
+  seed: fc.nat(),
+});
+
+/** Scenarios with lengths around the edges of blocks, with memory for far too few rows, with any budget. */
+export const scenarios: fc.Arbitrary<Scenario> = fc.record({
+  numBlocks: fc.integer({ min: 1, max: 16 }),
+  tokenBudget: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 128 })),
+  maxSequences: fc.integer({ min: 1, max: 8 }),
+  arrivals: fc.array(arrivals, { minLength: 1, maxLength: 8, size: "max" }),
+});
+
 export interface Scenario {
   readonly numBlocks: number;
   readonly tokenBudget: number;
@@ -56,6 +98,7 @@ export interface Scenario {
 
 /** What happened, so that a test can tell that its traffic is worth something. */
 export interface Tally {
+  steps: number;
   rows: number;
   hits: number;
   forks: number;
@@ -66,7 +109,7 @@ export interface Tally {
 }
 
 export function newTally(): Tally {
-  return { rows: 0, hits: 0, forks: 0, cuts: 0, preemptions: 0, refused: 0, cancelled: 0 };
+  return { steps: 0, rows: 0, hits: 0, forks: 0, cuts: 0, preemptions: 0, refused: 0, cancelled: 0 };
 }
 
 /** Numbers in [0, 1) from a seed (mulberry32, Ettinger 2017). */
@@ -231,7 +274,8 @@ export class ScenarioRun {
     const { pool } = this.core.kvCache;
     if (pool.numFree !== pool.numBlocks)
       throw new Error(`${pool.numBlocks - pool.numFree} blocks were not given back`);
-    const { prefixCache, sequences } = this.core.stats;
+    const { prefixCache, sequences, steps } = this.core.stats;
+    this.tally.steps += steps;
     this.tally.hits += prefixCache.tokensHit;
     this.tally.preemptions += sequences.preemptions;
   }
@@ -266,7 +310,7 @@ export class ScenarioRun {
     const common = seededRandom(text);
     const tokens = [
       // One of the texts is the same word again and again: its blocks differ in nothing but what is before them.
-      ...Array.from({ length: shared }, () => (text === 0 ? 7 : 1 + Math.floor(common() * 300))),
+      ...Array.from({ length: shared }, () => (text === 0 ? 7 : 1 + Math.floor(common() * (VOCAB - 1)))),
       ...Array.from({ length: own }, () => 1 + Math.floor(random() * 2)),
     ].slice(0, this.core.model.config.contextLength);
     const walker = new Walker(this, turns, random);

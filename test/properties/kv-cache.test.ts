@@ -325,6 +325,15 @@ describe("the invariants", () => {
     );
   });
 
+  test("notice a head that is evicted before its tail", () => {
+    const traffic = new Traffic(4);
+    traffic.create("", new Array<number>(32).fill(1));
+    traffic.cache.index.remove(0);
+    expect(violatedInvariants(traffic.cache).join("\n")).toMatch(
+      /block 1 is published behind prefix 1, which is not there/,
+    );
+  });
+
   test("notice a reference that nobody holds", () => {
     const cache = new Traffic(4).cache;
     cache.pool.allocate();
