@@ -1,18 +1,22 @@
 /**
- * Compiles assembly/ to WebAssembly and writes it, as base64, into a module: the kernels then load the same way in
- * Node, in a browser and in a bundle, without a second file to find. Twice, from the same source: over a shared memory
- * for several threads, and over an ordinary one for runtimes that give no shared memory.
+ * Compiles assembly/ to WebAssembly and writes it, as base64, into modules: it then loads the same way in Node, in a
+ * browser and in a bundle, without a second file to find. The kernels twice, from the same source: over a shared memory
+ * for several threads, and over an ordinary one for runtimes that give no shared memory. And the module that measures
+ * the machine's limits.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import asc from "assemblyscript/asc";
 
 const root = new URL("../", import.meta.url);
 
-async function compile(memoryOptions: readonly string[]): Promise<Uint8Array> {
+const SHARED = ["--sharedMemory", "--maximumMemory=65536"];
+
+/** The binary of a source in assembly/, as base64. */
+async function compile(source: string, memoryOptions: readonly string[]): Promise<string> {
   let binary: Uint8Array | undefined;
   const { error, stderr } = await asc.main(
     [
-      "assembly/index.ts",
+      `assembly/${source}`,
       "--outFile=kernels.wasm",
       "-O3",
       "--runtime=stub",
@@ -34,21 +38,30 @@ async function compile(memoryOptions: readonly string[]): Promise<Uint8Array> {
     },
   );
   if (error !== null || binary === undefined) throw new Error(`${stderr.toString()}\n${String(error)}`);
-  return binary;
+  process.stdout.write(`assembly/${source}: ${binary.length} bytes\n`);
+  return Buffer.from(binary).toString("base64");
 }
 
-const single = await compile([]);
-const shared = await compile(["--sharedMemory", "--maximumMemory=65536"]);
-const base64 = (binary: Uint8Array) => Buffer.from(binary).toString("base64");
+const MADE_BY = "// Made by scripts/build-kernels.ts from assembly/.";
+
+const single = await compile("index.ts", []);
+const shared = await compile("index.ts", SHARED);
 await writeFile(
   new URL("src/kernels/wasm/kernels-binary.ts", root),
-  `// Made by scripts/build-kernels.ts from assembly/.
+  `${MADE_BY}
 export const kernelsBinary = {
   single:
-    "${base64(single)}",
+    "${single}",
   shared:
-    "${base64(shared)}",
+    "${shared}",
 };
 `,
 );
-process.stdout.write(`WebAssembly kernels: ${shared.length} bytes\n`);
+
+await writeFile(
+  new URL("src/bench/limits-binary.ts", root),
+  `${MADE_BY}
+export const limitsBinary =
+  "${await compile("limits.ts", SHARED)}";
+`,
+);

@@ -34,6 +34,7 @@ export type {
 } from "./language-model.js";
 export { type LoadOptions, load } from "./load.js";
 export type { ModelConfig } from "./model/config.js";
+export type { PerplexityOptions, PerplexityResult } from "./perplexity.js";
 export type { LoadProgress, ModelSource } from "./platform/platform.js";
 export type { SamplingOptions } from "./sampling/options.js";
 export type { TokenLogprob } from "./sampling/sampler.js";

@@ -10,6 +10,7 @@ import { Generation, type GenerationOptions } from "./engine/generation.js";
 import {
   type BeamSettings,
   checkPrompt,
+  checkTokenIds,
   type GenerationRequest,
   type Mode,
 } from "./engine/generation-request.js";
@@ -20,6 +21,7 @@ import type { GenerationDefaults } from "./formats/generation-config.js";
 import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
 import type { KvDtype } from "./kernels/kv-layout.js";
 import type { ModelConfig } from "./model/config.js";
+import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
 import { checkBeamSettings } from "./sampling/beam-search.js";
 import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
@@ -288,6 +290,31 @@ export class LanguageModel implements AsyncDisposable {
     const tokens = this.promptTokens(prompt, options);
     yield* readLogits(engine, tokens, options.signal);
     if (options.signal?.aborted) throw aborted();
+  }
+
+  /**
+   * How well the model predicts a text of any length: strided windows, as Hugging Face computes a perplexity.
+   * @throws LastrowError `invalid_argument` for a stride out of range or a text of fewer than two tokens;
+   *   `tokenizer_missing`, `token_out_of_range`, `kv_memory_exhausted`, `numerical_error`, `aborted`
+   */
+  async perplexity(text: Prompt, options: PerplexityOptions & PromptOptions = {}): Promise<PerplexityResult> {
+    const { engine, tokenizer } = this.#alive();
+    const { signal } = options;
+    const { contextLength, vocabSize } = this.info.config;
+    if (typeof text === "string" && tokenizer === null) throw this.#withoutTokenizer();
+    const parseSpecial = options.parseSpecial ?? false;
+    const tokens = typeof text === "string" ? tokenizer!.encode(text, { parseSpecial }) : text;
+    checkTokenIds(tokens, vocabSize);
+    return computePerplexity(tokens, { ...options, contextLength }, async (window, logitsFrom, use) => {
+      const computed = await engine.computeLogits(
+        window,
+        { logitsFrom, salt: null, signal },
+        ({ firstPosition, count, row }) => {
+          for (let i = 0; i < count; i++) use(firstPosition + i, row(i));
+        },
+      );
+      if (computed === null) throw aborted();
+    });
   }
 
   /**

@@ -31,6 +31,20 @@ const EXAMPLES = {
     ["lastrow tokenize --ids < story.txt", "the ids of a file, as --tokens takes them"],
     ["lastrow tokenize --tokens 0,1,2", "the pieces of ids"],
   ],
+  perplexity: [
+    ["lastrow perplexity story.txt", "the embedded model"],
+    [
+      "lastrow perplexity book.txt --model openai-community/gpt2 --stride 512",
+      "GPT-2, half the context apart",
+    ],
+    ["lastrow perplexity - --dtype int8 --json < story.txt", "what int8 weights cost"],
+  ],
+  bench: [
+    ["lastrow bench", "the embedded model on all cores"],
+    ["lastrow bench --model openai-community/gpt2 --dtype int8", "GPT-2 with weights of int8"],
+    ["lastrow bench --prompt-tokens 16 --new-tokens 256 --threads 1", "mostly decoding, on one core"],
+    ["lastrow bench --json | jq .share", "two numbers: how near the limits"],
+  ],
 } as const;
 
 /** The text below a command's help. */

@@ -84,6 +84,10 @@ const OPTION_NAMES = [
   "kvMemory",
   "threads",
   "dtype",
+  "stride",
+  "promptTokens",
+  "newTokens",
+  "repetitions",
 ];
 
 /** The message of an error, with an option called as it is on the command line. */

@@ -157,10 +157,13 @@ export function wholeNumber(text: string): number {
   );
 }
 
-export function atLeastOne(text: string): number {
+export const atLeastOne = (text: string): number => atLeast(1, text);
+export const atLeastTwo = (text: string): number => atLeast(2, text);
+
+function atLeast(least: number, text: string): number {
   const number = wholeNumber(text);
-  if (number >= 1) return number;
-  throw new InvalidArgumentError("It must be a whole number of at least 1.");
+  if (number >= least) return number;
+  throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`);
 }
 
 export function decimal(text: string): number {

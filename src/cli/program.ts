@@ -2,10 +2,18 @@
 import { readFileSync } from "node:fs";
 import { Command, type HelpConfiguration, Option } from "commander";
 import { DEFAULT_COMPARED_TOKENS, DEFAULT_MAX_TOKENS } from "../language-model.js";
+import {
+  type BenchCommandOptions,
+  bench,
+  DEFAULT_NEW_TOKENS,
+  DEFAULT_PROMPT_TOKENS,
+  DEFAULT_REPETITIONS,
+} from "./commands/bench.js";
 import { type CompareCommandOptions, compare, DEFAULT_PROMPT } from "./commands/compare.js";
 import { type GenerateCommandOptions, generate } from "./commands/generate.js";
 import { type InspectCommandOptions, inspect } from "./commands/inspect.js";
 import { type LogitsCommandOptions, logits } from "./commands/logits.js";
+import { type PerplexityCommandOptions, perplexity } from "./commands/perplexity.js";
 import { type TokenizeCommandOptions, tokenize } from "./commands/tokenize.js";
 import { examplesOf } from "./examples.js";
 import { reportError, reportFailure, requestedStop } from "./exit.js";
@@ -16,6 +24,7 @@ import {
   addPromptOptions,
   addSamplingOptions,
   atLeastOne,
+  atLeastTwo,
   wholeNumber,
 } from "./options.js";
 import { type Colours, coloursFor, columnsOf, flush, type Io } from "./terminal.js";
@@ -66,6 +75,8 @@ function buildProgram(io: Io, done: (exitCode: number) => void): Command {
   addLogits(program, io, done);
   addInspect(program, io, done);
   addTokenize(program, io, done);
+  addPerplexity(program, io, done);
+  addBench(program, io, done);
   return program;
 }
 
@@ -159,6 +170,61 @@ function addTokenize(program: Command, io: Io, done: Done): void {
   addOutputOptions(command).option("--ids", "only the ids, with commas between them");
   command.action(async (text: string | undefined, options: TokenizeCommandOptions) => {
     done(await tokenize(text, options, io));
+  });
+}
+
+function addPerplexity(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("perplexity")
+    .summary("how well a model predicts a text")
+    .description(
+      "Scores every token of a text with what is before it, in windows of the model's context that move on by a stride, as Hugging Face's guide to perplexity does.",
+    )
+    .argument("[file]", "a file of UTF-8 text; standard input when it is left out or -")
+    .addHelpText("after", examplesOf("perplexity"));
+  command
+    .optionsGroup("Text:")
+    .option(
+      "--stride <count>",
+      "tokens by which the window moves on (default: half the context)",
+      atLeastOne,
+    );
+  addEngineOptions(command);
+  addOutputOptions(command);
+  command.action(async (file: string | undefined, options: PerplexityCommandOptions) => {
+    done(await perplexity(file, options, io));
+  });
+}
+
+function addBench(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("bench")
+    .summary("how fast a model is here, and how near to the machine's limits")
+    .description(
+      "Measures prefill and decoding with random tokens, in turns with this machine's limits: how fast it streams memory (decoding reads all weights, K and V once a token) and how fast it multiplies and adds in registers (prefill).",
+    )
+    .addHelpText("after", examplesOf("bench"));
+  command
+    .optionsGroup("Measurement:")
+    .option(
+      "--prompt-tokens <count>",
+      `tokens of the prompt (default: ${DEFAULT_PROMPT_TOKENS}, or what fits)`,
+      atLeastOne,
+    )
+    .option(
+      "--new-tokens <count>",
+      `tokens to generate, at least 2 (default: ${DEFAULT_NEW_TOKENS})`,
+      atLeastTwo,
+    )
+    .option(
+      "--repetitions <count>",
+      `measured requests, after one that warms up (default: ${DEFAULT_REPETITIONS})`,
+      atLeastOne,
+    );
+  addEngineOptions(command);
+  addOutputOptions(command);
+  command.action(async (options: BenchCommandOptions) => {
+    done(await bench(options, io));
   });
 }
 

@@ -123,18 +123,23 @@ export function checkPrompt(
   tokens: readonly number[],
   config: { readonly vocabSize: number; readonly contextLength: number },
 ): void {
-  for (const [i, token] of tokens.entries()) {
-    if (!Number.isInteger(token) || token < 0 || token >= config.vocabSize) {
-      throw new LastrowError(
-        "token_out_of_range",
-        `Token ${i} of the prompt is ${token}; this model's ids are 0 to ${config.vocabSize - 1}.`,
-      );
-    }
-  }
+  checkTokenIds(tokens, config.vocabSize);
   if (tokens.length > config.contextLength) {
     throw new LastrowError(
       "context_length_exceeded",
       `The prompt has ${tokens.length} tokens; this model's context is ${config.contextLength}.`,
     );
+  }
+}
+
+/** @throws LastrowError `token_out_of_range` */
+export function checkTokenIds(tokens: readonly number[], vocabSize: number): void {
+  for (const [i, token] of tokens.entries()) {
+    if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
+      throw new LastrowError(
+        "token_out_of_range",
+        `Token ${i} of the prompt is ${token}; this model's ids are 0 to ${vocabSize - 1}.`,
+      );
+    }
   }
 }

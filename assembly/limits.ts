@@ -1,0 +1,193 @@
+// What a machine can do at most, for measuring against: how fast threads stream memory into vector registers, and how
+// fast vector multiply-adds run that touch no memory at all. A module of its own, apart from the kernels, with the face
+// of assembly/team.ts (commandAddress, publish, wait, help), so that the same TypeScript drives it.
+//
+// An operation is cut into chunks; a chunk belongs to whoever takes the counter down by one. Helpers sleep whenever there
+// is nothing to take: they must not disturb what is measured in between, and waking one takes microseconds where an
+// operation takes milliseconds.
+
+const OP_READ: i32 = 1;
+const OP_MULTIPLY_ADD_F32: i32 = 2;
+const OP_MULTIPLY_ADD_INT8: i32 = 3;
+
+/** Rounds of looking before the caller goes back to TypeScript to see how long it has waited. */
+const SPINS_BEFORE_RETURN: i32 = 2000000;
+
+// One cache line each.
+const generation = memory.data(64, 64);
+const remaining = memory.data(64, 64);
+const done = memory.data(64, 64);
+const command = memory.data(128, 64);
+/** Where results go, so that no compiler may leave the work out; nobody reads them. */
+const results = memory.data(64, 64);
+/** What is multiplied with, and added: zeros. */
+const operands = memory.data(64, 64);
+
+/** Where the caller writes: operation, number of chunks, 32-bit arguments. */
+export function commandAddress(): usize {
+  return command;
+}
+
+@inline
+function argument(i: i32): i32 {
+  return load<i32>(command + (<usize>i << 2));
+}
+
+@inline
+function keep(value: v128): void {
+  v128.store(results, value);
+}
+
+@inline
+function keepAll(
+  a: v128, b: v128, c: v128, d: v128, e: v128, f: v128, g: v128, h: v128, i: v128, j: v128, k: v128, l: v128, m: v128,
+): void {
+  const first = v128.or(v128.or(v128.or(a, b), v128.or(c, d)), v128.or(v128.or(e, f), v128.or(g, h)));
+  keep(v128.or(first, v128.or(v128.or(v128.or(i, j), v128.or(k, l)), m)));
+}
+
+/** A cache line. */
+@inline
+function line(p: usize): v128 {
+  return v128.or(v128.or(v128.load(p), v128.load(p, 16)), v128.or(v128.load(p, 32), v128.load(p, 48)));
+}
+
+/**
+ * Reads `bytes`, a multiple of 1024, from `start` on, as sixteen streams side by side: a processor fetches each stream
+ * ahead for itself, and so has more of them under way than it would of one.
+ */
+function read(start: usize, bytes: usize): void {
+  const stream = bytes >> 4;
+  let a = i32x4.splat(0), b = a, c = a, d = a;
+  for (let p = start, end = start + stream; p < end; p += 64) {
+    a = v128.or(a, line(p));
+    b = v128.or(b, line(p + stream));
+    c = v128.or(c, line(p + 2 * stream));
+    d = v128.or(d, line(p + 3 * stream));
+    a = v128.or(a, line(p + 4 * stream));
+    b = v128.or(b, line(p + 5 * stream));
+    c = v128.or(c, line(p + 6 * stream));
+    d = v128.or(d, line(p + 7 * stream));
+    a = v128.or(a, line(p + 8 * stream));
+    b = v128.or(b, line(p + 9 * stream));
+    c = v128.or(c, line(p + 10 * stream));
+    d = v128.or(d, line(p + 11 * stream));
+    a = v128.or(a, line(p + 12 * stream));
+    b = v128.or(b, line(p + 13 * stream));
+    c = v128.or(c, line(p + 14 * stream));
+    d = v128.or(d, line(p + 15 * stream));
+  }
+  keep(v128.or(v128.or(a, b), v128.or(c, d)));
+}
+
+/**
+ * Thirteen values, each multiplied and added to in turn (two operations that round separately, as in the kernels): enough
+ * of them to hide the latency, and with both operands they fill the fifteen registers that V8 has for vectors. Operands
+ * come from memory, once, because V8 makes a constant anew wherever it is used. 52 multiply-adds a round.
+ */
+function multiplyAddF32(rounds: i32): void {
+  const factor = v128.load(operands), addend = v128.load(operands, 16);
+  let a = f32x4.splat(1), b = f32x4.splat(2), c = f32x4.splat(3), d = f32x4.splat(4), e = f32x4.splat(5);
+  let f = f32x4.splat(6), g = f32x4.splat(7), h = f32x4.splat(8), i = f32x4.splat(9), j = f32x4.splat(10);
+  let k = f32x4.splat(11), l = f32x4.splat(12), m = f32x4.splat(13);
+  for (let round = 0; round < rounds; round++) {
+    a = f32x4.add(f32x4.mul(a, factor), addend);
+    b = f32x4.add(f32x4.mul(b, factor), addend);
+    c = f32x4.add(f32x4.mul(c, factor), addend);
+    d = f32x4.add(f32x4.mul(d, factor), addend);
+    e = f32x4.add(f32x4.mul(e, factor), addend);
+    f = f32x4.add(f32x4.mul(f, factor), addend);
+    g = f32x4.add(f32x4.mul(g, factor), addend);
+    h = f32x4.add(f32x4.mul(h, factor), addend);
+    i = f32x4.add(f32x4.mul(i, factor), addend);
+    j = f32x4.add(f32x4.mul(j, factor), addend);
+    k = f32x4.add(f32x4.mul(k, factor), addend);
+    l = f32x4.add(f32x4.mul(l, factor), addend);
+    m = f32x4.add(f32x4.mul(m, factor), addend);
+  }
+  keepAll(a, b, c, d, e, f, g, h, i, j, k, l, m);
+}
+
+/** The same with what the int8 kernels add up: products of 16-bit integers, two to a lane. 104 multiply-adds a round. */
+function multiplyAddInt8(rounds: i32): void {
+  const factor = v128.load(operands), addend = v128.load(operands, 16);
+  let a = i32x4.splat(1), b = i32x4.splat(2), c = i32x4.splat(3), d = i32x4.splat(4), e = i32x4.splat(5);
+  let f = i32x4.splat(6), g = i32x4.splat(7), h = i32x4.splat(8), i = i32x4.splat(9), j = i32x4.splat(10);
+  let k = i32x4.splat(11), l = i32x4.splat(12), m = i32x4.splat(13);
+  for (let round = 0; round < rounds; round++) {
+    a = i32x4.add(i32x4.dot_i16x8_s(a, factor), addend);
+    b = i32x4.add(i32x4.dot_i16x8_s(b, factor), addend);
+    c = i32x4.add(i32x4.dot_i16x8_s(c, factor), addend);
+    d = i32x4.add(i32x4.dot_i16x8_s(d, factor), addend);
+    e = i32x4.add(i32x4.dot_i16x8_s(e, factor), addend);
+    f = i32x4.add(i32x4.dot_i16x8_s(f, factor), addend);
+    g = i32x4.add(i32x4.dot_i16x8_s(g, factor), addend);
+    h = i32x4.add(i32x4.dot_i16x8_s(h, factor), addend);
+    i = i32x4.add(i32x4.dot_i16x8_s(i, factor), addend);
+    j = i32x4.add(i32x4.dot_i16x8_s(j, factor), addend);
+    k = i32x4.add(i32x4.dot_i16x8_s(k, factor), addend);
+    l = i32x4.add(i32x4.dot_i16x8_s(l, factor), addend);
+    m = i32x4.add(i32x4.dot_i16x8_s(m, factor), addend);
+  }
+  keepAll(a, b, c, d, e, f, g, h, i, j, k, l, m);
+}
+
+/**
+ * One chunk of the published operation. Arguments of reading: the address of a buffer, bytes of a chunk, and how many
+ * chunks the buffer has, which is read again and again when there are more; of the others: rounds of a chunk.
+ */
+function compute(chunk: i32): void {
+  switch (argument(0)) {
+    case OP_READ: {
+      const bytes = <usize>argument(3);
+      read(<usize>argument(2) + <usize>(chunk % argument(4)) * bytes, bytes);
+      break;
+    }
+    case OP_MULTIPLY_ADD_F32: {
+      multiplyAddF32(argument(2));
+      break;
+    }
+    case OP_MULTIPLY_ADD_INT8: {
+      multiplyAddInt8(argument(2));
+      break;
+    }
+  }
+}
+
+/** Takes chunks until none is left. */
+function work(): void {
+  while (true) {
+    const chunk = atomic.sub<i32>(remaining, 1) - 1;
+    if (chunk < 0) return;
+    compute(chunk);
+    atomic.add<i32>(done, 1);
+  }
+}
+
+/** Publishes the operation in `command`, works along, and waits; 1 when every chunk is done, 0 when that takes long. */
+export function publish(): i32 {
+  atomic.store<i32>(done, 0);
+  atomic.store<i32>(remaining, argument(1));
+  atomic.add<i32>(generation, 1);
+  atomic.notify(generation, -1);
+  work();
+  return wait();
+}
+
+/** Waits on, as `publish` does. */
+export function wait(): i32 {
+  const chunks = argument(1);
+  for (let i = 0; i < SPINS_BEFORE_RETURN; i++) if (atomic.load<i32>(done) == chunks) return 1;
+  return 0;
+}
+
+/** A helper's life. Never returns. */
+export function help(): void {
+  let seen = 0;
+  while (true) {
+    // Returns at once where an operation was published since.
+    atomic.wait<i32>(generation, seen, -1);
+    seen = atomic.load<i32>(generation);
+    work();
+  }
+}

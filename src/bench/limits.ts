@@ -1,0 +1,133 @@
+/**
+ * What this machine can do at most, measured with the threads and the 128-bit vectors that the kernels have, too
+ * (assembly/limits.ts): the rate at which memory streams in, and the rates of multiply-adds that touch no memory.
+ * Owns a memory of its own, which is filled from the start, and helper threads that sleep between measurements.
+ */
+import { LastrowError } from "../errors.js";
+import { type StartHelper, type TeamExports, ThreadTeam } from "../kernels/wasm/thread-team.js";
+import { limitsBinary } from "./limits-binary.js";
+
+export interface Limits {
+  /** Bytes that all threads together read from memory, in 10⁹ a second. */
+  readonly readGBs: number;
+  /** f32 operations in registers, in 10⁹ a second; a multiplication and an addition are two. */
+  readonly f32GFlops: number;
+  /** The same for 16-bit integers that are multiplied and added up in 32 bits (`i32x4.dot_i16x8_s`, `i32x4.add`). */
+  readonly int8Gops: number;
+}
+
+export interface MachineLimitsOptions {
+  /** Threads that work at once, the caller's included: 1 to 64. */
+  readonly threads: number;
+  /**
+   * Bytes that are streamed again and again, about: as many as what is to be compared with it reads. A smaller buffer
+   * may stay in a cache, and is read faster.
+   */
+  readonly readBytes: number;
+  readonly startHelper: StartHelper;
+}
+
+const PAGE_BYTES = 65536;
+/** Below this the module keeps its counters. */
+const RESERVED_BYTES = PAGE_BYTES;
+/** Sixteen streams of an odd number of cache lines, so that they do not fall into the same sets of a cache. */
+const READ_CHUNK_BYTES = 16 * 64 * 4097;
+/** Least bytes of one measurement, so that waking the helpers does not count. */
+const LEAST_READ_BYTES = 256e6;
+/** Rounds of multiply-adds in a chunk, and chunks for each thread: some milliseconds, some ten of them. */
+const ROUNDS = 20_000;
+const CHUNKS_PER_THREAD = 32;
+/** Each rate is the best of so many in a row. */
+const ATTEMPTS = 3;
+
+/** Operations of assembly/limits.ts, with what a round of each does: 13 vectors, 4 or 8 multiply-adds each. */
+const READ = 1;
+const F32 = { operation: 2, operationsPerRound: 2 * 13 * 4 };
+const INT8 = { operation: 3, operationsPerRound: 2 * 13 * 8 };
+
+export class MachineLimits {
+  readonly #team: ThreadTeam;
+  readonly #readChunks: number;
+
+  /**
+   * Reserves and fills the buffer, and starts the helpers.
+   * @throws LastrowError `memory_limit_exceeded`, `runtime_unsupported`, `thread_lost`
+   */
+  static async create({ threads, readBytes, startHelper }: MachineLimitsOptions): Promise<MachineLimits> {
+    const chunks = Math.max(1, Math.round(readBytes / READ_CHUNK_BYTES));
+    const pages = Math.ceil((RESERVED_BYTES + chunks * READ_CHUNK_BYTES) / PAGE_BYTES);
+    let memory: WebAssembly.Memory;
+    try {
+      memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    } catch (cause) {
+      throw new LastrowError(
+        "memory_limit_exceeded",
+        `This runtime gives no shared memory of ${pages * PAGE_BYTES} bytes to measure the machine's limits with.`,
+        { cause },
+      );
+    }
+    // Memory that was never written does not exist yet, and would be read from nowhere.
+    new Uint8Array(memory.buffer, RESERVED_BYTES).fill(1);
+    let module: WebAssembly.Module;
+    try {
+      module = await WebAssembly.compile(Uint8Array.from(atob(limitsBinary), (c) => c.charCodeAt(0)));
+    } catch (cause) {
+      throw new LastrowError(
+        "runtime_unsupported",
+        "This runtime cannot compile the module that measures the machine's limits, which needs SIMD.",
+        { cause },
+      );
+    }
+    const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
+    const numbers = Array.from({ length: threads - 1 }, (_, i) => i + 1);
+    const helpers = await Promise.all(numbers.map((thread) => startHelper({ module, memory, thread })));
+    return new MachineLimits(new ThreadTeam(exports as unknown as TeamExports, memory, helpers), chunks);
+  }
+
+  private constructor(team: ThreadTeam, readChunks: number) {
+    this.#team = team;
+    this.#readChunks = readChunks;
+  }
+
+  /**
+   * Measures all three, each as the best of a few attempts; some hundred milliseconds, in which the thread is held.
+   * @throws LastrowError `thread_lost`, `disposed`
+   */
+  measure(): Limits {
+    return {
+      readGBs: best(() => this.#readRate()),
+      f32GFlops: best(() => this.#multiplyAddRate(F32)),
+      int8Gops: best(() => this.#multiplyAddRate(INT8)),
+    };
+  }
+
+  /** Lets go of the helpers. It must not be used again. */
+  dispose(): Promise<void> {
+    return this.#team.dispose();
+  }
+
+  #readRate(): number {
+    const team = this.#team;
+    const passes = Math.ceil(LEAST_READ_BYTES / (this.#readChunks * READ_CHUNK_BYTES));
+    const chunks = passes * this.#readChunks;
+    team.set(2, RESERVED_BYTES);
+    team.set(3, READ_CHUNK_BYTES);
+    team.set(4, this.#readChunks);
+    const start = performance.now();
+    team.run(READ, chunks);
+    return (chunks * READ_CHUNK_BYTES) / (performance.now() - start) / 1e6;
+  }
+
+  #multiplyAddRate({ operation, operationsPerRound }: typeof F32): number {
+    const team = this.#team;
+    const chunks = CHUNKS_PER_THREAD * team.size;
+    team.set(2, ROUNDS);
+    const start = performance.now();
+    team.run(operation, chunks);
+    return (chunks * ROUNDS * operationsPerRound) / (performance.now() - start) / 1e6;
+  }
+}
+
+function best(measure: () => number): number {
+  return Math.max(...Array.from({ length: ATTEMPTS }, measure));
+}

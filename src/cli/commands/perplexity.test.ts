@@ -1,0 +1,43 @@
+/** `lastrow perplexity` from a file, or standard input, to output. */
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { run } from "../../../test/cli/captured-io.js";
+import { load } from "../../load.js";
+
+const FILE = fileURLToPath(new URL("../../../LICENSE", import.meta.url));
+
+describe("perplexity", () => {
+  it("scores a file, or the same on standard input", async () => {
+    const { stdout, stderr } = await run(["perplexity", FILE, "--json"]);
+    expect(stderr).toBe("");
+    const object = JSON.parse(stdout);
+    expect(Object.keys(object)).toEqual(["perplexity", "tokens", "nllMean"]);
+    const text = await readFile(FILE, "utf8");
+    await using lm = await load();
+    expect(object).toEqual(await lm.perplexity(text));
+    expect(object.perplexity).toBe(Math.exp(object.nllMean));
+    for (const args of [["-"], []]) {
+      expect((await run(["perplexity", ...args, "--json"], { stdin: text })).stdout).toBe(stdout);
+    }
+    const shown = await run(["perplexity", FILE]);
+    expect(shown.stdout).toContain(`perplexity ${object.perplexity.toPrecision(5)}\n`);
+    expect(shown.stdout).toContain("tokens scored");
+  });
+
+  it("says what is wrong with its input", async () => {
+    const failures: readonly [readonly string[], RegExp, string?][] = [
+      [["no-such-file.txt"], /no-such-file\.txt cannot be read: ENOENT/],
+      [["."], /cannot be read: EISDIR/],
+      [[], /Give a file of text, or pipe one in/],
+      [["-"], /The text has one token/, ""],
+      [["-", "--stride", "513"], /--stride is a whole number from 1 to the context's length, 512/, "a b"],
+      [["-", "--stride", "0"], /--stride.*at least 1/s, "a b"],
+    ];
+    for (const [args, message, stdin] of failures) {
+      const failed = await run(["perplexity", ...args], stdin === undefined ? {} : { stdin });
+      expect(failed).toMatchObject({ exitCode: 1, stdout: "" });
+      expect(failed.stderr).toMatch(message);
+    }
+  });
+});

@@ -1,0 +1,62 @@
+/** `lastrow perplexity`: how well a model predicts the text of a file. */
+import { createReadStream } from "node:fs";
+import { LastrowError } from "../../errors.js";
+import type { PerplexityResult } from "../../perplexity.js";
+import { formatCount } from "../format.js";
+import { toJson } from "../json.js";
+import { loadModel } from "../model.js";
+import type { EngineOptions, OutputOptions } from "../options.js";
+import { bar } from "../progress.js";
+import { type Colours, coloursFor, type Io, printable, write } from "../terminal.js";
+import { readText } from "../text-input.js";
+
+export interface PerplexityCommandOptions extends EngineOptions, OutputOptions {
+  readonly stride?: number | undefined;
+}
+
+/** @returns the exit code */
+export async function perplexity(
+  file: string | undefined,
+  options: PerplexityCommandOptions,
+  io: Io,
+): Promise<number> {
+  const text = await readInput(file, io);
+  await using model = await loadModel(options, io);
+  const progress = bar(io, "scoring", "tokens");
+  let result: PerplexityResult;
+  try {
+    const { stride } = options;
+    result = await model.perplexity(text, { stride, onProgress: progress.update, signal: io.signal });
+  } finally {
+    progress.stop();
+  }
+  await write(
+    io,
+    options.json === true
+      ? `${toJson({ ...result })}\n`
+      : render(
+          result,
+          `${printable(model.info.label)} · ${model.info.dtype} weights`,
+          coloursFor(io.stdout, io.env),
+        ),
+  );
+  return 0;
+}
+
+async function readInput(file: string | undefined, io: Io): Promise<string> {
+  if (file !== undefined && file !== "-") return readText(createReadStream(file), file, io);
+  if (file === undefined && io.stdin.isTTY === true) {
+    throw new LastrowError("invalid_argument", "Give a file of text, or pipe one in.");
+  }
+  return readText(io.stdin, "Standard input", io);
+}
+
+function render(
+  { perplexity, tokens, nllMean }: PerplexityResult,
+  label: string,
+  { bold, dim }: Colours,
+): string {
+  return `perplexity ${bold(perplexity.toPrecision(5))}\n${dim(
+    `${formatCount(tokens)} tokens scored · ${nllMean.toFixed(4)} nats a token · ${label}`,
+  )}\n`;
+}
