@@ -92,7 +92,14 @@ export interface AttentionCall {
 
 /** One implementation with its memory. Operations are synchronous; arguments are trusted (the callers check). */
 export interface Kernels {
-  readonly name: KernelsName;
+  /** Tracing kernels are for explaining a forward pass: nobody generates with them. */
+  readonly name: KernelsName | "tracing";
+
+  /**
+   * Multiply-adds of all calls of `linear` and `attention` so far: rows · inFeatures · outFeatures, and for each query
+   * 2 · numHeads · headDim · (position + 1). What is done to single elements is not counted.
+   */
+  readonly multiplyAdds: number;
 
   /** A view of floats at a byte offset. Valid as long as the kernels live: memory never grows or moves. */
   f32(offset: number, length: number): Float32Array;
@@ -146,17 +153,21 @@ export interface Kernels {
   dispose(): Promise<void>;
 }
 
-/** What is known of an implementation before its memory exists. */
-export interface KernelBackend {
-  readonly name: KernelsName;
-  /** Threads that share the work, the caller's included. */
-  readonly threads: number;
+/** What an implementation takes of memory. */
+export interface BackendSizes {
   /** Rows of scores that attention works in. */
   readonly scoreRows: number;
   /** Bytes that a packed weight takes. */
   packedBytes(inFeatures: number, outFeatures: number, dtype: PackedDtype): number;
   /** Floats of working memory that `linear` takes for each row of `inFeatures` that meets an int8 weight. */
   quantisedFloats(inFeatures: number): number;
+}
+
+/** What is known of an implementation before its memory exists. */
+export interface KernelBackend extends BackendSizes {
+  readonly name: KernelsName;
+  /** Threads that share the work, the caller's included. */
+  readonly threads: number;
   /**
    * Makes the kernels over a new, zeroed memory.
    * @param bytes size of the memory, at most `MAX_MEMORY_BYTES`
@@ -168,6 +179,17 @@ export interface KernelBackend {
 
 /** Most that WebAssembly's 32-bit addresses reach: 4 GiB. The reference kernels keep to it too. */
 export const MAX_MEMORY_BYTES = 4 * 1024 ** 3;
+
+/**
+ * Multiply-adds of one call: both sums of attention, over the keys that each query sees.
+ * @param words all of the kernels' memory
+ */
+export function attentionMultiplyAdds({ numHeads, kv, positions }: AttentionCall, words: Int32Array): number {
+  const first = positions.offset / 4;
+  let keys = 0;
+  for (let i = first; i < first + positions.length; i++) keys += words[i] + 1;
+  return 2 * numHeads * kv.headDim * keys;
+}
 
 /** Columns `from … from + cols − 1` of a tensor, without copying. */
 export function columns(x: Tensor, from: number, cols: number): Tensor {

@@ -2,7 +2,7 @@
  * Decides where everything lies before any memory exists, so that a model that cannot fit is refused before a byte of
  * it is read, and so that memory is reserved once and never grows.
  */
-import type { IndexList, KernelBackend, LinearWeight, PackedDtype, Tensor } from "./kernels.js";
+import type { BackendSizes, IndexList, LinearWeight, PackedDtype, Tensor } from "./kernels.js";
 
 /** Below this the WebAssembly module keeps its own constants and stack. */
 const RESERVED_BYTES = 65536;
@@ -11,11 +11,11 @@ const ALIGNMENT = 64;
 
 export class MemoryPlan {
   #bytes = RESERVED_BYTES;
-  readonly #backend: KernelBackend;
+  readonly #backend: BackendSizes;
   readonly #dtype: PackedDtype;
 
   /** @param dtype of all linear weights */
-  constructor(backend: KernelBackend, dtype: PackedDtype = "f32") {
+  constructor(backend: BackendSizes, dtype: PackedDtype = "f32") {
     this.#backend = backend;
     this.#dtype = dtype;
   }

@@ -7,16 +7,17 @@
  * `fround(a op b)` is the f32 operation.
  */
 import { LastrowError } from "../../errors.js";
-import type {
-  Activation,
-  AttentionCall,
-  IndexList,
-  KernelBackend,
-  Kernels,
-  LinearWeight,
-  StoredOrder,
-  StoredRows,
-  Tensor,
+import {
+  type Activation,
+  type AttentionCall,
+  attentionMultiplyAdds,
+  type IndexList,
+  type KernelBackend,
+  type Kernels,
+  type LinearWeight,
+  type StoredOrder,
+  type StoredRows,
+  type Tensor,
 } from "../kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "../kv-layout.js";
 import { activations } from "./activations.js";
@@ -32,9 +33,14 @@ const KV_MAX = 127;
 class ReferenceKernels implements Kernels {
   readonly name = "reference";
   readonly #buffer: ArrayBuffer;
+  #multiplyAdds = 0;
 
   constructor(buffer: ArrayBuffer) {
     this.#buffer = buffer;
+  }
+
+  get multiplyAdds(): number {
+    return this.#multiplyAdds;
   }
 
   f32(offset: number, length: number): Float32Array {
@@ -132,6 +138,7 @@ class ReferenceKernels implements Kernels {
 
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
     const { inFeatures, outFeatures } = weight;
+    this.#multiplyAdds += x.rows * inFeatures * outFeatures;
     const b = bias === null ? null : this.#row(bias, 0);
     const int8 = weight.dtype === "int8" ? this.#int8(weight) : null;
     for (let t = 0; t < x.rows; t++) {
@@ -198,6 +205,7 @@ class ReferenceKernels implements Kernels {
     const queriesPerKvHead = numHeads / kv.numKvHeads;
     const isInt8 = kv.dtype === "int8";
     const positions = this.#indices(call.positions);
+    this.#multiplyAdds += attentionMultiplyAdds(call, this.i32(0, Math.floor(this.#buffer.byteLength / 4)));
     const blockTables = this.#blockTables(call);
     const weights = this.#row(call.scratch, 0);
     for (let t = 0; t < call.q.rows; t++) {

@@ -6,6 +6,7 @@ import { LastrowError } from "../../errors.js";
 import {
   type Activation,
   type AttentionCall,
+  attentionMultiplyAdds,
   INT8_GROUP,
   type IndexList,
   type KernelBackend,
@@ -60,6 +61,7 @@ class WasmKernels implements Kernels {
   readonly #team: ThreadTeam;
   readonly #leastWork: number;
   readonly #words: Int32Array;
+  #multiplyAdds = 0;
 
   constructor(memory: WebAssembly.Memory, exports: KernelExports, team: ThreadTeam, leastWork: number) {
     this.#words = new Int32Array(memory.buffer);
@@ -67,6 +69,10 @@ class WasmKernels implements Kernels {
     this.#memory = memory;
     this.#exports = exports;
     this.#team = team;
+  }
+
+  get multiplyAdds(): number {
+    return this.#multiplyAdds;
   }
 
   f32(offset: number, length: number): Float32Array {
@@ -157,6 +163,7 @@ class WasmKernels implements Kernels {
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
     const { dtype, inFeatures, outFeatures } = weight;
     const team = this.#team;
+    this.#multiplyAdds += x.rows * inFeatures * outFeatures;
     if (dtype === "int8") this.#quantise(scratch, x);
     team.set(2, out.offset);
     team.set(3, 4 * out.stride);
@@ -232,6 +239,7 @@ class WasmKernels implements Kernels {
     const { kv, q, out, numHeads } = call;
     const { numTiles, work } = this.#attentionWork(call);
     if (numTiles === 0) return;
+    this.#multiplyAdds += attentionMultiplyAdds(call, this.#words);
     const team = this.#team;
     team.set(2, out.offset);
     team.set(3, 4 * out.stride);

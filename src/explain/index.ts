@@ -1,0 +1,36 @@
+/**
+ * `lastrow/explain`: what a forward pass is made of, traced from the model's own code, and drawn.
+ *
+ *   const trace = traceForward(model.info.config, { tokens, numCachedTokens });   // needs no weights
+ *   const scene = inferenceFigure(trace, { layer: 0 });                           // shapes that know their rows
+ *   const file = renderSvg(scene);                                                // or draw the scene yourself
+ *
+ * `ancestors` and `descendants` answer what a row was made from and what it feeds. Pure functions and plain data, in
+ * Node and in a browser.
+ */
+export { type InferenceFigureOptions, inferenceFigure } from "./figures/inference-figure.js";
+export type {
+  RowReference,
+  Scene,
+  SceneGroup,
+  SceneNode,
+  ScenePath,
+  SceneRect,
+  SceneRole,
+  SceneText,
+  TextRole,
+} from "./scene.js";
+export { renderSvg, type SvgOptions } from "./svg.js";
+export {
+  ancestors,
+  descendants,
+  lastLogits,
+  type RecordedOperation,
+  type RowSet,
+  type RowSource,
+  type Trace,
+  type TracedTensor,
+  tensorNamed,
+  totalMultiplyAdds,
+} from "./trace.js";
+export { type TracedPass, traceForward } from "./trace-forward.js";

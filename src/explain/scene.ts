@@ -1,0 +1,100 @@
+/**
+ * A figure as data: shapes at places, each with what it means, not how it looks. Layouts (`figures/`) make scenes from
+ * traces; `renderSvg` and the web page draw them. A shape that stands for rows of a tensor says which, so that a page can
+ * find what they were made from in the trace.
+ *
+ * Lengths are in units of a CSS pixel at the figure's own size; y grows downwards.
+ */
+
+/** Rows `from … to − 1` of the trace's tensor `tensor`; one row, or a run of rows that is drawn as one. */
+export interface RowReference {
+  /** `TracedTensor.id` */
+  readonly tensor: number;
+  /** `TracedTensor.name` */
+  readonly name: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a shape is, which decides how it looks. */
+export type SceneRole =
+  /** A row that is computed and that the last row does not ask for. */
+  | "row"
+  /** The last row, and what is its own at every stage. */
+  | "lastRow"
+  /** Rows that the last row is made from, beside its own. */
+  | "needed"
+  /** The same, read from the cache. */
+  | "cached"
+  /** What is left out: no row is computed here. */
+  | "absent"
+  /** A score that no query sees. */
+  | "masked"
+  /** Rows or columns that are not drawn one by one. */
+  | "ellipsis"
+  /** A frame around what belongs together. */
+  | "frame"
+  /** The way of the data. */
+  | "flow"
+  /** Brackets and leaders of notes. */
+  | "leader"
+  /** Curves of a plot, its axes, and the lines behind it. */
+  | "curveCached"
+  | "curveRecompute"
+  | "formula"
+  | "axis"
+  | "grid";
+
+export type TextRole = "title" | "name" | "shape" | "operation" | "note" | "tick";
+
+export interface SceneRect {
+  readonly type: "rect";
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+  readonly role: SceneRole;
+  /** Corner radius, default 0. */
+  readonly radius?: number;
+  readonly rows?: RowReference;
+}
+
+export interface ScenePath {
+  readonly type: "path";
+  /** SVG path data. */
+  readonly d: string;
+  readonly role: SceneRole;
+  /** With an arrow head at its end. */
+  readonly isArrow?: boolean;
+}
+
+export interface SceneText {
+  readonly type: "text";
+  readonly x: number;
+  /** Of the baseline. */
+  readonly y: number;
+  readonly text: string;
+  readonly role: TextRole;
+  readonly anchor: "start" | "middle" | "end";
+}
+
+/** Shapes that are one thing: a tensor, an operation. */
+export interface SceneGroup {
+  readonly type: "group";
+  /** Unique in its scene: a tensor's name. */
+  readonly id: string;
+  /** What it is, in words; shown by viewers that show titles, read by those that read aloud. */
+  readonly title: string;
+  readonly children: readonly SceneNode[];
+}
+
+export type SceneNode = SceneRect | ScenePath | SceneText | SceneGroup;
+
+export interface Scene {
+  readonly width: number;
+  readonly height: number;
+  /** What the figure shows, in a few words and in a sentence. */
+  readonly title: string;
+  readonly description: string;
+  readonly nodes: readonly SceneNode[];
+}

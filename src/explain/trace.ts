@@ -1,0 +1,129 @@
+/**
+ * A trace: every tensor of one forward pass over one sequence, by name, and for each of its rows the rows of earlier
+ * tensors that it was made from and what it cost. Made by `traceForward`, from the model's own forward pass; everything
+ * that is said or drawn about a pass is read from here. Plain data, and the questions that can be asked of it.
+ */
+import type { RecordedOperation, RowSource } from "../kernels/tracing/recorded-tensor.js";
+import type { ModelConfig } from "../model/config.js";
+
+export type { RecordedOperation, RowSource };
+
+export interface TracedTensor {
+  /** Its place in `Trace.tensors`; sources have smaller ones. */
+  readonly id: number;
+  /**
+   * The checkpoint's name for what made it (`wte`, `h.0.ln_1`, `h.0.attn.c_attn`, `h.0.mlp.c_proj`, `ln_f`, `lm_head`),
+   * or, where the checkpoint has none, the place and what it is: `h.0.attn.q`, `.k`, `.v`, `.keys`, `.values`,
+   * `.cachedKeys`, `.cachedValues`, `.scores`, `.softmax`, `.weightedValues`, `.residual`; `h.0.mlp.act`, `.residual`.
+   * Weights that rows are looked up in: `wte.weight`, `wpe.weight`. Unique in a trace.
+   */
+  readonly name: string;
+  readonly operation: RecordedOperation;
+  /** Number of its layer; null outside of the layers. */
+  readonly layer: number | null;
+  readonly rows: number;
+  readonly cols: number;
+  /** Position in the sequence of its first row; null for weights, whose rows are no positions. */
+  readonly firstPosition: number | null;
+  /** What each row was made from; empty for what was there before the pass: weights and the cache. */
+  readonly sources: readonly RowSource[];
+  /** (rows) multiply-adds that each row cost; see `Kernels.multiplyAdds`. */
+  readonly multiplyAdds: Float64Array;
+}
+
+export interface Trace {
+  readonly config: ModelConfig;
+  /** All tokens of the sequence up to the last row. */
+  readonly tokens: readonly number[];
+  /** Rows of K and V that were in the cache: the pass was fed with the others. 0: everything was recomputed. */
+  readonly numCachedTokens: number;
+  /** In the order of computation. */
+  readonly tensors: readonly TracedTensor[];
+}
+
+/** Rows of tensors, as a set. */
+export class RowSet {
+  readonly #rows: (Uint8Array | undefined)[] = [];
+
+  has(tensor: number, row: number): boolean {
+    return this.#rows[tensor]?.[row] === 1;
+  }
+
+  add({ id, rows }: TracedTensor, from: number, to = from + 1): void {
+    this.#rows[id] ??= new Uint8Array(rows);
+    this.#rows[id].fill(1, from, to);
+  }
+
+  /** Rows of one tensor that are in it, ascending. */
+  rowsOf(tensor: number): number[] {
+    const rows: number[] = [];
+    this.#rows[tensor]?.forEach((isIn, row) => {
+      if (isIn === 1) rows.push(row);
+    });
+    return rows;
+  }
+}
+
+/**
+ * @throws Error when the trace has no tensor of this name
+ */
+export function tensorNamed(trace: Trace, name: string): TracedTensor {
+  const found = trace.tensors.find((tensor) => tensor.name === name);
+  if (found === undefined) throw new Error(`the trace has no tensor ${name}`);
+  return found;
+}
+
+/** The row of the logits that chooses the next token. */
+export function lastLogits(trace: Trace): { readonly tensor: TracedTensor; readonly row: number } {
+  const tensor = tensorNamed(trace, "lm_head");
+  return { tensor, row: tensor.rows - 1 };
+}
+
+/**
+ * The rows that a row was made from, and those that these were made from, and so on; the row itself included.
+ * @param isGiven tensors to stop at: their rows are needed, what made them is not
+ */
+export function ancestors(
+  trace: Trace,
+  tensor: TracedTensor,
+  row: number,
+  isGiven: (tensor: TracedTensor) => boolean = () => false,
+): RowSet {
+  const found = new RowSet();
+  found.add(tensor, row);
+  for (let id = tensor.id; id >= 0; id--) {
+    const made = trace.tensors[id];
+    if (isGiven(made)) continue;
+    for (const r of found.rowsOf(id)) {
+      for (const source of made.sources) {
+        if (source.to[r] > source.from[r]) {
+          found.add(trace.tensors[source.tensor], source.from[r], source.to[r]);
+        }
+      }
+    }
+  }
+  return found;
+}
+
+/** The rows that a row feeds, directly or through others; the row itself included. */
+export function descendants(trace: Trace, tensor: TracedTensor, row: number): RowSet {
+  const found = new RowSet();
+  found.add(tensor, row);
+  for (const made of trace.tensors.slice(tensor.id + 1)) {
+    for (const { tensor: id, from, to } of made.sources) {
+      const fed = found.rowsOf(id);
+      if (fed.length === 0) continue;
+      for (let r = 0; r < made.rows; r++) {
+        if (fed.some((f) => f >= from[r] && f < to[r])) found.add(made, r);
+      }
+    }
+  }
+  return found;
+}
+
+/** Multiply-adds of a whole pass. */
+export function totalMultiplyAdds(trace: Trace): number {
+  let sum = 0;
+  for (const { multiplyAdds } of trace.tensors) for (const cost of multiplyAdds) sum += cost;
+  return sum;
+}
