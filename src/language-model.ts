@@ -139,6 +139,8 @@ export interface ModelInfo {
   };
   /** All memory of the kernels: weights, K and V, working memory. */
   readonly memoryBytes: number;
+  /** Most rows of one forward pass: longer prompts are fed in chunks of as many. */
+  readonly maxRows: number;
   /** The checkpoint's tensors, in the order of their names. */
   readonly tensors: readonly {
     readonly name: string;

@@ -143,6 +143,7 @@ export async function loadParts(
         bytes: numBlocks * kv.blockBytes,
       },
       memoryBytes: plan.bytes,
+      maxRows: scratch.x.rows,
       tensors: [...tensors.tensors]
         .map(([name, { entry }]) => ({ name, dtype: entry.dtype, shape: entry.shape }))
         .sort((a, b) => (a.name < b.name ? -1 : 1)),

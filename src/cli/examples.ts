@@ -10,6 +10,11 @@ const EXAMPLES = {
     ],
     ["lastrow compare --model ./my-gpt2 --tokens 1,2,3 --json", "token ids in, numbers out"],
   ],
+  explain: [
+    ["lastrow explain", "why the KV cache works, on the embedded model"],
+    ['lastrow explain "Tom had a red ball" --max-tokens 64 --svg figures', "and four figures in a folder"],
+    ["lastrow explain --json | jq .cached.multiplyAdds", "the numbers alone"],
+  ],
   generate: [
     ['lastrow generate "Once upon a time"', "stream a story"],
     ['lastrow generate "Tom and Lily" --temperature 0 --max-tokens 40', "the likeliest text"],

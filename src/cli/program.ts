@@ -10,6 +10,7 @@ import {
   DEFAULT_REPETITIONS,
 } from "./commands/bench.js";
 import { type CompareCommandOptions, compare, DEFAULT_PROMPT } from "./commands/compare.js";
+import { type ExplainCommandOptions, explainCommand } from "./commands/explain.js";
 import { type GenerateCommandOptions, generate } from "./commands/generate.js";
 import { type InspectCommandOptions, inspect } from "./commands/inspect.js";
 import { type LogitsCommandOptions, logits } from "./commands/logits.js";
@@ -71,6 +72,7 @@ function buildProgram(io: Io, done: (exitCode: number) => void): Command {
     .configureHelp(helpStyle(coloursFor(io.stdout, io.env)))
     .addHelpText("after", "\nlastrow <command> --help shows a command's options, with examples.");
   addCompare(program, io, done);
+  addExplain(program, io, done);
   addGenerate(program, io, done);
   addLogits(program, io, done);
   addInspect(program, io, done);
@@ -97,6 +99,34 @@ function addCompare(program: Command, io: Io, done: Done): void {
   addOutputOptions(command);
   command.action(async (prompt: string | undefined, options: CompareCommandOptions) => {
     done(await compare(prompt, options, io));
+  });
+}
+
+function addExplain(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("explain")
+    .summary("what the last row needs at each stage, and what recomputing wastes")
+    .description(
+      "Traces the model's own forward pass: what the last row is made from at each stage, so that K and V are worth keeping and Q is not. Runs the model both ways beside it, and compares what was counted. Exit code 1 when a counter differs.",
+    )
+    .argument("[prompt]", `the beginning, or - for standard input (default: "${DEFAULT_PROMPT}")`)
+    .addHelpText("after", examplesOf("explain"));
+  addPromptOptions(command)
+    .option("--max-tokens <count>", "inferences of the run (default: 32)", atLeastOne)
+    .option("--seed <number>", "of the text; costs do not depend on it (default: 7)", wholeNumber);
+  addEngineOptions(command);
+  addOutputOptions(command)
+    .option("--svg <folder>", "write four figures of the last inference: whole, and attention, both ways")
+    .option("--layer <number>", "the layer that figures show in full, from 0 (default: 0)", wholeNumber)
+    .addOption(
+      new Option("--theme <theme>", "of the figures; auto follows the viewer (default: auto)").choices([
+        "auto",
+        "light",
+        "dark",
+      ]),
+    );
+  command.action(async (prompt: string | undefined, options: ExplainCommandOptions) => {
+    done(await explainCommand(prompt, options, io));
   });
 }
 

@@ -64,6 +64,8 @@ export interface EngineStats {
    * through `lm_head`.
    */
   readonly logitsRows: number;
+  /** Multiply-adds of matrix products and attention, counted where the kernels are called. */
+  readonly multiplyAdds: number;
   /** Sequences of all steps, summed: divided by `steps`, the mean batch size. */
   readonly batchedSequences: number;
   /** Sequences of the largest step. */
@@ -146,6 +148,7 @@ export class EngineCore {
       steps: this.#steps,
       rows: this.model.rowsComputed,
       logitsRows: this.model.logitsRowsComputed,
+      multiplyAdds: this.kernels.multiplyAdds,
       batchedSequences: this.#batchedSequences,
       largestBatch: this.#largestBatch,
       scheduleMs: this.#scheduleMs,

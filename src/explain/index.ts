@@ -5,9 +5,14 @@
  *   const scene = inferenceFigure(trace, { layer: 0 });                           // shapes that know their rows
  *   const file = renderSvg(scene);                                                // or draw the scene yourself
  *
+ *   const explanation = await explain(model, "Once upon a time");                 // beside a real run's counters
+ *
  * `ancestors` and `descendants` answer what a row was made from and what it feeds. Pure functions and plain data, in
  * Node and in a browser.
  */
+export type { Stage, StageNeed } from "./dependencies.js";
+export { type ExplainOptions, type Explanation, explain, type WayCost } from "./explain.js";
+export { type AttentionFigureOptions, attentionFigure } from "./figures/attention-figure.js";
 export { type InferenceFigureOptions, inferenceFigure } from "./figures/inference-figure.js";
 export type {
   RowReference,
@@ -20,7 +25,7 @@ export type {
   SceneText,
   TextRole,
 } from "./scene.js";
-export { renderSvg, type SvgOptions } from "./svg.js";
+export { renderSvg, type SvgOptions, type SvgTheme } from "./svg.js";
 export {
   ancestors,
   descendants,

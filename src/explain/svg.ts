@@ -1,9 +1,12 @@
 /** Draws a scene as a standalone SVG: shapes, a style sheet, and a text for those who cannot see it. */
 import type { Scene, SceneNode, SceneRole, TextRole } from "./scene.js";
 
+/** `auto`: light, or dark where the viewer prefers it. */
+export type SvgTheme = "auto" | "light" | "dark";
+
 export interface SvgOptions {
-  /** `auto` (the default): light, or dark where the viewer prefers it. */
-  readonly theme?: "auto" | "light" | "dark" | undefined;
+  /** Default `auto`. */
+  readonly theme?: SvgTheme | undefined;
   /** Begins the names of classes and patterns, so that several figures can stand in one page. Default `lr`. */
   readonly prefix?: string | undefined;
 }

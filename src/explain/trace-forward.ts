@@ -17,8 +17,11 @@ export interface TracedPass {
   readonly tokens: readonly number[];
   /** Rows whose K and V are in the cache, 0 … tokens − 1, default 0: the pass is fed with the rest. */
   readonly numCachedTokens?: number | undefined;
-  /** Rows of logits that are wanted: the `last` one, as generating does, or `all` rows that are fed (the default). */
-  readonly logits?: "last" | "all" | undefined;
+  /**
+   * Rows of logits that are wanted: the `last` one, as generating does, `all` rows that are fed (the default), or `none`,
+   * as in all chunks of a long prompt but the last.
+   */
+  readonly logits?: "none" | "last" | "all" | undefined;
   /** How the kernels that are traced for cut a weight in two: theirs. By default without waste. */
   readonly columnsOf?: Kernels["columnsOf"] | undefined;
 }
@@ -28,10 +31,25 @@ export interface TracedPass {
  * @throws LastrowError `invalid_argument` for numbers outside of these ranges
  */
 export function traceForward(config: ModelConfig, pass: TracedPass): Trace {
+  const { tokens, numCachedTokens = 0 } = pass;
+  const { kernels, weights } = runTraced(config, pass);
+  const tensors = nameTensors(kernels.recorded, weights, tokens.length);
+  return { config, tokens, numCachedTokens, tensors };
+}
+
+/**
+ * Multiply-adds of one forward pass, by the trace.
+ * @throws LastrowError as `traceForward`
+ */
+export function tracedMultiplyAdds(config: ModelConfig, pass: TracedPass): number {
+  return runTraced(config, pass).kernels.multiplyAdds;
+}
+
+function runTraced(config: ModelConfig, pass: TracedPass) {
   const { tokens, numCachedTokens = 0, logits = "all" } = pass;
   checkPass(config, tokens, numCachedTokens);
   const count = tokens.length - numCachedTokens;
-  const wanted = logits === "all" ? count : 1;
+  const wanted = { none: 0, last: 1, all: count }[logits];
   const numBlocks = Math.ceil(tokens.length / BLOCK_SIZE);
   const plan = new MemoryPlan(tracingSizes);
   const weights = planGpt2Weights(plan, config);
@@ -42,7 +60,7 @@ export function traceForward(config: ModelConfig, pass: TracedPass): Trace {
   const blockIds = Array.from({ length: numBlocks }, (_, block) => block);
   model.batch.add({ tokens, from: numCachedTokens, count, blockIds, wanted });
   model.forward(kvLayout(config, "f32", 0, numBlocks));
-  return { config, tokens, numCachedTokens, tensors: nameTensors(kernels.recorded, weights, tokens.length) };
+  return { kernels, weights };
 }
 
 function checkPass(config: ModelConfig, tokens: readonly number[], numCachedTokens: number): void {

@@ -124,7 +124,7 @@ class InferenceLayout {
       ...legend(frameRight + 26, frameTop + 12, [
         ["lastRow", isCached ? "the new row" : "the last row"],
         isCached ? ["cached", "K and V from the cache"] : ["needed", "K and V that it needs"],
-        isCached ? ["absent", "not computed"] : ["row", "computed, not needed for it"],
+        isCached ? ["absent", "not computed"] : ["row", "not needed once K and V are there"],
       ]),
     );
     const title = isCached ? "The inference with the KV cache" : "The whole inference, everything recomputed";
@@ -252,8 +252,8 @@ class InferenceLayout {
       radius: 8,
     });
     this.#nodes.push(
-      label(name, right - 12, top + 17, "operation", "end"),
-      label(of, right - 12, top + 31, "note", "end"),
+      label(name, left + 14, top + 19, "operation", "start"),
+      label(of, left + 24 + 6.7 * name.length, top + 19, "note", "start"),
     );
   }
 }

@@ -8,7 +8,7 @@ import type { TracedTensor } from "../trace.js";
 /** Height of a row; for K transposed, the width of a column. */
 export const ROW = 13;
 /** Where rows are left out. */
-export const GAP = 15;
+const GAP = 15;
 /** Rows of a sequence that are drawn one by one at most; of a longer one the first and the last. */
 const MAX_ROWS = 9;
 const FIRST_ROWS = 4;

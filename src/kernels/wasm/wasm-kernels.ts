@@ -56,6 +56,7 @@ const LEAST_WORK = 16384;
 
 class WasmKernels implements Kernels {
   readonly name = "wasm";
+  readonly columnsOf = wasmColumnsOf;
   readonly #memory: WebAssembly.Memory;
   readonly #exports: KernelExports;
   readonly #team: ThreadTeam;
@@ -210,14 +211,6 @@ class WasmKernels implements Kernels {
     team.run(OPERATION.activate, this.#chunks(rows, 16 * rows * width));
   }
 
-  columnsOf(weight: LinearWeight, from: number, count: number) {
-    const { dtype, inFeatures } = weight;
-    // Whole panels from the front; a last panel that is not whole is the kernels' business anyway.
-    const first = Math.floor(from / PANEL_COLUMNS) * PANEL_COLUMNS;
-    const offset = weight.offset + packedBytes(inFeatures, first, dtype);
-    return { weight: { ...weight, offset, outFeatures: from + count - first }, first };
-  }
-
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
     const team = this.#team;
     team.set(2, kv.offset + layer * kv.layerBytes);
@@ -298,6 +291,15 @@ export interface WasmOptions {
   readonly startHelper: StartHelper;
   /** Least multiply-adds, or element operations, that are shared; tests share everything. */
   readonly leastWork?: number;
+}
+
+/** `Kernels.columnsOf` of these kernels. */
+export function wasmColumnsOf(weight: LinearWeight, from: number, count: number) {
+  const { dtype, inFeatures } = weight;
+  // Whole panels from the front; a last panel that is not whole is the kernels' business anyway.
+  const first = Math.floor(from / PANEL_COLUMNS) * PANEL_COLUMNS;
+  const offset = weight.offset + packedBytes(inFeatures, first, dtype);
+  return { weight: { ...weight, offset, outFeatures: from + count - first }, first };
 }
 
 /** Panels as assembly/panels.ts has them. */

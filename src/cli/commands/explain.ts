@@ -1,0 +1,291 @@
+/** `lastrow explain`: what the last row needs at each stage, what recomputing it all wastes, and the figures. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { LastrowError } from "../../errors.js";
+import type { Stage, StageNeed } from "../../explain/dependencies.js";
+import { type Explanation, explain, type WayCost } from "../../explain/explain.js";
+import { attentionFigure } from "../../explain/figures/attention-figure.js";
+import { inferenceFigure } from "../../explain/figures/inference-figure.js";
+import type { Scene } from "../../explain/scene.js";
+import { renderSvg, type SvgTheme } from "../../explain/svg.js";
+import type { LanguageModel, ModelInfo } from "../../language-model.js";
+import { formatMemorySize } from "../../memory-size.js";
+import { reportError } from "../exit.js";
+import { formatCount } from "../format.js";
+import { type Json, toJson } from "../json.js";
+import { loadModel } from "../model.js";
+import type { EngineOptions, OutputOptions, PromptOptions } from "../options.js";
+import { bar } from "../progress.js";
+import { choosePrompt } from "../prompt.js";
+import { renderTable } from "../table.js";
+import { type Colours, coloursFor, columnsOf, type Io, printable, write } from "../terminal.js";
+import { tokenLabel } from "../token-label.js";
+import { DEFAULT_PROMPT } from "./compare.js";
+
+export interface ExplainCommandOptions extends EngineOptions, PromptOptions, OutputOptions {
+  readonly maxTokens?: number | undefined;
+  readonly seed?: number | undefined;
+  readonly svg?: string | undefined;
+  readonly layer?: number | undefined;
+  readonly theme?: SvgTheme | undefined;
+}
+
+/** @returns the exit code: 1 when a counter and the trace disagree */
+export async function explainCommand(
+  argument: string | undefined,
+  options: ExplainCommandOptions,
+  io: Io,
+): Promise<number> {
+  const prompt = await choosePrompt(argument, options, { text: DEFAULT_PROMPT }, io);
+  await using model = await loadModel(options, io);
+  const { layer = 0 } = options;
+  if (layer >= model.info.config.numLayers) {
+    throw new LastrowError(
+      "invalid_argument",
+      `--layer is ${layer}; ${model.info.label} has layers 0 to ${model.info.config.numLayers - 1}.`,
+    );
+  }
+  const progress = bar(io, "running both ways", "steps");
+  const explanation = await explain(model, prompt, {
+    maxTokens: options.maxTokens,
+    seed: options.seed,
+    parseSpecial: options.parseSpecial,
+    signal: io.signal,
+    onProgress: (done, of) => progress.update(done, of),
+  }).finally(() => progress.stop());
+  const files =
+    options.svg === undefined
+      ? []
+      : await writeFigures(options.svg, figuresOf(model, explanation, layer), options.theme);
+  if (options.json === true) {
+    await write(io, `${toJson(explanationObject(explanation, model.info, files))}\n`);
+  } else {
+    const colours = coloursFor(io.stdout, io.env);
+    await write(io, renderExplanation(explanation, model.info, { colours, width: columnsOf(io.stdout) }));
+    if (files.length > 0) await write(io, `\n${files.map(printable).join("\n")}\n`);
+  }
+  const complaint = complaintOf(explanation);
+  if (complaint === null) return 0;
+  reportError(io, complaint);
+  return 1;
+}
+
+interface Figure {
+  readonly file: string;
+  readonly scene: Scene;
+}
+
+/** The four figures, of the run's last inference. */
+function figuresOf(model: LanguageModel, { traces }: Explanation, layer: number): Figure[] {
+  const { tokenizer } = model;
+  const tokenTexts = traces.cached.tokens.map((token) => tokenLabel(tokenizer, token));
+  const options = { layer, tokenTexts };
+  return [
+    { file: "inference-recomputed.svg", scene: inferenceFigure(traces.recompute, options) },
+    { file: "attention-recomputed.svg", scene: attentionFigure(traces.recompute, options) },
+    { file: "attention-cached.svg", scene: attentionFigure(traces.cached, options) },
+    { file: "inference-cached.svg", scene: inferenceFigure(traces.cached, options) },
+  ];
+}
+
+async function writeFigures(
+  folder: string,
+  figures: readonly Figure[],
+  theme: SvgTheme | undefined,
+): Promise<string[]> {
+  try {
+    await mkdir(folder, { recursive: true });
+    for (const { file, scene } of figures) await writeFile(join(folder, file), renderSvg(scene, { theme }));
+  } catch (cause) {
+    throw new LastrowError(
+      "file_not_written",
+      `The figures cannot be written into ${folder}: ${(cause as Error).message}.`,
+      { cause },
+    );
+  }
+  return figures.map(({ file }) => join(folder, file));
+}
+
+/** What `--json` prints. */
+function explanationObject(
+  explanation: Explanation,
+  { label, kernels, threads }: ModelInfo,
+  files: readonly string[],
+): Json {
+  const { promptLength, fedTokens, stages, kept, cacheBytes } = explanation;
+  const way = ({ rows, multiplyAdds, ms }: WayCost): Json => ({
+    rows: { ...rows },
+    multiplyAdds: { ...multiplyAdds },
+    ms,
+  });
+  return {
+    model: label,
+    kernels,
+    threads,
+    promptTokens: promptLength,
+    fedTokens,
+    stages: stages.map(({ needs, ...stage }) => ({ ...stage, needs: needs.map((need) => ({ ...need })) })),
+    kept: { ...kept },
+    recompute: way(explanation.recompute),
+    cached: way(explanation.cached),
+    cacheBytes: { ...cacheBytes },
+    ...(files.length > 0 && { figures: files }),
+  };
+}
+
+interface RenderOptions {
+  readonly colours: Colours;
+  readonly width: number;
+}
+
+function renderExplanation(
+  explanation: Explanation,
+  info: ModelInfo,
+  { colours, width }: RenderOptions,
+): string {
+  const { promptLength: L, fedTokens: M } = explanation;
+  const length = L + M;
+  const { config } = info;
+  const lines = [
+    `${colours.bold(printable(info.label))}  ${config.numLayers} ${plural(config.numLayers, "layer")} of width ${config.hiddenSize}, ${config.numHeads} ${plural(config.numHeads, "head")} of ${config.headDim}, vocabulary of ${formatCount(config.vocabSize)}`,
+    colours.dim(
+      `L = ${formatCount(L)} ${plural(L, "token")} of the prompt, M = ${formatCount(M)} generated and fed: ${formatCount(length)} ${plural(length, "row")} in the end`,
+    ),
+    "",
+    colours.bold("What the last row is made from"),
+    "",
+    stageTable(explanation.stages, colours, width),
+    "",
+    ...keptSentence(explanation, colours),
+    "",
+    colours.bold("What it costs to generate them"),
+    "",
+    costTable(explanation, colours),
+    "",
+    ...costSentences(explanation, info, colours),
+    "",
+    colours.bold("What the cache costs"),
+    "",
+    renderTable(colours, {
+      head: [],
+      rows: [
+        [colours.dim("a token"), bytes(explanation.cacheBytes.token)],
+        [colours.dim("this sequence"), bytes(explanation.cacheBytes.sequence)],
+        [
+          colours.dim(`a full context of ${formatCount(config.contextLength)}`),
+          bytes(explanation.cacheBytes.context),
+        ],
+      ],
+    }),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** Wider than this, the table shows shapes. */
+const WIDTH_FOR_SHAPES = 96;
+
+function stageTable(stages: readonly Stage[], colours: Colours, width: number): string {
+  const hasShapes = width >= WIDTH_FOR_SHAPES;
+  const rows = stages.map((stage) => {
+    const isWide = stage.needs.some(({ which }) => which === "all");
+    const mark = isWide ? colours.yellow : String;
+    return [
+      mark(stageName(stage)),
+      ...(hasShapes ? [colours.dim(`(${stage.shape.map(formatCount).join(", ")})`)] : []),
+      mark(stage.needs.map(needText).join(" + ")),
+      stage.multiplyAdds === 0 ? "" : formatCount(stage.multiplyAdds),
+    ];
+  });
+  return renderTable(colours, {
+    head: ["stage", ...(hasShapes ? ["shape"] : []), "its last row needs", "multiply-adds\nof that row"],
+    rows,
+    rightAligned: [hasShapes ? 3 : 2],
+  });
+}
+
+/** `h.0…5.attn.c_attn` */
+function stageName({ name, layers }: Stage): string {
+  if (layers.length === 0) return name;
+  const [first, last] = [layers[0], layers[layers.length - 1]];
+  return `h.${first === last ? first : `${first}…${last}`}.${name}`;
+}
+
+function needText({ tensor, rows, of, which }: StageNeed): string {
+  const name = NAMES[tensor] ?? tensor.replace(/^(attn|mlp)\./, "");
+  if (which === "all") return `all ${formatCount(rows)} of ${name}`;
+  return tensor.endsWith(".weight") ? `1 of ${formatCount(of)} of ${name}` : `1 of ${name}`;
+}
+
+const NAMES: Readonly<Record<string, string>> = { "attn.q": "Q", "attn.keys": "K", "attn.values": "V" };
+
+function keptSentence({ kept, promptLength, fedTokens }: Explanation, colours: Colours): string[] {
+  const asked = Object.entries(kept)
+    .filter(([, isKept]) => isKept)
+    .map(([name]) => name.toUpperCase());
+  const others = Object.entries(kept)
+    .filter(([, isKept]) => !isKept)
+    .map(([name]) => name.toUpperCase());
+  if (asked.length === 0) return ["A single row needs no other: there is nothing to keep yet."];
+  return [
+    `Of ${formatCount(promptLength + fedTokens)} rows every stage needs one, but for ${colours.yellow(asked.join(" and "))}: keep those.`,
+    `Nobody asks for an old row of ${others.join(" or ")}.`,
+  ];
+}
+
+function costTable(explanation: Explanation, colours: Colours): string {
+  const { recompute, cached } = explanation;
+  const row = (name: string, { rows, multiplyAdds }: WayCost, formula: string) => {
+    const mark = rows.counted === rows.traced && rows.traced === rows.formula ? String : colours.red;
+    const markCost = multiplyAdds.counted === multiplyAdds.traced ? String : colours.red;
+    return [
+      colours.bold(name),
+      mark(formatCount(rows.counted)),
+      mark(formatCount(rows.formula)),
+      colours.dim(formula),
+      markCost(formatCount(multiplyAdds.counted)),
+      markCost(formatCount(multiplyAdds.traced)),
+    ];
+  };
+  return renderTable(colours, {
+    head: ["", "rows\ncounted", "by\nformula", "", "multiply-adds\ncounted", "by the\ntrace"],
+    rows: [row("recompute", recompute, "(M+1)L + M(M+1)/2"), row("cached", cached, "L + M")],
+    rightAligned: [1, 2, 4, 5],
+  });
+}
+
+function costSentences(
+  { recompute, cached }: Explanation,
+  { kernels }: ModelInfo,
+  colours: Colours,
+): string[] {
+  const wasted = (all: number, needed: number) => (all === 0 ? 0 : (100 * (all - needed)) / all);
+  const rows = wasted(recompute.rows.counted, cached.rows.counted);
+  const work = wasted(recompute.multiplyAdds.counted, cached.multiplyAdds.counted);
+  return [
+    `Recomputing wastes ${colours.bold(`${rows.toFixed(1)} %`)} of its rows and ${colours.bold(`${work.toFixed(1)} %`)} of its multiply-adds: those rows had their numbers before.`,
+    colours.dim(
+      `Counted where rows enter the model and where the ${kernels} kernels are called, in one run of each way.`,
+    ),
+  ];
+}
+
+function bytes(size: number): string {
+  return size < 1000 ? formatMemorySize(size) : `${formatMemorySize(size)} (${formatCount(size)} bytes)`;
+}
+
+function plural(count: number, noun: string): string {
+  return count === 1 ? noun : `${noun}s`;
+}
+
+/** Where a counter of the run and the trace or the formula differ, in a sentence; null when all agree. */
+function complaintOf({ recompute, cached }: Explanation): string | null {
+  for (const [name, { rows, multiplyAdds }] of Object.entries({ recompute, cached })) {
+    if (rows.counted !== rows.formula || rows.traced !== rows.formula) {
+      return `${name}: ${rows.counted} rows went through the model; it should be ${rows.formula} by the formula, ${rows.traced} by the trace.`;
+    }
+    if (multiplyAdds.counted !== multiplyAdds.traced) {
+      return `${name}: the kernels counted ${multiplyAdds.counted} multiply-adds; by the trace it should be ${multiplyAdds.traced}.`;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,186 @@
+/**
+ * The explanation of a generation: what the last row needs at each stage and what each way of generating costs, both by
+ * the trace, beside what a real run of the model counted. Nothing in it is told: a number comes from the trace, from the
+ * run's counters, or from the formula, and says which.
+ */
+import { LastrowError } from "../errors.js";
+import { wasmColumnsOf } from "../kernels/wasm/wasm-kernels.js";
+import type { LanguageModel, Prompt, PromptOptions } from "../language-model.js";
+import { keptTensors, type Stage, stagesOf } from "./dependencies.js";
+import type { Trace } from "./trace.js";
+import { type TracedPass, tracedMultiplyAdds, traceForward } from "./trace-forward.js";
+
+export interface ExplainOptions extends PromptOptions {
+  /** Inferences of the run, at least 1, default 32; the context is a limit, too. */
+  readonly maxTokens?: number | undefined;
+  /** Seed of the run, default 7. Its text depends on it; rows and costs do not. */
+  readonly seed?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Steps of both runs that are done, of so many. */
+  readonly onProgress?: ((done: number, of: number) => void) | undefined;
+}
+
+/** What one way of generating costs. */
+export interface WayCost {
+  /** Rows that went through the model: of all traced passes; by the run's counter; by the formula. */
+  readonly rows: { readonly traced: number; readonly counted: number; readonly formula: number };
+  /** Multiply-adds of all traced passes, and as the kernels counted them in the run. */
+  readonly multiplyAdds: { readonly traced: number; readonly counted: number };
+  /** Milliseconds of the run. */
+  readonly ms: number;
+}
+
+export interface Explanation {
+  /** The prompt's tokens and those that were generated. */
+  readonly promptTokens: readonly number[];
+  readonly tokens: readonly number[];
+  /** L, and M: inferences after the first, each fed with a token that was generated. */
+  readonly promptLength: number;
+  readonly fedTokens: number;
+  readonly stages: readonly Stage[];
+  /** Whose earlier rows the last row asks for. */
+  readonly kept: { readonly q: boolean; readonly k: boolean; readonly v: boolean };
+  readonly recompute: WayCost;
+  readonly cached: WayCost;
+  /** Bytes of the KV cache: of a token, of this sequence in whole blocks, of a full context. */
+  readonly cacheBytes: { readonly token: number; readonly sequence: number; readonly context: number };
+  /** Traces of the last inference, everything recomputed and from the cache: what figures are drawn from. */
+  readonly traces: { readonly recompute: Trace; readonly cached: Trace };
+}
+
+const DEFAULT_MAX_TOKENS = 32;
+const DEFAULT_SEED = 7;
+/** Tracing gives others their turn after so many milliseconds. */
+const TURN_MS = 12;
+
+/**
+ * Generates both ways on the model's own kernels, and explains it.
+ * @throws LastrowError `invalid_argument` when nothing is generated, `aborted`, and what `generate` throws
+ */
+export async function explain(
+  model: LanguageModel,
+  prompt: Prompt,
+  options: ExplainOptions = {},
+): Promise<Explanation> {
+  const { maxTokens = DEFAULT_MAX_TOKENS, seed = DEFAULT_SEED, signal, onProgress } = options;
+  const { config, kv, kernels } = model.info;
+  const promptTokens = model.promptTokens(prompt, options);
+  const inferences = Math.min(maxTokens, config.contextLength - promptTokens.length);
+  if (!(inferences >= 1)) {
+    throw new LastrowError(
+      "invalid_argument",
+      `There is nothing to explain: with ${promptTokens.length} prompt tokens, a context of ${config.contextLength} and maxTokens ${maxTokens}, no inference is made.`,
+    );
+  }
+  const of = 2 * inferences;
+  const asked = { maxTokens: inferences, seed, signal, ignoreEos: true, cachePrompt: false };
+  const cachedRun = await counted(model, promptTokens, { ...asked, mode: "cached" }, (done) =>
+    onProgress?.(done, of),
+  );
+  const recomputeRun = await counted(model, promptTokens, { ...asked, mode: "recompute" }, (done) =>
+    onProgress?.(inferences + done, of),
+  );
+
+  const tokens = [...promptTokens, ...cachedRun.tokens];
+  const fed = tokens.slice(0, promptTokens.length + inferences - 1);
+  const columnsOf = kernels === "wasm" ? wasmColumnsOf : undefined;
+  const ways = { cached: { rows: 0, multiplyAdds: 0 }, recompute: { rows: 0, multiplyAdds: 0 } };
+  let turnEnd = performance.now() + TURN_MS;
+  for (let step = 0; step < inferences; step++) {
+    const length = promptTokens.length + step;
+    for (const way of ["cached", "recompute"] as const) {
+      const numCached = way === "cached" && step > 0 ? length - 1 : 0;
+      for (const pass of passesOf(fed.slice(0, length), numCached, model.info.maxRows)) {
+        ways[way].rows += pass.tokens.length - (pass.numCachedTokens ?? 0);
+        ways[way].multiplyAdds += tracedMultiplyAdds(config, { ...pass, columnsOf });
+      }
+    }
+    if (performance.now() < turnEnd) continue;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    if (signal?.aborted) throw aborted();
+    turnEnd = performance.now() + TURN_MS;
+  }
+
+  const L = promptTokens.length;
+  const M = inferences - 1;
+  const recompute = traceForward(config, { tokens: fed, columnsOf });
+  const blocks = (length: number) => Math.ceil(length / kv.blockSize) * kv.blockBytes;
+  return {
+    promptTokens,
+    tokens: cachedRun.tokens,
+    promptLength: L,
+    fedTokens: M,
+    stages: stagesOf(recompute),
+    kept: keptTensors(recompute),
+    recompute: wayCost(ways.recompute, recomputeRun, (M + 1) * L + (M * (M + 1)) / 2),
+    cached: wayCost(ways.cached, cachedRun, L + M),
+    cacheBytes: {
+      token: kv.bytesPerToken,
+      sequence: blocks(fed.length),
+      context: blocks(config.contextLength),
+    },
+    traces: {
+      recompute,
+      cached: traceForward(config, { tokens: fed, numCachedTokens: fed.length - 1, columnsOf }),
+    },
+  };
+}
+
+/** The passes of one inference: as many rows at a time as the model takes, logits of the last one only. */
+function passesOf(tokens: readonly number[], numCached: number, maxRows: number): TracedPass[] {
+  const passes: TracedPass[] = [];
+  for (let from = numCached; from < tokens.length; from += maxRows) {
+    const end = Math.min(tokens.length, from + maxRows);
+    const logits = end === tokens.length ? "last" : "none";
+    passes.push({ tokens: tokens.slice(0, end), numCachedTokens: from, logits });
+  }
+  return passes;
+}
+
+interface CountedRun {
+  readonly tokens: readonly number[];
+  readonly rows: number;
+  readonly multiplyAdds: number;
+  readonly ms: number;
+}
+
+/** Runs a generation and reads the model's counters before and after it. */
+async function counted(
+  model: LanguageModel,
+  prompt: readonly number[],
+  options: Parameters<LanguageModel["generate"]>[1],
+  onStep: (done: number) => void,
+): Promise<CountedRun> {
+  const before = model.stats();
+  const generation = model.generate(prompt, options);
+  let steps = 0;
+  for await (const _ of generation) {
+    steps += 1;
+    onStep(steps);
+  }
+  const result = await generation.result();
+  if (result.finishReason === "abort") throw aborted();
+  const after = model.stats();
+  return {
+    tokens: result.tokens,
+    rows: after.rows - before.rows,
+    multiplyAdds: after.multiplyAdds - before.multiplyAdds,
+    ms: after.forwardMs - before.forwardMs,
+  };
+}
+
+function wayCost(
+  traced: { readonly rows: number; readonly multiplyAdds: number },
+  run: CountedRun,
+  formula: number,
+): WayCost {
+  return {
+    rows: { traced: traced.rows, counted: run.rows, formula },
+    multiplyAdds: { traced: traced.multiplyAdds, counted: run.multiplyAdds },
+    ms: run.ms,
+  };
+}
+
+function aborted(): LastrowError {
+  return new LastrowError("aborted", "The explanation was cancelled.");
+}

@@ -1,0 +1,282 @@
+/**
+ * The trace against arithmetic: on the real kernels, in the middle of a forward pass, a row of a tensor is overwritten.
+ * Where the trace says that a row of logits was not made from it, its bits stay; where it says that it was, a NaN in it
+ * arrives. And what the trace says a pass costs is what the kernels counted, and what a hand counts.
+ */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { firstDifferentBits } from "../../src/engine/comparison.js";
+import {
+  ancestors,
+  type RowSet,
+  type Trace,
+  type TracedTensor,
+  tensorNamed,
+  totalMultiplyAdds,
+  traceForward,
+} from "../../src/explain/index.js";
+import { tracedMultiplyAdds } from "../../src/explain/trace-forward.js";
+import { columns, type Kernels, rows as rowsOf, type Tensor } from "../../src/kernels/kernels.js";
+import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
+import { loadParts } from "../../src/load.js";
+import { FedSequence, type ModelParts } from "../fed-sequence.js";
+import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { memoryFiles } from "../memory-files.js";
+import { randomModelFiles } from "../random-model.js";
+
+/** Operations that write a tensor, each of which is one tensor of the trace. */
+const WRITING = [
+  "embed",
+  "addRowsAt",
+  "gatherRows",
+  "add",
+  "layerNorm",
+  "linear",
+  "activate",
+  "attention",
+] as const;
+const RECORDED = [...WRITING.filter((name) => name !== "attention"), "weightedValues"] as readonly string[];
+
+/** Makes kernels call back after each tensor that they write. Returns how to stop it. */
+function watch(kernels: Kernels, onWritten: (place: Tensor, call: number) => void): () => void {
+  let call = 0;
+  const patched = kernels as unknown as Record<string, unknown>;
+  for (const name of WRITING) {
+    const original = kernels[name] as (...args: unknown[]) => void;
+    patched[name] = (...args: unknown[]) => {
+      original.apply(kernels, args);
+      const place = (name === "attention" ? (args[0] as { out: Tensor }).out : args[0]) as Tensor;
+      if (place.rows > 0) onWritten(place, call++);
+    };
+  }
+  return () => {
+    for (const name of WRITING) delete patched[name];
+  };
+}
+
+/** A pass over the last of some tokens, on real kernels and in the trace. */
+class TracedRun {
+  readonly trace: Trace;
+  /** For each row of logits what it was made from. */
+  readonly needed: readonly RowSet[];
+  readonly #parts: ModelParts;
+  readonly #sequence: FedSequence;
+  readonly #logits: "last" | "all";
+  /** Tensors of the trace that one call of the kernels writes, in their order. */
+  readonly #written: readonly TracedTensor[];
+
+  constructor(parts: ModelParts, tokens: readonly number[], numCachedTokens: number, logits: "last" | "all") {
+    const { model, kernels } = parts;
+    const columnsOf: Kernels["columnsOf"] = (...args) => kernels.columnsOf(...args);
+    this.trace = traceForward(model.config, { tokens, numCachedTokens, logits, columnsOf });
+    const head = tensorNamed(this.trace, "lm_head");
+    this.needed = Array.from({ length: head.rows }, (_, row) => ancestors(this.trace, head, row));
+    this.#parts = parts;
+    this.#logits = logits;
+    this.#written = this.trace.tensors.filter(({ operation }) => RECORDED.includes(operation));
+    this.#sequence = new FedSequence(parts);
+    if (numCachedTokens > 0) this.#sequence.feed(tokens.slice(0, numCachedTokens), "none");
+  }
+
+  /** Copies of the logits' rows, with a row of a tensor overwritten as soon as it is made. */
+  logits(
+    overwritten: { readonly tensor: TracedTensor; readonly row: number; readonly value: number } | null,
+  ) {
+    const { kernels, kvCache } = this.#parts;
+    const { tokens, numCachedTokens } = this.trace;
+    const stop = watch(kernels, (place, call) => {
+      if (overwritten === null) return;
+      const part = this.#placeIn(this.#written[call], place, overwritten.tensor);
+      if (part === null) return;
+      const row = rowsOf(part, overwritten.row, 1);
+      kernels.f32(row.offset, row.cols).fill(overwritten.value);
+    });
+    try {
+      const logits = this.#sequence.feed(tokens.slice(numCachedTokens), this.#logits);
+      kvCache.truncate(this.#sequence.table, numCachedTokens);
+      return Array.from({ length: logits.rows }, (_, row) =>
+        kernels.f32(logits.offset + 4 * row * logits.stride, logits.cols).slice(),
+      );
+    } finally {
+      stop();
+    }
+  }
+
+  /** Runs something while a row of K or V in the cache is NaN. */
+  withPoisonedCache<T>({ name, layer }: TracedTensor, position: number, run: () => T): T {
+    const { kernels, kvCache } = this.#parts;
+    const kv = kvCache.layout;
+    const slot = this.#sequence.table.slot(position);
+    const inBlock = slot % BLOCK_SIZE;
+    const isValue = name.endsWith("Values");
+    const cells: Float32Array[] = [];
+    for (let head = 0; head < kv.numKvHeads; head++) {
+      const base = kvOffset(kv, Math.floor(slot / BLOCK_SIZE), layer as number, head);
+      if (kv.dtype === "int8") {
+        cells.push(kernels.f32(base + scaleOffset(kv) + 4 * ((isValue ? BLOCK_SIZE : 0) + inBlock), 1));
+        continue;
+      }
+      for (let d = 0; d < kv.headDim; d++) {
+        const at = isValue
+          ? valueOffset(kv) + 4 * (inBlock * kv.headDim + d)
+          : 4 * (d * BLOCK_SIZE + inBlock);
+        cells.push(kernels.f32(base + at, 1));
+      }
+    }
+    const old = cells.map(([value]) => value);
+    for (const cell of cells) cell[0] = Number.NaN;
+    const result = run();
+    cells.forEach((cell, i) => {
+      cell[0] = old[i];
+    });
+    return result;
+  }
+
+  dispose(): void {
+    this.#sequence.dispose();
+  }
+
+  /** Where a tensor of the trace lies in the place that was just written; null when it was another one. */
+  #placeIn(written: TracedTensor, place: Tensor, tensor: TracedTensor): Tensor | null {
+    if (written.id === tensor.id) return place;
+    if (tensor.operation !== "columns" || tensor.sources[0].tensor !== written.id) return null;
+    // Q, K and V end where c_attn's output ends, each as wide as the others.
+    const behind = { q: 3, k: 2, v: 1 }[tensor.name.at(-1) as "q" | "k" | "v"];
+    return columns(place, place.cols - behind * tensor.cols, tensor.cols);
+  }
+}
+
+/** Overwrites one row and holds every row of logits against what the trace says of it. */
+function checkRow(
+  run: TracedRun,
+  expected: readonly Float32Array[],
+  tensor: TracedTensor,
+  row: number,
+): number {
+  const isCached = tensor.operation === "cachedKeys" || tensor.operation === "cachedValues";
+  const withNaN = isCached
+    ? run.withPoisonedCache(tensor, row, () => run.logits(null))
+    : run.logits({ tensor, row, value: Number.NaN });
+  const needs = run.needed.map((needed) => needed.has(tensor.id, row));
+  const withOther = isCached || needs.every(Boolean) ? null : run.logits({ tensor, row, value: 3.5 });
+  let unneeded = 0;
+  for (let target = 0; target < needs.length; target++) {
+    const what = `${tensor.name} row ${row} for logits ${target}`;
+    if (needs[target]) expect(withNaN[target].every(Number.isNaN), `${what}: needed`).toBe(true);
+    else {
+      unneeded += 1;
+      expect(firstDifferentBits(expected[target], withNaN[target]), `${what}: NaN`).toBeNull();
+      if (withOther !== null) {
+        expect(firstDifferentBits(expected[target], withOther[target]), `${what}: 3.5`).toBeNull();
+      }
+    }
+  }
+  return unneeded;
+}
+
+/** Tensors of a trace whose rows can be overwritten: what lies in memory. */
+function reachable({ tensors }: Trace): TracedTensor[] {
+  return tensors.filter(
+    ({ operation }) =>
+      RECORDED.includes(operation) || ["columns", "cachedKeys", "cachedValues"].includes(operation),
+  );
+}
+
+describe.each([
+  { name: "tiny", dtype: "f32" },
+  { name: "odd", dtype: "int8" },
+] as const)("each stage of $name, $dtype", ({ name, dtype }) => {
+  test.each([
+    { numCachedTokens: 0, logits: "all" },
+    { numCachedTokens: 0, logits: "last" },
+    { numCachedTokens: 17, logits: "all" },
+    { numCachedTokens: 18, logits: "last" },
+  ] as const)(
+    "every row, $numCachedTokens of 19 cached, $logits logits",
+    async ({ numCachedTokens, logits }) => {
+      const { engine } = await loadParts(modelFolders[name], { dtype, threads: 1 });
+      const tokens = arbitraryTokens(19, engine.core.model.config.vocabSize);
+      const run = new TracedRun(engine.core, tokens, numCachedTokens, logits);
+      const expected = run.logits(null);
+      let unneeded = 0;
+      for (const tensor of reachable(run.trace)) {
+        for (const row of new Set([0, Math.floor(tensor.rows / 2), tensor.rows - 1])) {
+          unneeded += checkRow(run, expected, tensor, row);
+        }
+      }
+      // Where only the last row's logits are wanted, nothing is computed that they do not need.
+      expect(unneeded > 0).toBe(logits === "all");
+      run.dispose();
+      await engine.core.kernels.dispose();
+    },
+  );
+});
+
+const configuration = fc.record({
+  layers: fc.integer({ min: 1, max: 3 }),
+  heads: fc.integer({ min: 1, max: 4 }),
+  headDim: fc.integer({ min: 1, max: 7 }),
+  inner: fc.integer({ min: 1, max: 21 }),
+  context: fc.integer({ min: 1, max: 21 }),
+  vocab: fc.integer({ min: 1, max: 30 }),
+  seed: fc.nat({ max: 1000 }),
+  activation: fc.constantFrom("gelu_new", "gelu", "relu", "silu"),
+  tied: fc.boolean(),
+  dtype: fc.constantFrom("f32", "int8"),
+  kvDtype: fc.constantFrom("f32", "int8"),
+  logits: fc.constantFrom("last", "all"),
+  cachedShare: fc.double({ min: 0, max: 1, noNaN: true }),
+  rowShare: fc.double({ min: 0, max: 1, noNaN: true }),
+});
+
+test("200 random configurations: needed rows are needed, others are not, and both counts of the cost agree", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      configuration,
+      async ({ headDim, dtype, kvDtype, logits, cachedShare, rowShare, ...size }) => {
+        const files = randomModelFiles({ ...size, embd: size.heads * headDim, std: 0.3 });
+        const { engine } = await loadParts(memoryFiles("random", files), { dtype, kvDtype, threads: 1 });
+        const { kernels, model } = engine.core;
+        const tokens = arbitraryTokens(size.context, size.vocab, size.seed);
+        const numCachedTokens = Math.floor(cachedShare * (tokens.length - 1));
+        const run = new TracedRun(engine.core, tokens, numCachedTokens, logits);
+        const before = { rows: model.rowsComputed, multiplyAdds: kernels.multiplyAdds };
+        const expected = run.logits(null);
+        expect(model.rowsComputed - before.rows).toBe(tensorNamed(run.trace, "wte").rows);
+        expect(kernels.multiplyAdds - before.multiplyAdds).toBe(totalMultiplyAdds(run.trace));
+        for (const tensor of reachable(run.trace)) {
+          checkRow(run, expected, tensor, Math.floor(rowShare * (tensor.rows - 0.001)));
+        }
+        run.dispose();
+        await kernels.dispose();
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+test("multiply-adds as a hand counts them", async () => {
+  const { engine } = await loadParts(memoryFiles("m", randomModelFiles()), { threads: 1 });
+  const { config } = engine.core.model;
+  const tokens = [1, 2, 3, 4];
+  // Width 8, MLP 32, 61 tokens, 2 layers. A row of a layer: c_attn 8·24, c_proj 8·8, MLP 2·8·32.
+  const row = 192 + 64 + 512;
+  // Both sums of attention, 8 wide, over 1 + 2 + 3 + 4 keys; over 4.
+  const [attention, lastAttention] = [2 * 8 * 10, 2 * 8 * 4];
+  const head = 8 * 61;
+  expect(tracedMultiplyAdds(config, { tokens })).toBe(2 * (4 * row + attention) + 4 * head);
+  // In the last layer K and V of four rows, and one row of everything else.
+  const lastLayer = 4 * 128 + (row - 128) + lastAttention;
+  expect(tracedMultiplyAdds(config, { tokens, logits: "last" })).toBe(4 * row + attention + lastLayer + head);
+  expect(tracedMultiplyAdds(config, { tokens, numCachedTokens: 3 })).toBe(2 * (row + lastAttention) + head);
+  expect(tracedMultiplyAdds(config, { tokens, logits: "none" })).toBe(4 * row + attention + 4 * 128);
+
+  const { kernels } = engine.core;
+  const sequence = new FedSequence(engine.core);
+  const before = kernels.multiplyAdds;
+  sequence.feed(tokens.slice(0, 3), "none");
+  sequence.feed([4], "last");
+  const prefill = 3 * row + 2 * 8 * 6 + 3 * 128;
+  expect(kernels.multiplyAdds - before).toBe(prefill + 2 * (row + lastAttention) + head);
+  await kernels.dispose();
+});
