@@ -44,6 +44,12 @@ const EXAMPLES = {
     ],
     ["lastrow perplexity - --dtype int8 --json < story.txt", "what int8 weights cost"],
   ],
+  cache: [
+    ["lastrow cache", "four stories that begin alike"],
+    ['lastrow cache "$(cat rules.txt) First." "$(cat rules.txt) Second."', "your own prompts"],
+    ["lastrow cache --kv-memory 1MiB --max-tokens 60", "little memory: who gives way, what is evicted"],
+    ["lastrow cache --json | jq '.events[] | select(.type == \"hit\")'", "every block that was found"],
+  ],
   bench: [
     ["lastrow bench", "the embedded model on all cores"],
     ["lastrow bench --model openai-community/gpt2 --dtype int8", "GPT-2 with weights of int8"],

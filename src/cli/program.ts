@@ -9,6 +9,7 @@ import {
   DEFAULT_PROMPT_TOKENS,
   DEFAULT_REPETITIONS,
 } from "./commands/bench.js";
+import { type CacheCommandOptions, cache, DEFAULT_CACHE_TOKENS } from "./commands/cache.js";
 import { type CompareCommandOptions, compare, DEFAULT_PROMPT } from "./commands/compare.js";
 import { type ExplainCommandOptions, explainCommand } from "./commands/explain.js";
 import { type GenerateCommandOptions, generate } from "./commands/generate.js";
@@ -78,6 +79,7 @@ function buildProgram(io: Io, done: (exitCode: number) => void): Command {
   addInspect(program, io, done);
   addTokenize(program, io, done);
   addPerplexity(program, io, done);
+  addCache(program, io, done);
   addBench(program, io, done);
   return program;
 }
@@ -223,6 +225,23 @@ function addPerplexity(program: Command, io: Io, done: Done): void {
   addOutputOptions(command);
   command.action(async (file: string | undefined, options: PerplexityCommandOptions) => {
     done(await perplexity(file, options, io));
+  });
+}
+
+function addCache(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("cache")
+    .summary("which prompts share which blocks of the KV cache")
+    .description(
+      "Continues several prompts at once and shows, from the engine's events, who held which block of the KV cache, which blocks were shared, and what stays findable.",
+    )
+    .argument("[prompts...]", "up to 26 prompts (default: four that begin alike)")
+    .addHelpText("after", examplesOf("cache"));
+  addSamplingOptions(command, DEFAULT_CACHE_TOKENS);
+  addEngineOptions(command);
+  addOutputOptions(command);
+  command.action(async (prompts: string[], options: CacheCommandOptions) => {
+    done(await cache(prompts, options, io));
   });
 }
 

@@ -17,8 +17,8 @@ interface Filters {
 
 function kept(scores: readonly number[], { topK, topP, minP }: Filters): number[] {
   const candidates = new Candidates(scores.length);
-  candidates.fill(row(scores), 1);
-  if (topK !== undefined) candidates.keepTopK(topK);
+  if (topK === undefined) candidates.fill(row(scores), 1);
+  else candidates.fillTopK(row(scores), 1, topK);
   candidates.weigh();
   if (topP !== undefined) candidates.keepTopP(topP);
   if (minP !== undefined) candidates.keepMinP(minP);
@@ -38,6 +38,34 @@ describe("top-k", () => {
   ])("k = $topK keeps ties with the k-th: $ids", ({ topK, ids }) => {
     expect(kept(scores, { topK })).toEqual(ids);
   });
+});
+
+test("top-k is the definition, whatever the scores and the temperature", () => {
+  // Neighbours that become equal when they are divided, and any others.
+  const near = fc.nat({ max: 40 }).map((steps) => 3 + steps * 2 ** -22);
+  const score = fc.oneof(near, near, fc.float({ noNaN: true, noDefaultInfinity: true }), fc.constant(MINUS));
+  const temperature = fc.oneof(
+    fc.constantFrom(1, 0.7, 1.5, 1e-38, 1e38),
+    fc.float({ min: Math.fround(1e-3), max: 100, noNaN: true }),
+  );
+  fc.assert(
+    fc.property(
+      fc.array(score, { minLength: 1, maxLength: 400, size: "max" }),
+      temperature.map(Math.fround),
+      fc.integer({ min: 1, max: 420 }),
+      (values, divisor, k) => {
+        const scores = row(values);
+        const quotients = [...scores].map((value) => Math.fround(value / divisor));
+        const threshold = quotients.toSorted((a, b) => b - a)[k - 1] ?? MINUS;
+        const candidates = new Candidates(scores.length);
+        const isFilled = candidates.fillTopK(scores, divisor, k);
+        expect(isFilled).toBe(Number.isFinite(Math.max(...quotients)));
+        const expected = quotients.flatMap((value, id) => (value >= threshold && value > MINUS ? [id] : []));
+        expect([...candidates.ids]).toEqual(expected);
+      },
+    ),
+    { numRuns: 500 },
+  );
 });
 
 test("top-k reaches far below the best score", () => {
@@ -199,8 +227,7 @@ describe("fill", () => {
 
   test("starts over", () => {
     const candidates = new Candidates(4);
-    candidates.fill(row([1, 2, 3, 4]), 1);
-    candidates.keepTopK(1);
+    candidates.fillTopK(row([1, 2, 3, 4]), 1, 1);
     candidates.fill(row([4, 3, 2, 1]), 1);
     expect([...candidates.ids]).toEqual([0, 1, 2, 3]);
   });

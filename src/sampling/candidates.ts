@@ -5,14 +5,21 @@
  * score (f32) and its weight: 1 at first, and once weighed exp(score − best score) (f32), its softmax numerator.
  * Tokens with a score of −Infinity are never among them.
  *
- * The filters are Hugging Face's, to be called in Hugging Face's order (top-k, top-p, min-p). Sums are f64, in an
+ * The filters are Hugging Face's, to be called in Hugging Face's order (top-k when they are filled in, top-p, min-p). Sums are f64, in an
  * order that the scores alone determine. Where "better" is said, the higher score is meant, and among equal scores
  * the lower id: the order of greedy decoding.
  *
- * Top-k and top-p need the best tokens up to a point, not all in order: tokens are counted into buckets by their
- * distance from the best score, and only the bucket where that point lies is ordered.
+ * Top-k and top-p need the best tokens up to a point, not all in order. Top-k passes over all scores once, and looks
+ * closer only at stretches whose best score is among the best so far. For top-p, tokens are counted into buckets by
+ * their distance from the best score, and only the bucket where that point lies is ordered.
  */
 import { exp } from "../kernels/reference/math.js";
+import { LargestValues } from "./largest-values.js";
+
+/** Scores that are looked at together. */
+const STRETCH = 64;
+/** Least positive f32 with all 24 bits: quotients of this size and more differ where their dividends do by 2^−20. */
+const LEAST_NORMAL = 2 ** -126;
 
 const BUCKETS = 2048;
 /** Scores that are 1 apart are this many buckets apart; everything 64 and more below the best shares the last one. */
@@ -29,6 +36,9 @@ export class Candidates {
   /** Indices of candidates, as a binary heap with the best on top. */
   readonly #heap: Int32Array;
   #heapSize = 0;
+  /** Best score of each stretch. */
+  readonly #stretchBests: Float32Array;
+  #largest: { readonly k: number; readonly values: LargestValues } | null = null;
 
   /** @param vocabSize V, the most that `fill` takes */
   constructor(vocabSize: number) {
@@ -36,6 +46,7 @@ export class Candidates {
     this.#scores = new Float32Array(vocabSize);
     this.#weights = new Float32Array(vocabSize);
     this.#heap = new Int32Array(vocabSize);
+    this.#stretchBests = new Float32Array(Math.ceil(vocabSize / STRETCH));
   }
 
   /** The ids left, ascending; a view that is valid until the next call. */
@@ -67,14 +78,51 @@ export class Candidates {
   }
 
   /**
-   * Keeps the k best tokens, and all whose score equals the k-th's.
+   * As `fill`, with only the k best tokens, and all whose quotient equals the k-th's.
    * @param k integer from 1
    */
-  keepTopK(k: number): void {
-    if (k >= this.#count) return;
-    this.#fillBuckets();
-    const threshold = this.#scores[this.#lastNeeded(k)]!;
-    this.#keep((i) => this.#scores[i]! >= threshold);
+  fillTopK(scores: Float32Array, temperature: number, k: number): boolean {
+    if (k >= scores.length) return this.fill(scores, temperature);
+    // Division by the temperature keeps the order, but may make equals of neighbours.
+    const kth = this.#kthLargest(scores, k);
+    const threshold = Math.fround(kth / temperature);
+    const isNormal = Math.abs(threshold) >= LEAST_NORMAL && Number.isFinite(threshold);
+    const lowest = isNormal ? kth - Math.abs(kth) * 2 ** -20 : Number.NEGATIVE_INFINITY;
+    let count = 0;
+    let max = Number.NEGATIVE_INFINITY;
+    for (let from = 0; from < scores.length; from += STRETCH) {
+      if (this.#stretchBests[from / STRETCH]! < lowest) continue;
+      const end = Math.min(from + STRETCH, scores.length);
+      for (let i = from; i < end; i++) {
+        if (scores[i]! < lowest) continue;
+        const score = Math.fround(scores[i]! / temperature);
+        if (score < threshold || score === Number.NEGATIVE_INFINITY) continue;
+        this.#ids[count] = i;
+        this.#scores[count] = score;
+        this.#weights[count] = 1;
+        count++;
+        if (score > max) max = score;
+      }
+    }
+    this.#count = count;
+    this.#bestScore = max;
+    return Number.isFinite(max);
+  }
+
+  /** The k-th largest score, and on the way the best of each stretch. */
+  #kthLargest(scores: Float32Array, k: number): number {
+    if (this.#largest?.k !== k) this.#largest = { k, values: new LargestValues(k) };
+    const { values } = this.#largest;
+    values.clear();
+    for (let from = 0; from < scores.length; from += STRETCH) {
+      const end = Math.min(from + STRETCH, scores.length);
+      let best = Number.NEGATIVE_INFINITY;
+      for (let i = from; i < end; i++) if (scores[i]! > best) best = scores[i]!;
+      this.#stretchBests[from / STRETCH] = best;
+      if (best <= values.least) continue;
+      for (let i = from; i < end; i++) if (scores[i]! > values.least) values.push(scores[i]!);
+    }
+    return values.least;
   }
 
   /** Computes the weights; to be called once, after top-k and before anything else, so that few `exp` are needed. */

@@ -78,13 +78,15 @@ export class Sampler {
   #draw(scores: Float32Array, position: number): number {
     const { temperature, topK, topP, minP, seed } = this.#options;
     const candidates = this.#candidates;
-    if (!candidates.fill(scores, Math.fround(temperature))) {
+    const divisor = Math.fround(temperature);
+    const isFilled =
+      topK === 0 ? candidates.fill(scores, divisor) : candidates.fillTopK(scores, divisor, topK);
+    if (!isFilled) {
       throw new LastrowError(
         "invalid_argument",
         `temperature ${temperature} is too small for these logits: divided by it they overflow; 0 is greedy.`,
       );
     }
-    if (topK !== 0) candidates.keepTopK(topK);
     candidates.weigh();
     // The least share above nothing is the best token's alone.
     if (topP !== 1) candidates.keepTopP(Math.max(topP, Number.MIN_VALUE));

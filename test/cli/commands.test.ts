@@ -276,3 +276,49 @@ describe("tokenize", () => {
     );
   });
 });
+
+describe("cache", () => {
+  const alike = "Once upon a time, there was a little boy who liked to play in the park with his dog.";
+  const args = [
+    "cache",
+    `${alike} He ran.`,
+    `${alike} It was a sunny day.`,
+    "--seed",
+    "1",
+    "--max-tokens",
+    "4",
+  ];
+
+  it("shows who holds which blocks, in 80 columns, plain where nobody looks", async () => {
+    const { exitCode, stdout, stderr } = await run(args);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).not.toContain(ESCAPE);
+    for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
+    expect(stdout).toContain("B      0    2");
+    expect(stdout).toMatch(/^ {3}0 {2}2 /m);
+    expect(stdout).toMatch(/^In the end\n\n {3}0 {2}○ /m);
+    const onScreen = await run(args, { isTerminal: true });
+    expect(onScreen.stdout).toContain(ESCAPE);
+  });
+
+  it("tells the same as JSON, with every event", async () => {
+    const object = JSON.parse((await run([...args, "--json"])).stdout);
+    const [first, second] = object.prompts;
+    expect([first.numCachedTokens, second.numCachedTokens]).toEqual([0, 16]);
+    expect(object.fullest.shared).toEqual([0]);
+    expect(object.fullest.sequences[1].blocks[0]).toBe(0);
+    expect(object.end.sequences).toEqual([
+      { prompt: "A", blocks: [] },
+      { prompt: "B", blocks: [] },
+    ]);
+    expect(object.events.filter(({ type }: { type: string }) => type === "hit")).toEqual([
+      { type: "hit", block: 0, sequence: 2 },
+    ]);
+  });
+
+  it("refuses more prompts than there are letters", async () => {
+    const { exitCode, stderr } = await run(["cache", ...new Array(27).fill("x")]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain("At most 26 prompts have a letter each.");
+  });
+});

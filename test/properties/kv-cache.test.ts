@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BLOCK_SIZE, kvLayout } from "../../src/kernels/kv-layout.js";
+import { BlockMap } from "../../src/kv-cache/block-map.js";
 import { BlockPool } from "../../src/kv-cache/block-pool.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
@@ -40,6 +41,8 @@ class Traffic {
   readonly sequences: { table: BlockTable; root: string; tokens: number[] }[] = [];
   readonly #slots: Int32Array;
   readonly #histories = new Histories();
+  /** What a listener knows. */
+  readonly #map: BlockMap;
   hits = 0;
   copies = 0;
 
@@ -52,6 +55,8 @@ class Traffic {
         this.#slots.copyWithin(to * BLOCK_SIZE, from * BLOCK_SIZE, (from + 1) * BLOCK_SIZE);
       },
     });
+    this.#map = new BlockMap(numBlocks);
+    this.cache.listener = (event) => this.#map.apply(event);
   }
 
   create(salt: string | null, tokens: readonly number[]): void {
@@ -87,9 +92,27 @@ class Traffic {
   /** Every row of every sequence is where its table says, and was computed from the sequence's own history. */
   expectSound(): void {
     expect(violatedInvariants(this.cache)).toEqual([]);
+    this.#expectTold();
     for (const { table, root, tokens } of this.sequences) {
       expect(table.tokens).toEqual(tokens);
       expect(tokens.map((_, p) => this.#slots[table.slot(p)])).toEqual(this.#histories.of(root, tokens));
+    }
+  }
+
+  /** Its events tell everything: who holds which block, and what can be found. */
+  #expectTold(): void {
+    const { pool, index } = this.cache;
+    const map = this.#map;
+    for (const { table } of this.sequences) {
+      expect(map.blocksOf(table.sequence).join()).toBe(table.blockIds.join());
+    }
+    for (let block = 0; block < pool.numBlocks; block++) {
+      if (
+        map.refCount(block) !== pool.refCount(block) ||
+        map.isPublished(block) !== index.isPublished(block)
+      ) {
+        throw new Error(`the events tell another story of block ${block}`);
+      }
     }
   }
 }
@@ -162,7 +185,11 @@ describe("KvCache", () => {
   const newCache = (numBlocks: number) => {
     const traffic = new Traffic(numBlocks);
     const events: KvEvent[] = [];
-    traffic.cache.listener = (event) => events.push(event);
+    const told = traffic.cache.listener;
+    traffic.cache.listener = (event) => {
+      events.push(event);
+      told?.(event);
+    };
     return { ...traffic, traffic, cache: traffic.cache, events };
   };
   const run = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);

@@ -1,0 +1,73 @@
+/**
+ * `npm run bench:engine`: what sharing and batching bring, and what they cost, on a GPT-2 of 124 million parameters with
+ * random weights, which is made on the first run. Exit code 1 when a figure misses its target.
+ *
+ *   npm run bench:engine -- --dtype int8 --rounds 5 --json
+ */
+import { existsSync } from "node:fs";
+import { cpus } from "node:os";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import picocolors from "picocolors";
+import { makeRandomModel } from "../../scripts/make-random-model.js";
+import { renderTable } from "../../src/cli/table.js";
+import { loadParts } from "../../src/load.js";
+import { batching, cachedPrompt, type Figure, lateShortRequest, lookUp } from "./measures.js";
+
+const MODEL = fileURLToPath(new URL("../../.cache/gpt2-124m", import.meta.url));
+
+const { values } = parseArgs({
+  options: {
+    dtype: { type: "string", default: "f32" },
+    "kv-dtype": { type: "string", default: "f32" },
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "3" },
+    model: { type: "string", default: MODEL },
+    json: { type: "boolean", default: false },
+  },
+});
+const rounds = Number(values.rounds);
+if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error("--rounds is a whole number from 1");
+if (values.model === MODEL && !existsSync(MODEL)) {
+  process.stderr.write("Making a GPT-2 of 124 million random parameters, once: 498 MB.\n");
+  await makeRandomModel(MODEL);
+}
+
+const { engine, info } = await loadParts(values.model, {
+  dtype: values.dtype as "f32" | "int8",
+  kvDtype: values["kv-dtype"] as "f32" | "int8",
+  threads: Number(values.threads),
+});
+const { core } = engine;
+// The first passes are slower: memory is touched for the first time, and code is compiled.
+lateShortRequest(core, 1);
+const figures: Figure[] = [];
+for (const measure of [cachedPrompt, batching, lookUp, lateShortRequest])
+  figures.push(...measure(core, rounds, info.dtype));
+await core.kernels.dispose();
+
+const machine = `${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}`;
+const run = `${info.dtype} weights, ${info.kv.dtype} K and V, ${info.threads} threads, medians of ${rounds} rounds; ${machine}`;
+if (values.json) process.stdout.write(`${JSON.stringify({ run, figures }, null, 2)}\n`);
+else process.stdout.write(`${table(figures)}\n${run}\n`);
+if (figures.some((figure) => !meetsTarget(figure))) process.exitCode = 1;
+
+function table(rows: readonly Figure[]): string {
+  const colours = picocolors.createColors(process.stdout.isTTY && !process.env.NO_COLOR);
+  return renderTable(colours, {
+    head: ["", "measured", "", "target", ""],
+    rows: rows.map((figure) => {
+      const { name, value, unit, target } = figure;
+      const shown = value >= 100 || Number.isInteger(value) ? value.toFixed(0) : value.toPrecision(3);
+      if (target === null) return [name, shown, unit, "", ""];
+      const wanted = "atLeast" in target ? `≥ ${target.atLeast}` : `≤ ${target.atMost}`;
+      return [name, shown, unit, wanted, meetsTarget(figure) ? colours.green("✔") : colours.red("✘")];
+    }),
+    rightAligned: [1, 3],
+  });
+}
+
+function meetsTarget({ value, target }: Figure): boolean {
+  if (target === null) return true;
+  return "atLeast" in target ? value >= target.atLeast : value <= target.atMost;
+}
