@@ -56,6 +56,18 @@ const EXAMPLES = {
     ["lastrow bench --prompt-tokens 16 --new-tokens 256 --threads 1", "mostly decoding, on one core"],
     ["lastrow bench --json | jq .share", "two numbers: how near the limits"],
   ],
+  serve: [
+    ["lastrow serve", "http://127.0.0.1:8080, the embedded model"],
+    [
+      "lastrow serve --model openai-community/gpt2 --dtype int8 --kv-memory 2GiB --port 9000",
+      "GPT-2 with room for many",
+    ],
+    [
+      "lastrow serve --host 0.0.0.0 --api-keys keys.txt",
+      "for others, who need a key: lines of a name and a key",
+    ],
+    ["lastrow serve --chat-template template.jinja", "chats with a model that has no template"],
+  ],
 } as const;
 
 /** The text below a command's help. */

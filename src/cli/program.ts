@@ -1,5 +1,4 @@
 /** The command line: which commands there are, which options each has, and what happens when one is run. */
-import { readFileSync } from "node:fs";
 import { Command, type HelpConfiguration, Option } from "commander";
 import { DEFAULT_COMPARED_TOKENS, DEFAULT_MAX_TOKENS } from "../language-model.js";
 import {
@@ -16,6 +15,7 @@ import { type GenerateCommandOptions, generate } from "./commands/generate.js";
 import { type InspectCommandOptions, inspect } from "./commands/inspect.js";
 import { type LogitsCommandOptions, logits } from "./commands/logits.js";
 import { type PerplexityCommandOptions, perplexity } from "./commands/perplexity.js";
+import type { ServeCommandOptions } from "./commands/serve.js";
 import { type TokenizeCommandOptions, tokenize } from "./commands/tokenize.js";
 import { examplesOf } from "./examples.js";
 import { reportError, reportFailure, requestedStop } from "./exit.js";
@@ -29,6 +29,7 @@ import {
   atLeastTwo,
   wholeNumber,
 } from "./options.js";
+import { addServerOptions } from "./server-options.js";
 import { type Colours, coloursFor, columnsOf, flush, type Io } from "./terminal.js";
 
 /**
@@ -38,9 +39,11 @@ import { type Colours, coloursFor, columnsOf, flush, type Io } from "./terminal.
  */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   let exitCode = 0;
+  let hasStopped = false;
   try {
-    const program = buildProgram(io, (code) => {
+    const program = buildProgram(io, (code, { endsBySignal = false } = {}) => {
       exitCode = code;
+      hasStopped = endsBySignal;
     });
     await program.parseAsync(args.length === 0 ? ["--help"] : args, { from: "user" });
   } catch (error) {
@@ -48,12 +51,12 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   }
   await flush(io);
   const stop = requestedStop(io.signal);
-  if (stop === null) return exitCode;
+  if (stop === null || (hasStopped && stop.message === null)) return exitCode;
   if (stop.message !== null) reportError(io, stop.message);
   return stop.exitCode;
 }
 
-function buildProgram(io: Io, done: (exitCode: number) => void): Command {
+function buildProgram(io: Io, done: Done): Command {
   const program = new Command("lastrow")
     .description(
       "GPT inference with a KV cache that never changes the answer: recomputed or cached, the same bits.",
@@ -81,10 +84,12 @@ function buildProgram(io: Io, done: (exitCode: number) => void): Command {
   addPerplexity(program, io, done);
   addCache(program, io, done);
   addBench(program, io, done);
+  addServe(program, io, done);
   return program;
 }
 
-type Done = (exitCode: number) => void;
+/** `endsBySignal`: a signal is how the command ends in order, so its own exit code counts. */
+type Done = (exitCode: number, how?: { readonly endsBySignal?: boolean }) => void;
 
 function addCompare(program: Command, io: Io, done: Done): void {
   const command = program
@@ -277,6 +282,28 @@ function addBench(program: Command, io: Io, done: Done): void {
   });
 }
 
+function addServe(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("serve")
+    .summary("answer OpenAI's API over HTTP")
+    .description(
+      "Serves a model to programs that speak OpenAI's API, on this machine only unless told otherwise. Ends on SIGTERM or ctrl-C when what is under way has been answered; the second one ends it at once.",
+    )
+    .addHelpText("after", examplesOf("serve"));
+  addEngineOptions(command);
+  addServerOptions(command);
+  command
+    .optionsGroup("Output:")
+    .option("--log-prompts", "log the prompts, too")
+    .option("--debug", "show the stack and the causes of an error")
+    .helpOption("--help", "show this help");
+  command.action(async (options: ServeCommandOptions) => {
+    // Only who serves pays for what it takes.
+    const { serve } = await import("./commands/serve.js");
+    done(await serve(options, io), { endsBySignal: true });
+  });
+}
+
 const PIPED_PROMPT = "the prompt; standard input when it is left out or -, less one newline at its end";
 
 function helpStyle(colours: Colours): HelpConfiguration {
@@ -289,8 +316,4 @@ function helpStyle(colours: Colours): HelpConfiguration {
     sortSubcommands: false,
     subcommandTerm: (command) => command.name(),
   };
-}
-
-function packageVersion(): string {
-  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")).version;
 }

@@ -1,0 +1,179 @@
+/** `lastrow serve`: the OpenAI-compatible server, until a signal ends it. */
+import { readFile } from "node:fs/promises";
+import { LastrowError } from "../../errors.js";
+import { formatMemorySize } from "../../memory-size.js";
+import { isLoopback } from "../../server/guard.js";
+import { LIMITS, type LimitName, type ServerLimits } from "../../server/limits.js";
+import { listen } from "../../server/node-listener.js";
+import { jsonLog, type Log, readableLog } from "../../server/request-log.js";
+import { createServer, type LastrowServer } from "../../server/server.js";
+import { formatCount } from "../format.js";
+import type { EngineOptions } from "../options.js";
+import { loadingDisplay } from "../progress.js";
+import { coloursFor, type Io, printable, write } from "../terminal.js";
+
+export interface ServeCommandOptions extends EngineOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly apiKeys?: string | undefined;
+  readonly insecure?: boolean | undefined;
+  readonly allowHost?: readonly string[] | undefined;
+  readonly corsOrigin?: readonly string[] | undefined;
+  readonly chatTemplate?: string | undefined;
+  readonly servedModelName?: string | undefined;
+  readonly sharePrefixes?: boolean | undefined;
+  readonly cacheSecretFile?: string | undefined;
+  readonly saveDir?: string | undefined;
+  readonly drainSeconds: number;
+  readonly logPrompts?: boolean | undefined;
+  /** Limits, by the names of their options in camel case. */
+  readonly [limit: string]: unknown;
+}
+
+/** Of a secret that salts are derived from. */
+const LEAST_SECRET_BYTES = 16;
+
+/** @returns the exit code: 0 after a signal, when all that was under way has been answered */
+export async function serve(options: ServeCommandOptions, io: Io): Promise<number> {
+  const { host, port, apiKeys } = options;
+  if (apiKeys === undefined && options.insecure !== true && !isLoopback(host)) {
+    throw new LastrowError(
+      "invalid_argument",
+      `Whoever reaches ${host} could use this server; give --api-keys FILE, or --insecure if that is what you want.`,
+    );
+  }
+  const cacheSecret =
+    options.cacheSecretFile === undefined ? undefined : await readSecret(options.cacheSecretFile);
+  const chatTemplate =
+    options.chatTemplate === undefined
+      ? undefined
+      : await readFileFor("--chat-template", options.chatTemplate);
+  const log = logFor(io);
+  const display = loadingDisplay(io, printable(options.model ?? "stories"));
+  let server: LastrowServer;
+  try {
+    server = await createServer({
+      model: options.model,
+      kernels: options.kernels,
+      kvMemory: options.kvMemory,
+      kvDtype: options.kvDtype,
+      threads: options.threads,
+      dtype: options.dtype,
+      onProgress: display.onProgress,
+      servedModelName: options.servedModelName,
+      apiKeys,
+      chatTemplate: chatTemplate?.toString("utf8"),
+      sharePrefixes: options.sharePrefixes,
+      cacheSecret,
+      boundTo: host,
+      allowedHosts: options.allowHost,
+      corsOrigins: options.corsOrigin,
+      limits: askedLimits(options),
+      logPrompts: options.logPrompts,
+      onRequest: (record, failure) => log.request(record, failure),
+      onEngine: (state, error) => {
+        if (state === "restarting") log.warn("The engine is lost; it is being restarted.", error);
+      },
+    });
+  } finally {
+    display.stop();
+  }
+  try {
+    await using listening = await listen(server, { host, port });
+    await announce(server, listening.url, options, io);
+    const onHangUp = () => {
+      server.reloadKeys().then(
+        (count) => log.info(`Keys read again: ${count}.`),
+        (error) => log.warn(`The keys stay as they were: ${(error as Error).message}`),
+      );
+    };
+    process.on("SIGHUP", onHangUp);
+    try {
+      await new Promise<void>((resolve) => {
+        if (io.signal.aborted) resolve();
+        else io.signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    } finally {
+      process.off("SIGHUP", onHangUp);
+    }
+    log.info(`Shutting down: what is under way has ${options.drainSeconds} s to finish.`);
+    const isDrained = await listening.close(options.drainSeconds);
+    log.info(isDrained ? "Done." : "Some requests were cut off.");
+  } finally {
+    await server.dispose();
+  }
+  return 0;
+}
+
+/** A log for a person on a terminal, JSON otherwise. */
+function logFor(io: Io): Log {
+  const { stderr, env } = io;
+  if (stderr.isTTY !== true) return jsonLog({ write: (line) => void stderr.write(line) });
+  return readableLog((line) => void stderr.write(line), coloursFor(stderr, env));
+}
+
+/** What a person sees when it is up. */
+async function announce(
+  { served, limits }: LastrowServer,
+  url: string,
+  options: ServeCommandOptions,
+  io: Io,
+): Promise<void> {
+  const { info, id } = served;
+  const { bold, cyan, dim, yellow } = coloursFor(io.stdout, io.env);
+  const { contextLength } = info.config;
+  const key = options.apiKeys === undefined ? "" : ' -H "authorization: Bearer $KEY"';
+  const access =
+    options.apiKeys !== undefined
+      ? "each request needs a key"
+      : isLoopback(options.host)
+        ? "no keys; this machine only"
+        : yellow("no keys: whoever reaches this address may use it");
+  const lines = [
+    `${bold(id)} at ${cyan(url)}   ${dim(access)}`,
+    dim(
+      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${info.threads} ${info.threads === 1 ? "thread" : "threads"} · context of ${formatCount(contextLength)} tokens · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.blocks * info.kv.blockSize)} tokens)`,
+    ),
+    dim(
+      `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
+    ),
+    "",
+    `curl ${url}/v1/completions${key} -H "content-type: application/json" \\`,
+    `  -d '{"prompt": "Once upon a time", "max_tokens": 32}'`,
+    "",
+    "",
+  ];
+  await write(io, lines.join("\n"));
+}
+
+/** The limits among the options. */
+function askedLimits(options: ServeCommandOptions): Partial<ServerLimits> {
+  const asked = Object.entries(LIMITS).flatMap(([name, { flag }]) => {
+    const value = options[flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())];
+    return typeof value === "number" ? [[name as LimitName, value]] : [];
+  });
+  return Object.fromEntries(asked);
+}
+
+async function readSecret(path: string): Promise<Uint8Array> {
+  const secret = await readFileFor("--cache-secret-file", path);
+  if (secret.length >= LEAST_SECRET_BYTES) return secret;
+  throw new LastrowError(
+    "invalid_argument",
+    `${path} has ${secret.length} bytes; a secret has ${LEAST_SECRET_BYTES} or more.`,
+  );
+}
+
+async function readFileFor(flag: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new LastrowError(
+      "invalid_argument",
+      `${flag}: ${path} cannot be read: ${(cause as Error).message}.`,
+      {
+        cause,
+      },
+    );
+  }
+}

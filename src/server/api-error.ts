@@ -1,0 +1,130 @@
+/**
+ * What a client is told when something is wrong: always OpenAI's error body, and one table from the library's error
+ * codes to HTTP statuses.
+ */
+import { type ErrorCode, LastrowError } from "../errors.js";
+
+/** OpenAI's error body. */
+export interface ApiErrorBody {
+  readonly error: {
+    readonly message: string;
+    readonly type: string;
+    readonly param: string | null;
+    readonly code: string | null;
+  };
+}
+
+interface ApiErrorDetails {
+  /** The field of the request that is wrong. */
+  readonly param?: string | null;
+  /** Seconds after which it is worth trying again. */
+  readonly retryAfter?: number;
+  readonly cause?: unknown;
+}
+
+/** An answer that is an error. `code` is stable; `message` is a sentence for the client's author. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly param: string | null;
+  readonly retryAfter: number | null;
+
+  constructor(status: number, code: string, message: string, details: ApiErrorDetails = {}) {
+    super(message, { cause: details.cause });
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.param = details.param ?? null;
+    this.retryAfter = details.retryAfter ?? null;
+  }
+
+  get body(): ApiErrorBody {
+    const { message, param, code } = this;
+    return { error: { message, type: this.#type, param, code } };
+  }
+
+  /** As an answer of its own. */
+  get response(): Response {
+    const headers = new Headers({ "content-type": "application/json" });
+    if (this.retryAfter !== null) headers.set("retry-after", String(this.retryAfter));
+    if (this.status === 401) headers.set("www-authenticate", "Bearer");
+    return new Response(JSON.stringify(this.body), { status: this.status, headers });
+  }
+
+  get #type(): string {
+    if (this.status === 401) return "authentication_error";
+    if (this.status === 403) return "permission_error";
+    if (this.status === 429) return "rate_limit_error";
+    return this.status >= 500 ? "server_error" : "invalid_request_error";
+  }
+}
+
+/** HTTP statuses of the library's errors. What is not here is 500: the server's fault, not the client's. */
+const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
+  invalid_argument: 400,
+  context_length_exceeded: 400,
+  empty_prompt: 400,
+  token_out_of_range: 400,
+  tokenizer_missing: 400,
+  // "has no token for a part of this text": the text is the client's.
+  tokenizer_invalid: 400,
+  kv_memory_exhausted: 400,
+  thread_lost: 503,
+  disposed: 503,
+  aborted: 499,
+};
+
+/** Seconds in which a lost engine has usually come back. */
+const RETRY_LOST_ENGINE = 2;
+
+/** Any failure as an answer. What is no error of ours tells the client nothing of its insides. */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (!(error instanceof LastrowError)) {
+    return new ApiError(500, "internal_error", "The server failed on this request; its log says more.", {
+      cause: error,
+    });
+  }
+  const status = STATUSES[error.code] ?? 500;
+  if (status === 503) {
+    return new ApiError(503, "engine_unavailable", "The engine was lost and is being restarted; try again.", {
+      cause: error,
+      retryAfter: RETRY_LOST_ENGINE,
+    });
+  }
+  const { param, message } = withFieldNames(error);
+  return new ApiError(status, error.code, message, { param, cause: error });
+}
+
+/** The library's options that a request has under names of its own. */
+const FIELD_NAMES: Readonly<Record<string, string>> = {
+  maxTokens: "max_tokens",
+  topK: "top_k",
+  topP: "top_p",
+  minP: "min_p",
+  repetitionPenalty: "repetition_penalty",
+  frequencyPenalty: "frequency_penalty",
+  presencePenalty: "presence_penalty",
+  logitBias: "logit_bias",
+  bestOf: "best_of",
+  numBeams: "num_beams",
+  lengthPenalty: "length_penalty",
+  earlyStopping: "early_stopping",
+  cachePrompt: "cache_prompt",
+  temperature: "temperature",
+  seed: "seed",
+  logprobs: "logprobs",
+  speculate: "speculate",
+  stop: "stop",
+  n: "n",
+};
+
+/** The message of an error, with an option called as it is in a request. */
+function withFieldNames({ code, message }: LastrowError): { param: string | null; message: string } {
+  if (code === "context_length_exceeded" || code === "token_out_of_range")
+    return { param: "prompt", message };
+  const [name] = message.split(" ", 1);
+  const field = Object.hasOwn(FIELD_NAMES, name) ? FIELD_NAMES[name] : undefined;
+  if (code !== "invalid_argument" || field === undefined) return { param: null, message };
+  return { param: field, message: field + message.slice(name.length) };
+}

@@ -1,0 +1,105 @@
+/**
+ * The server as a function from requests to answers. What every request goes through, in this order: an exchange that
+ * ends once and is logged; the name it was sent to and the origin it comes from; its key; its route.
+ */
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { ApiError, toApiError } from "./api-error.js";
+import { Exchange, type RequestRecord } from "./exchange.js";
+import { authenticate, type Guard, SECURITY_HEADERS } from "./guard.js";
+import { addCompletions } from "./routes/completions.js";
+import { addModels } from "./routes/models.js";
+import type { App, Env } from "./routes/routing.js";
+import { addStatus } from "./routes/status.js";
+import { quoted, type Service } from "./service.js";
+
+export interface AppParts {
+  readonly service: Service;
+  readonly guard: Guard;
+  /** Told of every request at its end, and of a failure that is the server's own. */
+  readonly onRequest: (record: RequestRecord, failure: unknown) => void;
+}
+
+/** Routes that want no key. */
+const OPEN_PATHS: ReadonlySet<string> = new Set(["/health", "/ready"]);
+
+export function createApp({ service, guard, onRequest }: AppParts): App {
+  const app = new OpenAPIHono<Env>();
+  const { keys, limits, metrics } = service;
+
+  app.use(async (context, next) => {
+    const exchange = new Exchange(context.req.raw, {
+      timeoutSeconds: limits.requestSeconds,
+      tell: (record, failure) => {
+        metrics.request(record);
+        onRequest(record, failure);
+      },
+    });
+    context.set("exchange", exchange);
+    await next();
+    const { headers, status } = context.res;
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
+      if (!headers.has(name)) headers.set(name, value);
+    }
+    headers.set("x-request-id", exchange.record.id);
+    exchange.record.status = status;
+    if (!exchange.outlivesHandler) exchange.end();
+  });
+
+  app.use(async (context, next) => {
+    const allowed = guard.check(context.req.raw);
+    if (context.req.method === "OPTIONS") return guard.preflight(allowed);
+    const exchange = context.get("exchange");
+    if (!OPEN_PATHS.has(context.req.path)) {
+      exchange.principal = authenticate(keys, context.req.raw);
+      exchange.record.key = keys.areRequired ? exchange.principal.name : null;
+    }
+    await next();
+    for (const [name, value] of Object.entries(allowed)) context.res.headers.set(name, value);
+    return undefined;
+  });
+
+  addStatus(app, service);
+  addModels(app, service);
+  addCompletions(app, service);
+
+  app.get("/openapi.json", (context) => {
+    context.get("exchange").record.route = "/openapi.json";
+    return context.json(openApiDocument(app, service));
+  });
+
+  app.notFound((context) => {
+    const { method, path } = context.req;
+    const error = new ApiError(404, "not_found", `There is no ${method} ${quoted(path)} here.`);
+    context.get("exchange").fail(error);
+    return error.response;
+  });
+
+  app.onError((thrown, context) => {
+    const error = toApiError(thrown);
+    context.get("exchange").fail(error);
+    return error.response;
+  });
+  return app;
+}
+
+/** What this server answers, from the schemas that validate. */
+export function openApiDocument(app: App, { version, keys }: Service) {
+  const document = app.getOpenAPI31Document({
+    openapi: "3.1.0",
+    info: {
+      title: "lastrow",
+      version,
+      description:
+        "GPT inference around a KV cache that never changes the answer. Compatible with OpenAI's API.",
+      license: { name: "MIT" },
+    },
+    ...(keys.areRequired && { security: [{ key: [] }] }),
+  });
+  return {
+    ...document,
+    components: {
+      ...document.components,
+      ...(keys.areRequired && { securitySchemes: { key: { type: "http" as const, scheme: "bearer" } } }),
+    },
+  };
+}

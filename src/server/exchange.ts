@@ -1,0 +1,133 @@
+/**
+ * One request and its answer, from arrival to the last byte: who asked, what it took, and the one signal that ends its
+ * work: the client went away, its time is up, or the server stops. Ends exactly once, and then tells the log and the
+ * metrics.
+ */
+import { ApiError } from "./api-error.js";
+import type { Principal } from "./keys.js";
+
+/** What is known of a request at its end; milliseconds from its arrival. */
+export interface RequestRecord {
+  readonly id: string;
+  readonly method: string;
+  readonly path: string;
+  /** The route's pattern; null where none matched. */
+  readonly route: string | null;
+  readonly status: number;
+  /** The code of the error, also of one in mid-stream. */
+  readonly error: string | null;
+  readonly key: string | null;
+  readonly stream: boolean;
+  readonly promptTokens: number | null;
+  readonly cachedTokens: number | null;
+  readonly completionTokens: number | null;
+  readonly finishReasons: readonly string[];
+  readonly queueMs: number | null;
+  readonly firstTokenMs: number | null;
+  readonly totalMs: number;
+  /** The prompts, where they are to be logged. */
+  readonly prompts: readonly unknown[] | null;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+export class Exchange {
+  readonly record: Mutable<Omit<RequestRecord, "totalMs">>;
+  readonly arrival = performance.now();
+  principal: Principal | null = null;
+  /** What a failure of the server's own was, for the log. */
+  failure: unknown = null;
+  /** Its answer is a stream that goes on when the handler has returned. */
+  outlivesHandler = false;
+  readonly #abort = new AbortController();
+  readonly #client: AbortSignal;
+  readonly #onEnd: (() => void)[] = [];
+  readonly #tell: (record: RequestRecord, failure: unknown) => void;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  #hasEnded = false;
+
+  constructor(
+    request: Request,
+    options: {
+      readonly timeoutSeconds: number;
+      readonly tell: (record: RequestRecord, failure: unknown) => void;
+    },
+  ) {
+    this.record = {
+      id: `req-${crypto.randomUUID()}`,
+      method: request.method,
+      path: new URL(request.url).pathname,
+      route: null,
+      status: 200,
+      error: null,
+      key: null,
+      stream: false,
+      promptTokens: null,
+      cachedTokens: null,
+      completionTokens: null,
+      finishReasons: [],
+      queueMs: null,
+      firstTokenMs: null,
+      prompts: null,
+    };
+    this.#tell = options.tell;
+    this.#client = request.signal;
+    if (request.signal.aborted) this.#clientLeft();
+    else request.signal.addEventListener("abort", this.#clientLeft, { once: true });
+    // A timer holds at most 2^31 - 1 ms.
+    const ms = Math.min(options.timeoutSeconds * 1000, 2 ** 31 - 1);
+    this.#timer = setTimeout(() => {
+      this.cancel(
+        new ApiError(504, "request_timeout", `The request took more than ${options.timeoutSeconds} s.`),
+      );
+    }, ms);
+    (this.#timer as { unref?: () => void }).unref?.();
+  }
+
+  /** Aborted when its work is in vain. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Why it was ended early. */
+  get reason(): ApiError {
+    return this.#abort.signal.reason;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  cancel(reason: ApiError): void {
+    if (!this.#abort.signal.aborted) this.#abort.abort(reason);
+  }
+
+  /** Runs when it has ended. */
+  onEnd(callback: () => void): void {
+    if (this.#hasEnded) callback();
+    else this.#onEnd.push(callback);
+  }
+
+  /** Milliseconds since it arrived. */
+  get elapsedMs(): number {
+    return performance.now() - this.arrival;
+  }
+
+  fail(error: ApiError): void {
+    this.record.error = error.code;
+    if (error.status >= 500) this.failure = error.cause ?? error;
+  }
+
+  end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
+    this.#client.removeEventListener("abort", this.#clientLeft);
+    for (const callback of this.#onEnd.splice(0)) callback();
+    this.#tell({ ...this.record, totalMs: this.elapsedMs }, this.failure);
+  }
+
+  readonly #clientLeft = () => {
+    this.cancel(new ApiError(499, "client_closed_request", "The client went away."));
+  };
+}

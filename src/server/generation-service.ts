@@ -1,0 +1,199 @@
+/**
+ * From a request's fields to generations of the library, and from these to what is common to all answers: choices,
+ * usage, timings. Knows nothing of HTTP but the exchange that it works for.
+ */
+
+import type { z } from "@hono/zod-openapi";
+import type { Generation } from "../engine/generation.js";
+import type { GenerationChoice, GenerationPiece, GenerationResult } from "../engine/generation-request.js";
+import type { GenerateOptions, LanguageModel } from "../language-model.js";
+import { ApiError } from "./api-error.js";
+import type { EngineSupervisor } from "./engine-supervisor.js";
+import type { Exchange } from "./exchange.js";
+import { type Principal, requestSalt } from "./keys.js";
+import type { Metrics } from "./metrics.js";
+import type { timingsSchema, usageSchema } from "./schemas/generation.js";
+
+export type Usage = z.infer<typeof usageSchema>;
+export type Timings = z.infer<typeof timingsSchema>;
+
+/** The fields that completions and chats share, as their schemas give them. */
+interface GenerationFields {
+  readonly max_tokens?: number | null | undefined;
+  readonly max_completion_tokens?: number | null | undefined;
+  readonly temperature?: number | null | undefined;
+  readonly top_p?: number | null | undefined;
+  readonly top_k?: number | null | undefined;
+  readonly min_p?: number | null | undefined;
+  readonly repetition_penalty?: number | null | undefined;
+  readonly presence_penalty?: number | null | undefined;
+  readonly frequency_penalty?: number | null | undefined;
+  readonly logit_bias?: Record<string, number> | null | undefined;
+  readonly seed?: number | null | undefined;
+  readonly stop?: string | readonly string[] | null | undefined;
+  readonly ignore_eos?: boolean | null | undefined;
+  readonly n?: number | null | undefined;
+  readonly num_beams?: number | null | undefined;
+  readonly length_penalty?: number | null | undefined;
+  readonly early_stopping?: boolean | "never" | null | undefined;
+  readonly speculate?: number | null | undefined;
+  readonly cache_prompt?: boolean | null | undefined;
+  readonly cache_salt?: string | null | undefined;
+}
+
+/** The library's options for the fields of a request; what is absent stays absent, for the model's own defaults. */
+export function generateOptions(fields: GenerationFields, principal: Principal): GenerateOptions {
+  const { top_k: topK } = fields;
+  return {
+    maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? undefined,
+    temperature: fields.temperature ?? undefined,
+    topP: fields.top_p ?? undefined,
+    topK: topK === -1 ? 0 : (topK ?? undefined),
+    minP: fields.min_p ?? undefined,
+    repetitionPenalty: fields.repetition_penalty ?? undefined,
+    presencePenalty: fields.presence_penalty ?? undefined,
+    frequencyPenalty: fields.frequency_penalty ?? undefined,
+    logitBias: fields.logit_bias ?? undefined,
+    seed: fields.seed ?? undefined,
+    stop: fields.stop ?? undefined,
+    ignoreEos: fields.ignore_eos ?? undefined,
+    n: fields.n ?? undefined,
+    numBeams: fields.num_beams ?? undefined,
+    lengthPenalty: fields.length_penalty ?? undefined,
+    earlyStopping: fields.early_stopping ?? undefined,
+    speculate: fields.speculate ?? undefined,
+    cachePrompt: fields.cache_prompt ?? undefined,
+    salt: requestSalt(principal, fields.cache_salt),
+  };
+}
+
+/** Told of everything as it comes; `choice` counts through all prompts. */
+export type OnPiece = (choice: number, piece: GenerationPiece) => void;
+
+export interface Finished {
+  /** Those of the first prompt, then those of the second … */
+  readonly choices: readonly GenerationChoice[];
+  readonly usage: Usage;
+  readonly timings: Timings;
+}
+
+export interface ServiceParts {
+  readonly engine: EngineSupervisor;
+  readonly metrics: Metrics;
+}
+
+/**
+ * Runs the generations of all prompts beside each other. When one fails, the others are ended.
+ * @throws ApiError why the exchange was ended early; LastrowError as `LanguageModel.generate`
+ */
+export async function generateAll(
+  { engine, metrics }: ServiceParts,
+  exchange: Exchange,
+  {
+    prompts,
+    options,
+  }: { readonly prompts: readonly (readonly number[])[]; readonly options: GenerateOptions },
+  onPiece: OnPiece = () => undefined,
+): Promise<Finished> {
+  const { model } = engine;
+  const others = new AbortController();
+  const stop = () => others.abort();
+  if (exchange.signal.aborted) stop();
+  exchange.signal.addEventListener("abort", stop, { once: true });
+  const n = options.n ?? 1;
+  const last: number[] = [];
+  const observe = (choice: number, piece: GenerationPiece) => {
+    if (piece.tokens.length > 0) {
+      const now = performance.now();
+      if (exchange.record.firstTokenMs === null) {
+        exchange.record.firstTokenMs = now - exchange.arrival;
+        metrics.firstToken(exchange.record.firstTokenMs);
+      }
+      if (last[choice] !== undefined) metrics.interToken(now - last[choice]);
+      last[choice] = now;
+    }
+    onPiece(choice, piece);
+  };
+  try {
+    const generations = prompts.map((prompt) =>
+      model.generate(prompt, { ...options, signal: others.signal }),
+    );
+    const results = await Promise.all(
+      generations.map((generation, i) => run(generation, (piece) => observe(i * n + piece.index, piece))),
+    );
+    if (exchange.signal.aborted) throw exchange.reason;
+    const finished = summary(results);
+    const { record } = exchange;
+    record.promptTokens = finished.usage.prompt_tokens;
+    record.completionTokens = finished.usage.completion_tokens;
+    record.cachedTokens = finished.usage.prompt_tokens_details.cached_tokens;
+    record.finishReasons = finished.choices.map(({ finishReason }) => finishReason);
+    return finished;
+  } catch (error) {
+    stop();
+    if (exchange.signal.aborted) throw exchange.reason;
+    reportFailure(engine, model, error);
+    throw error;
+  } finally {
+    exchange.signal.removeEventListener("abort", stop);
+  }
+}
+
+/**
+ * Lets the supervisor know of a failure that means more than this request.
+ * @throws ApiError when the engine is lost
+ */
+export function reportFailure(engine: EngineSupervisor, model: LanguageModel, error: unknown): void {
+  if (!engine.noticeFailure(model, error)) return;
+  throw new ApiError(503, "engine_unavailable", "The engine was lost and is being restarted; try again.", {
+    retryAfter: 2,
+    cause: error,
+  });
+}
+
+async function run(
+  generation: Generation,
+  onPiece: (piece: GenerationPiece) => void,
+): Promise<GenerationResult> {
+  for await (const piece of generation) onPiece(piece);
+  return generation.result();
+}
+
+function summary(results: readonly GenerationResult[]): Finished {
+  const sum = (of: (result: GenerationResult) => number) =>
+    results.reduce((total, result) => total + of(result), 0);
+  const longest = (of: (result: GenerationResult) => number) =>
+    results.reduce((most, result) => Math.max(most, of(result)), 0);
+  const choices = results.flatMap((result) => result.choices);
+  const promptTokens = sum((result) => result.promptTokens);
+  const cachedTokens = sum((result) => result.numCachedTokens);
+  const completionTokens = choices.reduce((total, { tokens }) => total + tokens.length, 0);
+  const promptMs = longest(({ timings }) => timings.prefillMs);
+  const predictedMs = longest(({ timings }) => timings.decodeMs);
+  const computed = promptTokens - cachedTokens;
+  return {
+    choices,
+    usage: {
+      prompt_tokens: promptTokens,
+      completion_tokens: completionTokens,
+      total_tokens: promptTokens + completionTokens,
+      prompt_tokens_details: { cached_tokens: cachedTokens },
+    },
+    timings: {
+      cache_n: cachedTokens,
+      prompt_n: computed,
+      prompt_ms: promptMs,
+      prompt_per_token_ms: ratio(promptMs, computed),
+      prompt_per_second: ratio(computed * 1000, promptMs),
+      predicted_n: completionTokens,
+      predicted_ms: predictedMs,
+      predicted_per_token_ms: ratio(predictedMs, completionTokens),
+      predicted_per_second: ratio(completionTokens * 1000, predictedMs),
+    },
+  };
+}
+
+/** A quotient that JSON can hold. */
+function ratio(a: number, b: number): number {
+  return b === 0 ? 0 : a / b;
+}

@@ -1,0 +1,75 @@
+/**
+ * What the server refuses to do, each with its default and its option on the command line: one table that the checks,
+ * `lastrow serve --help` and docs/serving.md agree on.
+ */
+
+interface Limit {
+  /** The option of `lastrow serve`, without its dashes. */
+  readonly flag: string;
+  readonly unit: string;
+  readonly about: string;
+  /** Null: what the model allows. */
+  readonly default: number | null;
+  /** Least value that makes sense. */
+  readonly least: number;
+}
+
+export const LIMITS = {
+  bodyBytes: limit("max-body-bytes", "bytes", "size of a request's body", 1024 * 1024),
+  jsonDepth: limit("max-json-depth", "count", "nesting of a body's objects and lists", 16),
+  prompts: limit("max-prompts", "count", "prompts in one request", 64),
+  n: limit("max-n", "count", "n and best_of", 16),
+  choices: limit("max-choices", "count", "prompts x best_of of one request", 128),
+  beams: limit("max-beams", "count", "num_beams", 16),
+  promptTokens: limit(
+    "max-prompt-tokens",
+    "count",
+    "tokens of a prompt (default: the model's context)",
+    null,
+  ),
+  maxTokens: limit("max-output-tokens", "count", "max_tokens (default: the model's context)", null, 0),
+  logprobs: limit("max-logprobs", "count", "logprobs and top_logprobs", 20, 0),
+  logitBias: limit("max-logit-bias", "count", "entries of logit_bias", 1024, 0),
+  stopTexts: limit("max-stop", "count", "stop texts", 16, 0),
+  stopLength: limit("max-stop-length", "characters", "length of a stop text", 256),
+  messages: limit("max-messages", "count", "messages of a chat", 1024),
+  concurrent: limit("max-concurrent", "count", "requests that run at once", 64),
+  perKey: limit("max-concurrent-per-key", "count", "requests of one key, waiting ones included", 64),
+  queue: limit("max-queue", "count", "requests that wait; over it: 429", 256, 0),
+  requestSeconds: limit("request-timeout", "seconds", "time of a whole request", 600),
+  headerSeconds: limit("header-timeout", "seconds", "time until a request's headers are there", 10),
+  bodySeconds: limit("body-timeout", "seconds", "time until a request's body is there, headers included", 30),
+  idleSeconds: limit("idle-timeout", "seconds", "time that an idle connection is kept", 30),
+  connections: limit("max-connections", "count", "connections at once", 16384),
+  streamBytes: limit("max-stream-buffer", "bytes", "what waits for a slow reader of a stream", 1024 * 1024),
+  textSeconds: limit("text-timeout", "seconds", "time to tokenise a text or render a chat", 5),
+  sequences: limit("max-sequences", "count", "sequences that a key holds", 16, 0),
+  sequenceBytes: limit(
+    "max-sequence-bytes",
+    "bytes",
+    "keys and values of the sequences that a key holds",
+    256 * 1024 * 1024,
+    0,
+  ),
+  sequenceSeconds: limit("sequence-ttl", "seconds", "time that an unused sequence is held", 600),
+  savedBytes: limit("max-saved-bytes", "bytes", "files that a key has saved", 1024 * 1024 * 1024, 0),
+} as const;
+
+export type LimitName = keyof typeof LIMITS;
+
+/** Every limit, settled: numbers in the units of `LIMITS`; Infinity for those that only the model bounds. */
+export type ServerLimits = Readonly<Record<LimitName, number>>;
+
+/** Defaults, with what was asked for in their place. */
+export function settleLimits(asked: Partial<ServerLimits> = {}): ServerLimits {
+  const settled = Object.entries(LIMITS).map(([name, { default: standard, least, flag }]) => {
+    const value = asked[name as LimitName] ?? standard ?? Number.POSITIVE_INFINITY;
+    if (typeof value === "number" && value >= least) return [name, value];
+    throw new RangeError(`${flag} is a number of at least ${least}, not ${String(value)}.`);
+  });
+  return Object.fromEntries(settled);
+}
+
+function limit(flag: string, unit: Limit["unit"], about: string, standard: number | null, least = 1): Limit {
+  return { flag, unit, about, default: standard, least };
+}

@@ -1,0 +1,105 @@
+/**
+ * A server on a socket of Node's: its timeouts, its connections, and how it ends. Owns the socket; the answers are
+ * `LastrowServer`'s.
+ */
+import { createServer as createHttpServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { LastrowError } from "../errors.js";
+import type { LastrowServer } from "./server.js";
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 takes any that is free. */
+  readonly port: number;
+}
+
+export interface Listening extends AsyncDisposable {
+  /** `http://127.0.0.1:8080` */
+  readonly url: string;
+  readonly port: number;
+  /**
+   * Accepts nothing more, lets what is under way finish for so many seconds, then ends it.
+   * @returns whether everything finished by itself
+   */
+  close(drainSeconds: number): Promise<boolean>;
+}
+
+/** Milliseconds between looks for connections that are too slow. */
+const LOOK_MS = 1000;
+/** Seconds that a connection may be silent beyond what a whole request may take. */
+const SILENT_GRACE = 30;
+
+/** @throws LastrowError `invalid_argument` when the address cannot be had */
+export async function listen(server: LastrowServer, { host, port }: ListenOptions): Promise<Listening> {
+  const { limits } = server;
+  const http = createHttpServer(
+    {
+      headersTimeout: limits.headerSeconds * 1000,
+      // The body, headers included; the answer has a time of its own.
+      requestTimeout: limits.bodySeconds * 1000,
+      keepAliveTimeout: limits.idleSeconds * 1000,
+      connectionsCheckingInterval: LOOK_MS,
+      maxHeaderSize: 16 * 1024,
+      noDelay: true,
+    },
+    getRequestListener((request) => server.fetch(request), { overrideGlobalObjects: false }),
+  );
+  http.maxConnections = limits.connections;
+  http.setTimeout((limits.requestSeconds + SILENT_GRACE) * 1000);
+  // A connection that breaks off is its client's business.
+  http.on("clientError", (_, socket) => {
+    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    else socket.destroy();
+  });
+  await begin(http, host, port);
+  const { port: bound } = http.address() as AddressInfo;
+  const name = host.includes(":") ? `[${host.replace(/^\[|\]$/g, "")}]` : host;
+  let closing: Promise<boolean> | null = null;
+  const close = (drainSeconds: number) => {
+    closing ??= end(http, server, drainSeconds);
+    return closing;
+  };
+  return {
+    url: `http://${name}:${bound}`,
+    port: bound,
+    close,
+    async [Symbol.asyncDispose]() {
+      await close(0);
+    },
+  };
+}
+
+function begin(http: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    http.once("error", (cause: NodeJS.ErrnoException) => {
+      const why =
+        cause.code === "EADDRINUSE" ? "something else listens there; --port takes another" : cause.message;
+      reject(
+        new LastrowError("invalid_argument", `${host}, port ${port}, cannot be had: ${why}.`, { cause }),
+      );
+    });
+    http.listen({ host: host.replace(/^\[|\]$/g, ""), port, backlog: 1024 }, resolve);
+  });
+}
+
+async function end(http: Server, server: LastrowServer, drainSeconds: number): Promise<boolean> {
+  const closed = new Promise<void>((resolve) => http.close(() => resolve()));
+  http.closeIdleConnections();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const tooLong = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), drainSeconds * 1000);
+  });
+  const drained = server.drain().then(async () => {
+    // What has been answered still has to leave.
+    const look = setInterval(() => http.closeIdleConnections(), 20);
+    await closed;
+    clearInterval(look);
+    return true;
+  });
+  const isDrained = await Promise.race([drained, tooLong]);
+  clearTimeout(timer);
+  http.closeAllConnections();
+  await closed;
+  return isDrained;
+}

@@ -1,0 +1,31 @@
+/** The log-probabilities of a prompt's own tokens, for requests that echo it. */
+import type { LanguageModel } from "../language-model.js";
+import { logNormalizer, logSoftmaxAt, topLogprobs } from "../sampling/logprobs.js";
+import type { ScoredToken } from "./token-text.js";
+
+/**
+ * Every row of the prompt is computed for it, none taken from the cache: the logits of all of them are wanted.
+ * @param count alternatives to each token
+ * @returns one for each token; the first one, which nothing goes before, has none
+ * @throws LastrowError as `LanguageModel.logitsRows`
+ */
+export async function promptLogprobs(
+  model: LanguageModel,
+  tokens: readonly number[],
+  count: number,
+  signal: AbortSignal,
+): Promise<ScoredToken[]> {
+  const scored: ScoredToken[] = [{ token: tokens[0], logprob: null, top: null }];
+  if (tokens.length === 1) return scored;
+  // Nothing is said after the last token.
+  for await (const { logits } of model.logitsRows(tokens.slice(0, -1), { signal })) {
+    const token = tokens[scored.length];
+    const normalizer = logNormalizer(logits);
+    scored.push({
+      token,
+      logprob: logSoftmaxAt(logits, token, normalizer),
+      top: topLogprobs(logits, count, normalizer),
+    });
+  }
+  return scored;
+}

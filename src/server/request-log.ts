@@ -1,0 +1,85 @@
+/**
+ * The log: one line for each request. JSON by pino for machines; where a person looks on, the same in a form to read.
+ * Prompts are in it only where the server was told so.
+ */
+import { type DestinationStream, type Logger, pino } from "pino";
+import type { RequestRecord } from "./exchange.js";
+
+export interface Log {
+  request(record: RequestRecord, failure: unknown): void;
+  info(message: string): void;
+  warn(message: string, error?: unknown): void;
+}
+
+/** JSON lines. */
+export function jsonLog(destination: DestinationStream): Log {
+  const logger: Logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  return {
+    request(record, failure) {
+      const line = fields(record);
+      if (failure === null) logger.info(line, "request");
+      else logger.error({ ...line, err: failure }, "request");
+    },
+    info: (message) => logger.info(message),
+    warn: (message, error) => logger.warn({ err: error }, message),
+  };
+}
+
+/** How a person sees it. */
+export interface LogColours {
+  dim(text: string): string;
+  red(text: string): string;
+  yellow(text: string): string;
+  green(text: string): string;
+}
+
+/** `12:04:31  POST /v1/completions  200  5 + 64 tokens, 0 cached  1.2 ms queued  8 ms first  110 ms` */
+export function readableLog(write: (line: string) => void, colours: LogColours): Log {
+  const time = () => colours.dim(new Date().toTimeString().slice(0, 8));
+  return {
+    request(record, failure) {
+      const { status } = record;
+      const colour = status >= 500 ? colours.red : status >= 400 ? colours.yellow : colours.green;
+      const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+      const parts = [
+        `${time()}  ${record.method} ${printablePath(record.path)}`,
+        colour(record.error === null ? String(status) : `${status} ${record.error}`),
+      ];
+      if (record.key !== null) parts.push(record.key);
+      if (record.completionTokens !== null) {
+        parts.push(
+          `${record.promptTokens} + ${record.completionTokens} tokens, ${record.cachedTokens} cached`,
+        );
+      }
+      if (record.firstTokenMs !== null) parts.push(`first after ${ms(record.firstTokenMs)}`);
+      parts.push(colours.dim(`${ms(record.totalMs)}${record.stream ? ", streamed" : ""}`));
+      write(`${parts.join("  ")}\n`);
+      if (record.prompts !== null) write(`${colours.dim(`          ${JSON.stringify(record.prompts)}`)}\n`);
+      if (failure !== null) write(`${describe(failure)}\n`);
+    },
+    info: (message) => write(`${time()}  ${message}\n`),
+    warn: (message, error) =>
+      write(`${time()}  ${colours.yellow(message)}${error === undefined ? "" : ` ${describe(error)}`}\n`),
+  };
+}
+
+function fields(record: RequestRecord) {
+  const round = (ms: number | null) => (ms === null ? null : Math.round(ms * 1000) / 1000);
+  const { prompts, queueMs, firstTokenMs, totalMs, ...rest } = record;
+  return {
+    ...rest,
+    queueMs: round(queueMs),
+    firstTokenMs: round(firstTokenMs),
+    totalMs: round(totalMs),
+    ...(prompts !== null && { prompts }),
+  };
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** A path as it was sent is percent-encoded, but for what a client has put into it by hand. */
+function printablePath(path: string): string {
+  return path.replace(/[^\x21-\x7e]/g, "?").slice(0, 200);
+}

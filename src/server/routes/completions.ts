@@ -1,0 +1,217 @@
+/** `POST /v1/completions`: OpenAI's older way to generate, with everything that the engine can do. */
+import type { GeneratedLogprobs } from "../../engine/generation-request.js";
+import type { GenerateOptions, Prompt } from "../../language-model.js";
+import type { Tokenizer } from "../../tokenizer/tokenizer.js";
+import { ApiError } from "../api-error.js";
+import type { Exchange } from "../exchange.js";
+import { type Finished, generateAll, generateOptions } from "../generation-service.js";
+import { promptLogprobs } from "../prompt-logprobs.js";
+import { type CompletionRequest, completionRequest, completionResponse } from "../schemas/completions.js";
+import { expectModel, promptTokens, type Service, streamAnswer, takeTurn } from "../service.js";
+import { CompletionLogprobs, type ScoredToken } from "../token-text.js";
+import { type App, routeWithBody } from "./routing.js";
+
+/** OpenAI's default; a chat goes on for longer. */
+const DEFAULT_MAX_TOKENS = 16;
+
+/** What a request asks for, settled. */
+interface Plan {
+  readonly prompts: readonly Prompt[];
+  readonly options: GenerateOptions;
+  /** Alternatives to each token; null: no log-probabilities. */
+  readonly logprobs: number | null;
+  readonly echo: boolean;
+}
+
+/** A prompt that is given back. */
+interface Echo {
+  readonly text: string;
+  readonly scored: readonly ScoredToken[];
+}
+
+export function addCompletions(app: App, service: Service): void {
+  const { limits } = service;
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: "/v1/completions",
+      summary: "Continue prompts.",
+      body: completionRequest(limits),
+      response: completionResponse,
+      streams: true,
+    },
+    limits,
+    async (context, body) => {
+      const exchange = context.get("exchange");
+      expectModel(service, body.model);
+      const plan = settle(service, exchange, body);
+      await takeTurn(service, exchange);
+      const prompts = await promptTokens(service, plan.prompts, exchange);
+      const answer = new Answer(service, plan, prompts);
+      if (body.stream !== true) {
+        const echoes = await answer.echoes(exchange);
+        const finished = await generateAll(service, exchange, { prompts, options: plan.options });
+        return context.json(answer.whole(finished, echoes));
+      }
+      const includeUsage = body.stream_options?.include_usage === true;
+      return streamAnswer(service, exchange, async (send) => {
+        const echoes = await answer.echoes(exchange);
+        if (plan.echo) for (const chunk of answer.echoChunks(echoes)) send(chunk);
+        const finished = await generateAll(
+          service,
+          exchange,
+          { prompts, options: plan.options },
+          (choice, { text, tokens, logprobs }) => {
+            if (text !== "" || tokens.length > 0) send(answer.chunk(choice, text, logprobs));
+          },
+        );
+        for (const chunk of answer.lastChunks(finished, includeUsage)) send(chunk);
+      });
+    },
+  );
+}
+
+function settle({ limits }: Service, exchange: Exchange, body: CompletionRequest): Plan {
+  const { prompt, n, stream } = body;
+  const echo = body.echo === true;
+  if (stream === true && (body.best_of ?? 1) > (n ?? 1)) {
+    throw new ApiError(400, "invalid_request", "best_of chooses at the end; it cannot be streamed.", {
+      param: "best_of",
+    });
+  }
+  const prompts: readonly Prompt[] = isList(prompt) ? prompt : [prompt ?? ""];
+  const numBeams = body.num_beams ?? (body.use_beam_search === true ? (body.best_of ?? n ?? 1) : undefined);
+  const isSearch = numBeams !== undefined;
+  const logprobs = body.logprobs ?? null;
+  const options: GenerateOptions = {
+    ...generateOptions(body, exchange.principal!),
+    maxTokens: body.max_completion_tokens ?? body.max_tokens ?? DEFAULT_MAX_TOKENS,
+    bestOf: isSearch ? undefined : (body.best_of ?? undefined),
+    numBeams,
+    logprobs: logprobs ?? undefined,
+    // Who wants the prompt's log-probabilities has all of its rows computed.
+    ...(echo && logprobs !== null && { cachePrompt: false }),
+  };
+  const choices = prompts.length * Math.max(options.bestOf ?? 1, options.n ?? 1, numBeams ?? 1);
+  if (choices > limits.choices) {
+    throw new ApiError(
+      400,
+      "invalid_request",
+      `The request asks for ${choices} continuations at once; at most ${limits.choices} are made.`,
+      { param: "prompt" },
+    );
+  }
+  return { prompts, options, logprobs, echo };
+}
+
+/** Whether a prompt is several: a list of texts, or of lists. */
+function isList(prompt: CompletionRequest["prompt"]): prompt is string[] | number[][] {
+  return Array.isArray(prompt) && prompt.length > 0 && typeof prompt[0] !== "number";
+}
+
+/** Puts an answer together, whole or in chunks. */
+class Answer {
+  readonly #service: Service;
+  readonly #plan: Plan;
+  readonly #prompts: readonly (readonly number[])[];
+  readonly #envelope: object;
+  readonly #n: number;
+  readonly #tokenizer: Tokenizer | null;
+  /** By choice. */
+  readonly #logprobs: CompletionLogprobs[] = [];
+
+  constructor(service: Service, plan: Plan, prompts: readonly (readonly number[])[]) {
+    this.#service = service;
+    this.#plan = plan;
+    this.#prompts = prompts;
+    this.#n = plan.options.n ?? 1;
+    this.#tokenizer = service.engine.model.tokenizer;
+    this.#envelope = {
+      id: `cmpl-${crypto.randomUUID()}`,
+      object: "text_completion",
+      created: Math.floor(Date.now() / 1000),
+      model: service.served.id,
+      system_fingerprint: `lastrow-${service.version}`,
+    };
+  }
+
+  /** The prompts, where they are given back, by prompt. */
+  async echoes(exchange: Exchange): Promise<readonly Echo[]> {
+    const { echo, logprobs, prompts } = this.#plan;
+    if (!echo) return [];
+    const { engine, texts } = this.#service;
+    const echoes: Echo[] = [];
+    for (const [i, tokens] of this.#prompts.entries()) {
+      const given = prompts[i];
+      const { signal } = exchange;
+      const text =
+        typeof given === "string"
+          ? given
+          : ((await texts?.decode(tokens, { skipSpecialTokens: true, signal })) ?? "");
+      const scored = logprobs === null ? [] : await promptLogprobs(engine.model, tokens, logprobs, signal);
+      echoes.push({ text, scored });
+    }
+    return echoes;
+  }
+
+  whole({ choices, usage, timings }: Finished, echoes: readonly Echo[]) {
+    return {
+      ...this.#envelope,
+      choices: choices.map(({ text, logprobs, finishReason }, choice) => {
+        const echo = echoes[Math.floor(choice / this.#n)];
+        const scored = [...(echo?.scored ?? []), ...scoredTokens(logprobs)];
+        return {
+          index: choice,
+          text: (echo?.text ?? "") + text,
+          logprobs: this.#plan.logprobs === null ? null : this.#logprobsOf(choice).body(scored),
+          finish_reason: finishReason,
+        };
+      }),
+      usage,
+      timings,
+    };
+  }
+
+  /** A chunk for each choice, with its prompt. */
+  *echoChunks(echoes: readonly Echo[]): Generator<string> {
+    for (const [i, { text, scored }] of echoes.entries()) {
+      for (let k = 0; k < this.#n; k++) yield this.#chunk(i * this.#n + k, text, scored, null);
+    }
+  }
+
+  chunk(choice: number, text: string, logprobs: readonly GeneratedLogprobs[] | undefined): string {
+    return this.#chunk(choice, text, scoredTokens(logprobs), null);
+  }
+
+  /** Why each choice has ended, and the usage if it is wanted. */
+  *lastChunks({ choices, usage, timings }: Finished, includeUsage: boolean): Generator<string> {
+    for (const [i, { finishReason }] of choices.entries()) {
+      const isLast = i === choices.length - 1;
+      yield this.#chunk(i, "", [], finishReason, isLast ? { timings } : {});
+    }
+    if (includeUsage) yield JSON.stringify({ ...this.#envelope, choices: [], usage });
+  }
+
+  #chunk(
+    choice: number,
+    text: string,
+    scored: readonly ScoredToken[],
+    finishReason: string | null,
+    more: object = {},
+  ): string {
+    const logprobs =
+      this.#plan.logprobs === null || finishReason !== null ? null : this.#logprobsOf(choice).body(scored);
+    const choices = [{ index: choice, text, logprobs, finish_reason: finishReason }];
+    return JSON.stringify({ ...this.#envelope, choices, ...more });
+  }
+
+  #logprobsOf(choice: number): CompletionLogprobs {
+    this.#logprobs[choice] ??= new CompletionLogprobs(this.#tokenizer);
+    return this.#logprobs[choice];
+  }
+}
+
+function scoredTokens(logprobs: readonly GeneratedLogprobs[] | undefined): readonly ScoredToken[] {
+  return logprobs ?? [];
+}

@@ -1,0 +1,84 @@
+/** How routes are declared: each in the OpenAPI document, with the schemas that validate, and in the router. */
+import { createRoute, type OpenAPIHono, type RouteConfig, type z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { Exchange } from "../exchange.js";
+import type { ServerLimits } from "../limits.js";
+import { readBody } from "../request-body.js";
+import { errorSchema } from "../schemas/common.js";
+
+/** What every request carries through the handlers. */
+export interface Env {
+  Variables: { exchange: Exchange };
+}
+
+export type App = OpenAPIHono<Env>;
+export type AppContext = Context<Env>;
+
+interface RouteDetails {
+  readonly method: "get" | "post" | "delete";
+  /** With parameters in braces, as OpenAPI has them. */
+  readonly path: string;
+  readonly summary: string;
+  readonly params?: z.ZodObject;
+  readonly response: z.ZodType | "text" | "none";
+  /** Whether the answer may be a stream of events. */
+  readonly streams?: boolean;
+}
+
+type Handler<Body> = (context: AppContext, body: Body) => Promise<Response> | Response;
+
+/** A route without a body. */
+export function route(app: App, details: RouteDetails, handler: Handler<undefined>): void {
+  declare(app, details, undefined);
+  app.on(details.method.toUpperCase(), routerPath(details.path), async (context) => {
+    context.get("exchange").record.route = details.path;
+    return handler(context, undefined);
+  });
+}
+
+/** A route whose body is what `body` says. */
+export function routeWithBody<T>(
+  app: App,
+  details: RouteDetails & { readonly body: z.ZodType<T> },
+  limits: ServerLimits,
+  handler: Handler<T>,
+): void {
+  declare(app, details, details.body);
+  app.on(details.method.toUpperCase(), routerPath(details.path), async (context) => {
+    context.get("exchange").record.route = details.path;
+    return handler(context, await readBody(context.req.raw, details.body, limits));
+  });
+}
+
+function declare(app: App, details: RouteDetails, body: z.ZodType | undefined): void {
+  const { method, path, summary, params, response, streams } = details;
+  const error = { description: "What was wrong.", content: { "application/json": { schema: errorSchema } } };
+  const content =
+    response === "none"
+      ? undefined
+      : response === "text"
+        ? { "text/plain": { schema: { type: "string" as const } } }
+        : {
+            "application/json": { schema: response },
+            ...(streams && { "text/event-stream": { schema: { type: "string" as const } } }),
+          };
+  const config = {
+    method,
+    path,
+    summary,
+    request: {
+      ...(params && { params }),
+      ...(body && { body: { required: true, content: { "application/json": { schema: body } } } }),
+    },
+    responses: {
+      200: { description: "Done.", ...(content && { content }) },
+      "4XX": error,
+      "5XX": error,
+    },
+  } as unknown as RouteConfig;
+  app.openAPIRegistry.registerPath(createRoute(config));
+}
+
+function routerPath(path: string): string {
+  return path.replace(/\{(\w+)\}/g, ":$1");
+}

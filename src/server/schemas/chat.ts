@@ -1,0 +1,100 @@
+/** The bodies of `POST /v1/chat/completions`. */
+import { z } from "@hono/zod-openapi";
+import type { ServerLimits } from "../limits.js";
+import {
+  count,
+  finishReasonSchema,
+  generationFields,
+  timingsSchema,
+  unsupported,
+  usageSchema,
+} from "./generation.js";
+
+const parts = z.array(
+  z.object({
+    type: z.literal("text", { error: "only parts of type text are supported" }),
+    text: z.string(),
+  }),
+);
+
+export const chatMessage = z
+  .object({
+    role: z.enum(["system", "developer", "user", "assistant"], {
+      error: "a role is system, developer, user or assistant",
+    }),
+    content: z.union([z.string(), parts], { error: "content is a text, or a list of parts of type text" }),
+  })
+  .openapi("ChatMessage");
+
+export function chatMessages(limits: ServerLimits) {
+  return z.array(chatMessage).min(1).max(limits.messages);
+}
+
+export function chatRequest(limits: ServerLimits) {
+  const none = (value: unknown) => value == null || (Array.isArray(value) && value.length === 0);
+  return z
+    .object({
+      messages: chatMessages(limits),
+      ...generationFields(limits),
+      logprobs: z.boolean().nullish(),
+      top_logprobs: count(limits.logprobs),
+      add_generation_prompt: z.boolean().nullish().openapi({
+        description: "Whether the template begins the assistant's answer; default true.",
+      }),
+      tools: unsupported("tools", none),
+      tool_choice: unsupported(
+        "tool_choice",
+        (value) => value == null || value === "none" || value === "auto",
+      ),
+      functions: unsupported("functions", none),
+      function_call: unsupported("function_call", (value) => value == null || value === "none"),
+      response_format: unsupported(
+        "response_format",
+        (value) => value == null || (value as { type?: unknown }).type === "text",
+      ),
+      audio: unsupported("audio"),
+    })
+    .openapi("ChatCompletionRequest");
+}
+
+export type ChatRequest = z.infer<ReturnType<typeof chatRequest>>;
+
+const tokenLogprob = z.object({
+  token: z.string(),
+  logprob: z.number(),
+  bytes: z.array(z.int()).nullable(),
+});
+
+const logprobs = z
+  .object({ content: z.array(tokenLogprob.extend({ top_logprobs: z.array(tokenLogprob) })).nullable() })
+  .openapi("ChatLogprobs");
+
+export type ChatLogprobsBody = z.infer<typeof logprobs>;
+
+const envelope = {
+  id: z.string(),
+  created: z.int(),
+  model: z.string(),
+  system_fingerprint: z.string(),
+  usage: usageSchema.nullish(),
+  timings: timingsSchema.optional(),
+};
+
+export const chatResponse = z
+  .object({
+    ...envelope,
+    object: z.literal("chat.completion"),
+    choices: z.array(
+      z.object({
+        index: z.int(),
+        message: z.object({
+          role: z.literal("assistant"),
+          content: z.string(),
+          refusal: z.null(),
+        }),
+        logprobs: logprobs.nullable(),
+        finish_reason: finishReasonSchema,
+      }),
+    ),
+  })
+  .openapi("ChatCompletion");

@@ -1,0 +1,73 @@
+/** The bodies of `POST /v1/completions`. */
+import { z } from "@hono/zod-openapi";
+import type { ServerLimits } from "../limits.js";
+import {
+  count,
+  finishReasonSchema,
+  generationFields,
+  timingsSchema,
+  unsupported,
+  usageSchema,
+} from "./generation.js";
+
+export type CompletionPrompt = string | readonly number[];
+
+export function completionRequest(limits: ServerLimits) {
+  const ids = z.array(z.int().min(0));
+  const prompts = <T extends z.ZodType>(one: T) => z.array(one).min(1).max(limits.prompts);
+  return z
+    .object({
+      prompt: z
+        .union([z.string(), ids, prompts(z.string()), prompts(ids)], {
+          error: `prompt is a text, a list of token ids, or a list of 1 to ${limits.prompts} of either`,
+        })
+        .nullish()
+        .openapi({ description: "What to continue; the model's start token when absent." }),
+      ...generationFields(limits),
+      best_of: count(limits.n, 1).openapi({
+        description: "Generate so many and give the n likeliest; not with stream.",
+      }),
+      logprobs: count(limits.logprobs).openapi({
+        description: "Report each token's log-probability and that many alternatives.",
+      }),
+      echo: z.boolean().nullish().openapi({ description: "Give the prompt back before its continuation." }),
+      use_beam_search: z.boolean().nullish().openapi({
+        description: "vLLM's name for num_beams: as many beams as best_of, or n.",
+      }),
+      suffix: unsupported("suffix", (value) => value == null || value === ""),
+    })
+    .openapi("CompletionRequest");
+}
+
+export type CompletionRequest = z.infer<ReturnType<typeof completionRequest>>;
+
+const logprobs = z
+  .object({
+    tokens: z.array(z.string()),
+    token_logprobs: z.array(z.number().nullable()),
+    top_logprobs: z.array(z.record(z.string(), z.number()).nullable()).nullable(),
+    text_offset: z.array(z.int()),
+  })
+  .openapi("CompletionLogprobs");
+
+export type CompletionLogprobsBody = z.infer<typeof logprobs>;
+
+export const completionResponse = z
+  .object({
+    id: z.string(),
+    object: z.literal("text_completion"),
+    created: z.int(),
+    model: z.string(),
+    system_fingerprint: z.string(),
+    choices: z.array(
+      z.object({
+        index: z.int(),
+        text: z.string(),
+        logprobs: logprobs.nullable(),
+        finish_reason: finishReasonSchema.nullable(),
+      }),
+    ),
+    usage: usageSchema.nullish(),
+    timings: timingsSchema.optional(),
+  })
+  .openapi("Completion");

@@ -1,0 +1,98 @@
+/** The fields of a request that say how to generate, as completions and chats share them; ranges are OpenAI's. */
+import { z } from "@hono/zod-openapi";
+import type { ServerLimits } from "../limits.js";
+
+/** An integer from 0 on, or null, which counts as absent. */
+export function count(limit: number, least = 0) {
+  const whole = z.int().min(least);
+  return (Number.isFinite(limit) ? whole.max(limit) : whole).nullish();
+}
+
+/** Fields of both kinds of request. What is null counts as absent. */
+export function generationFields(limits: ServerLimits) {
+  const stop = z.string().min(1).max(limits.stopLength);
+  return {
+    model: z
+      .string()
+      .nullish()
+      .openapi({ description: "An id of /v1/models; the served model when absent." }),
+    max_tokens: count(limits.maxTokens).openapi({ description: "Most tokens to generate." }),
+    max_completion_tokens: count(limits.maxTokens).openapi({
+      description: "The same; it wins over max_tokens.",
+    }),
+    temperature: z.number().min(0).max(100).nullish().openapi({ description: "0 is greedy." }),
+    top_p: z.number().min(0).max(1).nullish(),
+    n: count(limits.n, 1).openapi({ description: "Continuations of each prompt." }),
+    stream: z.boolean().nullish(),
+    stream_options: z
+      .object({ include_usage: z.boolean().nullish() })
+      .nullish()
+      .openapi({ description: "include_usage adds a last chunk with the usage." }),
+    stop: z
+      .union([stop, z.array(stop).max(limits.stopTexts)], {
+        error: `stop is a text of 1 to ${limits.stopLength} characters, or a list of at most ${limits.stopTexts} of them`,
+      })
+      .nullish(),
+    presence_penalty: z.number().min(-2).max(2).nullish(),
+    frequency_penalty: z.number().min(-2).max(2).nullish(),
+    logit_bias: z
+      .record(z.string(), z.number().min(-100).max(100))
+      .refine((biases) => Object.keys(biases).length <= limits.logitBias, {
+        error: `logit_bias may have ${limits.logitBias} entries`,
+      })
+      .nullish()
+      .openapi({ description: "Token ids and what is added to their logits." }),
+    seed: z.int().nullish().openapi({ description: "The same seed gives the same text, 0 to 2^53 - 1." }),
+    user: z.string().nullish(),
+    // Extensions of vLLM and llama.cpp.
+    top_k: z.int().min(-1).nullish().openapi({ description: "0 and -1 are off." }),
+    min_p: z.number().min(0).max(1).nullish(),
+    repetition_penalty: z.number().gt(0).max(100).nullish(),
+    ignore_eos: z.boolean().nullish(),
+    cache_prompt: z.boolean().nullish().openapi({
+      description: "false: take nothing from the prefix cache, and leave nothing in it.",
+    }),
+    cache_salt: z.string().max(256).nullish().openapi({
+      description: "Share prefixes only with requests of the same key and the same salt.",
+    }),
+    num_beams: count(limits.beams, 1).openapi({ description: "Beam search in place of sampling." }),
+    length_penalty: z.number().min(-20).max(20).nullish(),
+    early_stopping: z.union([z.boolean(), z.literal("never")]).nullish(),
+    speculate: count(15).openapi({ description: "Tokens that prompt look-up proposes for a step." }),
+  };
+}
+
+/** `usage`, as OpenAI has it. */
+export const usageSchema = z
+  .object({
+    prompt_tokens: z.int(),
+    completion_tokens: z.int(),
+    total_tokens: z.int(),
+    prompt_tokens_details: z.object({ cached_tokens: z.int() }),
+  })
+  .openapi("Usage");
+
+/** llama.cpp's `timings`. */
+export const timingsSchema = z
+  .object({
+    cache_n: z.int(),
+    prompt_n: z.int(),
+    prompt_ms: z.number(),
+    prompt_per_token_ms: z.number(),
+    prompt_per_second: z.number(),
+    predicted_n: z.int(),
+    predicted_ms: z.number(),
+    predicted_per_token_ms: z.number(),
+    predicted_per_second: z.number(),
+  })
+  .openapi("Timings");
+
+export const finishReasonSchema = z.enum(["stop", "length"]);
+
+/** Only what nothing comes of is accepted in a field that is not supported. */
+export function unsupported(what: string, isAbsent: (value: unknown) => boolean = (value) => value == null) {
+  return z
+    .unknown()
+    .refine(isAbsent, { error: `${what} is not supported by this server` })
+    .optional();
+}

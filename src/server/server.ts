@@ -1,0 +1,233 @@
+/**
+ * A server for one model: `fetch` answers requests wherever there are web-standard ones (Node, Deno, Bun, a test), with
+ * no socket of its own. Puts the parts together and owns them until `dispose`.
+ */
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { platform } from "#platform";
+import { readChatTemplate } from "../chat/chat-template.js";
+import { LastrowError } from "../errors.js";
+import { readText } from "../formats/model-files.js";
+import type { LanguageModel } from "../language-model.js";
+import { type LoadOptions, load } from "../load.js";
+import type { ModelSource } from "../platform/platform.js";
+import { Admission } from "./admission.js";
+import { createApp } from "./app.js";
+import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
+import type { RequestRecord } from "./exchange.js";
+import { Guard } from "./guard.js";
+import { HeldSequences } from "./held-sequences.js";
+import { ApiKeys } from "./keys.js";
+import { type ServerLimits, settleLimits } from "./limits.js";
+import { Metrics } from "./metrics.js";
+import type { ServedModel, Service } from "./service.js";
+import { TextThread } from "./text-thread.js";
+import { packageVersion } from "./version.js";
+
+export interface ServerOptions extends Omit<LoadOptions, "signal"> {
+  /** As `load` takes it; the embedded model by default. */
+  readonly model?: ModelSource | undefined;
+  /** The address that it listens on: names that are asked for are checked against it. Default: this machine's. */
+  readonly boundTo?: string | null | undefined;
+  /** More names that it has, such as a proxy's. */
+  readonly allowedHosts?: readonly string[] | undefined;
+  /** Origins whose pages may use it; `*` for all. Default: none. */
+  readonly corsOrigins?: readonly string[] | undefined;
+  /** What clients call the model. Default: its Hub name, or the name of its folder. */
+  readonly servedModelName?: string | undefined;
+  /** The file of keys; without it no key is asked for. */
+  readonly apiKeys?: string | undefined;
+  /** The text of a chat template, in place of the model's own. */
+  readonly chatTemplate?: string | undefined;
+  /** Share the prefix cache among all keys. Default false. */
+  readonly sharePrefixes?: boolean | undefined;
+  /** What the keys' salts are derived from. Default: random, new with each start. */
+  readonly cacheSecret?: Uint8Array | undefined;
+  readonly limits?: Partial<ServerLimits> | undefined;
+  /** Milliseconds after which a quiet stream gets a comment line. Default 10,000. */
+  readonly keepAliveMs?: number | undefined;
+  /** Put prompts into the records of requests. Default false. */
+  readonly logPrompts?: boolean | undefined;
+  /** Told of every request at its end, and of a failure that is the server's own (else null). */
+  readonly onRequest?: ((record: RequestRecord, failure: unknown) => void) | undefined;
+  /** Told of what becomes of the engine. */
+  readonly onEngine?: ((state: EngineState, error: unknown) => void) | undefined;
+  /** How a model is loaded; `load` unless a test has another way. @internal */
+  readonly loadModel?: ((signal: AbortSignal) => Promise<LanguageModel>) | undefined;
+}
+
+/** A server that answers. */
+export interface LastrowServer extends AsyncDisposable {
+  readonly served: ServedModel;
+  readonly limits: ServerLimits;
+  /** Answers one request; its signal ends the work. */
+  fetch(request: Request): Promise<Response>;
+  /** Whether it can generate just now. */
+  readonly isReady: boolean;
+  /** Reads the file of keys again; on an error the old keys stay. */
+  reloadKeys(): Promise<number>;
+  /** Takes no more requests; resolves when the last one has been answered. */
+  drain(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+const TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"];
+
+/**
+ * Loads a model and everything around it.
+ * @throws LastrowError as `load`; `invalid_argument` for options, keys or a template that cannot be used
+ */
+export async function createServer(options: ServerOptions = {}): Promise<LastrowServer> {
+  const limits = settleLimits(options.limits);
+  const keys = new ApiKeys({
+    secret: options.cacheSecret ?? randomBytes(32),
+    sharePrefixes: options.sharePrefixes === true,
+  });
+  const reloadKeys = async () => {
+    if (options.apiKeys !== undefined) keys.replace(await readKeys(options.apiKeys), options.apiKeys);
+    return keys.count;
+  };
+  await reloadKeys();
+
+  const admission = new Admission(limits);
+  let held: HeldSequences | null = null;
+  const engine = new EngineSupervisor({
+    load: options.loadModel ?? ((signal) => load(options.model, { ...options, signal })),
+    onChange: (state, error) => options.onEngine?.(state, error),
+    onLost: (model) => held?.forget(model),
+    onModel: (model) => void watchSteps(model, metrics),
+  });
+  const metrics = new Metrics(options.servedModelName ?? servedName(options.model), {
+    stats: async () => {
+      if (engine.state !== "ready") return null;
+      const { model } = engine;
+      try {
+        return await model.stats();
+      } catch (error) {
+        engine.noticeFailure(model, error);
+        return null;
+      }
+    },
+    waiting: () => admission.waiting,
+    engineRestarts: () => engine.restarts,
+    heldSequences: () => held?.size ?? 0,
+  });
+
+  const model = await engine.start();
+  let texts: TextThread | null = null;
+  try {
+    texts = await startTexts(model, options, limits);
+  } catch (error) {
+    await engine.dispose();
+    throw error;
+  }
+  const served: ServedModel = {
+    id: options.servedModelName ?? servedName(options.model),
+    info: model.info,
+    longestToken: longestToken(model),
+    created: Math.floor(Date.now() / 1000),
+  };
+  metrics.describe(model.info);
+  held = new HeldSequences(limits, model.info.kv.bytesPerToken);
+  const service: Service = {
+    version: packageVersion(),
+    limits,
+    keys,
+    admission,
+    engine,
+    served,
+    texts,
+    sequences: held,
+    metrics,
+    keepAliveMs: options.keepAliveMs ?? 10_000,
+    logPrompts: options.logPrompts === true,
+  };
+  const app = createApp({
+    service,
+    guard: new Guard({
+      boundTo: options.boundTo ?? null,
+      allowedHosts: options.allowedHosts ?? [],
+      corsOrigins: options.corsOrigins ?? [],
+    }),
+    onRequest: (record, failure) => options.onRequest?.(record, failure),
+  });
+
+  const dispose = async () => {
+    await held.dispose();
+    await Promise.all([engine.dispose(), texts?.dispose()]);
+  };
+  return {
+    served,
+    limits,
+    fetch: async (request) => app.fetch(request),
+    get isReady() {
+      return engine.state === "ready" && !admission.isClosed;
+    },
+    reloadKeys,
+    drain: () => admission.close(),
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+/** Each forward pass becomes a number in the histograms. */
+async function watchSteps(model: LanguageModel, metrics: Metrics): Promise<void> {
+  try {
+    for await (const event of model.events()) {
+      if (event.type === "step") metrics.step(event.rows, event.sequences);
+    }
+  } catch {
+    // The engine is lost; whoever waits for it is told, and the next one is watched anew.
+  }
+}
+
+async function startTexts(
+  model: LanguageModel,
+  options: ServerOptions,
+  limits: ServerLimits,
+): Promise<TextThread | null> {
+  if (model.tokenizer === null) return null;
+  const opened = await platform.openModel(options.model, {});
+  const files: Record<string, string> = {};
+  for (const name of TOKENIZER_FILES) {
+    const file = await readText(opened, name);
+    if (file !== null) files[name] = file.text;
+  }
+  const chatTemplate = options.chatTemplate ?? (await readChatTemplate(opened));
+  const data = { label: opened.label, files, vocabSize: model.info.config.vocabSize, chatTemplate };
+  return TextThread.start(data, limits.textSeconds * 1000);
+}
+
+async function readKeys(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new LastrowError(
+      "invalid_argument",
+      `The file of keys cannot be read: ${(cause as Error).message}.`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** A Hub name as it is; of a path or an address nothing but its end, since the rest is nobody's business. */
+function servedName(model: ModelSource | undefined): string {
+  if (model === undefined) return "stories";
+  if (typeof model === "string") {
+    const isPath = /^[./~]|^[a-z]+:\/\/|\\/i.test(model) || model.split("/").length > 2;
+    return isPath ? basename(model.replace(/[/\\]+$/, "")) || "model" : model;
+  }
+  return model instanceof URL ? basename(model.pathname) || "model" : "model";
+}
+
+function longestToken({ tokenizer }: LanguageModel): number {
+  if (tokenizer === null) return 0;
+  let longest = 1;
+  for (let id = 0; id < tokenizer.vocabSize; id++) {
+    longest = Math.max(longest, tokenizer.tokenBytes(id).length);
+  }
+  return longest;
+}

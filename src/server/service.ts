@@ -1,0 +1,154 @@
+/** What the routes share: the parts of a running server, and what each request goes through before it generates. */
+import type { ModelInfo, Prompt } from "../language-model.js";
+import type { Admission } from "./admission.js";
+import { ApiError, toApiError } from "./api-error.js";
+import type { EngineSupervisor } from "./engine-supervisor.js";
+import { type SendEvent, streamEvents } from "./event-stream.js";
+import type { Exchange } from "./exchange.js";
+import type { HeldSequences } from "./held-sequences.js";
+import type { ApiKeys } from "./keys.js";
+import type { ServerLimits } from "./limits.js";
+import type { Metrics } from "./metrics.js";
+import type { TextThread } from "./text-thread.js";
+
+export interface ServedModel {
+  /** What clients call it. */
+  readonly id: string;
+  readonly info: ModelInfo;
+  /** Bytes of the longest token; 0 without a tokenizer. */
+  readonly longestToken: number;
+  /** Unix seconds of when it was loaded. */
+  readonly created: number;
+}
+
+/** A running server. Each part is the one owner of its state. */
+export interface Service {
+  readonly version: string;
+  readonly limits: ServerLimits;
+  readonly keys: ApiKeys;
+  readonly admission: Admission;
+  readonly engine: EngineSupervisor;
+  readonly served: ServedModel;
+  /** Null for a model without a tokenizer. */
+  readonly texts: TextThread | null;
+  readonly sequences: HeldSequences;
+  readonly metrics: Metrics;
+  readonly keepAliveMs: number;
+  readonly logPrompts: boolean;
+}
+
+/** @throws ApiError 404 for any other model than the served one */
+export function expectModel({ served }: Service, model: string | null | undefined): void {
+  if (model == null || model === served.id) return;
+  throw new ApiError(
+    404,
+    "model_not_found",
+    `There is no model ${quoted(model)} here; this server has ${served.id}.`,
+    {
+      param: "model",
+    },
+  );
+}
+
+/** Waits for its turn; the place is given back when the exchange ends. */
+export async function takeTurn({ admission, keys }: Service, exchange: Exchange): Promise<void> {
+  const admitted = await admission.admit(exchange.principal!, keys.areRequired, exchange.signal);
+  exchange.record.queueMs = admitted.queueMs;
+  exchange.onEnd(admitted.release);
+}
+
+/**
+ * Token ids of prompts; an empty one is the model's start token.
+ * @throws ApiError 400 for what is too long; LastrowError as `LanguageModel.promptTokens`
+ */
+export async function promptTokens(
+  service: Service,
+  prompts: readonly Prompt[],
+  exchange: Exchange,
+): Promise<number[][]> {
+  const { texts, engine, logPrompts } = service;
+  if (logPrompts) exchange.record.prompts = prompts;
+  return Promise.all(
+    prompts.map(async (prompt) => {
+      let ids: readonly number[];
+      if (typeof prompt === "string" && texts !== null) {
+        expectFitting(service, prompt, "prompt");
+        ids = await texts.encode(prompt, { signal: exchange.signal });
+      } else if (typeof prompt === "string") {
+        // The library knows what a model without a tokenizer makes of it.
+        ids = engine.model.promptTokens(prompt);
+      } else ids = prompt;
+      expectTokens(service, ids.length, "prompt");
+      return engine.model.promptTokens(ids);
+    }),
+  );
+}
+
+/** Refuses a text that is longer than so many of the longest token, before it is tokenised. */
+export function expectFitting({ served, limits }: Service, text: string, param: string): void {
+  const tokens = Math.min(served.info.config.contextLength, limits.promptTokens);
+  const most = tokens * served.longestToken;
+  // In UTF-8 a character takes at least a byte.
+  if (text.length <= most) return;
+  throw tooLong(
+    `The ${param} has ${text.length} characters; not even tokens of ${served.longestToken} bytes, the longest there are, fit it into ${tokens} tokens.`,
+    param,
+  );
+}
+
+/** @throws ApiError `context_length_exceeded` */
+export function expectTokens({ served, limits }: Service, count: number, param: string): void {
+  const { contextLength } = served.info.config;
+  if (count > contextLength) {
+    throw tooLong(
+      `This model's context is ${contextLength} tokens; your ${param} has ${count} tokens. Shorten it.`,
+      param,
+    );
+  }
+  if (count > limits.promptTokens) {
+    throw tooLong(`The ${param} has ${count} tokens; this server takes ${limits.promptTokens}.`, param);
+  }
+}
+
+function tooLong(message: string, param: string): ApiError {
+  return new ApiError(400, "context_length_exceeded", message, { param });
+}
+
+/** Answers with a stream; the exchange ends with it. */
+export async function streamAnswer(
+  { keepAliveMs, limits }: Service,
+  exchange: Exchange,
+  produce: (send: SendEvent) => Promise<void>,
+): Promise<Response> {
+  exchange.record.stream = true;
+  let hasBegun = false;
+  let isDone = false;
+  const response = await streamEvents(
+    async (send) => {
+      try {
+        await produce(send);
+      } catch (error) {
+        exchange.fail(toApiError(error));
+        throw error;
+      } finally {
+        isDone = true;
+        if (hasBegun) exchange.end();
+      }
+    },
+    {
+      keepAliveMs,
+      maxBufferedBytes: limits.streamBytes,
+      onReaderLost: () =>
+        exchange.cancel(new ApiError(499, "client_closed_request", "The client went away, or did not read.")),
+    },
+  );
+  // What failed before this was thrown, and is ended as any other answer.
+  hasBegun = true;
+  exchange.outlivesHandler = !isDone;
+  return response;
+}
+
+/** A text of a client's in a message: one line, of bounded length. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+}

@@ -1,0 +1,35 @@
+/** What the server and its text thread say to each other. */
+import type { ChatMessage } from "../chat/chat-template.js";
+
+/** What the thread is made of: the files that define the tokenizer, by name, and the chat template. */
+export interface TextThreadData {
+  readonly label: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly vocabSize: number;
+  readonly chatTemplate: string | null;
+}
+
+export type TextTask =
+  | {
+      readonly kind: "encode";
+      readonly text: string;
+      readonly addSpecialTokens: boolean;
+      readonly parseSpecial: boolean;
+    }
+  | {
+      readonly kind: "chat";
+      readonly messages: readonly ChatMessage[];
+      readonly addGenerationPrompt: boolean;
+    }
+  | {
+      readonly kind: "decode";
+      readonly tokens: readonly number[];
+      readonly skipSpecialTokens: boolean;
+    };
+
+/** What the thread answers: `ready` once, then one for each task, in order. */
+export type TextAnswer =
+  | { readonly kind: "ready" }
+  | { readonly kind: "tokens"; readonly tokens: number[] }
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "error"; readonly code: string | null; readonly message: string };

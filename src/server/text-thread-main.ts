@@ -1,0 +1,71 @@
+/** The text thread itself: turns text and conversations into token ids and back, one task after the other. */
+import { parentPort, workerData } from "node:worker_threads";
+import { ChatTemplate } from "../chat/chat-template.js";
+import { LastrowError } from "../errors.js";
+import type { ModelFiles } from "../formats/model-files.js";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
+
+const { label, files, vocabSize, chatTemplate }: TextThreadData = workerData;
+const port = parentPort!;
+
+const given: ModelFiles = {
+  label,
+  async open(name) {
+    if (!Object.hasOwn(files, name)) return null;
+    const bytes = new TextEncoder().encode(files[name]);
+    return {
+      name,
+      size: bytes.length,
+      async read(offset, target) {
+        target.set(bytes.subarray(offset, offset + target.length));
+      },
+      async close() {},
+    };
+  },
+};
+
+interface Texts {
+  readonly tokenizer: Tokenizer;
+  readonly template: ChatTemplate | null;
+}
+
+async function prepare(): Promise<Texts> {
+  const tokenizer = await loadTokenizer(given, vocabSize);
+  if (tokenizer === null) throw new Error("a text thread was started without a tokenizer");
+  return { tokenizer, template: chatTemplate === null ? null : new ChatTemplate(chatTemplate, tokenizer) };
+}
+
+function answer({ tokenizer, template }: Texts, task: TextTask): TextAnswer {
+  try {
+    switch (task.kind) {
+      case "encode": {
+        const { text, addSpecialTokens, parseSpecial } = task;
+        return { kind: "tokens", tokens: tokenizer.encode(text, { addSpecialTokens, parseSpecial }) };
+      }
+      case "chat":
+        if (template === null) throw new Error("a conversation came to a thread without a template");
+        return { kind: "tokens", tokens: template.encode(task.messages, task.addGenerationPrompt) };
+      case "decode": {
+        const { tokens, skipSpecialTokens } = task;
+        return { kind: "text", text: tokenizer.decode(tokens, { skipSpecialTokens }) };
+      }
+    }
+  } catch (error) {
+    return failure(error);
+  }
+}
+
+function failure(error: unknown): TextAnswer {
+  const code = error instanceof LastrowError ? error.code : null;
+  return { kind: "error", code, message: error instanceof Error ? error.message : String(error) };
+}
+
+try {
+  const texts = await prepare();
+  port.on("message", (task: TextTask) => port.postMessage(answer(texts, task)));
+  port.postMessage({ kind: "ready" } satisfies TextAnswer);
+} catch (error) {
+  port.postMessage(failure(error));
+}

@@ -1,0 +1,216 @@
+/**
+ * Tokenising and rendering of chats, beside the event loop and with a deadline: a thread does one task at a time, and one
+ * that overruns is ended and replaced. Owns the thread and the tasks that wait for it; one of them that is cut off never
+ * takes another with it.
+ */
+import { Worker } from "node:worker_threads";
+import type { ChatMessage } from "../chat/chat-template.js";
+import { type ErrorCode, LastrowError } from "../errors.js";
+import { ApiError } from "./api-error.js";
+import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
+
+interface Waiting {
+  readonly task: TextTask;
+  readonly signal: AbortSignal | undefined;
+  resolve(answer: TextAnswer): void;
+  reject(error: unknown): void;
+}
+
+export interface EncodeTask {
+  /** Whether the post-processor's tokens are added. Default true. */
+  readonly addSpecialTokens?: boolean;
+  /** Whether special tokens written in the text count as such. Default false. */
+  readonly parseSpecial?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Milliseconds that a thread may take to read its tokenizer. */
+const START_MS = 60_000;
+
+/** The compiled thread; the sources cannot run as a thread, so there it is the one that was built of them. */
+const SCRIPT = new URL(
+  import.meta.url.endsWith(".ts") ? "../../dist/server/text-thread-main.js" : "./text-thread-main.js",
+  import.meta.url,
+);
+
+export class TextThread {
+  readonly #data: TextThreadData;
+  readonly #deadlineMs: number;
+  readonly #waiting: Waiting[] = [];
+  #worker: Worker | null = null;
+  #isReady = false;
+  #current: Waiting | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isDisposed = false;
+  /** Who waits for the very first start. */
+  #onStarted: { resolve: () => void; reject: (error: unknown) => void } | null = null;
+
+  private constructor(data: TextThreadData, deadlineMs: number) {
+    this.#data = data;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  /**
+   * @param deadlineMs of one task
+   * @throws LastrowError as `loadTokenizer`, and for a chat template that cannot be parsed
+   */
+  static async start(data: TextThreadData, deadlineMs: number): Promise<TextThread> {
+    const thread = new TextThread(data, deadlineMs);
+    await new Promise<void>((resolve, reject) => {
+      thread.#onStarted = { resolve, reject };
+      thread.#start();
+    });
+    return thread;
+  }
+
+  /** Whether there is a chat template. */
+  get hasChatTemplate(): boolean {
+    return this.#data.chatTemplate !== null;
+  }
+
+  /** Token ids of a text. @throws ApiError `text_timeout`; LastrowError as `Tokenizer.encode` */
+  async encode(text: string, options: EncodeTask = {}): Promise<number[]> {
+    const { addSpecialTokens = true, parseSpecial = false, signal } = options;
+    return tokensOf(await this.#run({ kind: "encode", text, addSpecialTokens, parseSpecial }, signal));
+  }
+
+  /** Token ids of a conversation. @throws ApiError `text_timeout`; LastrowError as `ChatTemplate.encode` */
+  async encodeChat(
+    messages: readonly ChatMessage[],
+    addGenerationPrompt: boolean,
+    signal?: AbortSignal,
+  ): Promise<number[]> {
+    return tokensOf(await this.#run({ kind: "chat", messages, addGenerationPrompt }, signal));
+  }
+
+  /** Text of token ids. @throws LastrowError `token_out_of_range` */
+  async decode(
+    tokens: readonly number[],
+    { skipSpecialTokens, signal }: { readonly skipSpecialTokens: boolean; readonly signal?: AbortSignal },
+  ): Promise<string> {
+    const answer = await this.#run({ kind: "decode", tokens, skipSpecialTokens }, signal);
+    if (answer.kind === "text") return answer.text;
+    throw unexpected(answer);
+  }
+
+  async dispose(): Promise<void> {
+    this.#isDisposed = true;
+    clearTimeout(this.#timer);
+    const gone = new LastrowError("disposed", "The server has been shut down.");
+    this.#current?.reject(gone);
+    for (const { reject } of this.#waiting.splice(0)) reject(gone);
+    await this.#worker?.terminate();
+  }
+
+  #run(task: TextTask, signal: AbortSignal | undefined): Promise<TextAnswer> {
+    if (this.#isDisposed) {
+      return Promise.reject(new LastrowError("disposed", "The server has been shut down."));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ task, signal, resolve, reject });
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    if (!this.#isReady || this.#current !== null) return;
+    let next = this.#waiting.shift();
+    // Nobody waits for what was asked by one who has gone.
+    while (next?.signal?.aborted) {
+      next.reject(new ApiError(499, "client_closed_request", "The client went away."));
+      next = this.#waiting.shift();
+    }
+    if (next === undefined) return;
+    this.#current = next;
+    this.#timer = setTimeout(() => this.#overrun(), this.#deadlineMs);
+    this.#worker?.postMessage(next.task);
+  }
+
+  #overrun(): void {
+    const current = this.#current;
+    this.#current = null;
+    current?.reject(
+      new ApiError(
+        400,
+        "text_timeout",
+        `Turning this ${current.task.kind === "chat" ? "conversation" : "text"} into tokens took more than ${this.#deadlineMs / 1000} s.`,
+      ),
+    );
+    this.#restart();
+  }
+
+  #restart(): void {
+    this.#isReady = false;
+    const worker = this.#worker;
+    this.#worker = null;
+    worker?.removeAllListeners();
+    // An error that arrives while it ends is nobody's any more.
+    worker?.on("error", () => undefined);
+    void worker?.terminate();
+    if (!this.#isDisposed) this.#start();
+  }
+
+  #start(): void {
+    const worker = new Worker(SCRIPT, { workerData: this.#data, name: "lastrow text" });
+    this.#worker = worker;
+    worker.unref();
+    this.#timer = setTimeout(() => this.#lost(new Error("it did not start in time")), START_MS);
+    this.#timer.unref?.();
+    worker.on("message", (answer: TextAnswer) => this.#take(answer));
+    worker.on("error", (error) => this.#lost(error));
+    worker.on("exit", (code) => this.#lost(new Error(`it exited with code ${code}`)));
+  }
+
+  #take(answer: TextAnswer): void {
+    clearTimeout(this.#timer);
+    if (answer.kind === "ready") {
+      this.#isReady = true;
+      this.#onStarted?.resolve();
+      this.#onStarted = null;
+    } else if (this.#onStarted !== null) {
+      this.#isDisposed = true;
+      this.#onStarted.reject(unexpected(answer));
+    } else {
+      const current = this.#current;
+      this.#current = null;
+      current?.resolve(answer);
+    }
+    this.#next();
+  }
+
+  /** The thread has ended by itself: what it was at is its victim, or its reason. */
+  #lost(cause: Error): void {
+    if (this.#isDisposed) return;
+    clearTimeout(this.#timer);
+    if (this.#onStarted !== null) {
+      this.#isDisposed = true;
+      this.#onStarted.reject(cause);
+      return;
+    }
+    const current = this.#current;
+    this.#current = null;
+    const error = new ApiError(503, "text_thread_lost", "The thread that tokenises was lost; try again.", {
+      cause,
+      retryAfter: 1,
+    });
+    current?.reject(error);
+    if (!this.#isReady) {
+      // It cannot start: trying again at once would go on for ever.
+      for (const { reject } of this.#waiting.splice(0)) reject(error);
+      setTimeout(() => this.#restart(), 1000).unref?.();
+      return;
+    }
+    this.#restart();
+  }
+}
+
+function tokensOf(answer: TextAnswer): number[] {
+  if (answer.kind === "tokens") return answer.tokens;
+  throw unexpected(answer);
+}
+
+function unexpected(answer: TextAnswer): Error {
+  if (answer.kind !== "error") return new Error(`a text thread answered with ${answer.kind}`);
+  const { code, message } = answer;
+  return code === null ? new Error(message) : new LastrowError(code as ErrorCode, message);
+}
