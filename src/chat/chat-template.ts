@@ -12,7 +12,7 @@ import { type ModelFiles, readText } from "../formats/model-files.js";
 import { parseJsonObject } from "../formats/strict-json.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
-export type ChatRole = "system" | "developer" | "user" | "assistant";
+type ChatRole = "system" | "developer" | "user" | "assistant";
 
 /** One message of a conversation. */
 export interface ChatMessage {

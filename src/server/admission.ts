@@ -142,6 +142,6 @@ export class Admission {
   }
 }
 
-export function shuttingDown(): ApiError {
+function shuttingDown(): ApiError {
   return new ApiError(503, "shutting_down", "The server is shutting down.", { retryAfter: RETRY_AFTER });
 }

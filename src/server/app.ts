@@ -6,10 +6,13 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { ApiError, toApiError } from "./api-error.js";
 import { Exchange, type RequestRecord } from "./exchange.js";
 import { authenticate, type Guard, SECURITY_HEADERS } from "./guard.js";
+import { addChat } from "./routes/chat.js";
 import { addCompletions } from "./routes/completions.js";
 import { addModels } from "./routes/models.js";
 import type { App, Env } from "./routes/routing.js";
+import { addSequences } from "./routes/sequences.js";
 import { addStatus } from "./routes/status.js";
+import { addTokenize } from "./routes/tokenize.js";
 import { quoted, type Service } from "./service.js";
 
 export interface AppParts {
@@ -61,6 +64,9 @@ export function createApp({ service, guard, onRequest }: AppParts): App {
   addStatus(app, service);
   addModels(app, service);
   addCompletions(app, service);
+  addChat(app, service);
+  addTokenize(app, service);
+  addSequences(app, service);
 
   app.get("/openapi.json", (context) => {
     context.get("exchange").record.route = "/openapi.json";
@@ -83,7 +89,7 @@ export function createApp({ service, guard, onRequest }: AppParts): App {
 }
 
 /** What this server answers, from the schemas that validate. */
-export function openApiDocument(app: App, { version, keys }: Service) {
+function openApiDocument(app: App, { version, keys }: Service) {
   const document = app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {

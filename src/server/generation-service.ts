@@ -14,8 +14,8 @@ import { type Principal, requestSalt } from "./keys.js";
 import type { Metrics } from "./metrics.js";
 import type { timingsSchema, usageSchema } from "./schemas/generation.js";
 
-export type Usage = z.infer<typeof usageSchema>;
-export type Timings = z.infer<typeof timingsSchema>;
+type Usage = z.infer<typeof usageSchema>;
+type Timings = z.infer<typeof timingsSchema>;
 
 /** The fields that completions and chats share, as their schemas give them. */
 interface GenerationFields {

@@ -115,14 +115,6 @@ export class HeldSequences {
     }
   }
 
-  /** Puts another sequence in a held one's place. */
-  async replace(held: HeldSequence, sequence: Sequence, model: LanguageModel): Promise<HeldSequence> {
-    const replaced = { ...held, sequence, model };
-    this.#held.set(held.id, replaced);
-    await held.sequence.dispose().catch(() => undefined);
-    return replaced;
-  }
-
   async remove({ id, sequence }: HeldSequence): Promise<void> {
     this.#held.delete(id);
     await sequence.dispose();

@@ -2,6 +2,7 @@
  * What the server refuses to do, each with its default and its option on the command line: one table that the checks,
  * `lastrow serve --help` and docs/serving.md agree on.
  */
+import { LastrowError } from "../errors.js";
 
 interface Limit {
   /** The option of `lastrow serve`, without its dashes. */
@@ -13,6 +14,9 @@ interface Limit {
   /** Least value that makes sense. */
   readonly least: number;
 }
+
+/** Least time that makes sense. */
+const LEAST_SECONDS = 0.05;
 
 export const LIMITS = {
   bodyBytes: limit("max-body-bytes", "bytes", "size of a request's body", 1024 * 1024),
@@ -36,13 +40,25 @@ export const LIMITS = {
   concurrent: limit("max-concurrent", "count", "requests that run at once", 64),
   perKey: limit("max-concurrent-per-key", "count", "requests of one key, waiting ones included", 64),
   queue: limit("max-queue", "count", "requests that wait; over it: 429", 256, 0),
-  requestSeconds: limit("request-timeout", "seconds", "time of a whole request", 600),
-  headerSeconds: limit("header-timeout", "seconds", "time until a request's headers are there", 10),
-  bodySeconds: limit("body-timeout", "seconds", "time until a request's body is there, headers included", 30),
-  idleSeconds: limit("idle-timeout", "seconds", "time that an idle connection is kept", 30),
+  requestSeconds: limit("request-timeout", "seconds", "time of a whole request", 600, LEAST_SECONDS),
+  headerSeconds: limit(
+    "header-timeout",
+    "seconds",
+    "time until a request's headers are there",
+    10,
+    LEAST_SECONDS,
+  ),
+  bodySeconds: limit(
+    "body-timeout",
+    "seconds",
+    "time until a request's body is there, headers included",
+    30,
+    LEAST_SECONDS,
+  ),
+  idleSeconds: limit("idle-timeout", "seconds", "time that an idle connection is kept", 30, LEAST_SECONDS),
   connections: limit("max-connections", "count", "connections at once", 16384),
   streamBytes: limit("max-stream-buffer", "bytes", "what waits for a slow reader of a stream", 1024 * 1024),
-  textSeconds: limit("text-timeout", "seconds", "time to tokenise a text or render a chat", 5),
+  textSeconds: limit("text-timeout", "seconds", "time to tokenise a text or render a chat", 5, LEAST_SECONDS),
   sequences: limit("max-sequences", "count", "sequences that a key holds", 16, 0),
   sequenceBytes: limit(
     "max-sequence-bytes",
@@ -51,7 +67,13 @@ export const LIMITS = {
     256 * 1024 * 1024,
     0,
   ),
-  sequenceSeconds: limit("sequence-ttl", "seconds", "time that an unused sequence is held", 600),
+  sequenceSeconds: limit(
+    "sequence-ttl",
+    "seconds",
+    "time that an unused sequence is held",
+    600,
+    LEAST_SECONDS,
+  ),
   savedBytes: limit("max-saved-bytes", "bytes", "files that a key has saved", 1024 * 1024 * 1024, 0),
 } as const;
 
@@ -60,12 +82,18 @@ export type LimitName = keyof typeof LIMITS;
 /** Every limit, settled: numbers in the units of `LIMITS`; Infinity for those that only the model bounds. */
 export type ServerLimits = Readonly<Record<LimitName, number>>;
 
-/** Defaults, with what was asked for in their place. */
+/**
+ * Defaults, with what was asked for in their place.
+ * @throws LastrowError `invalid_argument`
+ */
 export function settleLimits(asked: Partial<ServerLimits> = {}): ServerLimits {
   const settled = Object.entries(LIMITS).map(([name, { default: standard, least, flag }]) => {
     const value = asked[name as LimitName] ?? standard ?? Number.POSITIVE_INFINITY;
     if (typeof value === "number" && value >= least) return [name, value];
-    throw new RangeError(`${flag} is a number of at least ${least}, not ${String(value)}.`);
+    throw new LastrowError(
+      "invalid_argument",
+      `${flag} is a number of at least ${least}, not ${String(value)}.`,
+    );
   });
   return Object.fromEntries(settled);
 }

@@ -1,4 +1,5 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
+import type { ChatMessage } from "../chat/chat-template.js";
 import type { ModelInfo, Prompt } from "../language-model.js";
 import type { Admission } from "./admission.js";
 import { ApiError, toApiError } from "./api-error.js";
@@ -84,6 +85,37 @@ export async function promptTokens(
   );
 }
 
+/**
+ * Token ids of a conversation.
+ * @throws ApiError 400 for a model without a chat template, and for what is too long; LastrowError as
+ *   `ChatTemplate.encode`
+ */
+export async function chatTokens(
+  service: Service,
+  messages: readonly ChatMessage[],
+  options: { readonly addGenerationPrompt: boolean; readonly exchange: Exchange },
+): Promise<number[]> {
+  const { texts, served, logPrompts } = service;
+  const { addGenerationPrompt, exchange } = options;
+  if (logPrompts) exchange.record.prompts = [messages];
+  if (texts === null || !texts.hasChatTemplate) {
+    throw new ApiError(
+      400,
+      "chat_template_missing",
+      `${served.id} has no chat template. Start the server with --chat-template FILE (a Jinja template, as in tokenizer_config.json), or use /v1/completions.`,
+    );
+  }
+  expectFitting(service, messages.map(({ content }) => content).join(""), "messages");
+  const tokens = await texts.encodeChat(messages, addGenerationPrompt, exchange.signal);
+  if (tokens.length === 0) {
+    throw new ApiError(400, "empty_prompt", "The chat template makes nothing of these messages.", {
+      param: "messages",
+    });
+  }
+  expectTokens(service, tokens.length, "messages");
+  return tokens;
+}
+
 /** Refuses a text that is longer than so many of the longest token, before it is tokenised. */
 export function expectFitting({ served, limits }: Service, text: string, param: string): void {
   const tokens = Math.min(served.info.config.contextLength, limits.promptTokens);
@@ -97,7 +129,7 @@ export function expectFitting({ served, limits }: Service, text: string, param: 
 }
 
 /** @throws ApiError `context_length_exceeded` */
-export function expectTokens({ served, limits }: Service, count: number, param: string): void {
+function expectTokens({ served, limits }: Service, count: number, param: string): void {
   const { contextLength } = served.info.config;
   if (count > contextLength) {
     throw tooLong(

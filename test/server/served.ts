@@ -16,7 +16,7 @@ export interface Served extends AsyncDisposable {
   post(path: string, body: unknown, init?: PostInit): Promise<Response>;
 }
 
-export interface PostInit {
+interface PostInit {
   readonly headers?: Record<string, string>;
   readonly signal?: AbortSignal;
 }

@@ -21,6 +21,8 @@ interface Plan {
   /** Alternatives to each token; null: no log-probabilities. */
   readonly logprobs: number | null;
   readonly echo: boolean;
+  /** Whether a stream ends with the usage. */
+  readonly includeUsage: boolean;
 }
 
 /** A prompt that is given back. */
@@ -54,7 +56,6 @@ export function addCompletions(app: App, service: Service): void {
         const finished = await generateAll(service, exchange, { prompts, options: plan.options });
         return context.json(answer.whole(finished, echoes));
       }
-      const includeUsage = body.stream_options?.include_usage === true;
       return streamAnswer(service, exchange, async (send) => {
         const echoes = await answer.echoes(exchange);
         if (plan.echo) for (const chunk of answer.echoChunks(echoes)) send(chunk);
@@ -66,7 +67,7 @@ export function addCompletions(app: App, service: Service): void {
             if (text !== "" || tokens.length > 0) send(answer.chunk(choice, text, logprobs));
           },
         );
-        for (const chunk of answer.lastChunks(finished, includeUsage)) send(chunk);
+        for (const chunk of answer.lastChunks(finished)) send(chunk);
       });
     },
   );
@@ -102,7 +103,8 @@ function settle({ limits }: Service, exchange: Exchange, body: CompletionRequest
       { param: "prompt" },
     );
   }
-  return { prompts, options, logprobs, echo };
+  const includeUsage = body.stream_options?.include_usage === true;
+  return { prompts, options, logprobs, echo, includeUsage };
 }
 
 /** Whether a prompt is several: a list of texts, or of lists. */
@@ -185,12 +187,12 @@ class Answer {
   }
 
   /** Why each choice has ended, and the usage if it is wanted. */
-  *lastChunks({ choices, usage, timings }: Finished, includeUsage: boolean): Generator<string> {
+  *lastChunks({ choices, usage, timings }: Finished): Generator<string> {
     for (const [i, { finishReason }] of choices.entries()) {
       const isLast = i === choices.length - 1;
       yield this.#chunk(i, "", [], finishReason, isLast ? { timings } : {});
     }
-    if (includeUsage) yield JSON.stringify({ ...this.#envelope, choices: [], usage });
+    if (this.#plan.includeUsage) yield JSON.stringify({ ...this.#envelope, choices: [], usage });
   }
 
   #chunk(
@@ -203,7 +205,12 @@ class Answer {
     const logprobs =
       this.#plan.logprobs === null || finishReason !== null ? null : this.#logprobsOf(choice).body(scored);
     const choices = [{ index: choice, text, logprobs, finish_reason: finishReason }];
-    return JSON.stringify({ ...this.#envelope, choices, ...more });
+    return JSON.stringify({
+      ...this.#envelope,
+      choices,
+      ...(this.#plan.includeUsage && { usage: null }),
+      ...more,
+    });
   }
 
   #logprobsOf(choice: number): CompletionLogprobs {

@@ -1,5 +1,6 @@
 /** The bodies of `POST /v1/chat/completions`. */
 import { z } from "@hono/zod-openapi";
+import type { ChatMessage } from "../../chat/chat-template.js";
 import type { ServerLimits } from "../limits.js";
 import {
   count,
@@ -17,7 +18,7 @@ const parts = z.array(
   }),
 );
 
-export const chatMessage = z
+const chatMessage = z
   .object({
     role: z.enum(["system", "developer", "user", "assistant"], {
       error: "a role is system, developer, user or assistant",
@@ -25,6 +26,14 @@ export const chatMessage = z
     content: z.union([z.string(), parts], { error: "content is a text, or a list of parts of type text" }),
   })
   .openapi("ChatMessage");
+
+/** Messages with their parts joined. */
+export function messageTexts(messages: readonly z.infer<typeof chatMessage>[]): ChatMessage[] {
+  return messages.map(({ role, content }) => ({
+    role,
+    content: typeof content === "string" ? content : content.map(({ text }) => text).join(""),
+  }));
+}
 
 export function chatMessages(limits: ServerLimits) {
   return z.array(chatMessage).min(1).max(limits.messages);

@@ -10,8 +10,6 @@ import {
   usageSchema,
 } from "./generation.js";
 
-export type CompletionPrompt = string | readonly number[];
-
 export function completionRequest(limits: ServerLimits) {
   const ids = z.array(z.int().min(0));
   const prompts = <T extends z.ZodType>(one: T) => z.array(one).min(1).max(limits.prompts);

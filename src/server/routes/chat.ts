@@ -1,0 +1,140 @@
+/** `POST /v1/chat/completions`: the next message of a conversation, for models with a chat template. */
+import type { GeneratedLogprobs } from "../../engine/generation-request.js";
+import type { GenerateOptions } from "../../language-model.js";
+import { ApiError } from "../api-error.js";
+import type { Exchange } from "../exchange.js";
+import { type Finished, generateAll, generateOptions } from "../generation-service.js";
+import { type ChatRequest, chatRequest, chatResponse, messageTexts } from "../schemas/chat.js";
+import { chatTokens, expectModel, type Service, streamAnswer, takeTurn } from "../service.js";
+import { chatLogprobs } from "../token-text.js";
+import { type App, routeWithBody } from "./routing.js";
+
+export function addChat(app: App, service: Service): void {
+  const { limits } = service;
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: "/v1/chat/completions",
+      summary: "Answer a conversation.",
+      body: chatRequest(limits),
+      response: chatResponse,
+      streams: true,
+    },
+    limits,
+    async (context, body) => {
+      const exchange = context.get("exchange");
+      expectModel(service, body.model);
+      const options = settle(exchange, body);
+      await takeTurn(service, exchange);
+      const prompt = await chatTokens(service, messageTexts(body.messages), {
+        addGenerationPrompt: body.add_generation_prompt ?? true,
+        exchange,
+      });
+      const answer = new ChatAnswer(service, options, body);
+      const job = { prompts: [prompt], options };
+      if (body.stream !== true) return context.json(answer.whole(await generateAll(service, exchange, job)));
+      return streamAnswer(service, exchange, async (send) => {
+        const hasBegun: boolean[] = [];
+        const begin = (choice: number) => {
+          if (hasBegun[choice]) return;
+          hasBegun[choice] = true;
+          send(answer.firstChunk(choice));
+        };
+        const finished = await generateAll(service, exchange, job, (choice, { text, tokens, logprobs }) => {
+          begin(choice);
+          if (text !== "" || (logprobs !== undefined && tokens.length > 0)) {
+            send(answer.chunk(choice, text, logprobs));
+          }
+        });
+        // An answer may be empty; its role is said all the same.
+        for (const choice of finished.choices.keys()) begin(choice);
+        for (const chunk of answer.lastChunks(finished)) send(chunk);
+      });
+    },
+  );
+}
+
+function settle(exchange: Exchange, body: ChatRequest): GenerateOptions {
+  if (body.top_logprobs != null && body.logprobs !== true) {
+    throw new ApiError(400, "invalid_request", "top_logprobs needs logprobs to be true.", {
+      param: "top_logprobs",
+    });
+  }
+  return {
+    ...generateOptions(body, exchange.principal!),
+    logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
+  };
+}
+
+/** Puts an answer together, whole or in chunks. */
+class ChatAnswer {
+  readonly #envelope: object;
+  readonly #includeUsage: boolean;
+  readonly #logprobs: boolean;
+  readonly #service: Service;
+
+  constructor(service: Service, options: GenerateOptions, body: ChatRequest) {
+    this.#service = service;
+    this.#logprobs = options.logprobs !== undefined;
+    this.#includeUsage = body.stream_options?.include_usage === true;
+    this.#envelope = {
+      id: `chatcmpl-${crypto.randomUUID()}`,
+      object: body.stream === true ? "chat.completion.chunk" : "chat.completion",
+      created: Math.floor(Date.now() / 1000),
+      model: service.served.id,
+      system_fingerprint: `lastrow-${service.version}`,
+    };
+  }
+
+  whole({ choices, usage, timings }: Finished) {
+    return {
+      ...this.#envelope,
+      choices: choices.map(({ text, logprobs, finishReason }, index) => ({
+        index,
+        message: { role: "assistant", content: text, refusal: null },
+        logprobs: this.#logprobsOf(logprobs),
+        finish_reason: finishReason,
+      })),
+      usage,
+      timings,
+    };
+  }
+
+  firstChunk(choice: number): string {
+    return this.#chunk(choice, { role: "assistant", content: "" }, null, null);
+  }
+
+  chunk(choice: number, text: string, logprobs: readonly GeneratedLogprobs[] | undefined): string {
+    return this.#chunk(choice, { content: text }, this.#logprobsOf(logprobs), null);
+  }
+
+  /** Why each choice has ended, and the usage if it is wanted. */
+  *lastChunks({ choices, usage, timings }: Finished): Generator<string> {
+    for (const [i, { finishReason }] of choices.entries()) {
+      yield this.#chunk(i, {}, null, finishReason, i === choices.length - 1 ? { timings } : {});
+    }
+    if (this.#includeUsage) yield JSON.stringify({ ...this.#envelope, choices: [], usage });
+  }
+
+  #chunk(
+    index: number,
+    delta: object,
+    logprobs: object | null,
+    finishReason: string | null,
+    more: object = {},
+  ): string {
+    const choices = [{ index, delta, logprobs, finish_reason: finishReason }];
+    return JSON.stringify({
+      ...this.#envelope,
+      choices,
+      ...(this.#includeUsage && { usage: null }),
+      ...more,
+    });
+  }
+
+  #logprobsOf(logprobs: readonly GeneratedLogprobs[] | undefined) {
+    if (!this.#logprobs) return null;
+    return chatLogprobs(this.#service.engine.model.tokenizer, logprobs ?? []);
+  }
+}

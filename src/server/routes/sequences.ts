@@ -1,0 +1,186 @@
+/** `/v1/sequences`: sequences that a client holds, forks, cuts back and adds to, whose rows stay computed meanwhile. */
+import type { Sequence } from "../../engine/sequence.js";
+import type { LanguageModel, Prompt } from "../../language-model.js";
+import { logNormalizer, topLogprobs } from "../../sampling/logprobs.js";
+import type { Exchange } from "../exchange.js";
+import { reportFailure } from "../generation-service.js";
+import type { HeldSequence } from "../held-sequences.js";
+import { requestSalt } from "../keys.js";
+import {
+  appendRequest,
+  createSequenceRequest,
+  forkRequest,
+  sequenceListResponse,
+  sequenceParams,
+  sequenceResponse,
+  truncateRequest,
+} from "../schemas/sequences.js";
+import { expectFitting, expectModel, promptTokens, type Service, takeTurn } from "../service.js";
+import { tokenText } from "../token-text.js";
+import { type App, type AppContext, route, routeWithBody } from "./routing.js";
+
+const PATH = "/v1/sequences";
+const ONE = `${PATH}/{id}`;
+
+export function addSequences(app: App, service: Service): void {
+  const { limits, sequences, engine } = service;
+  const heldBy = (context: AppContext): HeldSequence =>
+    sequences.get(context.get("exchange").principal!, context.req.param("id") ?? "");
+  const shown = (context: AppContext, held: HeldSequence, top?: number | null) =>
+    context.json(describe(service, held, top ?? null));
+
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: PATH,
+      summary: "Begin a sequence.",
+      body: createSequenceRequest(limits),
+      response: sequenceResponse,
+    },
+    limits,
+    async (context, body) => {
+      const exchange = context.get("exchange");
+      expectModel(service, body.model);
+      await takeTurn(service, exchange);
+      const [tokens] = await promptTokens(service, [body.prompt], exchange);
+      const { model } = engine;
+      const salt = requestSalt(exchange.principal!, body.cache_salt);
+      const held = await sequences.add(exchange.principal!, model, tokens.length, () =>
+        guarded(service, model, () => model.sequence(tokens, { salt })),
+      );
+      return shown(context, held, body.top_logprobs);
+    },
+  );
+  route(
+    app,
+    { method: "get", path: PATH, summary: "The sequences that you hold.", response: sequenceListResponse },
+    (context) => {
+      const data = sequences
+        .list(context.get("exchange").principal!)
+        .map((held) => describe(service, held, null));
+      return context.json({ object: "list", data });
+    },
+  );
+  route(
+    app,
+    { method: "get", path: ONE, summary: "A sequence.", params: sequenceParams, response: sequenceResponse },
+    (context) => shown(context, heldBy(context)),
+  );
+  route(
+    app,
+    {
+      method: "delete",
+      path: ONE,
+      summary: "Let go of a sequence.",
+      params: sequenceParams,
+      response: "none",
+    },
+    async (context) => {
+      await sequences.remove(heldBy(context));
+      return context.body(null, 204);
+    },
+  );
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: `${ONE}/append`,
+      summary: "Add to a sequence.",
+      params: sequenceParams,
+      body: appendRequest(limits),
+      response: sequenceResponse,
+    },
+    limits,
+    async (context, { prompt, top_logprobs }) => {
+      const exchange = context.get("exchange");
+      const held = heldBy(context);
+      await takeTurn(service, exchange);
+      const tokens = await addedTokens(service, prompt, exchange);
+      await sequences.grow(held, tokens.length, () =>
+        guarded(service, held.model, () => held.sequence.append(tokens)),
+      );
+      return shown(context, held, top_logprobs);
+    },
+  );
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: `${ONE}/truncate`,
+      summary: "Cut a sequence back to its first tokens.",
+      params: sequenceParams,
+      body: truncateRequest,
+      response: sequenceResponse,
+    },
+    limits,
+    async (context, { length }) => {
+      const held = heldBy(context);
+      await takeTurn(service, context.get("exchange"));
+      await guarded(service, held.model, () => held.sequence.truncate(length));
+      return shown(context, held);
+    },
+  );
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: `${ONE}/fork`,
+      summary: "A second sequence with the same history.",
+      params: sequenceParams,
+      body: forkRequest,
+      response: sequenceResponse,
+    },
+    limits,
+    async (context) => {
+      const held = heldBy(context);
+      const exchange = context.get("exchange");
+      await takeTurn(service, exchange);
+      const fork = () => guarded(service, held.model, () => held.sequence.fork());
+      return shown(context, await sequences.add(exchange.principal!, held.model, held.sequence.length, fork));
+    },
+  );
+}
+
+/** Token ids of what is added: text as it is, without the tokens that begin one. */
+async function addedTokens(service: Service, prompt: Prompt, exchange: Exchange): Promise<readonly number[]> {
+  if (typeof prompt !== "string" || service.texts === null) {
+    return typeof prompt === "string" ? service.engine.model.promptTokens(prompt) : prompt;
+  }
+  expectFitting(service, prompt, "prompt");
+  return service.texts.encode(prompt, { addSpecialTokens: false, signal: exchange.signal });
+}
+
+function describe({ served, engine }: Service, held: HeldSequence, top: number | null) {
+  const { id, sequence, created, expires } = held;
+  return {
+    id,
+    object: "sequence" as const,
+    model: served.id,
+    created,
+    expires_at: Math.floor(expires),
+    length: sequence.length,
+    bytes: sequence.length * served.info.kv.bytesPerToken,
+    tokens: sequence.tokens,
+    cached_tokens: sequence.numCachedTokens,
+    ...(top !== null && { top_logprobs: likeliest(sequence, engine.model, top) }),
+  };
+}
+
+function likeliest({ logits }: Sequence, { tokenizer }: LanguageModel, count: number) {
+  return topLogprobs(logits, count, logNormalizer(logits)).map(({ token, logprob }) => ({
+    token: tokenText(tokenizer, token),
+    id: token,
+    logprob,
+  }));
+}
+
+/** What is asked of the engine; a lost one is noticed. */
+async function guarded<T>(service: Service, model: LanguageModel, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    reportFailure(service.engine, model, error);
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+/** The bodies of `/v1/sequences`. */
+import { z } from "@hono/zod-openapi";
+import type { ServerLimits } from "../limits.js";
+import { count } from "./generation.js";
+
+const prompt = z.union([z.string(), z.array(z.int().min(0)).min(1)], {
+  error: "prompt is a text, or a list of token ids",
+});
+
+export const sequenceParams = z.object({ id: z.string() });
+
+export function createSequenceRequest(limits: ServerLimits) {
+  return z
+    .object({
+      model: z.string().nullish(),
+      prompt: prompt.openapi({ description: "What the sequence begins with." }),
+      cache_salt: z.string().max(256).nullish(),
+      top_logprobs: count(limits.logprobs),
+    })
+    .openapi("CreateSequence");
+}
+
+export function appendRequest(limits: ServerLimits) {
+  return z
+    .object({
+      prompt: prompt.openapi({ description: "What is added." }),
+      top_logprobs: count(limits.logprobs),
+    })
+    .openapi("AppendToSequence");
+}
+
+export const truncateRequest = z
+  .object({ length: z.int().min(1).openapi({ description: "Tokens that stay." }) })
+  .openapi("TruncateSequence");
+
+export const forkRequest = z.object({}).openapi("ForkSequence");
+
+export const sequenceResponse = z
+  .object({
+    id: z.string(),
+    object: z.literal("sequence"),
+    model: z.string(),
+    created: z.int(),
+    expires_at: z.int().openapi({ description: "Unix seconds; every use renews it." }),
+    length: z.int().openapi({ description: "Its tokens." }),
+    bytes: z.int().openapi({ description: "Of their keys and values." }),
+    tokens: z.array(z.int()),
+    cached_tokens: z.int(),
+    top_logprobs: z
+      .array(z.object({ token: z.string(), id: z.int(), logprob: z.number() }))
+      .optional()
+      .openapi({ description: "The likeliest next tokens." }),
+  })
+  .openapi("Sequence");
+
+export const sequenceListResponse = z
+  .object({ object: z.literal("list"), data: z.array(sequenceResponse) })
+  .openapi("SequenceList");

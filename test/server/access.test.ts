@@ -1,0 +1,157 @@
+/** Who may use the server, and how much: names, origins, keys, turns, salts. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { errorOf, events, type Served, served } from "./served.js";
+
+const ALICE = "sk-alice-0123456789";
+const BOB = "sk-bob-01234567890";
+const as = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
+
+let folder: string;
+let file: string;
+let api: Served;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lastrow-keys-"));
+  file = join(folder, "keys.txt");
+  await writeFile(file, `# who\nalice ${ALICE}\n\nbob ${BOB}\n`);
+  api = await served({
+    apiKeys: file,
+    boundTo: "0.0.0.0",
+    allowedHosts: ["api.example.com"],
+    corsOrigins: ["https://app.example.com"],
+    limits: { concurrent: 1, queue: 2, perKey: 2, sequences: 2, sequenceSeconds: 600 },
+  });
+});
+afterAll(async () => {
+  await api.server.dispose();
+  await rm(folder, { recursive: true });
+});
+
+const to = (url: string, headers: Record<string, string> = {}, method = "GET") =>
+  api.server.fetch(new Request(url, { method, headers }));
+
+test("every route but health and readiness wants a key, metrics too", async () => {
+  for (const path of ["/v1/models", "/metrics", "/version", "/openapi.json", "/v1/sequences", "/nothing"]) {
+    expect(await errorOf(await api.get(path)), path).toMatchObject({ status: 401, code: "invalid_api_key" });
+    expect((await api.get(path, as(ALICE).headers)).status, path).toBe(path === "/nothing" ? 404 : 200);
+  }
+  for (const path of ["/health", "/ready"]) expect((await api.get(path)).status).toBe(200);
+  for (const wrong of [`Bearer ${ALICE}x`, "Bearer", `Basic ${ALICE}`, "Bearer \u00e4"]) {
+    expect((await api.get("/v1/models", { authorization: wrong })).status, wrong).toBe(401);
+  }
+  expect(JSON.stringify(api.records)).not.toContain(ALICE);
+  expect(api.records.some(({ key }) => key === "alice")).toBe(true);
+});
+
+test("only by names that it has", async () => {
+  for (const host of ["127.0.0.1:8080", "localhost", "[::1]:9", "192.168.1.7:80", "api.example.com"]) {
+    expect((await to(`http://${host}/health`)).status, host).toBe(200);
+  }
+  for (const host of ["evil.example.com", "localhost.evil.com", "127.0.0.1.nip.io"]) {
+    expect(await errorOf(await to(`http://${host}/health`)), host).toMatchObject({
+      status: 403,
+      code: "host_not_allowed",
+      type: "permission_error",
+    });
+  }
+  await using own = await served({ boundTo: "127.0.0.1" });
+  const other = await own.server.fetch(new Request("http://192.168.1.7:8080/health"));
+  expect(other.status).toBe(403);
+});
+
+test("only for pages that may use it", async () => {
+  const page = "http://127.0.0.1:8080";
+  expect((await api.get("/health", { origin: page })).headers.get("access-control-allow-origin")).toBeNull();
+  for (const origin of ["http://evil.example.com", "http://127.0.0.1:3000", "null", "file://"]) {
+    expect(await errorOf(await api.get("/health", { origin })), origin).toMatchObject({
+      status: 403,
+      code: "origin_not_allowed",
+    });
+  }
+  const named = await api.get("/health", { origin: "https://app.example.com" });
+  expect(named.headers.get("access-control-allow-origin")).toBe("https://app.example.com");
+  const preflight = await to(
+    "http://127.0.0.1:8080/v1/completions",
+    { origin: "https://app.example.com", "access-control-request-method": "POST" },
+    "OPTIONS",
+  );
+  expect(preflight.status).toBe(204);
+  expect(preflight.headers.get("access-control-allow-headers")).toMatch(/authorization/);
+  for (const [name, value] of [
+    ["x-content-type-options", "nosniff"],
+    ["x-frame-options", "DENY"],
+  ]) {
+    expect(named.headers.get(name)).toBe(value);
+  }
+});
+
+test("one tenant cannot find another's prompts in the cache", async () => {
+  const prompt = Array.from({ length: 40 }, (_, i) => 300 + i);
+  const cached = async (key: string, body: object = {}) => {
+    const answer = await api.post("/v1/completions", { prompt, max_tokens: 1, ...body }, as(key));
+    return (await answer.json()).usage.prompt_tokens_details.cached_tokens;
+  };
+  expect(await cached(ALICE)).toBe(0);
+  expect(await cached(ALICE)).toBe(32);
+  expect(await cached(BOB)).toBe(0);
+  expect(await cached(BOB, { cache_salt: "" })).toBe(32);
+  await using shared = await served({ apiKeys: file, sharePrefixes: true });
+  const ask = async (key: string) => {
+    const answer = await shared.post("/v1/completions", { prompt, max_tokens: 1 }, as(key));
+    return (await answer.json()).usage.prompt_tokens_details.cached_tokens;
+  };
+  expect([await ask(ALICE), await ask(BOB)]).toEqual([0, 32]);
+});
+
+test("over its turns a key is told to wait, over the queue everyone is", async () => {
+  const body = { prompt: "Once", max_tokens: 60, ignore_eos: true, stream: true };
+  const ask = (key: string) => api.post("/v1/completions", body, as(key));
+  const first = await ask(ALICE);
+  const second = ask(ALICE);
+  const third = await ask(ALICE);
+  expect(third.headers.get("retry-after")).toBe("1");
+  expect(await errorOf(third)).toMatchObject({
+    status: 429,
+    code: "rate_limit_exceeded",
+    type: "rate_limit_error",
+  });
+  const waiting = ask(BOB);
+  expect(await errorOf(await ask(BOB))).toMatchObject({ status: 429 });
+  for (const answer of [first, second, waiting]) expect((await events(await answer)).isDone).toBe(true);
+  await vi.waitFor(() => expect(api.records.filter(({ stream }) => stream)).toHaveLength(3));
+});
+
+test("a sequence belongs to its key", async () => {
+  const begin = (key: string) => api.post("/v1/sequences", { prompt: "Once upon a time" }, as(key));
+  const { id } = await (await begin(ALICE)).json();
+  expect((await api.get(`/v1/sequences/${id}`, as(ALICE).headers)).status).toBe(200);
+  expect(await errorOf(await api.get(`/v1/sequences/${id}`, as(BOB).headers))).toMatchObject({
+    status: 404,
+    code: "sequence_not_found",
+  });
+  expect((await (await api.get("/v1/sequences", as(BOB).headers)).json()).data).toEqual([]);
+  const fork = await api.post(`/v1/sequences/${id}/fork`, {}, as(ALICE));
+  expect(fork.status).toBe(200);
+  expect(await errorOf(await begin(ALICE))).toMatchObject({ status: 429, code: "sequence_limit" });
+  expect((await begin(BOB)).status).toBe(200);
+});
+
+test("keys are read again, and a file that is wrong changes nothing", async () => {
+  const status = async (key: string) => (await api.get("/version", as(key).headers)).status;
+  await writeFile(file, `alice ${ALICE}\nalice ${BOB}\n`);
+  await expect(api.server.reloadKeys()).rejects.toMatchObject({
+    code: "invalid_argument",
+    message: expect.stringMatching(/line 2.*twice/),
+  });
+  expect(await status(BOB)).toBe(200);
+  // The digest of carol's key, which the file need not hold itself.
+  await writeFile(file, `carol sha256:${Buffer.from(await digest("sk-carol-0123456789")).toString("hex")}\n`);
+  expect(await api.server.reloadKeys()).toBe(1);
+  expect([await status(ALICE), await status("sk-carol-0123456789")]).toEqual([401, 200]);
+});
+
+function digest(text: string): Promise<ArrayBuffer> {
+  return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+}

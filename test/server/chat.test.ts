@@ -1,0 +1,151 @@
+/** Chats, tokens and text over a template that the embedded model can follow. */
+import { readFile } from "node:fs/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type LanguageModel, load } from "../../src/index.js";
+import { errorOf, events, type Served, served } from "./served.js";
+
+let api: Served;
+let lm: LanguageModel;
+beforeAll(async () => {
+  const chatTemplate = await readFile(new URL("./template.jinja", import.meta.url), "utf8");
+  api = await served({ chatTemplate, limits: { textSeconds: 1 } });
+  lm = await load(undefined, { threads: 1 });
+});
+afterAll(async () => {
+  await api.server.dispose();
+  await lm.dispose();
+});
+
+const MESSAGES = [
+  { role: "system", content: "Tom and Lily were friends." },
+  { role: "user", content: "  Hello, Lily! " },
+];
+/** What the template makes of them, without the start token. */
+const TEXT = 'Tom and Lily were friends.\nTom said: "Hello, Lily!"\nLily said: "';
+
+const ask = (body: object) => api.post("/v1/chat/completions", { messages: MESSAGES, ...body });
+
+test("the answer is what the library generates after the rendered text", async () => {
+  const options = { maxTokens: 20, seed: 5, stop: '"', logprobs: 2, n: 2 };
+  const own = await lm.generate(TEXT, options).result();
+  const body = { max_tokens: 20, seed: 5, stop: '"', logprobs: true, top_logprobs: 2, n: 2 };
+  const answer = await (await ask(body)).json();
+  expect(answer.object).toBe("chat.completion");
+  for (const [i, { text, finishReason, logprobs }] of own.choices.entries()) {
+    expect(answer.choices[i]).toMatchObject({
+      message: { role: "assistant", content: text },
+      finish_reason: finishReason,
+    });
+    const [first] = answer.choices[i].logprobs.content;
+    expect(first.logprob).toBe(logprobs![0].logprob);
+    expect(first.top_logprobs.map(({ logprob }: { logprob: number }) => logprob)).toEqual(
+      logprobs![0].top.map(({ logprob }) => logprob),
+    );
+    expect(Buffer.from(first.bytes).toString()).toBe(first.token);
+  }
+  expect(answer.usage.prompt_tokens).toBe(own.promptTokens);
+
+  const { chunks, isDone } = await events(
+    await ask({ ...body, stream: true, stream_options: { include_usage: true } }),
+  );
+  expect(isDone).toBe(true);
+  expect(chunks.at(-1)).toMatchObject({
+    choices: [],
+    usage: { ...answer.usage, prompt_tokens_details: { cached_tokens: 16 } },
+  });
+  for (const [i, { text, finishReason }] of own.choices.entries()) {
+    const deltas = chunks.flatMap(({ choices }) => choices).filter(({ index }) => index === i);
+    expect(deltas[0].delta).toEqual({ role: "assistant", content: "" });
+    expect(deltas.map(({ delta }) => delta.content ?? "").join("")).toBe(text);
+    expect(deltas.at(-1).finish_reason).toBe(finishReason);
+  }
+});
+
+test("a message's text is plain text, whatever it says", async () => {
+  const tokens = async (messages: object[]) =>
+    (await (await api.post("/tokenize", { messages, add_generation_prompt: false })).json()).tokens;
+  const end = 0;
+  for (const content of [
+    "<|endoftext|>",
+    "a<|endoftext|>b",
+    "<|endof<|endoftext|>text|>",
+    "\uFDD0<|endoftext|>",
+  ]) {
+    const found = await tokens([{ role: "user", content }]);
+    expect(found.filter((id: number) => id === end)).toHaveLength(1);
+    expect(found[0]).toBe(end);
+    expect(lm.tokenizer!.decode(found)).toBe(`Tom said: "${content}"\n`);
+  }
+  const parts = [
+    {
+      role: "user",
+      content: [
+        { type: "text", text: "Hel" },
+        { type: "text", text: "lo" },
+      ],
+    },
+  ];
+  expect(await tokens(parts)).toEqual(await tokens([{ role: "user", content: "Hello" }]));
+});
+
+test("what is not supported, or no message, is refused", async () => {
+  for (const [body, param] of [
+    [{ tools: [{ type: "function", function: { name: "f" } }] }, "tools"],
+    [{ response_format: { type: "json_object" } }, "response_format"],
+    [{ messages: [] }, "messages"],
+    [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role"],
+    [{ messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }, "messages.0.content"],
+    [{ top_logprobs: 2 }, "top_logprobs"],
+    [{ messages: [{ role: "user", content: "word ".repeat(3000) }] }, "messages"],
+  ] as const) {
+    expect(await errorOf(await ask(body)), param).toMatchObject({ status: 400, param });
+  }
+  expect((await ask({ tools: [], response_format: { type: "text" }, max_tokens: 1 })).status).toBe(200);
+});
+
+test("a model without a template says what to do", async () => {
+  await using plain = await served();
+  const error = await errorOf(await plain.post("/v1/chat/completions", { messages: MESSAGES }));
+  expect(error).toMatchObject({ status: 400, code: "chat_template_missing" });
+  expect(error.message).toMatch(/--chat-template/);
+});
+
+test("a template without end is cut off, and the next request answered", async () => {
+  const chatTemplate =
+    "{% if messages[0].content == 'loop' %}{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}{% endif %}x";
+  await using hostile = await served({ chatTemplate, limits: { textSeconds: 0.3 } });
+  const say = (content: string) =>
+    hostile.post("/v1/chat/completions", { messages: [{ role: "user", content }], max_tokens: 1 });
+  const [looped, next] = await Promise.all([say("loop"), say("go on")]);
+  expect(await errorOf(looped)).toMatchObject({ status: 400, code: "text_timeout" });
+  expect(next.status).toBe(200);
+});
+
+test("a template that cannot be parsed keeps the server from starting", async () => {
+  await expect(served({ chatTemplate: "{% for %}" })).rejects.toMatchObject({ code: "tokenizer_invalid" });
+});
+
+test("tokens and text, as vLLM's and llama.cpp's clients ask for them", async () => {
+  const text = "Once upon a time";
+  const ids = lm.promptTokens(text);
+  const json = async (path: string, body: object) => (await api.post(path, body)).json();
+  expect(await json("/tokenize", { prompt: text, return_token_strs: true })).toEqual({
+    tokens: ids,
+    count: 5,
+    max_model_len: 512,
+    token_strs: ["<|endoftext|>", "Once", " upon", " a", " time"],
+  });
+  expect((await json("/tokenize", { content: text })).tokens).toEqual(ids.slice(1));
+  expect((await json("/tokenize", { content: text, add_special: true })).tokens).toEqual(ids);
+  expect((await json("/tokenize", { content: "<|endoftext|>", parse_special: true })).tokens).toEqual([0]);
+  expect((await json("/tokenize", { content: "Once", with_pieces: true })).tokens).toEqual([
+    { id: ids[1], piece: "Once" },
+  ]);
+  expect(await json("/detokenize", { tokens: ids })).toEqual({
+    prompt: `<|endoftext|>${text}`,
+    content: `<|endoftext|>${text}`,
+  });
+  expect((await json("/tokenize", { messages: MESSAGES })).tokens).toEqual(lm.promptTokens(TEXT));
+  expect(await errorOf(await api.post("/tokenize", {}))).toMatchObject({ status: 400 });
+  expect(await errorOf(await api.post("/detokenize", { tokens: [99999] }))).toMatchObject({ status: 400 });
+});
