@@ -8,6 +8,8 @@ export default defineConfig({
   },
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+    // Real processes and long fuzzing: `npm run test:serving`.
+    exclude: ["test/serving/**"],
     testTimeout: 60_000,
     // Both cores of a small machine: by default one would be left idle.
     maxWorkers: "100%",

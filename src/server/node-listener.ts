@@ -2,10 +2,11 @@
  * A server on a socket of Node's: its timeouts, its connections, and how it ends. Owns the socket; the answers are
  * `LastrowServer`'s.
  */
-import { createServer as createHttpServer, type Server } from "node:http";
+import { createServer as createHttpServer, type Server, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { LastrowError } from "../errors.js";
+import { ApiError } from "./api-error.js";
 import type { LastrowServer } from "./server.js";
 
 export interface ListenOptions {
@@ -27,6 +28,7 @@ export interface Listening extends AsyncDisposable {
 
 /** Milliseconds between looks for connections that are too slow. */
 const LOOK_MS = 1000;
+const MAX_HEADER_BYTES = 16 * 1024;
 /** Seconds that a connection may be silent beyond what a whole request may take. */
 const SILENT_GRACE = 30;
 
@@ -37,19 +39,18 @@ export async function listen(server: LastrowServer, { host, port }: ListenOption
     {
       headersTimeout: limits.headerSeconds * 1000,
       // The body, headers included; the answer has a time of its own.
-      requestTimeout: limits.bodySeconds * 1000,
+      requestTimeout: Math.max(limits.headerSeconds, limits.bodySeconds) * 1000,
       keepAliveTimeout: limits.idleSeconds * 1000,
       connectionsCheckingInterval: LOOK_MS,
-      maxHeaderSize: 16 * 1024,
+      maxHeaderSize: MAX_HEADER_BYTES,
       noDelay: true,
     },
     getRequestListener((request) => server.fetch(request), { overrideGlobalObjects: false }),
   );
   http.maxConnections = limits.connections;
   http.setTimeout((limits.requestSeconds + SILENT_GRACE) * 1000);
-  // A connection that breaks off is its client's business.
-  http.on("clientError", (_, socket) => {
-    if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+  http.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    if (socket.writable) socket.end(refusal(error.code));
     else socket.destroy();
   });
   await begin(http, host, port);
@@ -68,6 +69,25 @@ export async function listen(server: LastrowServer, { host, port }: ListenOption
       await close(0);
     },
   };
+}
+
+/** What one is told whose request was never a whole one. */
+function refusal(code: string | undefined): string {
+  const error =
+    code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? new ApiError(408, "request_timeout", "The request did not come in time.")
+      : code === "HPE_HEADER_OVERFLOW"
+        ? new ApiError(431, "headers_too_large", `The headers are over ${MAX_HEADER_BYTES} bytes.`)
+        : new ApiError(400, "invalid_http", "This is no HTTP request.");
+  const body = JSON.stringify(error.body);
+  return [
+    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
+    "connection: close",
+    "content-type: application/json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "",
+    body,
+  ].join("\r\n");
 }
 
 function begin(http: Server, host: string, port: number): Promise<void> {

@@ -1,0 +1,65 @@
+/** The metrics: what they count, and that every name in the dashboard is one of them. */
+import { readFile } from "node:fs/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Served, served } from "./served.js";
+
+let api: Served;
+beforeAll(async () => {
+  api = await served();
+});
+afterAll(() => api.server.dispose());
+
+/** Values by name, those of equal names summed up. */
+async function read(): Promise<Map<string, number>> {
+  const values = new Map<string, number>();
+  for (const line of (await (await api.get("/metrics")).text()).split("\n")) {
+    const match = /^([A-Za-z_:][\w:]*)(?:\{.*\})? (\S+)$/.exec(line);
+    if (match !== null) values.set(match[1], (values.get(match[1]) ?? 0) + Number(match[2]));
+  }
+  return values;
+}
+
+test("count what was asked and answered", async () => {
+  const prompt = Array.from({ length: 33 }, (_, i) => 400 + i);
+  const body = { prompt, max_tokens: 5, n: 2, ignore_eos: true };
+  for (let i = 0; i < 2; i++) {
+    expect((await api.post("/v1/completions", { ...body, stream: i === 1 })).status).toBe(200);
+  }
+  await api.post("/v1/completions", "{");
+  // The stream has ended when its events are read; here they are only waiting.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const values = await read();
+  expect(values.get("vllm:prompt_tokens_total")).toBe(66);
+  expect(values.get("vllm:generation_tokens_total")).toBe(20);
+  expect(values.get("vllm:request_success_total")).toBe(4);
+  expect(values.get("vllm:prefix_cache_hits_total")).toBe(32);
+  expect(values.get("vllm:prefix_cache_queries_total")).toBe(66);
+  expect(values.get("vllm:time_to_first_token_seconds_count")).toBe(2);
+  expect(values.get("vllm:inter_token_latency_seconds_count")).toBe(16);
+  expect(values.get("vllm:e2e_request_latency_seconds_count")).toBe(2);
+  expect(values.get("vllm:request_queue_time_seconds_count")).toBe(2);
+  expect(values.get("lastrow:http_requests_total")).toBe(3);
+  expect(values.get("lastrow:batch_size_count")).toBe(values.get("lastrow:engine_steps_total"));
+  expect(values.get("lastrow:batch_size_sum")).toBeGreaterThan(values.get("lastrow:batch_size_count")!);
+  expect(values.get("lastrow:engine_up")).toBe(1);
+});
+
+test("have every name that the dashboard uses", async () => {
+  const file = new URL("../../docs/grafana-dashboard.json", import.meta.url);
+  const dashboard = JSON.parse(await readFile(file, "utf8"));
+  const queries: string[] = [
+    ...dashboard.panels.flatMap(({ targets }: { targets: { expr: string }[] }) =>
+      targets.map(({ expr }) => expr),
+    ),
+    ...dashboard.templating.list
+      .map(({ query }: { query: string }) => query)
+      .filter((q: string) => q.includes("(")),
+  ];
+  const names = new Set(
+    queries.flatMap((query) => query.match(/\b(?:vllm|lastrow):\w+|\b(?:process|nodejs)_\w+/g) ?? []),
+  );
+  expect(names.size).toBeGreaterThan(15);
+  await api.post("/v1/completions", { prompt: "a", max_tokens: 1 });
+  const known = await read();
+  expect([...names].filter((name) => !known.has(name))).toEqual([]);
+});

@@ -1,0 +1,201 @@
+/** `lastrow serve` as a process: how it begins, how it ends, and what slow, idle and huge clients do to it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, test } from "vitest";
+import { events } from "../server/served.js";
+
+const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly url: string;
+  readonly port: number;
+  /** Lines of the log. */
+  readonly log: string[];
+}
+
+const started: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of started.splice(0)) if (child.exitCode === null) child.kill("SIGKILL");
+});
+
+async function start(...args: string[]): Promise<Running> {
+  const child = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--threads", "1", ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  started.push(child);
+  const log: string[] = [];
+  createInterface({ input: child.stderr! }).on("line", (line) => log.push(line));
+  for await (const line of createInterface({ input: child.stdout! })) {
+    const url = /http:\/\/[\d.]+:(\d+)/.exec(line);
+    if (url !== null) return { child, url: url[0], port: Number(url[1]), log };
+  }
+  throw new Error(`the server did not start: ${log.join("\n")}`);
+}
+
+const complete = (url: string, body: object, signal?: AbortSignal) =>
+  fetch(`${url}/v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ prompt: "Once upon a time", ignore_eos: true, ...body }),
+    signal: signal ?? null,
+  });
+
+/** A connection, and all that came over it until it ended. */
+async function talk(port: number, write: (socket: Socket) => void): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk) => chunks.push(chunk));
+  socket.on("error", () => undefined);
+  await once(socket, "connect");
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  write(socket);
+  await closed;
+  return Buffer.concat(chunks).toString();
+}
+
+describe("ends", () => {
+  test("on SIGTERM, when twenty streams have come to their end", async () => {
+    const { child, url, log } = await start();
+    const streams = await Promise.all(
+      Array.from({ length: 20 }, (_, seed) => complete(url, { seed, max_tokens: 60, stream: true })),
+    );
+    const exit = once(child, "exit");
+    child.kill("SIGTERM");
+    for (const { chunks, isDone } of await Promise.all(streams.map(events))) {
+      expect(isDone).toBe(true);
+      expect(chunks.at(-1).choices[0].finish_reason).toBe("length");
+    }
+    // A connection that is still open hears that it is too late; a new one is not taken.
+    const late = await complete(url, { max_tokens: 1 }).catch(() => null);
+    expect(late?.status ?? 503).toBe(503);
+    expect(await exit).toEqual([0, null]);
+    const lines = log.map((line) => JSON.parse(line));
+    expect(lines.filter(({ msg }) => msg === "request")).toHaveLength(20);
+    expect(lines.at(-1).msg).toBe("Done.");
+    expect(log.join()).not.toMatch(/Once upon/);
+  });
+
+  test("after --drain-seconds at the latest, and at once on a second signal", async () => {
+    const long = { max_tokens: 500, n: 16, stream: true };
+    const first = await start("--drain-seconds", "0.2");
+    const cut = await complete(first.url, long);
+    const exit = once(first.child, "exit");
+    first.child.kill("SIGTERM");
+    await expect(cut.text()).rejects.toThrow();
+    expect(await exit).toEqual([0, null]);
+    const second = await start("--drain-seconds", "600");
+    const held = await complete(second.url, long);
+    const ended = once(second.child, "exit");
+    second.child.kill("SIGTERM");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    second.child.kill("SIGTERM");
+    await expect(held.text()).rejects.toThrow();
+    expect(await ended).toEqual([143, null]);
+  });
+});
+
+describe("does not start", () => {
+  const refused = async (...args: string[]) => {
+    const child = spawn(process.execPath, [MAIN, "serve", "--port", "0", ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    started.push(child);
+    let said = "";
+    child.stderr.on("data", (chunk) => {
+      said += chunk;
+    });
+    const [code] = await once(child, "exit");
+    return { code, said };
+  };
+
+  test("for others without keys, with a file that has none, with a limit that is none", async () => {
+    const open = await refused("--host", "0.0.0.0");
+    expect(open.code).toBe(1);
+    expect(open.said).toMatch(/--api-keys FILE, or --insecure/);
+    expect((await refused("--api-keys", "/nowhere")).said).toMatch(/cannot be read/);
+    expect((await refused("--max-queue", "-1")).said).toMatch(/--max-queue/);
+  });
+});
+
+describe("goes on", () => {
+  test("though clients send headers and nothing more, half a header, or a body without end", async () => {
+    const { url, port } = await start("--header-timeout", "0.5", "--body-timeout", "1");
+    const post = "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    const [noBody, halfHeader, nothing, huge, announced] = await Promise.all([
+      talk(port, (socket) => socket.write(`${post}content-length: 10\r\n\r\n{`)),
+      talk(port, (socket) => socket.write("POST /v1/comp")),
+      talk(port, () => undefined),
+      talk(port, (socket) => {
+        socket.write(`${post}transfer-encoding: chunked\r\n\r\n`);
+        // A gigabyte, as fast as it is taken.
+        const chunk = Buffer.alloc(1 << 20, 0x20);
+        let left = 1024;
+        const pump = () => {
+          while (left > 0 && socket.writable) {
+            left -= 1;
+            socket.write(`${chunk.length.toString(16)}\r\n`);
+            socket.write(chunk);
+            if (!socket.write("\r\n")) {
+              socket.once("drain", pump);
+              return;
+            }
+          }
+        };
+        pump();
+      }),
+      talk(port, (socket) => socket.write(`${post}content-length: 1000000000\r\n\r\n`)),
+    ]);
+    for (const answer of [noBody, halfHeader, nothing]) {
+      expect(answer).toMatch(/^HTTP\/1.1 408 /);
+      expect(answer).toMatch(/request_timeout/);
+    }
+    for (const answer of [huge, announced]) {
+      expect(answer).toMatch(/^HTTP\/1.1 413 /);
+      expect(answer).toMatch(/request_too_large/);
+    }
+    expect((await complete(url, { max_tokens: 1 })).status).toBe(200);
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    const resident = Number(/^process_resident_memory_bytes\{[^}]*\} (\d+)/m.exec(metrics)![1]);
+    expect(resident).toBeLessThan(400e6);
+  });
+
+  test("with ten thousand idle connections from another process", async () => {
+    const { url, port } = await start("--header-timeout", "60");
+    const others = spawn(
+      process.execPath,
+      [
+        "-e",
+        `const { connect } = require("node:net");
+         let begun = 0;
+         let open = 0;
+         const more = () => {
+           if (begun === 10000) return;
+           begun += 1;
+           connect(${port}, "127.0.0.1")
+             .on("connect", () => {
+               open += 1;
+               more();
+               if (open === 10000) process.stdout.write("open\\n");
+             })
+             .on("error", (error) => {
+               process.stdout.write(error.code + "\\n");
+               process.exit(1);
+             });
+         };
+         for (let i = 0; i < 200; i++) more();`,
+      ],
+      { stdio: ["ignore", "pipe", "inherit"] },
+    );
+    started.push(others);
+    const [said] = await once(others.stdout!, "data");
+    expect(String(said)).toBe("open\n");
+    const answer = await complete(url, { max_tokens: 4, stream: true });
+    expect((await events(answer)).isDone).toBe(true);
+    others.kill("SIGKILL");
+    expect((await complete(url, { max_tokens: 1 })).status).toBe(200);
+  });
+});
