@@ -4,7 +4,7 @@
 // to f32 once and is scaled; groups are added in the order 0, 1, 2 … from zero, then the bias. Nothing depends on how
 // many rows or columns are computed beside an element.
 
-import { finish } from "./linear";
+import { finish, rowsInBlock } from "./linear";
 import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES, int8PanelBytes, PANEL_COLUMNS } from "./panels";
 import { integerBytes } from "./quantise";
 
@@ -28,12 +28,14 @@ function accumulate(y: usize, sums: v128, weightScales: v128, rowScale: v128): v
   v128.store(y, f32x4.add(v128.load(y), scaled(sums, weightScales, rowScale)));
 }
 
-/** One row by one group of four panels: adds 32 sums to y. `w` is the first panel's group, of `bytes` of integers. */
-@inline
-function addGroup(x: usize, rowScale: v128, w: usize, panelBytes: usize, bytes: usize, y: usize): void {
-  let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+/**
+ * One row by one group of two panels: adds 16 sums to y. `w` is the first panel's group, of `bytes` of integers. Two,
+ * because with more V8 spills sums (Node 20). Exported from the module for the sake of not being inlined, see linear.ts.
+ */
+export function addGroup(x: usize, rowScale: f32, w: usize, panelBytes: usize, bytes: usize, y: usize): void {
+  let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
   let xp = x, wa = w + INT8_SCALE_BYTES;
-  let wb = wa + panelBytes, wc = wb + panelBytes, wd = wc + panelBytes;
+  let wb = wa + panelBytes;
   const end = wa + bytes;
   while (wa < end) {
     const s = v128.load_splat<i32>(xp);
@@ -41,28 +43,16 @@ function addGroup(x: usize, rowScale: v128, w: usize, panelBytes: usize, bytes: 
     a1 = dot(a1, v128.load_ext<i8>(wa, 8), s);
     b0 = dot(b0, v128.load_ext<i8>(wb), s);
     b1 = dot(b1, v128.load_ext<i8>(wb, 8), s);
-    c0 = dot(c0, v128.load_ext<i8>(wc), s);
-    c1 = dot(c1, v128.load_ext<i8>(wc, 8), s);
-    d0 = dot(d0, v128.load_ext<i8>(wd), s);
-    d1 = dot(d1, v128.load_ext<i8>(wd, 8), s);
     wa += INT8_PAIR_BYTES;
     wb += INT8_PAIR_BYTES;
-    wc += INT8_PAIR_BYTES;
-    wd += INT8_PAIR_BYTES;
     xp += 4;
   }
-  let scales = w;
-  accumulate(y, a0, v128.load(scales), rowScale);
-  accumulate(y + 16, a1, v128.load(scales, 16), rowScale);
-  scales += panelBytes;
-  accumulate(y + 32, b0, v128.load(scales), rowScale);
-  accumulate(y + 48, b1, v128.load(scales, 16), rowScale);
-  scales += panelBytes;
-  accumulate(y + 64, c0, v128.load(scales), rowScale);
-  accumulate(y + 80, c1, v128.load(scales, 16), rowScale);
-  scales += panelBytes;
-  accumulate(y + 96, d0, v128.load(scales), rowScale);
-  accumulate(y + 112, d1, v128.load(scales, 16), rowScale);
+  const rowScales = f32x4.splat(rowScale);
+  accumulate(y, a0, v128.load(w), rowScales);
+  accumulate(y + 16, a1, v128.load(w, 16), rowScales);
+  const second = w + panelBytes;
+  accumulate(y + 32, b0, v128.load(second), rowScales);
+  accumulate(y + 48, b1, v128.load(second, 16), rowScales);
 }
 
 /** One row by eight full panels, group by group; `y` and `bias` are those of the first column. */
@@ -72,9 +62,11 @@ function rowByUnit(x: usize, rowScales: usize, panel: usize, panelBytes: usize, 
   const end = panel + panelBytes;
   while (w < end) {
     const bytes = min(INT8_GROUP_BYTES, end - w) - INT8_SCALE_BYTES;
-    const rowScale = v128.load_splat<f32>(s);
+    const rowScale = f32.load(s);
     addGroup(xp, rowScale, w, panelBytes, bytes, y);
+    addGroup(xp, rowScale, w + 2 * panelBytes, panelBytes, bytes, y + 64);
     addGroup(xp, rowScale, w + 4 * panelBytes, panelBytes, bytes, y + 128);
+    addGroup(xp, rowScale, w + 6 * panelBytes, panelBytes, bytes, y + 192);
     w += INT8_SCALE_BYTES + bytes;
     xp += bytes >> 2;
     s += 4;
@@ -172,6 +164,19 @@ function tile4(
  * `panelFrom` is a multiple of `PANELS_PER_UNIT`. `x` is quantised, its rows `xStride` bytes apart. `bias` 0 means none.
  */
 export function linearInt8(
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
+  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
+): void {
+  const block = rowsInBlock(rows, <i32>xStride, 4);
+  for (let r = 0; r < rows; r += block) {
+    linearInt8Block(
+      y + <usize>r * yStride, yStride, x + <usize>r * xStride, xStride, min(block, rows - r),
+      weight, bias, inFeatures, outFeatures, panelFrom, panelTo,
+    );
+  }
+}
+
+function linearInt8Block(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
 ): void {
