@@ -24,7 +24,7 @@ const PROMPT = 512;
 const UNCACHED_BYTES = 150e6;
 
 /** What a case is held against: bytes against the rate of reading memory, operations against the rate of their type. */
-export type Limit = "read" | "f32" | "int8";
+type Limit = "read" | "f32" | "int8";
 
 export interface KernelCase {
   readonly operation: string;
