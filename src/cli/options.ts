@@ -28,6 +28,15 @@ export interface PromptOptions {
   readonly parseSpecial?: boolean | undefined;
 }
 
+export interface ContinuationOptions {
+  readonly n?: number | undefined;
+  readonly bestOf?: number | undefined;
+  readonly numBeams?: number | undefined;
+  readonly lengthPenalty?: number | undefined;
+  readonly earlyStopping?: boolean | "never" | undefined;
+  readonly speculate?: number | undefined;
+}
+
 export interface SamplingOptions {
   readonly maxTokens?: number | undefined;
   readonly temperature?: number | undefined;
@@ -119,6 +128,26 @@ export function addSamplingOptions(command: Command, defaultTokens: number): Com
       stopTexts,
     )
     .option("--ignore-eos", "go on after an end token");
+}
+
+/** More than one continuation, and how they are found. */
+export function addContinuationOptions(command: Command): Command {
+  return command
+    .optionsGroup("Continuations:")
+    .option("--n <count>", "so many continuations; number i is what seed + i gives alone", atLeastOne)
+    .option("--best-of <count>", "generate so many, show the n likeliest", atLeastOne)
+    .option("--num-beams <count>", "beam search with so many beams instead of sampling", atLeastOne)
+    .option("--length-penalty <number>", "of beams: scores are over length ^ this (default: 1)", decimal)
+    .addOption(
+      new Option("--early-stopping <when>", "of beams: stop looking for better ones (default: false)")
+        .choices(["true", "false", "never"])
+        .argParser((when) => (when === "never" ? when : when === "true")),
+    )
+    .option(
+      "--speculate <count>",
+      "tokens to propose from the text itself; the same text, faster",
+      wholeNumber,
+    );
 }
 
 export function addOutputOptions(command: Command): Command {

@@ -21,6 +21,7 @@ import { type TokenizeCommandOptions, tokenize } from "./commands/tokenize.js";
 import { examplesOf } from "./examples.js";
 import { reportError, reportFailure, requestedStop } from "./exit.js";
 import {
+  addContinuationOptions,
   addEngineOptions,
   addModelOption,
   addOutputOptions,
@@ -155,6 +156,7 @@ function addGenerate(program: Command, io: Io, done: Done): void {
       "recompute",
     ]),
   );
+  addContinuationOptions(command);
   addOutputOptions(command)
     .option("--logprobs <count>", "show each token's log-probability and that many alternatives", wholeNumber)
     .option("--quiet", "no summary after the text");

@@ -29,7 +29,8 @@ describe("generate", () => {
     expect(stdout.trimEnd().split("\n")).toHaveLength(1);
     const object = JSON.parse(stdout);
     expect(Object.keys(object)).toEqual([
-      ...["model", "mode", "kernels", "text", "promptTokens", "tokens", "finishReason", "seed", "inferences"],
+      ...["model", "mode", "kernels", "text", "promptTokens", "tokens", "finishReason", "numCachedTokens"],
+      ...["seed", "inferences"],
       ...["rowsComputed", "timings", "kv"],
     ]);
     expect(Object.keys(object.timings)).toEqual(["loadMs", "prefillMs", "decodeMs"]);
@@ -274,6 +275,37 @@ describe("tokenize", () => {
     expect((await run(["tokenize", text, "--ids", "--no-special", "--parse-special"])).stdout).toBe(
       "0,420\n",
     );
+  });
+});
+
+describe("several continuations", () => {
+  const args = ["generate", "Once upon a time", "--max-tokens", "6", "--seed", "3"];
+
+  it("shows them one after another, and all of them as JSON", async () => {
+    const plain = await run([...args, "--n", "2"]);
+    const { choices } = JSON.parse((await run([...args, "--n", "2", "--json"])).stdout);
+    expect(choices).toHaveLength(2);
+    expect(plain).toEqual({
+      exitCode: 0,
+      stdout: `${choices.map(({ text }: { text: string }) => text.trim()).join("\n\n")}\n`,
+      stderr: "",
+    });
+  });
+
+  it("searches with beams, takes the best of several, and speculates", async () => {
+    const lm = await load();
+    const options = { maxTokens: 6, seed: 3 };
+    const beams = await lm
+      .generate("Once upon a time", { ...options, numBeams: 3, earlyStopping: true })
+      .result();
+    const best = await lm.generate("Once upon a time", { ...options, bestOf: 3 }).result();
+    await lm.dispose();
+    expect((await run([...args, "--num-beams", "3", "--early-stopping", "true"])).stdout).toBe(
+      `${beams.text}\n`,
+    );
+    expect((await run([...args, "--best-of", "3"])).stdout).toBe(`${best.text}\n`);
+    expect((await run([...args, "--speculate", "4"])).stdout).toBe((await run(args)).stdout);
+    expect((await run([...args, "--early-stopping", "never"])).stderr).toContain("belong to a beam search");
   });
 });
 

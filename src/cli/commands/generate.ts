@@ -6,6 +6,7 @@ import { formatCount, formatDuration, formatProbability } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import {
+  type ContinuationOptions,
   type EngineOptions,
   type OutputOptions,
   type PromptOptions,
@@ -19,7 +20,12 @@ import { renderTable } from "../table.js";
 import { coloursFor, type Io, textFor, write } from "../terminal.js";
 import { tokenLabel } from "../token-label.js";
 
-export interface GenerateCommandOptions extends EngineOptions, PromptOptions, SamplingOptions, OutputOptions {
+export interface GenerateCommandOptions
+  extends EngineOptions,
+    PromptOptions,
+    SamplingOptions,
+    ContinuationOptions,
+    OutputOptions {
   readonly logprobs?: number | undefined;
   readonly mode?: Mode | undefined;
   readonly quiet?: boolean | undefined;
@@ -35,14 +41,22 @@ export async function generate(
   const prompt = await choosePrompt(argument, options, "standard input", io);
   await using model = await loadModel(options, io);
   const mode = options.mode ?? "cached";
+  const { n, bestOf, numBeams, lengthPenalty, earlyStopping, speculate } = options;
   const generation = model.generate(prompt, {
     ...sampling,
+    n,
+    bestOf,
+    numBeams,
+    lengthPenalty,
+    earlyStopping,
+    speculate,
     mode,
     parseSpecial: options.parseSpecial,
     signal: io.signal,
   });
 
   const json = options.json === true;
+  const isMultiple = n !== undefined && n > 1;
   const pieces = new ShownPieces(model);
   // The text itself is the progress; an object comes at the end, and there is a measure when the length is known.
   const progress = json && options.maxTokens !== undefined ? bar(io, "generating", "tokens") : null;
@@ -57,7 +71,8 @@ export async function generate(
       }
       generated += piece.tokens.length;
       progress?.update(generated, options.maxTokens ?? generated);
-      if (json) continue;
+      // Several continuations come mixed: they are shown one after another in the end.
+      if (json || isMultiple) continue;
       isMidLine = true;
       await write(io, textFor(io, pieces.show(piece)));
     }
@@ -73,13 +88,20 @@ export async function generate(
     await write(io, `${toJson(resultObject(model, mode, result))}\n`);
     return 0;
   }
-  await write(io, "\n");
+  if (isMultiple) await write(io, textFor(io, continuations(model, result)));
+  else await write(io, "\n");
   if (requestedStop(io.signal) !== null) return 1;
   if (result.logprobs !== undefined) await write(io, `\n${logprobsTable(model, result.logprobs, io)}\n`);
   if (options.quiet !== true && io.stderr.isTTY === true) {
     io.stderr.write(`${coloursFor(io.stderr, io.env).dim(summary(result))}\n`);
   }
   return 0;
+}
+
+/** All continuations, best first where that was asked for, an empty line between them. */
+function continuations({ tokenizer }: LanguageModel, { choices }: GenerationResult): string {
+  const texts = choices.map(({ text, tokens }) => (tokenizer === null ? tokens.join(" ") : text.trim()));
+  return `${texts.join("\n\n")}\n`;
 }
 
 function resultObject({ info }: LanguageModel, mode: Mode, result: GenerationResult): Json {
@@ -99,6 +121,15 @@ function resultObject({ info }: LanguageModel, mode: Mode, result: GenerationRes
       })),
     }),
     finishReason: result.finishReason,
+    ...(result.choices.length > 1 && {
+      choices: result.choices.map(({ text, tokens, finishReason, score }) => ({
+        text,
+        tokens,
+        finishReason,
+        score,
+      })),
+    }),
+    numCachedTokens: result.numCachedTokens,
     seed: result.seed,
     inferences: result.inferences,
     rowsComputed: result.rowsComputed,
