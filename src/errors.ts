@@ -47,7 +47,9 @@ export type ErrorCode =
   /** The model was used after `dispose()`. */
   | "disposed";
 
+/** What lastrow throws on purpose: `code` for programs, `message` for people. */
 export class LastrowError extends Error {
+  /** What is wrong, as programs tell failures apart; stable between versions. */
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {

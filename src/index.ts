@@ -21,6 +21,7 @@ export type { Sequence } from "./engine/sequence.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
 export type { ModelFile, ModelFiles } from "./formats/model-files.js";
 export type { Activation, KernelsName, PackedDtype } from "./kernels/kernels.js";
+export type { KvDtype } from "./kernels/kv-layout.js";
 export type {
   CompareOptions,
   GenerateOptions,
@@ -38,4 +39,4 @@ export type { PerplexityOptions, PerplexityResult } from "./perplexity.js";
 export type { LoadProgress, ModelSource } from "./platform/platform.js";
 export type { SamplingOptions } from "./sampling/options.js";
 export type { TokenLogprob } from "./sampling/sampler.js";
-export type { Tokenizer } from "./tokenizer/tokenizer.js";
+export type { DecodeOptions, EncodeOptions, TextStream, Tokenizer } from "./tokenizer/tokenizer.js";

@@ -25,9 +25,12 @@ const ACTIVATIONS: readonly Activation[] = [
   "silu",
 ];
 
-/** Upper bounds, far above any GPT-2, that keep every product of sizes (bytes of weights, of KV) below 2^53. */
+/**
+ * Upper bounds, far above any GPT-2, that keep every product of sizes (bytes of weights, of KV) below 2^53. Those of the
+ * widths also keep 64 stored rows of a matrix, which are read together, within 16 MB: 64 · 4 · 62,500.
+ */
 const MAX_LAYERS = 4096;
-const MAX_WIDTH = 65_536;
+const MAX_WIDTH = 15_625;
 const MAX_INNER_WIDTH = 4 * MAX_WIDTH;
 const MAX_CONTEXT = 1_048_576;
 const MAX_VOCABULARY = 16_777_216;

@@ -177,8 +177,11 @@ export interface KernelBackend extends BackendSizes {
   create(bytes: number): Promise<Kernels>;
 }
 
-/** Most that WebAssembly's 32-bit addresses reach: 4 GiB. The reference kernels keep to it too. */
-export const MAX_MEMORY_BYTES = 4 * 1024 ** 3;
+/**
+ * Most that is planned for: what 32-bit addresses reach, 4 GiB, less the page of 64 KiB behind the last tensor that whole
+ * vectors may read from. The reference kernels keep to it too.
+ */
+export const MAX_MEMORY_BYTES = 65_535 * 65_536;
 
 /**
  * Multiply-adds of one call: both sums of attention, over the keys that each query sees.

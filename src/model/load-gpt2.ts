@@ -4,6 +4,7 @@
  */
 import { LastrowError } from "../errors.js";
 import type { Gpt2TensorPlan, PlannedTensor } from "../formats/gpt2-checkpoint.js";
+import { quoteValue } from "../formats/quote-value.js";
 import {
   INT8_GROUP,
   type Kernels,
@@ -31,7 +32,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Reserves the staging area: at least one group of stored rows of the widest tensor. */
+/** Reserves the staging area: at least one group of stored rows of the widest tensor; 16 MB at most, by the config's bounds. */
 export function planStaging(plan: MemoryPlan, config: Gpt2Config): Staging {
   const widest = 4 * Math.max(3 * config.hiddenSize, config.innerSize);
   const bytes = Math.max(STAGING_BYTES, INT8_GROUP * widest);
@@ -61,7 +62,7 @@ export async function loadGpt2Weights(
   const work = [...tensors.tensors].map(([name, planned]) => {
     const destination = destinations.get(name);
     if (destination === undefined) throw new Error(`${name} has no place in memory`);
-    return { name, planned, destination };
+    return { planned, destination };
   });
   if (work.length !== destinations.size) throw new Error("a weight has no tensor");
   work.sort(
@@ -72,8 +73,8 @@ export async function loadGpt2Weights(
 
   const totalBytes = work.reduce((sum, { planned }) => sum + planned.entry.end - planned.entry.begin, 0);
   let loadedBytes = 0;
-  for (const { name, planned, destination } of work) {
-    for await (const bytes of packTensor(name, planned, destination, kernels, staging)) {
+  for (const { planned, destination } of work) {
+    for await (const bytes of packTensor(planned, destination, kernels, staging)) {
       if (options.signal?.aborted) throw new LastrowError("aborted", "Loading was cancelled.");
       loadedBytes += bytes;
       options.onProgress?.({ phase: "load", file: planned.file.name, loadedBytes, totalBytes });
@@ -83,7 +84,6 @@ export async function loadGpt2Weights(
 
 /** Packs one tensor; yields the bytes of each slice. */
 async function* packTensor(
-  name: string,
   { entry, file }: PlannedTensor,
   { width, rowGroup, pack }: Destination,
   kernels: Kernels,
@@ -100,7 +100,7 @@ async function* packTensor(
     if (!finite) {
       throw new LastrowError(
         "weights_not_finite",
-        `${file.name}: tensor ${name} holds a NaN or an infinity; every weight must be a finite number.`,
+        `${file.name}: tensor ${quoteValue(entry.name)} holds a NaN or an infinity; every weight must be a finite number.`,
       );
     }
     yield slice.length;

@@ -49,6 +49,7 @@ export interface TextStream {
   flush(): string;
 }
 
+/** A model's tokenizer: text to token ids and back. `load` makes it; it holds no state, so that any number of streams may run. */
 export class Tokenizer {
   readonly #parts: TokenizerParts;
 

@@ -1,0 +1,116 @@
+/** Sizes: a model that cannot fit is refused before its weights are read, and of one that fits little is held while it is read. */
+import { describe, expect, test } from "vitest";
+import { planRandomModel, type RandomModelOptions } from "../scripts/random-model.js";
+import type { ModelFile, ModelFiles } from "../src/formats/model-files.js";
+import { load } from "../src/index.js";
+import type { PackedDtype } from "../src/kernels/kernels.js";
+import { MemoryPlan } from "../src/kernels/memory-plan.js";
+import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
+import type { Gpt2Config } from "../src/model/config.js";
+import { planStaging } from "../src/model/load-gpt2.js";
+
+/** Files of a random model of any size: what is read of them is drawn, the rest never exists. */
+function virtualFiles(options: RandomModelOptions) {
+  const files = planRandomModel(options);
+  /** Bytes of the longest read of weights. */
+  let longestRead = 0;
+  const open = async (name: string): Promise<ModelFile | null> => {
+    const found = files.find((file) => file.name === name);
+    if (found === undefined) return null;
+    const pieces = found.pieces()[Symbol.iterator]();
+    let piece: Uint8Array = pieces.next().value;
+    let pieceStart = 0;
+    const headerBytes = piece.length;
+    return {
+      name,
+      size: found.size,
+      async read(offset, target) {
+        if (offset >= headerBytes) longestRead = Math.max(longestRead, target.length);
+        for (let done = 0; done < target.length; ) {
+          while (offset + done >= pieceStart + piece.length) {
+            pieceStart += piece.length;
+            piece = pieces.next().value;
+          }
+          const part = piece.subarray(offset + done - pieceStart).subarray(0, target.length - done);
+          target.set(part, done);
+          done += part.length;
+        }
+      },
+      close: async () => undefined,
+    };
+  };
+  const source: ModelFiles = { label: "virtual", open };
+  return { source, longestRead: () => longestRead };
+}
+
+describe("a model that cannot fit", () => {
+  const wide = { layers: 1, heads: 1, context: 8 };
+
+  test.each<[string, RandomModelOptions, { dtype?: PackedDtype }, RegExp]>([
+    ["5.37 GB of F32", { ...wide, embd: 80, vocab: 16_777_216 }, {}, /^virtual needs 5\.37 GB for weights/],
+    [
+      "F16 that becomes f32",
+      { ...wide, embd: 80, vocab: 16_777_216, dtype: "F16" },
+      {},
+      /^virtual needs 5\.37 GB for weights/,
+    ],
+    ["int8", { ...wide, embd: 300, vocab: 16_777_216 }, { dtype: "int8" }, /^virtual needs 5\.\d+ GB for we/],
+    ["GPT-2 XL in f32", { layers: 48, heads: 25, embd: 1600 }, {}, /^virtual needs 6\.23 GB for weights/],
+  ])("is refused before a weight is read, with the sizes: %s", async (_, model, options, message) => {
+    const { source, longestRead } = virtualFiles(model);
+    await expect(load(source, { ...options, kvMemory: "128MiB" })).rejects.toMatchObject({
+      code: "memory_limit_exceeded",
+      message: expect.stringMatching(message),
+    });
+    await expect(load(source, options)).rejects.toMatchObject({
+      message: expect.stringMatching(/ for keys and values and .* to work in; .* ends at 4\.29 GB\.$/),
+    });
+    expect(longestRead()).toBe(0);
+  });
+});
+
+describe("staging", () => {
+  /** As `readModelConfig` bounds them. */
+  const [WIDEST, WIDEST_INNER] = [15_625, 62_500];
+
+  test("takes 16 MB at most, whatever the config", () => {
+    const config = { hiddenSize: WIDEST, innerSize: WIDEST_INNER } as Gpt2Config;
+    for (const dtype of ["f32", "int8"] as const) {
+      const plan = new MemoryPlan(referenceBackend, dtype);
+      const before = plan.bytes;
+      const { bytes } = planStaging(plan, config);
+      expect(bytes).toBe(16_000_000);
+      expect(plan.bytes - before).toBe(bytes);
+    }
+  });
+
+  test.each(["f32", "int8"] as const)(
+    "weights of %s are read in slices, never a tensor at once",
+    async (dtype) => {
+      const { source, longestRead } = virtualFiles({
+        layers: 1,
+        heads: 2,
+        embd: 64,
+        context: 8,
+        vocab: 9001,
+      });
+      await using lm = await load(source, { dtype, threads: 1 });
+      expect(lm.info.tensors.some(({ shape }) => 4 * shape[0] * (shape[1] ?? 1) > 2 * 1024 * 1024)).toBe(
+        true,
+      );
+      expect(longestRead()).toBeLessThanOrEqual(1024 * 1024);
+    },
+  );
+
+  test("a config past those widths is refused", async () => {
+    for (const model of [{ embd: WIDEST + 1 }, { embd: 1, inner: WIDEST_INNER + 1 }]) {
+      const { source } = virtualFiles({ layers: 1, heads: 1, context: 8, vocab: 9, ...model });
+      await expect(load(source)).rejects.toMatchObject({
+        code: "model_file_invalid",
+        message: expect.stringMatching(
+          /^config\.json: n_(embd|inner) is \d+, but must be a whole number from 1/,
+        ),
+      });
+    }
+  });
+});
