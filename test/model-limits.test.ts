@@ -8,6 +8,9 @@ import { MemoryPlan } from "../src/kernels/memory-plan.js";
 import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
 import type { Gpt2Config } from "../src/model/config.js";
 import { planStaging } from "../src/model/load-gpt2.js";
+import { naiveLogits } from "./conformance/naive-gpt2.js";
+import { memoryFiles } from "./memory-files.js";
+import { randomModelFiles } from "./random-model.js";
 
 /** Files of a random model of any size: what is read of them is drawn, the rest never exists. */
 function virtualFiles(options: RandomModelOptions) {
@@ -99,6 +102,20 @@ describe("staging", () => {
         true,
       );
       expect(longestRead()).toBeLessThanOrEqual(1024 * 1024);
+    },
+  );
+
+  test.each(["F32", "F16", "BF16"] as const)(
+    "of %s: what comes in later slices is in its place",
+    async (dtype) => {
+      // The embedding takes several slices of 1 MiB, whichever type it has.
+      const files = randomModelFiles({ layers: 1, heads: 2, embd: 64, context: 4, vocab: 9001, dtype });
+      const tokens = [0, 4500, 9000];
+      const expected = (await naiveLogits(files, tokens)).at(-1)!;
+      await using lm = await load(memoryFiles("m", files), { threads: 1 });
+      const { logits } = await lm.logits(tokens);
+      const largest = logits.reduce((most, logit, i) => Math.max(most, Math.abs(logit - expected[i])), 0);
+      expect(largest).toBeLessThan(1e-5);
     },
   );
 

@@ -156,6 +156,35 @@ describe("the order of the steps", () => {
   });
 });
 
+test("the temperature is rounded to f32, as torch does it", () => {
+  const temperature = 0.7;
+  const [rounded, whole] = [Math.fround(temperature), temperature];
+  const quotients = (t: number, a: number, b: number) => [Math.fround(a / t), Math.fround(b / t)];
+  // Neighbouring scores whose quotients are one float by the rounded temperature and two by the other.
+  let score = 1;
+  for (;;) {
+    const next = nextFloat(score);
+    const [a, b] = quotients(rounded, score, next);
+    const [c, d] = quotients(whole, score, next);
+    if (a === b && c !== d) break;
+    score = next;
+  }
+  // Top-k keeps what equals the k-th, so both may be drawn.
+  const sampler = samplerFor({ temperature, topK: 1, seed: 1 }, 2);
+  const drawn = Array.from(
+    { length: 50 },
+    (_, i) => sampler.sample(row(score, nextFloat(score)), NOTHING, i).token,
+  );
+  expect(new Set(drawn)).toEqual(new Set([0, 1]));
+});
+
+/** The float after a positive one. */
+function nextFloat(value: number): number {
+  const bits = new Int32Array(Float32Array.of(value).buffer);
+  bits[0]! += 1;
+  return new Float32Array(bits.buffer)[0]!;
+}
+
 describe("greedy", () => {
   test("takes the best score, the lowest id among equals", () => {
     const greedy = samplerFor({ temperature: 0, topK: 3, topP: 0.1 }, 4);
