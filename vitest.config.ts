@@ -11,6 +11,7 @@ export default defineConfig({
     // Real processes and long fuzzing: `npm run test:serving`.
     exclude: ["test/serving/**"],
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Both cores of a small machine: by default one would be left idle.
     maxWorkers: "100%",
     reporters: process.env.CI ? ["default", "./test/closing-line-reporter.ts"] : ["default"],

@@ -2,7 +2,7 @@
  * Model folders that are broken, each in one way, as a user meets them: one sentence that names the file, the tensor or
  * the field and what was expected, a stable code, exit code 1, nothing on standard output, no stack.
  */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -60,7 +60,7 @@ const sharded = (index: unknown): Files => ({
   "model.safetensors.index.json": typeof index === "string" ? index : JSON.stringify({ weight_map: index }),
 });
 
-const CASES: readonly [what: string, files: Files, code: string, ...said: string[]][] = [
+const CASES: readonly (readonly [what: string, files: Files, code: string, ...said: string[]])[] = [
   ["no config", { "config.json": null }, "model_not_found", "has no config.json"],
   ["an empty config", { "config.json": "" }, "model_file_invalid", "config.json is not valid JSON"],
   ["a list as config", { "config.json": "[]" }, "model_file_invalid", "config.json must hold a JSON object"],
@@ -306,23 +306,27 @@ describe("a broken model", () => {
     expect(await generate({ "model.safetensors": rewritten })).toMatchObject({ exitCode: 0, stderr: "" });
   });
 
-  it.each(CASES)("with %s", async (_, files, code, ...said) => {
-    const { exitCode, stdout, stderr } = await generate(files);
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
-    expect(stderr).toMatch(/^error: [^\n]+\. \[\w+\]\n$/);
-    expect(stderr).toContain(`[${code}]`);
-    for (const text of said) expect(stderr).toContain(text);
-  });
+  it.each(CASES.map(([what, files, code, ...said]) => ({ what, files, code, said })))(
+    "with $what",
+    async ({ files, code, said }) => {
+      const { exitCode, stdout, stderr } = await generate(files);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
+      expect(stderr).toMatch(/^error: [^\n]+\. \[\w+\]\n$/);
+      expect(stderr).toContain(`[${code}]`);
+      for (const text of said) expect(stderr).toContain(text);
+    },
+  );
 
   it("shows a stack with --debug", async () => {
     const { stderr } = await generate({ "config.json": "" }, "--debug");
     expect(stderr).toMatch(/^error: [^\n]+\[model_file_invalid\]\n[\s\S]*\n\s+at /);
   });
 
-  it("whose file is a folder or a pipe is refused without waiting", async () => {
+  it.each(["a folder", "a device"])("whose file is %s is refused", async (what) => {
     const model = await mkdtemp(join(folder, "model-"));
     await writeFile(join(model, "config.json"), SOUND["config.json"]);
-    await mkdir(join(model, "model.safetensors"));
+    if (what === "a folder" || process.platform === "win32") await mkdir(join(model, "model.safetensors"));
+    else await symlink("/dev/null", join(model, "model.safetensors"));
     const { exitCode, stderr } = await run(["inspect", "--model", model]);
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/model\.safetensors is not a regular file\. \[model_file_invalid\]\n$/);

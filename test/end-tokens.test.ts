@@ -1,0 +1,17 @@
+/** Which tokens end a text: whose word counts. */
+import { expect, test } from "vitest";
+import { load } from "../src/index.js";
+import { memoryFiles } from "./memory-files.js";
+import { randomModelFiles } from "./random-model.js";
+
+test("the end tokens of generation_config.json come before those of config.json", async () => {
+  const files = randomModelFiles({ config: { eos_token_id: 5 } });
+  const forced = { logitBias: { 7: 1000 }, temperature: 0, maxTokens: 2 };
+  const run = async (generation: string) => {
+    const all = { ...files, "generation_config.json": new TextEncoder().encode(generation) };
+    await using lm = await load(memoryFiles("m", all), { threads: 1 });
+    return await lm.generate([1], forced).result();
+  };
+  expect(await run('{"eos_token_id":[6,7]}')).toMatchObject({ finishReason: "stop", tokens: [] });
+  expect(await run("{}")).toMatchObject({ finishReason: "length", tokens: [7, 7] });
+});
