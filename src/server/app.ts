@@ -14,10 +14,12 @@ import { addSequences } from "./routes/sequences.js";
 import { addStatus } from "./routes/status.js";
 import { addTokenize } from "./routes/tokenize.js";
 import { quoted, type Service } from "./service.js";
+import type { StaticPage } from "./static-page.js";
 
 export interface AppParts {
   readonly service: Service;
   readonly guard: Guard;
+  readonly page: StaticPage;
   /** Told of every request at its end, and of a failure that is the server's own. */
   readonly onRequest: (record: RequestRecord, failure: unknown) => void;
 }
@@ -25,7 +27,7 @@ export interface AppParts {
 /** Routes that want no key. */
 const OPEN_PATHS: ReadonlySet<string> = new Set(["/health", "/ready"]);
 
-export function createApp({ service, guard, onRequest }: AppParts): App {
+export function createApp({ service, guard, page, onRequest }: AppParts): App {
   const app = new OpenAPIHono<Env>();
   const { keys, limits, metrics } = service;
 
@@ -52,7 +54,9 @@ export function createApp({ service, guard, onRequest }: AppParts): App {
     const allowed = guard.check(context.req.raw);
     if (context.req.method === "OPTIONS") return guard.preflight(allowed);
     const exchange = context.get("exchange");
-    if (!OPEN_PATHS.has(context.req.path)) {
+    const { method, path } = context.req;
+    const isOfPage = (method === "GET" || method === "HEAD") && page.has(path);
+    if (!OPEN_PATHS.has(path) && !isOfPage) {
       exchange.principal = authenticate(keys, context.req.raw);
       exchange.record.key = keys.areRequired ? exchange.principal.name : null;
     }
@@ -61,6 +65,12 @@ export function createApp({ service, guard, onRequest }: AppParts): App {
     return undefined;
   });
 
+  app.get("*", async (context, next) => {
+    const answer = await page.answer(context.req.path);
+    if (answer !== null) return answer;
+    await next();
+    return undefined;
+  });
   addStatus(app, service);
   addModels(app, service);
   addCompletions(app, service);

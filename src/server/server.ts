@@ -22,6 +22,7 @@ import { ApiKeys } from "./keys.js";
 import { type ServerLimits, settleLimits } from "./limits.js";
 import { Metrics } from "./metrics.js";
 import type { ServedModel, Service } from "./service.js";
+import { StaticPage } from "./static-page.js";
 import { TextThread } from "./text-thread.js";
 import { packageVersion } from "./version.js";
 
@@ -150,6 +151,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
       allowedHosts: options.allowedHosts ?? [],
       corsOrigins: options.corsOrigins ?? [],
     }),
+    page: await StaticPage.open(),
     onRequest: (record, failure) => options.onRequest?.(record, failure),
   });
 
