@@ -31,6 +31,8 @@ if (values.help) {
 const maxTokens = Number(values["max-tokens"]);
 const counts = values.clients.split(",").map(Number);
 
+const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
+
 const server = await startServer();
 try {
   if (values.minutes !== undefined) await soak(counts[0], Number(values.minutes));
@@ -144,8 +146,6 @@ async function load({ clients, requests, first }) {
   );
   return { ...sum, seconds: (performance.now() - start) / 1000 };
 }
-
-const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY });
 
 /** One streamed completion, every event of it read. */
 function complete(i) {
