@@ -3,7 +3,13 @@
  *
  * The public library. Nothing in here or below imports a Node built-in, but behind `#platform`.
  */
-export type { ComparedRun, ComparisonObserver, ComparisonReport, Difference } from "./engine/comparison.js";
+export type {
+  ComparedRun,
+  ComparedStep,
+  ComparisonObserver,
+  ComparisonReport,
+  Difference,
+} from "./engine/comparison.js";
 export type { EngineEvent, EngineStats } from "./engine/engine-core.js";
 export type { DroppedEvents } from "./engine/event-stream.js";
 export type { Generation } from "./engine/generation.js";

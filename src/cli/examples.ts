@@ -8,6 +8,7 @@ const EXAMPLES = {
       "lastrow compare --model openai-community/gpt2 --kernels reference",
       "GPT-2 on the plain TypeScript kernels",
     ],
+    ["lastrow compare --max-tokens 300 --plot compare.svg", "the curves of rows and time, measured"],
     ["lastrow compare --model ./my-gpt2 --tokens 1,2,3 --json", "token ids in, numbers out"],
   ],
   explain: [

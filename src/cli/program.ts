@@ -105,7 +105,7 @@ function addCompare(program: Command, io: Io, done: Done): void {
   addPromptOptions(command);
   addSamplingOptions(command, DEFAULT_COMPARED_TOKENS);
   addEngineOptions(command);
-  addOutputOptions(command);
+  addOutputOptions(command).option("--plot <file>", "draw rows and time of every step into an SVG file");
   command.action(async (prompt: string | undefined, options: CompareCommandOptions) => {
     done(await compare(prompt, options, io));
   });

@@ -27,6 +27,14 @@ export interface Difference {
   readonly recompute: number;
 }
 
+/** One inference of a way. */
+export interface ComparedStep {
+  /** Rows that went through the model. */
+  readonly rows: number;
+  /** Milliseconds in the model. */
+  readonly ms: number;
+}
+
 /** What one way did and how long it took. */
 export interface ComparedRun {
   readonly inferences: number;
@@ -36,6 +44,8 @@ export interface ComparedRun {
   readonly ms: number;
   readonly firstStepMs: number;
   readonly lastStepMs: number;
+  /** Each inference. */
+  readonly steps: readonly ComparedStep[];
 }
 
 export interface ComparisonReport {
@@ -94,10 +104,10 @@ export async function compareWays(
   await warmUp(engine, request.prompt, signal);
   const stepsKept = Math.max(1, Math.floor(keptBytes / (4 * config.vocabSize)));
   let kept: Float32Array[] = [];
-  const cached = new Stopwatch();
-  const observe = ({ logits, ms }: ObservedStep) => {
+  const cached = new StepRecord();
+  const observe = ({ logits, rows, ms }: ObservedStep) => {
     if (kept.length < stepsKept) kept.push(logits.slice());
-    cached.add(ms);
+    cached.add({ rows, ms });
   };
   const cachedRun = new Generation((asked, sink) => engine.generate(asked, sink, observe), request, options);
   for await (const piece of cachedRun) observer.onPiece?.(piece);
@@ -113,7 +123,7 @@ export async function compareWays(
   let firstKept = 0;
   let compared = 0;
   let firstDifference: Difference | null = null;
-  const recompute = new Stopwatch();
+  const recompute = new StepRecord();
   const recomputed = new Continuation(
     request,
     0,
@@ -155,7 +165,7 @@ export async function compareWays(
     });
     if (computed === null) throw aborted();
     recomputedRows += computed.rowsComputed;
-    recompute.add(computed.computeMs);
+    recompute.add({ rows: computed.rowsComputed, ms: computed.computeMs });
     step += 1;
     observer.onRecomputed?.(step, cachedResult.inferences);
   }
@@ -256,19 +266,21 @@ function cachedLogits(
   });
 }
 
-/** Milliseconds of the first step, the last step, and all. */
-class Stopwatch {
-  #first: number | null = null;
-  #last = 0;
-  #sum = 0;
+/** The steps of a way, as they come. */
+class StepRecord {
+  readonly #steps: ComparedStep[] = [];
 
-  add(ms: number): void {
-    this.#first ??= ms;
-    this.#last = ms;
-    this.#sum += ms;
+  add(step: ComparedStep): void {
+    this.#steps.push(step);
   }
 
   summary() {
-    return { ms: this.#sum, firstStepMs: this.#first ?? 0, lastStepMs: this.#last };
+    const steps = this.#steps;
+    return {
+      ms: steps.reduce((sum, { ms }) => sum + ms, 0),
+      firstStepMs: steps.at(0)?.ms ?? 0,
+      lastStepMs: steps.at(-1)?.ms ?? 0,
+      steps,
+    };
   }
 }

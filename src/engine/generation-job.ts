@@ -49,6 +49,8 @@ export interface ObservedStep {
   readonly index: number;
   /** (V), valid during the call only. */
   readonly logits: Float32Array;
+  /** Rows that went through the model. */
+  readonly rows: number;
   /** Milliseconds in the model. */
   readonly ms: number;
 }
@@ -69,6 +71,7 @@ export class GenerationJob {
   #firstTokenMs: number | null = null;
   #inferences = 0;
   #observedMs = 0;
+  #observedRows = 0;
   #hasEnded = false;
 
   /**
@@ -205,9 +208,17 @@ export class GenerationJob {
 
   #observe(logits: Float32Array): void {
     if (this.#onStep === undefined) return;
-    const computeMs = this.#allSequences().reduce((sum, sequence) => sum + sequence.computeMs, 0);
-    this.#onStep({ index: this.#inferences, logits, ms: computeMs - this.#observedMs });
+    const sequences = this.#allSequences();
+    const computeMs = sequences.reduce((sum, sequence) => sum + sequence.computeMs, 0);
+    const rowsComputed = sequences.reduce((sum, sequence) => sum + sequence.rowsComputed, 0);
+    this.#onStep({
+      index: this.#inferences,
+      logits,
+      rows: rowsComputed - this.#observedRows,
+      ms: computeMs - this.#observedMs,
+    });
     this.#observedMs = computeMs;
+    this.#observedRows = rowsComputed;
   }
 
   #finish(continuation: Continuation, reason: FinishReason): void {

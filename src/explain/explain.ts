@@ -151,7 +151,7 @@ async function counted(
   options: Parameters<LanguageModel["generate"]>[1],
   onStep: (done: number) => void,
 ): Promise<CountedRun> {
-  const before = model.stats();
+  const before = await model.stats();
   const generation = model.generate(prompt, options);
   let steps = 0;
   for await (const _ of generation) {
@@ -160,7 +160,7 @@ async function counted(
   }
   const result = await generation.result();
   if (result.finishReason === "abort") throw aborted();
-  const after = model.stats();
+  const after = await model.stats();
   return {
     tokens: result.tokens,
     rows: after.rows - before.rows,

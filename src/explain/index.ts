@@ -13,6 +13,7 @@
 export type { Stage, StageNeed } from "./dependencies.js";
 export { type ExplainOptions, type Explanation, explain, type WayCost } from "./explain.js";
 export { type AttentionFigureOptions, attentionFigure } from "./figures/attention-figure.js";
+export { comparisonPlot, type MeasuredComparison } from "./figures/comparison-plot.js";
 export { type InferenceFigureOptions, inferenceFigure } from "./figures/inference-figure.js";
 export type {
   RowReference,

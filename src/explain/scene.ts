@@ -32,6 +32,8 @@ export type SceneRole =
   | "masked"
   /** Rows or columns that are not drawn one by one. */
   | "ellipsis"
+  /** The same on the last row. */
+  | "ellipsisOnLastRow"
   /** A frame around what belongs together. */
   | "frame"
   /** The way of the data. */
@@ -45,7 +47,8 @@ export type SceneRole =
   | "axis"
   | "grid";
 
-export type TextRole = "title" | "name" | "shape" | "operation" | "note" | "tick";
+/** `tick` is a token's text or a number at an axis; `tickOnLastRow` the one on the last row's colour. */
+export type TextRole = "title" | "name" | "shape" | "operation" | "note" | "tick" | "tickOnLastRow";
 
 export interface SceneRect {
   readonly type: "rect";

@@ -28,6 +28,9 @@ interface Theme {
   readonly frame: string;
 }
 
+/** Yellow stays bright in every theme. */
+const ON_LAST_ROW = "#1c2733";
+
 const LIGHT: Theme = {
   paper: "#ffffff",
   ink: "#1c2733",
@@ -128,6 +131,7 @@ function STRUCTURE(prefix: string): string {
     operation: `font: 11px ${MONO}`,
     note: `font: 11.5px ${SANS}`,
     tick: `font: 9.5px ${MONO}`,
+    tickOnLastRow: `font: 9.5px ${MONO}`,
   };
   const lines: Readonly<Partial<Record<SceneRole, string>>> = {
     row: "stroke-width: 0.75",
@@ -168,6 +172,7 @@ function styleSheet(theme: Theme, prefix: string): string {
     absent: `stroke: ${faint}`,
     masked: `stroke: ${faint}`,
     ellipsis: `fill: ${ink}`,
+    "tickOnLastRow, .ellipsisOnLastRow": `fill: ${ON_LAST_ROW}`,
     frame: `fill: ${theme.frame}; stroke: ${faint}`,
     "flow, .leader": `stroke: ${soft}`,
     arrowhead: `fill: ${soft}`,

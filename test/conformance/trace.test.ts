@@ -217,7 +217,7 @@ const configuration = fc.record({
   heads: fc.integer({ min: 1, max: 4 }),
   headDim: fc.integer({ min: 1, max: 7 }),
   inner: fc.integer({ min: 1, max: 21 }),
-  context: fc.integer({ min: 1, max: 21 }),
+  context: fc.integer({ min: 1, max: 18 }),
   vocab: fc.integer({ min: 1, max: 30 }),
   seed: fc.nat({ max: 1000 }),
   activation: fc.constantFrom("gelu_new", "gelu", "relu", "silu"),

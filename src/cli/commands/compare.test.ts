@@ -15,8 +15,8 @@ const REPORT: ComparisonReport = {
     promptTokens: 5,
     seed: 1,
   },
-  cached: { inferences: 3, rowsComputed: 7, ms: 10, firstStepMs: 5, lastStepMs: 2 },
-  recompute: { inferences: 3, rowsComputed: 18, ms: 24, firstStepMs: 6, lastStepMs: 9 },
+  cached: { inferences: 3, rowsComputed: 7, ms: 10, firstStepMs: 5, lastStepMs: 2, steps: [] },
+  recompute: { inferences: 3, rowsComputed: 18, ms: 24, firstStepMs: 6, lastStepMs: 9, steps: [] },
   formula: { cached: 7, recompute: 18 },
 };
 

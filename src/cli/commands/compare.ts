@@ -1,5 +1,7 @@
 /** `lastrow compare`: generates with the KV cache and by recomputing everything, and compares every logit's bits. */
 import type { ComparedRun, ComparisonReport, Difference } from "../../engine/comparison.js";
+import { comparisonPlot } from "../../explain/figures/comparison-plot.js";
+import type { Scene } from "../../explain/scene.js";
 import { DEFAULT_COMPARED_TOKENS, type ModelInfo } from "../../language-model.js";
 import { reportError, requestedStop } from "../exit.js";
 import { formatCount, formatDuration } from "../format.js";
@@ -15,6 +17,7 @@ import {
 import { bar, spinner } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { ShownPieces } from "../streamed-text.js";
+import { writeSvg } from "../svg-file.js";
 import { renderTable } from "../table.js";
 import {
   type Colours,
@@ -27,7 +30,9 @@ import {
   write,
 } from "../terminal.js";
 
-export interface CompareCommandOptions extends EngineOptions, PromptOptions, SamplingOptions, OutputOptions {}
+export interface CompareCommandOptions extends EngineOptions, PromptOptions, SamplingOptions, OutputOptions {
+  readonly plot?: string | undefined;
+}
 
 export const DEFAULT_PROMPT = "Once upon a time";
 
@@ -94,6 +99,7 @@ export async function compare(
       endStory();
     });
   if (requestedStop(io.signal) !== null) return 1;
+  if (options.plot !== undefined) await writeSvg(options.plot, plotOf(report, model.info));
   if (json) await write(io, `${toJson(reportObject(report))}\n`);
   else await write(io, `\n${renderReport(report, model.info, { colours, width: columnsOf(io.stdout) })}`);
   const complaint = complaintOf(report);
@@ -148,11 +154,7 @@ function renderReport(
     rightAligned: [1, 2, 3, 4, 5, 6],
   });
   const compared = [
-    info.label,
-    `${info.dtype} weights`,
-    `${info.kernels} kernels`,
-    `${info.threads} ${info.threads === 1 ? "thread" : "threads"}`,
-    `prompt of ${formatCount(report.promptTokens)} ${report.promptTokens === 1 ? "token" : "tokens"}`,
+    ...whatRan(report, info),
     `vocabulary of ${formatCount(info.config.vocabSize)}`,
     `${formatCount(steps * info.config.vocabSize)} logits compared`,
     `seed ${report.seed}`,
@@ -165,6 +167,27 @@ function renderReport(
     ...joinedLines(compared.map(printable), width).map(colours.dim),
     "",
   ].join("\n");
+}
+
+/** The model and how it ran. */
+function whatRan({ promptTokens }: ComparisonReport, info: ModelInfo): string[] {
+  return [
+    info.label,
+    `${info.dtype} weights`,
+    `${info.kernels} kernels`,
+    `${info.threads} ${info.threads === 1 ? "thread" : "threads"}`,
+    `prompt of ${formatCount(promptTokens)} ${promptTokens === 1 ? "token" : "tokens"}`,
+  ];
+}
+
+/** Rows and time of each step, what `--plot` draws. */
+function plotOf(report: ComparisonReport, info: ModelInfo): Scene {
+  return comparisonPlot({
+    promptTokens: report.promptTokens,
+    cached: report.cached.steps,
+    recompute: report.recompute.steps,
+    subtitle: whatRan(report, info).join(" · "),
+  });
 }
 
 /** Items with dots between them, in as many lines as the width asks for. */

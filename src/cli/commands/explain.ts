@@ -1,5 +1,4 @@
 /** `lastrow explain`: what the last row needs at each stage, what recomputing it all wastes, and the figures. */
-import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { LastrowError } from "../../errors.js";
 import type { Stage, StageNeed } from "../../explain/dependencies.js";
@@ -7,7 +6,7 @@ import { type Explanation, explain, type WayCost } from "../../explain/explain.j
 import { attentionFigure } from "../../explain/figures/attention-figure.js";
 import { inferenceFigure } from "../../explain/figures/inference-figure.js";
 import type { Scene } from "../../explain/scene.js";
-import { renderSvg, type SvgTheme } from "../../explain/svg.js";
+import type { SvgTheme } from "../../explain/svg.js";
 import type { LanguageModel, ModelInfo } from "../../language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { reportError } from "../exit.js";
@@ -17,6 +16,7 @@ import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions, PromptOptions } from "../options.js";
 import { bar } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
+import { writeSvg } from "../svg-file.js";
 import { renderTable } from "../table.js";
 import { type Colours, coloursFor, columnsOf, type Io, printable, write } from "../terminal.js";
 import { tokenLabel } from "../token-label.js";
@@ -93,16 +93,7 @@ async function writeFigures(
   figures: readonly Figure[],
   theme: SvgTheme | undefined,
 ): Promise<string[]> {
-  try {
-    await mkdir(folder, { recursive: true });
-    for (const { file, scene } of figures) await writeFile(join(folder, file), renderSvg(scene, { theme }));
-  } catch (cause) {
-    throw new LastrowError(
-      "file_not_written",
-      `The figures cannot be written into ${folder}: ${(cause as Error).message}.`,
-      { cause },
-    );
-  }
+  for (const { file, scene } of figures) await writeSvg(join(folder, file), scene, { theme });
   return figures.map(({ file }) => join(folder, file));
 }
 
@@ -262,10 +253,8 @@ function costSentences(
   const rows = wasted(recompute.rows.counted, cached.rows.counted);
   const work = wasted(recompute.multiplyAdds.counted, cached.multiplyAdds.counted);
   return [
-    `Recomputing wastes ${colours.bold(`${rows.toFixed(1)} %`)} of its rows and ${colours.bold(`${work.toFixed(1)} %`)} of its multiply-adds: those rows had their numbers before.`,
-    colours.dim(
-      `Counted where rows enter the model and where the ${kernels} kernels are called, in one run of each way.`,
-    ),
+    `Recomputing wastes ${colours.bold(`${rows.toFixed(1)} %`)} of its rows and ${colours.bold(`${work.toFixed(1)} %`)} of its multiply-adds.`,
+    colours.dim(`Counted in one run of each way, where the ${kernels} kernels are called.`),
   ];
 }
 

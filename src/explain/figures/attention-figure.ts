@@ -181,8 +181,10 @@ function scoreGrid(trace: Trace, tensor: TracedTensor, { x, y, axis, roleOf }: G
     for (const key of axis.slots) {
       const isSeen = seen.some(({ from, to }) => key.from >= from[row] && key.from < to[row]);
       const place = { x: x + key.offset, y: y + query.offset, width: key.size, height: query.size };
-      children.push({ type: "rect", ...place, role: isSeen ? roleOf(tensor, row) : "masked", rows });
-      if (isSeen) children.push(...cellEllipsis(query, key, place, axis));
+      const role = isSeen ? roleOf(tensor, row) : "masked";
+      children.push({ type: "rect", ...place, role, rows });
+      const dots = isSeen ? ellipsisDirection(query, key, axis) : null;
+      if (dots !== null) children.push(ellipsis(place, dots, role));
     }
   }
   return {
@@ -193,14 +195,8 @@ function scoreGrid(trace: Trace, tensor: TracedTensor, { x, y, axis, roleOf }: G
   };
 }
 
-/** Dots where rows or columns are left out: in the first column, in the last row, and where both are. */
-function cellEllipsis(
-  query: RowSlot,
-  key: RowSlot,
-  place: { x: number; y: number; width: number; height: number },
-  axis: RowAxis,
-): SceneNode[] {
-  if (query.isElided && key.offset === 0) return [ellipsis(place, "down")];
-  if (key.isElided && query.offset + query.size === axis.size) return [ellipsis(place, "across")];
-  return [];
+/** Where rows or columns are left out: dots in the first column, and in the last row. */
+function ellipsisDirection(query: RowSlot, key: RowSlot, axis: RowAxis): "down" | "across" | null {
+  if (query.isElided && key.offset === 0) return "down";
+  return key.isElided && query.offset + query.size === axis.size ? "across" : null;
 }

@@ -174,10 +174,16 @@ class InferenceLayout {
       title: "input ids",
     });
     const first = embedded.firstPosition ?? 0;
+    const lastPosition = this.#trace.tokens.length - 1;
     const texts = this.#axis.slots
       .filter(({ isElided, to }) => !isElided && to > first)
       .map(({ from, offset, size }) =>
-        label(shortened(this.#texts[from]), x + TOKEN_WIDTH / 2, this.#top + offset + size - 3.5, "tick"),
+        label(
+          shortened(this.#texts[from]),
+          x + TOKEN_WIDTH / 2,
+          this.#top + offset + size - 3.5,
+          from === lastPosition ? "tickOnLastRow" : "tick",
+        ),
       );
     this.#nodes.push({ ...box, id: "input ids", children: [...box.children, ...texts] });
     this.#labels("tokens", `(${embedded.rows})`, x, TOKEN_WIDTH);

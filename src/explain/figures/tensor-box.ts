@@ -89,21 +89,29 @@ export function tensorBox(box: TensorBox): SceneGroup {
     const rows = { tensor: tensor.id, name: tensor.name, from, to: slot.to - first };
     const role = roleOf(slot.to - 1 - first);
     children.push({ type: "rect", ...place(slot.offset, slot.size), role, rows });
-    if (slot.isElided) children.push(ellipsis(place(slot.offset, slot.size), direction));
+    if (slot.isElided) children.push(ellipsis(place(slot.offset, slot.size), direction, role));
   }
   return { type: "group", id: tensor.name, title: box.title, children };
 }
 
-/** Three dots on a bright bar. */
+interface Place {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Three dots, along the direction that goes on. @param ground what they are drawn on */
 export function ellipsis(
-  { x, y, width, height }: { x: number; y: number; width: number; height: number },
+  { x, y, width, height }: Place,
   direction: "down" | "across",
+  ground: SceneRole,
 ): SceneNode {
   const [cx, cy] = [x + width / 2, y + height / 2];
   const dots = [-4, 0, 4]
     .map((d) => (direction === "down" ? [cx, cy + d] : [cx + d, cy]))
     .map(([px, py]) => `M${px - 1.1},${py}a1.1,1.1 0 1,0 2.2,0a1.1,1.1 0 1,0 -2.2,0`);
-  return { type: "path", d: dots.join(""), role: "ellipsis" };
+  return { type: "path", d: dots.join(""), role: ground === "lastRow" ? "ellipsisOnLastRow" : "ellipsis" };
 }
 
 /** `(36, 192)` */

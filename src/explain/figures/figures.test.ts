@@ -1,0 +1,135 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { ModelConfig } from "../../model/config.js";
+import type { Scene, SceneNode, SceneRect } from "../scene.js";
+import { renderSvg } from "../svg.js";
+import { ancestors, lastLogits, tensorNamed } from "../trace.js";
+import { traceForward } from "../trace-forward.js";
+import { attentionFigure } from "./attention-figure.js";
+import { inferenceFigure } from "./inference-figure.js";
+
+function config(numLayers: number, contextLength = 64): ModelConfig {
+  return {
+    ...{ modelType: "gpt2", numLayers, numHeads: 2, numKvHeads: 2, headDim: 4, hiddenSize: 8, innerSize: 32 },
+    ...{
+      contextLength,
+      vocabSize: 61,
+      activation: "gelu_new",
+      layerNormEpsilon: 1e-5,
+      scaleAttnWeights: true,
+    },
+    ...{ scaleAttnByInverseLayerIdx: false, tieWordEmbeddings: true, bosTokenId: null, eosTokenIds: [] },
+  };
+}
+
+const tokens = (length: number) => Array.from({ length }, (_, i) => i % 61);
+
+function* nodesOf(nodes: readonly SceneNode[]): Generator<SceneNode> {
+  for (const node of nodes) {
+    yield node;
+    if (node.type === "group") yield* nodesOf(node.children);
+  }
+}
+
+/** Rectangles that stand for rows of tensors. */
+function rowsIn(scene: Scene): (SceneRect & { rows: NonNullable<SceneRect["rows"]> })[] {
+  return [...nodesOf(scene.nodes)].filter(
+    (node): node is SceneRect & { rows: NonNullable<SceneRect["rows"]> } =>
+      node.type === "rect" && node.rows !== undefined,
+  );
+}
+
+describe("figures of traces", () => {
+  const passes = fc
+    .record({
+      layers: fc.integer({ min: 1, max: 4 }),
+      length: fc.integer({ min: 1, max: 40 }),
+      cachedShare: fc.double({ min: 0, max: 1, noNaN: true }),
+      layerShare: fc.double({ min: 0, max: 0.999, noNaN: true }),
+    })
+    .map(({ layers, length, cachedShare, layerShare }) => ({
+      layer: Math.floor(layerShare * layers),
+      trace: traceForward(config(layers), {
+        tokens: tokens(length),
+        numCachedTokens: Math.floor(cachedShare * (length - 1)),
+      }),
+    }));
+
+  it("mark the last row and what the trace says it needs, nothing else", () => {
+    fc.assert(
+      fc.property(passes, ({ layer, trace }) => {
+        const { tensor: logits, row: lastRow } = lastLogits(trace);
+        const needed = ancestors(trace, logits, lastRow, ({ operation }) =>
+          /^(keys|values)$/.test(operation),
+        );
+        for (const scene of [inferenceFigure(trace, { layer }), attentionFigure(trace, { layer })]) {
+          for (const { rows, role } of rowsIn(scene)) {
+            const tensor = trace.tensors[rows.tensor];
+            expect(tensor.name).toBe(rows.name);
+            if (role === "masked") continue;
+            const position = (tensor.firstPosition ?? 0) + rows.to - 1;
+            const isCached = position < trace.numCachedTokens;
+            const expected = !needed.has(tensor.id, rows.to - 1)
+              ? "row"
+              : position === trace.tokens.length - 1
+                ? "lastRow"
+                : isCached
+                  ? "cached"
+                  : "needed";
+            expect(role, `${rows.name} ${rows.from}…${rows.to - 1}`).toBe(expected);
+          }
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it("mask the scores of later positions, and only those", () => {
+    const trace = traceForward(config(1), { tokens: tokens(5) });
+    const scores = rowsIn(attentionFigure(trace)).filter(({ rows }) => rows.name === "h.0.attn.scores");
+    const masked = Array.from(
+      { length: 5 },
+      (_, query) => scores.filter(({ rows, role }) => rows.from === query && role === "masked").length,
+    );
+    expect(masked).toEqual([4, 3, 2, 1, 0]);
+    expect(scores).toHaveLength(25);
+  });
+
+  it("stay inside their frame, and show every row of a short sequence", () => {
+    fc.assert(
+      fc.property(passes, ({ layer, trace }) => {
+        for (const scene of [inferenceFigure(trace, { layer }), attentionFigure(trace, { layer })]) {
+          for (const node of nodesOf(scene.nodes)) {
+            if (node.type !== "rect") continue;
+            expect(node.x).toBeGreaterThanOrEqual(0);
+            expect(node.y).toBeGreaterThanOrEqual(0);
+            expect(node.x + node.width).toBeLessThanOrEqual(scene.width);
+            expect(node.y + node.height).toBeLessThanOrEqual(scene.height);
+          }
+          const keys = rowsIn(scene).filter(({ rows }) => rows.name === `h.${layer}.attn.keys`);
+          const shown = keys.reduce((sum, { rows }) => sum + rows.to - rows.from, 0);
+          expect(shown).toBe(tensorNamed(trace, `h.${layer}.attn.keys`).rows);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+describe("renderSvg", () => {
+  it("escapes texts, and leaves out what no XML may hold", () => {
+    const trace = traceForward(config(1), { tokens: [1, 2] });
+    const svg = renderSvg(inferenceFigure(trace, { tokenTexts: ['<&">', "\u0000\ud800a"] }));
+    expect(svg).toContain("&lt;&amp;&quot;&gt;");
+    expect(svg).toContain("\ufffd\ufffda");
+    expect(svg).not.toContain("\u0000");
+  });
+
+  it("keeps several figures in one page apart by their prefix", () => {
+    const scene = inferenceFigure(traceForward(config(1), { tokens: [1, 2] }));
+    const svg = renderSvg(scene, { prefix: "left", theme: "dark" });
+    expect(svg).not.toContain("lr-");
+    expect(svg).not.toContain("@media");
+    expect(svg).toContain('id="left-arrow"');
+  });
+});
