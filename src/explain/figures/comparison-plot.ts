@@ -36,10 +36,11 @@ export function comparisonPlot({ promptTokens, cached, recompute, subtitle }: Me
       x: MARGIN + TICKS_WIDTH,
       title: "rows through the model, per inference",
       curves: [
-        { role: "formula", values: recompute.map((_, step) => promptTokens + step) },
-        { role: "formula", values: cached.map((_, step) => (step === 0 ? promptTokens : 1)) },
         { role: "curveRecompute", name: "recompute", values: recompute.map(({ rows }) => rows) },
         { role: "curveCached", name: "cached", values: cached.map(({ rows }) => rows) },
+        // Dotted on top of what was measured, so that both are seen where they agree.
+        { role: "formula", values: recompute.map((_, step) => promptTokens + step) },
+        { role: "formula", values: cached.map((_, step) => (step === 0 ? promptTokens : 1)) },
       ],
     }),
     ...panelNodes({
