@@ -3,8 +3,11 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   resolve: {
-    // The tests run the sources, so the package's own `#platform` import must not lead into dist/.
-    alias: { "#platform": fileURLToPath(new URL("./src/platform/node.ts", import.meta.url)) },
+    // The tests run the sources, so the package's own imports must not lead into dist/.
+    alias: {
+      "#platform": fileURLToPath(new URL("./src/platform/node.ts", import.meta.url)),
+      "#threads": fileURLToPath(new URL("./src/platform/node-threads.ts", import.meta.url)),
+    },
   },
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],

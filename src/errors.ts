@@ -42,9 +42,11 @@ export type ErrorCode =
   | "thread_lost"
   /** A file could not be written; what was there under its name is still there. */
   | "file_not_written"
+  /** The worker that the engine runs in has ended. */
+  | "engine_lost"
   /** The operation was cancelled by its `AbortSignal`. */
   | "aborted"
-  /** The model was used after `dispose()`. */
+  /** The model was disposed of: while it worked, or before it was used. */
   | "disposed";
 
 /** What lastrow throws on purpose: `code` for programs, `message` for people. */

@@ -3,7 +3,7 @@
  * engine until it is disposed.
  */
 import { type ComparisonObserver, type ComparisonReport, compareWays } from "./engine/comparison.js";
-import type { Engine } from "./engine/engine.js";
+import type { EngineClient } from "./engine/engine-client.js";
 import type { EngineEvent, EngineStats } from "./engine/engine-core.js";
 import type { DroppedEvents } from "./engine/event-stream.js";
 import { Generation, type GenerationOptions } from "./engine/generation.js";
@@ -14,12 +14,11 @@ import {
   type GenerationRequest,
   type Mode,
 } from "./engine/generation-request.js";
+import type { EngineInfo } from "./engine/load-engine.js";
 import { type LogitsRow, readLogits } from "./engine/logits-reader.js";
 import { Sequence } from "./engine/sequence.js";
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
-import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
-import type { KvDtype } from "./kernels/kv-layout.js";
 import type { ModelConfig } from "./model/config.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
 import { checkBeamSettings } from "./sampling/beam-search.js";
@@ -115,38 +114,19 @@ export interface LogitsResult {
 }
 
 /** What a model is and what it takes. Sizes in bytes. */
-export interface ModelInfo {
+export interface ModelInfo extends EngineInfo {
   readonly label: string;
   readonly config: ModelConfig;
-  readonly kernels: KernelsName;
-  /** Threads that share the kernels' work. */
-  readonly threads: number;
   /** Number of weights; a tied `lm_head` counts once. */
   readonly parameters: number;
-  /** Bytes of the weights in the kernels' memory. */
-  readonly weightBytes: number;
-  /** Type of the weights in memory; position embeddings, norms and biases are always f32. */
-  readonly dtype: PackedDtype;
-  readonly kv: {
-    readonly blockSize: number;
-    /** Type of K and V in memory. */
-    readonly dtype: KvDtype;
-    readonly blocks: number;
-    readonly blockBytes: number;
-    readonly bytesPerToken: number;
-    /** Memory that is reserved for K and V. */
-    readonly bytes: number;
-  };
-  /** All memory of the kernels: weights, K and V, working memory. */
-  readonly memoryBytes: number;
-  /** Most rows of one forward pass: longer prompts are fed in chunks of as many. */
-  readonly maxRows: number;
   /** The checkpoint's tensors, in the order of their names. */
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: string;
     readonly shape: readonly number[];
   }[];
+  /** Whether the engine runs in a thread of its own. */
+  readonly worker: boolean;
 }
 
 /** Most tokens of a generation when neither its options nor the model say. */
@@ -170,7 +150,7 @@ interface ResolvedRequest {
 
 /** Everything that `load` puts together. */
 export interface LanguageModelParts {
-  readonly engine: Engine;
+  readonly engine: EngineClient;
   readonly tokenizer: Tokenizer | null;
   readonly defaults: GenerationDefaults;
   /** Start token for an empty prompt. */
@@ -202,7 +182,7 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError `tokenizer_missing`, `empty_prompt`, `token_out_of_range`, `context_length_exceeded`
    */
   promptTokens(prompt: Prompt, options: PromptOptions = {}): number[] {
-    const { tokenizer, bosTokenId, engine } = this.#alive();
+    const { tokenizer, bosTokenId } = this.#alive();
     let tokens: readonly number[];
     if (typeof prompt !== "string") {
       if (!isListOfIds(prompt)) {
@@ -222,7 +202,7 @@ export class LanguageModel implements AsyncDisposable {
       }
       tokens = [bosTokenId];
     }
-    checkPrompt(tokens, engine.core.model.config);
+    checkPrompt(tokens, this.info.config);
     return [...tokens];
   }
 
@@ -246,7 +226,7 @@ export class LanguageModel implements AsyncDisposable {
   async compare(prompt: Prompt, options: CompareOptions = {}): Promise<ComparisonReport> {
     const { engine } = this.#alive();
     const { request, text } = this.comparisonRequest(prompt, options);
-    return compareWays(engine, request, text, options);
+    return compareWays({ engine, config: this.info.config }, request, text, options);
   }
 
   /** What `compare` runs, both ways. @internal */
@@ -269,7 +249,7 @@ export class LanguageModel implements AsyncDisposable {
       throw invalid(`rows is "last" or "all", not ${String(options.rows)}.`);
     }
     const tokens = this.promptTokens(prompt, options);
-    const width = engine.core.model.config.vocabSize;
+    const width = this.info.config.vocabSize;
     const logitsFrom = options.rows === "all" ? 0 : tokens.length - 1;
     const logits = new Float32Array((tokens.length - logitsFrom) * width);
     const computed = await engine.computeLogits(
@@ -290,7 +270,7 @@ export class LanguageModel implements AsyncDisposable {
   async *logitsRows(prompt: Prompt, options: LogitsOptions = {}): AsyncGenerator<LogitsRow, void> {
     const { engine } = this.#alive();
     const tokens = this.promptTokens(prompt, options);
-    yield* readLogits(engine, tokens, options.signal);
+    yield* readLogits(engine, tokens, this.info.config.vocabSize, options.signal);
     if (options.signal?.aborted) throw aborted();
   }
 
@@ -333,15 +313,14 @@ export class LanguageModel implements AsyncDisposable {
         parseSpecial: options.parseSpecial ?? false,
       });
     };
-    return Sequence.start(engine, this.promptTokens(prompt, options), {
-      salt: checkSalt(options.salt),
-      toIds,
-    });
+    const tokens = this.promptTokens(prompt, options);
+    const { config } = this.info;
+    return Sequence.start(engine, tokens, checkSalt(options.salt), { toIds, config });
   }
 
-  /** Counters of the engine since the model was loaded, and what it holds now. */
-  stats(): EngineStats {
-    return this.#alive().engine.stats;
+  /** Counters of the engine since the model was loaded, and what it holds now: asked of it between two steps. */
+  async stats(): Promise<EngineStats> {
+    return this.#alive().engine.stats();
   }
 
   /**
@@ -377,8 +356,8 @@ export class LanguageModel implements AsyncDisposable {
   }
 
   #request(prompt: Prompt, options: GenerateOptions, defaultMaxTokens: number): ResolvedRequest {
-    const { tokenizer, defaults, eosTokenIds, engine, loadMs } = this.#alive();
-    const { vocabSize } = engine.core.model.config;
+    const { tokenizer, defaults, eosTokenIds, loadMs } = this.#alive();
+    const { vocabSize } = this.info.config;
     const maxTokens = options.maxTokens ?? defaults.maxNewTokens ?? defaultMaxTokens;
     if (!Number.isInteger(maxTokens) || maxTokens < 0) {
       throw invalid(`maxTokens is a whole number from 0, not ${String(maxTokens)}.`);
@@ -402,14 +381,16 @@ export class LanguageModel implements AsyncDisposable {
     if (typeof cachePrompt !== "boolean")
       throw invalid(`cachePrompt is true or false, not ${String(cachePrompt)}.`);
     const salt = checkSalt(options.salt);
-    const request = {
+    const beams = resolveBeams(options, n);
+    const request: GenerationRequest = {
       prompt: this.promptTokens(prompt, options),
       maxTokens,
       mode,
       sampling: resolveSampling(options, defaults, vocabSize),
       n,
       bestOf: wholeNumber("bestOf", options.bestOf, n, { from: n, to: MAX_CONTINUATIONS }),
-      beams: resolveBeams(options, n),
+      beams,
+      endsByText: stop.length > 0 && beams === null,
       speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
       salt: cachePrompt && mode === "cached" ? salt : null,
       eosTokenIds: new Set(options.ignoreEos === true ? [] : eosTokenIds),

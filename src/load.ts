@@ -1,30 +1,20 @@
 /** From a model's files to a model that runs. */
 
 import { platform } from "#platform";
-import { Engine } from "./engine/engine.js";
+import { EngineClient } from "./engine/engine-client.js";
+import type { EngineSetup } from "./engine/load-engine.js";
+import type { EngineConnection } from "./engine/protocol.js";
 import { LastrowError } from "./errors.js";
 import { openCheckpoint } from "./formats/checkpoint.js";
-import type { GenerationDefaults } from "./formats/generation-config.js";
-import { readGenerationConfig } from "./formats/generation-config.js";
-import { planGpt2Tensors } from "./formats/gpt2-checkpoint.js";
+import { type GenerationDefaults, readGenerationConfig } from "./formats/generation-config.js";
+import { type Gpt2TensorPlan, planGpt2Tensors } from "./formats/gpt2-checkpoint.js";
 import { readModelConfig } from "./formats/gpt2-config.js";
-import {
-  type KernelBackend,
-  type Kernels,
-  type KernelsName,
-  MAX_MEMORY_BYTES,
-  type PackedDtype,
-} from "./kernels/kernels.js";
-import { BLOCK_SIZE, type KvDtype, type KvLayout, kvBlockBytes, kvLayout } from "./kernels/kv-layout.js";
-import { MemoryPlan } from "./kernels/memory-plan.js";
-import { referenceBackend } from "./kernels/reference/reference-kernels.js";
-import { wasmBackend } from "./kernels/wasm/wasm-kernels.js";
-import { KvCache } from "./kv-cache/kv-cache.js";
-import { LanguageModel, type LanguageModelParts, type ModelInfo } from "./language-model.js";
-import { formatMemorySize, parseMemorySize } from "./memory-size.js";
+import type { ModelFile } from "./formats/model-files.js";
+import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
+import type { KvDtype } from "./kernels/kv-layout.js";
+import { LanguageModel, type LanguageModelParts } from "./language-model.js";
+import { parseMemorySize } from "./memory-size.js";
 import type { ModelConfig } from "./model/config.js";
-import { Gpt2, planGpt2Scratch, planGpt2Weights } from "./model/gpt2.js";
-import { loadGpt2Weights, planStaging } from "./model/load-gpt2.js";
 import type { LoadProgress, ModelSource } from "./platform/platform.js";
 import { loadTokenizer } from "./tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
@@ -53,6 +43,12 @@ export interface LoadOptions {
    * number gives the same bits. Where memory cannot be shared (a page without isolation headers) it is 1.
    */
   readonly threads?: number | undefined;
+  /**
+   * Whether the engine runs in a worker of its own, so that no forward pass holds up the caller's event loop. Default:
+   * where one can be started; else it runs on the caller's thread, and lets others have a turn between steps. `true`
+   * makes it an error when none can. The bits are the same.
+   */
+  readonly worker?: boolean | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Cancels loading with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -60,161 +56,148 @@ export interface LoadOptions {
 
 const MAX_THREADS = 64;
 
-/** Rows that one forward pass takes, of all sequences together: longer prompts are fed in chunks of it. */
-const MAX_ROWS = 512;
-/** Most sequences in one forward pass. */
-const MAX_SEQUENCES = 64;
-/** Most rows of logits that one forward pass gives, and most bytes of them: a row of 50,257 takes 200 kB. */
-const MAX_LOGITS_ROWS = MAX_SEQUENCES;
-const MAX_LOGITS_BYTES = 16 * 1024 * 1024;
-/** Full contexts that the KV cache has room for when nobody says how much memory it may take. */
-const DEFAULT_CONTEXTS = 4;
-
 /**
- * Loads a model: its weights are read once, straight into the kernels' memory, which is reserved once.
+ * Loads a model: its weights are read once, straight to where they are used.
  *
  * @param source see `ModelSource`; in Node the embedded model by default
  * @throws LastrowError with a code and a sentence that names the file and what was expected
  */
 export async function load(source?: ModelSource, options: LoadOptions = {}): Promise<LanguageModel> {
-  return new LanguageModel(await loadParts(source, options));
+  return new LanguageModel(await loadParts(source, options, () => connect(options.worker)));
 }
 
-/** Everything that a `LanguageModel` is made of; `load` without the wrapping. */
+/**
+ * Everything that a `LanguageModel` is made of; `load` without the wrapping.
+ * @param connectEngine starts what runs the model
+ */
 export async function loadParts(
   source: ModelSource | undefined,
   options: LoadOptions,
+  connectEngine: () => Promise<EngineConnection>,
 ): Promise<LanguageModelParts> {
   const start = performance.now();
-  const backend = chooseBackend(options);
-  const dtype = chooseDtype("dtype", options.dtype);
-  const kvDtype = chooseDtype("kvDtype", options.kvDtype);
-  const kvMemory = options.kvMemory === undefined ? null : parseMemorySize(options.kvMemory, "kvMemory");
+  const settings = checkOptions(options);
   throwIfAborted(options.signal);
-
   const files = await platform.openModel(source, options);
   const stated = await readModelConfig(files);
   const defaults = await readGenerationConfig(files, stated.vocabSize);
-  const tokenizer = await loadTokenizer(files, stated.vocabSize);
-  const checkpoint = await openCheckpoint(files);
+  // Starts while the tokenizer is read.
+  const connecting = connectEngine();
+  let engine: EngineClient | null = null;
   try {
-    const tensors = planGpt2Tensors(checkpoint, stated);
-    const config = { ...stated, tieWordEmbeddings: tensors.tieWordEmbeddings };
-    const plan = new MemoryPlan(backend, dtype);
-    const bytesBefore = plan.bytes;
-    const weights = planGpt2Weights(plan, config);
-    const weightBytes = plan.bytes - bytesBefore;
-    const numBlocks = chooseBlocks(config, kvDtype, kvMemory);
-    const kv = kvLayout(config, kvDtype, plan.reserve(numBlocks * kvBlockBytes(config, kvDtype)), numBlocks);
-    const scratch = planGpt2Scratch(plan, config, {
-      maxRows: Math.min(MAX_ROWS, numBlocks * BLOCK_SIZE),
-      maxLogitsRows: logitsRows(config),
-      maxSequences: MAX_SEQUENCES,
-    });
-    const staging = planStaging(plan, config);
-    if (plan.bytes > MAX_MEMORY_BYTES) {
-      throw new LastrowError(
-        "memory_limit_exceeded",
-        `${files.label} needs ${formatMemorySize(weightBytes)} for weights, ${formatMemorySize(kv.numBlocks * kv.blockBytes)} for keys and values and ${formatMemorySize(plan.bytes - weightBytes - kv.numBlocks * kv.blockBytes)} to work in; WebAssembly's memory ends at ${formatMemorySize(MAX_MEMORY_BYTES)}.`,
+    // What goes wrong with it is told where it is awaited.
+    connecting.catch(() => undefined);
+    const tokenizer = await loadTokenizer(files, stated.vocabSize);
+    const checkpoint = await openCheckpoint(files);
+    try {
+      const plan = planGpt2Tensors(checkpoint, stated);
+      const config = { ...stated, tieWordEmbeddings: plan.tieWordEmbeddings };
+      const described = describeTensors(plan);
+      engine = new EngineClient(await connecting);
+      const { label } = files;
+      const info = await engine.load(
+        {
+          label,
+          config,
+          ...settings,
+          tensors: described.tensors,
+          files: described.files.map(({ name, size }) => ({ name, size })),
+        },
+        described.files,
+        options,
+      );
+      throwIfAborted(options.signal);
+      return {
+        engine,
+        tokenizer,
+        defaults,
+        bosTokenId: startToken(config, defaults, tokenizer),
+        eosTokenIds: defaults.eosTokenIds ?? config.eosTokenIds,
+        info: {
+          label,
+          config,
+          ...info,
+          parameters: plan.parameters,
+          tensors: [...plan.tensors]
+            .map(([name, { entry }]) => ({ name, dtype: entry.dtype, shape: entry.shape }))
+            .sort((a, b) => (a.name < b.name ? -1 : 1)),
+          worker: engine.isWorker,
+        },
+        loadMs: performance.now() - start,
+      };
+    } finally {
+      await checkpoint.close();
+    }
+  } catch (error) {
+    if (engine !== null) await engine.dispose("The model");
+    else {
+      await connecting.then(
+        (connection) => connection.close(),
+        () => undefined,
       );
     }
-    const kernels = await backend.create(plan.bytes);
-    try {
-      await loadGpt2Weights(tensors, weights, kernels, staging, options);
-    } catch (error) {
-      await kernels.dispose();
-      throw error;
-    }
-
-    const info: ModelInfo = {
-      label: files.label,
-      config,
-      kernels: backend.name,
-      threads: backend.threads,
-      parameters: tensors.parameters,
-      weightBytes,
-      dtype,
-      kv: {
-        blockSize: BLOCK_SIZE,
-        dtype: kvDtype,
-        blocks: numBlocks,
-        blockBytes: kv.blockBytes,
-        bytesPerToken: kv.blockBytes / BLOCK_SIZE,
-        bytes: numBlocks * kv.blockBytes,
-      },
-      memoryBytes: plan.bytes,
-      maxRows: scratch.x.rows,
-      tensors: [...tensors.tensors]
-        .map(([name, { entry }]) => ({ name, dtype: entry.dtype, shape: entry.shape }))
-        .sort((a, b) => (a.name < b.name ? -1 : 1)),
-    };
-    return {
-      engine: new Engine(
-        {
-          model: new Gpt2(config, kernels, weights, scratch),
-          kernels,
-          kvCache: kvCacheIn(kernels, kv),
-          maxSequences: MAX_SEQUENCES,
-        },
-        () => platform.yieldToEventLoop(),
-      ),
-      tokenizer,
-      defaults,
-      bosTokenId: startToken(config, defaults, tokenizer),
-      eosTokenIds: defaults.eosTokenIds ?? config.eosTokenIds,
-      info,
-      loadMs: performance.now() - start,
-    };
-  } finally {
-    await checkpoint.close();
+    throw error;
   }
 }
 
-function chooseBackend({ kernels = "wasm", threads }: LoadOptions): KernelBackend {
+/** Starts a worker for the engine, or has it run here where that is not possible and not demanded. */
+async function connect(worker: boolean | undefined): Promise<EngineConnection> {
+  if (worker !== false) {
+    try {
+      return await platform.startEngineWorker();
+    } catch (cause) {
+      if (worker === true) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new LastrowError(
+          "runtime_unsupported",
+          `No worker can be started for the engine (${reason}); with worker: false it runs on the caller's thread.`,
+          { cause },
+        );
+      }
+    }
+  }
+  // Only now: who has a worker needs no engine beside it.
+  const { startInProcess } = await import("./engine/in-process.js");
+  return startInProcess().connection;
+}
+
+/** The options that are the engine's, checked. */
+function checkOptions(
+  options: LoadOptions,
+): Pick<EngineSetup, "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory"> {
+  const { kernels = "wasm", threads, kvMemory, worker } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS)) {
-    throw new LastrowError(
-      "invalid_argument",
-      `threads is a whole number from 1 to ${MAX_THREADS}, not ${String(threads)}.`,
-    );
+    throw invalid(`threads is a whole number from 1 to ${MAX_THREADS}, not ${String(threads)}.`);
   }
-  if (kernels === "reference") return referenceBackend;
-  if (kernels !== "wasm") {
-    throw new LastrowError("invalid_argument", `kernels is "wasm" or "reference", not ${String(kernels)}.`);
+  if (kernels !== "wasm" && kernels !== "reference") {
+    throw invalid(`kernels is "wasm" or "reference", not ${String(kernels)}.`);
   }
-  const available = platform.availableThreads();
-  const chosen = available === 1 ? 1 : (threads ?? available);
-  return wasmBackend({ threads: Math.min(chosen, MAX_THREADS), startHelper: platform.startHelper });
+  if (worker !== undefined && typeof worker !== "boolean") {
+    throw invalid(`worker is true or false, not ${String(worker)}.`);
+  }
+  return {
+    kernels,
+    threads: threads ?? null,
+    dtype: chooseDtype("dtype", options.dtype),
+    kvDtype: chooseDtype("kvDtype", options.kvDtype),
+    kvMemory: kvMemory === undefined ? null : parseMemorySize(kvMemory, "kvMemory"),
+  };
 }
 
 function chooseDtype(name: string, dtype: unknown = "f32"): "f32" | "int8" {
   if (dtype === "f32" || dtype === "int8") return dtype;
-  throw new LastrowError("invalid_argument", `${name} is "f32" or "int8", not ${String(dtype)}.`);
+  throw invalid(`${name} is "f32" or "int8", not ${String(dtype)}.`);
 }
 
-function kvCacheIn(kernels: Kernels, layout: KvLayout): KvCache {
-  const slab = kernels.u8(layout.offset, layout.numBlocks * layout.blockBytes);
-  const { blockBytes } = layout;
-  return new KvCache(layout, {
-    copyBlock: (from, to) => slab.copyWithin(to * blockBytes, from * blockBytes, (from + 1) * blockBytes),
-    hashSeed: crypto.getRandomValues(new Int32Array(1))[0],
-  });
-}
-
-function logitsRows({ vocabSize }: ModelConfig): number {
-  return Math.max(1, Math.min(MAX_LOGITS_ROWS, Math.floor(MAX_LOGITS_BYTES / (4 * vocabSize))));
-}
-
-/** Blocks for some full contexts, or as many as fit into the memory that was given. */
-function chooseBlocks(config: ModelConfig, kvDtype: KvDtype, kvMemory: number | null): number {
-  const perContext = Math.ceil(config.contextLength / BLOCK_SIZE);
-  if (kvMemory === null) return DEFAULT_CONTEXTS * perContext;
-  const blockBytes = kvBlockBytes(config, kvDtype);
-  const blocks = Math.floor(kvMemory / blockBytes);
-  if (blocks >= 1) return blocks;
-  throw new LastrowError(
-    "invalid_argument",
-    `kvMemory is ${kvMemory} bytes; one KV block of this model takes ${blockBytes}, and a full context ${perContext} blocks.`,
-  );
+/** The tensors with numbers in place of their files, and the files. */
+function describeTensors(plan: Gpt2TensorPlan): Pick<EngineSetup, "tensors"> & { files: ModelFile[] } {
+  const files = [...new Set([...plan.tensors.values()].map(({ file }) => file))];
+  const tensors = [...plan.tensors].map(([name, { entry, file }]) => ({
+    name,
+    entry,
+    file: files.indexOf(file),
+  }));
+  return { tensors, files };
 }
 
 function startToken(
@@ -227,4 +210,8 @@ function startToken(
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new LastrowError("aborted", "Loading was cancelled.");
+}
+
+function invalid(message: string): LastrowError {
+  return new LastrowError("invalid_argument", message);
 }

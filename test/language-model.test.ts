@@ -7,9 +7,9 @@ import { expectedRows } from "../src/engine/generation-request.js";
 import { type LanguageModel, LastrowError, load } from "../src/index.js";
 import { violatedInvariants } from "../src/kv-cache/invariants.js";
 import { LanguageModel as LanguageModelClass } from "../src/language-model.js";
-import { loadParts } from "../src/load.js";
 import type { ModelParts } from "./fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "./fixture-models.js";
+import { loadInProcess } from "./in-process.js";
 import { memoryFiles } from "./memory-files.js";
 
 let stories: LanguageModel;
@@ -242,22 +242,22 @@ describe("generate", () => {
   });
 
   test("a reader who leaves gives the blocks back and settles the result", async () => {
-    const parts = await loadParts(modelFolders.tiny, {});
+    const parts = await loadInProcess(modelFolders.tiny);
     const lm = new LanguageModelClass(parts);
     const generation = lm.generate([1, 2, 3], { maxTokens: 40, ignoreEos: true });
     for await (const _ of generation) break;
     const left = await generation.result();
     expect(left.finishReason).toBe("abort");
     expect(left.inferences).toBeLessThan(40);
-    expect(parts.engine.core.kvCache.pool.numFree).toBe(parts.engine.core.kvCache.pool.numBlocks);
+    expect(parts.core.kvCache.pool.numFree).toBe(parts.core.kvCache.pool.numBlocks);
     const unread = lm.generate([1, 2, 3]);
     await unread[Symbol.asyncIterator]().return?.();
     expect(await unread.result()).toMatchObject({ finishReason: "abort", inferences: 0 });
-    expect(violatedInvariants(parts.engine.core.kvCache)).toEqual([]);
+    expect(violatedInvariants(parts.core.kvCache)).toEqual([]);
   });
 
   test("several at once do not disturb each other, and share the memory that there is", async () => {
-    const parts = await loadParts(undefined, { kvMemory: "16MiB" });
+    const parts = await loadInProcess(undefined, { kvMemory: "16MiB" });
     const lm = new LanguageModelClass(parts);
     const prompts = ["Once upon a time", "Tom had a red ball", "The dog", "One day"];
     const alone = [];
@@ -267,12 +267,12 @@ describe("generate", () => {
       prompts.map((prompt, seed) => lm.generate(prompt, { seed, maxTokens: 40 }).result()),
     );
     expect(together.map((result) => result.tokens)).toEqual(alone);
-    expect(parts.engine.core.kvCache.pool.numFree).toBe(parts.engine.core.kvCache.pool.numBlocks);
+    expect(parts.core.kvCache.pool.numFree).toBe(parts.core.kvCache.pool.numBlocks);
   });
 
   test("too little KV memory is an error that says how much, and the blocks come back", async () => {
     const blockBytes = tiny.info.kv.blockBytes;
-    const parts = await loadParts(modelFolders.tiny, { kvMemory: 2 * blockBytes + 5 });
+    const parts = await loadInProcess(modelFolders.tiny, { kvMemory: 2 * blockBytes + 5 });
     const lm = new LanguageModelClass(parts);
     expect(lm.info.kv.blocks).toBe(2);
     const error = await errorOf(() =>
@@ -282,7 +282,7 @@ describe("generate", () => {
     expect(error.message).toMatch(
       /39 rows of keys and values need 3 KV blocks, and there are 2; .* \(kvMemory: 49152 bytes or more\)/,
     );
-    expect(parts.engine.core.kvCache.pool.numFree).toBe(2);
+    expect(parts.core.kvCache.pool.numFree).toBe(2);
     expect(
       await lm.generate(arbitraryTokens(30, 307), { maxTokens: 3, ignoreEos: true }).result(),
     ).toMatchObject({ finishReason: "length" });
@@ -394,8 +394,8 @@ describe("compare", () => {
   });
 
   test("names the step, the first index and both values when a weight changes between the two ways", async () => {
-    const parts = await loadParts(modelFolders.tiny, {});
-    const engine = parts.engine.core;
+    const parts = await loadInProcess(modelFolders.tiny);
+    const engine = parts.core;
     const lm = new LanguageModelClass(parts);
     const { vocabSize } = engine.model.config;
     /** After so many recomputed steps. */
@@ -422,9 +422,9 @@ describe("compare", () => {
 
 describe("a comparison that holds few logits at a time", () => {
   test("compares every step all the same, to an end by length and by the end token", async () => {
-    const parts = await loadParts(modelFolders.tiny, {});
+    const parts = await loadInProcess(modelFolders.tiny);
     const lm = new LanguageModelClass(parts);
-    const { contextLength } = parts.engine.core.model.config;
+    const { contextLength } = parts.core.model.config;
     let ends = 0;
     for (const [seed, steps] of [1, 2, 3, 4, 5, 6].map((n) => [n, 3 * n] as const)) {
       for (const kept of [1, 2, 7]) {
@@ -435,7 +435,12 @@ describe("a comparison that holds few logits at a time", () => {
           maxTokens: steps,
           logitBias,
         });
-        const report = await compareWays(parts.engine, request, text, {}, 4 * 307 * kept);
+        const report = await compareWays(
+          { engine: parts.engine, config: parts.info.config, keptBytes: 4 * 307 * kept },
+          request,
+          text,
+          {},
+        );
         expect(report).toMatchObject({
           identical: true,
           firstDifference: null,
@@ -445,11 +450,11 @@ describe("a comparison that holds few logits at a time", () => {
       }
     }
     expect(ends).toBeGreaterThan(0);
-    expect(parts.engine.core.kvCache.pool.numFree).toBe((4 * contextLength) / 16);
+    expect(parts.core.kvCache.pool.numFree).toBe((4 * contextLength) / 16);
   });
 
   test("finds a difference in a later stretch", async () => {
-    const parts = await loadParts(modelFolders.tiny, {});
+    const parts = await loadInProcess(modelFolders.tiny);
     const lm = new LanguageModelClass(parts);
     const { request, text } = lm.comparisonRequest([1, 2, 3], {
       temperature: 0,
@@ -457,16 +462,15 @@ describe("a comparison that holds few logits at a time", () => {
       ignoreEos: true,
     });
     const report = await compareWays(
-      parts.engine,
+      { engine: parts.engine, config: parts.info.config, keptBytes: 4 * 307 * 4 },
       request,
       text,
       {
         onRecomputed: (done) => {
           // Just before the tenth step: the weights that it will use are no longer those of the cached run.
-          if (done === 9) parts.engine.core.kernels.i32(firstPositionEmbedding(parts.engine.core), 1)[0] ^= 1;
+          if (done === 9) parts.core.kernels.i32(firstPositionEmbedding(parts.core), 1)[0] ^= 1;
         },
       },
-      4 * 307 * 4,
     );
     expect(report.identical).toBe(false);
     expect(report.firstDifference?.step).toBe(9);

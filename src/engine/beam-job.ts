@@ -72,9 +72,6 @@ export class BeamJob {
     if (this.#search === null) this.#end("length");
   }
 
-  /** Its sink lets nothing wait. */
-  resume(): void {}
-
   /** Ends it with what has been found so far, unless it has ended. */
   cancel(): void {
     this.#end("abort");
@@ -171,20 +168,20 @@ export class BeamJob {
     });
   }
 
-  /** Hands a hypothesis on, up to its end token or a stop string. */
+  /** Hands a hypothesis on, up to its end token. */
   #deliver(
     { tokens, score, finishedBy }: BeamHypothesis,
     index: number,
     unfinished: FinishReason,
   ): GenerationOutcome["choices"][number] {
-    let finishReason: FinishReason = finishedBy === "eos" ? "stop" : unfinished;
-    for (const token of finishedBy === "eos" ? tokens.slice(0, -1) : tokens) {
-      if (this.#sink.token(index, { token }) !== "stop") continue;
-      finishReason = "stop";
-      break;
-    }
+    const own = finishedBy === "eos" ? tokens.slice(0, -1) : tokens;
+    if (own.length > 0)
+      this.#sink.tokens(
+        index,
+        own.map((token) => ({ token })),
+      );
     this.#sink.finished(index);
-    return { index, finishReason, score };
+    return { index, finishReason: finishedBy === "eos" ? "stop" : unfinished, score };
   }
 
   #fail(error: unknown): void {

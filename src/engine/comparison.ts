@@ -3,11 +3,10 @@
  * compare the logits of every step as bits.
  */
 import { LastrowError } from "../errors.js";
+import type { ModelConfig } from "../model/config.js";
 import { Continuation } from "./continuation.js";
-import type { Engine } from "./engine.js";
-import type { EngineCore } from "./engine-core.js";
+import type { EngineClient, StepObserver } from "./engine-client.js";
 import { Generation, type GenerationOptions } from "./generation.js";
-import type { ObservedStep } from "./generation-job.js";
 import {
   expectedRows,
   type FinishReason,
@@ -15,7 +14,7 @@ import {
   type GenerationRequest,
   type Mode,
 } from "./generation-request.js";
-import type { ComputedLogits, ScheduledSequence } from "./scheduled-sequence.js";
+import type { ComputedLogits } from "./scheduled-sequence.js";
 
 /** Where the two ways first gave different bits. */
 export interface Difference {
@@ -86,6 +85,13 @@ function bitsOf(values: Float32Array): Uint32Array {
 /** Most bytes of logits that a comparison holds at a time. */
 const KEPT_BYTES = 4 * 1024 * 1024;
 
+/** A model whose two ways are compared. */
+interface ComparedModel {
+  readonly engine: EngineClient;
+  readonly config: ModelConfig;
+  readonly keptBytes?: number;
+}
+
 /**
  * Runs a request both ways, after a warm-up that does not count. The logits of the first cached steps are held, as
  * many as `KEPT_BYTES` takes; where there are more, the cached way is run again, just as it was, for each next stretch.
@@ -93,23 +99,28 @@ const KEPT_BYTES = 4 * 1024 * 1024;
  * @throws LastrowError `invalid_argument` when there is no step to compare, `aborted`, and as generating does
  */
 export async function compareWays(
-  engine: Engine,
+  { engine, config, keptBytes = KEPT_BYTES }: ComparedModel,
   request: GenerationRequest,
   options: GenerationOptions,
   observer: ComparisonObserver,
-  keptBytes = KEPT_BYTES,
 ): Promise<ComparisonReport> {
-  const { config } = engine.core.model;
   const { signal } = options;
   await warmUp(engine, request.prompt, signal);
   const stepsKept = Math.max(1, Math.floor(keptBytes / (4 * config.vocabSize)));
   let kept: Float32Array[] = [];
   const cached = new StepRecord();
-  const observe = ({ logits, rows, ms }: ObservedStep) => {
-    if (kept.length < stepsKept) kept.push(logits.slice());
-    cached.add({ rows, ms });
+  const stepObserver: StepObserver = {
+    logitsOf: stepsKept,
+    onStep({ logits, rows, ms }) {
+      if (logits !== null) kept.push(logits);
+      cached.add({ rows, ms });
+    },
   };
-  const cachedRun = new Generation((asked, sink) => engine.generate(asked, sink, observe), request, options);
+  const cachedRun = new Generation(
+    (asked, sink) => engine.generate(asked, sink, stepObserver),
+    request,
+    options,
+  );
   for await (const piece of cachedRun) observer.onPiece?.(piece);
   const cachedResult = await cachedRun.result();
   throwIfAborted(cachedResult);
@@ -140,16 +151,12 @@ export async function compareWays(
       firstKept = step;
       const count = Math.min(stepsKept, cachedResult.inferences - step);
       kept = [];
-      kept = await cachedLogits(
-        { core: engine.core, wake: () => engine.wake() },
-        [...request.prompt, ...cachedResult.tokens],
-        {
-          promptLength: request.prompt.length,
-          firstStep: step,
-          count,
-          signal,
-        },
-      );
+      kept = await cachedLogits(engine, [...request.prompt, ...cachedResult.tokens], {
+        promptLength: request.prompt.length,
+        firstStep: step,
+        count,
+        signal,
+      });
     }
     const expected = kept[step - firstKept];
     const tokens = [...request.prompt, ...recomputed.tokens];
@@ -207,7 +214,7 @@ const WARM_UP_MS = 50;
  * otherwise count against the way that happens to be first.
  */
 async function warmUp(
-  engine: Engine,
+  engine: EngineClient,
   prompt: readonly number[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -232,8 +239,8 @@ function sameTokens(a: readonly number[], b: readonly number[]): boolean {
 }
 
 /** Logits of a stretch of cached steps, computed as the cached run does: the prompt at once, then row by row. */
-function cachedLogits(
-  { core, wake }: { readonly core: EngineCore; wake(): void },
+async function cachedLogits(
+  engine: EngineClient,
   tokens: readonly number[],
   stretch: {
     readonly promptLength: number;
@@ -243,27 +250,22 @@ function cachedLogits(
   },
 ): Promise<Float32Array[]> {
   const { promptLength, firstStep, count, signal } = stretch;
-  return new Promise((resolve, reject) => {
-    const kept: Float32Array[] = [];
-    let step = 0;
-    const take = ({ row }: ComputedLogits) => {
-      if (step >= firstStep) kept.push(row(0).slice());
-      step += 1;
-      if (step < firstStep + count && signal?.aborted !== true) {
-        core.extend(sequence, [tokens[promptLength + step - 1]]);
-        return;
-      }
-      core.end(sequence);
-      if (signal?.aborted === true) reject(aborted());
-      else resolve(kept);
-    };
-    const sequence: ScheduledSequence = core.start(
-      tokens.slice(0, promptLength),
-      { take, fail: reject },
-      { salt: null },
-    );
-    wake();
-  });
+  const kept: Float32Array[] = [];
+  const sequence = engine.sequence();
+  try {
+    for (let step = 0; step < firstStep + count; step++) {
+      if (signal?.aborted) throw aborted();
+      const take = ({ row }: ComputedLogits) => {
+        if (step >= firstStep) kept.push(row(0));
+      };
+      const length = promptLength + step;
+      if (step === 0) await sequence.start(tokens.slice(0, length), { salt: null }, take);
+      else await sequence.extend(length - 1, [tokens[length - 1]], length - 1, take);
+    }
+    return kept;
+  } finally {
+    await sequence.end();
+  }
 }
 
 /** The steps of a way, as they come. */

@@ -22,8 +22,8 @@ export class Continuation {
   readonly #sampler: Sampler;
   /** Most tokens. */
   readonly #limit: number;
-  #sumOfLogprobs = 0;
-  #numChosen = 0;
+  /** Of everything that was chosen, an end token included; 0 where nobody needs them. */
+  readonly #logprobs: number[] = [];
   #finishReason: FinishReason | null;
 
   constructor(request: GenerationRequest, index: number, limit: number, vocabSize: number) {
@@ -44,7 +44,9 @@ export class Continuation {
 
   /** Mean log-probability of what was chosen (an end token included), by which `bestOf` ranks. */
   get meanLogprob(): number {
-    return this.#numChosen === 0 ? Number.NEGATIVE_INFINITY : this.#sumOfLogprobs / this.#numChosen;
+    const { length } = this.#logprobs;
+    if (length === 0) return Number.NEGATIVE_INFINITY;
+    return this.#logprobs.reduce((sum, logprob) => sum + logprob, 0) / length;
   }
 
   /**
@@ -60,8 +62,7 @@ export class Continuation {
       { prompt, generated: this.tokens },
       position,
     );
-    this.#sumOfLogprobs += logprob ?? 0;
-    this.#numChosen += 1;
+    this.#logprobs.push(logprob ?? 0);
     if (eosTokenIds.has(token)) {
       this.#finishReason = "stop";
       return null;
@@ -72,9 +73,15 @@ export class Continuation {
     return { token, logprobs: { token, logprob, top: topLogprobs } };
   }
 
-  /** Ends it: with `stop`, whatever else would have ended it with this token; with any other reason, unless it has ended. */
+  /** Ends it, unless it has ended. */
   finish(reason: FinishReason): void {
-    if (reason === "stop") this.#finishReason = reason;
-    else this.#finishReason ??= reason;
+    this.#finishReason ??= reason;
+  }
+
+  /** Its text has ended with its token number `length`: whatever was chosen after that is forgotten. */
+  stopAt(length: number): void {
+    this.tokens.length = length;
+    this.#logprobs.length = length;
+    this.#finishReason = "stop";
   }
 }

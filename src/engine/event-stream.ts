@@ -18,6 +18,8 @@ export class EventStream implements AsyncIterableIterator<EngineEvent | DroppedE
   #numDropped = 0;
   #reader: (() => void) | null = null;
   #hasEnded = false;
+  /** What the reader is told when all that waits is read. */
+  #failure: { readonly error: unknown } | null = null;
 
   /** @param subscribe takes a listener, and returns how to stop it */
   constructor(subscribe: (listener: (event: EngineEvent) => void) => () => void) {
@@ -47,7 +49,12 @@ export class EventStream implements AsyncIterableIterator<EngineEvent | DroppedE
       this.#numDropped = 0;
       return { value: { type: "dropped", count }, done: false };
     }
-    if (this.#numRead === this.#waiting.length) return { value: undefined, done: true };
+    if (this.#numRead === this.#waiting.length) {
+      const failure = this.#failure;
+      this.#failure = null;
+      if (failure !== null) throw failure.error;
+      return { value: undefined, done: true };
+    }
     const value = this.#waiting[this.#numRead];
     this.#numRead += 1;
     this.#compact();
@@ -63,8 +70,12 @@ export class EventStream implements AsyncIterableIterator<EngineEvent | DroppedE
     return { value: undefined, done: true };
   }
 
-  /** No more events will come; what waits can still be read. */
-  end(): void {
+  /**
+   * No more events will come; what waits can still be read.
+   * @param error why, if it is not as it should be
+   */
+  end(error: unknown = null): void {
+    if (error !== null && !this.#hasEnded) this.#failure = { error };
     this.#hasEnded = true;
     this.#unsubscribe();
     this.#wake();

@@ -33,10 +33,10 @@ export interface GenerationOutcome {
 /** Where a generation's tokens go, and how it ended: exactly one of `end` and `fail`, last. */
 export interface GenerationSink {
   /**
-   * A continuation has a new token.
-   * @returns `stop` when its text ends with it; `wait` to say so later, with `resume`
+   * What a step adds to a continuation: a token, or several where proposals were right. Where the request's
+   * `endsByText`, it goes on when `resume` is called.
    */
-  token(index: number, chosen: ChosenToken): "continue" | "stop" | "wait";
+  tokens(index: number, chosen: readonly ChosenToken[]): void;
   /** A continuation has ended: no more tokens of it will come. */
   finished(index: number): void;
   end(outcome: GenerationOutcome): void;
@@ -66,7 +66,11 @@ export class GenerationJob {
   readonly #sequences = new Map<Continuation, ScheduledSequence>();
   /** Those that have been, for their counters. */
   readonly #ended: ScheduledSequence[] = [];
+  /** The continuations of which no more tokens will come. */
+  readonly #finished = new Set<Continuation>();
   readonly #lookups = new Map<Continuation, PromptLookup>();
+  /** How many tokens, and how many choices behind them, wait for a word about their text. */
+  readonly #unconfirmed = new Map<Continuation, { readonly tokens: number; readonly choices: number }>();
   readonly #start = performance.now();
   #firstTokenMs: number | null = null;
   #inferences = 0;
@@ -109,13 +113,25 @@ export class GenerationJob {
     if (this.#limit <= 0) this.#end("length");
   }
 
-  /** Says how it goes on with a continuation whose sink wanted to say so later. */
-  resume(index: number, verdict: "continue" | "stop"): void {
+  /**
+   * Goes on with a continuation of a request that `endsByText`.
+   * @param kept how many of the tokens given last belong to it when a stop string has ended it; null: it goes on
+   */
+  resume(index: number, kept: number | null): void {
     const continuation = this.#continuations[index];
-    if (this.#hasEnded || !this.#sequences.has(continuation)) return;
-    if (verdict === "stop") continuation.finish("stop");
-    if (continuation.finishReason === null) this.#goOn(continuation);
-    else this.#finish(continuation, continuation.finishReason);
+    const unconfirmed = this.#unconfirmed.get(continuation);
+    if (this.#hasEnded || unconfirmed === undefined) return;
+    this.#unconfirmed.delete(continuation);
+    if (kept !== null) {
+      // As if nothing had been proposed behind the token that ended it.
+      this.#inferences -= unconfirmed.choices - kept;
+      continuation.stopAt(continuation.tokens.length - unconfirmed.tokens + kept);
+    }
+    try {
+      this.#proceed(continuation);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   /** Ends it with `abort`, unless it has ended. */
@@ -144,40 +160,48 @@ export class GenerationJob {
       this.#sequences.set(continuation, this.#core.fork(origin, this.#consumer(continuation)));
     }
     for (const continuation of this.#continuations) {
-      if (this.#hasEnded) return;
-      if (this.#accept(continuation, logits)) this.#goOn(continuation);
+      const chosen = this.#choose(continuation, logits);
+      this.#deliver(continuation, chosen === null ? [] : [chosen], 1);
     }
   }
 
   /** Logits of the last token, and of the proposed ones behind it. */
   #take(continuation: Continuation, logits: ComputedLogits): void {
     const sequence = this.#sequenceOf(continuation);
-    for (let i = 0; i < logits.count; i++) {
-      this.#observe(logits.row(i));
-      if (this.#hasEnded) return;
-      const proposed = sequence.tokens[logits.firstPosition + i + 1];
-      if (!this.#accept(continuation, logits.row(i))) return;
+    const added: ChosenToken[] = [];
+    let choices = 0;
+    while (choices < logits.count) {
+      const row = logits.row(choices);
+      this.#observe(row);
+      const proposed = sequence.tokens[logits.firstPosition + choices + 1];
+      const chosen = this.#choose(continuation, row);
+      choices += 1;
+      if (chosen !== null) added.push(chosen);
       // A proposal that was not chosen, and all behind it, were for nothing.
-      if (proposed !== continuation.tokens.at(-1)) break;
+      if (continuation.finishReason !== null || chosen?.token !== proposed) break;
     }
-    this.#goOn(continuation);
+    this.#deliver(continuation, added, choices);
   }
 
-  /** Chooses a token and hands it on, or ends the continuation; whether it goes on now. */
-  #accept(continuation: Continuation, logits: Float32Array): boolean {
+  #choose(continuation: Continuation, logits: Float32Array): ChosenToken | null {
     this.#inferences += 1;
     const chosen = continuation.choose(logits);
     this.#firstTokenMs ??= performance.now() - this.#start;
-    if (chosen !== null) {
-      this.#lookups.get(continuation)?.push(chosen.token);
-      const verdict = this.#sink.token(continuation.index, chosen);
-      if (this.#hasEnded) return false;
-      if (verdict === "wait") return false;
-      if (verdict === "stop") continuation.finish("stop");
-    }
-    if (continuation.finishReason === null) return true;
-    this.#finish(continuation, continuation.finishReason);
-    return false;
+    if (chosen !== null) this.#lookups.get(continuation)?.push(chosen.token);
+    return chosen;
+  }
+
+  /** Hands a step's tokens on, and goes on, unless their text decides how. */
+  #deliver(continuation: Continuation, added: readonly ChosenToken[], choices: number): void {
+    if (added.length > 0) this.#sink.tokens(continuation.index, added);
+    if (added.length > 0 && this.#request.endsByText) {
+      this.#unconfirmed.set(continuation, { tokens: added.length, choices });
+    } else this.#proceed(continuation);
+  }
+
+  #proceed(continuation: Continuation): void {
+    if (continuation.finishReason === null) this.#goOn(continuation);
+    else this.#finish(continuation, continuation.finishReason);
   }
 
   /** Feeds the last chosen token, with what look-up proposes behind it. */
@@ -222,11 +246,15 @@ export class GenerationJob {
   }
 
   #finish(continuation: Continuation, reason: FinishReason): void {
+    this.#tellFinished(continuation, reason);
+    this.#retire(continuation, this.#sequenceOf(continuation));
+    if (this.#finished.size === this.#continuations.length) this.#end(reason);
+  }
+
+  #tellFinished(continuation: Continuation, reason: FinishReason): void {
     continuation.finish(reason);
+    this.#finished.add(continuation);
     this.#sink.finished(continuation.index);
-    const sequence = this.#sequences.get(continuation);
-    if (sequence !== undefined) this.#retire(continuation, sequence);
-    if (this.#continuations.every(({ finishReason }) => finishReason !== null)) this.#end(reason);
   }
 
   #retire(continuation: Continuation, sequence: ScheduledSequence): void {
@@ -240,9 +268,7 @@ export class GenerationJob {
     this.#hasEnded = true;
     const { n, bestOf } = this.#request;
     for (const continuation of this.#continuations) {
-      if (continuation.finishReason !== null && this.#limit > 0) continue;
-      continuation.finish(reason);
-      this.#sink.finished(continuation.index);
+      if (!this.#finished.has(continuation)) this.#tellFinished(continuation, reason);
     }
     for (const [continuation, sequence] of [...this.#sequences]) this.#retire(continuation, sequence);
     let chosen = this.#continuations;

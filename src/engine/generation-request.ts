@@ -96,6 +96,11 @@ export interface GenerationRequest {
   readonly speculate: number;
   /** Who shares K and V with whom; null: nobody with this request. */
   readonly salt: string | null;
+  /**
+   * A stop string may end a continuation: after tokens of it, the engine waits to be told how it goes on. Not in a beam
+   * search, whose beams are cut where their text is made.
+   */
+  readonly endsByText: boolean;
   /** Tokens that end the text; empty to ignore them. */
   readonly eosTokenIds: ReadonlySet<number>;
 }

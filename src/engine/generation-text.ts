@@ -39,15 +39,21 @@ export class GenerationText {
     }));
   }
 
-  /** Takes a token up; whether a stop string has ended its continuation. */
-  token(index: number, { token, logprobs }: ChosenToken): "continue" | "stop" {
-    const continuation = this.#continuations[index];
-    continuation.tokens.push(token);
-    if (logprobs !== undefined) continuation.logprobs.push(logprobs);
-    const text = continuation.text.push(token);
-    if (this.#streams)
-      this.#emit(this.#piece(index, text, [token], logprobs === undefined ? [] : [logprobs]));
-    return continuation.text.stopped ? "stop" : "continue";
+  /**
+   * Takes tokens up, to the one with which a stop string ends their continuation.
+   * @returns how many of them that are; null when it goes on
+   */
+  take(index: number, chosen: readonly ChosenToken[]): number | null {
+    const { tokens, logprobs: kept, text } = this.#continuations[index];
+    for (const [i, { token, logprobs }] of chosen.entries()) {
+      tokens.push(token);
+      if (logprobs !== undefined) kept.push(logprobs);
+      const final = text.push(token);
+      if (this.#streams)
+        this.#emit(this.#piece(index, final, [token], logprobs === undefined ? [] : [logprobs]));
+      if (text.stopped) return i + 1;
+    }
+    return null;
   }
 
   /** No more tokens of a continuation will come: what was held back is final. */
@@ -88,7 +94,7 @@ export class GenerationText {
       text: text.whole,
       tokens,
       ...(this.#request.sampling.logprobs !== null && { logprobs }),
-      finishReason,
+      finishReason: text.stopped ? "stop" : finishReason,
       ...(score !== undefined && { score }),
     };
   }

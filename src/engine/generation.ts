@@ -1,5 +1,5 @@
 /** A generation as its caller holds it: pieces to iterate over, and the whole to await. */
-import type { GenerationHandle } from "./engine.js";
+import type { GenerationHandle } from "./engine-client.js";
 import type { GenerationSink } from "./generation-job.js";
 import type {
   GenerationPiece,
@@ -86,7 +86,10 @@ export class Generation implements AsyncIterable<GenerationPiece> {
     signal?.addEventListener("abort", this.#onAbort);
     try {
       this.#handle = this.#start(this.#request, {
-        token: (index, chosen) => this.#text.token(index, chosen),
+        tokens: (index, chosen) => {
+          const kept = this.#text.take(index, chosen);
+          if (this.#request.endsByText) this.#handle?.resume(index, kept);
+        },
         finished: (index) => this.#text.finished(index),
         end: (outcome) => this.#end(this.#text.result(outcome)),
         fail: (error) => this.#fail(error),

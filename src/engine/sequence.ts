@@ -3,89 +3,69 @@
  * of it, its blocks may be taken for others; its rows then come back by prefix hits or recomputation, with the same bits.
  */
 import { LastrowError } from "../errors.js";
-import type { Engine } from "./engine.js";
+import type { EngineClient } from "./engine-client.js";
 import { checkPrompt } from "./generation-request.js";
-import type { ComputedLogits, LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
+import type { RemoteSequence, SequenceCost } from "./remote-sequence.js";
+import type { ComputedLogits } from "./scheduled-sequence.js";
 
-/** Text or ids → ids to append. */
-export type AppendedTokens = (tokens: string | readonly number[]) => readonly number[];
+/** What a sequence needs to know of its model. */
+export interface SequenceModel {
+  /** Text or ids → ids to append. */
+  readonly toIds: (tokens: string | readonly number[]) => readonly number[];
+  readonly config: { readonly vocabSize: number; readonly contextLength: number };
+}
 
-/** Waits for one answer of the engine at a time. */
-class SequenceConsumer implements LogitsConsumer {
-  waiting: { resolve: (logits: Float32Array) => void; reject: (error: unknown) => void } | null = null;
-
-  take(logits: ComputedLogits): void {
-    const { waiting } = this;
-    this.waiting = null;
-    waiting?.resolve(logits.row(logits.count - 1).slice());
-  }
-
-  fail(error: unknown): void {
-    const { waiting } = this;
-    this.waiting = null;
-    waiting?.reject(error);
-  }
+/** What a sequence is at. */
+interface SequenceState {
+  readonly tokens: readonly number[];
+  readonly logits: Float32Array;
+  readonly numCachedTokens: number;
 }
 
 export class Sequence implements AsyncDisposable {
-  readonly #engine: Engine;
-  readonly #toIds: AppendedTokens;
-  readonly #consumer: SequenceConsumer;
-  #scheduled: ScheduledSequence;
-  #logits: Float32Array;
+  readonly #remote: RemoteSequence;
+  readonly #model: SequenceModel;
+  #state: SequenceState;
   /** Operations run one after the other, in the order of the calls. */
   #last: Promise<unknown> = Promise.resolve();
   #isDisposed = false;
 
-  private constructor(parts: {
-    engine: Engine;
-    toIds: AppendedTokens;
-    consumer: SequenceConsumer;
-    scheduled: ScheduledSequence;
-    logits: Float32Array;
-  }) {
-    this.#engine = parts.engine;
-    this.#toIds = parts.toIds;
-    this.#consumer = parts.consumer;
-    this.#scheduled = parts.scheduled;
-    this.#logits = parts.logits;
+  private constructor(remote: RemoteSequence, model: SequenceModel, state: SequenceState) {
+    this.#remote = remote;
+    this.#model = model;
+    this.#state = state;
   }
 
   /** Computes a first history. Made by `LanguageModel.sequence`. @internal */
   static async start(
-    engine: Engine,
+    engine: EngineClient,
     tokens: readonly number[],
-    options: { readonly salt: string | null; readonly toIds: AppendedTokens },
+    salt: string | null,
+    model: SequenceModel,
   ): Promise<Sequence> {
-    engine.expectSound();
-    const consumer = new SequenceConsumer();
-    let scheduled!: ScheduledSequence;
-    const logits = await new Promise<Float32Array>((resolve, reject) => {
-      consumer.waiting = { resolve, reject };
-      scheduled = engine.core.start(tokens, consumer, options);
-      engine.wake();
-    });
-    return new Sequence({ engine, toIds: options.toIds, consumer, scheduled, logits });
+    const remote = engine.sequence();
+    const { logits, numCachedTokens } = await lastLogits((use) => remote.start(tokens, { salt }, use));
+    return new Sequence(remote, model, { tokens, logits, numCachedTokens });
   }
 
   /** Number of tokens. */
   get length(): number {
-    return this.#scheduled.tokens.length;
+    return this.#state.tokens.length;
   }
 
   /** A copy of its tokens. */
   get tokens(): number[] {
-    return [...this.#scheduled.tokens];
+    return [...this.#state.tokens];
   }
 
   /** (vocabulary) The logits after the last token; your own to read, overwritten by nobody. */
   get logits(): Float32Array {
-    return this.#logits;
+    return this.#state.logits;
   }
 
   /** Tokens of the first history whose K and V were there already. */
   get numCachedTokens(): number {
-    return this.#scheduled.numCachedTokens ?? 0;
+    return this.#state.numCachedTokens;
   }
 
   /**
@@ -95,10 +75,10 @@ export class Sequence implements AsyncDisposable {
    */
   append(tokens: string | readonly number[]): Promise<void> {
     return this.#enqueue(async () => {
-      const added = this.#toIds(tokens);
+      const added = this.#model.toIds(tokens);
       if (added.length === 0) return;
-      checkPrompt([...this.#scheduled.tokens, ...added], this.#engine.core.model.config);
-      this.#logits = await this.#compute(() => this.#engine.core.extend(this.#scheduled, added));
+      checkPrompt([...this.#state.tokens, ...added], this.#model.config);
+      await this.#extend(this.length, added);
     });
   }
 
@@ -116,61 +96,40 @@ export class Sequence implements AsyncDisposable {
         );
       }
       if (length === this.length) return;
-      const { core } = this.#engine;
-      const last = this.#scheduled.tokens[length - 1];
-      this.#logits = await this.#compute(() => {
-        core.cut(this.#scheduled, length - 1);
-        core.extend(this.#scheduled, [last]);
-      });
+      await this.#extend(length - 1, [this.#state.tokens[length - 1]]);
     });
   }
 
   /** A second sequence with the same history; both go their own ways from here, and share what they have. */
   fork(): Promise<Sequence> {
-    return this.#enqueue(async () => {
-      const consumer = new SequenceConsumer();
-      return new Sequence({
-        engine: this.#engine,
-        toIds: this.#toIds,
-        consumer,
-        scheduled: this.#engine.core.fork(this.#scheduled, consumer),
-        logits: this.#logits,
-      });
-    });
+    return this.#enqueue(async () => new Sequence(this.#remote.fork(), this.#model, this.#state));
   }
 
   /** Lets go of it. Calling it twice is fine; using the sequence afterwards is an error. */
   dispose(): Promise<void> {
-    if (this.#isDisposed) return this.#last.then(() => undefined);
-    const done = this.#enqueue(async () => this.#engine.core.end(this.#scheduled));
-    this.#isDisposed = true;
-    return done;
+    if (!this.#isDisposed) {
+      this.#isDisposed = true;
+      this.#last = this.#last.then(() => this.#remote.end());
+    }
+    return this.#last.then(() => undefined);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
 
-  #compute(change: () => void): Promise<Float32Array> {
-    this.#engine.expectSound();
-    return new Promise((resolve, reject) => {
-      this.#consumer.waiting = { resolve, reject };
-      try {
-        change();
-      } catch (error) {
-        this.#consumer.waiting = null;
-        reject(error);
-        return;
-      }
-      this.#engine.wake();
-    });
+  /** Cuts it back to `keep` tokens and adds others. */
+  async #extend(keep: number, added: readonly number[]): Promise<void> {
+    const tokens = [...this.#state.tokens.slice(0, keep), ...added];
+    const { logits } = await lastLogits((use) => this.#remote.extend(keep, added, tokens.length - 1, use));
+    this.#state = { ...this.#state, tokens, logits };
   }
 
   #enqueue<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#isDisposed)
       return Promise.reject(new LastrowError("disposed", "The sequence was used after dispose()."));
     const done = this.#last.then(() => {
-      if (this.#scheduled.hasEnded) {
+      if (this.#remote.hasEnded) {
         throw new LastrowError(
           "disposed",
           "The sequence has ended: its computation failed before, or its model was disposed of.",
@@ -181,4 +140,15 @@ export class Sequence implements AsyncDisposable {
     this.#last = done.catch(() => undefined);
     return done;
   }
+}
+
+/** The last row of logits that a computation gives, and what it took. */
+async function lastLogits(
+  compute: (use: (logits: ComputedLogits) => void) => Promise<SequenceCost>,
+): Promise<SequenceCost & { logits: Float32Array }> {
+  let logits: Float32Array = new Float32Array(0);
+  const cost = await compute(({ row, count }) => {
+    logits = row(count - 1);
+  });
+  return { ...cost, logits };
 }

@@ -3,7 +3,7 @@
  * the order of the file, through a small staging area: the weights never exist twice.
  */
 import { LastrowError } from "../errors.js";
-import type { Gpt2TensorPlan, PlannedTensor } from "../formats/gpt2-checkpoint.js";
+import type { PlannedTensor } from "../formats/gpt2-checkpoint.js";
 import { quoteValue } from "../formats/quote-value.js";
 import {
   INT8_GROUP,
@@ -27,11 +27,6 @@ export interface Staging {
   readonly bytes: number;
 }
 
-export interface LoadOptions {
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** Reserves the staging area: at least one group of stored rows of the widest tensor; 16 MB at most, by the config's bounds. */
 export function planStaging(plan: MemoryPlan, config: Gpt2Config): Staging {
   const widest = 4 * Math.max(3 * config.hiddenSize, config.innerSize);
@@ -49,17 +44,17 @@ interface Destination {
 
 /**
  * Fills `weights` from the files.
- * @throws LastrowError `weights_not_finite` naming the tensor, `model_file_invalid` when a file ends early, `aborted`
+ * @throws LastrowError `weights_not_finite` naming the tensor, and what the files throw
  */
 export async function loadGpt2Weights(
-  tensors: Gpt2TensorPlan,
+  tensors: ReadonlyMap<string, PlannedTensor>,
   weights: Gpt2Weights,
   kernels: Kernels,
   staging: Staging,
-  options: LoadOptions,
+  onProgress?: (progress: LoadProgress) => void,
 ): Promise<void> {
   const destinations = gpt2Destinations(weights, kernels);
-  const work = [...tensors.tensors].map(([name, planned]) => {
+  const work = [...tensors].map(([name, planned]) => {
     const destination = destinations.get(name);
     if (destination === undefined) throw new Error(`${name} has no place in memory`);
     return { planned, destination };
@@ -75,9 +70,8 @@ export async function loadGpt2Weights(
   let loadedBytes = 0;
   for (const { planned, destination } of work) {
     for await (const bytes of packTensor(planned, destination, kernels, staging)) {
-      if (options.signal?.aborted) throw new LastrowError("aborted", "Loading was cancelled.");
       loadedBytes += bytes;
-      options.onProgress?.({ phase: "load", file: planned.file.name, loadedBytes, totalBytes });
+      onProgress?.({ phase: "load", file: planned.file.name, loadedBytes, totalBytes });
     }
   }
 }

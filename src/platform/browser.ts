@@ -1,41 +1,8 @@
 /** A browser, or any other runtime without Node's modules: web addresses and `File`s. */
 import { LastrowError } from "../errors.js";
-import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
 import { openGivenFiles } from "./given-files.js";
 import type { Platform } from "./platform.js";
 import { addressedFiles, parseAddress } from "./url-files.js";
-
-/** What a helper runs. Text, not a file: no bundler has to find it. */
-const HELPER_SOURCE = `
-onmessage = ({ data: { module, memory, thread } }) => {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  postMessage("ready");
-  exports.help(thread);
-};
-`;
-
-async function startHelper(start: HelperStart): Promise<Helper> {
-  const address = URL.createObjectURL(new Blob([HELPER_SOURCE], { type: "text/javascript" }));
-  const worker = new Worker(address, { name: `lastrow ${start.thread}` });
-  try {
-    await new Promise<void>((resolve, reject) => {
-      worker.onmessage = () => resolve();
-      worker.onerror = (event) =>
-        reject(new LastrowError("thread_lost", `A thread could not be started: ${event.message}.`));
-      worker.postMessage(start);
-    });
-  } finally {
-    URL.revokeObjectURL(address);
-  }
-  return {
-    onEnd(callback) {
-      worker.onerror = (event) => callback(event.message);
-    },
-    async terminate() {
-      worker.terminate();
-    },
-  };
-}
 
 export const platform: Platform = {
   async openModel(source, options) {
@@ -50,21 +17,42 @@ export const platform: Platform = {
     }
     return openGivenFiles(source, options);
   },
-  availableThreads() {
-    // Only a page with isolation headers may share memory.
-    if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer === "undefined") return 1;
-    return globalThis.navigator?.hardwareConcurrency ?? 1;
-  },
-  startHelper,
-  yieldToEventLoop() {
-    // A message comes back at once; a timer would wait four milliseconds.
-    return new Promise((resolve) => {
-      const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => {
-        port1.close();
-        resolve();
-      };
-      port2.postMessage(null);
-    });
+  async startEngineWorker() {
+    // Bundlers look for these very words.
+    const worker = new Worker(new URL("../engine/engine-worker.js", import.meta.url), { type: "module" });
+    let end: (reason: string) => void = () => undefined;
+    let isClosed = false;
+    worker.onmessageerror = () => end("a message of it could not be read");
+    worker.onerror = (event) => {
+      event.preventDefault?.();
+      end(event.message || "its code could not be loaded");
+    };
+    try {
+      await new Promise<void>((resolve, reject) => {
+        worker.onmessage = () => resolve();
+        end = (reason) => reject(new Error(reason));
+      });
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+    end = () => undefined;
+    return {
+      isWorker: true,
+      post: (message, transfer = []) => worker.postMessage(message, transfer),
+      onMessage(listener) {
+        worker.onmessage = ({ data }) => listener(data);
+      },
+      onLost(listener) {
+        end = (reason) => {
+          if (!isClosed) listener(reason);
+        };
+      },
+      hold: () => undefined,
+      async close() {
+        isClosed = true;
+        worker.terminate();
+      },
+    };
   },
 };

@@ -1,68 +1,27 @@
 /** Node: folders, the embedded model, the Hub. */
-import { constants } from "node:fs";
+import { constants, existsSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { isAbsolute, join, sep } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { Worker } from "node:worker_threads";
 import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { fetchFromHub, isHubName } from "../hub/hub.js";
-import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
 import { openGivenFiles } from "./given-files.js";
+import { connectEngineWorker, startWorker } from "./node-worker.js";
 import type { ModelSource, OpenOptions, Platform } from "./platform.js";
 import { addressedFiles } from "./url-files.js";
 
+const ENGINE_WORKER = new URL("../engine/engine-worker.js", import.meta.url);
 const STORIES_FOLDER = fileURLToPath(new URL("../../models/stories", import.meta.url));
 
 export const platform: Platform = {
   openModel,
-  availableThreads: () => availableParallelism(),
-  startHelper,
-  yieldToEventLoop: () => nextTurn(),
+  async startEngineWorker() {
+    // Sources that a loader compiles have no such file, and neither has a bundle in one piece.
+    if (!existsSync(ENGINE_WORKER)) throw new Error(`there is no ${fileURLToPath(ENGINE_WORKER)}`);
+    return connectEngineWorker(startWorker(ENGINE_WORKER));
+  },
 };
-
-/** What a helper runs. Text, not a file: it then starts from the sources, from a package and from a bundle alike. */
-const HELPER_SOURCE = `
-const { parentPort, workerData } = require("node:worker_threads");
-const { module, memory, thread } = workerData;
-const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-parentPort.postMessage("ready");
-exports.help(thread);
-`;
-
-async function startHelper(start: HelperStart): Promise<Helper> {
-  const worker = new Worker(HELPER_SOURCE, {
-    eval: true,
-    workerData: start,
-    name: `lastrow ${start.thread}`,
-  });
-  let ended: string | null = null;
-  let callback: (reason: string) => void = () => undefined;
-  const end = (reason: string) => {
-    ended ??= reason;
-    callback(ended);
-  };
-  worker.once("error", (error) => end(error.message));
-  worker.once("exit", (code) => end(`it exited with code ${code}`));
-  await new Promise<void>((resolve, reject) => {
-    worker.once("message", () => resolve());
-    callback = (reason) =>
-      reject(new LastrowError("thread_lost", `A thread could not be started: ${reason}.`));
-  });
-  // A program ends when its own work is done; sleeping helpers do not hold it up.
-  worker.unref();
-  return {
-    onEnd(onEnd) {
-      callback = onEnd;
-      if (ended !== null) onEnd(ended);
-    },
-    async terminate() {
-      await worker.terminate();
-    },
-  };
-}
 
 async function openModel(source: ModelSource | undefined, options: OpenOptions): Promise<ModelFiles> {
   if (source === undefined || source === "stories") return folderFiles("stories", STORIES_FOLDER);

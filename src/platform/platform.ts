@@ -1,6 +1,9 @@
-/** What differs between Node and a browser. `#platform` in package.json's `imports` leads to the right one. */
+/**
+ * What differs between Node and a browser where models are loaded; threads.ts has what differs where they run. `#platform`
+ * in package.json's `imports` leads to the right one.
+ */
+import type { EngineConnection } from "../engine/protocol.js";
 import type { ModelFiles } from "../formats/model-files.js";
-import type { StartHelper } from "../kernels/wasm/thread-team.js";
 
 /**
  * Where a model comes from:
@@ -39,10 +42,9 @@ export interface Platform {
    * @throws LastrowError `model_not_found`, the `hub_…` codes, `aborted`, `invalid_argument`
    */
   openModel(source: ModelSource | undefined, options: OpenOptions): Promise<ModelFiles>;
-  /** Threads that can work at once over a shared memory; 1 where there is none. */
-  availableThreads(): number;
-  /** Starts a thread of the kernels. */
-  startHelper: StartHelper;
-  /** Lets everything else that waits in the event loop have a turn. */
-  yieldToEventLoop(): Promise<void>;
+  /**
+   * Starts a worker that runs src/engine/engine-worker.ts. While nobody waits for it, it keeps no program alive.
+   * @throws what keeps it from being started: a runtime without workers, a bundle without its file, a page's policy
+   */
+  startEngineWorker(): Promise<EngineConnection>;
 }

@@ -10,9 +10,9 @@ import { firstDifferentBits } from "../../src/engine/comparison.js";
 import type { EngineCore } from "../../src/engine/engine-core.js";
 import type { KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
-import { loadParts } from "../../src/load.js";
 import { FedSequence, logitsAt } from "../fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { loadInProcess } from "../in-process.js";
 
 /** Each has bits of its own. */
 const DTYPES = ["f32", "int8"] as const satisfies readonly PackedDtype[];
@@ -55,7 +55,7 @@ describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", (
 
   beforeAll(async () => {
     for (const way of WAYS) {
-      engines.set(way, (await loadParts(modelFolders[name], { ...way, dtype, kvDtype })).engine.core);
+      engines.set(way, (await loadInProcess(modelFolders[name], { ...way, dtype, kvDtype })).core);
     }
     const { config } = engineOf(FIRST).model;
     tokens = arbitraryTokens(config.contextLength, config.vocabSize);
@@ -109,8 +109,7 @@ describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", (
   });
 
   test("several sequences that take turns, and blocks used before by others", async () => {
-    const { core } = (await loadParts(modelFolders[name], { dtype, kvDtype, kvMemory: 64 * 1024 * 1024 }))
-      .engine;
+    const { core } = await loadInProcess(modelFolders[name], { dtype, kvDtype, kvMemory: 64 * 1024 * 1024 });
     const others = [2, 3, 4].map((seed) => arbitraryTokens(tokens.length, core.model.config.vocabSize, seed));
     const sequences = others.map(() => new FedSequence(core));
     const main = new FedSequence(core);
@@ -156,8 +155,8 @@ describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", (
 });
 
 test("the embedded model: cached with one thread, recomputed with two, around every block's edges to the end of 512 positions", async () => {
-  const single = (await loadParts(undefined, { threads: 1 })).engine.core;
-  const team = (await loadParts(undefined, { threads: 2 })).engine.core;
+  const single = (await loadInProcess(undefined, { threads: 1 })).core;
+  const team = (await loadInProcess(undefined, { threads: 2 })).core;
   const tokens = arbitraryTokens(512, single.model.config.vocabSize);
   const cached = logitsAt(single, "cached", tokens, range(1, 512));
   const sequence = new FedSequence(team);

@@ -124,7 +124,7 @@ describe("loading", () => {
         return kernels.packLinear(weight, order, rows);
       },
     };
-    await loadGpt2Weights(planGpt2Tensors(checkpoint, config), weights, watched as Kernels, staging, {});
+    await loadGpt2Weights(planGpt2Tensors(checkpoint, config).tensors, weights, watched as Kernels, staging);
     expect(slices).toEqual([
       [200, 0, 200],
       [200, 0, 200],

@@ -7,10 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { INT8_GROUP, type KernelBackend, type StoredOrder } from "../../src/kernels/kernels.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
-import { platform } from "../../src/platform/node.js";
+import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
 
-const wasm = (threads: number) => wasmBackend({ threads, startHelper: platform.startHelper, leastWork: 0 });
+const wasm = (threads: number) =>
+  wasmBackend({ threads, startHelper: platformThreads.startHelper, leastWork: 0 });
 const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
 const ORDERS = ["in-out", "out-in"] as const satisfies readonly StoredOrder[];
 

@@ -16,10 +16,11 @@ import {
 import { BLOCK_SIZE, type KvDtype, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
-import { platform } from "../../src/platform/node.js";
+import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
 
-const wasm = (threads: number) => wasmBackend({ threads, startHelper: platform.startHelper, leastWork: 0 });
+const wasm = (threads: number) =>
+  wasmBackend({ threads, startHelper: platformThreads.startHelper, leastWork: 0 });
 const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
 const ACTIVATIONS: readonly Activation[] = [
   "gelu_new",

@@ -15,9 +15,9 @@ import {
   valueOffset,
 } from "../../src/kernels/kv-layout.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
-import { loadParts } from "../../src/load.js";
 import { FedSequence } from "../fed-sequence.js";
 import { arbitraryTokens, type FixtureName, modelFolders } from "../fixture-models.js";
+import { loadInProcess } from "../in-process.js";
 
 /** Where in memory, as [byte, length], the K and V of one position of one head lie, scales included. */
 function* keyAndValuePlaces(kv: KvLayout, block: number, inBlock: number, layer: number, head: number) {
@@ -75,18 +75,18 @@ describe.each(
   ),
 )("$name, $options.dtype, KV $options.kvDtype, on $options.kernels kernels", ({ name, options }) => {
   test("a decode step needs the new row, K and V, and nothing else", async () => {
-    const { engine, info } = await loadParts(modelFolders[name], options);
-    const { kernels, kvCache, model } = engine.core;
+    const { core, info } = await loadInProcess(modelFolders[name], options);
+    const { kernels, kvCache, model } = core;
     const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
     const placesOfHead = 2 * headDim + (kvCache.layout.dtype === "int8" ? 2 : 0);
     const tokens = arbitraryTokens(40, vocabSize);
     for (const length of isSlow(name, options) ? [17] : [1, 15, 16, 17, 39]) {
-      const clean = new FedSequence(engine.core);
+      const clean = new FedSequence(core);
       clean.logitsAfter(tokens.slice(0, length));
       const expected = clean.logitsAfter(tokens.slice(0, length + 1));
       clean.dispose();
 
-      const sequence = new FedSequence(engine.core);
+      const sequence = new FedSequence(core);
       sequence.logitsAfter(tokens.slice(0, length));
       const kept = poison(kernels, kvCache.layout, sequence.table, info.memoryBytes);
       expect(kept).toBe(length * numLayers * numKvHeads * placesOfHead);
@@ -98,11 +98,11 @@ describe.each(
   });
 
   test("a NaN in one old row of K or V makes every logit NaN", async () => {
-    const { engine } = await loadParts(modelFolders[name], options);
-    const { kernels, kvCache, model } = engine.core;
+    const { core } = await loadInProcess(modelFolders[name], options);
+    const { kernels, kvCache, model } = core;
     const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
     const tokens = arbitraryTokens(36, vocabSize);
-    const sequence = new FedSequence(engine.core);
+    const sequence = new FedSequence(core);
     const { table } = sequence;
     sequence.logitsAfter(tokens.slice(0, 35));
     const place = fc.record({

@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { LanguageModel } from "../../src/language-model.js";
-import { loadParts } from "../../src/load.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { loadInProcess } from "../in-process.js";
 
 interface GoldenBeams {
   readonly ids: readonly number[];
@@ -30,11 +30,11 @@ const RELATIVE_TOLERANCE = 2e-6;
 // 6 blocks: five beams of up to 24 rows cannot all be there at once.
 describe.each(["8MiB", 6])("Hugging Face's beams, with KV memory for %s", (memory) => {
   test.each(["tiny", "odd"] as const)("%s", async (name) => {
-    const small = await loadParts(modelFolders[name], {});
+    const small = await loadInProcess(modelFolders[name]);
     const kvMemory = typeof memory === "number" ? memory * small.info.kv.blockBytes : memory;
     await small.engine.dispose(name);
-    const parts = await loadParts(modelFolders[name], { kvMemory });
-    const { kvCache } = parts.engine.core;
+    const parts = await loadInProcess(modelFolders[name], { kvMemory });
+    const { kvCache } = parts.core;
     for (const { ids, eosTokenId, sequences, scores, maxNewTokens, ...settings } of await goldenBeams(name)) {
       if (ids.length + maxNewTokens > kvCache.pool.numBlocks * 16) continue;
       const lm = new LanguageModel({ ...parts, eosTokenIds: eosTokenId === null ? [] : [eosTokenId] });
@@ -64,7 +64,7 @@ describe("a beam search", () => {
   const options = { numBeams: 4, maxTokens: 10, ignoreEos: true };
 
   test("computes the prompt once, and a row for each live beam", async () => {
-    await using lm = new LanguageModel(await loadParts(undefined, {}));
+    await using lm = new LanguageModel(await loadInProcess());
     const result = await lm.generate(prompt, { ...options, n: 3 }).result();
     expect(result.choices).toHaveLength(3);
     expect(result).toMatchObject({ rowsComputed: 40 + 4 * 9, inferences: 1 + 4 * 9, numCachedTokens: 0 });
@@ -86,7 +86,7 @@ describe("a beam search", () => {
   });
 
   test("gives the same by recomputing, and beside others", async () => {
-    await using lm = new LanguageModel(await loadParts(undefined, {}));
+    await using lm = new LanguageModel(await loadInProcess());
     const [cached, recomputed] = await Promise.all([
       lm.generate(prompt, { ...options, n: 4 }).result(),
       lm.generate(prompt, { ...options, n: 4, mode: "recompute" }).result(),
@@ -99,7 +99,7 @@ describe("a beam search", () => {
   });
 
   test("heeds bias, penalties and stop strings", async () => {
-    await using lm = new LanguageModel(await loadParts(undefined, {}));
+    await using lm = new LanguageModel(await loadInProcess());
     const plain = await lm.generate(prompt, options).result();
     const banned = plain.tokens[0];
     const without = await lm.generate(prompt, { ...options, logitBias: { [banned]: -Infinity } }).result();
@@ -112,7 +112,7 @@ describe("a beam search", () => {
   });
 
   test("ends when it is cancelled, with what it has", async () => {
-    const parts = await loadParts(undefined, {});
+    const parts = await loadInProcess();
     await using lm = new LanguageModel(parts);
     const controller = new AbortController();
     const generation = lm.generate(prompt, { ...options, n: 2, maxTokens: 200, signal: controller.signal });
@@ -120,7 +120,7 @@ describe("a beam search", () => {
     const other = lm.generate(prompt, { maxTokens: 3 });
     for await (const _ of other) controller.abort();
     expect((await result).choices.map(({ finishReason }) => finishReason)).toEqual(["abort", "abort"]);
-    expect(parts.engine.core.kvCache.pool.numFree).toBe(parts.engine.core.kvCache.pool.numBlocks);
+    expect(parts.core.kvCache.pool.numFree).toBe(parts.core.kvCache.pool.numBlocks);
     expect((await lm.generate(prompt, { ...options, maxTokens: 0 }).result()).choices).toMatchObject([
       { text: "", tokens: [], finishReason: "length" },
     ]);
@@ -135,7 +135,7 @@ describe("a beam search", () => {
     [{ numBeams: 2, bestOf: 2 }, "bestOf cannot be combined with numBeams."],
     [{ numBeams: 2, logprobs: 0 }, "logprobs cannot be combined with numBeams."],
   ])("refuses %j", async (bad, message) => {
-    await using lm = new LanguageModel(await loadParts(modelFolders.tiny, {}));
+    await using lm = new LanguageModel(await loadInProcess(modelFolders.tiny));
     expect(() => lm.generate([1], bad)).toThrow(new LastrowError("invalid_argument", message));
   });
 });

@@ -5,14 +5,14 @@ import type { EngineCore } from "../../src/engine/engine-core.js";
 import { type EngineEvent, type GenerateOptions, LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { LanguageModel } from "../../src/language-model.js";
-import { loadParts } from "../../src/load.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { loadInProcess } from "../in-process.js";
 
 let core: EngineCore;
 let lm: LanguageModel;
 beforeAll(async () => {
-  const parts = await loadParts(undefined, { kvMemory: "24MiB" });
-  core = parts.engine.core;
+  const parts = await loadInProcess(undefined, { kvMemory: "24MiB" });
+  core = parts.core;
   lm = new LanguageModel(parts);
 });
 afterAll(() => lm.dispose());
@@ -55,11 +55,11 @@ describe("prefix sharing", () => {
   test("all rows' logits take nothing from the cache, and the last row's do", async () => {
     const history = arbitraryTokens(40, 2048, 80);
     await lm.generate(history, { maxTokens: 1 }).result();
-    const { tokensQueried } = lm.stats().prefixCache;
+    const { tokensQueried } = (await lm.stats()).prefixCache;
     const all = await lm.logits(history, { rows: "all" });
-    expect(lm.stats().prefixCache.tokensHit).toBeDefined();
+    expect((await lm.stats()).prefixCache.tokensHit).toBeDefined();
     const last = await lm.logits(history);
-    expect(lm.stats().prefixCache.tokensQueried - tokensQueried).toBe(80);
+    expect((await lm.stats()).prefixCache.tokensQueried - tokensQueried).toBe(80);
     expect(last.logits).toEqual(all.logits.slice(-last.logits.length));
   });
 });
@@ -139,10 +139,10 @@ describe("speculation", () => {
     );
     const loop = { temperature: 0, maxTokens: 120, ignoreEos: true, cachePrompt: false };
     const steps = async (speculate: number) => {
-      const before = lm.stats().steps;
+      const before = (await lm.stats()).steps;
       // Forced to say the same thing again and again.
       await lm.generate([5, 9, 5, 9, 5, 9], { ...loop, speculate, logitBias: { 5: 50 } }).result();
-      return lm.stats().steps - before;
+      return (await lm.stats()).steps - before;
     };
     expect(await steps(0)).toBe(120);
     expect(await steps(8)).toBeLessThan(40);
@@ -152,7 +152,7 @@ describe("speculation", () => {
 
 describe("many at once", () => {
   test("each gives what it gives alone, whatever memory and order allow", async () => {
-    const parts = await loadParts(modelFolders.tiny, { kvMemory: "128KiB" });
+    const parts = await loadInProcess(modelFolders.tiny, { kvMemory: "128KiB" });
     await using small = new LanguageModel(parts);
     expect(small.info.kv.blocks).toBe(8);
     const requests = Array.from({ length: 24 }, (_, i) => ({
@@ -162,10 +162,10 @@ describe("many at once", () => {
     const together = await Promise.all(
       requests.map(({ tokens, options }) => small.generate(tokens, options).result()),
     );
-    expect(small.stats().sequences).toMatchObject({ running: 0, waiting: 0, idle: 0 });
-    expect(small.stats().sequences.preemptions).toBeGreaterThan(0);
-    expect(small.stats().largestBatch).toBeGreaterThan(2);
-    expect(parts.engine.core.kvCache.pool.numFree).toBe(8);
+    expect((await small.stats()).sequences).toMatchObject({ running: 0, waiting: 0, idle: 0 });
+    expect((await small.stats()).sequences.preemptions).toBeGreaterThan(0);
+    expect((await small.stats()).largestBatch).toBeGreaterThan(2);
+    expect(parts.core.kvCache.pool.numFree).toBe(8);
     for (const [i, { tokens, options }] of requests.entries()) {
       const single = await small.generate(tokens, { ...options, cachePrompt: false }).result();
       expect(together[i].choices).toEqual(single.choices);
@@ -194,7 +194,7 @@ describe("many at once", () => {
   });
 
   test("a late short request is not stuck behind a long prompt", async () => {
-    const parts = await loadParts(undefined, { kvMemory: "24MiB" });
+    const parts = await loadInProcess(undefined, { kvMemory: "24MiB" });
     await using model = new LanguageModel({ ...parts });
     const steps: number[] = [];
     const options = { maxTokens: 1, ignoreEos: true };
@@ -224,7 +224,7 @@ describe("many at once", () => {
 });
 
 async function LanguageModelOf(name: "tiny", kvMemory: string): Promise<LanguageModel> {
-  return new LanguageModel(await loadParts(modelFolders[name], { kvMemory }));
+  return new LanguageModel(await loadInProcess(modelFolders[name], { kvMemory }));
 }
 
 describe("sequences by hand", () => {
@@ -256,7 +256,7 @@ describe("sequences by hand", () => {
     const tokens = arbitraryTokens(40, 300, 5);
     await using s = await small.sequence(tokens);
     await small.generate(arbitraryTokens(60, 300, 6), { maxTokens: 1 }).result();
-    expect(small.stats().sequences).toMatchObject({ idle: 1, preemptions: 1 });
+    expect((await small.stats()).sequences).toMatchObject({ idle: 1, preemptions: 1 });
     await s.append([4]);
     expect(s.logits).toEqual((await small.logits([...tokens, 4], { rows: "all" })).logits.slice(-307));
   });

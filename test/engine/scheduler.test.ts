@@ -8,15 +8,15 @@ import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
-import { loadParts } from "../../src/load.js";
 import type { ModelParts } from "../fed-sequence.js";
+import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 
 let parts: ModelParts;
 beforeAll(async () => {
   const files = randomModelFiles({ context: 1024, vocab: 1000 });
-  parts = (await loadParts(memoryFiles("small", files), { threads: 1 })).engine.core;
+  parts = (await loadInProcess(memoryFiles("small", files), { threads: 1 })).core;
 });
 afterAll(() => parts.kernels.dispose());
 

@@ -13,8 +13,8 @@ import type {
 import { LastrowError } from "../../src/errors.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
-import { loadParts } from "../../src/load.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
+import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 
@@ -31,8 +31,8 @@ export async function trafficModels(
   const files = randomModelFiles({ heads: 2, embd: 16, context: 96, vocab: VOCAB, std: 0.5 });
   const options = { threads: 1, kvDtype };
   const [engine, alone] = [
-    (await loadParts(memoryFiles("traffic", files), options)).engine.core,
-    (await loadParts(memoryFiles("truth", files), options)).engine.core,
+    (await loadInProcess(memoryFiles("traffic", files), options)).core,
+    (await loadInProcess(memoryFiles("truth", files), options)).core,
   ];
   const dispose = () => Promise.all([engine.kernels.dispose(), alone.kernels.dispose()]);
   return { engine, alone, dispose };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { loadInProcess } from "../../../test/in-process.js";
 import { LanguageModel } from "../../language-model.js";
-import { loadParts } from "../../load.js";
-import { platform } from "../../platform/node.js";
+import { threads as platformThreads } from "../../platform/node-threads.js";
 import type { Kernels } from "../kernels.js";
 import { MemoryPlan } from "../memory-plan.js";
 import { type Helper, OPERATION, ThreadTeam } from "./thread-team.js";
@@ -13,7 +13,7 @@ async function startTeam(threads: number) {
   const backend = wasmBackend({
     threads,
     startHelper: async (start) => {
-      const helper = await platform.startHelper(start);
+      const helper = await platformThreads.startHelper(start);
       helpers.push(helper);
       return helper;
     },
@@ -78,7 +78,7 @@ describe("a team of threads", () => {
 });
 
 test("a generation ends with an error when the model is disposed under it", async () => {
-  const parts = await loadParts(undefined, { threads: 2 });
+  const parts = await loadInProcess(undefined, { threads: 2 });
   const lm = new LanguageModel(parts);
   let pieces = 0;
   const generating = (async () => {

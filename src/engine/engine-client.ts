@@ -1,0 +1,241 @@
+/**
+ * The engine's asynchronous face, beside those who call it: promises, sinks and streams over the messages of
+ * protocol.ts. The engine itself runs behind the connection, mostly in a worker; nothing here waits for a forward pass.
+ */
+import { LastrowError } from "../errors.js";
+import type { ModelFile } from "../formats/model-files.js";
+import type { LoadProgress } from "../platform/platform.js";
+import type { EngineEvent, EngineStats } from "./engine-core.js";
+import { EngineLink } from "./engine-link.js";
+import { EventStream } from "./event-stream.js";
+import { ServedFiles } from "./file-transfer.js";
+import type { GenerationSink } from "./generation-job.js";
+import type { GenerationRequest } from "./generation-request.js";
+import type { EngineInfo, EngineSetup } from "./load-engine.js";
+import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
+import { fromRemoteError } from "./remote-error.js";
+import { RemoteSequence, type SequenceCost } from "./remote-sequence.js";
+import type { ComputedLogits } from "./scheduled-sequence.js";
+
+/** A generation under way. */
+export interface GenerationHandle {
+  /** Ends it with `abort`, unless it has ended. */
+  cancel(): void;
+  /** See `GenerationJob.resume`. */
+  resume(index: number, kept: number | null): void;
+}
+
+/** Who is shown the inferences of a generation. */
+export interface StepObserver {
+  /** Inferences whose logits are wanted: the first ones. */
+  readonly logitsOf: number;
+  /**
+   * @property logits (V), to keep; null where they are not wanted
+   * @property ms milliseconds in the model
+   */
+  onStep(step: { readonly logits: Float32Array | null; readonly ms: number }): void;
+}
+
+export interface LoadEngineOptions {
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export class EngineClient {
+  readonly #link: EngineLink;
+  readonly #streams = new Set<{ tell: (event: EngineEvent) => void; end: (error: unknown) => void }>();
+  /** Number of the call that listens to events, while someone does. */
+  #listening: number | null = null;
+
+  /** Takes over the connection. `load` is to be called first. */
+  constructor(connection: EngineConnection) {
+    this.#link = new EngineLink(connection);
+  }
+
+  /** Whether the engine runs in a thread of its own. */
+  get isWorker(): boolean {
+    return this.#link.isWorker;
+  }
+
+  /**
+   * Makes the engine.
+   * @param files those of the setup, in its order; they stay open
+   * @throws LastrowError as `loadEngine`; `aborted`, `engine_lost`
+   */
+  load(
+    setup: EngineSetup,
+    files: readonly ModelFile[],
+    { onProgress, signal }: LoadEngineOptions,
+  ): Promise<EngineInfo> {
+    const served = new ServedFiles(files, signal, (message, transfer) => this.#link.post(message, transfer));
+    return this.#call(
+      (id) => ({ type: "load", id, setup }),
+      (message) => {
+        if (message.type === "read") served.read(message);
+        else if (message.type === "progress") onProgress?.(message.progress);
+        else if (message.type === "loaded") return message.info;
+        return null;
+      },
+    ).catch((error) => {
+      throw served.failure === null ? error : served.failure.error;
+    });
+  }
+
+  /**
+   * Starts a generation; its sink is told how it goes on, from later turns of the event loop. Without room for it even
+   * alone it fails with `kv_memory_exhausted`.
+   * @returns how to end it early, and how to go on with what waits for a word about its text
+   * @throws what ended the engine
+   */
+  generate(request: GenerationRequest, sink: GenerationSink, observer?: StepObserver): GenerationHandle {
+    this.#link.expectSound();
+    const link = this.#link;
+    const release = link.wait();
+    const end = () => {
+      link.forget(id);
+      release();
+    };
+    const id = link.open({
+      receive: (message) => {
+        switch (message.type) {
+          case "tokens":
+            sink.tokens(message.index, message.chosen);
+            return;
+          case "finished":
+            sink.finished(message.index);
+            return;
+          case "step":
+            observer?.onStep(message);
+            return;
+          case "ended":
+            end();
+            if (message.outcome !== null) sink.end(message.outcome);
+            return;
+          case "failed":
+            end();
+            sink.fail(fromRemoteError(message.error));
+        }
+      },
+      fail: (error) => {
+        release();
+        link.post({ type: "cancel", id });
+        sink.fail(error);
+      },
+    });
+    link.post({ type: "generate", id, request, observed: observer?.logitsOf ?? null });
+    return {
+      cancel: () => link.post({ type: "cancel", id }),
+      resume: (index, kept) => link.post({ type: "resume", id, index, kept }),
+    };
+  }
+
+  /**
+   * A sequence that is not in the engine yet: `start` puts it there.
+   * @throws what ended the engine
+   */
+  sequence(): RemoteSequence {
+    return new RemoteSequence(this.#link);
+  }
+
+  /**
+   * The logits of a sequence of tokens, of the rows from `logitsFrom` on.
+   * @param use is given them as they come, in order
+   * @returns what it took; null when the signal was aborted before all were there
+   * @throws LastrowError `kv_memory_exhausted`, `numerical_error`, `thread_lost`, `engine_lost`
+   */
+  async computeLogits(
+    tokens: readonly number[],
+    options: {
+      readonly logitsFrom: number;
+      readonly salt: string | null;
+      readonly signal?: AbortSignal | undefined;
+    },
+    use: (logits: ComputedLogits) => void,
+  ): Promise<SequenceCost | null> {
+    const { signal } = options;
+    if (signal?.aborted) return null;
+    const sequence = this.sequence();
+    const onAbort = () => void sequence.end();
+    signal?.addEventListener("abort", onAbort);
+    try {
+      return await sequence.start(tokens, { ...options, once: true }, use);
+    } catch (error) {
+      if (signal?.aborted) return null;
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** @throws LastrowError `thread_lost`, `engine_lost`, `disposed` */
+  stats(): Promise<EngineStats> {
+    return this.#call(
+      (id) => ({ type: "stats", id }),
+      (message) => (message.type === "stats" ? message.stats : null),
+    );
+  }
+
+  /** Everything that happens from now on, until the engine ends. */
+  events(): EventStream {
+    this.#link.expectSound();
+    const stream = new EventStream((listener) => {
+      const subscription = { tell: listener, end: (error: unknown) => stream.end(error) };
+      this.#streams.add(subscription);
+      this.#listening ??= this.#listen();
+      return () => {
+        this.#streams.delete(subscription);
+        if (this.#streams.size > 0 || this.#listening === null) return;
+        this.#link.forget(this.#listening);
+        this.#listening = null;
+        this.#link.post({ type: "unlisten" });
+      };
+    });
+    return stream;
+  }
+
+  /** Ends everything; those who wait are told so. */
+  dispose(label: string): Promise<void> {
+    return this.#link.end(new LastrowError("disposed", `${label} was disposed of.`));
+  }
+
+  #listen(): number {
+    const id = this.#link.open({
+      receive: (message) => {
+        if (message.type !== "events") return;
+        for (const event of message.events) for (const { tell } of [...this.#streams]) tell(event);
+      },
+      fail: (error) => {
+        const failure = error instanceof LastrowError && error.code === "disposed" ? null : error;
+        for (const { end } of [...this.#streams]) end(failure);
+      },
+    });
+    this.#link.post({ type: "listen", id });
+    return id;
+  }
+
+  /** A call with one answer. @param answer null for a message that is not it */
+  async #call<T>(
+    question: (id: number) => ClientMessage,
+    answer: (message: HostMessage) => T | null,
+  ): Promise<T> {
+    this.#link.expectSound();
+    const release = this.#link.wait();
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const id = this.#link.open({
+          receive: (message) => {
+            const value = message.type === "failed" ? null : answer(message);
+            if (value === null && message.type !== "failed") return;
+            this.#link.forget(id);
+            if (message.type === "failed") reject(fromRemoteError(message.error));
+            else if (value !== null) resolve(value);
+          },
+          fail: reject,
+        });
+        this.#link.post(question(id));
+      });
+    } finally {
+      release();
+    }
+  }
+}

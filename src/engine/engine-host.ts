@@ -1,0 +1,285 @@
+/**
+ * The engine's side of the messages: owns the core, steps it as long as anyone waits for anything, and answers. Between
+ * steps it takes what has arrived, so that a cancel or a new prompt waits for one step at most. What goes wrong with one
+ * call is told to that call alone.
+ */
+import { LastrowError } from "../errors.js";
+import type { LoadProgress } from "../platform/platform.js";
+import type { Threads } from "../platform/threads.js";
+import { BeamJob } from "./beam-job.js";
+import type { EngineCore, EngineEvent } from "./engine-core.js";
+import { RemoteFiles } from "./file-transfer.js";
+import { GenerationJob, type GenerationSink, type ObservedStep } from "./generation-job.js";
+import { loadEngine } from "./load-engine.js";
+import type { ClientMessage, EnginePort, HostMessage } from "./protocol.js";
+import { toRemoteError } from "./remote-error.js";
+import type { ComputedLogits, LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
+import { TurnTaker } from "./turn-taker.js";
+
+type Message<Type extends ClientMessage["type"]> = Extract<ClientMessage, { type: Type }>;
+
+export class EngineHost {
+  readonly #port: EnginePort;
+  readonly #threads: Threads;
+  readonly #turns: TurnTaker;
+  readonly #generations = new Map<number, GenerationJob | BeamJob>();
+  readonly #sequences = new Map<number, ScheduledSequence>();
+  #core: EngineCore | null = null;
+  #files: RemoteFiles | null = null;
+  /** What ended the core, or kept it from being made. */
+  #broken: { readonly error: unknown } | null = null;
+  #isStepping = false;
+  /** What is to be said next, and what goes along with it. */
+  #outbox: HostMessage[] = [];
+  #transfer: ArrayBuffer[] = [];
+  #listenerId = 0;
+  #stopListening: (() => void) | null = null;
+  #events: EngineEvent[] = [];
+
+  /** @param longestHoldMs how long steps may follow each other before everything else in the thread gets a turn */
+  constructor(port: EnginePort, threads: Threads, longestHoldMs: number) {
+    this.#port = port;
+    this.#threads = threads;
+    this.#turns = new TurnTaker(() => threads.yieldToEventLoop(), longestHoldMs);
+    port.onMessage((message) => this.#receive(message));
+    // Says that it listens.
+    port.post([]);
+  }
+
+  /** The core, once it is loaded. For tests that look inside. @internal */
+  get core(): EngineCore {
+    return this.#expectCore();
+  }
+
+  /** Ends everything, without a word to anyone. */
+  async close(): Promise<void> {
+    this.#broken ??= { error: new LastrowError("disposed", "The engine was ended.") };
+    this.#files?.fail();
+    const core = this.#core;
+    core?.failAll(this.#broken.error);
+    this.#outbox = [];
+    await core?.kernels.dispose();
+  }
+
+  #receive(message: ClientMessage): void {
+    try {
+      this.#handle(message);
+    } catch (error) {
+      if ("id" in message) this.#say({ type: "failed", id: message.id, error: toRemoteError(error) });
+    }
+    this.#flush();
+    void this.#run();
+  }
+
+  #handle(message: ClientMessage): void {
+    switch (message.type) {
+      case "load":
+        this.#load(message);
+        return;
+      case "bytes":
+        this.#files?.take(message.buffer);
+        return;
+      case "readFailed":
+        this.#files?.fail();
+        return;
+      case "generate":
+        this.#generate(message);
+        return;
+      case "resume": {
+        const job = this.#generations.get(message.id);
+        if (job instanceof GenerationJob) job.resume(message.index, message.kept);
+        return;
+      }
+      case "cancel":
+        this.#generations.get(message.id)?.cancel();
+        return;
+      case "startSequence":
+        this.#startSequence(message);
+        return;
+      case "extendSequence":
+        this.#extendSequence(message);
+        return;
+      case "forkSequence": {
+        const { id, from } = message;
+        this.#sequences.set(id, this.#expectCore().fork(this.#sequenceOf(from), this.#consumer(id, false)));
+        return;
+      }
+      case "endSequence":
+        this.#endSequence(message.id);
+        this.#say({ type: "ended", id: message.id, outcome: null });
+        return;
+      case "stats":
+        this.#say({ type: "stats", id: message.id, stats: this.#expectCore().stats });
+        return;
+      case "listen":
+        this.#listenerId = message.id;
+        this.#stopListening ??= this.#expectCore().listen((event) => this.#events.push(event));
+        return;
+      case "unlisten":
+        this.#stopListening?.();
+        this.#stopListening = null;
+        this.#events = [];
+    }
+  }
+
+  #load({ id, setup }: Message<"load">): void {
+    const remote = new RemoteFiles(setup.files, (question) => {
+      this.#say({ type: "read", id, ...question }, question.buffer);
+      this.#flush();
+    });
+    const onProgress = (progress: LoadProgress) => this.#say({ type: "progress", id, progress });
+    this.#files = remote;
+    loadEngine(setup, remote.files, this.#threads, onProgress)
+      .then(async ({ core, info }) => {
+        this.#files = null;
+        if (this.#broken !== null) {
+          await core.kernels.dispose();
+          return;
+        }
+        this.#core = core;
+        this.#say({ type: "loaded", id, info });
+      })
+      .catch((error) => {
+        this.#broken ??= { error };
+        this.#say({ type: "failed", id, error: toRemoteError(error) });
+      })
+      .finally(() => this.#flush());
+  }
+
+  #generate({ id, request, observed }: Message<"generate">): void {
+    const core = this.#expectCore();
+    const sink: GenerationSink = {
+      tokens: (index, chosen) => this.#say({ type: "tokens", id, index, chosen }),
+      finished: (index) => this.#say({ type: "finished", id, index }),
+      end: (outcome) => {
+        this.#generations.delete(id);
+        this.#say({ type: "ended", id, outcome });
+      },
+      fail: (error) => {
+        this.#generations.delete(id);
+        this.#say({ type: "failed", id, error: toRemoteError(error) });
+      },
+    };
+    const onStep = ({ index, logits, ms }: ObservedStep) => {
+      if (index >= (observed ?? 0)) this.#say({ type: "step", id, logits: null, ms });
+      else {
+        const copy = logits.slice() as Float32Array<ArrayBuffer>;
+        this.#say({ type: "step", id, logits: copy, ms }, copy.buffer);
+      }
+    };
+    const job =
+      request.beams === null
+        ? new GenerationJob(core, request, sink, observed === null ? undefined : onStep)
+        : new BeamJob(core, request, request.beams, sink);
+    this.#generations.set(id, job);
+    job.begin();
+  }
+
+  #startSequence({ id, tokens, once, ...options }: Message<"startSequence">): void {
+    this.#sequences.set(id, this.#expectCore().start(tokens, this.#consumer(id, once), options));
+  }
+
+  #extendSequence({ id, keep, tokens, logitsFrom }: Message<"extendSequence">): void {
+    const core = this.#expectCore();
+    const sequence = this.#sequenceOf(id);
+    try {
+      core.expectCapacity(keep + tokens.length);
+    } catch (error) {
+      this.#say({ type: "refused", id, error: toRemoteError(error) });
+      return;
+    }
+    core.cut(sequence, keep);
+    core.extend(sequence, tokens, logitsFrom);
+  }
+
+  #endSequence(id: number): void {
+    const sequence = this.#sequences.get(id);
+    this.#sequences.delete(id);
+    if (sequence !== undefined) this.#expectCore().end(sequence);
+  }
+
+  #consumer(id: number, once: boolean): LogitsConsumer {
+    return {
+      take: ({ firstPosition, count, row }: ComputedLogits) => {
+        const sequence = this.#sequenceOf(id);
+        const width = row(0).length;
+        const logits = new Float32Array(count * width);
+        for (let i = 0; i < count; i++) logits.set(row(i), i * width);
+        const isLast = firstPosition + count === sequence.tokens.length;
+        const { rowsComputed, computeMs } = sequence;
+        const numCachedTokens = sequence.numCachedTokens ?? 0;
+        this.#say(
+          {
+            type: "logits",
+            id,
+            firstPosition,
+            count,
+            logits,
+            isLast,
+            numCachedTokens,
+            rowsComputed,
+            computeMs,
+          },
+          logits.buffer,
+        );
+        if (isLast && once) this.#endSequence(id);
+      },
+      fail: (error) => {
+        this.#sequences.delete(id);
+        this.#say({ type: "failed", id, error: toRemoteError(error) });
+      },
+    };
+  }
+
+  /** Goes on stepping, if it does not already. */
+  async #run(): Promise<void> {
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    try {
+      while (this.#broken === null && this.#core?.hasWork === true) {
+        await this.#turns.take();
+        if (this.#broken === null) this.#core.step();
+        this.#flush();
+      }
+    } catch (error) {
+      // Nobody else can be served.
+      this.#broken = { error };
+      this.#core?.failAll(error);
+      this.#flush();
+    } finally {
+      this.#isStepping = false;
+    }
+  }
+
+  /** Says something at the end of the step, or of the message, that is at work. */
+  #say(message: HostMessage, transfer?: ArrayBuffer): void {
+    this.#outbox.push(message);
+    if (transfer !== undefined) this.#transfer.push(transfer);
+  }
+
+  #flush(): void {
+    if (this.#events.length > 0) {
+      this.#outbox.push({ type: "events", id: this.#listenerId, events: this.#events });
+      this.#events = [];
+    }
+    if (this.#outbox.length === 0) return;
+    const messages = this.#outbox;
+    const transfer = this.#transfer;
+    this.#outbox = [];
+    this.#transfer = [];
+    this.#port.post(messages, transfer);
+  }
+
+  /** @throws what ended the core */
+  #expectCore(): EngineCore {
+    if (this.#broken !== null) throw this.#broken.error;
+    if (this.#core === null) throw new Error("no engine was loaded");
+    return this.#core;
+  }
+
+  #sequenceOf(id: number): ScheduledSequence {
+    const sequence = this.#sequences.get(id);
+    if (sequence === undefined) throw new Error("no such sequence");
+    return sequence;
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * The client's end of the way to an engine: numbers the calls, hands each what the engine says of it, keeps the program
+ * alive while one waits, and ends all of them when the engine is gone.
+ */
+import { LastrowError } from "../errors.js";
+import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
+
+/** One call. */
+export interface Receiver {
+  receive(message: HostMessage): void;
+  /** The call has ended. Called once, and nothing after it. */
+  fail(error: unknown): void;
+}
+
+export class EngineLink {
+  readonly #connection: EngineConnection;
+  readonly #receivers = new Map<number, Receiver>();
+  #lastId = 0;
+  #waiting = 0;
+  #end: { readonly error: unknown } | null = null;
+
+  constructor(connection: EngineConnection) {
+    this.#connection = connection;
+    connection.onMessage((messages) => {
+      for (const message of messages) this.#dispatch(message);
+    });
+    connection.onLost((reason) => {
+      void this.end(
+        new LastrowError("engine_lost", `The model's engine is gone (${reason}); load the model again.`),
+      );
+    });
+  }
+
+  get isWorker(): boolean {
+    return this.#connection.isWorker;
+  }
+
+  /** @throws what ended the engine */
+  expectSound(): void {
+    if (this.#end !== null) throw this.#end.error;
+  }
+
+  /**
+   * Takes up a call, until `forget`.
+   * @returns its number
+   */
+  open(receiver: Receiver): number {
+    this.#lastId += 1;
+    this.#receivers.set(this.#lastId, receiver);
+    return this.#lastId;
+  }
+
+  forget(id: number): void {
+    this.#receivers.delete(id);
+  }
+
+  /** Does nothing once the engine is gone. */
+  post(message: ClientMessage, transfer?: ArrayBuffer[]): void {
+    if (this.#end === null) this.#connection.post(message, transfer);
+  }
+
+  /** Someone waits from now on. Returns how to say that he does no more. */
+  wait(): () => void {
+    let isWaiting = true;
+    this.#waiting += 1;
+    if (this.#waiting === 1) this.#connection.hold(true);
+    return () => {
+      if (!isWaiting) return;
+      isWaiting = false;
+      this.#waiting -= 1;
+      if (this.#waiting === 0) this.#connection.hold(false);
+    };
+  }
+
+  /** Ends the engine, and with it all calls. */
+  async end(error: unknown): Promise<void> {
+    this.#end ??= { error };
+    const receivers = [...this.#receivers.values()];
+    this.#receivers.clear();
+    for (const receiver of receivers) receiver.fail(error);
+    await this.#connection.close();
+  }
+
+  #dispatch(message: HostMessage): void {
+    const receiver = this.#receivers.get(message.id);
+    if (receiver === undefined) return;
+    try {
+      receiver.receive(message);
+    } catch (error) {
+      // What one cannot take is no matter of the others.
+      this.forget(message.id);
+      receiver.fail(error);
+    }
+  }
+}

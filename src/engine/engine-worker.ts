@@ -1,0 +1,7 @@
+/** What an engine's worker runs, in Node and in a browser. */
+import { enginePort, threads } from "#threads";
+import { EngineHost } from "./engine-host.js";
+import type { ClientMessage, HostMessage } from "./protocol.js";
+
+// Nothing else is at work here: what has arrived is taken after every step.
+new EngineHost(enginePort<readonly HostMessage[], ClientMessage>(), threads, 0);

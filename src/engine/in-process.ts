@@ -1,0 +1,23 @@
+/** An engine in the caller's own thread: for a runtime without workers, and for tests that look inside. */
+import { threads } from "#threads";
+import { EngineHost } from "./engine-host.js";
+import { portPair } from "./port.js";
+import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
+
+/** Milliseconds after which others in the thread get a turn: half a frame. */
+const LONGEST_HOLD_MS = 8;
+
+export function startInProcess(): { readonly connection: EngineConnection; readonly host: EngineHost } {
+  const [client, engine] = portPair<ClientMessage, readonly HostMessage[]>();
+  const host = new EngineHost(engine, threads, LONGEST_HOLD_MS);
+  const connection: EngineConnection = {
+    isWorker: false,
+    post: (message) => client.post(message),
+    onMessage: (listener) => client.onMessage(listener),
+    // It lives and dies with its client.
+    onLost: () => undefined,
+    hold: () => undefined,
+    close: () => host.close(),
+  };
+  return { connection, host };
+}

@@ -1,0 +1,55 @@
+/** How the engine and its client reach each other: messages in order, between threads or within one. */
+
+/** One end. What is posted is not changed afterwards by either side. */
+export interface Port<Sent, Received> {
+  /** @param transfer buffers that the receiver takes over; they may be gone here afterwards */
+  post(message: Sent, transfer?: ArrayBuffer[]): void;
+  /** Sets the one who is given every message, from the first one on. */
+  onMessage(listener: (message: Received) => void): void;
+}
+
+/** The client's end of the way to an engine, which it owns. */
+export interface Connection<Sent, Received> extends Port<Sent, Received> {
+  /** Whether the engine runs in a thread of its own. */
+  readonly isWorker: boolean;
+  /** Sets the one who is told when the other side has ended without being asked to. */
+  onLost(listener: (reason: string) => void): void;
+  /** Whether the program has to stay alive for what is to come; not so at first. */
+  hold(isHeld: boolean): void;
+  /** Ends the engine, whatever it is at. Further calls do nothing. */
+  close(): Promise<void>;
+}
+
+/** Two ends within one thread. A message arrives after the present task's own code, and is not copied. */
+export function portPair<A, B>(): [Port<A, B>, Port<B, A>] {
+  const first = new LocalPort<A, B>();
+  const second = new LocalPort<B, A>();
+  first.peer = second;
+  second.peer = first;
+  return [first, second];
+}
+
+class LocalPort<Sent, Received> implements Port<Sent, Received> {
+  peer: LocalPort<Received, Sent> | null = null;
+  readonly #arrived: Received[] = [];
+  #listener: ((message: Received) => void) | null = null;
+
+  post(message: Sent): void {
+    this.peer?.deliver(message);
+  }
+
+  onMessage(listener: (message: Received) => void): void {
+    this.#listener = listener;
+    if (this.#arrived.length > 0) queueMicrotask(() => this.#drain());
+  }
+
+  deliver(message: Received): void {
+    this.#arrived.push(message);
+    if (this.#arrived.length === 1) queueMicrotask(() => this.#drain());
+  }
+
+  #drain(): void {
+    if (this.#listener === null) return;
+    for (const message of this.#arrived.splice(0)) this.#listener(message);
+  }
+}

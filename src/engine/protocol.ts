@@ -1,0 +1,118 @@
+/**
+ * What the client and the engine say to each other: plain data, which a structured clone takes from thread to thread.
+ * Every message names a call by the client's number for it; what the engine says of a call that the client has forgotten
+ * is left unread. What a step has to say comes as one list; the first list is empty, and says that the engine listens.
+ */
+import type { LoadProgress } from "../platform/platform.js";
+import type { ChosenToken } from "./continuation.js";
+import type { EngineEvent, EngineStats } from "./engine-core.js";
+import type { GenerationOutcome } from "./generation-job.js";
+import type { GenerationRequest } from "./generation-request.js";
+import type { EngineInfo, EngineSetup } from "./load-engine.js";
+import type { Connection, Port } from "./port.js";
+import type { RemoteError } from "./remote-error.js";
+
+export type ClientMessage =
+  /** The first one. Answered by `read` and `progress`, then by `loaded` or `failed`. */
+  | { readonly type: "load"; readonly id: number; readonly setup: EngineSetup }
+  /** What a `read` asked for, in its own buffer; the answers come in the order of the questions. */
+  | { readonly type: "bytes"; readonly buffer: ArrayBuffer }
+  /** The file cannot be read, or nobody wants it any more. */
+  | { readonly type: "readFailed" }
+  /**
+   * Answered by `tokens` and `finished`, then by `ended` or `failed`.
+   * @property observed null; or every inference is shown by `step`, with the logits of so many
+   */
+  | {
+      readonly type: "generate";
+      readonly id: number;
+      readonly request: GenerationRequest;
+      readonly observed: number | null;
+    }
+  /** See `GenerationJob.resume`. */
+  | { readonly type: "resume"; readonly id: number; readonly index: number; readonly kept: number | null }
+  | { readonly type: "cancel"; readonly id: number }
+  /** Answered by `logits` until `isLast`, or by `failed`. */
+  | {
+      readonly type: "startSequence";
+      readonly id: number;
+      readonly tokens: readonly number[];
+      readonly salt: string | null;
+      /** Position of the first row that becomes logits. */
+      readonly logitsFrom: number;
+      /** Rows that it will have in the end: it fails when they do not fit even alone. */
+      readonly rowsNeeded: number;
+      /** It ends with its last logits. */
+      readonly once: boolean;
+    }
+  /** Cuts a sequence back to `keep` tokens and adds others; answered like `startSequence`, or by `refused`. */
+  | {
+      readonly type: "extendSequence";
+      readonly id: number;
+      readonly keep: number;
+      readonly tokens: readonly number[];
+      readonly logitsFrom: number;
+    }
+  /** Not answered. */
+  | { readonly type: "forkSequence"; readonly id: number; readonly from: number }
+  /** Answered by `ended`, without an outcome. */
+  | { readonly type: "endSequence"; readonly id: number }
+  | { readonly type: "stats"; readonly id: number }
+  /** Answered by `events`, until `unlisten`. */
+  | { readonly type: "listen"; readonly id: number }
+  | { readonly type: "unlisten" };
+
+export type HostMessage =
+  /** Asks for `length` bytes of a file, into a buffer of at least that size. */
+  | {
+      readonly type: "read";
+      readonly id: number;
+      readonly file: number;
+      readonly offset: number;
+      readonly length: number;
+      readonly buffer: ArrayBuffer;
+    }
+  | { readonly type: "progress"; readonly id: number; readonly progress: LoadProgress }
+  | { readonly type: "loaded"; readonly id: number; readonly info: EngineInfo }
+  | {
+      readonly type: "tokens";
+      readonly id: number;
+      readonly index: number;
+      readonly chosen: readonly ChosenToken[];
+    }
+  | { readonly type: "finished"; readonly id: number; readonly index: number }
+  | { readonly type: "ended"; readonly id: number; readonly outcome: GenerationOutcome | null }
+  /** The call has ended, and with it the generation or the sequence. */
+  | { readonly type: "failed"; readonly id: number; readonly error: RemoteError }
+  /** The call has ended; the sequence is as it was. */
+  | { readonly type: "refused"; readonly id: number; readonly error: RemoteError }
+  | {
+      readonly type: "step";
+      readonly id: number;
+      /** (V); null after as many as were asked for. */
+      readonly logits: Float32Array<ArrayBuffer> | null;
+      /** Milliseconds in the model. */
+      readonly ms: number;
+    }
+  | {
+      readonly type: "logits";
+      readonly id: number;
+      /** Position of the token that the first row follows. */
+      readonly firstPosition: number;
+      readonly count: number;
+      /** (count, V) */
+      readonly logits: Float32Array<ArrayBuffer>;
+      /** These are the last rows that were asked for. */
+      readonly isLast: boolean;
+      /** Of the sequence, from its start. */
+      readonly numCachedTokens: number;
+      readonly rowsComputed: number;
+      readonly computeMs: number;
+    }
+  | { readonly type: "stats"; readonly id: number; readonly stats: EngineStats }
+  | { readonly type: "events"; readonly id: number; readonly events: readonly EngineEvent[] };
+
+/** The client's way to an engine. */
+export type EngineConnection = Connection<ClientMessage, readonly HostMessage[]>;
+/** The engine's way to its client. */
+export type EnginePort = Port<readonly HostMessage[], ClientMessage>;

@@ -1,0 +1,69 @@
+/** Threads of a browser, or of any other runtime without Node's modules: Web Workers. */
+import type { Port } from "../engine/port.js";
+import { LastrowError } from "../errors.js";
+import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
+import type { Threads } from "./threads.js";
+
+/** What a helper runs. Text, not a file: no bundler has to find it. */
+const HELPER_SOURCE = `
+onmessage = ({ data: { module, memory, thread } }) => {
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  postMessage("ready");
+  exports.help(thread);
+};
+`;
+
+async function startHelper(start: HelperStart): Promise<Helper> {
+  const address = URL.createObjectURL(new Blob([HELPER_SOURCE], { type: "text/javascript" }));
+  const worker = new Worker(address, { name: `lastrow ${start.thread}` });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      worker.onmessage = () => resolve();
+      worker.onerror = (event) =>
+        reject(new LastrowError("thread_lost", `A thread could not be started: ${event.message}.`));
+      worker.postMessage(start);
+    });
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+  return {
+    onEnd(callback) {
+      worker.onerror = (event) => callback(event.message);
+    },
+    async terminate() {
+      worker.terminate();
+    },
+  };
+}
+
+/** What this worker's starter and it say to each other. */
+export function enginePort<Sent, Received>(): Port<Sent, Received> {
+  return {
+    post: (message, transfer = []) => globalThis.postMessage(message, { transfer }),
+    onMessage(listener) {
+      globalThis.onmessage = ({ data }) => listener(data);
+    },
+  };
+}
+
+export const threads: Threads = {
+  availableThreads() {
+    // Only a page with isolation headers may share memory.
+    if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer === "undefined") return 1;
+    // Some browsers' workers start no others.
+    if (typeof Worker === "undefined") return 1;
+    return globalThis.navigator?.hardwareConcurrency ?? 1;
+  },
+  startHelper,
+  yieldToEventLoop() {
+    // A message comes back at once; a timer would wait four milliseconds.
+    return new Promise((resolve) => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(null);
+    });
+  },
+};

@@ -1,0 +1,65 @@
+/** Threads of Node: worker threads. */
+import { availableParallelism } from "node:os";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { parentPort, Worker } from "node:worker_threads";
+import type { Port } from "../engine/port.js";
+import { LastrowError } from "../errors.js";
+import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
+import type { Threads } from "./threads.js";
+
+/** What a helper runs. Text, not a file: it then starts from the sources, from a package and from a bundle alike. */
+const HELPER_SOURCE = `
+const { parentPort, workerData } = require("node:worker_threads");
+const { module, memory, thread } = workerData;
+const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+parentPort.postMessage("ready");
+exports.help(thread);
+`;
+
+async function startHelper(start: HelperStart): Promise<Helper> {
+  const worker = new Worker(HELPER_SOURCE, {
+    eval: true,
+    workerData: start,
+    name: `lastrow ${start.thread}`,
+  });
+  let ended: string | null = null;
+  let callback: (reason: string) => void = () => undefined;
+  const end = (reason: string) => {
+    ended ??= reason;
+    callback(ended);
+  };
+  worker.once("error", (error) => end(error.message));
+  worker.once("exit", (code) => end(`it exited with code ${code}`));
+  await new Promise<void>((resolve, reject) => {
+    worker.once("message", () => resolve());
+    callback = (reason) =>
+      reject(new LastrowError("thread_lost", `A thread could not be started: ${reason}.`));
+  });
+  // A program ends when its own work is done; sleeping helpers do not hold it up.
+  worker.unref();
+  return {
+    onEnd(onEnd) {
+      callback = onEnd;
+      if (ended !== null) onEnd(ended);
+    },
+    async terminate() {
+      await worker.terminate();
+    },
+  };
+}
+
+/** What this worker's starter and it say to each other. */
+export function enginePort<Sent, Received>(): Port<Sent, Received> {
+  const port = parentPort;
+  if (port === null) throw new Error("this is not a worker");
+  return {
+    post: (message, transfer) => port.postMessage(message, transfer),
+    onMessage: (listener) => port.on("message", listener),
+  };
+}
+
+export const threads: Threads = {
+  availableThreads: () => availableParallelism(),
+  startHelper,
+  yieldToEventLoop: () => nextTurn(),
+};

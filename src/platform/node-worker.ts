@@ -1,0 +1,48 @@
+/** The engine's worker in Node, as seen from its client. */
+import { Worker } from "node:worker_threads";
+import type { EngineConnection } from "../engine/protocol.js";
+
+/** Starts a worker that runs a module. */
+export function startWorker(address: URL): Worker {
+  // It needs none of the loaders that this process was started with, and some options cannot be inherited.
+  return new Worker(address, { name: "lastrow engine", execArgv: [] });
+}
+
+/**
+ * Waits until an engine's worker listens, and takes it over.
+ * @throws what ended it before that
+ */
+export async function connectEngineWorker(worker: Worker): Promise<EngineConnection> {
+  let isClosed = false;
+  let ended: string | null = null;
+  let onEnd: (reason: string) => void = () => undefined;
+  const end = (reason: string) => {
+    ended ??= reason;
+    if (!isClosed) onEnd(ended);
+  };
+  worker.once("error", (error) => end(error.message));
+  worker.once("messageerror", (error) => end(error.message));
+  worker.once("exit", (code) => end(`its worker exited with code ${code}`));
+  await new Promise<void>((resolve, reject) => {
+    worker.once("message", () => resolve());
+    onEnd = (reason) => reject(new Error(reason));
+  });
+  worker.unref();
+  return {
+    isWorker: true,
+    post: (message, transfer) => worker.postMessage(message, transfer),
+    onMessage: (listener) => worker.on("message", listener),
+    onLost(listener) {
+      onEnd = listener;
+      if (ended !== null) listener(ended);
+    },
+    hold(isHeld) {
+      if (isHeld) worker.ref();
+      else worker.unref();
+    },
+    async close() {
+      isClosed = true;
+      await worker.terminate();
+    },
+  };
+}

@@ -1,0 +1,15 @@
+/**
+ * What differs between Node and a browser where a model runs: in the engine's worker, or beside its caller. `#threads` in
+ * package.json's `imports` leads to the right one. Apart from platform.ts, so that a worker does not load what finds
+ * models, and so that a bundler does not find a worker that starts itself.
+ */
+import type { StartHelper } from "../kernels/wasm/thread-team.js";
+
+export interface Threads {
+  /** Threads that can work at once over a shared memory; 1 where there is none. */
+  availableThreads(): number;
+  /** Starts a thread of the kernels. */
+  startHelper: StartHelper;
+  /** Lets everything else that waits in the event loop have a turn. */
+  yieldToEventLoop(): Promise<void>;
+}
