@@ -1,5 +1,6 @@
 /** An engine in the caller's own thread: for a runtime without workers, and for tests that look inside. */
-import { threads } from "#threads";
+import { threads as platformThreads } from "#threads";
+import type { Threads } from "../platform/threads.js";
 import { EngineHost } from "./engine-host.js";
 import { portPair } from "./port.js";
 import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
@@ -7,7 +8,10 @@ import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js
 /** Milliseconds after which others in the thread get a turn: half a frame. */
 const LONGEST_HOLD_MS = 8;
 
-export function startInProcess(): { readonly connection: EngineConnection; readonly host: EngineHost } {
+export function startInProcess(threads: Threads = platformThreads): {
+  readonly connection: EngineConnection;
+  readonly host: EngineHost;
+} {
   const [client, engine] = portPair<ClientMessage, readonly HostMessage[]>();
   const host = new EngineHost(engine, threads, LONGEST_HOLD_MS);
   const connection: EngineConnection = {

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { modelFolders } from "../../test/fixture-models.js";
 import { LastrowError, load } from "../index.js";
 import { stories } from "../stories.js";
+import { platform as browserPlatform } from "./browser.js";
 import { threads as browser } from "./browser-threads.js";
 
 let server: Server | undefined;
@@ -51,7 +52,7 @@ describe("a web address", () => {
     const expected = await tinyLogits(modelFolders.tiny);
     expect(await tinyLogits(address)).toEqual(expected);
     expect(await tinyLogits(new URL(`${address}/`))).toEqual(expected);
-    const files = await browser.openModel(address, {});
+    const files = await browserPlatform.openModel(address, {});
     expect(files.label).toBe(address);
     expect(await tinyLogits(files)).toEqual(expected);
   });
@@ -130,7 +131,7 @@ describe("other sources", () => {
   });
 
   test("a browser has no model of its own, and says where there is one", async () => {
-    await expect(browser.openModel(undefined, {})).rejects.toMatchObject({
+    await expect(browserPlatform.openModel(undefined, {})).rejects.toMatchObject({
       code: "model_not_found",
       message: expect.stringMatching(/lastrow\/stories/),
     });

@@ -1,0 +1,334 @@
+/** One engine behind its two connections: the same answers, the same errors, and an end for all who wait. */
+import { readFile } from "node:fs/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Worker } from "node:worker_threads";
+import { afterEach, describe, expect, test } from "vitest";
+import { startInProcess } from "../../src/engine/in-process.js";
+import type { EngineConnection } from "../../src/engine/protocol.js";
+import type { Helper } from "../../src/kernels/wasm/thread-team.js";
+import { LanguageModel } from "../../src/language-model.js";
+import { type LoadOptions, loadParts } from "../../src/load.js";
+import { threads as nodeThreads } from "../../src/platform/node-threads.js";
+import { connectEngineWorker, startWorker } from "../../src/platform/node-worker.js";
+import type { ModelSource } from "../../src/platform/platform.js";
+import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { memoryFiles } from "../memory-files.js";
+
+/** The built one: Node cannot start a worker from the sources. Needs `npm run build`. */
+const BUILT_WORKER = new URL("../../dist/engine/engine-worker.js", import.meta.url);
+
+const connections = {
+  "in a worker": () => connectEngineWorker(startWorker(BUILT_WORKER)),
+  "in process": async () => startInProcess().connection,
+} satisfies Record<string, () => Promise<EngineConnection>>;
+type Where = keyof typeof connections;
+
+const loaded: LanguageModel[] = [];
+afterEach(() => Promise.all(loaded.splice(0).map((lm) => lm.dispose())));
+
+async function loadOver(
+  connect: () => Promise<EngineConnection>,
+  source: ModelSource | undefined,
+  options: LoadOptions = {},
+): Promise<LanguageModel> {
+  const lm = new LanguageModel(await loadParts(source, options, connect));
+  loaded.push(lm);
+  return lm;
+}
+
+const prompt = arbitraryTokens(40, 2048, 21);
+
+/** Everything that a program can ask a model for, without what it took. */
+async function askForEverything(lm: LanguageModel) {
+  const result = async (...args: Parameters<LanguageModel["generate"]>) => {
+    const { timings, ...rest } = await lm.generate(...args).result();
+    return rest;
+  };
+  const sampled = { seed: 4, maxTokens: 24, temperature: 1 };
+  const greedy = { temperature: 0, maxTokens: 60, seed: 1 };
+  const events = lm.events();
+  const first = await result(prompt, { ...sampled, logprobs: 2 });
+  const seen = [];
+  for (let i = 0; i < 5; i++) seen.push((await events.next()).value);
+  await events.return?.();
+  const s = await lm.sequence(prompt);
+  await s.append(" and then");
+  const t = await s.fork();
+  await t.truncate(17);
+  const sequences = [s, t].map(({ tokens, logits, numCachedTokens }) => ({
+    tokens,
+    logits,
+    numCachedTokens,
+  }));
+  await Promise.all([s.dispose(), t.dispose()]);
+  const rows = [];
+  for await (const row of lm.logitsRows(prompt)) rows.push(row);
+  // The comparison warms up for as long as it takes, so it comes last.
+  const { scheduleMs, forwardMs, sampleMs, ...stats } = await lm.stats();
+  const { cached, recompute, ...report } = await lm.compare("Once upon a time", { maxTokens: 8 });
+  return {
+    ...{ first, seen, sequences, rows, report, stats },
+    counts: [cached.rowsComputed, recompute.rowsComputed],
+    both: await Promise.all([result(prompt, { ...sampled, n: 3 }), result("Tom", { ...sampled, bestOf: 4 })]),
+    beams: await result(prompt, { numBeams: 3, n: 2, maxTokens: 9, stop: " a", seed: 1 }),
+    stopped: await result("Once upon a time", {
+      ...greedy,
+      stop: ["little boy", "girl"],
+    }),
+    speculated: await result("Once upon a time", {
+      ...greedy,
+      stop: "box",
+      speculate: 7,
+    }),
+    logits: await lm.logits(prompt, { rows: "all" }),
+  };
+}
+
+test("a worker gives what the engine gives in process, whatever is asked for", async () => {
+  const [there, here] = await Promise.all(
+    (["in a worker", "in process"] as const).map((where) => loadOver(connections[where], undefined)),
+  );
+  expect([there.info.worker, here.info.worker]).toEqual([true, false]);
+  expect({ ...there.info, worker: false }).toEqual(here.info);
+  const answers = await askForEverything(there);
+  expect(answers).toEqual(await askForEverything(here));
+  expect(answers.report.identical).toBe(true);
+  expect(answers.stopped).toMatchObject({ finishReason: "stop", inferences: answers.stopped.tokens.length });
+  expect(answers.speculated).toMatchObject({
+    finishReason: "stop",
+    inferences: answers.speculated.tokens.length,
+  });
+});
+
+describe.each(Object.keys(connections) as Where[])("an engine %s", (where) => {
+  const load = (source?: ModelSource, options?: LoadOptions) => loadOver(connections[where], source, options);
+
+  test("reads files of any making, each byte once, and closes them", async () => {
+    const contents: Record<string, Uint8Array> = {};
+    for (const name of ["config.json", "model.safetensors"])
+      contents[name] = await readFile(`${modelFolders.tiny}/${name}`);
+    const files = memoryFiles("made", contents);
+    const read = new Map<string, number>();
+    const progress: number[] = [];
+    const lm = await load(
+      {
+        label: "made",
+        async open(name) {
+          const file = await files.open(name);
+          if (file === null) return null;
+          return {
+            ...{ name: file.name, size: file.size, close: () => file.close() },
+            async read(offset, target) {
+              await file.read(offset, target);
+              read.set(name, (read.get(name) ?? 0) + target.length);
+            },
+          };
+        },
+      },
+      { onProgress: ({ loadedBytes }) => progress.push(loadedBytes) },
+    );
+    expect(files.openFiles).toEqual([]);
+    expect(read.get("model.safetensors")).toBe(contents["model.safetensors"].length);
+    expect(progress).toEqual([...progress].sort((a, b) => a - b));
+    expect(progress.at(-1)).toBe(4 * lm.info.parameters);
+  });
+
+  test("tells what is wrong when it is loaded, by its code", async () => {
+    const bytes = await readFile(`${modelFolders.tiny}/model.safetensors`);
+    const config = await readFile(`${modelFolders.tiny}/config.json`);
+    const broken = (change: (weights: Buffer) => Uint8Array) =>
+      memoryFiles("broken", { "config.json": config, "model.safetensors": change(Buffer.from(bytes)) });
+    const notFinite = broken((weights) => {
+      weights.writeFloatLE(Number.NaN, weights.length - 4);
+      return weights;
+    });
+    await expect(load(notFinite)).rejects.toMatchObject({ name: "LastrowError", code: "weights_not_finite" });
+    expect(notFinite.openFiles).toEqual([]);
+    await expect(load(modelFolders.tiny, { kvMemory: 100 })).rejects.toMatchObject({
+      code: "invalid_argument",
+    });
+    const oddity = new TypeError("the disk is on fire");
+    const burning = memoryFiles("burning", { "config.json": config, "model.safetensors": bytes });
+    const failing = {
+      label: "burning",
+      async open(name: string) {
+        const file = await burning.open(name);
+        if (file === null) return null;
+        const read = async (offset: number, target: Uint8Array) => {
+          if (offset > 100_000) throw oddity;
+          await file.read(offset, target);
+        };
+        return { name, size: file.size, read, close: () => file.close() };
+      },
+    };
+    await expect(load(failing)).rejects.toBe(oddity);
+    expect(burning.openFiles).toEqual([]);
+    const unwilling = {
+      onProgress: () => {
+        throw oddity;
+      },
+    };
+    await expect(load(modelFolders.tiny, unwilling)).rejects.toBe(oddity);
+  });
+
+  test("refuses one and serves the others", async () => {
+    const lm = await load(modelFolders.tiny, { kvMemory: "64KiB" });
+    await expect(lm.generate([1], { maxTokens: 65 }).result()).rejects.toMatchObject({
+      ...{ name: "LastrowError", code: "kv_memory_exhausted" },
+      message: expect.stringMatching(/^65 rows of keys and values need 5 KV blocks, and there are 4/),
+    });
+    const s = await lm.sequence([1, 2, 3]);
+    const { logits } = s;
+    await expect(s.append(new Array(62).fill(1))).rejects.toMatchObject({ code: "kv_memory_exhausted" });
+    expect([s.tokens, s.logits]).toEqual([[1, 2, 3], logits]);
+    await s.append([4]);
+    expect(s.logits).toEqual((await lm.logits([1, 2, 3, 4])).logits);
+  });
+
+  test("gives a cancelled generation's blocks back, and a left one's", async () => {
+    const lm = await load(modelFolders.tiny);
+    const options = { maxTokens: 90, ignoreEos: true, n: 4 };
+    const controller = new AbortController();
+    const cancelled = lm.generate([1], { ...options, signal: controller.signal });
+    for await (const _ of cancelled) {
+      controller.abort();
+    }
+    expect((await cancelled.result()).inferences).toBeLessThan(4 * 90);
+    const left = lm.generate([1], options);
+    for await (const _ of left) break;
+    expect((await left.result()).inferences).toBeLessThan(4 * 90);
+    const aborted = lm.logits(arbitraryTokens(96, 307), { rows: "all", signal: controller.signal });
+    await expect(aborted).rejects.toMatchObject({ code: "aborted" });
+    const late = new AbortController();
+    const reading = lm.logits(arbitraryTokens(96, 307), { rows: "all", signal: late.signal });
+    late.abort();
+    await expect(reading).rejects.toMatchObject({ code: "aborted" });
+    for await (const _ of lm.logitsRows(arbitraryTokens(9, 307))) break;
+    expect(await lm.stats()).toMatchObject({
+      blocks: { referenced: 0 },
+      sequences: { running: 0, waiting: 0, idle: 0 },
+    });
+  });
+
+  test("ends all who wait when it is disposed of", async () => {
+    const lm = await load(undefined, { kernels: "reference" });
+    const waiting = await allWaiting(lm);
+    await lm.dispose();
+    expect(await codesOf(waiting.calls)).toEqual(new Array(waiting.calls.length).fill("disposed"));
+    // Who only looks on is at the end.
+    let last = await waiting.events.next();
+    while (last.done !== true) last = await waiting.events.next();
+  });
+});
+
+/** One of each kind of call, none of which can be answered soon: so many rows take seconds on the reference kernels. */
+async function allWaiting(lm: LanguageModel) {
+  const events = lm.events();
+  const s = await lm.sequence([1, 2, 3]);
+  const long = arbitraryTokens(300, 2048, 5);
+  const calls: Promise<unknown>[] = [
+    lm.generate(long, { maxTokens: 5 }).result(),
+    lm.generate(long, { maxTokens: 5, n: 2, stop: "x" })[Symbol.asyncIterator]().next(),
+    lm.generate(long, { maxTokens: 5, numBeams: 2 }).result(),
+    lm.logits(long),
+    lm.logitsRows(long).next(),
+    lm.compare(long),
+    lm.sequence(long),
+    s.append(long),
+  ];
+  for (const call of calls) call.catch(() => undefined);
+  await nextTurn();
+  return { calls, events, s };
+}
+
+const codesOf = (calls: readonly Promise<unknown>[]) =>
+  Promise.all(
+    calls.map((call) =>
+      call.then(
+        () => "answered",
+        ({ code }) => code,
+      ),
+    ),
+  );
+
+/** A model whose worker the test can kill. */
+async function loadKillable(source?: ModelSource, options?: LoadOptions) {
+  let worker!: Worker;
+  const connect = () => {
+    worker = startWorker(BUILT_WORKER);
+    return connectEngineWorker(worker);
+  };
+  return { lm: await loadOver(connect, source, options), kill: () => worker.terminate() };
+}
+
+describe("an engine that is gone", () => {
+  test("ends every call that waits, with a code of its own, and every later one", async () => {
+    const { lm, kill } = await loadKillable(undefined, { kernels: "reference" });
+    const { calls, events, s } = await allWaiting(lm);
+    calls.push(lm.stats());
+    await kill();
+    expect(await codesOf(calls)).toEqual(new Array(calls.length).fill("engine_lost"));
+    const reading = (async () => {
+      for await (const _ of events);
+    })();
+    expect(
+      await codesOf([
+        ...[reading, lm.stats(), lm.logits([1]), lm.generate([1]).result(), s.append([1]), lm.sequence([1])],
+      ]),
+    ).toEqual(["engine_lost", "engine_lost", "engine_lost", "engine_lost", "disposed", "engine_lost"]);
+    await expect(lm.logits([1])).rejects.toThrow(
+      "The model's engine is gone (its worker exited with code 1); load the model again.",
+    );
+    await s.dispose();
+  });
+
+  test("while it is loaded, too", async () => {
+    const worker = startWorker(BUILT_WORKER);
+    const loading = loadOver(() => connectEngineWorker(worker), undefined, {
+      onProgress: () => void worker.terminate(),
+    });
+    await expect(loading).rejects.toMatchObject({ code: "engine_lost" });
+  });
+
+  test("by the loss of one of its threads, likewise", async () => {
+    const helpers: Helper[] = [];
+    const { connection } = startInProcess({
+      ...nodeThreads,
+      async startHelper(start) {
+        helpers.push(await nodeThreads.startHelper(start));
+        return helpers[0];
+      },
+    });
+    const lm = await loadOver(async () => connection, undefined, { threads: 2 });
+    const others = Array.from({ length: 3 }, (_, seed) =>
+      lm.generate("Once", { maxTokens: 400, ignoreEos: true, seed }).result(),
+    );
+    const calls: Promise<unknown>[] = [...others, lm.logits(arbitraryTokens(500, 2048), { rows: "all" })];
+    for (const call of calls) call.catch(() => undefined);
+    for await (const _ of lm.generate("Once", { maxTokens: 1 })) break;
+    await helpers[0].terminate();
+    expect(await codesOf(calls)).toEqual(new Array(4).fill("thread_lost"));
+    expect(await codesOf([lm.stats(), lm.generate([1]).result(), lm.sequence([1])])).toEqual(
+      new Array(3).fill("thread_lost"),
+    );
+  });
+});
+
+test("the caller's event loop turns while a worker is at a long forward pass", async () => {
+  /** Turns of the event loop until the first token comes. */
+  const turnsOf = async (where: Where) => {
+    const lm = await loadOver(connections[where], undefined, { kernels: "reference" });
+    let isWaiting = true;
+    let turns = 0;
+    const first = lm.generate(arbitraryTokens(40, 2048), { maxTokens: 1 }).result();
+    void first.then(() => {
+      isWaiting = false;
+    });
+    for (; isWaiting; turns++) await nextTurn();
+    expect((await lm.stats()).steps).toBe(1);
+    return turns;
+  };
+  // One pass, in which the thread that runs it does nothing else.
+  expect(await turnsOf("in process")).toBeLessThan(10);
+  expect(await turnsOf("in a worker")).toBeGreaterThan(500);
+});
