@@ -92,8 +92,11 @@ test("bundles for a browser, without a Node built-in, and the bundle runs", asyn
   await build({
     root: folder,
     logLevel: "silent",
+    base: "./",
     build: {
       outDir: "bundle",
+      // Preloading needs a document, and this bundle is run without one.
+      modulePreload: false,
       minify: false,
       // What a page would fetch, not what a library inlines.
       assetsInlineLimit: 0,
@@ -106,12 +109,23 @@ test("bundles for a browser, without a Node built-in, and the bundle runs", asyn
     },
   });
   expect(warnings).toEqual([]);
-  const bundle = await readFile(join(folder, "bundle/page.js"), "utf8");
-  expect(bundle).not.toMatch(/["'`]node:|__vite-browser-external|require\(/);
   const assets = await readdir(join(folder, "bundle/assets"));
-  expect(assets.filter((name) => name.endsWith(".safetensors"))).toHaveLength(1);
+  const named = (pattern: RegExp) => assets.filter((name) => pattern.test(name));
+  expect(named(/\.safetensors$/)).toHaveLength(1);
+  // The engine is in the worker, and once more where it is fetched only if no worker can be started.
+  expect([named(/^engine-worker-.*\.js$/), named(/^in-process-.*\.js$/)]).toEqual([
+    [expect.any(String)],
+    [expect.any(String)],
+  ]);
+  const scripts = ["page.js", ...named(/\.js$/).map((name) => `assets/${name}`)];
+  for (const script of scripts) {
+    const code = await readFile(join(folder, "bundle", script), "utf8");
+    expect(code, script).not.toMatch(/["'`]node:|__vite-browser-external|require\(/);
+    expect(code.includes("WebAssembly.compile"), script).toBe(/engine-worker|in-process/.test(script));
+    if (script === "page.js") expect(code).toMatch(/new Worker\(/);
+  }
 
-  // What was built for a browser runs here too: it finds the model by address.
+  // What was built for a browser runs here too, without its workers: it finds the model by address.
   const models = fileURLToPath(new URL("../../models/", import.meta.url));
   const server = createServer(async (request, response) => {
     const bytes = await readFile(join(models, request.url ?? "")).catch(() => null);
@@ -125,7 +139,7 @@ test("bundles for a browser, without a Node built-in, and the bundle runs", asyn
     const lm = await page.load(`http://127.0.0.1:${(server.address() as AddressInfo).port}/stories`);
     const { text } = await lm.generate("Once upon a time", { maxTokens: 12, seed: 3 }).result();
     expect(text).toBe((await expected()).text);
-    expect(lm.info.threads).toBe(1);
+    expect(lm.info).toMatchObject({ threads: 1, worker: false });
     await expect(page.load()).rejects.toMatchObject({ code: "model_not_found" });
   } finally {
     server.close();
