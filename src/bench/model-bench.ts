@@ -3,7 +3,7 @@
  * the machine's limits take turns, so that whatever else the machine is at slows both.
  */
 
-import { platform } from "#platform";
+import { threads } from "#threads";
 import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { decodeBytes, prefillOperations } from "./least-cost.js";
@@ -71,7 +71,7 @@ export async function benchModel(
   const machine = await MachineLimits.create({
     threads: info.threads,
     readBytes: bytesPerToken,
-    startHelper: platform.startHelper,
+    startHelper: threads.startHelper,
   });
   const limits: Limits[] = [];
   const requests: Request[] = [];
