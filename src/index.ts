@@ -1,7 +1,7 @@
 /**
  * lastrow: GPT inference in TypeScript, built around a KV cache that never changes the answer.
  *
- * The public library. Nothing in here or below imports a Node built-in, but behind `#platform`.
+ * The public library. Nothing in here or below imports a Node built-in, but behind `#platform` and `#threads`.
  */
 export type {
   ComparedRun,

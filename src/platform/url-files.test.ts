@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { modelFolders } from "../../test/fixture-models.js";
 import { LastrowError, load } from "../index.js";
 import { stories } from "../stories.js";
-import { platform as browserPlatform, platform as browserPlatform } from "./browser.js";
+import { platform as browserPlatform } from "./browser.js";
 import { threads as browser } from "./browser-threads.js";
 
 let server: Server | undefined;
