@@ -18,9 +18,9 @@ import {
 import { tracedMultiplyAdds } from "../../src/explain/trace-forward.js";
 import { columns, type Kernels, rows as rowsOf, type Tensor } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
-import { loadParts } from "../../src/load.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 
@@ -194,9 +194,9 @@ describe.each([
   ] as const)(
     "every row, $numCachedTokens of 19 cached, $logits logits",
     async ({ numCachedTokens, logits }) => {
-      const { engine } = await loadParts(modelFolders[name], { dtype, threads: 1 });
-      const tokens = arbitraryTokens(19, engine.core.model.config.vocabSize);
-      const run = new TracedRun(engine.core, tokens, numCachedTokens, logits);
+      const { core } = await loadInProcess(modelFolders[name], { dtype, threads: 1 });
+      const tokens = arbitraryTokens(19, core.model.config.vocabSize);
+      const run = new TracedRun(core, tokens, numCachedTokens, logits);
       const expected = run.logits(null);
       let unneeded = 0;
       for (const tensor of reachable(run.trace)) {
@@ -207,7 +207,7 @@ describe.each([
       // Where only the last row's logits are wanted, nothing is computed that they do not need.
       expect(unneeded > 0).toBe(logits === "all");
       run.dispose();
-      await engine.core.kernels.dispose();
+      await core.kernels.dispose();
     },
   );
 });
@@ -235,11 +235,11 @@ test("200 random configurations: needed rows are needed, others are not, and bot
       configuration,
       async ({ headDim, dtype, kvDtype, logits, cachedShare, rowShare, ...size }) => {
         const files = randomModelFiles({ ...size, embd: size.heads * headDim, std: 0.3 });
-        const { engine } = await loadParts(memoryFiles("random", files), { dtype, kvDtype, threads: 1 });
-        const { kernels, model } = engine.core;
+        const { core } = await loadInProcess(memoryFiles("random", files), { dtype, kvDtype, threads: 1 });
+        const { kernels, model } = core;
         const tokens = arbitraryTokens(size.context, size.vocab, size.seed);
         const numCachedTokens = Math.floor(cachedShare * (tokens.length - 1));
-        const run = new TracedRun(engine.core, tokens, numCachedTokens, logits);
+        const run = new TracedRun(core, tokens, numCachedTokens, logits);
         const before = { rows: model.rowsComputed, multiplyAdds: kernels.multiplyAdds };
         const expected = run.logits(null);
         expect(model.rowsComputed - before.rows).toBe(tensorNamed(run.trace, "wte").rows);
@@ -256,8 +256,8 @@ test("200 random configurations: needed rows are needed, others are not, and bot
 });
 
 test("multiply-adds as a hand counts them", async () => {
-  const { engine } = await loadParts(memoryFiles("m", randomModelFiles()), { threads: 1 });
-  const { config } = engine.core.model;
+  const { core } = await loadInProcess(memoryFiles("m", randomModelFiles()), { threads: 1 });
+  const { config } = core.model;
   const tokens = [1, 2, 3, 4];
   // Width 8, MLP 32, 61 tokens, 2 layers. A row of a layer: c_attn 8·24, c_proj 8·8, MLP 2·8·32.
   const row = 192 + 64 + 512;
@@ -271,8 +271,8 @@ test("multiply-adds as a hand counts them", async () => {
   expect(tracedMultiplyAdds(config, { tokens, numCachedTokens: 3 })).toBe(2 * (row + lastAttention) + head);
   expect(tracedMultiplyAdds(config, { tokens, logits: "none" })).toBe(4 * row + attention + 4 * 128);
 
-  const { kernels } = engine.core;
-  const sequence = new FedSequence(engine.core);
+  const { kernels } = core;
+  const sequence = new FedSequence(core);
   const before = kernels.multiplyAdds;
   sequence.feed(tokens.slice(0, 3), "none");
   sequence.feed([4], "last");
