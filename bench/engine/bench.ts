@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import picocolors from "picocolors";
 import { makeRandomModel } from "../../scripts/make-random-model.js";
 import { renderTable } from "../../src/cli/table.js";
+import { startInProcess } from "../../src/engine/in-process.js";
 import { loadParts } from "../../src/load.js";
 import { batching, cachedPrompt, type Figure, lateShortRequest, lookUp } from "./measures.js";
 
@@ -33,12 +34,18 @@ if (values.model === MODEL && !existsSync(MODEL)) {
   await makeRandomModel(MODEL);
 }
 
-const { engine, info } = await loadParts(values.model, {
-  dtype: values.dtype as "f32" | "int8",
-  kvDtype: values["kv-dtype"] as "f32" | "int8",
-  threads: Number(values.threads),
-});
-const { core } = engine;
+// The core is stepped by hand, so it is in this thread.
+const { connection, host } = startInProcess();
+const { info } = await loadParts(
+  values.model,
+  {
+    dtype: values.dtype as "f32" | "int8",
+    kvDtype: values["kv-dtype"] as "f32" | "int8",
+    threads: Number(values.threads),
+  },
+  async () => connection,
+);
+const { core } = host;
 // The first passes are slower: memory is touched for the first time, and code is compiled.
 lateShortRequest(core, 1);
 const figures: Figure[] = [];

@@ -62,9 +62,8 @@ export function run(core: EngineCore, requests: readonly MeasuredRequest[]): Mea
       const [index, request] = waiting.shift()!;
       const [arrivedAt, arrivedMs] = [steps.length, performance.now()];
       new GenerationJob(core, generationRequest(core, request), {
-        token() {
+        tokens() {
           firstTokens[index] ??= { steps: steps.length - arrivedAt + 1, ms: performance.now() - arrivedMs };
-          return "continue";
         },
         finished: () => undefined,
         end: (outcome) => {
@@ -107,6 +106,7 @@ function generationRequest(
     beams: null,
     speculate: 0,
     salt: cachePrompt ? "" : null,
+    endsByText: false,
     eosTokenIds: new Set(),
   };
 }

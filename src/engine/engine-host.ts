@@ -259,7 +259,8 @@ export class EngineHost {
 
   #flush(): void {
     if (this.#events.length > 0) {
-      this.#outbox.push({ type: "events", id: this.#listenerId, events: this.#events });
+      // Whoever gets an answer has been told what led to it.
+      this.#outbox.unshift({ type: "events", id: this.#listenerId, events: this.#events });
       this.#events = [];
     }
     if (this.#outbox.length === 0) return;
