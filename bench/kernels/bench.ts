@@ -12,7 +12,7 @@ import { coloursFor } from "../../src/cli/terminal.js";
 import type { Kernels } from "../../src/kernels/kernels.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
-import { platform } from "../../src/platform/node.js";
+import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { type KernelCase, planCases } from "./cases.js";
 
 /** Shortest time of a sample: shorter runs are repeated. */
@@ -39,7 +39,7 @@ const program = new Command("bench:kernels")
   .parse();
 const { threads, rounds, json } = program.opts<{ threads: number; rounds: number; json?: boolean }>();
 
-const { startHelper } = platform;
+const { startHelper } = platformThreads;
 const backend = wasmBackend({ threads, startHelper });
 const plan = new MemoryPlan(backend);
 const cases = planCases(plan, backend, program.args);

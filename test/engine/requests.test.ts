@@ -10,7 +10,7 @@ test("requests that ended, and requests that were cancelled at any point, hold n
     if (i % 4 === 3) await cancelRequest(lm, i);
     else await finishRequest(lm, i);
     if (i % 50 !== 49) continue;
-    const { blocks, sequences } = lm.stats();
+    const { blocks, sequences } = await lm.stats();
     expect(blocks.referenced).toBe(0);
     expect(blocks.cached + blocks.free).toBe(blocks.total);
     expect(sequences).toMatchObject({ running: 0, waiting: 0, idle: 0 });
@@ -19,5 +19,5 @@ test("requests that ended, and requests that were cancelled at any point, hold n
   await Promise.all(
     Array.from({ length: 60 }, (_, i) => (i % 3 === 0 ? cancelRequest(lm, i) : finishRequest(lm, i))),
   );
-  expect(lm.stats().blocks.referenced).toBe(0);
+  expect((await lm.stats()).blocks.referenced).toBe(0);
 });

@@ -57,7 +57,7 @@ for (let i = 0; i < total; i++) {
   if (samples.length % 11 === 0)
     process.stdout.write(`${i + 1} requests, ${megabytes(samples.at(-1)!)} MB\n`);
 }
-const { blocks, sequences } = lm.stats();
+const { blocks, sequences } = await lm.stats();
 await lm.dispose();
 if (values.svg !== undefined) await writeFile(values.svg, renderSvg(figure(samples)));
 
