@@ -31,9 +31,10 @@ export interface StepObserver {
   readonly logitsOf: number;
   /**
    * @property logits (V), to keep; null where they are not wanted
+   * @property rows rows that went through the model
    * @property ms milliseconds in the model
    */
-  onStep(step: { readonly logits: Float32Array | null; readonly ms: number }): void;
+  onStep(step: { readonly logits: Float32Array | null; readonly rows: number; readonly ms: number }): void;
 }
 
 export interface LoadEngineOptions {

@@ -160,11 +160,11 @@ export class EngineHost {
         this.#say({ type: "failed", id, error: toRemoteError(error) });
       },
     };
-    const onStep = ({ index, logits, ms }: ObservedStep) => {
-      if (index >= (observed ?? 0)) this.#say({ type: "step", id, logits: null, ms });
+    const onStep = ({ index, logits, rows, ms }: ObservedStep) => {
+      if (index >= (observed ?? 0)) this.#say({ type: "step", id, logits: null, rows, ms });
       else {
         const copy = logits.slice() as Float32Array<ArrayBuffer>;
-        this.#say({ type: "step", id, logits: copy, ms }, copy.buffer);
+        this.#say({ type: "step", id, logits: copy, rows, ms }, copy.buffer);
       }
     };
     const job =

@@ -91,6 +91,8 @@ export type HostMessage =
       readonly id: number;
       /** (V); null after as many as were asked for. */
       readonly logits: Float32Array<ArrayBuffer> | null;
+      /** Rows that went through the model. */
+      readonly rows: number;
       /** Milliseconds in the model. */
       readonly ms: number;
     }
