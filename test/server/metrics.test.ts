@@ -23,11 +23,12 @@ test("count what was asked and answered", async () => {
   const prompt = Array.from({ length: 33 }, (_, i) => 400 + i);
   const body = { prompt, max_tokens: 5, n: 2, ignore_eos: true };
   for (let i = 0; i < 2; i++) {
-    expect((await api.post("/v1/completions", { ...body, stream: i === 1 })).status).toBe(200);
+    const response = await api.post("/v1/completions", { ...body, stream: i === 1 });
+    expect(response.status).toBe(200);
+    // To its end: only then has a stream been counted.
+    await response.text();
   }
   await api.post("/v1/completions", "{");
-  // The stream has ended when its events are read; here they are only waiting.
-  await new Promise((resolve) => setTimeout(resolve, 50));
   const values = await read();
   expect(values.get("vllm:prompt_tokens_total")).toBe(66);
   expect(values.get("vllm:generation_tokens_total")).toBe(20);
