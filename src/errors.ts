@@ -22,6 +22,8 @@ export type ErrorCode =
   | "weights_not_finite"
   /** The model has no tokenizer, and text was given or asked for. */
   | "tokenizer_missing"
+  /** The model has no chat template, and a conversation was asked for. */
+  | "chat_template_missing"
   /** `tokenizer.json` (or `vocab.json` and `merges.txt`) cannot be used. */
   | "tokenizer_invalid"
   /** The model, its KV cache and its working memory do not fit into what the kernels can address. */

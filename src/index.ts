@@ -3,6 +3,8 @@
  *
  * The public library. Nothing in here or below imports a Node built-in, but behind `#platform` and `#threads`.
  */
+export type { ChatMessage } from "./chat/chat-template.js";
+export type { Conversation, Reply, ReplyOptions } from "./chat/conversation.js";
 export type {
   ComparedRun,
   ComparedStep,
@@ -29,6 +31,7 @@ export type { ModelFile, ModelFiles } from "./formats/model-files.js";
 export type { Activation, KernelsName, PackedDtype } from "./kernels/kernels.js";
 export type { KvDtype } from "./kernels/kv-layout.js";
 export type {
+  ChatOptions,
   CompareOptions,
   GenerateOptions,
   LanguageModel,

@@ -2,6 +2,8 @@
  * A loaded model: the object that programs hold. Turns prompts and options into requests for the engine, and owns the
  * engine until it is disposed.
  */
+import type { ChatMessage } from "./chat/chat-template.js";
+import type { Conversation } from "./chat/conversation.js";
 import { type ComparisonObserver, type ComparisonReport, compareWays } from "./engine/comparison.js";
 import type { EngineClient } from "./engine/engine-client.js";
 import type { EngineEvent, EngineStats } from "./engine/engine-core.js";
@@ -99,6 +101,11 @@ export interface SequenceOptions extends PromptOptions {
   readonly salt?: string | undefined;
 }
 
+export interface ChatOptions {
+  /** A Jinja template in place of the model's own. */
+  readonly template?: string | undefined;
+}
+
 export interface LogitsOptions extends PromptOptions {
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -152,6 +159,8 @@ interface ResolvedRequest {
 export interface LanguageModelParts {
   readonly engine: EngineClient;
   readonly tokenizer: Tokenizer | null;
+  /** The source of the model's own, or null. */
+  readonly chatTemplate: string | null;
   readonly defaults: GenerationDefaults;
   /** Start token for an empty prompt. */
   readonly bosTokenId: number | null;
@@ -216,6 +225,32 @@ export class LanguageModel implements AsyncDisposable {
     const { engine } = this.#alive();
     const { request, text } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
     return new Generation((asked, sink) => engine.generate(asked, sink), request, text);
+  }
+
+  /**
+   * A conversation with a model that has a chat template (`chat_template.jinja`, or in `tokenizer_config.json`): what was
+   * said is held in the KV cache, so that each answer computes only what is new. The text of a message never becomes a
+   * special token. A template is a program: one that is not trusted may loop.
+   * @param messages what was said before; usually nothing, or a system message
+   * @throws LastrowError `chat_template_missing`, `tokenizer_missing`, `tokenizer_invalid` for a template that is not
+   *   valid, `invalid_argument` for messages that it refuses
+   */
+  async chat(messages: readonly ChatMessage[] = [], options: ChatOptions = {}): Promise<Conversation> {
+    const { tokenizer, chatTemplate } = this.#alive();
+    if (tokenizer === null) throw this.#withoutTokenizer();
+    const source = options.template ?? chatTemplate;
+    if (source === null) {
+      throw new LastrowError(
+        "chat_template_missing",
+        `${this.info.label} has no chat template; give one of your own (template), or use generate.`,
+      );
+    }
+    // Only who chats pays for the template engine.
+    const [{ ChatTemplate }, { Conversation }] = await Promise.all([
+      import("./chat/chat-template-engine.js"),
+      import("./chat/conversation.js"),
+    ]);
+    return new Conversation(this, new ChatTemplate(source, tokenizer), messages);
   }
 
   /**

@@ -1,6 +1,7 @@
 /** From a model's files to a model that runs. */
 
 import { platform } from "#platform";
+import { readChatTemplate } from "./chat/chat-template.js";
 import { EngineClient } from "./engine/engine-client.js";
 import type { EngineSetup } from "./engine/load-engine.js";
 import type { EngineConnection } from "./engine/protocol.js";
@@ -88,6 +89,7 @@ export async function loadParts(
     // What goes wrong with it is told where it is awaited.
     connecting.catch(() => undefined);
     const tokenizer = await loadTokenizer(files, stated.vocabSize);
+    const chatTemplate = await readChatTemplate(files);
     const checkpoint = await openCheckpoint(files);
     try {
       const plan = planGpt2Tensors(checkpoint, stated);
@@ -110,6 +112,7 @@ export async function loadParts(
       return {
         engine,
         tokenizer,
+        chatTemplate,
         defaults,
         bosTokenId: startToken(config, defaults, tokenizer),
         eosTokenIds: defaults.eosTokenIds ?? config.eosTokenIds,

@@ -58,6 +58,11 @@ const EXAMPLES = {
     ["lastrow bench --prompt-tokens 16 --new-tokens 256 --threads 1", "mostly decoding, on one core"],
     ["lastrow bench --json | jq .share", "two numbers: how near the limits"],
   ],
+  chat: [
+    ["lastrow chat --model ./my-chat-gpt2", "a line, an answer"],
+    ['lastrow chat --chat-template template.jinja --system "You are Lily."', "a model without a template"],
+    ["lastrow chat --model ./my-chat-gpt2 < questions.txt", "one question a line"],
+  ],
   serve: [
     ["lastrow serve", "http://127.0.0.1:8080, the embedded model"],
     [

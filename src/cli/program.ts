@@ -10,6 +10,7 @@ import {
   DEFAULT_REPETITIONS,
 } from "./commands/bench.js";
 import { type CacheCommandOptions, cache, DEFAULT_CACHE_TOKENS } from "./commands/cache.js";
+import { type ChatCommandOptions, chat } from "./commands/chat.js";
 import { type CompareCommandOptions, compare, DEFAULT_PROMPT } from "./commands/compare.js";
 import { type ExplainCommandOptions, explainCommand } from "./commands/explain.js";
 import { type GenerateCommandOptions, generate } from "./commands/generate.js";
@@ -86,6 +87,7 @@ function buildProgram(io: Io, done: Done): Command {
   addPerplexity(program, io, done);
   addCache(program, io, done);
   addBench(program, io, done);
+  addChat(program, io, done);
   addServe(program, io, done);
   return program;
 }
@@ -282,6 +284,29 @@ function addBench(program: Command, io: Io, done: Done): void {
   addOutputOptions(command);
   command.action(async (options: BenchCommandOptions) => {
     done(await bench(options, io));
+  });
+}
+
+function addChat(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("chat")
+    .summary("talk with a model that has a chat template")
+    .description(
+      "Answers each line of standard input as a message of a conversation, which stays in the KV cache. /reset begins anew.",
+    )
+    .addHelpText("after", examplesOf("chat"));
+  command
+    .optionsGroup("Conversation:")
+    .option("--system <text>", "what the assistant is told first")
+    .option("--chat-template <file>", "a Jinja template, in place of the model's own");
+  addSamplingOptions(command, DEFAULT_MAX_TOKENS);
+  addEngineOptions(command);
+  command
+    .optionsGroup("Output:")
+    .option("--debug", "show the stack and the causes of an error")
+    .helpOption("--help", "show this help");
+  command.action(async (options: ChatCommandOptions) => {
+    done(await chat(options, io));
   });
 }
 

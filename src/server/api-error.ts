@@ -66,6 +66,7 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   empty_prompt: 400,
   token_out_of_range: 400,
   tokenizer_missing: 400,
+  chat_template_missing: 400,
   // "has no token for a part of this text": the text is the client's.
   tokenizer_invalid: 400,
   kv_memory_exhausted: 400,

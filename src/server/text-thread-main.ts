@@ -1,6 +1,6 @@
 /** The text thread itself: turns text and conversations into token ids and back, one task after the other. */
 import { parentPort, workerData } from "node:worker_threads";
-import { ChatTemplate } from "../chat/chat-template.js";
+import { ChatTemplate } from "../chat/chat-template-engine.js";
 import { LastrowError } from "../errors.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js";

@@ -1,0 +1,125 @@
+/**
+ * A conversation with a model that has a chat template. Owns its messages, and a sequence that holds the keys and values
+ * of what was said, so that the next answer computes only what is new.
+ */
+import type { GenerationPiece, GenerationResult } from "../engine/generation-request.js";
+import type { Sequence } from "../engine/sequence.js";
+import { LastrowError } from "../errors.js";
+import type { GenerateOptions, LanguageModel } from "../language-model.js";
+import type { ChatMessage } from "./chat-template.js";
+import type { ChatTemplate } from "./chat-template-engine.js";
+
+/** How to answer: as `GenerateOptions`, one continuation at a time. */
+export type ReplyOptions = Omit<
+  GenerateOptions,
+  "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "parseSpecial"
+>;
+
+/** An answer under way: iterate over it for its pieces, await `result()` for the whole. */
+export interface Reply extends AsyncIterable<GenerationPiece> {
+  /** The whole, when it is part of the conversation. @throws LastrowError what iterating would throw */
+  result(): Promise<GenerationResult>;
+}
+
+export class Conversation implements AsyncDisposable {
+  readonly #model: LanguageModel;
+  readonly #template: ChatTemplate;
+  #messages: ChatMessage[];
+  #held: Sequence | null = null;
+  #isAnswering = false;
+  #isDisposed = false;
+
+  /** Made by `LanguageModel.chat`. */
+  constructor(model: LanguageModel, template: ChatTemplate, messages: readonly ChatMessage[]) {
+    this.#model = model;
+    this.#template = template;
+    this.#messages = messages.map(({ role, content }) => ({ role, content }));
+    if (messages.length > 0) template.encode(messages, false);
+  }
+
+  /** What was said so far; a copy. */
+  get messages(): ChatMessage[] {
+    return [...this.#messages];
+  }
+
+  /**
+   * Says something as the user, and lets the assistant answer. Both become part of the conversation when the answer has
+   * ended, also one that was cut short; when it fails, the conversation is as it was.
+   * @throws LastrowError at once: `invalid_argument` while another answer is under way, `context_length_exceeded` when
+   *   the conversation has become too long, and what `LanguageModel.generate` throws
+   */
+  reply(content: string, options: ReplyOptions = {}): Reply {
+    if (this.#isDisposed) throw new LastrowError("disposed", "The conversation was used after dispose().");
+    if (this.#isAnswering) {
+      throw new LastrowError("invalid_argument", "The last answer of this conversation has not ended yet.");
+    }
+    const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
+    const prompt = this.#template.encode(messages);
+    const generation = this.#model.generate(prompt, options);
+    this.#isAnswering = true;
+    let whole: Promise<GenerationResult> | null = null;
+    const result = () => {
+      whole ??= generation.result().then(
+        async (answer) => {
+          this.#messages = [...messages, { role: "assistant", content: answer.text }];
+          this.#isAnswering = false;
+          await this.#hold([...prompt, ...answer.tokens], options);
+          return answer;
+        },
+        (error: unknown) => {
+          this.#isAnswering = false;
+          throw error;
+        },
+      );
+      // Also told to the one who iterates.
+      whole.catch(() => undefined);
+      return whole;
+    };
+    return {
+      result,
+      async *[Symbol.asyncIterator]() {
+        try {
+          yield* generation;
+        } finally {
+          await result();
+        }
+      },
+    };
+  }
+
+  /** Takes back the oldest message that is no system message, and the answer to it; false when there is none. */
+  forgetOldest(): boolean {
+    const first = this.#messages.findIndex(({ role }) => role !== "system" && role !== "developer");
+    if (first === -1) return false;
+    const isAnswered = this.#messages[first + 1]?.role === "assistant";
+    this.#messages = this.#messages.toSpliced(first, isAnswered ? 2 : 1);
+    return true;
+  }
+
+  /** Lets go of what is held. Calling it twice is fine. */
+  async dispose(): Promise<void> {
+    this.#isDisposed = true;
+    const held = this.#held;
+    this.#held = null;
+    await held?.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  /** Holds the rows of what was said; they are in the prefix cache just now, so next to nothing is computed. */
+  async #hold(tokens: readonly number[], { salt, cachePrompt }: ReplyOptions): Promise<void> {
+    if (this.#isDisposed || cachePrompt === false) return;
+    const before = this.#held;
+    const { contextLength } = this.#model.info.config;
+    try {
+      this.#held = await this.#model.sequence(tokens.slice(0, contextLength), { salt });
+    } catch (error) {
+      // It is only kept for speed: with no room for it the conversation goes on all the same.
+      if (!(error instanceof LastrowError) || error.code !== "kv_memory_exhausted") throw error;
+      this.#held = null;
+    }
+    await before?.dispose();
+  }
+}

@@ -1,0 +1,75 @@
+/** Conversations: what is answered, what is kept, what is computed again. */
+import { readFile } from "node:fs/promises";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type LanguageModel, load } from "../src/index.js";
+import { run } from "./cli/captured-io.js";
+
+const TEMPLATE_FILE = new URL("./server/template.jinja", import.meta.url);
+let lm: LanguageModel;
+let template: string;
+beforeAll(async () => {
+  lm = await load(undefined, { threads: 1 });
+  template = await readFile(TEMPLATE_FILE, "utf8");
+});
+afterAll(() => lm.dispose());
+
+const OPTIONS = { seed: 3, maxTokens: 24, stop: '"' };
+
+test("each answer is what the rendered conversation gives, and only what is new is computed", async () => {
+  await using conversation = await lm.chat([{ role: "system", content: "Tom and Lily were at the park." }], {
+    template,
+  });
+  let text = 'Tom and Lily were at the park.\nTom said: "Do you want to play with my ball?"\nLily said: "';
+  const own = await lm.generate(text, { ...OPTIONS, cachePrompt: false }).result();
+  const first = await conversation.reply("Do you want to play with my ball?", OPTIONS).result();
+  expect(first.text).toBe(own.text);
+  text += `${first.text.trim()}"\nTom said: "Look at the dog!"\nLily said: "`;
+  const next = await lm.generate(text, { ...OPTIONS, cachePrompt: false }).result();
+  let streamed = "";
+  const reply = conversation.reply("Look at the dog!", OPTIONS);
+  expect(() => conversation.reply("And now?")).toThrow(/has not ended/);
+  for await (const piece of reply) streamed += piece.text;
+  expect(streamed).toBe(next.text);
+  expect((await reply.result()).numCachedTokens).toBeGreaterThanOrEqual(16);
+  expect(conversation.messages.map(({ role }) => role)).toEqual([
+    "system",
+    "user",
+    "assistant",
+    "user",
+    "assistant",
+  ]);
+  expect(conversation.forgetOldest()).toBe(true);
+  expect(conversation.messages.map(({ content }) => content)[1]).toBe("Look at the dog!");
+  expect(conversation.forgetOldest() && conversation.forgetOldest()).toBe(false);
+});
+
+test("an answer that is left early is kept as far as it came; one that fails changes nothing", async () => {
+  await using conversation = await lm.chat([], { template });
+  for await (const _ of conversation.reply("Hello", { seed: 1, maxTokens: 50 })) break;
+  expect(conversation.messages).toHaveLength(2);
+  expect(() => conversation.reply("word ".repeat(600))).toThrow(/context/);
+  expect(conversation.messages).toHaveLength(2);
+});
+
+test("a model without a template, or a template that is none, says so", async () => {
+  await expect(lm.chat()).rejects.toMatchObject({ code: "chat_template_missing" });
+  await expect(lm.chat([], { template: "{% for %}" })).rejects.toMatchObject({ code: "tokenizer_invalid" });
+  // @ts-expect-error: what a program without types may pass
+  await expect(lm.chat([{ role: "wizard", content: 1 }], { template })).rejects.toMatchObject({
+    code: "invalid_argument",
+  });
+});
+
+test("lastrow chat answers a line with a line, and forgets what no longer fits", async () => {
+  const args = ["chat", "--chat-template", TEMPLATE_FILE.pathname, "--seed", "3", "--stop", '"'];
+  const { exitCode, stdout } = await run([...args, "--max-tokens", "12", "--threads", "1"], {
+    stdin: "Hello\n\n/reset\nHello\n",
+  });
+  expect(exitCode).toBe(0);
+  const [first, second] = stdout.trimEnd().split("\n");
+  expect(first).toBe(second);
+  const long = `${"the dog ran ".repeat(60)}\n`;
+  const full = await run([...args, "--max-tokens", "2", "--threads", "1"], { stdin: long.repeat(4) });
+  expect(full.exitCode).toBe(0);
+  expect(full.stderr).toMatch(/oldest message is forgotten/);
+});
