@@ -6,6 +6,7 @@
  */
 import { LastrowError } from "../src/errors.js";
 import { gpt2WeightShapes, type WeightDtype } from "../src/formats/gpt2-checkpoint.js";
+import { safetensorsHeader } from "../src/formats/safetensors-writer.js";
 import type { Activation } from "../src/kernels/kernels.js";
 
 /** Bytes of one piece of a file; a multiple of every element size. */
@@ -212,22 +213,12 @@ function weightFiles(shards: readonly PlannedTensor[][]): RandomModelFile[] {
 }
 
 function safetensorsFile(name: string, tensors: readonly PlannedTensor[]): RandomModelFile {
-  const entries: Record<string, unknown> = { __metadata__: { format: "pt" } };
-  let offset = 0;
-  for (const { name, dtype, shape, bytes } of tensors) {
-    entries[name] = { dtype, shape, data_offsets: [offset, offset + bytes] };
-    offset += bytes;
-  }
-  const json = new TextEncoder().encode(JSON.stringify(entries));
-  const headerBytes = Math.ceil(json.length / 8) * 8;
-  const start = new Uint8Array(8 + headerBytes).fill(0x20);
-  new DataView(start.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  start.set(json, 8);
+  const { header, fileBytes } = safetensorsHeader(tensors, { format: "pt" });
   return {
     name,
-    size: start.length + offset,
+    size: fileBytes,
     *pieces() {
-      yield start;
+      yield header;
       for (const tensor of tensors) yield* tensor.pieces();
     },
   };

@@ -30,6 +30,14 @@ export type ErrorCode =
   | "memory_limit_exceeded"
   /** No KV block is free: more rows are held than `kvMemory` has room for. */
   | "kv_memory_exhausted"
+  /** There is no file to restore from, or it cannot be opened. */
+  | "saved_sequence_not_found"
+  /** A file is no saved sequence, or it was damaged or changed. */
+  | "saved_sequence_invalid"
+  /** A saved sequence of another model, dtype or KV type, or of another version of the format or the numerics. */
+  | "saved_sequence_mismatch"
+  /** A file could not be written; what was there under its name is still there. */
+  | "file_not_written"
   /** A NaN came out of the forward pass or the sampler. */
   | "numerical_error"
   /** The Hub could not be reached. */

@@ -40,6 +40,7 @@ export type {
   ModelInfo,
   Prompt,
   PromptOptions,
+  RestoreOptions,
   SequenceOptions,
 } from "./language-model.js";
 export { type LoadOptions, load } from "./load.js";
@@ -48,4 +49,5 @@ export type { PerplexityOptions, PerplexityResult } from "./perplexity.js";
 export type { LoadProgress, ModelSource } from "./platform/platform.js";
 export type { SamplingOptions } from "./sampling/options.js";
 export type { TokenLogprob } from "./sampling/sampler.js";
+export type { SavedSource } from "./saved-sequence/saved-source.js";
 export type { DecodeOptions, EncodeOptions, TextStream, Tokenizer } from "./tokenizer/tokenizer.js";

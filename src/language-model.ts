@@ -18,13 +18,16 @@ import {
 } from "./engine/generation-request.js";
 import type { EngineInfo } from "./engine/load-engine.js";
 import { type LogitsRow, readLogits } from "./engine/logits-reader.js";
-import { Sequence } from "./engine/sequence.js";
+import { Sequence, type SequenceModel } from "./engine/sequence.js";
+import type { SequenceStorage } from "./engine/sequence-storage.js";
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
 import type { ModelConfig } from "./model/config.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
 import { checkBeamSettings } from "./sampling/beam-search.js";
 import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
+import { SavedSequence } from "./saved-sequence/read-sequence.js";
+import { openSaved, type SavedSource } from "./saved-sequence/saved-source.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
 
 /** Text, or token ids. */
@@ -106,6 +109,11 @@ export interface ChatOptions {
   readonly template?: string | undefined;
 }
 
+export interface RestoreOptions extends SequenceOptions {
+  /** Cancels with the error code `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface LogitsOptions extends PromptOptions {
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -167,6 +175,7 @@ export interface LanguageModelParts {
   readonly eosTokenIds: readonly number[];
   readonly info: ModelInfo;
   readonly loadMs: number;
+  readonly storage: SequenceStorage;
 }
 
 export class LanguageModel implements AsyncDisposable {
@@ -339,18 +348,36 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `promptTokens`, all of it as a rejection; `kv_memory_exhausted`, `numerical_error`
    */
   async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
-    const { engine, tokenizer } = this.#alive();
-    const toIds = (tokens: Prompt) => {
-      if (typeof tokens !== "string") return isListOfIds(tokens) ? [...tokens] : this.promptTokens(tokens);
-      if (tokenizer === null) throw this.#withoutTokenizer();
-      return tokenizer.encode(tokens, {
-        addSpecialTokens: false,
-        parseSpecial: options.parseSpecial ?? false,
-      });
-    };
+    const { engine } = this.#alive();
     const tokens = this.promptTokens(prompt, options);
-    const { config } = this.info;
-    return Sequence.start(engine, tokens, checkSalt(options.salt), { toIds, config });
+    return Sequence.start(engine, tokens, checkSalt(options.salt), this.#sequenceModel(options));
+  }
+
+  /**
+   * A sequence from what `Sequence.save` has written. Its logits have the same bits as those of the sequence that was
+   * saved. All but its last row is taken from the file, or from blocks that are there already; where others need the room,
+   * the rest is computed. The file may be anything: nothing changes before all of it has been checked.
+   *
+   * Others find its blocks only when it was saved by this installation (`LoadOptions.installationKey`), from a sequence
+   * with the same salt.
+   * @param source a path (in Node), a `File` or a `Blob`, or bytes, which must not be changed before this is done
+   * @throws LastrowError `saved_sequence_not_found`, `saved_sequence_invalid`, `saved_sequence_mismatch`,
+   *   `invalid_argument`, `kv_memory_exhausted`, `numerical_error`, `aborted`
+   */
+  async restore(source: SavedSource, options: RestoreOptions = {}): Promise<Sequence> {
+    const { engine } = this.#alive();
+    const salt = checkSalt(options.salt);
+    const model = this.#sequenceModel(options);
+    const { identity, kv } = model.storage;
+    const { vocabSize, contextLength } = model.config;
+    const file = await openSaved(source);
+    try {
+      const expected = { identity: await identity(), kv, vocabSize, contextLength };
+      const saved = await SavedSequence.open(file, expected);
+      return await Sequence.restore(engine, saved, { salt, signal: options.signal }, model);
+    } finally {
+      await file.close();
+    }
   }
 
   /** Counters of the engine since the model was loaded, and what it holds now: asked of it between two steps. */
@@ -381,6 +408,20 @@ export class LanguageModel implements AsyncDisposable {
   #alive(): LanguageModelParts {
     if (this.#parts !== null) return this.#parts;
     throw new LastrowError("disposed", `${this.info.label} was used after dispose().`);
+  }
+
+  /** What a sequence needs to know. */
+  #sequenceModel(options: PromptOptions): SequenceModel {
+    const { tokenizer, storage } = this.#alive();
+    const toIds = (tokens: Prompt) => {
+      if (typeof tokens !== "string") return isListOfIds(tokens) ? [...tokens] : this.promptTokens(tokens);
+      if (tokenizer === null) throw this.#withoutTokenizer();
+      return tokenizer.encode(tokens, {
+        addSpecialTokens: false,
+        parseSpecial: options.parseSpecial ?? false,
+      });
+    };
+    return { toIds, config: this.info.config, storage };
   }
 
   #withoutTokenizer(): LastrowError {

@@ -5,12 +5,14 @@ import { readChatTemplate } from "./chat/chat-template.js";
 import { EngineClient } from "./engine/engine-client.js";
 import type { EngineSetup } from "./engine/load-engine.js";
 import type { EngineConnection } from "./engine/protocol.js";
+import type { SequenceStorage } from "./engine/sequence-storage.js";
 import { LastrowError } from "./errors.js";
 import { openCheckpoint } from "./formats/checkpoint.js";
 import { type GenerationDefaults, readGenerationConfig } from "./formats/generation-config.js";
 import { type Gpt2TensorPlan, planGpt2Tensors } from "./formats/gpt2-checkpoint.js";
 import { readModelConfig } from "./formats/gpt2-config.js";
 import type { ModelFile } from "./formats/model-files.js";
+import { ModelFingerprint } from "./formats/model-fingerprint.js";
 import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
 import type { KvDtype } from "./kernels/kv-layout.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
@@ -50,6 +52,12 @@ export interface LoadOptions {
    * makes it an error when none can. The bits are the same.
    */
   readonly worker?: boolean | undefined;
+  /**
+   * At least 32 secret bytes that prove which saved sequences were saved here: only those may be found by others after
+   * they are restored. Default: in Node a key that this user's programs share, in a file that is made when it is first
+   * needed; in a browser none. Null: none.
+   */
+  readonly installationKey?: Uint8Array | null | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Cancels loading with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -80,7 +88,9 @@ export async function loadParts(
   const settings = checkOptions(options);
   throwIfAborted(options.signal);
   const files = await platform.openModel(source, options);
-  const stated = await readModelConfig(files);
+  const fingerprint = new ModelFingerprint();
+  const texts = fingerprint.texts(files);
+  const stated = await readModelConfig(texts);
   const defaults = await readGenerationConfig(files, stated.vocabSize);
   // Starts while the tokenizer is read.
   const connecting = connectEngine();
@@ -88,13 +98,14 @@ export async function loadParts(
   try {
     // What goes wrong with it is told where it is awaited.
     connecting.catch(() => undefined);
-    const tokenizer = await loadTokenizer(files, stated.vocabSize);
+    const tokenizer = await loadTokenizer(texts, stated.vocabSize);
     const chatTemplate = await readChatTemplate(files);
     const checkpoint = await openCheckpoint(files);
     try {
       const plan = planGpt2Tensors(checkpoint, stated);
       const config = { ...stated, tieWordEmbeddings: plan.tieWordEmbeddings };
       const described = describeTensors(plan);
+      fingerprint.expect(described.tensors);
       engine = new EngineClient(await connecting);
       const { label } = files;
       const info = await engine.load(
@@ -106,7 +117,11 @@ export async function loadParts(
           files: described.files.map(({ name, size }) => ({ name, size })),
         },
         described.files,
-        options,
+        {
+          onProgress: options.onProgress,
+          signal: options.signal,
+          onRead: (file, offset, bytes) => fingerprint.add(file, offset, bytes),
+        },
       );
       throwIfAborted(options.signal);
       return {
@@ -127,6 +142,7 @@ export async function loadParts(
           worker: engine.isWorker,
         },
         loadMs: performance.now() - start,
+        storage: storageOf(fingerprint, { ...config, dtype: info.dtype, kvDtype: info.kv.dtype }, options),
       };
     } finally {
       await checkpoint.close();
@@ -164,11 +180,39 @@ async function connect(worker: boolean | undefined): Promise<EngineConnection> {
   return startInProcess().connection;
 }
 
+/** How sequences of this model are saved and restored. */
+function storageOf(
+  fingerprint: ModelFingerprint,
+  model: ModelConfig & { readonly dtype: PackedDtype; readonly kvDtype: KvDtype },
+  { installationKey }: LoadOptions,
+): SequenceStorage {
+  const { dtype, kvDtype, numLayers, numKvHeads, headDim } = model;
+  let key: Promise<Uint8Array | null> | null = null;
+  return {
+    identity: async () => ({ fingerprint: await fingerprint.value(), dtype, kvDtype }),
+    kv: { dtype: kvDtype, numLayers, numKvHeads, headDim },
+    installationKey: () => {
+      key ??= installationKey === undefined ? platform.installationKey() : Promise.resolve(installationKey);
+      return key;
+    },
+    replaceFile: (path, pieces) => platform.replaceFile(path, pieces),
+  };
+}
+
+/** Fewest bytes of a key: as many as SHA-256 has. */
+const LEAST_KEY_BYTES = 32;
+
 /** The options that are the engine's, checked. */
 function checkOptions(
   options: LoadOptions,
 ): Pick<EngineSetup, "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory"> {
-  const { kernels = "wasm", threads, kvMemory, worker } = options;
+  const { kernels = "wasm", threads, kvMemory, worker, installationKey = null } = options;
+  if (
+    installationKey !== null &&
+    !(installationKey instanceof Uint8Array && installationKey.length >= LEAST_KEY_BYTES)
+  ) {
+    throw invalid(`installationKey is a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, or null.`);
+  }
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS)) {
     throw invalid(`threads is a whole number from 1 to ${MAX_THREADS}, not ${String(threads)}.`);
   }

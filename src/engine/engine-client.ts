@@ -8,7 +8,7 @@ import type { LoadProgress } from "../platform/platform.js";
 import type { EngineEvent, EngineStats } from "./engine-core.js";
 import { EngineLink } from "./engine-link.js";
 import { EventStream } from "./event-stream.js";
-import { ServedFiles } from "./file-transfer.js";
+import { type OnRead, ServedFiles } from "./file-transfer.js";
 import type { GenerationSink } from "./generation-job.js";
 import type { GenerationRequest } from "./generation-request.js";
 import type { EngineInfo, EngineSetup } from "./load-engine.js";
@@ -40,6 +40,7 @@ export interface StepObserver {
 export interface LoadEngineOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  readonly onRead?: OnRead | undefined;
 }
 
 export class EngineClient {
@@ -66,9 +67,9 @@ export class EngineClient {
   load(
     setup: EngineSetup,
     files: readonly ModelFile[],
-    { onProgress, signal }: LoadEngineOptions,
+    { onProgress, ...reading }: LoadEngineOptions,
   ): Promise<EngineInfo> {
-    const served = new ServedFiles(files, signal, (message, transfer) => this.#link.post(message, transfer));
+    const served = new ServedFiles(files, reading, (message, transfer) => this.#link.post(message, transfer));
     return this.#call(
       (id) => ({ type: "load", id, setup }),
       (message) => {

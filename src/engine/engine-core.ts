@@ -6,7 +6,6 @@
 import { LastrowError } from "../errors.js";
 import type { Kernels, Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
-import type { BlockTable } from "../kv-cache/block-table.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { KvEvent } from "../kv-cache/kv-events.js";
 import type { Gpt2 } from "../model/gpt2.js";
@@ -187,16 +186,77 @@ export class EngineCore {
   }
 
   /**
-   * Takes up a sequence whose rows are in the cache already: a table of this KV cache that nothing else uses, all of it
-   * written. Nobody waits for it until it is extended.
+   * Starts a sequence whose rows are given, not computed: first those that are known already, then what is written into
+   * the blocks that it gets. Nobody waits for it until it is extended, and nothing of it counts before it is committed;
+   * like all that nobody waits for it may lose its blocks meanwhile. It gets empty blocks only: while it is not certain
+   * that what comes is sound, nobody gives way.
+   * @param tokens all that it will have, the last of which is to be computed
+   * @param knownSalt blocks that are known under this salt are taken; the sequence itself has another one, or none
+   * @throws LastrowError `kv_memory_exhausted` when they do not fit into the cache even alone
    */
-  adopt(table: BlockTable, consumer: LogitsConsumer): ScheduledSequence {
+  restore(
+    tokens: readonly number[],
+    consumer: LogitsConsumer,
+    { salt, knownSalt }: { readonly salt: string | null; readonly knownSalt: string | null },
+  ): ScheduledSequence {
+    this.expectCapacity(tokens.length);
+    const { kvCache } = this;
+    const table = kvCache.createSequence(salt);
+    const maxBlocks = Math.floor((tokens.length - 1) / BLOCK_SIZE);
+    kvCache.attach(table, kvCache.findPrefix(knownSalt, tokens, maxBlocks), tokens);
     this.#lastArrival += 1;
     const sequence = new ScheduledSequence(this.#lastArrival, table, table.tokens, consumer);
     sequence.numCachedTokens = table.length;
+    sequence.lastStep = this.#steps;
     this.#sequences.add(sequence);
     this.#scheduler.addResident(sequence);
+    const given = tokens.length - 1 - table.length;
+    if (kvCache.numEmpty * BLOCK_SIZE >= given) kvCache.reserve(table, given);
     return sequence;
+  }
+
+  /**
+   * Makes room for `rows` more rows of such a sequence, or for as many as there can be: others that nobody waits for lose
+   * theirs.
+   */
+  makeRoom(sequence: ScheduledSequence, rows: number): void {
+    this.#expectAlive(sequence);
+    if (sequence.table.length !== sequence.tokens.length) return;
+    for (let fewer = rows; fewer > 0; fewer = Math.ceil(fewer / BLOCK_SIZE - 1) * BLOCK_SIZE) {
+      if (this.#scheduler.reserve(sequence, fewer)) return;
+    }
+  }
+
+  /** The block that rows are to be written into, or null when it has been lost. @param index from 0 */
+  reservedBlock({ table }: ScheduledSequence, index: number): number | null {
+    const isOwn = index * BLOCK_SIZE >= table.length && index < table.blockIds.length;
+    return isOwn ? table.blockIds[index] : null;
+  }
+
+  /** Declares rows of such a sequence written: those of `tokens`, all behind the ones that it had. */
+  commitRows(sequence: ScheduledSequence, tokens: readonly number[]): void {
+    this.#expectAlive(sequence);
+    const { table } = sequence;
+    if (table.length !== sequence.tokens.length) {
+      // Lost meanwhile: what is computed instead is counted when it is.
+      sequence.numCachedTokens = null;
+      return;
+    }
+    const written = tokens.slice(0, table.capacity - table.length);
+    this.kvCache.commit(table, written);
+    for (const token of written) sequence.tokens.push(token);
+    sequence.numCachedTokens = table.length;
+  }
+
+  /** Whether all rows of a sequence are there to be read; if not, they are computed and its consumer is told. */
+  expectRows(sequence: ScheduledSequence): boolean {
+    this.#expectAlive(sequence);
+    const { length } = sequence.tokens;
+    if (sequence.table.length === length) return true;
+    const last = sequence.tokens[length - 1];
+    this.cut(sequence, length - 1);
+    this.extend(sequence, [last]);
+    return false;
   }
 
   /**

@@ -14,6 +14,7 @@ import { loadEngine } from "./load-engine.js";
 import type { ClientMessage, EnginePort, HostMessage } from "./protocol.js";
 import { toRemoteError } from "./remote-error.js";
 import type { ComputedLogits, LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
+import { readBlocks, writeBlocks } from "./sequence-rows.js";
 import { TurnTaker } from "./turn-taker.js";
 
 type Message<Type extends ClientMessage["type"]> = Extract<ClientMessage, { type: Type }>;
@@ -24,6 +25,8 @@ export class EngineHost {
   readonly #turns: TurnTaker;
   readonly #generations = new Map<number, GenerationJob | BeamJob>();
   readonly #sequences = new Map<number, ScheduledSequence>();
+  /** What to do when the rows of a sequence are there again. */
+  readonly #rowsWanted = new Map<number, () => void>();
   #core: EngineCore | null = null;
   #files: RemoteFiles | null = null;
   /** What ended the core, or kept it from being made. */
@@ -104,6 +107,26 @@ export class EngineHost {
         this.#sequences.set(id, this.#expectCore().fork(this.#sequenceOf(from), this.#consumer(id, false)));
         return;
       }
+      case "readRows":
+        this.#readRows(message);
+        return;
+      case "restoreSequence": {
+        const { id, tokens } = message;
+        this.#sequences.set(id, this.#expectCore().restore(tokens, this.#consumer(id, false), message));
+        this.#sayReserved(id);
+        return;
+      }
+      case "makeRoom":
+        this.#expectCore().makeRoom(this.#sequenceOf(message.id), message.rows);
+        this.#sayReserved(message.id);
+        return;
+      case "placeRows":
+        this.#placeRows(message);
+        return;
+      case "commitRows":
+        this.#expectCore().commitRows(this.#sequenceOf(message.id), message.tokens);
+        this.#sayReserved(message.id);
+        return;
       case "endSequence":
         this.#endSequence(message.id);
         this.#say({ type: "ended", id: message.id, outcome: null });
@@ -192,7 +215,36 @@ export class EngineHost {
     core.extend(sequence, tokens, logitsFrom);
   }
 
+  #readRows({ id, range }: Message<"readRows">): void {
+    const core = this.#expectCore();
+    const sequence = this.#sequenceOf(id);
+    const read = () => {
+      const rows = readBlocks(core, sequence, range);
+      this.#say({ type: "rows", id, rows }, rows.buffer);
+    };
+    if (core.expectRows(sequence)) read();
+    else this.#rowsWanted.set(id, read);
+  }
+
+  #placeRows({ id, rows, ...source }: Message<"placeRows">): void {
+    const core = this.#expectCore();
+    const sequence = this.#sequenceOf(id);
+    writeBlocks(core, { ...source, rows }, (index) => core.reservedBlock(sequence, index));
+    this.#say({ type: "placed", id, rows }, rows.buffer);
+  }
+
+  #sayReserved(id: number): void {
+    const { tokens, table } = this.#sequenceOf(id);
+    this.#say({
+      type: "reserved",
+      id,
+      length: tokens.length,
+      capacity: Math.max(table.capacity, tokens.length),
+    });
+  }
+
   #endSequence(id: number): void {
+    this.#rowsWanted.delete(id);
     const sequence = this.#sequences.get(id);
     this.#sequences.delete(id);
     if (sequence !== undefined) this.#expectCore().end(sequence);
@@ -202,6 +254,13 @@ export class EngineHost {
     return {
       take: ({ firstPosition, count, row }: ComputedLogits) => {
         const sequence = this.#sequenceOf(id);
+        const readRows = this.#rowsWanted.get(id);
+        if (readRows !== undefined) {
+          // They are looked at before another step can take them again.
+          this.#rowsWanted.delete(id);
+          readRows();
+          return;
+        }
         const width = row(0).length;
         const logits = new Float32Array(count * width);
         for (let i = 0; i < count; i++) logits.set(row(i), i * width);
@@ -225,6 +284,7 @@ export class EngineHost {
         if (isLast && once) this.#endSequence(id);
       },
       fail: (error) => {
+        this.#rowsWanted.delete(id);
         this.#sequences.delete(id);
         this.#say({ type: "failed", id, error: toRemoteError(error) });
       },

@@ -60,21 +60,26 @@ export class RemoteFiles {
   }
 }
 
+/** Looks at bytes of a file that were read, before they travel. */
+export type OnRead = (file: number, offset: number, bytes: Uint8Array) => void;
+
 /** The client's side: reads what it is asked for, one after the other. */
 export class ServedFiles {
   readonly #files: readonly ModelFile[];
   readonly #signal: AbortSignal | undefined;
+  readonly #onRead: OnRead | undefined;
   readonly #answer: (message: ClientMessage, transfer?: ArrayBuffer[]) => void;
   #last: Promise<void> = Promise.resolve();
   #failure: { readonly error: unknown } | null = null;
 
   constructor(
     files: readonly ModelFile[],
-    signal: AbortSignal | undefined,
+    { signal, onRead }: { readonly signal?: AbortSignal | undefined; readonly onRead?: OnRead | undefined },
     answer: (message: ClientMessage, transfer?: ArrayBuffer[]) => void,
   ) {
     this.#files = files;
     this.#signal = signal;
+    this.#onRead = onRead;
     this.#answer = answer;
   }
 
@@ -87,7 +92,9 @@ export class ServedFiles {
     this.#last = this.#last.then(async () => {
       try {
         if (this.#signal?.aborted) throw new LastrowError("aborted", "Loading was cancelled.");
-        await this.#files[file].read(offset, new Uint8Array(buffer, 0, length));
+        const bytes = new Uint8Array(buffer, 0, length);
+        await this.#files[file].read(offset, bytes);
+        this.#onRead?.(file, offset, bytes);
       } catch (error) {
         this.#failure ??= { error };
         this.#answer({ type: "readFailed" });

@@ -4,6 +4,7 @@
  * is left unread. What a step has to say comes as one list; the first list is empty, and says that the engine listens.
  */
 import type { LoadProgress } from "../platform/platform.js";
+import type { RowRange } from "../saved-sequence/write-sequence.js";
 import type { ChosenToken } from "./continuation.js";
 import type { EngineEvent, EngineStats } from "./engine-core.js";
 import type { GenerationOutcome } from "./generation-job.js";
@@ -55,6 +56,35 @@ export type ClientMessage =
     }
   /** Not answered. */
   | { readonly type: "forkSequence"; readonly id: number; readonly from: number }
+  /** Answered by `rows`, or by `failed`. */
+  | { readonly type: "readRows"; readonly id: number; readonly range: RowRange }
+  /** See `EngineCore.restore`. Answered by `reserved`, or by `failed`. */
+  | {
+      readonly type: "restoreSequence";
+      readonly id: number;
+      readonly tokens: readonly number[];
+      readonly salt: string | null;
+      readonly knownSalt: string | null;
+    }
+  /** See `EngineCore.makeRoom`. Answered by `reserved`. */
+  | { readonly type: "makeRoom"; readonly id: number; readonly rows: number }
+  /**
+   * Rows of some blocks of a sequence that is restored: those are taken that it has room for, and not already. Answered by
+   * `placed`.
+   * @property numRows rows that there are of each tensor
+   * @property count the first ones of them may be taken
+   */
+  | {
+      readonly type: "placeRows";
+      readonly id: number;
+      readonly firstBlock: number;
+      readonly numRows: number;
+      readonly count: number;
+      readonly tensors: RowRange["tensors"];
+      readonly rows: Uint8Array<ArrayBuffer>;
+    }
+  /** The rows that were placed are all of these tokens. Answered by `reserved`. */
+  | { readonly type: "commitRows"; readonly id: number; readonly tokens: readonly number[] }
   /** Answered by `ended`, without an outcome. */
   | { readonly type: "endSequence"; readonly id: number }
   | { readonly type: "stats"; readonly id: number }
@@ -111,6 +141,11 @@ export type HostMessage =
       readonly rowsComputed: number;
       readonly computeMs: number;
     }
+  | { readonly type: "rows"; readonly id: number; readonly rows: Uint8Array<ArrayBuffer> }
+  /** @property capacity rows that it has, or has room for: those that it was given count when they are committed */
+  | { readonly type: "reserved"; readonly id: number; readonly length: number; readonly capacity: number }
+  /** Rows have been placed, and their memory comes back. */
+  | { readonly type: "placed"; readonly id: number; readonly rows: Uint8Array<ArrayBuffer> }
   | { readonly type: "stats"; readonly id: number; readonly stats: EngineStats }
   | { readonly type: "events"; readonly id: number; readonly events: readonly EngineEvent[] };
 

@@ -1,5 +1,7 @@
 /** A sequence in the engine, as its client holds it: tokens go there, logits come back. */
 import { LastrowError } from "../errors.js";
+import type { BlockGroup } from "../saved-sequence/read-sequence.js";
+import type { RowRange } from "../saved-sequence/write-sequence.js";
 import type { EngineLink } from "./engine-link.js";
 import type { ClientMessage, HostMessage } from "./protocol.js";
 import { fromRemoteError } from "./remote-error.js";
@@ -21,11 +23,33 @@ interface Question {
   readonly reject: (error: unknown) => void;
 }
 
+/** How far a sequence is whose rows are given. */
+export interface ReservedRows {
+  /** Rows that it has. */
+  readonly length: number;
+  /** Rows that it has or has room for. */
+  readonly capacity: number;
+}
+
+function reserved(message: HostMessage): ReservedRows | null {
+  return message.type === "reserved" ? message : null;
+}
+
+/** What the engine needs to know of a tensor: the rest would be copied on the way. */
+function rowsOf({ layer, part, rowBytes }: RowRange["tensors"][number]): RowRange["tensors"][number] {
+  return { layer, part, rowBytes };
+}
+
 /** Whoever holds one asks one thing at a time. */
 export class RemoteSequence {
   readonly #link: EngineLink;
   readonly #id: number;
   #question: Question | null = null;
+  /** What is asked for besides logits, in the order of the questions. */
+  readonly #requests: {
+    readonly take: (message: HostMessage) => boolean;
+    readonly reject: Question["reject"];
+  }[] = [];
   #whenEnded: (() => void) | null = null;
   #hasEnded = false;
   #once = false;
@@ -85,6 +109,53 @@ export class RemoteSequence {
     return this.#ask({ type: "extendSequence", id: this.#id, keep, tokens, logitsFrom }, use);
   }
 
+  /** Copies of rows of it; computes those that were taken from it meanwhile. @throws as `start` */
+  readRows({ firstBlock, numBlocks, tensors }: RowRange): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#request(
+      { type: "readRows", id: this.#id, range: { firstBlock, numBlocks, tensors: tensors.map(rowsOf) } },
+      (message) => (message.type === "rows" ? message.rows : null),
+    );
+  }
+
+  /**
+   * Starts it with rows that will be given: see `EngineCore.restore`.
+   * @throws LastrowError `kv_memory_exhausted`, and what ended the engine: it has then ended
+   */
+  restore(
+    tokens: readonly number[],
+    salts: { readonly salt: string | null; readonly knownSalt: string | null },
+  ): Promise<ReservedRows> {
+    return this.#request({ type: "restoreSequence", id: this.#id, tokens, ...salts }, reserved);
+  }
+
+  /** Makes room for `rows` more, or for as many as there can be: see `EngineCore.makeRoom`. */
+  makeRoom(rows: number): Promise<ReservedRows> {
+    return this.#request({ type: "makeRoom", id: this.#id, rows }, reserved);
+  }
+
+  /**
+   * Gives it the first `count` rows of some blocks; it takes those that it has room for.
+   * @param group its memory is not to be used until it comes back
+   * @returns the same memory
+   */
+  placeRows(
+    { firstBlock, numRows, rows }: BlockGroup,
+    count: number,
+    tensors: RowRange["tensors"],
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const named = tensors.map(rowsOf);
+    return this.#request(
+      { type: "placeRows", id: this.#id, firstBlock, numRows, count, tensors: named, rows },
+      (message) => (message.type === "placed" ? message.rows : null),
+      [rows.buffer],
+    );
+  }
+
+  /** Says that the rows of `tokens`, all behind those that it had, have been given. */
+  commitRows(tokens: readonly number[]): Promise<ReservedRows> {
+    return this.#request({ type: "commitRows", id: this.#id, tokens }, reserved);
+  }
+
   /** Another one with the same tokens, whose blocks it shares. */
   fork(): RemoteSequence {
     const forked = new RemoteSequence(this.#link);
@@ -103,6 +174,32 @@ export class RemoteSequence {
         resolve();
       };
       this.#link.post({ type: "endSequence", id: this.#id });
+    });
+  }
+
+  /** Asks for something else than logits. @param answer null for a message that is not it */
+  #request<T>(
+    message: ClientMessage,
+    answer: (message: HostMessage) => T | null,
+    transfer?: ArrayBuffer[],
+  ): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#link.expectSound();
+      const release = this.#link.wait();
+      this.#requests.push({
+        take: (message) => {
+          const value = answer(message);
+          if (value === null) return false;
+          release();
+          resolve(value);
+          return true;
+        },
+        reject: (error) => {
+          release();
+          reject(error);
+        },
+      });
+      this.#link.post(message, transfer);
     });
   }
 
@@ -143,6 +240,11 @@ export class RemoteSequence {
         question.resolve({ numCachedTokens, rowsComputed, computeMs });
         return;
       }
+      case "rows":
+      case "reserved":
+      case "placed":
+        if (this.#requests[0]?.take(message)) this.#requests.shift();
+        return;
       case "refused":
         this.#takeQuestion()?.reject(fromRemoteError(message.error));
         return;
@@ -159,6 +261,7 @@ export class RemoteSequence {
   #end(error: unknown): void {
     this.#hasEnded = true;
     this.#takeQuestion()?.reject(error);
+    for (const { reject } of this.#requests.splice(0)) reject(error);
     this.#whenEnded?.();
   }
 

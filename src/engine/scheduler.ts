@@ -86,6 +86,17 @@ export class Scheduler {
     insertByArrival(this.#resident, sequence);
   }
 
+  /**
+   * Reserves room for rows that are not computed; others that nobody waits for lose theirs for it.
+   * @returns whether there is room
+   */
+  reserve(sequence: ScheduledSequence, count: number): boolean {
+    while (!this.#kvCache.reserve(sequence.table, count)) {
+      if (!this.#preemptIdle((other) => other === sequence)) return false;
+    }
+    return true;
+  }
+
   /** Lets go of a sequence that has ended. */
   remove(sequence: ScheduledSequence): void {
     removeFrom(this.#resident, sequence);
@@ -217,7 +228,7 @@ export class Scheduler {
         // Room for what is still to come of those that run, and for one more block of each.
         const promised = running.reduce((sum, other) => sum + missingBlocks(other) + 1, 0);
         const needed = blocksFor(tokens.length) - found.blocks.length + found.free + promised;
-        while (needed > pool.numFree && this.#preemptIdle(plan)) {
+        while (needed > pool.numFree && this.#preemptIdle((other) => plan.sequences.has(other))) {
           // Blocks that were given back are free, not gone: what was found is still there.
         }
         if (needed > pool.numFree) return;
@@ -234,11 +245,11 @@ export class Scheduler {
     }
   }
 
-  #preemptIdle(plan: Plan): boolean {
+  /** Takes the blocks of the sequence that nobody waits for and that was not used for longest; false without one. */
+  #preemptIdle(isSpared: (sequence: ScheduledSequence) => boolean): boolean {
     let victim: ScheduledSequence | null = null;
     for (const sequence of this.#resident) {
-      if (sequence.isAwaited || plan.sequences.has(sequence) || sequence.table.blockIds.length === 0)
-        continue;
+      if (sequence.isAwaited || isSpared(sequence) || sequence.table.blockIds.length === 0) continue;
       if (victim === null || sequence.lastStep < victim.lastStep) victim = sequence;
     }
     if (victim === null) return false;

@@ -3,20 +3,26 @@
  * of it, its blocks may be taken for others; its rows then come back by prefix hits or recomputation, with the same bits.
  */
 import { LastrowError } from "../errors.js";
+import type { SavedSequence } from "../saved-sequence/read-sequence.js";
+import { type SequenceToSave, sequenceFile, sequenceFileBytes } from "../saved-sequence/write-sequence.js";
 import type { EngineClient } from "./engine-client.js";
 import { checkPrompt } from "./generation-request.js";
 import type { RemoteSequence, SequenceCost } from "./remote-sequence.js";
 import type { ComputedLogits } from "./scheduled-sequence.js";
+import { placeSaved, type SequenceStorage, saltOfRestored } from "./sequence-storage.js";
 
 /** What a sequence needs to know of its model. */
 export interface SequenceModel {
   /** Text or ids → ids to append. */
   readonly toIds: (tokens: string | readonly number[]) => readonly number[];
   readonly config: { readonly vocabSize: number; readonly contextLength: number };
+  readonly storage: SequenceStorage;
 }
 
 /** What a sequence is at. */
 interface SequenceState {
+  /** With whom it shares K and V; null: with nobody. */
+  readonly salt: string | null;
   readonly tokens: readonly number[];
   readonly logits: Float32Array;
   readonly numCachedTokens: number;
@@ -45,7 +51,30 @@ export class Sequence implements AsyncDisposable {
   ): Promise<Sequence> {
     const remote = engine.sequence();
     const { logits, numCachedTokens } = await lastLogits((use) => remote.start(tokens, { salt }, use));
-    return new Sequence(remote, model, { tokens, logits, numCachedTokens });
+    return new Sequence(remote, model, { salt, tokens, logits, numCachedTokens });
+  }
+
+  /** Takes up a saved history. Made by `LanguageModel.restore`. @internal */
+  static async restore(
+    engine: EngineClient,
+    saved: SavedSequence,
+    options: { readonly salt: string; readonly signal?: AbortSignal | undefined },
+    model: SequenceModel,
+  ): Promise<Sequence> {
+    const salt = await saltOfRestored(saved, model.storage, options.salt);
+    const remote = engine.sequence();
+    try {
+      const { tokens } = saved;
+      const placed = await placeSaved(remote, saved, { ...options, salt, knownSalt: options.salt });
+      const rest = tokens.slice(placed);
+      const { logits, numCachedTokens } = await lastLogits((use) =>
+        remote.extend(placed, rest, tokens.length - 1, use),
+      );
+      return new Sequence(remote, model, { salt, tokens, logits, numCachedTokens });
+    } catch (error) {
+      await remote.end();
+      throw error;
+    }
   }
 
   /** Number of tokens. */
@@ -103,6 +132,42 @@ export class Sequence implements AsyncDisposable {
   /** A second sequence with the same history; both go their own ways from here, and share what they have. */
   fork(): Promise<Sequence> {
     return this.#enqueue(async () => new Sequence(this.#remote.fork(), this.#model, this.#state));
+  }
+
+  /**
+   * Saves it: its tokens, K and V, as a safetensors file (docs/saved-sequences.md) from which `LanguageModel.restore`
+   * makes an equal sequence. In Node `path` names the file; it appears whole or not at all, and replaces one that was
+   * there. Without a path the file's contents are returned, on every platform.
+   * @throws LastrowError `file_not_written`, and what was there before is still there; `invalid_argument` for a path in a
+   *   browser; `kv_memory_exhausted`, `numerical_error` when its rows had to be computed again and could not; `disposed`
+   */
+  save(path: string | URL): Promise<void>;
+  save(): Promise<Blob>;
+  save(path?: string | URL): Promise<unknown> {
+    return this.#enqueue(async () => {
+      const file = sequenceFile(await this.#toSave(), (range) => this.#remote.readRows(range));
+      if (path !== undefined) {
+        await this.#model.storage.replaceFile(path, file);
+        return undefined;
+      }
+      // Pieces become the runtime's one by one: it may keep them where it likes.
+      const pieces: Blob[] = [];
+      for await (const piece of file) pieces.push(new Blob([piece]));
+      return new Blob(pieces, { type: "application/octet-stream" });
+    });
+  }
+
+  /** Bytes of the file that `save` would make of it now. @throws LastrowError `disposed` */
+  savedBytes(): Promise<number> {
+    return this.#enqueue(async () => sequenceFileBytes(await this.#toSave()));
+  }
+
+  async #toSave(): Promise<SequenceToSave> {
+    const { identity, kv, installationKey } = this.#model.storage;
+    const { tokens, salt } = this.#state;
+    const key = salt === null ? null : await installationKey();
+    const signature = key === null || salt === null ? null : { installationKey: key, salt };
+    return { identity: await identity(), kv, tokens, signature };
   }
 
   /** Lets go of it. Calling it twice is fine; using the sequence afterwards is an error. */

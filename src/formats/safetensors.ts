@@ -76,13 +76,17 @@ export interface SafetensorsHeader {
 /**
  * Reads and checks the header of a safetensors file. Reads bytes 0 to the end of the header, forwards; leaves the
  * file open.
+ * @param maxHeaderBytes a longer header is refused before it is read
  * @throws LastrowError `model_file_invalid`, naming the file and the tensor, when the file is not exactly what the
- *   format demands: too short for its header, a header over 16 MiB, not UTF-8 or not strict JSON; an unknown dtype, a
+ *   format demands: too short for its header, a header over `maxHeaderBytes`, not UTF-8 or not strict JSON; an unknown dtype, a
  *   size or an offset that is not a whole number from 0 to 2^53 − 1; a tensor whose bytes are not those of its dtype
  *   and shape; overlaps, holes, data that end before or after the tensors do
  */
-export async function readSafetensorsHeader(file: ModelFile): Promise<SafetensorsHeader> {
-  const headerBytes = await readHeaderLength(file);
+export async function readSafetensorsHeader(
+  file: ModelFile,
+  maxHeaderBytes: number = MAX_HEADER_BYTES,
+): Promise<SafetensorsHeader> {
+  const headerBytes = await readHeaderLength(file, maxHeaderBytes);
   const dataStart = LENGTH_BYTES + headerBytes;
   const header = parseJsonObject(await readHeaderText(file, headerBytes), file.name);
   const metadata = readMetadata(header, file.name);
@@ -95,7 +99,7 @@ export async function readSafetensorsHeader(file: ModelFile): Promise<Safetensor
   return { fileName: file.name, dataStart, tensors: new Map(entries.map((e) => [e.name, e])), metadata };
 }
 
-async function readHeaderLength(file: ModelFile): Promise<number> {
+async function readHeaderLength(file: ModelFile, maxHeaderBytes: number): Promise<number> {
   if (file.size < LENGTH_BYTES) {
     fail(
       `${file.name} has ${file.size} bytes: too short for a safetensors file, which starts with 8 bytes of length`,
@@ -110,8 +114,8 @@ async function readHeaderLength(file: ModelFile): Promise<number> {
         "safetensors file",
     );
   }
-  if (length > BigInt(MAX_HEADER_BYTES)) {
-    fail(`${file.name} states a header of ${length} bytes; at most ${MAX_HEADER_BYTES} are read`);
+  if (length > BigInt(maxHeaderBytes)) {
+    fail(`${file.name} states a header of ${length} bytes; at most ${maxHeaderBytes} are read`);
   }
   return Number(length);
 }

@@ -12,6 +12,9 @@ import type { KvLayout } from "./kv-layout.js";
 
 export type KernelsName = "wasm" | "reference";
 
+/** Version of docs/numerics.md: numbers that were computed by another version may have other bits. */
+export const NUMERICS_VERSION = 1;
+
 /** The activation of the MLP, by Hugging Face's names. */
 export type Activation = "gelu_new" | "gelu" | "gelu_fast" | "gelu_pytorch_tanh" | "relu" | "silu";
 

@@ -51,6 +51,11 @@ export class KvCache {
     return this.#tables;
   }
 
+  /** Free blocks that hold nothing which could be found. They are handed out before all others. O(free). */
+  get numEmpty(): number {
+    return this.pool.freeBlocks().filter((block) => !this.index.isPublished(block)).length;
+  }
+
   /**
    * Starts a sequence without rows and without blocks.
    * @param salt sequences share blocks with those of the same salt; null: with none

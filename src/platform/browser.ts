@@ -3,8 +3,20 @@ import { LastrowError } from "../errors.js";
 import { openGivenFiles } from "./given-files.js";
 import type { Platform } from "./platform.js";
 import { addressedFiles, parseAddress } from "./url-files.js";
+import { webSha256 } from "./web-digest.js";
+
+async function noPaths(path: string | URL): Promise<never> {
+  throw new LastrowError(
+    "invalid_argument",
+    `There are no files by path here (${String(path)}): save without a path for a Blob, and restore a File, a Blob or bytes.`,
+  );
+}
 
 export const platform: Platform = {
+  openFile: noPaths,
+  replaceFile: noPaths,
+  sha256: webSha256,
+  installationKey: async () => null,
   async openModel(source, options) {
     if (source === undefined || source === "stories") {
       throw new LastrowError(

@@ -1,4 +1,5 @@
 /** Node: folders, the embedded model, the Hub. */
+import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
@@ -7,8 +8,10 @@ import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { fetchFromHub, isHubName } from "../hub/hub.js";
 import { openGivenFiles } from "./given-files.js";
+import { installationKey } from "./installation-key.js";
 import { connectEngineWorker, startWorker } from "./node-worker.js";
 import type { ModelSource, OpenOptions, Platform } from "./platform.js";
+import { replaceFile } from "./replace-file.js";
 import { addressedFiles } from "./url-files.js";
 
 const ENGINE_WORKER = new URL("../engine/engine-worker.js", import.meta.url);
@@ -21,7 +24,25 @@ export const platform: Platform = {
     if (!existsSync(ENGINE_WORKER)) throw new Error(`there is no ${fileURLToPath(ENGINE_WORKER)}`);
     return connectEngineWorker(startWorker(ENGINE_WORKER));
   },
+  openFile: async (path) => openDiskFile(pathOf(path)),
+  replaceFile: async (path, pieces) => replaceFile(pathOf(path), pieces),
+  async sha256(pieces) {
+    // Node's WebCrypto copies all bytes first, which takes longer than the checksum itself.
+    const hash = createHash("sha256");
+    for (const piece of pieces) hash.update(piece);
+    return hash.digest("hex");
+  },
+  installationKey,
 };
+
+function pathOf(path: string | URL): string {
+  if (typeof path === "string" && !path.startsWith("file://")) return path;
+  try {
+    return fileURLToPath(path);
+  } catch (cause) {
+    throw new LastrowError("invalid_argument", `${String(path)} is no path and no file: address.`, { cause });
+  }
+}
 
 async function openModel(source: ModelSource | undefined, options: OpenOptions): Promise<ModelFiles> {
   if (source === undefined || source === "stories") return folderFiles("stories", STORIES_FOLDER);

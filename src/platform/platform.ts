@@ -3,7 +3,7 @@
  * in package.json's `imports` leads to the right one.
  */
 import type { EngineConnection } from "../engine/protocol.js";
-import type { ModelFiles } from "../formats/model-files.js";
+import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 
 /**
  * Where a model comes from:
@@ -47,4 +47,18 @@ export interface Platform {
    * @throws what keeps it from being started: a runtime without workers, a bundle without its file, a page's policy
    */
   startEngineWorker(): Promise<EngineConnection>;
+  /**
+   * Opens a file to read; null when there is none of that name.
+   * @throws LastrowError `invalid_argument` where there are no paths; `model_not_found`, `model_file_invalid`
+   */
+  openFile(path: string | URL): Promise<ModelFile | null>;
+  /**
+   * Writes a file, which appears whole or not at all and replaces one that was there.
+   * @throws LastrowError `invalid_argument` where there are no paths; `file_not_written`; what `pieces` throws
+   */
+  replaceFile(path: string | URL, pieces: AsyncIterable<Uint8Array>): Promise<void>;
+  /** SHA-256 of pieces one after the other, as hexadecimal digits. They may change as soon as this returns. */
+  sha256(pieces: readonly Uint8Array<ArrayBuffer>[]): Promise<string>;
+  /** The key that this installation keeps for itself; null where there is none. */
+  installationKey(): Promise<Uint8Array | null>;
 }

@@ -1,0 +1,187 @@
+/**
+ * Reads a saved sequence from a file that may be anything. Sizes are checked before anything is read; some blocks are read
+ * at a time, and a block that was returned has the bytes that were saved.
+ */
+import { LastrowError } from "../errors.js";
+import { sha256 } from "../formats/digests.js";
+import type { ModelFile } from "../formats/model-files.js";
+import { readSafetensorsHeader, type SafetensorsHeader } from "../formats/safetensors.js";
+import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { type SavedKvShape, SavedLayout } from "./saved-layout.js";
+import {
+  type CheckedMetadata,
+  checkMetadata,
+  type ExpectedMetadata,
+  maxHeaderBytes,
+  type Signature,
+} from "./saved-metadata.js";
+
+/** What the file has to fit to. */
+export interface ExpectedSequence extends Omit<ExpectedMetadata, "fileName"> {
+  readonly kv: SavedKvShape;
+}
+
+/** Rows of some blocks that follow each other. */
+export interface BlockGroup {
+  readonly firstBlock: number;
+  readonly numBlocks: number;
+  readonly numRows: number;
+  /** In memory of their own: tensor after tensor of the layout, each (numRows, …its shape). */
+  readonly rows: Uint8Array<ArrayBuffer>;
+}
+
+/** Bytes that are read at a time, about. */
+const GROUP_BYTES = 4 * 1024 * 1024;
+
+/** A file whose header is sound and fits. */
+export class SavedSequence {
+  readonly #file: ModelFile;
+  readonly #metadata: CheckedMetadata;
+  readonly layout: SavedLayout;
+  /** Where each tensor of the layout begins. */
+  readonly #begins: readonly number[];
+  /** Memory that was given back. */
+  readonly #spare: ArrayBuffer[] = [];
+
+  private constructor(
+    file: ModelFile,
+    metadata: CheckedMetadata,
+    layout: SavedLayout,
+    begins: readonly number[],
+  ) {
+    this.#file = file;
+    this.#metadata = metadata;
+    this.layout = layout;
+    this.#begins = begins;
+  }
+
+  /**
+   * Reads and checks the header; the file stays its caller's to close.
+   * @throws LastrowError `saved_sequence_invalid`, `saved_sequence_mismatch`
+   */
+  static async open(file: ModelFile, { kv, ...expected }: ExpectedSequence): Promise<SavedSequence> {
+    const { tensors } = new SavedLayout(kv, expected.contextLength);
+    const { contextLength } = expected;
+    const header = await ofThisKind(() =>
+      readSafetensorsHeader(file, maxHeaderBytes({ tensors: tensors.length, contextLength })),
+    );
+    const metadata = checkMetadata(header.metadata, { ...expected, fileName: file.name });
+    const layout = new SavedLayout(kv, metadata.tokens.length);
+    if (metadata.blockDigests.length !== layout.numBlocks) {
+      invalid(`${file.name} has ${metadata.blockDigests.length} checksums for ${layout.numBlocks} blocks`);
+    }
+    return new SavedSequence(file, metadata, layout, findTensors(header, layout));
+  }
+
+  get tokens(): readonly number[] {
+    return this.#metadata.tokens;
+  }
+
+  /** See `CheckedMetadata`. */
+  isSignedBy(signature: Signature): boolean {
+    return this.#metadata.isSignedBy(signature);
+  }
+
+  /**
+   * All rows, checked, in order: some blocks at a time, the next ones being read meanwhile.
+   * @throws LastrowError `saved_sequence_invalid`
+   */
+  async *groups(): AsyncGenerator<BlockGroup, void> {
+    const { numBlocks } = this.layout;
+    let reading = awaitedLater(this.#readGroup(0));
+    try {
+      for (let next = 0; next < numBlocks; ) {
+        const group = await reading;
+        next += group.numBlocks;
+        if (next < numBlocks) reading = awaitedLater(this.#readGroup(next));
+        await this.#check(group);
+        yield group;
+      }
+    } finally {
+      // Whoever stops early leaves nothing behind that outlives the file.
+      await Promise.allSettled([reading]);
+    }
+  }
+
+  /** Takes back the memory of rows that are not needed any more: what was used before is much faster than new memory. */
+  giveBack(rows: Uint8Array<ArrayBuffer>): void {
+    this.#spare.push(rows.buffer);
+  }
+
+  async #readGroup(firstBlock: number): Promise<BlockGroup> {
+    const { tensors, rowBytes: allBytes, numPositions, numBlocks: allBlocks } = this.layout;
+    const perGroup = Math.max(1, Math.floor(GROUP_BYTES / (BLOCK_SIZE * allBytes)));
+    const numBlocks = Math.min(perGroup, allBlocks - firstBlock);
+    const numRows = Math.min(numPositions - firstBlock * BLOCK_SIZE, numBlocks * BLOCK_SIZE);
+    const size = numRows * allBytes;
+    const spare = this.#spare.pop();
+    const buffer = spare !== undefined && spare.byteLength >= size ? spare : new ArrayBuffer(size);
+    const rows = new Uint8Array(buffer, 0, size);
+    let at = 0;
+    const reads = tensors.map(({ rowBytes }, i) => {
+      const target = rows.subarray(at, at + numRows * rowBytes);
+      at += target.length;
+      return this.#file.read(this.#begins[i] + firstBlock * BLOCK_SIZE * rowBytes, target);
+    });
+    await ofThisKind(() => Promise.all(reads));
+    return { firstBlock, numBlocks, numRows, rows };
+  }
+
+  async #check({ firstBlock, numBlocks, numRows, rows }: BlockGroup): Promise<void> {
+    for (let index = firstBlock; index < firstBlock + numBlocks; index++) {
+      const inGroup = (index - firstBlock) * BLOCK_SIZE;
+      const count = this.layout.rowsOf(index);
+      let at = 0;
+      const pieces = this.layout.tensors.map(({ rowBytes }) => {
+        const from = at + inGroup * rowBytes;
+        at += numRows * rowBytes;
+        return rows.subarray(from, from + count * rowBytes);
+      });
+      if ((await sha256(...pieces)) === this.#metadata.blockDigests[index]) continue;
+      const first = index * BLOCK_SIZE;
+      invalid(
+        `${this.#file.name} is damaged: keys and values of positions ${first} to ${first + count - 1} do not have the SHA-256 that was saved with them`,
+      );
+    }
+  }
+}
+
+/** Where each tensor begins; all of them must be there, as the layout has them, and no others. */
+function findTensors(header: SafetensorsHeader, layout: SavedLayout): number[] {
+  const { fileName } = header;
+  if (header.tensors.size !== layout.tensors.length) {
+    invalid(
+      `${fileName} has ${header.tensors.size} tensors, not the ${layout.tensors.length} that it should have`,
+    );
+  }
+  return layout.tensors.map(({ name, dtype, shape }) => {
+    const found = header.tensors.get(name);
+    const isRight = found !== undefined && found.dtype === dtype && found.shape.join() === shape.join();
+    if (!isRight) invalid(`${fileName} has no tensor ${name} of ${dtype} (${shape.join(", ")})`);
+    return found.begin;
+  });
+}
+
+/** A promise that nobody looks at yet: if it fails, that is told where it is awaited. */
+export function awaitedLater<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
+}
+
+/** Errors of the file's reader as errors of a saved sequence. */
+async function ofThisKind<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    if (!(cause instanceof LastrowError) || cause.code !== "model_file_invalid") throw cause;
+    throw new LastrowError(
+      "saved_sequence_invalid",
+      `It is no saved sequence, or damaged: ${cause.message}`,
+      { cause },
+    );
+  }
+}
+
+function invalid(sentence: string): never {
+  throw new LastrowError("saved_sequence_invalid", `${sentence}.`);
+}

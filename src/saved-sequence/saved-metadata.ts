@@ -1,0 +1,183 @@
+/**
+ * What a saved sequence says about itself, as the text of safetensors' `__metadata__`, and the checks on it.
+ *
+ * `metadata_sha256` covers all other fields, and these the blocks' checksums: whatever is changed in a file is noticed.
+ * A checksum is no proof of origin, though: anybody can compute it. `hmac_sha256` can only be made by who has the
+ * installation's key; it covers `metadata_sha256` and the salt of the sequence, which is not in the file.
+ */
+import { LastrowError } from "../errors.js";
+import { equalDigests, hmacSha256, sha256OfText } from "../formats/digests.js";
+import { quoteValue } from "../formats/quote-value.js";
+import { NUMERICS_VERSION, type PackedDtype } from "../kernels/kernels.js";
+import type { KvDtype } from "../kernels/kv-layout.js";
+
+const FORMAT = "lastrow.sequence";
+const FORMAT_VERSION = "1";
+
+/** What K and V depend on, besides tokens and numerics: files of another identity are refused. */
+export interface SequenceIdentity {
+  /** Of the model: see model-fingerprint.ts. */
+  readonly fingerprint: string;
+  /** Of its weights in memory. */
+  readonly dtype: PackedDtype;
+  readonly kvDtype: KvDtype;
+}
+
+/** What is kept of a sequence besides K and V. */
+export interface SavedContents {
+  readonly tokens: readonly number[];
+  /** SHA-256 of each block's rows. */
+  readonly blockDigests: readonly string[];
+}
+
+/** The key that signs, and for whom. */
+export interface Signature {
+  readonly installationKey: Uint8Array;
+  readonly salt: string;
+}
+
+/** Read and checked, but for the signature. */
+export interface CheckedMetadata extends SavedContents {
+  /** Whether it was saved by this installation, from a sequence with this salt. */
+  isSignedBy(signature: Signature): boolean;
+}
+
+/** What the reader expects. */
+export interface ExpectedMetadata {
+  readonly fileName: string;
+  readonly identity: SequenceIdentity;
+  readonly vocabSize: number;
+  readonly contextLength: number;
+}
+
+/** The fields of a file, in the order of the file. @param signature null: without an HMAC */
+export function savedMetadata(
+  identity: SequenceIdentity,
+  { tokens, blockDigests }: SavedContents,
+  signature: Signature | null,
+): Record<string, string> {
+  const fields = {
+    format: FORMAT,
+    format_version: FORMAT_VERSION,
+    ...identityFields(identity),
+    token_ids: tokens.join(","),
+    block_sha256: blockDigests.join(","),
+  };
+  const digest = digestOf(fields);
+  return {
+    ...fields,
+    metadata_sha256: digest,
+    ...(signature !== null && { hmac_sha256: hmacOf(digest, signature) }),
+  };
+}
+
+/**
+ * @throws LastrowError `saved_sequence_invalid` when it is no saved sequence or was changed, `saved_sequence_mismatch`
+ *   when it belongs to another model, dtype, KV type, or version of the format or the numerics
+ */
+export function checkMetadata(
+  metadata: ReadonlyMap<string, string>,
+  expected: ExpectedMetadata,
+): CheckedMetadata {
+  const { fileName } = expected;
+  if (metadata.get("format") !== FORMAT) {
+    invalid(`${fileName} is a safetensors file, but no saved sequence: it does not say format ${FORMAT}`);
+  }
+  const version = field(metadata, "format_version", fileName);
+  if (version !== FORMAT_VERSION) {
+    mismatch(
+      `${fileName} has version ${quoteValue(version)} of the format, and this version of lastrow reads ${FORMAT_VERSION}`,
+    );
+  }
+  const fields = Object.fromEntries(COVERED_FIELDS.map((name) => [name, field(metadata, name, fileName)]));
+  const digest = field(metadata, "metadata_sha256", fileName);
+  if (digest !== digestOf(fields)) {
+    invalid(`${fileName} is damaged: its metadata do not have the SHA-256 that they state`);
+  }
+  expectIdentity(fields, expected);
+  const tokens = readTokens(fields.token_ids, expected);
+  const blockDigests = fields.block_sha256.split(",");
+  const hmac = metadata.get("hmac_sha256");
+  return {
+    tokens,
+    blockDigests,
+    isSignedBy: (signature) => hmac !== undefined && equalDigests(hmac, hmacOf(digest, signature)),
+  };
+}
+
+/** Most bytes that the header of a file can have, written by us or written again by others with more space. */
+export function maxHeaderBytes(limits: { readonly tensors: number; readonly contextLength: number }): number {
+  // A token id has at most 10 digits; 16 of them share 64 digits of a checksum.
+  return 16384 + 512 * limits.tensors + 32 * limits.contextLength;
+}
+
+function identityFields({ fingerprint, dtype, kvDtype }: SequenceIdentity) {
+  return { fingerprint, dtype, kv_dtype: kvDtype, numerics_version: String(NUMERICS_VERSION) };
+}
+
+/** What `metadata_sha256` covers, in this order. */
+const COVERED_FIELDS = [
+  "format",
+  "format_version",
+  "fingerprint",
+  "dtype",
+  "kv_dtype",
+  "numerics_version",
+  "token_ids",
+  "block_sha256",
+] as const;
+
+function digestOf(fields: Readonly<Record<string, string>>): string {
+  return sha256OfText(COVERED_FIELDS.map((name) => `${name}=${fields[name]}\n`).join(""));
+}
+
+/** JSON, so that two different pairs never give the same text. */
+function hmacOf(digest: string, { installationKey, salt }: Signature): string {
+  return hmacSha256(installationKey, JSON.stringify([FORMAT, digest, salt]));
+}
+
+function expectIdentity(
+  fields: Readonly<Record<string, string>>,
+  { fileName, identity }: ExpectedMetadata,
+): void {
+  const what: Record<keyof ReturnType<typeof identityFields>, string> = {
+    fingerprint: "another model: its fingerprint",
+    dtype: "other weights: their dtype",
+    kv_dtype: "another type of K and V: kvDtype",
+    numerics_version: "another version of the numerics:",
+  };
+  for (const [name, value] of Object.entries(identityFields(identity))) {
+    if (fields[name] === value) continue;
+    const saved = quoteValue(fields[name]);
+    mismatch(
+      `${fileName} was saved with ${what[name as keyof typeof what]} is ${saved}, here it is ${quoteValue(value)}`,
+    );
+  }
+}
+
+function readTokens(text: string, { fileName, vocabSize, contextLength }: ExpectedMetadata): number[] {
+  const tokens = text.split(",").map((id) => (/^\d{1,10}$/.test(id) ? Number(id) : Number.NaN));
+  if (tokens.length > contextLength) {
+    invalid(`${fileName} has ${tokens.length} tokens, and the model's context has ${contextLength}`);
+  }
+  if (!tokens.every((id) => id < vocabSize)) {
+    invalid(
+      `${fileName} has token_ids that are not numbers from 0 to ${vocabSize - 1} with commas between them`,
+    );
+  }
+  return tokens;
+}
+
+function field(metadata: ReadonlyMap<string, string>, name: string, fileName: string): string {
+  const value = metadata.get(name);
+  if (value === undefined) invalid(`${fileName} is damaged: its metadata have no ${name}`);
+  return value;
+}
+
+function invalid(sentence: string): never {
+  throw new LastrowError("saved_sequence_invalid", `${sentence}.`);
+}
+
+function mismatch(sentence: string): never {
+  throw new LastrowError("saved_sequence_mismatch", `${sentence}.`);
+}

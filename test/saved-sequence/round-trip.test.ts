@@ -1,0 +1,88 @@
+/** What is saved and restored has the same bits, on the way and afterwards. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { firstDifferentBits } from "../../src/engine/comparison.js";
+import { readSafetensorsHeader } from "../../src/formats/safetensors.js";
+import { type LoadOptions, load } from "../../src/index.js";
+import { BlobFile } from "../../src/platform/url-files.js";
+import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+
+const installationKey = new Uint8Array(32).fill(7);
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lastrow-saved-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const options: LoadOptions = { threads: 1, installationKey };
+
+describe.each([{ kvDtype: "f32" }, { kvDtype: "int8" }] as const)("KV $kvDtype", ({ kvDtype }) => {
+  test.each(["tiny", "odd"] as const)("%s: every length around blocks' edges", async (name) => {
+    await using lm = await load(modelFolders[name], { ...options, kvDtype });
+    await using other = await load(modelFolders[name], { ...options, kvDtype, kernels: "reference" });
+    for (const length of [1, 2, 15, 16, 17, 18, 31, 32, 33, 40]) {
+      const tokens = arbitraryTokens(length, lm.info.config.vocabSize, length);
+      const s = await lm.sequence(tokens);
+      const blob = await s.save();
+      expect(blob.size).toBe(await s.savedBytes());
+      for (const model of [lm, other]) {
+        const u = await model.restore(blob);
+        expect(u.tokens).toEqual(tokens);
+        expect(u.numCachedTokens).toBe(length - 1);
+        expect(firstDifferentBits(u.logits, s.logits)).toBeNull();
+        await u.append([3, 4, 5]);
+        const t = await s.fork();
+        await t.append([3, 4, 5]);
+        expect(firstDifferentBits(u.logits, t.logits)).toBeNull();
+        await Promise.all([t.dispose(), u.dispose()]);
+      }
+      await s.dispose();
+    }
+  });
+});
+
+test("the file is plain safetensors, and one model has one fingerprint", async () => {
+  const fingerprints = new Set<string>();
+  await using plain = await load(modelFolders.odd, options);
+  const { numLayers, numKvHeads, headDim } = plain.info.config;
+  for (const dtype of ["f32", "int8"] as const) {
+    for (const kvDtype of ["f32", "int8"] as const) {
+      await using lm = await load(modelFolders.odd, { ...options, threads: 2, dtype, kvDtype });
+      const blob = await (await lm.sequence([1, 2, 3, 4, 5])).save();
+      const { tensors, metadata } = await readSafetensorsHeader(new BlobFile("saved", blob));
+      const elements = { shape: [5, numKvHeads, headDim], dtype: kvDtype === "f32" ? "F32" : "I8" };
+      const scales = { shape: [5, numKvHeads], dtype: "F32" };
+      const parts = { key: elements, value: elements };
+      const perLayer = kvDtype === "f32" ? parts : { ...parts, key_scale: scales, value_scale: scales };
+      expect(tensors.size).toBe(numLayers * Object.keys(perLayer).length);
+      for (let layer = 0; layer < numLayers; layer++) {
+        for (const [name, expected] of Object.entries(perLayer)) {
+          const found = tensors.get(`layer.${layer}.${name}`);
+          expect(found).toMatchObject(expected);
+          // As the format's own library has it: every tensor begins at a multiple of its element's size.
+          expect((found?.begin ?? 1) % (expected.dtype === "F32" ? 4 : 1)).toBe(0);
+        }
+      }
+      expect(Object.fromEntries(metadata)).toMatchObject({
+        ...{ format: "lastrow.sequence", format_version: "1", numerics_version: "1", token_ids: "1,2,3,4,5" },
+        ...{ dtype, kv_dtype: kvDtype },
+      });
+      fingerprints.add(metadata.get("fingerprint") ?? "");
+    }
+  }
+  expect(fingerprints.size).toBe(1);
+  expect([...fingerprints][0]).toMatch(/^[0-9a-f]{64}$/);
+});
+
+test("a path, and the same bytes as the Blob", async () => {
+  await using lm = await load(modelFolders.tiny, options);
+  const s = await lm.sequence(arbitraryTokens(20, lm.info.config.vocabSize));
+  const path = join(folder, "a.kv.safetensors");
+  await s.save(path);
+  const bytes = new Uint8Array(await (await s.save()).arrayBuffer());
+  expect(new Uint8Array(await readFile(path))).toEqual(bytes);
+  const u = await lm.restore(path);
+  expect(firstDifferentBits(u.logits, s.logits)).toBeNull();
+});
