@@ -21,6 +21,8 @@ const EXAMPLES = {
     ['lastrow generate "Tom and Lily" --temperature 0 --max-tokens 40', "the likeliest text"],
     ["echo 'The little dog' | lastrow generate --seed 7 --stop '\\n'", "one paragraph, the same each time"],
     ['lastrow generate "Tom had" --n 3 --max-tokens 30', "three continuations, the prompt computed once"],
+    ['lastrow generate "Tom had a ball." --save tom.kv.safetensors', "keep it, to go on later"],
+    ['lastrow generate " He" --restore tom.kv.safetensors', "go on, without computing it again"],
     ['lastrow generate "Hello" --json | jq .tokens', "everything about it as JSON"],
   ],
   logits: [

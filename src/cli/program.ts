@@ -161,6 +161,8 @@ function addGenerate(program: Command, io: Io, done: Done): void {
   addContinuationOptions(command);
   addOutputOptions(command)
     .option("--logprobs <count>", "show each token's log-probability and that many alternatives", wholeNumber)
+    .option("--save <file>", "save the whole sequence with its K and V, to go on later")
+    .option("--restore <file>", "go on from a saved sequence: the prompt is added to it")
     .option("--quiet", "no summary after the text");
   command.action(async (prompt: string | undefined, options: GenerateCommandOptions) => {
     done(await generate(prompt, options, io));

@@ -1,6 +1,7 @@
 /** `lastrow generate`: continues a prompt, and streams the text as it comes. */
 import type { GeneratedLogprobs, GenerationResult, Mode } from "../../engine/generation-request.js";
-import type { LanguageModel } from "../../language-model.js";
+import type { Sequence } from "../../engine/sequence.js";
+import type { LanguageModel, Prompt } from "../../language-model.js";
 import { requestedStop } from "../exit.js";
 import { formatCount, formatDuration, formatProbability } from "../format.js";
 import { type Json, toJson } from "../json.js";
@@ -29,6 +30,10 @@ export interface GenerateCommandOptions
   readonly logprobs?: number | undefined;
   readonly mode?: Mode | undefined;
   readonly quiet?: boolean | undefined;
+  /** File that the whole sequence is saved to in the end. */
+  readonly save?: string | undefined;
+  /** File of a saved sequence that the prompt is added to. */
+  readonly restore?: string | undefined;
 }
 
 /** @returns the exit code */
@@ -38,8 +43,11 @@ export async function generate(
   io: Io,
 ): Promise<number> {
   const sampling = samplingFor(options);
-  const prompt = await choosePrompt(argument, options, "standard input", io);
+  const added = await choosePrompt(argument, options, "standard input", io);
   await using model = await loadModel(options, io);
+  // Held to the end: its blocks stay findable.
+  await using restored = options.restore === undefined ? null : await restoreWith(model, added, options, io);
+  const prompt = restored === null ? added : restored.tokens;
   const mode = options.mode ?? "cached";
   const { n, bestOf, numBeams, lengthPenalty, earlyStopping, speculate } = options;
   const generation = model.generate(prompt, {
@@ -86,11 +94,13 @@ export async function generate(
   const result = await generation.result();
   if (json) {
     await write(io, `${toJson(resultObject(model, mode, result))}\n`);
+    await saveWhole(model, prompt, result, options);
     return 0;
   }
   if (isMultiple) await write(io, textFor(io, continuations(model, result)));
   else await write(io, "\n");
   if (requestedStop(io.signal) !== null) return 1;
+  await saveWhole(model, prompt, result, options);
   if (result.logprobs !== undefined) await write(io, `\n${logprobsTable(model, result.logprobs, io)}\n`);
   if (options.quiet !== true && io.stderr.isTTY === true) {
     io.stderr.write(`${coloursFor(io.stderr, io.env).dim(summary(result))}\n`);
@@ -102,6 +112,30 @@ export async function generate(
 function continuations({ tokenizer }: LanguageModel, { choices }: GenerationResult): string {
   const texts = choices.map(({ text, tokens }) => (tokenizer === null ? tokens.join(" ") : text.trim()));
   return `${texts.join("\n\n")}\n`;
+}
+
+/** Does what `--save` asks for: keeps the prompt and its first continuation. What was shown is not lost when it fails. */
+async function saveWhole(
+  model: LanguageModel,
+  prompt: Prompt,
+  { tokens }: GenerationResult,
+  { save, parseSpecial }: GenerateCommandOptions,
+): Promise<void> {
+  if (save === undefined) return;
+  await using whole = await model.sequence([...model.promptTokens(prompt, { parseSpecial }), ...tokens]);
+  await whole.save(save);
+}
+
+/** The sequence of `--restore`, with the prompt behind it. */
+async function restoreWith(
+  model: LanguageModel,
+  added: Prompt,
+  { restore = "", parseSpecial }: GenerateCommandOptions,
+  io: Io,
+): Promise<Sequence> {
+  const sequence = await model.restore(restore, { parseSpecial, signal: io.signal });
+  if (added.length > 0) await sequence.append(added);
+  return sequence;
 }
 
 function resultObject({ info }: LanguageModel, mode: Mode, result: GenerationResult): Json {
