@@ -10,9 +10,9 @@ export default defineConfig({
     },
   },
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+    include: ["src/**/*.test.ts", "test/**/*.test.ts", "explorer/src/**/*.test.ts"],
     // Real processes and long fuzzing: `npm run test:serving`.
-    exclude: ["test/serving/**"],
+    exclude: ["test/serving/**", "test/browser/**", "**/node_modules/**"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // Both cores of a small machine: by default one would be left idle.

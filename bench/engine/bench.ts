@@ -4,18 +4,14 @@
  *
  *   npm run bench:engine -- --dtype int8 --rounds 5 --json
  */
-import { existsSync } from "node:fs";
 import { cpus } from "node:os";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import picocolors from "picocolors";
-import { makeRandomModel } from "../../scripts/make-random-model.js";
 import { renderTable } from "../../src/cli/table.js";
 import { startInProcess } from "../../src/engine/in-process.js";
 import { loadParts } from "../../src/load.js";
+import { randomGpt2 } from "../random-gpt2.js";
 import { batching, cachedPrompt, type Figure, lateShortRequest, lookUp } from "./measures.js";
-
-const MODEL = fileURLToPath(new URL("../../.cache/gpt2-124m", import.meta.url));
 
 const { values } = parseArgs({
   options: {
@@ -23,21 +19,17 @@ const { values } = parseArgs({
     "kv-dtype": { type: "string", default: "f32" },
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "3" },
-    model: { type: "string", default: MODEL },
+    model: { type: "string" },
     json: { type: "boolean", default: false },
   },
 });
 const rounds = Number(values.rounds);
 if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error("--rounds is a whole number from 1");
-if (values.model === MODEL && !existsSync(MODEL)) {
-  process.stderr.write("Making a GPT-2 of 124 million random parameters, once: 498 MB.\n");
-  await makeRandomModel(MODEL);
-}
 
 // The core is stepped by hand, so it is in this thread.
 const { connection, host } = startInProcess();
 const { info } = await loadParts(
-  values.model,
+  values.model ?? (await randomGpt2()),
   {
     dtype: values.dtype as "f32" | "int8",
     kvDtype: values["kv-dtype"] as "f32" | "int8",

@@ -54,6 +54,11 @@ export class Candidates {
     return this.#ids.subarray(0, this.#count);
   }
 
+  /** Weights of the ids left: 1 each until `weigh`; a view that is valid until the next call. */
+  get weights(): Float32Array {
+    return this.#weights.subarray(0, this.#count);
+  }
+
   /**
    * Starts over with all tokens whose score divided by the temperature, in f32, is above −Infinity.
    * @param scores (V) f32 without NaN or +Infinity, not changed

@@ -38,7 +38,15 @@ test("gives its own files, isolated, and nothing else", async () => {
   }
 });
 
+test("has the model for its page, once", async () => {
+  const page = await StaticPage.open(join(folder, "page"));
+  const config = await page.answer("/stories/config.json");
+  expect(await config?.json()).toMatchObject({ model_type: "gpt2" });
+  expect(page.has("/stories/../index.html")).toBe(false);
+});
+
 test("without a page there is none", async () => {
   const page = await StaticPage.open(join(folder, "nowhere"));
   expect(page.has("/")).toBe(false);
+  expect(page.has("/stories/config.json")).toBe(false);
 });

@@ -43,37 +43,35 @@ const HEADERS: Readonly<Record<string, string>> = {
 const FOLDER = fileURLToPath(
   new URL(import.meta.url.endsWith(".ts") ? "../../dist/explorer/" : "../explorer/", import.meta.url),
 );
+/** The model that the page runs: the package has it once, beside the page and not in it. */
+const MODEL_FOLDER = fileURLToPath(new URL("../../models/stories/", import.meta.url));
+const MODEL_PATH = "/stories";
 
 export class StaticPage {
-  readonly #folder: string;
-  /** What may be asked for, as it is asked for. */
-  readonly #paths: ReadonlySet<string>;
+  /** What may be asked for, as it is asked for, and the file that answers. */
+  readonly #files: ReadonlyMap<string, string>;
 
-  private constructor(folder: string, paths: ReadonlySet<string>) {
-    this.#folder = folder;
-    this.#paths = paths;
+  private constructor(files: ReadonlyMap<string, string>) {
+    this.#files = files;
   }
 
-  /** Lists the files of a folder; of one that is not there, none. */
-  static async open(folder: string = FOLDER): Promise<StaticPage> {
-    const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
-    const paths = entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, sep).length))
-      .map((path) => `/${path.split(sep).join("/")}`);
-    return new StaticPage(folder, new Set(paths));
+  /** Lists the files of a folder, and of the model for its page; of a folder that is not there, none. */
+  static async open(folder: string = FOLDER, modelFolder: string = MODEL_FOLDER): Promise<StaticPage> {
+    const page = await filesOf(folder, "");
+    if (page.length === 0) return new StaticPage(new Map());
+    return new StaticPage(new Map([...(await filesOf(modelFolder, MODEL_PATH)), ...page]));
   }
 
   /** Whether a path of a request is one of its files. */
   has(path: string): boolean {
-    return this.#paths.has(fileOf(path));
+    return this.#files.has(fileOf(path));
   }
 
   /** Null when there is no such file. */
   async answer(path: string): Promise<Response | null> {
-    const file = fileOf(path);
-    if (!this.#paths.has(file)) return null;
-    const bytes = await readFile(join(this.#folder, ...file.split("/"))).catch(() => null);
+    const file = this.#files.get(fileOf(path));
+    if (file === undefined) return null;
+    const bytes = await readFile(file).catch(() => null);
     if (bytes === null) return null;
     const headers = new Headers(HEADERS);
     headers.set("content-type", TYPES[extname(file)] ?? "application/octet-stream");
@@ -88,4 +86,16 @@ export class StaticPage {
 
 function fileOf(path: string): string {
   return path === "/" ? "/index.html" : path;
+}
+
+/** The files of a folder by their paths, which begin with `prefix`. */
+async function filesOf(folder: string, prefix: string): Promise<[path: string, file: string][]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((file) => {
+      const path = file.slice(join(folder, sep).length);
+      return [`${prefix}/${path.split(sep).join("/")}`, file];
+    });
 }

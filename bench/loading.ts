@@ -1,0 +1,74 @@
+/**
+ * `npm run bench:loading`: how long a model takes to load from files that the system has in its cache, against reading the
+ * weights' file into a new buffer, in turns.
+ *
+ *   npm run bench:loading -- --rounds 7 --model FOLDER --json
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { spreadOf } from "../src/bench/spread.js";
+import { formatDuration } from "../src/cli/format.js";
+import { renderTable } from "../src/cli/table.js";
+import { coloursFor } from "../src/cli/terminal.js";
+import { load } from "../src/load.js";
+import { randomGpt2 } from "./random-gpt2.js";
+
+const DTYPES = ["f32", "int8"] as const;
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string" },
+    rounds: { type: "string", default: "5" },
+    json: { type: "boolean", default: false },
+  },
+});
+const rounds = Number(values.rounds);
+if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error("--rounds is a whole number from 1");
+const folder = values.model ?? (await randomGpt2());
+
+const readMs: number[] = [];
+const loadMs = { f32: [] as number[], int8: [] as number[] };
+for (let round = 0; round <= rounds; round++) {
+  const read = await timed(() => readFile(join(folder, "model.safetensors")));
+  if (round > 0) readMs.push(read);
+  for (const dtype of DTYPES) {
+    const ms = await timed(async () => {
+      const model = await load(folder, { dtype });
+      return () => model.dispose();
+    });
+    if (round > 0) loadMs[dtype].push(ms);
+  }
+}
+
+const read = spreadOf(readMs);
+const rows = DTYPES.map((dtype) => {
+  const spread = spreadOf(loadMs[dtype]);
+  return { dtype, ...spread, timesReading: spread.median / read.median };
+});
+if (values.json)
+  process.stdout.write(`${JSON.stringify({ node: process.version, rounds, read, load: rows })}\n`);
+else {
+  const table = renderTable(coloursFor(process.stdout, process.env), {
+    head: ["", "median", "min", "max", "times reading"],
+    rows: [
+      ["reading the file", ...[read.median, read.min, read.max].map(formatDuration), ""],
+      ...rows.map(({ dtype, median, min, max, timesReading }) => [
+        `loading as ${dtype}`,
+        ...[median, min, max].map(formatDuration),
+        timesReading.toFixed(2),
+      ]),
+    ],
+    rightAligned: [1, 2, 3, 4],
+  });
+  process.stdout.write(`${table}\n\n${rounds} rounds after one to warm up · Node ${process.version}\n`);
+}
+
+/** Milliseconds; what the work gives back is called afterwards, unless it is a buffer. */
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  const result = await work();
+  const ms = performance.now() - start;
+  if (typeof result === "function") await result();
+  return ms;
+}

@@ -1,0 +1,134 @@
+/**
+ * The engine of the cache view: a model with a KV cache of a chosen size, the requests that were made of it, and all
+ * events since it was loaded. Owns the three and the cursor; what is shown is a function of them.
+ */
+import type { LanguageModel } from "lastrow";
+import { loadStories } from "../model/engine.svelte.ts";
+import { CacheRecording } from "./cache-state.ts";
+import { type CacheBatch, type CacheRequest, generateBatch } from "./requests.ts";
+
+class CacheRun {
+  lm = $state.raw<LanguageModel | null>(null);
+  recording = $state.raw<CacheRecording>(new CacheRecording(0));
+  requests = $state.raw<readonly CacheRequest[]>([]);
+  /** Events that have been recorded, and those that are shown. */
+  length = $state(0);
+  cursor = $state(0);
+  /** Requests that the engine still works on. */
+  pending = $state(0);
+  error = $state.raw<unknown>(null);
+  /** The engine's own counters, as it last gave them. */
+  stats = $state.raw<Awaited<ReturnType<LanguageModel["stats"]>> | null>(null);
+  readonly moment = $derived.by(() => {
+    void this.length;
+    return this.recording.at(this.cursor);
+  });
+  #numBlocks = 0;
+  #loading: Promise<LanguageModel> | null = null;
+  #controller = new AbortController();
+
+  /** An empty cache of so many blocks. */
+  async reset(numBlocks: number, blockBytes: number): Promise<void> {
+    this.#controller.abort();
+    this.#controller = new AbortController();
+    const { signal } = this.#controller;
+    const old = this.#loading;
+    this.#numBlocks = numBlocks;
+    this.recording = new CacheRecording(numBlocks);
+    this.requests = [];
+    this.length = 0;
+    this.cursor = 0;
+    this.pending = 0;
+    this.error = null;
+    this.stats = null;
+    this.lm = null;
+    const loading = loadStories({ kvMemory: numBlocks * blockBytes, threads: 1, signal });
+    this.#loading = loading;
+    loading.catch(() => undefined);
+    await old?.then(
+      (lm) => lm.dispose(),
+      () => undefined,
+    );
+    try {
+      const lm = await loading;
+      if (signal.aborted) return;
+      this.lm = lm;
+      void this.#record(lm, this.recording);
+    } catch (error) {
+      if (!signal.aborted) this.error = error;
+    }
+  }
+
+  get numBlocks(): number {
+    return this.#numBlocks;
+  }
+
+  /** Asks for the prompts, one after the other; the engine decides who runs when. */
+  async run({ prompts, forks, maxTokens }: CacheBatch): Promise<void> {
+    const { lm } = this;
+    if (lm === null) return;
+    const { signal } = this.#controller;
+    this.error = null;
+    const first = this.requests.length;
+    try {
+      const made = prompts.map((prompt) => lm.promptTokens(prompt));
+      this.requests = [
+        ...this.requests,
+        ...made.map((prompt) => ({
+          prompt,
+          continuations: Array.from({ length: forks }, () => []),
+          isDone: false,
+        })),
+      ];
+      this.pending += made.length;
+      await generateBatch(
+        lm,
+        made,
+        { forks, maxTokens, firstSeed: first + 1, signal },
+        {
+          onTokens: (i, index, tokens) => {
+            if (!signal.aborted) this.#extend(first + i, index, tokens);
+          },
+          onEnd: () => {
+            if (!signal.aborted) this.pending -= 1;
+          },
+        },
+      );
+      const stats = await lm.stats();
+      if (!signal.aborted) this.stats = stats;
+    } catch (error) {
+      if (!signal.aborted) this.error = error;
+    }
+  }
+
+  seek(cursor: number): void {
+    this.cursor = Math.max(0, Math.min(cursor, this.length));
+  }
+
+  #extend(number: number, index: number, tokens: readonly number[]): void {
+    this.requests = this.requests.map((request, i) => {
+      if (i !== number) return request;
+      const continuations = request.continuations.map((known, j) =>
+        j === index ? [...known, ...tokens] : known,
+      );
+      return { ...request, continuations };
+    });
+  }
+
+  async #record(lm: LanguageModel, recording: CacheRecording): Promise<void> {
+    let isDue = false;
+    for await (const event of lm.events()) {
+      // The recording is this engine's from its first event on, and a page's reader never falls 65,536 events behind.
+      if (event.type === "dropped") throw new Error(`${event.count} events were lost`);
+      recording.push(event);
+      if (isDue) continue;
+      isDue = true;
+      requestAnimationFrame(() => {
+        isDue = false;
+        if (this.recording === recording) this.length = recording.events.length;
+      });
+    }
+  }
+}
+
+export const cacheRun = new CacheRun();

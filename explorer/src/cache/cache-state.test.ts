@@ -1,0 +1,76 @@
+/** The state that is made from the events is the engine's own: checked against its counters, on real traffic. */
+
+import { expect, test } from "vitest";
+import { type EngineEvent, type LanguageModel, load } from "../../../src/index.js";
+import { CacheRecording, type CacheState } from "./cache-state.ts";
+import { generateBatch, namedSequences } from "./requests.ts";
+import { SCENARIOS, type Scenario } from "./scenarios.ts";
+
+/** Bytes of a block of the embedded model. */
+const BLOCK_BYTES = 6 * 6 * 2 * 16 * 32 * 4;
+
+async function record(
+  scenario: Scenario,
+  check: (lm: LanguageModel, recording: CacheRecording) => Promise<void>,
+) {
+  await using lm = await load("stories", { kvMemory: scenario.blocks * BLOCK_BYTES, threads: 1 });
+  expect(lm.info.kv.blocks).toBe(scenario.blocks);
+  const recording = new CacheRecording(scenario.blocks);
+  const events = lm.events();
+  const reading = (async () => {
+    for await (const event of events) recording.push(event as EngineEvent);
+  })();
+  const prompts = scenario.prompts.map((prompt) => lm.promptTokens(prompt));
+  const continuations = prompts.map(() => Array.from({ length: scenario.forks }, (): number[] => []));
+  await generateBatch(
+    lm,
+    prompts,
+    { ...scenario, firstSeed: 1 },
+    { onTokens: (i, index, tokens) => continuations[i][index].push(...tokens), onEnd: () => undefined },
+  );
+  // What the engine told is read by now, but for what waits in the stream.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await check(lm, recording);
+  const requests = prompts.map((prompt, i) => ({ prompt, continuations: continuations[i], isDone: true }));
+  const names = namedSequences(recording.at(recording.events.length), requests).map(({ name }) => name);
+  const expected = requests.flatMap((request, i) =>
+    request.continuations.map((_, j) => String.fromCharCode(65 + i) + (j === 0 ? "" : j + 1)),
+  );
+  expect(names.sort()).toEqual(expected.sort());
+  await events.return?.(undefined);
+  await reading;
+}
+
+function counts(state: CacheState) {
+  const referenced = state.blocks.filter(({ owners }) => owners.length > 0).length;
+  const cached = state.blocks.filter(({ owners, isPublished }) => owners.length === 0 && isPublished).length;
+  return { total: state.blocks.length, referenced, cached, free: state.blocks.length - referenced - cached };
+}
+
+test.each(SCENARIOS)("$name: blocks, rows and preemptions are the engine's", async (scenario) => {
+  await record(scenario, async (lm, recording) => {
+    const stats = await lm.stats();
+    const end = recording.at(recording.events.length);
+    expect(counts(end)).toEqual(stats.blocks);
+    expect(end.counts.rowsComputed).toBe(stats.rows);
+    expect(end.counts.rowsFound).toBeGreaterThanOrEqual(stats.prefixCache.tokensHit);
+    expect(end.counts.preemptions).toBe(stats.sequences.preemptions);
+    expect(end.step).toBe(stats.steps);
+    expect([...end.sequences.values()].every(({ status }) => status === "ended")).toBe(true);
+    if (scenario.name === "share") expect(end.counts.rowsFound).toBeGreaterThan(0);
+    if (scenario.name === "fork") expect(end.counts.copies).toBeGreaterThan(0);
+    if (scenario.name === "preempt") expect(end.counts.preemptions).toBeGreaterThan(0);
+
+    // At every cursor: owners and block tables say the same, and going back gives what going forward gave.
+    for (let cursor = 0; cursor <= recording.events.length; cursor += 7) {
+      const state = recording.at(cursor);
+      const held = [...state.sequences.values()].flatMap(({ sequence, blocks }) =>
+        blocks.map((block) => `${block} ${sequence}`),
+      );
+      const owned = state.blocks.flatMap(({ owners }, block) => owners.map((owner) => `${block} ${owner}`));
+      expect(held.sort()).toEqual(owned.sort());
+      for (const { rows, blocks } of state.sequences.values())
+        expect(rows).toBeLessThanOrEqual(16 * blocks.length);
+    }
+  });
+});

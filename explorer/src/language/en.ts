@@ -1,0 +1,275 @@
+/** Every sentence of the page, in English. Its shape is the shape of all languages. */
+export const en = {
+  title: "lastrow explorer",
+  skip: "Skip to the view",
+  nav: {
+    label: "Views",
+    runs: "Two runs",
+    step: "Inside one step",
+    cache: "The cache",
+    next: "Next token",
+  },
+  toLanguage: "中文",
+  toLanguageLabel: "切换到中文",
+  theme: { toDark: "Dark mode", toLight: "Light mode" },
+  engine: {
+    loading: "Loading the model into this page",
+    bytes: (loaded: string, total: string) => `${loaded} of ${total} MB`,
+    facts: (f: { parameters: string; layers: number; threads: number; kv: string }) =>
+      `stories · ${f.parameters} parameters · ${f.layers} layers · f32 · WebAssembly, ${f.threads === 1 ? "1 thread" : `${f.threads} threads`} · ${f.kv} bytes of K and V a token`,
+    local: "The model runs in this page. Nothing you type is sent anywhere.",
+    singleThreaded:
+      "This page came without isolation headers (COOP and COEP), so the browser shares no memory between threads: the engine runs on one thread. Slower, same bits.",
+    failed: "The model cannot run here",
+    retry: "Try again",
+  },
+  errors: {
+    runtime_unsupported:
+      "This browser has no WebAssembly SIMD, which the kernels need. Chrome 91, Firefox 89, Safari 16.4 and everything newer have it.",
+    memory_limit_exceeded:
+      "The browser did not give enough memory for the model. Close other tabs, or try on a device with more memory.",
+    kv_memory_exhausted:
+      "The KV cache is full: these tokens need more blocks than its budget has, even alone. Give it more blocks, or ask for fewer tokens.",
+    context_length_exceeded: (limit: number) =>
+      `The prompt is longer than the model's context of ${limit} tokens. Shorten it.`,
+    out_of_memory: "The browser ran out of memory. Close other tabs, then reload the page.",
+    fetch:
+      "The model's files could not be fetched. Check the connection, or the folder that this page is served from.",
+    other: (message: string) => `Something went wrong: ${message}`,
+  },
+  timeline: { play: "Play", pause: "Pause", at: (at: string, of: string) => `event ${at} of ${of}` },
+  runs: {
+    title: "The same text twice. One run does a fraction of the work.",
+    lead: "Both runs begin with your prompt and compute every token for real. One feeds all rows through the model again for each token. The other keeps K and V, and feeds only the new row. They take turns on the same processor: whoever has computed for less time goes next.",
+    prompt: "Prompt",
+    tokens: "Tokens",
+    pace: "Pace",
+    paces: { full: "full speed", slow: "slow", slower: "slower" },
+    seed: "Seed",
+    run: "Run both",
+    stop: "Stop",
+    recompute: "Recompute",
+    cached: "With the KV cache",
+    recomputeSays: "feeds every row, every time",
+    cachedSays: "feeds the new row, keeps K and V",
+    rows: "rows through the model",
+    formula: (value: string) => `formula ${value}`,
+    ms: "ms in the model",
+    steps: "steps",
+    rowMap: (way: string, rows: string, steps: string) =>
+      `${way}: a column for each of ${steps} steps, a mark for each of ${rows} rows that went through the model`,
+    legend: { fed: "row fed", last: "last row", kept: "K and V kept", formula: "formula" },
+    faster: (times: string) => `${times}× less time in the model`,
+    verdict: {
+      none: "No step of both to compare yet",
+      same: (steps: string, logits: string) =>
+        `Identical so far: ${steps} steps, ${logits} logits, every bit`,
+      final: (steps: string, logits: string) => `Identical: ${steps} steps, ${logits} logits, every bit`,
+      different: (steps: string) => `Different bits in ${steps} steps`,
+    },
+    bits: "Logits of each step, compared as bits",
+    bitsCell: (step: string, logits: string) => `Step ${step}: ${logits} logits, all bits equal`,
+    bitsCellDifferent: (step: string, index: number) => `Step ${step}: logit ${index} has other bits`,
+    bitsCellPending: (step: string) => `Step ${step}: not compared yet`,
+    timeChart: "Time of each step, ms",
+    rowsChart: "Rows through the model so far",
+    timeNote: "dots: measured · lines: rows by formula × the run's mean time a row",
+    rowsNote: "dots: counted · lines: (M + 1) L + M (M + 1) / 2 and L + M",
+    cursor: "Event",
+    step: "step",
+    table: "The numbers, as a table",
+    columns: {
+      step: "Step",
+      token: "Token",
+      rows: "Rows",
+      ms: "ms",
+      bits: "Bits",
+    },
+    same: "same",
+    pending: "…",
+  },
+  cache: {
+    title: "Blocks of keys and values, and who holds them.",
+    lead: "K and V live in blocks of 16 rows. Requests that begin alike share blocks, continuations fork, and when the budget is spent the youngest request gives way and comes back. Everything below is the engine's own stream of events; the slider goes back through it.",
+    scenarios: "Things to watch",
+    scenario: {
+      share: {
+        name: "Common beginnings",
+        says: "Four prompts that begin alike: one computes the beginning, the others find it.",
+      },
+      fork: {
+        name: "Forks",
+        says: "One prompt, five continuations: they share its blocks, and copy one when they write.",
+      },
+      preempt: {
+        name: "A small budget",
+        says: "Six prompts, 24 blocks: some lose their blocks, and come back with the same bits.",
+      },
+    },
+    own: "Your own prompts and budget",
+    prompts: "Prompts, one a line",
+    forks: "Continuations",
+    tokens: "Tokens each",
+    budget: "Budget",
+    blocks: (count: number) => `${count} blocks`,
+    run: "Run",
+    clear: "Empty the cache",
+    cursor: "Event",
+    pace: "Pace",
+    paces: { fast: "fast", steady: "steady", slow: "slow" },
+    step: (step: string) => `step ${step}`,
+    nothingYet: "Nothing has happened yet. Choose one of the three, or write your own prompts.",
+    blocksTitle: (count: string) => `${count} blocks of 16 rows`,
+    grid: "Blocks of the KV cache; arrow keys go from one to the next",
+    block: (b: { number: number; state: string; owners: string; rows: number; evictions: number }) =>
+      `Block ${b.number}: ${b.state}${b.owners === "" ? "" : ` (${b.owners})`}, ${b.rows} of 16 rows${b.evictions > 0 ? `, evicted ${b.evictions}×` : ""}`,
+    states: { held: "held by one", shared: "shared", cached: "cached, held by none", free: "free" },
+    sequences: "Sequences",
+    statuses: { running: "running", preempted: "preempted, waits", ended: "done" },
+    preempted: (times: number) => `preempted ${times}×`,
+    blockTable: "block table",
+    cost: (computed: string, found: string) => `${computed} rows computed, ${found} found in the cache`,
+    noSequences: "No sequence has begun.",
+    numbers: "The cache in numbers",
+    bytes: "K and V held or cached",
+    saved: "saved by sharing, now",
+    hitRate: "rows found, of all needed",
+    rowsComputed: "rows computed",
+    rowsFound: "rows found",
+    preemptions: "preemptions",
+    evictions: "blocks evicted",
+    copies: "copied on write",
+    events: {
+      allocated: (who: string, block: number) => `${who} takes block ${block} for new rows`,
+      hit: (who: string, block: number) => `${who} finds block ${block}: its rows need not be computed`,
+      shared: (who: string, block: number) => `${who} is forked, and shares block ${block}`,
+      published: (who: string, block: number) => `Block ${block} of ${who} is full: others can find it`,
+      written: (who: string, count: number, from: number, to: number) =>
+        count === 1 ? `${who} writes row ${from}` : `${who} writes ${count} rows, ${from} to ${to}`,
+      copied: (who: string, from: number, to: number) =>
+        `${who} copies block ${from} to ${to} before it writes`,
+      released: (who: string, block: number, left: number) =>
+        left === 0
+          ? `${who} lets go of block ${block}; nobody holds it`
+          : `${who} lets go of block ${block}; ${left} still hold it`,
+      evicted: (block: number) => `Block ${block} is needed: what it held can no longer be found`,
+      preempted: (who: string) => `${who} is preempted: it lost its blocks to others, and waits`,
+      step: (rows: number, sequences: number) =>
+        `A forward pass of ${rows} ${rows === 1 ? "row" : "rows"}, of ${sequences} ${sequences === 1 ? "sequence" : "sequences"}`,
+    },
+  },
+  next: {
+    title: "One row of logits, and everything that could follow.",
+    lead: "The last row of the logits gives every token of the vocabulary a score. Temperature, top-k and top-p decide what may be drawn. Click a token to fork there: the branch shares all K and V of the text so far, and computes one row.",
+    prompt: "Prompt",
+    start: "Start here",
+    textTitle: "The text so far",
+    sample: (count: number) => `Fork, and sample ${count} tokens`,
+    branches: "Branches",
+    branchesNote:
+      "Each is a sequence of the engine, forked from the one above it. Only the rows that it computed are new; K and V of the others are shared.",
+    branchCost: (computed: string, shared: string) => `${computed} computed, ${shared} shared`,
+    candidates: "Likeliest next tokens",
+    candidate: (token: string, model: string, after: string | null) =>
+      `Fork with ${JSON.stringify(token)}: the model gives it ${model}, ${after === null ? "sampling leaves it out" : `sampling ${after}`}`,
+    model: "the model's own",
+    after: "after sampling options",
+    temperature: "Temperature",
+    greedy: "0, greedy",
+    topK: "Top-k",
+    topP: "Top-p",
+    off: "off",
+    kept: (kept: string, of: string, share: string) =>
+      `${kept} of ${of} tokens can be drawn; the model gives them ${share} % together.`,
+  },
+  step: {
+    title: "Follow the last row backwards.",
+    lead: "The figures are drawn from a trace: the model's own forward pass on kernels that note which rows each row was made from. Point at a row to see where it came from and what it feeds.",
+    way: "Way",
+    figure: "Figure",
+    figures: { inference: "Whole inference", attention: "Attention inside" },
+    layer: "Layer",
+    step: "Step",
+    tensor: "Follow a row of",
+    row: "Row",
+    letGo: "Let go",
+    followHint: "Point at a row in the figure, tap it to keep it, or choose one here.",
+    follows: (tensor: string, row: number) => `Row ${row} of ${tensor} is made from `,
+    rowsOf: (tensor: string, from: number, to: number, of: number) =>
+      from === to
+        ? `row ${from} of ${tensor}`
+        : from === 0 && to === of - 1
+          ? `all ${of} rows of ${tensor}`
+          : `rows ${from} to ${to} of ${tensor}`,
+    and: " and ",
+    given: "what was there before the pass.",
+    rows: "rows fed in this step",
+    multiplyAdds: "multiply-adds of its trace",
+    bytes: "bytes of K and V, all layers",
+    attention: (layer: number) => `What attention looks at in layer h.${layer}`,
+    head: "Head",
+    heatMap: (head: number, queries: number, keys: number) =>
+      `Attention weights of head ${head}: ${queries} ${queries === 1 ? "query" : "queries"} by ${keys} keys; the strongest of the last query are listed beside it`,
+    keysAxis: "keys by position → · blue: from the cache · yellow: the new key",
+    strongest: "The last row looks at",
+    cachedShare: (cached: string, own: string) =>
+      `${cached} of its attention goes to cached keys, ${own} to the new one.`,
+    sameBits: "Computed again with a look at Q and K; its logits have the same bits as the run's.",
+    otherBits: "The logits of this look have other bits than the run's.",
+    computing: "Computing the attention weights …",
+    figureWords: {} as Record<string, string>,
+  },
+  tour: {
+    label: "Guided tour",
+    start: "Guided tour",
+    back: "Back",
+    forward: "Next",
+    end: "Finish",
+    close: "Close the tour",
+    count: (at: number, of: number) => `${at} of ${of}`,
+    stops: {
+      growth: {
+        title: "Every token costs a whole inference",
+        text: "A GPT writes one token at a time: it appends the token to its input and infers again. Counting a row as one unit, a prompt of L tokens and M generated ones cost (M + 1) L + M (M + 1) / 2. On the left you see it: each column is an inference, and each is one row taller than the last.",
+      },
+      claim: {
+        title: "The claim: L + M is enough",
+        text: "Keep the keys and values of each token, and after the prompt feed only the new one: L + M rows. The run on the right does that. The rest of this tour shows, from the model itself, why the answer is the same.",
+      },
+      normal: {
+        title: "An ordinary inference",
+        text: "wte and wpe turn tokens and positions into hidden states. c_attn makes three of each: query, key, value. Heads attend and are joined, c_proj mixes them, the residual is added; then the MLP, and its residual. After the last layer lm_head makes the logits.",
+      },
+      lastRow: {
+        title: "Only the last row matters",
+        text: "The yellow band begins as the last token and becomes the last row of the logits: the next token. The rows above it mean nothing at inference. Could we compute the yellow ones alone? Follow them backwards and see what they need.",
+      },
+      rowByRow: {
+        title: "Nearly everything works row by row",
+        text: "lm_head is a linear map: the last logits need the last hidden state. So do the MLP, the layer norm (mean and variance run along d_model), c_proj, and at the front wte, wpe and c_attn. Each last row needs its own last row, nothing more. Point at any of them.",
+      },
+      attention: {
+        title: "Attention alone looks sideways",
+        text: "The last row of the output needs the last row of the scores and all of V. The last row of the scores needs the last row of Q and all of K. So what is kept is K and V. Nobody asks for an old Q again: a KV cache, not a QKV cache.",
+      },
+      reduced: {
+        title: "Attention without what nobody needs",
+        text: "Leave the unneeded rows out: one row of Q meets all keys, one row of weights meets all values. Blue rows come from the cache. The heat map below shows where this very row looks: at cached keys, and at its own.",
+      },
+      whole: {
+        title: "The whole inference without it",
+        text: "Now leave them out everywhere. The input is the last token, not the prompt. Before attention its key and value join those that were kept; that is all the past that is needed.",
+      },
+      bits: {
+        title: "The same, to the bit",
+        text: "Both ways do the same operations on the last row, in the same order, so lastrow promises more than equal text: equal bits. Each green cell is a step whose logits were compared as integers, all of them.",
+      },
+      blocks: {
+        title: "Kept once, shared by many",
+        text: "Since K and V depend on nothing but the tokens before them, everyone who begins alike can use them. Here prompts share blocks of 16 rows, forks copy one when they write, and a small budget takes blocks back. The bits stay the same.",
+      },
+    },
+  },
+};
+
+export type Strings = typeof en;

@@ -1,0 +1,23 @@
+/** What went wrong, in words of the page's language. */
+import { LastrowError } from "lastrow";
+import type { Strings } from "./en.ts";
+
+export function errorWords(error: unknown, { errors }: Strings, contextLength: number): string {
+  if (error instanceof LastrowError) {
+    switch (error.code) {
+      case "runtime_unsupported":
+      case "memory_limit_exceeded":
+      case "kv_memory_exhausted":
+        return errors[error.code];
+      case "context_length_exceeded":
+        return errors.context_length_exceeded(contextLength);
+      case "model_not_found":
+        return errors.fetch;
+      default:
+        return errors.other(error.message);
+    }
+  }
+  if (error instanceof RangeError && /memory|allocation/i.test(error.message)) return errors.out_of_memory;
+  if (error instanceof TypeError && /fetch/i.test(error.message)) return errors.fetch;
+  return errors.other(error instanceof Error ? error.message : String(error));
+}

@@ -1,0 +1,170 @@
+/**
+ * What each query paid attention to: the model's own forward pass on the WebAssembly kernels, with a look at Q and K where
+ * attention is computed. The kernels never keep their weights (they divide by the sum at the very end), so the weights are
+ * computed here, from the queries that attention was given and the keys that it read, by the formula of
+ * docs/numerics.md. Owns a model of its own, of one sequence; its logits come along, to be compared with a run's.
+ */
+import type { ModelSource } from "lastrow";
+import { openCheckpoint } from "lastrow/formats/checkpoint";
+import { planGpt2Tensors } from "lastrow/formats/gpt2-checkpoint";
+import { readModelConfig } from "lastrow/formats/gpt2-config";
+import type { AttentionCall, Kernels } from "lastrow/kernels/kernels";
+import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, kvOffset } from "lastrow/kernels/kv-layout";
+import { MemoryPlan } from "lastrow/kernels/memory-plan";
+import { exp } from "lastrow/kernels/reference/math";
+import { wasmBackend } from "lastrow/kernels/wasm/wasm-kernels";
+import { Gpt2, planGpt2Scratch, planGpt2Weights } from "lastrow/model/gpt2";
+import { loadGpt2Weights, planStaging } from "lastrow/model/load-gpt2";
+import type { Platform } from "lastrow/platform/platform";
+
+/** Of one layer in one forward pass. */
+export interface AttentionWeights {
+  /** Positions of the queries: from this one on, one after the other. */
+  readonly firstPosition: number;
+  readonly queries: number;
+  /** Keys 0 … keys − 1; a query sees those up to its own position. */
+  readonly keys: number;
+  /** For each head (queries, keys), row-major; 0 where a query sees nothing. */
+  readonly heads: readonly Float32Array[];
+  /** (vocabulary) of the last row. */
+  readonly logits: Float32Array;
+}
+
+/** Q of one call of attention, as it was given. */
+interface SeenCall {
+  readonly call: AttentionCall;
+  readonly q: Float32Array;
+  readonly positions: Int32Array;
+}
+
+export class AttentionProbe {
+  readonly #model: Gpt2;
+  readonly #kernels: Kernels;
+  readonly #kv: KvLayout;
+  readonly #calls: SeenCall[];
+
+  private constructor(parts: { model: Gpt2; kernels: Kernels; kv: KvLayout; calls: SeenCall[] }) {
+    this.#model = parts.model;
+    this.#kernels = parts.kernels;
+    this.#kv = parts.kv;
+    this.#calls = parts.calls;
+  }
+
+  /** @throws LastrowError as `load` */
+  static async load(platform: Pick<Platform, "openModel">, source: ModelSource): Promise<AttentionProbe> {
+    const files = await platform.openModel(source, {});
+    const stated = await readModelConfig(files);
+    const checkpoint = await openCheckpoint(files);
+    try {
+      const tensors = planGpt2Tensors(checkpoint, stated);
+      const config = { ...stated, tieWordEmbeddings: tensors.tieWordEmbeddings };
+      const backend = wasmBackend({
+        threads: 1,
+        startHelper: () => Promise.reject(new Error("one thread has no helpers")),
+      });
+      const plan = new MemoryPlan(backend, "f32");
+      const weights = planGpt2Weights(plan, config);
+      const numBlocks = Math.ceil(config.contextLength / BLOCK_SIZE);
+      const slab = plan.reserve(numBlocks * kvBlockBytes(config, "f32"));
+      const limits = { maxRows: config.contextLength, maxLogitsRows: 1, maxSequences: 1 };
+      const scratch = planGpt2Scratch(plan, config, limits);
+      const staging = planStaging(plan, config);
+      const kernels = await backend.create(plan.bytes);
+      await loadGpt2Weights(tensors.tensors, weights, kernels, staging);
+      const calls: SeenCall[] = [];
+      const model = new Gpt2(
+        config,
+        watched(kernels, (call) => calls.push(call)),
+        weights,
+        scratch,
+      );
+      return new AttentionProbe({ model, kernels, kv: kvLayout(config, "f32", slab, numBlocks), calls });
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** One inference: all rows, or the rows behind those that the cache has. */
+  run(tokens: readonly number[], numCachedTokens: number, layer: number): AttentionWeights {
+    if (numCachedTokens > 0) this.#feed(tokens.slice(0, numCachedTokens), 0, 0);
+    this.#calls.length = 0;
+    const logits = this.#feed(tokens, numCachedTokens, 1);
+    const { call, q, positions } = this.#calls[layer];
+    const { numHeads } = call;
+    const keys = tokens.length;
+    const heads = Array.from({ length: numHeads }, (_, head) => {
+      const kvHead = Math.floor((head * this.#kv.numKvHeads) / numHeads);
+      return this.#weights({ q, positions, layer, head, kvHead, keys, scale: call.scale });
+    });
+    return { firstPosition: positions[0], queries: positions.length, keys, heads, logits };
+  }
+
+  #feed(tokens: readonly number[], from: number, wanted: number): Float32Array {
+    const { batch } = this.#model;
+    batch.clear();
+    const blockIds = Array.from({ length: Math.ceil(tokens.length / BLOCK_SIZE) }, (_, i) => i);
+    batch.add({ tokens, from, count: tokens.length - from, blockIds, wanted });
+    const { offset, cols } = this.#model.forward(this.#kv);
+    return this.#kernels.f32(offset, wanted * cols).slice();
+  }
+
+  /** softmax(q · Kᵀ · scale) of one head. */
+  #weights(of: {
+    q: Float32Array;
+    positions: Int32Array;
+    layer: number;
+    head: number;
+    kvHead: number;
+    keys: number;
+    scale: number;
+  }): Float32Array {
+    const { headDim } = this.#kv;
+    const width = of.q.length / of.positions.length;
+    const weights = new Float32Array(of.positions.length * of.keys);
+    of.positions.forEach((position, t) => {
+      const query = of.q.subarray(t * width + of.head * headDim, t * width + (of.head + 1) * headDim);
+      const row = weights.subarray(t * of.keys, t * of.keys + position + 1);
+      for (let i = 0; i <= position; i++) {
+        const k = this.#keysOf(Math.floor(i / BLOCK_SIZE), of.layer, of.kvHead);
+        let score = 0;
+        for (let d = 0; d < headDim; d++) {
+          score = Math.fround(score + Math.fround(query[d] * k[d * BLOCK_SIZE + (i % BLOCK_SIZE)]));
+        }
+        row[i] = Math.fround(score * of.scale);
+      }
+      let top = Number.NEGATIVE_INFINITY;
+      for (const score of row) top = Math.max(top, score);
+      let sum = 0;
+      for (let i = 0; i <= position; i++) {
+        row[i] = exp(Math.fround(row[i] - top));
+        sum += row[i];
+      }
+      for (let i = 0; i <= position; i++) row[i] /= sum;
+    });
+    return weights;
+  }
+
+  /** K (headDim, 16) of one block. */
+  #keysOf(block: number, layer: number, kvHead: number): Float32Array {
+    return this.#kernels.f32(kvOffset(this.#kv, block, layer, kvHead), this.#kv.headDim * BLOCK_SIZE);
+  }
+}
+
+/** The same kernels, told of each call of attention before it is computed. */
+function watched(kernels: Kernels, see: (call: SeenCall) => void): Kernels {
+  const attention = (call: AttentionCall) => {
+    const { offset, rows, cols, stride } = call.q;
+    const q = new Float32Array(rows * cols);
+    for (let row = 0; row < rows; row++) q.set(kernels.f32(offset + 4 * row * stride, cols), row * cols);
+    const { positions } = call;
+    see({ call, q, positions: kernels.i32(positions.offset, positions.length).slice() });
+    kernels.attention(call);
+  };
+  return new Proxy(kernels, {
+    get(target, name) {
+      if (name === "attention") return attention;
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}

@@ -1,0 +1,50 @@
+/** Asks the probe's worker, which is started with the first question. A newer question makes older ones void. */
+import { stories } from "lastrow/stories";
+import type { AttentionWeights } from "./attention-probe.ts";
+import type { ProbeAnswer, ProbeQuestion } from "./probe-worker.ts";
+
+type Question = Pick<ProbeQuestion, "tokens" | "numCachedTokens" | "layer">;
+
+class ProbeClient {
+  #worker: Worker | null = null;
+  #lastId = 0;
+  #waiting: {
+    id: number;
+    resolve: (weights: AttentionWeights | null) => void;
+    reject: (error: Error) => void;
+  } | null = null;
+
+  /** @returns null when another question came before the answer */
+  ask(question: Question): Promise<AttentionWeights | null> {
+    this.#waiting?.resolve(null);
+    this.#worker ??= this.#start();
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const files = Object.fromEntries(Object.entries(stories).map(([name, address]) => [name, address.href]));
+    this.#worker.postMessage({ id, files, ...question } satisfies ProbeQuestion);
+    return new Promise((resolve, reject) => {
+      this.#waiting = { id, resolve, reject };
+    });
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL("./probe-worker.ts", import.meta.url), {
+      type: "module",
+      name: "attention",
+    });
+    worker.onmessage = ({ data }: MessageEvent<ProbeAnswer>) => {
+      if (this.#waiting?.id !== data.id) return;
+      const { resolve, reject } = this.#waiting;
+      this.#waiting = null;
+      if ("error" in data) reject(new Error(data.error));
+      else resolve(data.weights);
+    };
+    worker.onerror = ({ message }) => {
+      this.#waiting?.reject(new Error(message));
+      this.#waiting = null;
+    };
+    return worker;
+  }
+}
+
+export const probe = new ProbeClient();

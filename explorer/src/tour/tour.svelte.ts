@@ -1,0 +1,72 @@
+/**
+ * The guided tour: in order, the argument for the KV cache, each stop at the view that shows it. Owns where the tour is; a
+ * stop arranges the view, and everything in it goes on working.
+ */
+import { route, type ViewName } from "../shell/route.svelte.ts";
+import { stepChoice } from "../step/step-state.svelte.ts";
+
+interface Stop {
+  readonly name: StopName;
+  readonly view: ViewName;
+  /** What in the view it speaks of: scrolled to. */
+  readonly shows: string;
+  readonly arrange?: () => void;
+}
+
+type StopName =
+  | "growth"
+  | "claim"
+  | "normal"
+  | "lastRow"
+  | "rowByRow"
+  | "attention"
+  | "reduced"
+  | "whole"
+  | "bits"
+  | "blocks";
+
+const inStep = (way: "cached" | "recompute", figure: "inference" | "attention") => () => {
+  stepChoice.way = way;
+  stepChoice.figure = figure;
+  stepChoice.layer = 0;
+  stepChoice.step = 12;
+};
+
+export const STOPS: readonly Stop[] = [
+  { name: "growth", view: "runs", shows: '[data-way="recompute"]' },
+  { name: "claim", view: "runs", shows: '[data-way="cached"]' },
+  { name: "normal", view: "step", shows: ".figure", arrange: inStep("recompute", "inference") },
+  { name: "lastRow", view: "step", shows: ".figure", arrange: inStep("recompute", "inference") },
+  { name: "rowByRow", view: "step", shows: ".figure", arrange: inStep("recompute", "inference") },
+  { name: "attention", view: "step", shows: ".figure", arrange: inStep("recompute", "attention") },
+  { name: "reduced", view: "step", shows: ".figure", arrange: inStep("cached", "attention") },
+  { name: "whole", view: "step", shows: ".figure", arrange: inStep("cached", "inference") },
+  { name: "bits", view: "runs", shows: "[data-verdict]" },
+  { name: "blocks", view: "cache", shows: ".scenarios" },
+];
+
+class Tour {
+  /** Place of the stop; null while there is no tour. */
+  at = $state<number | null>(null);
+
+  go(at: number): void {
+    const stop = STOPS[at];
+    if (stop === undefined) {
+      this.end();
+      return;
+    }
+    this.at = at;
+    stop.arrange?.();
+    route.open(stop.view);
+    // The view is there in the next frame.
+    requestAnimationFrame(() => {
+      document.querySelector(`main ${stop.shows}`)?.scrollIntoView({ block: "center", behavior: "smooth" });
+    });
+  }
+
+  end(): void {
+    this.at = null;
+  }
+}
+
+export const tour = new Tour();

@@ -1,0 +1,45 @@
+/**
+ * The explorer as a static folder: relative addresses, so that any path on any host serves it. It bundles the library as
+ * a user's page would, from dist/.
+ */
+import { fileURLToPath } from "node:url";
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig } from "vite";
+
+/** What lets a page share memory between threads. */
+const isolationHeaders = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
+const library = (path: string) => fileURLToPath(new URL(`../dist/${path}`, import.meta.url));
+
+export default defineConfig({
+  root: fileURLToPath(new URL(".", import.meta.url)),
+  base: "./",
+  plugins: [svelte()],
+  resolve: {
+    alias: [
+      { find: /^lastrow$/, replacement: library("index.js") },
+      { find: /^lastrow\/(.*)$/, replacement: library("$1.js") },
+    ],
+  },
+  worker: { format: "es" },
+  build: {
+    outDir: library("explorer"),
+    emptyOutDir: true,
+    target: "es2022",
+    // The model's files are fetched one by one, with their progress.
+    assetsInlineLimit: 0,
+    rollupOptions: {
+      output: {
+        assetFileNames: ({ originalFileNames }) =>
+          originalFileNames.some((name) => name.includes("models/stories/"))
+            ? "stories/[name][extname]"
+            : "assets/[name]-[hash][extname]",
+      },
+    },
+  },
+  server: { headers: isolationHeaders, fs: { allow: [".."] } },
+  preview: { headers: isolationHeaders },
+});

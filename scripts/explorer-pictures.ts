@@ -1,0 +1,67 @@
+/**
+ * Takes the explorer's pictures for the README: `npm run explorer:pictures`, after a build. Each is a view of a real run
+ * in Chromium.
+ */
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { launchChromium, openPage, serveExplorer } from "../test/browser/explorer-page.js";
+
+interface Picture {
+  readonly name: string;
+  readonly view: string;
+  /** Brings the view to what is shown. */
+  readonly arrange: (page: Page) => Promise<void>;
+}
+
+const PICTURES: readonly Picture[] = [
+  {
+    name: "explorer-runs",
+    view: "runs",
+    arrange: (page) => page.locator('[data-verdict="identical"][data-compared="100"]').waitFor(),
+  },
+  {
+    name: "explorer-step",
+    view: "step",
+    arrange: async (page) => {
+      await page.getByRole("button", { name: "With the KV cache" }).click();
+      await page.locator('[data-same-bits="true"]').waitFor();
+      await page.getByLabel("Follow a row of").selectOption({ label: "h.0.attn.weightedValues" });
+    },
+  },
+  {
+    name: "explorer-cache",
+    view: "cache",
+    arrange: async (page) => {
+      await page.getByLabel("Pace").selectOption("fast");
+      await page.locator('[data-scenario="preempt"]').click();
+      await page.waitForFunction(
+        () => document.querySelectorAll('[data-status="preempted"]').length > 0,
+        undefined,
+        { polling: 10 },
+      );
+      const slider = page.getByRole("slider", { name: "Event" });
+      await slider.fill(await slider.inputValue());
+    },
+  },
+];
+
+const FOLDER = fileURLToPath(new URL("../docs/", import.meta.url));
+
+async function main(): Promise<void> {
+  const [site, browser] = await Promise.all([serveExplorer({ isIsolated: true }), launchChromium()]);
+  try {
+    for (const { name, view, arrange } of PICTURES) {
+      const page = await openPage(browser, { viewport: { width: 1200, height: 800 } });
+      await page.goto(`${site.address}#/${view}`);
+      await arrange(page);
+      await page.mouse.move(0, 0);
+      await page.screenshot({ path: `${FOLDER}${name}.png` });
+      await page.context().close();
+    }
+  } finally {
+    await browser.close();
+    await site.close();
+  }
+}
+
+await main();

@@ -1,0 +1,47 @@
+/** axe finds nothing serious in any view, in either language, light or dark, wide or narrow; and nothing is wider than the screen. */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import type { AxeResults } from "axe-core";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { launchChromium, openPage, type StaticSite, serveExplorer } from "./explorer-page.js";
+
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+let site: StaticSite;
+let browser: Browser;
+beforeAll(async () => {
+  [site, browser] = await Promise.all([serveExplorer({ isIsolated: true }), launchChromium()]);
+});
+afterAll(async () => {
+  await browser.close();
+  await site.close();
+});
+
+const VIEWS = ["runs", "step", "cache", "next"];
+const LOOKS = [
+  { locale: "en-US", colorScheme: "light", viewport: { width: 1280, height: 900 } },
+  { locale: "zh-CN", colorScheme: "dark", viewport: { width: 390, height: 844 } },
+] as const;
+
+test.each(VIEWS.flatMap((view) => LOOKS.map((look) => ({ view, ...look }))))(
+  "$view, $locale, $colorScheme",
+  async ({ view, ...look }) => {
+    const page = await openPage(browser, look);
+    await page.goto(`${site.address}#/${view}`);
+    await page.getByRole("progressbar").waitFor({ state: "detached" });
+    expect(await page.locator("html").getAttribute("lang")).toBe(
+      look.locale.startsWith("zh") ? "zh-CN" : "en",
+    );
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() =>
+      (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
+    );
+    const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+    expect(serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`)).toEqual([]);
+    const overflow = await page.evaluate(
+      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    );
+    expect(overflow).toBeLessThanOrEqual(0);
+    await page.context().close();
+  },
+);
