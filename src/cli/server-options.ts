@@ -16,6 +16,7 @@ export function addServerOptions(command: Command): Command {
     .option("--chat-template <file>", "a Jinja template, in place of the model's own")
     .option("--share-prefixes", "one prefix cache for all keys: for a single tenant")
     .option("--cache-secret-file <file>", "what keys' salts are derived from (default: new with each start)")
+    .option("--save-dir <folder>", "where clients may save sequences (default: nowhere)")
     .option("--drain-seconds <number>", "what is under way gets to finish on SIGTERM", seconds, 30);
   command.optionsGroup("Limits:");
   for (const { flag, unit, about, default: standard, least } of Object.values(LIMITS)) {

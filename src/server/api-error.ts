@@ -66,6 +66,9 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   empty_prompt: 400,
   token_out_of_range: 400,
   tokenizer_missing: 400,
+  saved_sequence_not_found: 404,
+  saved_sequence_invalid: 400,
+  saved_sequence_mismatch: 409,
   chat_template_missing: 400,
   // "has no token for a part of this text": the text is the client's.
   tokenizer_invalid: 400,
@@ -73,6 +76,12 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   thread_lost: 503,
   disposed: 503,
   aborted: 499,
+};
+
+const SAVED_MESSAGES: Readonly<Partial<Record<ErrorCode, string>>> = {
+  saved_sequence_not_found: "There is no saved sequence of that name.",
+  saved_sequence_invalid: "The saved sequence is damaged.",
+  saved_sequence_mismatch: "The saved sequence is of another model, or of other types of weights or KV.",
 };
 
 /** Seconds in which a lost engine has usually come back. */
@@ -91,6 +100,13 @@ export function toApiError(error: unknown): ApiError {
     return new ApiError(503, "engine_unavailable", "The engine was lost and is being restarted; try again.", {
       cause: error,
       retryAfter: RETRY_LOST_ENGINE,
+    });
+  }
+  if (error.code.startsWith("saved_sequence_")) {
+    // The library's message names the file, which is nobody's business.
+    return new ApiError(status, error.code, SAVED_MESSAGES[error.code] ?? "", {
+      param: "name",
+      cause: error,
     });
   }
   const { param, message } = withFieldNames(error);

@@ -115,6 +115,14 @@ export class HeldSequences {
     }
   }
 
+  /** Puts another sequence in a held one's place. */
+  async replace(held: HeldSequence, sequence: Sequence, model: LanguageModel): Promise<HeldSequence> {
+    const replaced = { ...held, sequence, model };
+    this.#held.set(held.id, replaced);
+    await held.sequence.dispose();
+    return replaced;
+  }
+
   async remove({ id, sequence }: HeldSequence): Promise<void> {
     this.#held.delete(id);
     await sequence.dispose();
@@ -145,7 +153,7 @@ export class HeldSequences {
     }
     const heldTokens = own.reduce((sum, { sequence }) => sum + sequence.length, promised.tokens);
     const bytes = (heldTokens + tokens) * this.#bytesPerToken;
-    if (tokens > 0 && bytes > sequenceBytes) {
+    if (bytes > sequenceBytes) {
       throw new ApiError(
         429,
         "sequence_limit",

@@ -21,6 +21,7 @@ import { HeldSequences } from "./held-sequences.js";
 import { ApiKeys } from "./keys.js";
 import { type ServerLimits, settleLimits } from "./limits.js";
 import { Metrics } from "./metrics.js";
+import { SavedFolder } from "./saved-folder.js";
 import type { ServedModel, Service } from "./service.js";
 import { StaticPage } from "./static-page.js";
 import { TextThread } from "./text-thread.js";
@@ -41,6 +42,8 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly apiKeys?: string | undefined;
   /** The text of a chat template, in place of the model's own. */
   readonly chatTemplate?: string | undefined;
+  /** The folder in which clients may save sequences; without it they cannot. */
+  readonly saveDir?: string | undefined;
   /** Share the prefix cache among all keys. Default false. */
   readonly sharePrefixes?: boolean | undefined;
   /** What the keys' salts are derived from. Default: random, new with each start. */
@@ -140,6 +143,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     served,
     texts,
     sequences: held,
+    saved: options.saveDir === undefined ? null : new SavedFolder(options.saveDir, limits.savedBytes),
     metrics,
     keepAliveMs: options.keepAliveMs ?? 10_000,
     logPrompts: options.logPrompts === true,

@@ -10,6 +10,7 @@ import type { HeldSequences } from "./held-sequences.js";
 import type { ApiKeys } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 import type { Metrics } from "./metrics.js";
+import type { SavedFolder } from "./saved-folder.js";
 import type { TextThread } from "./text-thread.js";
 
 export interface ServedModel {
@@ -33,6 +34,8 @@ export interface Service {
   /** Null for a model without a tokenizer. */
   readonly texts: TextThread | null;
   readonly sequences: HeldSequences;
+  /** Null where nothing may be saved. */
+  readonly saved: SavedFolder | null;
   readonly metrics: Metrics;
   readonly keepAliveMs: number;
   readonly logPrompts: boolean;

@@ -1,7 +1,10 @@
 /** `lastrow serve` as a process: how it begins, how it ends, and what slow, idle and huge clients do to it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
@@ -22,8 +25,12 @@ afterEach(() => {
   for (const child of started.splice(0)) if (child.exitCode === null) child.kill("SIGKILL");
 });
 
-async function start(...args: string[]): Promise<Running> {
-  const child = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--threads", "1", ...args], {
+const start = (...args: string[]) => startIn([], ...args);
+
+/** Runs it by another program, where one is given. */
+async function startIn(by: readonly string[], ...args: string[]): Promise<Running> {
+  const [command, ...rest] = [...by, process.execPath];
+  const child = spawn(command, [...rest, MAIN, "serve", "--port", "0", "--threads", "1", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   started.push(child);
@@ -96,6 +103,31 @@ describe("ends", () => {
     await expect(held.text()).rejects.toThrow();
     expect(await ended).toEqual([143, null]);
   });
+});
+
+test("a full disk at save: an error, and it goes on", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "lastrow-disk-"));
+  try {
+    // Files may have a kilobyte at most (two blocks of 512 bytes).
+    const { url } = await startIn(["sh", "-c", 'ulimit -f 2; exec "$@"', "sh"], "--save-dir", folder);
+    const post = async (path: string, body: object) =>
+      fetch(`${url}${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+    const { id } = await (await post("/v1/sequences", { prompt: "Once upon a time" })).json();
+    const answer = await post(`/v1/sequences/${id}/save`, { name: "full" });
+    expect(answer.status).toBe(507);
+    expect((await answer.json()).error.code).toBe("not_saved");
+    expect((await post(`/v1/sequences/${id}/append`, { prompt: " there" })).status).toBe(200);
+    const left = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) =>
+      entry.isFile(),
+    );
+    expect(left).toEqual([]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 describe("does not start", () => {

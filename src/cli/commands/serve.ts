@@ -65,6 +65,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       chatTemplate: chatTemplate?.toString("utf8"),
       sharePrefixes: options.sharePrefixes,
       cacheSecret,
+      saveDir: options.saveDir,
       boundTo: host,
       allowedHosts: options.allowHost,
       corsOrigins: options.corsOrigin,

@@ -2,6 +2,7 @@
 import type { Sequence } from "../../engine/sequence.js";
 import type { LanguageModel, Prompt } from "../../language-model.js";
 import { logNormalizer, topLogprobs } from "../../sampling/logprobs.js";
+import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";
 import { reportFailure } from "../generation-service.js";
 import type { HeldSequence } from "../held-sequences.js";
@@ -10,6 +11,8 @@ import {
   appendRequest,
   createSequenceRequest,
   forkRequest,
+  savedRequest,
+  savedResponse,
   sequenceListResponse,
   sequenceParams,
   sequenceResponse,
@@ -52,6 +55,7 @@ export function addSequences(app: App, service: Service): void {
       return shown(context, held, body.top_logprobs);
     },
   );
+  addSaving(app, service, heldBy);
   route(
     app,
     { method: "get", path: PATH, summary: "The sequences that you hold.", response: sequenceListResponse },
@@ -140,6 +144,92 @@ export function addSequences(app: App, service: Service): void {
       return shown(context, await sequences.add(exchange.principal!, held.model, held.sequence.length, fork));
     },
   );
+}
+
+/** Saving under a name, and sequences from what was saved. */
+function addSaving(app: App, service: Service, heldBy: (context: AppContext) => HeldSequence): void {
+  const { limits, sequences, engine } = service;
+  const folder = () => {
+    if (service.saved !== null) return service.saved;
+    throw new ApiError(403, "saving_disabled", "This server saves nothing; --save-dir FOLDER lets it.");
+  };
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: `${ONE}/save`,
+      summary: "Save a sequence under a name.",
+      params: sequenceParams,
+      body: savedRequest,
+      response: savedResponse,
+    },
+    limits,
+    async (context, { name }) => {
+      const held = heldBy(context);
+      const exchange = context.get("exchange");
+      await takeTurn(service, exchange);
+      const bytes = await guarded(service, held.model, () =>
+        folder().save(exchange.principal!, name, held.sequence),
+      );
+      return context.json({ id: held.id, name, bytes });
+    },
+  );
+  const restore = (exchange: Exchange, name: string) => {
+    const { model } = engine;
+    const { salt } = exchange.principal!;
+    const path = folder().path(exchange.principal!, name);
+    return guarded(service, model, () => model.restore(path, { salt, signal: exchange.signal }));
+  };
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: `${PATH}/restore`,
+      summary: "A new sequence from a saved one.",
+      body: savedRequest,
+      response: sequenceResponse,
+    },
+    limits,
+    async (context, { name }) => {
+      const exchange = context.get("exchange");
+      await takeTurn(service, exchange);
+      // How long it is shows when it is there; then it must fit.
+      const held = await sequences.add(exchange.principal!, engine.model, 0, () => restore(exchange, name));
+      await keepWithinLimits(service, held);
+      return context.json(describe(service, held, null));
+    },
+  );
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: `${ONE}/restore`,
+      summary: "Put a saved sequence in a held one's place.",
+      params: sequenceParams,
+      body: savedRequest,
+      response: sequenceResponse,
+    },
+    limits,
+    async (context, { name }) => {
+      const held = heldBy(context);
+      const exchange = context.get("exchange");
+      await takeTurn(service, exchange);
+      const { model } = engine;
+      const replaced = await sequences.replace(held, await restore(exchange, name), model);
+      await keepWithinLimits(service, replaced);
+      return context.json(describe(service, replaced, null));
+    },
+  );
+}
+
+/** @throws ApiError 429, and the sequence is let go of */
+async function keepWithinLimits({ sequences }: Service, held: HeldSequence): Promise<void> {
+  try {
+    await sequences.grow(held, 0, async () => undefined);
+  } catch (error) {
+    await sequences.remove(held);
+    throw error;
+  }
 }
 
 /** Token ids of what is added: text as it is, without the tokens that begin one. */

@@ -35,6 +35,22 @@ export const truncateRequest = z
 
 export const forkRequest = z.object({}).openapi("ForkSequence");
 
+/** A plain name: no path ever comes from a request. */
+export const savedRequest = z
+  .object({
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, {
+        error: "a name has 1 to 64 letters, digits, dashes and underscores, a letter or digit first",
+      })
+      .openapi({ description: "A plain name; each key has its own." }),
+  })
+  .openapi("SavedName");
+
+export const savedResponse = z
+  .object({ id: z.string(), name: z.string(), bytes: z.int() })
+  .openapi("SavedSequence");
+
 export const sequenceResponse = z
   .object({
     id: z.string(),
