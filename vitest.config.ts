@@ -13,8 +13,8 @@ export default defineConfig({
     include: ["src/**/*.test.ts", "test/**/*.test.ts", "explorer/src/**/*.test.ts"],
     // Real processes and long fuzzing: `npm run test:serving`.
     exclude: ["test/serving/**", "test/browser/**", "**/node_modules/**"],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     // Both cores of a small machine: by default one would be left idle.
     maxWorkers: "100%",
     reporters: process.env.CI ? ["default", "./test/closing-line-reporter.ts"] : ["default"],

@@ -11,8 +11,8 @@ export default defineConfig({
   },
   test: {
     include: ["test/browser/**/*.test.ts"],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     // One browser at a time: pages that compute would slow each other down.
     fileParallelism: false,
   },
