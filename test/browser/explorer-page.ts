@@ -83,5 +83,7 @@ export async function openPage(browser: Browser, options: BrowserContextOptions 
     viewport: { width: 1280, height: 900 },
     ...options,
   });
+  // A machine that is busy with other things is slow, not wrong.
+  context.setDefaultTimeout(120_000);
   return context.newPage();
 }

@@ -1,8 +1,10 @@
 /** Each view, driven as a person would, and held against numbers that come from the engine in Node. */
+import { availableParallelism } from "node:os";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { totalMultiplyAdds, traceForward } from "../../src/explain/index.js";
 import { type LanguageModel, load } from "../../src/index.js";
+import { createServer, listen } from "../../src/server/index.js";
 import { launchChromium, openPage, type StaticSite, serveExplorer } from "./explorer-page.js";
 
 let site: StaticSite;
@@ -188,6 +190,21 @@ test("without isolation headers: one thread, said so, the same bits", async () =
   expect(await page.locator("footer").textContent()).toContain("1 thread");
   await page.context().close();
   await plain.close();
+});
+
+test("as `lastrow serve` gives it: several threads, its policy obeyed, the same bits", async () => {
+  await using server = await createServer({ threads: 1 });
+  await using listening = await listen(server, { host: "127.0.0.1", port: 0 });
+  const page = await openPage(browser);
+  const refused: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") refused.push(message.text());
+  });
+  await page.goto(listening.url);
+  await page.locator('[data-verdict="identical"][data-compared="100"]').waitFor();
+  expect(await page.locator("footer").textContent()).toContain(`${availableParallelism()} threads`);
+  expect(refused).toEqual([]);
+  await page.context().close();
 });
 
 test("without WebAssembly it says so in words", async () => {

@@ -11,8 +11,8 @@ export default defineConfig({
   },
   test: {
     include: ["test/browser/**/*.test.ts"],
-    testTimeout: 300_000,
-    hookTimeout: 300_000,
+    testTimeout: 240_000,
+    hookTimeout: 120_000,
     // One browser at a time: pages that compute would slow each other down.
     fileParallelism: false,
   },

@@ -170,8 +170,7 @@ export const en = {
       "Each is a sequence of the engine, forked from the one above it. Only the rows that it computed are new; K and V of the others are shared.",
     branchCost: (computed: string, shared: string) => `${computed} computed, ${shared} shared`,
     candidates: "Likeliest next tokens",
-    candidate: (token: string, model: string, after: string | null) =>
-      `Fork with ${JSON.stringify(token)}: the model gives it ${model}, ${after === null ? "sampling leaves it out" : `sampling ${after}`}`,
+    fork: "Fork with",
     model: "the model's own",
     after: "after sampling options",
     temperature: "Temperature",

@@ -148,8 +148,7 @@ export const zh: Strings = {
       "每个分支都是引擎的一个序列，从它上面的分支分叉而来。只有它自己计算的行是新的，其余行的 K 和 V 都是共享的。",
     branchCost: (computed, shared) => `计算 ${computed} 行，共享 ${shared} 行`,
     candidates: "最可能的下一个 token",
-    candidate: (token, model, after) =>
-      `用 ${JSON.stringify(token)} 分叉：模型给它 ${model}，${after === null ? "采样把它排除" : `采样后 ${after}`}`,
+    fork: "分叉，使用",
     model: "模型本身",
     after: "采样选项之后",
     temperature: "temperature",
