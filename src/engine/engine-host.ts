@@ -23,6 +23,7 @@ export class EngineHost {
   readonly #port: EnginePort;
   readonly #threads: Threads;
   readonly #turns: TurnTaker;
+  readonly #gatherMs: number;
   readonly #generations = new Map<number, GenerationJob | BeamJob>();
   readonly #sequences = new Map<number, ScheduledSequence>();
   /** What to do when the rows of a sequence are there again. */
@@ -35,14 +36,25 @@ export class EngineHost {
   /** What is to be said next, and what goes along with it. */
   #outbox: HostMessage[] = [];
   #transfer: ArrayBuffer[] = [];
+  /** Something in the outbox cannot wait for what the next step has to say. */
+  #isUrgent = false;
+  #lastFlush = 0;
   #listenerId = 0;
   #stopListening: (() => void) | null = null;
   #events: EngineEvent[] = [];
 
-  /** @param longestHoldMs how long steps may follow each other before everything else in the thread gets a turn */
-  constructor(port: EnginePort, threads: Threads, longestHoldMs: number) {
+  /**
+   * @param longestHoldMs how long steps may follow each other before everything else in the thread gets a turn
+   * @param gatherMs how long tokens that nobody is asked about may wait for those of the next steps
+   */
+  constructor(
+    port: EnginePort,
+    threads: Threads,
+    { longestHoldMs, gatherMs }: { readonly longestHoldMs: number; readonly gatherMs: number },
+  ) {
     this.#port = port;
     this.#threads = threads;
+    this.#gatherMs = gatherMs;
     this.#turns = new TurnTaker(() => threads.yieldToEventLoop(), longestHoldMs);
     port.onMessage((message) => this.#receive(message));
     // Says that it listens.
@@ -172,8 +184,11 @@ export class EngineHost {
   #generate({ id, request, observed }: Message<"generate">): void {
     const core = this.#expectCore();
     const sink: GenerationSink = {
-      tokens: (index, chosen) => this.#say({ type: "tokens", id, index, chosen }),
-      finished: (index) => this.#say({ type: "finished", id, index }),
+      tokens: (index, chosen) => {
+        this.#outbox.push({ type: "tokens", id, index, chosen });
+        this.#isUrgent ||= request.endsByText;
+      },
+      finished: (index) => this.#outbox.push({ type: "finished", id, index }),
       end: (outcome) => {
         this.#generations.delete(id);
         this.#say({ type: "ended", id, outcome });
@@ -299,7 +314,9 @@ export class EngineHost {
       while (this.#broken === null && this.#core?.hasWork === true) {
         await this.#turns.take();
         if (this.#broken === null) this.#core.step();
-        this.#flush();
+        // Every message wakes the client's thread, which a fast model's steps would do a thousand times a second.
+        const isDue = this.#isUrgent || performance.now() - this.#lastFlush >= this.#gatherMs;
+        if (isDue || !this.#core.hasWork) this.#flush();
       }
     } catch (error) {
       // Nobody else can be served.
@@ -313,6 +330,7 @@ export class EngineHost {
 
   /** Says something at the end of the step, or of the message, that is at work. */
   #say(message: HostMessage, transfer?: ArrayBuffer): void {
+    this.#isUrgent = true;
     this.#outbox.push(message);
     if (transfer !== undefined) this.#transfer.push(transfer);
   }
@@ -328,6 +346,8 @@ export class EngineHost {
     const transfer = this.#transfer;
     this.#outbox = [];
     this.#transfer = [];
+    this.#isUrgent = false;
+    this.#lastFlush = performance.now();
     this.#port.post(messages, transfer);
   }
 

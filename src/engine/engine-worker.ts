@@ -3,5 +3,11 @@ import { enginePort, threads } from "#threads";
 import { EngineHost } from "./engine-host.js";
 import type { ClientMessage, HostMessage } from "./protocol.js";
 
+/** Milliseconds that tokens may wait for those of the next steps: less than anyone can see. */
+const GATHER_MS = 4;
+
 // Nothing else is at work here: what has arrived is taken after every step.
-new EngineHost(enginePort<readonly HostMessage[], ClientMessage>(), threads, 0);
+new EngineHost(enginePort<readonly HostMessage[], ClientMessage>(), threads, {
+  longestHoldMs: 0,
+  gatherMs: GATHER_MS,
+});

@@ -13,7 +13,7 @@ export function startInProcess(threads: Threads = platformThreads): {
   readonly host: EngineHost;
 } {
   const [client, engine] = portPair<ClientMessage, readonly HostMessage[]>();
-  const host = new EngineHost(engine, threads, LONGEST_HOLD_MS);
+  const host = new EngineHost(engine, threads, { longestHoldMs: LONGEST_HOLD_MS, gatherMs: 0 });
   const connection: EngineConnection = {
     isWorker: false,
     post: (message) => client.post(message),
