@@ -216,6 +216,8 @@ export const en = {
     sameBits: "Computed again with a look at Q and K; its logits have the same bits as the run's.",
     otherBits: "The logits of this look have other bits than the run's.",
     computing: "Computing the attention weights …",
+    figureLayer: (at: string, of: string) => `layer ${at} of ${of}`,
+    figureHead: (layer: string, heads: string) => `layer ${layer}, one of ${heads} heads`,
     figureWords: {} as Record<string, string>,
   },
   tour: {

@@ -192,6 +192,8 @@ export const zh: Strings = {
     sameBits: "重新计算并查看 Q 和 K；它的 logits 与那次运行的比特相同。",
     otherBits: "这次查看的 logits 与那次运行的比特不同。",
     computing: "正在计算注意力权重……",
+    figureLayer: (at, of) => `第 ${at} 层，共 ${of} 层`,
+    figureHead: (layer, heads) => `层 ${layer}，${heads} 个头之一`,
     figureWords: {
       "the last row": "最后一行",
       "the new row": "新的一行",
