@@ -126,16 +126,19 @@ describe("memory", () => {
     await lm.dispose();
   });
 
-  test("nobody gives way for a damaged file", async () => {
-    const { lm, core } = await fresh({ kvMemory: 5 * blockBytes });
-    const idle = await lm.sequence(arbitraryTokens(40, 96, 3));
-    const bytes = new Uint8Array(await blob.arrayBuffer());
-    bytes[bytes.length - 1] ^= 1;
-    const before = core.stats;
-    await expect(lm.restore(bytes)).rejects.toMatchObject({ code: "saved_sequence_invalid" });
-    expect(core.stats).toEqual(before);
-    expect(core.kvCache.index.size).toBe(2);
-    await idle.dispose();
-    await lm.dispose();
-  });
+  test.each([{ isHeld: true }, { isHeld: false }])(
+    "nothing gives way for a damaged file, held or cached: $isHeld",
+    async ({ isHeld }) => {
+      const { lm, core } = await fresh({ kvMemory: 5 * blockBytes });
+      const other = await lm.sequence(arbitraryTokens(40, 96, 3));
+      if (!isHeld) await other.dispose();
+      const bytes = new Uint8Array(await blob.arrayBuffer());
+      bytes[bytes.length - 1] ^= 1;
+      const before = core.stats;
+      await expect(lm.restore(bytes)).rejects.toMatchObject({ code: "saved_sequence_invalid" });
+      expect(core.stats).toEqual(before);
+      expect(core.kvCache.index.size).toBe(2);
+      await lm.dispose();
+    },
+  );
 });
