@@ -7,13 +7,13 @@
 # Inside it listens on every address, since a container has a network of its own; publish the port on 127.0.0.1 as above,
 # or mount a file of keys and give `--api-keys /keys.txt` in place of `--insecure`.
 
-FROM node:22-slim AS build
+FROM node:24-slim AS build
 WORKDIR /lastrow
 COPY . .
 RUN npm ci
 RUN npm prune --omit=dev --ignore-scripts
 
-FROM node:22-slim
+FROM node:24-slim
 WORKDIR /lastrow
 ENV NODE_ENV=production
 COPY --from=build /lastrow/package.json /lastrow/LICENSE ./
