@@ -7,7 +7,7 @@ let api: Served;
 let lm: LanguageModel;
 beforeAll(async () => {
   api = await served({
-    limits: { prompts: 4, n: 4, stopTexts: 2, logitBias: 2, maxTokens: 100, logprobs: 5 },
+    limits: { prompts: 4, n: 4, stopTexts: 2, logitBias: 2, maxTokens: 500, logprobs: 5 },
   });
   lm = await load(undefined, { threads: 1 });
 });
@@ -193,7 +193,7 @@ describe("refusals", () => {
     [{ prompt: [], n: 0 }, 400, "n"],
     [{ prompt: "a", suffix: "b" }, 400, "suffix"],
     [{ prompt: "a", max_tokens: -1 }, 400, "max_tokens"],
-    [{ prompt: "a", max_tokens: 101 }, 400, "max_tokens"],
+    [{ prompt: "a", max_tokens: 501 }, 400, "max_tokens"],
     [{ prompt: "a", n: 5 }, 400, "n"],
     [{ prompt: "a", n: 2, best_of: 1 }, 400, "best_of"],
     [{ prompt: "a", n: 1, best_of: 2, stream: true }, 400, "best_of"],
@@ -249,12 +249,15 @@ describe("refusals", () => {
   });
 });
 
-test("a client that goes away frees its blocks", async () => {
+test("a client that goes away ends its work and frees its blocks", async () => {
+  const steps = async () =>
+    Number(/^lastrow:engine_steps_total\S* (\d+)/m.exec(await (await api.get("/metrics")).text())![1]);
   for (const stream of [true, false]) {
+    const before = await steps();
     const controller = new AbortController();
     const pending = api.post(
       "/v1/completions",
-      { prompt: PROMPT, max_tokens: 100, ignore_eos: true, stream },
+      { prompt: PROMPT, max_tokens: 500, ignore_eos: true, stream },
       { signal: controller.signal },
     );
     if (stream) {
@@ -262,12 +265,14 @@ test("a client that goes away frees its blocks", async () => {
       await reader.read();
       await reader.cancel();
     } else {
-      setTimeout(() => controller.abort(), 20);
+      setTimeout(() => controller.abort(), 10);
       expect((await pending).status).toBe(499);
     }
     await vi.waitFor(() => {
       expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request", stream });
     });
+    // All of it would have taken 500.
+    expect((await steps()) - before).toBeLessThan(400);
   }
   expect(await (await api.get("/metrics")).text()).toMatch(/vllm:kv_cache_usage_perc\{[^}]*\} 0\n/);
 });

@@ -81,7 +81,7 @@ describe("ends", () => {
     expect(late?.status ?? 503).toBe(503);
     expect(await exit).toEqual([0, null]);
     const lines = log.map((line) => JSON.parse(line));
-    expect(lines.filter(({ msg }) => msg === "request")).toHaveLength(20);
+    expect(lines.filter(({ msg, stream }) => msg === "request" && stream)).toHaveLength(20);
     expect(lines.at(-1).msg).toBe("Done.");
     expect(log.join()).not.toMatch(/Once upon/);
   });

@@ -1,7 +1,7 @@
 /** Two hundred requests at once, of all kinds: each text is what its request gives alone, and nothing is left behind. */
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type LanguageModel, load } from "../../src/index.js";
-import { errorOf, type Served, served } from "./served.js";
+import { errorOf, type Served, served } from "../server/served.js";
 
 let api: Served;
 let lm: LanguageModel;

@@ -2,7 +2,7 @@
 import type { Worker } from "node:worker_threads";
 import { expect, test, vi } from "vitest";
 import { load } from "../../src/index.js";
-import { errorOf, events, served } from "./served.js";
+import { errorOf, events, served } from "../server/served.js";
 
 test("the engine's thread killed in mid-stream", async () => {
   const workers: Worker[] = [];

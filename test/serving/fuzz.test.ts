@@ -1,12 +1,12 @@
 /**
  * Random and mutated bodies and headers, made from the OpenAPI document: never a 500, never a hang, always OpenAI's shape
- * of an error. `LASTROW_FUZZ_RUNS` says how many; the whole of it is `npm run test:fuzz`.
+ * of an error.
  */
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { type Served, served } from "./served.js";
+import { type Served, served } from "../server/served.js";
 
-const RUNS = Number(process.env.LASTROW_FUZZ_RUNS ?? 200);
+const RUNS = 5000;
 /** Milliseconds after which an answer counts as a hang. */
 const HANG_MS = 20_000;
 
