@@ -24,10 +24,6 @@ import {
 } from "./statistics.js";
 
 const ENGINES: readonly EngineName[] = ["lastrow", "node-llama-cpp", "@huggingface/transformers"];
-const SCENARIOS: readonly Scenario[] = [
-  { promptTokens: 512, newTokens: 64 },
-  { promptTokens: 16, newTokens: 256 },
-];
 /** Between two requests, so that the threads of the engine that was last have gone to sleep. */
 const PAUSE_MS = 200;
 /** Median share of the processors that others may use before the figures are called doubtful. */
@@ -38,6 +34,7 @@ const { values } = parseArgs({
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "7" },
     dtypes: { type: "string", default: "f32,int8" },
+    requests: { type: "string", default: "512+64,16+256" },
     output: { type: "string", default: "results/side-by-side.json" },
   },
 });
@@ -46,6 +43,15 @@ const rounds = wholeNumber("rounds");
 const dtypes = values.dtypes.split(",").map((dtype): Dtype => {
   if (dtype === "f32" || dtype === "int8") return dtype;
   throw new Error(`--dtypes takes f32 and int8, not ${dtype}.`);
+});
+
+const scenarios = values.requests.split(",").map((request): Scenario => {
+  const [promptTokens, newTokens] = (/^([1-9]\d*)\+([1-9]\d*)$/.exec(request)?.slice(1) ?? []).map(Number);
+  if (promptTokens !== undefined && newTokens !== undefined && newTokens > 1)
+    return { promptTokens, newTokens };
+  throw new Error(
+    `--requests takes prompt and new tokens, at least 2 of these, such as 512+64, not ${request}.`,
+  );
 });
 
 interface Entry {
@@ -61,12 +67,12 @@ for (const dtype of dtypes) {
   for (const name of ENGINES) {
     const process = await EngineProcess.start(name, { dtype, threads });
     progress(`${name} ${dtype}: ${process.description}, loaded in ${process.loadMs.toFixed(0)} ms`);
-    entries.push({ name, dtype, process, samples: new Map(SCENARIOS.map((s) => [s, []])), peakRssBytes: 0 });
+    entries.push({ name, dtype, process, samples: new Map(scenarios.map((s) => [s, []])), peakRssBytes: 0 });
   }
 }
 for (let round = 0; round <= rounds; round++) {
-  for (const [s, scenario] of SCENARIOS.entries()) {
-    const prompt = randomPrompt(scenario.promptTokens, round * SCENARIOS.length + s);
+  for (const [s, scenario] of scenarios.entries()) {
+    const prompt = randomPrompt(scenario.promptTokens, round * scenarios.length + s);
     for (let turn = 0; turn < entries.length; turn++) {
       const entry = entries[(turn + round) % entries.length]!;
       const sample = await measure(entry, scenario, prompt);
@@ -76,7 +82,7 @@ for (let round = 0; round <= rounds; round++) {
   progress(round === 0 ? "warmed up" : `round ${round} of ${rounds}`);
 }
 
-const results = SCENARIOS.flatMap((scenario) =>
+const results = scenarios.flatMap((scenario) =>
   entries.map(({ name, dtype, samples, peakRssBytes }): EngineResult => {
     const list = samples.get(scenario)!;
     return { engine: name, dtype, scenario, summary: summarise(list), samples: list, peakRssBytes };
