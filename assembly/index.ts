@@ -1,7 +1,6 @@
 // The WebAssembly kernels: what TypeScript may call. Operations that a team of threads shares go through `publish`.
 
 export { tile5 } from "./linear";
-export { addGroup } from "./linear-int8";
 export { packInOut, packOutIn, unpack } from "./pack";
 export { embedInt8, packInOutInt8, packOutInInt8 } from "./pack-int8";
 export { quantiseRows } from "./quantise";

@@ -8,7 +8,7 @@ import { finish, rowsInBlock } from "./linear";
 import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES, int8PanelBytes, PANEL_COLUMNS } from "./panels";
 import { integerBytes } from "./quantise";
 
-/** Panels that one row goes through together: many streams of memory at once are read faster than one. */
+/** Panels that all rows go through before the next ones: they stay in a near cache. */
 export const PANELS_PER_UNIT: i32 = 8;
 
 /** sums ⊗ (weight scales ⊗ row scale) */
@@ -23,59 +23,10 @@ function dot(acc: v128, w: v128, x: v128): v128 {
   return i32x4.add(acc, i32x4.dot_i16x8_s(w, x));
 }
 
-@inline
-function accumulate(y: usize, sums: v128, weightScales: v128, rowScale: v128): void {
-  v128.store(y, f32x4.add(v128.load(y), scaled(sums, weightScales, rowScale)));
-}
-
 /**
- * One row by one group of two panels: adds 16 sums to y. `w` is the first panel's group, of `bytes` of integers. Two,
- * because with more V8 spills sums (Node 20). Exported from the module for the sake of not being inlined, see linear.ts.
+ * One row by one panel. One, because memory is then read from front to back: several panels side by side were slower,
+ * however few sums that left to keep.
  */
-export function addGroup(x: usize, rowScale: f32, w: usize, panelBytes: usize, bytes: usize, y: usize): void {
-  let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
-  let xp = x, wa = w + INT8_SCALE_BYTES;
-  let wb = wa + panelBytes;
-  const end = wa + bytes;
-  while (wa < end) {
-    const s = v128.load_splat<i32>(xp);
-    a0 = dot(a0, v128.load_ext<i8>(wa), s);
-    a1 = dot(a1, v128.load_ext<i8>(wa, 8), s);
-    b0 = dot(b0, v128.load_ext<i8>(wb), s);
-    b1 = dot(b1, v128.load_ext<i8>(wb, 8), s);
-    wa += INT8_PAIR_BYTES;
-    wb += INT8_PAIR_BYTES;
-    xp += 4;
-  }
-  const rowScales = f32x4.splat(rowScale);
-  accumulate(y, a0, v128.load(w), rowScales);
-  accumulate(y + 16, a1, v128.load(w, 16), rowScales);
-  const second = w + panelBytes;
-  accumulate(y + 32, b0, v128.load(second), rowScales);
-  accumulate(y + 48, b1, v128.load(second, 16), rowScales);
-}
-
-/** One row by eight full panels, group by group; `y` and `bias` are those of the first column. */
-function rowByUnit(x: usize, rowScales: usize, panel: usize, panelBytes: usize, y: usize, bias: usize): void {
-  for (let i: usize = 0; i < 256; i += 16) v128.store(y + i, f32x4.splat(0));
-  let w = panel, xp = x, s = rowScales;
-  const end = panel + panelBytes;
-  while (w < end) {
-    const bytes = min(INT8_GROUP_BYTES, end - w) - INT8_SCALE_BYTES;
-    const rowScale = f32.load(s);
-    addGroup(xp, rowScale, w, panelBytes, bytes, y);
-    addGroup(xp, rowScale, w + 2 * panelBytes, panelBytes, bytes, y + 64);
-    addGroup(xp, rowScale, w + 4 * panelBytes, panelBytes, bytes, y + 128);
-    addGroup(xp, rowScale, w + 6 * panelBytes, panelBytes, bytes, y + 192);
-    w += INT8_SCALE_BYTES + bytes;
-    xp += bytes >> 2;
-    s += 4;
-  }
-  if (bias == 0) return;
-  for (let i: usize = 0; i < 256; i += 16) v128.store(y + i, f32x4.add(v128.load(y + i), v128.load(bias + i)));
-}
-
-/** One row by one panel. */
 function tile1(x: usize, rowScales: usize, panel: usize, panelBytes: usize, y: usize, bias: usize, n: i32, count: i32): void {
   let a0 = f32x4.splat(0), a1 = a0;
   let w = panel, xp = x, s = rowScales;
@@ -195,18 +146,12 @@ function linearInt8Block(
         tile4(xr, xStride, xr + scalesAt, panel, panelBytes, y + <usize>r * yStride, yStride, bias, n, count);
       }
     }
-    const full = (from + PANELS_PER_UNIT) * PANEL_COLUMNS <= outFeatures;
     for (let r = tiled; r < rows; r++) {
       const xr = x + <usize>r * xStride, yr = y + <usize>r * yStride;
-      if (full) {
-        const first = <usize>(from * PANEL_COLUMNS) << 2;
-        rowByUnit(xr, xr + scalesAt, weight + <usize>from * panelBytes, panelBytes, yr + first, bias == 0 ? 0 : bias + first);
-      } else {
-        for (let p = from; p < to; p++) {
-          const n = p * PANEL_COLUMNS;
-          const panel = weight + <usize>p * panelBytes;
-          tile1(xr, xr + scalesAt, panel, panelBytes, yr, bias, n, min(PANEL_COLUMNS, outFeatures - n));
-        }
+      for (let p = from; p < to; p++) {
+        const n = p * PANEL_COLUMNS;
+        const panel = weight + <usize>p * panelBytes;
+        tile1(xr, xr + scalesAt, panel, panelBytes, yr, bias, n, min(PANEL_COLUMNS, outFeatures - n));
       }
     }
   }
