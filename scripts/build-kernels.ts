@@ -3,65 +3,78 @@
  * browser and in a bundle, without a second file to find. The kernels twice, from the same source: over a shared memory
  * for several threads, and over an ordinary one for runtimes that give no shared memory. And the module that measures
  * the machine's limits.
+ *
+ * Compiling takes half a minute, so modules that carry the digest of the present sources are left as they are.
  */
-import { readFile, writeFile } from "node:fs/promises";
-import asc from "assemblyscript/asc";
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
-const root = new URL("../", import.meta.url);
+const root = fileURLToPath(new URL("../", import.meta.url));
+const compiler = "node_modules/assemblyscript";
 
+const OPTIONS = [
+  "-O3",
+  "--runtime=stub",
+  "--noAssert",
+  "--enable=simd,bulk-memory,threads",
+  "--importMemory",
+  // Constants and the team's counters live below the first address that a memory plan hands out.
+  "--memoryBase=1024",
+  "--use=abort=",
+];
 const SHARED = ["--sharedMemory", "--maximumMemory=65536"];
 
-/** The binary of a source in assembly/, as base64. */
-async function compile(source: string, memoryOptions: readonly string[]): Promise<string> {
-  let binary: Uint8Array | undefined;
-  const { error, stderr } = await asc.main(
-    [
-      `assembly/${source}`,
-      "--outFile=kernels.wasm",
-      "-O3",
-      "--runtime=stub",
-      "--noAssert",
-      "--enable=simd,bulk-memory,threads",
-      "--importMemory",
-      // Constants and the team's counters live below the first address that a memory plan hands out.
-      "--memoryBase=1024",
-      "--use=abort=",
-      ...memoryOptions,
-    ],
-    {
-      readFile: (name: string, base: string) =>
-        readFile(new URL(name, new URL(`${base}/`, root)), "utf8").catch(() => null),
-      writeFile: (name: string, contents: string | Uint8Array) => {
-        if (name.endsWith(".wasm") && typeof contents !== "string") binary = contents;
-      },
-      listFiles: () => [],
-    },
-  );
-  if (error !== null || binary === undefined) throw new Error(`${stderr.toString()}\n${String(error)}`);
-  process.stdout.write(`assembly/${source}: ${binary.length} bytes\n`);
-  return Buffer.from(binary).toString("base64");
+const kernelsModule = join(root, "src/kernels/wasm/kernels-binary.ts");
+const limitsModule = join(root, "src/bench/limits-binary.ts");
+
+/** Of everything that the binaries depend on. */
+async function sourcesDigest(): Promise<string> {
+  const sources = (await readdir(join(root, "assembly"))).sort().map((name) => `assembly/${name}`);
+  const hash = createHash("sha256");
+  for (const name of [...sources, "scripts/build-kernels.ts", `${compiler}/package.json`]) {
+    const bytes = await readFile(join(root, name));
+    hash.update(`${name} ${bytes.length}\n`).update(bytes);
+  }
+  return hash.digest("hex");
 }
 
-const MADE_BY = "// Made by scripts/build-kernels.ts from assembly/.";
+/** The binary of a source in assembly/, as base64. */
+async function compile(folder: string, source: string, memoryOptions: readonly string[]): Promise<string> {
+  const binary = join(folder, `${source}${memoryOptions.length}.wasm`);
+  await promisify(execFile)(
+    process.execPath,
+    [`${compiler}/bin/asc.js`, `assembly/${source}`, `--outFile=${binary}`, ...OPTIONS, ...memoryOptions],
+    { cwd: root },
+  );
+  const bytes = await readFile(binary);
+  process.stdout.write(`assembly/${source}: ${bytes.length} bytes\n`);
+  return bytes.toString("base64");
+}
 
-const single = await compile("index.ts", []);
-const shared = await compile("index.ts", SHARED);
-await writeFile(
-  new URL("src/kernels/wasm/kernels-binary.ts", root),
-  `${MADE_BY}
-export const kernelsBinary = {
-  single:
-    "${single}",
-  shared:
-    "${shared}",
-};
-`,
-);
+const madeBy = `// Made by scripts/build-kernels.ts from assembly/, of SHA-256 ${await sourcesDigest()}.\n`;
+const isPresent = async (path: string) => (await readFile(path, "utf8").catch(() => "")).startsWith(madeBy);
 
-await writeFile(
-  new URL("src/bench/limits-binary.ts", root),
-  `${MADE_BY}
-export const limitsBinary =
-  "${await compile("limits.ts", SHARED)}";
-`,
-);
+if ((await isPresent(kernelsModule)) && (await isPresent(limitsModule))) {
+  process.stdout.write("assembly/: nothing has changed\n");
+} else {
+  const folder = await mkdtemp(join(tmpdir(), "lastrow-kernels-"));
+  try {
+    const [single, shared, limits] = await Promise.all([
+      compile(folder, "index.ts", []),
+      compile(folder, "index.ts", SHARED),
+      compile(folder, "limits.ts", SHARED),
+    ]);
+    await writeFile(
+      kernelsModule,
+      `${madeBy}export const kernelsBinary = {\n  single:\n    "${single}",\n  shared:\n    "${shared}",\n};\n`,
+    );
+    await writeFile(limitsModule, `${madeBy}export const limitsBinary =\n  "${limits}";\n`);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

@@ -81,13 +81,21 @@ export class Int8Weight {
       const scale = scaleOf(group, ACTIVATION_MAX);
       return { scale, integers: Int32Array.from(group, (value) => quantised(value, scale, ACTIVATION_MAX)) };
     });
+    // One view over all columns: one for each would take longer than the multiplications.
+    const { offset } = this.#weight;
+    const columnBytes = int8ColumnBytes(x.length);
+    const scales = new Float32Array(this.#buffer, offset, (out.length * columnBytes) / 4);
+    const weights = new Int8Array(this.#buffer, offset, out.length * columnBytes);
     for (let n = 0; n < out.length; n++) {
-      const column = this.#column(n);
+      const firstScale = (n * columnBytes) / 4;
+      const firstWeight = n * columnBytes + 4 * groups.length;
       let total = 0;
-      for (const [g, { scale, integers }] of groups.entries()) {
+      for (let g = 0; g < groups.length; g++) {
+        const { scale, integers } = groups[g];
+        const first = firstWeight + g * INT8_GROUP;
         let sum = 0;
-        for (let i = 0; i < integers.length; i++) sum += integers[i] * column.integers[g * INT8_GROUP + i];
-        total = fround(total + fround(fround(sum) * fround(column.scales[g] * scale)));
+        for (let i = 0; i < integers.length; i++) sum += integers[i] * weights[first + i];
+        total = fround(total + fround(fround(sum) * fround(scales[firstScale + g] * scale)));
       }
       out[n] = total;
     }

@@ -141,14 +141,16 @@ class ReferenceKernels implements Kernels {
     this.#multiplyAdds += x.rows * inFeatures * outFeatures;
     const b = bias === null ? null : this.#row(bias, 0);
     const int8 = weight.dtype === "int8" ? this.#int8(weight) : null;
+    // One view over all columns: one for each would take longer than the multiplications.
+    const weights = this.f32(weight.offset, int8 === null ? outFeatures * inFeatures : 0);
     for (let t = 0; t < x.rows; t++) {
       const row = this.#row(x, t);
       const result = this.#row(out, t);
       if (int8 !== null) int8.multiply(result, row);
       for (let n = 0; n < outFeatures && int8 === null; n++) {
-        const column = this.#column(weight, n);
+        const first = n * inFeatures;
         let sum = 0;
-        for (let k = 0; k < inFeatures; k++) sum = fround(sum + fround(row[k] * column[k]));
+        for (let k = 0; k < inFeatures; k++) sum = fround(sum + fround(row[k] * weights[first + k]));
         result[n] = sum;
       }
       if (b !== null) for (let n = 0; n < outFeatures; n++) result[n] = fround(result[n] + b[n]);
@@ -208,6 +210,8 @@ class ReferenceKernels implements Kernels {
     this.#multiplyAdds += attentionMultiplyAdds(call, this.i32(0, Math.floor(this.#buffer.byteLength / 4)));
     const blockTables = this.#blockTables(call);
     const weights = this.#row(call.scratch, 0);
+    /** Elements from a dimension of a key to its next: a block's keys lie side by side. */
+    const keyStride = BLOCK_SIZE;
     for (let t = 0; t < call.q.rows; t++) {
       const position = positions[t];
       const blockTable = this.i32(blockTables[t], Math.floor(position / BLOCK_SIZE) + 1);
@@ -221,11 +225,12 @@ class ReferenceKernels implements Kernels {
         let top = Number.NEGATIVE_INFINITY;
         for (let p = 0; p <= position; p++) {
           const { keys, keyScales } = heads[Math.floor(p / BLOCK_SIZE)];
+          const inBlock = p % BLOCK_SIZE;
           let score = 0;
-          for (let d = 0; d < headDim; d++) {
-            score = fround(score + fround(query[d] * keys[d * BLOCK_SIZE + (p % BLOCK_SIZE)]));
+          for (let d = 0, at = inBlock; d < headDim; d++, at += keyStride) {
+            score = fround(score + fround(query[d] * keys[at]));
           }
-          if (isInt8) score = fround(score * keyScales[p % BLOCK_SIZE]);
+          if (isInt8) score = fround(score * keyScales[inBlock]);
           weights[p] = fround(score * call.scale);
           top = Math.max(top, weights[p]);
         }
@@ -240,9 +245,11 @@ class ReferenceKernels implements Kernels {
         output.fill(0);
         for (let p = 0; p <= position; p++) {
           const { values, valueScales } = heads[Math.floor(p / BLOCK_SIZE)];
-          const weight = isInt8 ? fround(weights[p] * valueScales[p % BLOCK_SIZE]) : weights[p];
+          const inBlock = p % BLOCK_SIZE;
+          const weight = isInt8 ? fround(weights[p] * valueScales[inBlock]) : weights[p];
+          const first = inBlock * headDim;
           for (let d = 0; d < headDim; d++) {
-            output[d] = fround(output[d] + fround(weight * values[(p % BLOCK_SIZE) * headDim + d]));
+            output[d] = fround(output[d] + fround(weight * values[first + d]));
           }
         }
         for (let d = 0; d < headDim; d++) output[d] = fround(output[d] / sum);
