@@ -50,8 +50,6 @@ export type ErrorCode =
   | "runtime_unsupported"
   /** A thread of the kernels ended or no longer answers. */
   | "thread_lost"
-  /** A file could not be written; what was there under its name is still there. */
-  | "file_not_written"
   /** The worker that the engine runs in has ended. */
   | "engine_lost"
   /** The operation was cancelled by its `AbortSignal`. */

@@ -28,18 +28,15 @@ export type { LogitsRow } from "./engine/logits-reader.js";
 export type { Sequence } from "./engine/sequence.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
 export type { ModelFile, ModelFiles } from "./formats/model-files.js";
+export type { CompareOptions, GenerateOptions, Prompt, PromptOptions } from "./generate-options.js";
 export type { Activation, KernelsName, PackedDtype } from "./kernels/kernels.js";
 export type { KvDtype } from "./kernels/kv-layout.js";
 export type {
   ChatOptions,
-  CompareOptions,
-  GenerateOptions,
   LanguageModel,
   LogitsOptions,
   LogitsResult,
   ModelInfo,
-  Prompt,
-  PromptOptions,
   RestoreOptions,
   SequenceOptions,
 } from "./language-model.js";

@@ -4,124 +4,66 @@
  */
 import type { ChatMessage } from "./chat/chat-template.js";
 import type { Conversation } from "./chat/conversation.js";
-import { type ComparisonObserver, type ComparisonReport, compareWays } from "./engine/comparison.js";
+import { type ComparisonReport, compareWays } from "./engine/comparison.js";
 import type { EngineClient } from "./engine/engine-client.js";
 import type { EngineEvent, EngineStats } from "./engine/engine-core.js";
 import type { DroppedEvents } from "./engine/event-stream.js";
-import { Generation, type GenerationOptions } from "./engine/generation.js";
-import {
-  type BeamSettings,
-  checkPrompt,
-  checkTokenIds,
-  type GenerationRequest,
-  type Mode,
-} from "./engine/generation-request.js";
+import { Generation } from "./engine/generation.js";
+import { checkPrompt, checkTokenIds } from "./engine/generation-request.js";
 import type { EngineInfo } from "./engine/load-engine.js";
 import { type LogitsRow, readLogits } from "./engine/logits-reader.js";
 import { Sequence, type SequenceModel } from "./engine/sequence.js";
 import type { SequenceStorage } from "./engine/sequence-storage.js";
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
+import {
+  COMPARISON_SEED,
+  type CompareOptions,
+  DEFAULT_COMPARED_TOKENS,
+  DEFAULT_MAX_TOKENS,
+  type GenerateOptions,
+  type Prompt,
+  type PromptOptions,
+  type ResolvedRequest,
+  resolveRequest,
+} from "./generate-options.js";
 import type { ModelConfig } from "./model/config.js";
+import { checkOptions, invalid, isListOfIds, oneOf, shown } from "./option-checks.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
-import { checkBeamSettings } from "./sampling/beam-search.js";
-import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
 import { SavedSequence } from "./saved-sequence/read-sequence.js";
 import { openSaved, type SavedSource } from "./saved-sequence/saved-source.js";
-import type { Tokenizer } from "./tokenizer/tokenizer.js";
+import type { EncodeOptions, Tokenizer } from "./tokenizer/tokenizer.js";
 
-/** Text, or token ids. */
-export type Prompt = string | readonly number[];
-
-export interface PromptOptions {
-  /** Whether special tokens written in the text count as such; they are plain text by default. */
-  readonly parseSpecial?: boolean | undefined;
-}
-
-/**
- * How to generate. What is absent comes from the model's `generation_config.json`, then from `SamplingOptions`' own
- * defaults.
- */
-export interface GenerateOptions extends SamplingOptions, PromptOptions {
-  /** Most tokens to generate, from 0; default: the model's `max_new_tokens`, or 256. The context is a limit, too. */
-  readonly maxTokens?: number | undefined;
-  /** Texts that end the generation; they may span tokens, and are not part of the result. */
-  readonly stop?: string | readonly string[] | undefined;
-  /** Go on after an end token, as after any other. Default false. */
-  readonly ignoreEos?: boolean | undefined;
-  /** Keep K and V (`cached`, the default), or compute every row again at each step (`recompute`). Same bits. */
-  readonly mode?: Mode | undefined;
-  /**
-   * Continuations of the prompt, 1 to 64, default 1; they share its K and V. Continuation `i` is what `seed + i` gives
-   * alone. Pieces carry its `index`, the result has all of them as `choices`.
-   */
-  readonly n?: number | undefined;
-  /**
-   * Generate so many continuations, `n` to 64, and give the `n` whose tokens have the highest mean log-probability, best
-   * first. Default `n`. With more than `n`, each comes as one piece at the end.
-   */
-  readonly bestOf?: number | undefined;
-  /**
-   * Search instead of sampling: keep the so many best beginnings in each step, 1 to 64, and give the `n` best
-   * continuations of them, `n` up to `numBeams`, each with its `score`. What Hugging Face finds with `num_beams`, without
-   * sampling: temperature, top-k, top-p and min-p count for nothing. All of it comes at the end. Cannot be combined with
-   * `bestOf`, `speculate` or `logprobs`.
-   */
-  readonly numBeams?: number | undefined;
-  /** Of a beam search: scores are sums of log-probabilities over length ^ this, -20 to 20, default 1. */
-  readonly lengthPenalty?: number | undefined;
-  /** Of a beam search: when to stop looking for better ones; see `BeamSearchOptions`. Default false. */
-  readonly earlyStopping?: boolean | "never" | undefined;
-  /**
-   * Tokens that are proposed for a step, 0 to 15, default 0: what followed the last words when they appeared before is
-   * computed along, and kept where it would have been chosen anyway. The text is the same; only where it repeats itself
-   * it comes faster.
-   */
-  readonly speculate?: number | undefined;
-  /**
-   * Use what earlier prompts that begin alike have left in the KV cache, and leave this one's. Default true; the bits are
-   * the same either way.
-   */
-  readonly cachePrompt?: boolean | undefined;
-  /**
-   * Share K and V only with requests that give the same salt: nobody else can learn from the time to the first token
-   * what was asked before. Default: the empty salt.
-   */
-  readonly salt?: string | undefined;
-  /** Ends the generation with `finishReason: "abort"`. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** `mode` is what a comparison compares. */
-export interface CompareOptions
-  extends Omit<GenerateOptions, "mode" | "logprobs" | "cachePrompt" | "salt" | MultipleContinuations>,
-    ComparisonObserver {}
-
-type MultipleContinuations = "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "speculate";
-
+/** How a sequence begins. */
 export interface SequenceOptions extends PromptOptions {
   /** See `GenerateOptions`. */
   readonly salt?: string | undefined;
 }
 
+/** How a conversation is told to the model. */
 export interface ChatOptions {
   /** A Jinja template in place of the model's own. */
   readonly template?: string | undefined;
 }
 
+/** How a saved sequence is taken up. */
 export interface RestoreOptions extends SequenceOptions {
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a prompt is read for its logits. */
 export interface LogitsOptions extends PromptOptions {
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Logits after a prompt. */
 export interface LogitsResult {
   /** The ids that were fed, a start token included. */
   readonly tokens: readonly number[];
+  /** Tokens whose K and V were there already, computed for an earlier prompt that begins alike; 0 for all rows. */
+  readonly numCachedTokens: number;
   /** Rows of `logits`: 1, or one for each token. */
   readonly rows: number;
   /** (rows, vocabulary), row-major; your own copy. */
@@ -130,7 +72,9 @@ export interface LogitsResult {
 
 /** What a model is and what it takes. Sizes in bytes. */
 export interface ModelInfo extends EngineInfo {
+  /** What messages and results call it: `stories`, a folder, a Hub name, an address. */
   readonly label: string;
+  /** Its architecture, from config.json. */
   readonly config: ModelConfig;
   /** Number of weights; a tied `lm_head` counts once. */
   readonly parameters: number;
@@ -142,25 +86,6 @@ export interface ModelInfo extends EngineInfo {
   }[];
   /** Whether the engine runs in a thread of its own. */
   readonly worker: boolean;
-}
-
-/** Most tokens of a generation when neither its options nor the model say. */
-export const DEFAULT_MAX_TOKENS = 256;
-/** Most continuations of one prompt. */
-const MAX_CONTINUATIONS = 64;
-
-/** Most tokens that prompt look-up proposes for a step. */
-const MAX_SPECULATED = 15;
-
-/** Seed of a comparison when none is given, so that everyone sees the same text. */
-const COMPARISON_SEED = 7;
-/** Most tokens of a comparison, likewise. */
-export const DEFAULT_COMPARED_TOKENS = 100;
-
-/** What a caller asks for: the engine's part of it, and what is made of the tokens. */
-interface ResolvedRequest {
-  readonly request: GenerationRequest;
-  readonly text: GenerationOptions;
 }
 
 /** Everything that `load` puts together. */
@@ -178,6 +103,10 @@ export interface LanguageModelParts {
   readonly storage: SequenceStorage;
 }
 
+/**
+ * A loaded model: text in, text out, and all that is between. `load` makes one; any number of calls may run at once.
+ * `dispose` it, or hold it with `await using`, to give its memory back.
+ */
 export class LanguageModel implements AsyncDisposable {
   #parts: LanguageModelParts | null;
   /** Stays readable after `dispose`. */
@@ -200,17 +129,9 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError `tokenizer_missing`, `empty_prompt`, `token_out_of_range`, `context_length_exceeded`
    */
   promptTokens(prompt: Prompt, options: PromptOptions = {}): number[] {
-    const { tokenizer, bosTokenId } = this.#alive();
-    let tokens: readonly number[];
-    if (typeof prompt !== "string") {
-      if (!isListOfIds(prompt)) {
-        throw invalid(`A prompt is a text or a list of token ids, not ${String(prompt)}.`);
-      }
-      tokens = [...prompt];
-    } else if (tokenizer !== null)
-      tokens = tokenizer.encode(prompt, { parseSpecial: options.parseSpecial ?? false });
-    else if (prompt === "") tokens = [];
-    else throw this.#withoutTokenizer();
+    const { bosTokenId } = this.#alive();
+    checkOptions(options);
+    let tokens = prompt === "" && this.tokenizer === null ? [] : this.#idsOf(prompt, options);
     if (tokens.length === 0) {
       if (bosTokenId === null) {
         throw new LastrowError(
@@ -221,7 +142,7 @@ export class LanguageModel implements AsyncDisposable {
       tokens = [bosTokenId];
     }
     checkPrompt(tokens, this.info.config);
-    return [...tokens];
+    return tokens;
   }
 
   /**
@@ -232,6 +153,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     const { engine } = this.#alive();
+    checkOptions(options);
     const { request, text } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
     return new Generation((asked, sink) => engine.generate(asked, sink), request, text);
   }
@@ -246,6 +168,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   async chat(messages: readonly ChatMessage[] = [], options: ChatOptions = {}): Promise<Conversation> {
     const { tokenizer, chatTemplate } = this.#alive();
+    checkOptions(options);
     if (tokenizer === null) throw this.#withoutTokenizer();
     const source = options.template ?? chatTemplate;
     if (source === null) {
@@ -269,6 +192,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   async compare(prompt: Prompt, options: CompareOptions = {}): Promise<ComparisonReport> {
     const { engine } = this.#alive();
+    checkOptions(options);
     const { request, text } = this.comparisonRequest(prompt, options);
     return compareWays({ engine, config: this.info.config }, request, text, options);
   }
@@ -289,12 +213,11 @@ export class LanguageModel implements AsyncDisposable {
     options: LogitsOptions & { readonly rows?: "last" | "all" | undefined } = {},
   ): Promise<LogitsResult> {
     const { engine } = this.#alive();
-    if (options.rows !== undefined && options.rows !== "last" && options.rows !== "all") {
-      throw invalid(`rows is "last" or "all", not ${String(options.rows)}.`);
-    }
+    checkOptions(options);
+    const rows = oneOf("rows", options.rows ?? "last", ["last", "all"]);
     const tokens = this.promptTokens(prompt, options);
     const width = this.info.config.vocabSize;
-    const logitsFrom = options.rows === "all" ? 0 : tokens.length - 1;
+    const logitsFrom = rows === "all" ? 0 : tokens.length - 1;
     const logits = new Float32Array((tokens.length - logitsFrom) * width);
     const computed = await engine.computeLogits(
       tokens,
@@ -304,7 +227,8 @@ export class LanguageModel implements AsyncDisposable {
       },
     );
     if (computed === null) throw aborted();
-    return { tokens, rows: tokens.length - logitsFrom, logits };
+    const { numCachedTokens } = computed;
+    return { tokens, numCachedTokens, rows: tokens.length - logitsFrom, logits };
   }
 
   /**
@@ -324,12 +248,11 @@ export class LanguageModel implements AsyncDisposable {
    *   `tokenizer_missing`, `token_out_of_range`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async perplexity(text: Prompt, options: PerplexityOptions & PromptOptions = {}): Promise<PerplexityResult> {
-    const { engine, tokenizer } = this.#alive();
+    const { engine } = this.#alive();
+    checkOptions(options);
     const { signal } = options;
     const { contextLength, vocabSize } = this.info.config;
-    if (typeof text === "string" && tokenizer === null) throw this.#withoutTokenizer();
-    const parseSpecial = options.parseSpecial ?? false;
-    const tokens = typeof text === "string" ? tokenizer!.encode(text, { parseSpecial }) : text;
+    const tokens = this.#idsOf(text, options);
     checkTokenIds(tokens, vocabSize);
     return computePerplexity(tokens, { ...options, contextLength }, async (window, logitsFrom, use) => {
       const computed = await engine.computeLogits(
@@ -350,7 +273,7 @@ export class LanguageModel implements AsyncDisposable {
   async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
     const { engine } = this.#alive();
     const tokens = this.promptTokens(prompt, options);
-    return Sequence.start(engine, tokens, checkSalt(options.salt), this.#sequenceModel(options));
+    return Sequence.start(engine, tokens, options.salt ?? "", this.#sequenceModel(options));
   }
 
   /**
@@ -366,7 +289,8 @@ export class LanguageModel implements AsyncDisposable {
    */
   async restore(source: SavedSource, options: RestoreOptions = {}): Promise<Sequence> {
     const { engine } = this.#alive();
-    const salt = checkSalt(options.salt);
+    checkOptions(options);
+    const { salt = "", signal } = options;
     const model = this.#sequenceModel(options);
     const { identity, kv } = model.storage;
     const { vocabSize, contextLength } = model.config;
@@ -374,7 +298,7 @@ export class LanguageModel implements AsyncDisposable {
     try {
       const expected = { identity: await identity(), kv, vocabSize, contextLength };
       const saved = await SavedSequence.open(file, expected);
-      return await Sequence.restore(engine, saved, { salt, signal: options.signal }, model);
+      return await Sequence.restore(engine, saved, { salt, signal }, model);
     } finally {
       await file.close();
     }
@@ -412,16 +336,21 @@ export class LanguageModel implements AsyncDisposable {
 
   /** What a sequence needs to know. */
   #sequenceModel(options: PromptOptions): SequenceModel {
-    const { tokenizer, storage } = this.#alive();
-    const toIds = (tokens: Prompt) => {
-      if (typeof tokens !== "string") return isListOfIds(tokens) ? [...tokens] : this.promptTokens(tokens);
-      if (tokenizer === null) throw this.#withoutTokenizer();
-      return tokenizer.encode(tokens, {
-        addSpecialTokens: false,
-        parseSpecial: options.parseSpecial ?? false,
-      });
-    };
+    const { storage } = this.#alive();
+    const { parseSpecial } = options;
+    const toIds = (tokens: Prompt) => this.#idsOf(tokens, { parseSpecial, addSpecialTokens: false });
     return { toIds, config: this.info.config, storage };
+  }
+
+  /** The ids of a text, or a copy of a list of ids, which is not checked. */
+  #idsOf(prompt: Prompt, { parseSpecial = false, addSpecialTokens = true }: EncodeOptions): number[] {
+    if (typeof prompt === "string") {
+      const { tokenizer } = this.#alive();
+      if (tokenizer === null) throw this.#withoutTokenizer();
+      return tokenizer.encode(prompt, { parseSpecial, addSpecialTokens });
+    }
+    if (isListOfIds(prompt)) return [...prompt];
+    throw invalid(`A prompt is a text or a list of token ids, not ${shown(prompt)}.`);
   }
 
   #withoutTokenizer(): LastrowError {
@@ -433,97 +362,16 @@ export class LanguageModel implements AsyncDisposable {
 
   #request(prompt: Prompt, options: GenerateOptions, defaultMaxTokens: number): ResolvedRequest {
     const { tokenizer, defaults, eosTokenIds, loadMs } = this.#alive();
-    const { vocabSize } = this.info.config;
-    const maxTokens = options.maxTokens ?? defaults.maxNewTokens ?? defaultMaxTokens;
-    if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-      throw invalid(`maxTokens is a whole number from 0, not ${String(maxTokens)}.`);
-    }
-    const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
-    if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || text === "")) {
-      throw invalid("stop is a text of at least one character, or a list of such texts.");
-    }
-    if (stop.length > 0 && tokenizer === null) {
-      throw new LastrowError(
-        "tokenizer_missing",
-        `${this.info.label} has no tokenizer, so its output has no text in which a stop string could appear.`,
-      );
-    }
-    const { mode = "cached" } = options;
-    if (mode !== "cached" && mode !== "recompute") {
-      throw invalid(`mode is "cached" or "recompute", not ${String(mode)}.`);
-    }
-    const n = wholeNumber("n", options.n, 1, { from: 1, to: MAX_CONTINUATIONS });
-    const cachePrompt = options.cachePrompt ?? true;
-    if (typeof cachePrompt !== "boolean")
-      throw invalid(`cachePrompt is true or false, not ${String(cachePrompt)}.`);
-    const salt = checkSalt(options.salt);
-    const beams = resolveBeams(options, n);
-    const request: GenerationRequest = {
-      prompt: this.promptTokens(prompt, options),
-      maxTokens,
-      mode,
-      sampling: resolveSampling(options, defaults, vocabSize),
-      n,
-      bestOf: wholeNumber("bestOf", options.bestOf, n, { from: n, to: MAX_CONTINUATIONS }),
-      beams,
-      endsByText: stop.length > 0 && beams === null,
-      speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
-      salt: cachePrompt && mode === "cached" ? salt : null,
-      eosTokenIds: new Set(options.ignoreEos === true ? [] : eosTokenIds),
-    };
-    return { request, text: { tokenizer, stop, loadMs, signal: options.signal } };
+    const { label, config } = this.info;
+    return resolveRequest(
+      this.promptTokens(prompt, options),
+      options,
+      { label, vocabSize: config.vocabSize, tokenizer, defaults, eosTokenIds, loadMs },
+      defaultMaxTokens,
+    );
   }
-}
-
-/** An array or a typed array of numbers; which ids there are is checked against the model. */
-function isListOfIds(prompt: unknown): prompt is Iterable<number> {
-  return Array.isArray(prompt) || (ArrayBuffer.isView(prompt) && !(prompt instanceof DataView));
-}
-
-function checkSalt(salt: unknown = ""): string {
-  if (typeof salt === "string") return salt;
-  throw invalid(`salt is a text, not ${String(salt)}.`);
-}
-
-/** Null without `numBeams`. The ranges of the other two are `BeamSearch`'s to check. */
-function resolveBeams(options: GenerateOptions, n: number): BeamSettings | null {
-  const { numBeams, lengthPenalty, earlyStopping, bestOf, speculate, logprobs } = options;
-  if (numBeams === undefined) {
-    if (lengthPenalty === undefined && earlyStopping === undefined) return null;
-    throw invalid("lengthPenalty and earlyStopping belong to a beam search; give numBeams, too.");
-  }
-  const others = {
-    bestOf,
-    speculate: speculate || undefined,
-    logprobs: logprobs === false ? undefined : logprobs,
-  };
-  for (const [name, value] of Object.entries(others)) {
-    if (value !== undefined) throw invalid(`${name} cannot be combined with numBeams.`);
-  }
-  const settings = {
-    numBeams: wholeNumber("numBeams", numBeams, 1, { from: n, to: MAX_CONTINUATIONS }),
-    lengthPenalty: lengthPenalty ?? 1,
-    earlyStopping: earlyStopping ?? false,
-  };
-  checkBeamSettings(settings);
-  return settings;
-}
-
-function wholeNumber(
-  name: string,
-  value: number | undefined,
-  fallback: number,
-  { from, to }: { readonly from: number; readonly to: number },
-): number {
-  if (value === undefined) return fallback;
-  if (Number.isInteger(value) && value >= from && value <= to) return value;
-  throw invalid(`${name} is a whole number from ${from} to ${to}, not ${String(value)}.`);
 }
 
 function aborted(): LastrowError {
   return new LastrowError("aborted", "The forward pass was cancelled.");
-}
-
-function invalid(message: string): LastrowError {
-  return new LastrowError("invalid_argument", message);
 }

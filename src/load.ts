@@ -18,10 +18,12 @@ import type { KvDtype } from "./kernels/kv-layout.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
 import { parseMemorySize } from "./memory-size.js";
 import type { ModelConfig } from "./model/config.js";
+import { checkOptions, invalid, oneOf, wholeNumber } from "./option-checks.js";
 import type { LoadProgress, ModelSource } from "./platform/platform.js";
 import { loadTokenizer } from "./tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
 
+/** How a model is loaded and run. All of it is optional; nothing but `dtype` and `kvDtype` changes a bit of a logit. */
 export interface LoadOptions {
   /** `wasm` (the default), or `reference`: plain TypeScript, the same bits, far slower. */
   readonly kernels?: KernelsName | undefined;
@@ -53,17 +55,26 @@ export interface LoadOptions {
    */
   readonly worker?: boolean | undefined;
   /**
+   * Most new rows of all sequences together in one step: 1 to 65,536, default 512. Longer prompts are fed in chunks of
+   * it. The more, the faster prompts go through when many wait; the fewer, the sooner those that run have their next
+   * token, and the less working memory it takes. With less than there are sequences that generate, the youngest of them
+   * wait. Any number gives the same bits.
+   */
+  readonly tokenBudget?: number | undefined;
+  /**
    * At least 32 secret bytes that prove which saved sequences were saved here: only those may be found by others after
    * they are restored. Default: in Node a key that this user's programs share, in a file that is made when it is first
    * needed; in a browser none. Null: none.
    */
   readonly installationKey?: Uint8Array | null | undefined;
+  /** Told of bytes downloaded, then of bytes loaded, from time to time and at the end of each. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Cancels loading with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
 const MAX_THREADS = 64;
+const MAX_TOKEN_BUDGET = 65_536;
 
 /**
  * Loads a model: its weights are read once, straight to where they are used.
@@ -85,7 +96,7 @@ export async function loadParts(
   connectEngine: () => Promise<EngineConnection>,
 ): Promise<LanguageModelParts> {
   const start = performance.now();
-  const settings = checkOptions(options);
+  const settings = engineOptions(options);
   throwIfAborted(options.signal);
   const files = await platform.openModel(source, options);
   const fingerprint = new ModelFingerprint();
@@ -203,37 +214,25 @@ function storageOf(
 const LEAST_KEY_BYTES = 32;
 
 /** The options that are the engine's, checked. */
-function checkOptions(
+function engineOptions(
   options: LoadOptions,
-): Pick<EngineSetup, "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory"> {
-  const { kernels = "wasm", threads, kvMemory, worker, installationKey = null } = options;
+): Pick<EngineSetup, "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory" | "tokenBudget"> {
+  checkOptions(options);
+  const { kvMemory, installationKey = null } = options;
   if (
     installationKey !== null &&
     !(installationKey instanceof Uint8Array && installationKey.length >= LEAST_KEY_BYTES)
   ) {
     throw invalid(`installationKey is a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, or null.`);
   }
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS)) {
-    throw invalid(`threads is a whole number from 1 to ${MAX_THREADS}, not ${String(threads)}.`);
-  }
-  if (kernels !== "wasm" && kernels !== "reference") {
-    throw invalid(`kernels is "wasm" or "reference", not ${String(kernels)}.`);
-  }
-  if (worker !== undefined && typeof worker !== "boolean") {
-    throw invalid(`worker is true or false, not ${String(worker)}.`);
-  }
   return {
-    kernels,
-    threads: threads ?? null,
-    dtype: chooseDtype("dtype", options.dtype),
-    kvDtype: chooseDtype("kvDtype", options.kvDtype),
+    kernels: oneOf("kernels", options.kernels ?? "wasm", ["wasm", "reference"]),
+    threads: wholeNumber("threads", options.threads, null, { from: 1, to: MAX_THREADS }),
+    dtype: oneOf("dtype", options.dtype ?? "f32", ["f32", "int8"]),
+    kvDtype: oneOf("kvDtype", options.kvDtype ?? "f32", ["f32", "int8"]),
+    tokenBudget: wholeNumber("tokenBudget", options.tokenBudget, null, { from: 1, to: MAX_TOKEN_BUDGET }),
     kvMemory: kvMemory === undefined ? null : parseMemorySize(kvMemory, "kvMemory"),
   };
-}
-
-function chooseDtype(name: string, dtype: unknown = "f32"): "f32" | "int8" {
-  if (dtype === "f32" || dtype === "int8") return dtype;
-  throw invalid(`${name} is "f32" or "int8", not ${String(dtype)}.`);
 }
 
 /** The tensors with numbers in place of their files, and the files. */
@@ -257,8 +256,4 @@ function startToken(
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new LastrowError("aborted", "Loading was cancelled.");
-}
-
-function invalid(message: string): LastrowError {
-  return new LastrowError("invalid_argument", message);
 }

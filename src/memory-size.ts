@@ -1,5 +1,5 @@
 /** Sizes in bytes, as people write them. */
-import { LastrowError } from "./errors.js";
+import { invalid, shown } from "./option-checks.js";
 
 const FACTORS: Readonly<Record<string, number>> = {
   "": 1,
@@ -20,13 +20,12 @@ const FACTORS: Readonly<Record<string, number>> = {
  * @throws LastrowError `invalid_argument`
  */
 export function parseMemorySize(size: number | string, optionName: string): number {
-  const match = typeof size === "number" ? null : /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(size);
+  const match = typeof size !== "string" ? null : /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(size);
   const factor = match === null ? 1 : FACTORS[match[2].toLowerCase()];
   const bytes = typeof size === "number" ? size : Math.floor(Number(match?.[1]) * (factor ?? Number.NaN));
   if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
-  throw new LastrowError(
-    "invalid_argument",
-    `${optionName} is a positive number of bytes or a size such as 512MiB or 2GiB, not ${String(size)}.`,
+  throw invalid(
+    `${optionName} is a positive number of bytes or a size such as 512MiB or 2GiB, not ${shown(size)}.`,
   );
 }
 

@@ -3,9 +3,12 @@
  * that no earlier window had are scored, with everything before them in the window as their context (Hugging Face,
  * "Perplexity of fixed-length models", the strided form). Every token but those that have nothing before them counts once.
  */
+
 import { LastrowError } from "./errors.js";
+import { shown } from "./option-checks.js";
 import { logNormalizer, logSoftmaxAt } from "./sampling/logprobs.js";
 
+/** How a perplexity is measured. */
 export interface PerplexityOptions {
   /**
    * Tokens by which the window moves on, 1 to the context's length; default: half of that. The shorter, the more context
@@ -18,6 +21,7 @@ export interface PerplexityOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How well a model predicts a text: the lower, the better. */
 export interface PerplexityResult {
   /** e to the power of `nllMean`. */
   readonly perplexity: number;
@@ -68,7 +72,7 @@ export async function computePerplexity(
   if (!Number.isInteger(step) || step < 1 || step > contextLength) {
     throw new LastrowError(
       "invalid_argument",
-      `stride is a whole number from 1 to the context's length, ${contextLength}, not ${String(stride)}.`,
+      `stride is a whole number from 1 to the context's length, ${contextLength}, not ${shown(stride)}.`,
     );
   }
   const windows = perplexityWindows(tokens.length, contextLength, step);

@@ -364,8 +364,18 @@ describe("logits", () => {
     expect(last.logits).toEqual(kept);
   });
 
+  test("say how many tokens were found in the cache; for all rows none are looked for", async () => {
+    const tokens = arbitraryTokens(40, 307, 8);
+    const first = await tiny.logits(tokens);
+    const again = await tiny.logits(tokens);
+    expect([first.numCachedTokens, again.numCachedTokens]).toEqual([0, 32]);
+    expect(again.logits).toEqual(first.logits);
+    expect((await tiny.logits(tokens, { rows: "all" })).numCachedTokens).toBe(0);
+  });
+
   test("typed arrays are prompts, too, and unknown rows are refused", async () => {
     const plain = await tiny.logits([5, 6, 7]);
+    expect(plain).toMatchObject({ tokens: [5, 6, 7], rows: 1 });
     expect((await tiny.logits(Int32Array.of(5, 6, 7) as unknown as number[])).logits).toEqual(plain.logits);
     expect((await errorOf(() => tiny.logits([1], { rows: "some" as "all" }))).code).toBe("invalid_argument");
   });
@@ -581,6 +591,34 @@ describe("the model's life", () => {
     expect((await errorOf(() => load(undefined, { signal: AbortSignal.abort() }))).code).toBe("aborted");
   });
 
+  test.each([1, 7, 48])(
+    "a step has at most tokenBudget rows, here %d, and the bits stay",
+    async (tokenBudget) => {
+      await using lm = await load(modelFolders.tiny, { tokenBudget, threads: 1 });
+      expect(lm.info.tokenBudget).toBe(tokenBudget);
+      expect(lm.info.memoryBytes).toBeLessThan(tiny.info.memoryBytes);
+      const events = lm.events();
+      const prompts = [50, 20, 3].map((length, i) => arbitraryTokens(length, 307, 40 + i));
+      const options = { maxTokens: 9, ignoreEos: true, seed: 2, cachePrompt: false };
+      const ask = (model: LanguageModel, prompt: readonly number[], more = {}) =>
+        model.generate(prompt, { ...options, ...more }).result();
+      const more = [{}, { speculate: 5 }, { n: 3 }];
+      const results = await Promise.all(prompts.map((prompt, i) => ask(lm, prompt, more[i])));
+      const { logits } = await lm.logits(prompts[0], { rows: "all" });
+      const rows: number[] = [];
+      for (const { steps } = await lm.stats(); rows.length < steps; ) {
+        const { value } = await events.next();
+        if (value?.type === "step") rows.push(value.rows);
+      }
+      expect(Math.max(...rows)).toBe(tokenBudget);
+      for (const [i, prompt] of prompts.entries()) {
+        const expected = await ask(tiny, prompt, more[i]);
+        expect(results[i].choices).toEqual(expected.choices);
+      }
+      expect(logits).toEqual((await tiny.logits(prompts[0], { rows: "all" })).logits);
+    },
+  );
+
   test("a model that cannot fit is refused before a weight is read, with the sizes", async () => {
     const error = await errorOf(() => load(modelFolders.tiny, { kvMemory: "5GiB" }));
     expect(error.code).toBe("memory_limit_exceeded");
@@ -600,8 +638,87 @@ describe("the model's life", () => {
     [{ kernels: "gpu" as "wasm" }, /kernels/],
     [{ kvMemory: "lots" }, /kvMemory/],
     [{ kvMemory: -1 }, /kvMemory/],
+    [{ kvMemory: {} as number }, /kvMemory .* not an object/],
+    [{ dtype: "int4" as "int8" }, /^dtype is "f32" or "int8", not "int4"\.$/],
+    [{ kvDtype: 8 as unknown as "int8" }, /^kvDtype/],
+    [{ threads: 65 }, /^threads is a whole number from 1 to 64, not 65\.$/],
+    [{ tokenBudget: 0 }, /^tokenBudget is a whole number from 1 to 65536, not 0\.$/],
+    [{ tokenBudget: 65_537 }, /^tokenBudget/],
+    [{ tokenBudget: "512" as unknown as number }, /^tokenBudget .*, not "512"\.$/],
+    [{ worker: 1 as unknown as boolean }, /^worker is true or false, not 1\.$/],
+    [{ onProgress: "x" as never }, /^onProgress is a function, not "x"\.$/],
+    [{ signal: 5 as never }, /^signal is an AbortSignal, not 5\.$/],
+    [{ signal: { aborted: false } as never }, /^signal is an AbortSignal, not an object\.$/],
+    [null as never, /^Options are an object, not null\.$/],
+    ["int8" as never, /^Options are an object, not "int8"\.$/],
   ])("load option %o is refused", async (options, message) => {
     const error = await errorOf(() => load(undefined, options));
     expect([error.code, error.message]).toEqual(["invalid_argument", expect.stringMatching(message)]);
+  });
+
+  /** Each function that takes options, with options of whatever type. */
+  const withOptions: readonly [string, (options: never) => unknown][] = [
+    ["promptTokens", (options) => tiny.promptTokens([1], options)],
+    ["generate", (options) => tiny.generate([1], options)],
+    ["compare", (options) => tiny.compare([1], options)],
+    ["logits", (options) => tiny.logits([1], options)],
+    ["logitsRows", (options) => tiny.logitsRows([1], options).next()],
+    ["perplexity", (options) => tiny.perplexity([1, 2], options)],
+    ["sequence", (options) => tiny.sequence([1], options)],
+    ["restore", (options) => tiny.restore(new Uint8Array(1), options)],
+    ["chat", (options) => stories.chat([], options)],
+    ["tokenizer.encode", (options) => stories.tokenizer!.encode("Tom", options)],
+    ["tokenizer.decode", (options) => stories.tokenizer!.decode([1], options)],
+    ["tokenizer.stream", (options) => stories.tokenizer!.stream(options)],
+  ];
+  test.each(withOptions)("%s refuses options that are none, or of a wrong type", async (_, call) => {
+    const wrong: readonly [unknown, string][] = [
+      [null, "Options are an object, not null."],
+      [7, "Options are an object, not 7."],
+      [() => undefined, "Options are an object, not a function."],
+      [{ signal: "now" }, 'signal is an AbortSignal, not "now".'],
+      [{ onProgress: 5 }, "onProgress is a function, not 5."],
+      [{ onPiece: {} }, "onPiece is a function, not an object."],
+      [{ onRecomputed: [] }, "onRecomputed is a function, not []."],
+      [{ parseSpecial: "yes" }, 'parseSpecial is true or false, not "yes".'],
+      [{ ignoreEos: 1 }, "ignoreEos is true or false, not 1."],
+      [{ cachePrompt: null }, "cachePrompt is true or false, not null."],
+      [{ salt: Symbol("s") }, "salt is a text, not Symbol(s)."],
+      [{ template: /x/ }, "template is a text, not an object."],
+    ];
+    for (const [options, message] of wrong) {
+      const error = await errorOf(() => call(options as never));
+      expect([error.code, error.message]).toEqual(["invalid_argument", message]);
+    }
+  });
+
+  test("arguments of a wrong type are refused", async () => {
+    const nothing = Object.create(null) as never;
+    await using sequence = await tiny.sequence([1]);
+    for (const call of [
+      () => tiny.generate(nothing),
+      () => tiny.generate(5 as never),
+      () => tiny.generate([1], { mode: nothing }),
+      () => tiny.generate([1], { maxTokens: nothing }),
+      () => tiny.generate([1], { n: "2" as never }),
+      () => tiny.logits([1], { rows: nothing }),
+      () => tiny.perplexity(nothing),
+      () => tiny.perplexity(undefined as never),
+      () => tiny.restore(nothing),
+      () => tiny.sequence(undefined as never),
+      () => sequence.append(5 as never),
+      () => sequence.truncate("2" as never),
+      () => sequence.save(5 as never),
+      () => stories.chat(5 as never, { template: "x" }),
+      () => stories.chat([null as never], { template: "x" }),
+      () => stories.chat([], { template: "x" }).then((chat) => chat.reply(5 as never)),
+      () => stories.chat([], { template: "x" }).then((chat) => chat.reply("Hello", null as never)),
+      () => stories.tokenizer!.encode(5 as never),
+      () => stories.tokenizer!.decode(5 as never),
+    ]) {
+      expect((await errorOf(call)).code, String(call)).toBe("invalid_argument");
+    }
+    expect((await errorOf(() => tiny.generate([nothing]))).code).toBe("token_out_of_range");
+    expect((await errorOf(() => tiny.generate([1n as never]))).code).toBe("token_out_of_range");
   });
 });

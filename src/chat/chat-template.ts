@@ -7,7 +7,9 @@ type ChatRole = "system" | "developer" | "user" | "assistant";
 
 /** One message of a conversation. */
 export interface ChatMessage {
+  /** Who says it; which roles there may be, and in which order, is the template's to decide. */
   readonly role: ChatRole;
+  /** The text; what looks like a special token in it is plain text. */
   readonly content: string;
 }
 

@@ -5,7 +5,9 @@
 import type { GenerationPiece, GenerationResult } from "../engine/generation-request.js";
 import type { Sequence } from "../engine/sequence.js";
 import { LastrowError } from "../errors.js";
-import type { GenerateOptions, LanguageModel } from "../language-model.js";
+import type { GenerateOptions } from "../generate-options.js";
+import type { LanguageModel } from "../language-model.js";
+import { checkOptions, invalid, shown } from "../option-checks.js";
 import type { ChatMessage } from "./chat-template.js";
 import type { ChatTemplate } from "./chat-template-engine.js";
 
@@ -21,6 +23,7 @@ export interface Reply extends AsyncIterable<GenerationPiece> {
   result(): Promise<GenerationResult>;
 }
 
+/** A conversation under way; `LanguageModel.chat` begins one. One answer at a time; several conversations may run at once. */
 export class Conversation implements AsyncDisposable {
   readonly #model: LanguageModel;
   readonly #template: ChatTemplate;
@@ -33,8 +36,9 @@ export class Conversation implements AsyncDisposable {
   constructor(model: LanguageModel, template: ChatTemplate, messages: readonly ChatMessage[]) {
     this.#model = model;
     this.#template = template;
-    this.#messages = messages.map(({ role, content }) => ({ role, content }));
+    if (!Array.isArray(messages)) throw invalid(`messages is a list of messages, not ${shown(messages)}.`);
     if (messages.length > 0) template.encode(messages, false);
+    this.#messages = messages.map(({ role, content }) => ({ role, content }));
   }
 
   /** What was said so far; a copy. */
@@ -51,8 +55,9 @@ export class Conversation implements AsyncDisposable {
   reply(content: string, options: ReplyOptions = {}): Reply {
     if (this.#isDisposed) throw new LastrowError("disposed", "The conversation was used after dispose().");
     if (this.#isAnswering) {
-      throw new LastrowError("invalid_argument", "The last answer of this conversation has not ended yet.");
+      throw invalid("The last answer of this conversation has not ended yet.");
     }
+    checkOptions(options);
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
     const prompt = this.#template.encode(messages);
     const generation = this.#model.generate(prompt, options);

@@ -83,6 +83,7 @@ const OPTION_NAMES = [
   "logprobs",
   "kvMemory",
   "threads",
+  "tokenBudget",
   "dtype",
   "stride",
   "promptTokens",

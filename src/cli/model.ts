@@ -7,7 +7,7 @@ import { type Io, printable } from "./terminal.js";
 
 /** @throws LastrowError as `load` */
 export async function loadModel(options: EngineOptions, io: Io): Promise<LanguageModel> {
-  const { model, kernels, kvMemory, kvDtype, threads, dtype } = options;
+  const { model, kernels, kvMemory, kvDtype, threads, dtype, tokenBudget } = options;
   const display = loadingDisplay(io, printable(model ?? "stories"));
   try {
     return await load(model, {
@@ -16,6 +16,7 @@ export async function loadModel(options: EngineOptions, io: Io): Promise<Languag
       kvDtype,
       threads,
       dtype,
+      tokenBudget,
       onProgress: display.onProgress,
       signal: io.signal,
     });

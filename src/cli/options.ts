@@ -3,7 +3,7 @@
  * A value that cannot be read is an error here; its range is checked by the library, before any model is loaded.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { GenerateOptions } from "../language-model.js";
+import type { GenerateOptions } from "../generate-options.js";
 import { parseMemorySize } from "../memory-size.js";
 import { resolveSampling } from "../sampling/options.js";
 
@@ -20,6 +20,7 @@ export interface EngineOptions extends ModelOptions {
   readonly kvMemory?: string | undefined;
   readonly kvDtype?: "f32" | "int8" | undefined;
   readonly threads?: number | undefined;
+  readonly tokenBudget?: number | undefined;
   readonly dtype?: "f32" | "int8" | undefined;
 }
 
@@ -90,6 +91,11 @@ export function addEngineOptions(command: Command): Command {
         "--kv-dtype <type>",
         "how keys and values are kept: f32, or int8 in a quarter of the memory",
       ).choices(["f32", "int8"]),
+    )
+    .option(
+      "--token-budget <count>",
+      "most rows of one step, of all sequences together (default: 512)",
+      atLeastOne,
     );
 }
 

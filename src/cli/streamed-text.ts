@@ -1,6 +1,7 @@
 /** A generation on its way to standard output: its text, or for a model without a tokenizer its token ids. */
 import type { GenerationPiece } from "../engine/generation-request.js";
-import type { LanguageModel, Prompt } from "../language-model.js";
+import type { Prompt } from "../generate-options.js";
+import type { LanguageModel } from "../language-model.js";
 
 /** What of a piece is shown: text, or ids with spaces between them. */
 export class ShownPieces {

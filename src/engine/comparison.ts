@@ -22,7 +22,9 @@ export interface Difference {
   readonly step: number;
   /** The first token id whose logits differ. */
   readonly index: number;
+  /** The logit that the cached run has there. */
   readonly cached: number;
+  /** The logit that recomputing has there. */
   readonly recompute: number;
 }
 
@@ -36,33 +38,45 @@ export interface ComparedStep {
 
 /** What one way did and how long it took. */
 export interface ComparedRun {
+  /** Times that the logits of a next token were computed. */
   readonly inferences: number;
   /** Counted where rows entered the forward pass. */
   readonly rowsComputed: number;
   /** Milliseconds in the model, over all steps. */
   readonly ms: number;
+  /** Milliseconds in the model of the first step, which has the whole prompt either way. */
   readonly firstStepMs: number;
+  /** The same of the last step: one row, or all of them. */
   readonly lastStepMs: number;
   /** Each inference. */
   readonly steps: readonly ComparedStep[];
 }
 
+/** What came of a comparison: whether the bits are the same, and what each way took. */
 export interface ComparisonReport {
   /** Every logit of every step has the same bits both ways. */
   readonly identical: boolean;
   /** Steps (inferences) that were compared. */
   readonly steps: number;
+  /** Where the bits first differ; null when they do not. What follows a difference is not compared. */
   readonly firstDifference: Difference | null;
+  /** The text of the cached run; empty for a model without a tokenizer. */
   readonly text: string;
+  /** Ids that the cached run generated, without an end token (unless `ignoreEos`). */
   readonly tokens: readonly number[];
+  /** L: tokens of the prompt, a start token included. */
   readonly promptTokens: number;
+  /** The seed of both runs. */
   readonly seed: number;
+  /** One row a step after the prompt. */
   readonly cached: ComparedRun;
+  /** All rows in each step. */
   readonly recompute: ComparedRun;
   /** Rows by formula, for each way: the check on the counters. */
   readonly formula: { readonly cached: number; readonly recompute: number };
 }
 
+/** Who watches a comparison. What a function of it throws ends the comparison. */
 export interface ComparisonObserver {
   /** A piece of the cached run. */
   readonly onPiece?: ((piece: GenerationPiece) => void) | undefined;

@@ -4,6 +4,7 @@ import type { EngineEvent } from "./engine-core.js";
 /** A reader fell behind, and so many events are missing here. */
 export interface DroppedEvents {
   readonly type: "dropped";
+  /** How many; the oldest of those that waited. */
   readonly count: number;
 }
 

@@ -1,5 +1,6 @@
 /** What a generation is asked for and what it gives. */
 import { LastrowError } from "../errors.js";
+import { shown } from "../option-checks.js";
 import type { TokenLogprob } from "../sampling/logprobs.js";
 import type { ResolvedSampling } from "../sampling/options.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -15,6 +16,7 @@ export type FinishReason = "stop" | "length" | "abort";
 
 /** Log-probabilities of one generated token, from the model's own logits, before any option of sampling. */
 export interface GeneratedLogprobs {
+  /** The id of the token. */
   readonly token: number;
   /** Natural logarithm. */
   readonly logprob: number;
@@ -37,6 +39,7 @@ export interface GenerationPiece {
   readonly logprobs?: readonly GeneratedLogprobs[];
 }
 
+/** How long a generation took, by the clock of who asked: other requests at the same time count in. */
 export interface GenerationTimings {
   /** Milliseconds from the start of loading until the model could be used. */
   readonly loadMs: number;
@@ -52,7 +55,9 @@ export interface GenerationChoice {
   readonly text: string;
   /** Generated ids, without an end token (unless `ignoreEos`). */
   readonly tokens: readonly number[];
+  /** One entry for each of `tokens`; only when asked for. */
   readonly logprobs?: readonly GeneratedLogprobs[];
+  /** Why it ended. */
   readonly finishReason: FinishReason;
   /** Of a beam search: the sum of log-probabilities over length ^ `lengthPenalty`. */
   readonly score?: number;
@@ -66,11 +71,13 @@ export interface GenerationResult extends GenerationChoice {
   readonly promptTokens: number;
   /** Tokens of the prompt whose K and V were there already, computed for an earlier prompt that begins alike. */
   readonly numCachedTokens: number;
+  /** The seed that the same text comes of again: the one that was given, or the one that was drawn. */
   readonly seed: number;
   /** I: times that the logits of a next token were computed. */
   readonly inferences: number;
   /** Rows that went through the model, counted where they entered the forward pass. */
   readonly rowsComputed: number;
+  /** How long it took. */
   readonly timings: GenerationTimings;
 }
 
@@ -143,7 +150,7 @@ export function checkTokenIds(tokens: readonly number[], vocabSize: number): voi
     if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
       throw new LastrowError(
         "token_out_of_range",
-        `Token ${i} of the prompt is ${token}; this model's ids are 0 to ${vocabSize - 1}.`,
+        `Token ${i} of the prompt is ${shown(token)}; this model's ids are 0 to ${vocabSize - 1}.`,
       );
     }
   }

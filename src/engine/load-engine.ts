@@ -34,6 +34,8 @@ export interface EngineSetup {
   readonly kvDtype: KvDtype;
   /** Bytes; null: room for four full contexts. */
   readonly kvMemory: number | null;
+  /** Most rows of a step; null: 512. */
+  readonly tokenBudget: number | null;
   /** Every weight, and the number of the file that it is in. */
   readonly tensors: readonly {
     readonly name: string;
@@ -64,13 +66,13 @@ export interface EngineInfo {
   };
   /** All memory of the kernels: weights, K and V, working memory. */
   readonly memoryBytes: number;
-  /** Most rows of one forward pass: longer prompts are fed in chunks of as many. */
-  readonly maxRows: number;
+  /** Most new rows of all sequences in one step: what was asked for, or all that the KV cache has room for. */
+  readonly tokenBudget: number;
 }
 
 const MAX_THREADS = 64;
-/** Rows that one forward pass takes, of all sequences together: longer prompts are fed in chunks of it. */
-const MAX_ROWS = 512;
+/** Rows that one forward pass takes, of all sequences together, when nobody says how many. */
+const DEFAULT_TOKEN_BUDGET = 512;
 /** Most sequences in one forward pass. */
 const MAX_SEQUENCES = 64;
 /** Most rows of logits that one forward pass gives, and most bytes of them: a row of 50,257 takes 200 kB. */
@@ -102,7 +104,7 @@ export async function loadEngine(
   const kv = kvLayout(config, kvDtype, plan.reserve(numBlocks * kvBlockBytes(config, kvDtype)), numBlocks);
   const kvBytes = kv.numBlocks * kv.blockBytes;
   const scratch = planGpt2Scratch(plan, config, {
-    maxRows: Math.min(MAX_ROWS, numBlocks * BLOCK_SIZE),
+    maxRows: Math.min(setup.tokenBudget ?? DEFAULT_TOKEN_BUDGET, numBlocks * BLOCK_SIZE),
     maxLogitsRows: logitsRows(config),
     maxSequences: MAX_SEQUENCES,
   });
@@ -143,7 +145,7 @@ export async function loadEngine(
       bytes: kvBytes,
     },
     memoryBytes: plan.bytes,
-    maxRows: scratch.x.rows,
+    tokenBudget: scratch.x.rows,
   };
   return { core, info };
 }

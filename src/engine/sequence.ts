@@ -2,7 +2,9 @@
  * A sequence that a program holds and edits by hand: append, fork, cut back, look at the logits. While nothing is asked
  * of it, its blocks may be taken for others; its rows then come back by prefix hits or recomputation, with the same bits.
  */
+
 import { LastrowError } from "../errors.js";
+import { shown } from "../option-checks.js";
 import type { SavedSequence } from "../saved-sequence/read-sequence.js";
 import { type SequenceToSave, sequenceFile, sequenceFileBytes } from "../saved-sequence/write-sequence.js";
 import type { EngineClient } from "./engine-client.js";
@@ -28,6 +30,10 @@ interface SequenceState {
   readonly numCachedTokens: number;
 }
 
+/**
+ * A sequence of tokens under one's own hand; `LanguageModel.sequence` and `restore` make one. Calls need not be awaited:
+ * they run one after the other.
+ */
 export class Sequence implements AsyncDisposable {
   readonly #remote: RemoteSequence;
   readonly #model: SequenceModel;
@@ -121,7 +127,7 @@ export class Sequence implements AsyncDisposable {
       if (!Number.isInteger(length) || length < 1 || length > this.length) {
         throw new LastrowError(
           "invalid_argument",
-          `A sequence of ${this.length} tokens is cut back to 1 to ${this.length} of them, not ${String(length)}.`,
+          `A sequence of ${this.length} tokens is cut back to 1 to ${this.length} of them, not ${shown(length)}.`,
         );
       }
       if (length === this.length) return;

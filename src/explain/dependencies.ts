@@ -8,13 +8,15 @@ const LAYER = /^h\.\d+\./;
 export interface StageNeed {
   /** Its name in the trace, without its layer's `h.0.`; `x` for the residual stream. */
   readonly tensor: string;
-  /** How many rows, and of how many. */
+  /** How many rows. */
   readonly rows: number;
+  /** Of how many. */
   readonly of: number;
   /** `all`: every row of the sequence; `row`: one, its own last row or the one that is looked up in a table. */
   readonly which: "row" | "all";
 }
 
+/** One stage of a pass, and what its last row needs. */
 export interface Stage {
   /** Without its layer: `ln_1`, `attn.c_attn`, `attn.scores`. */
   readonly name: string;
@@ -22,6 +24,7 @@ export interface Stage {
   readonly layers: readonly number[];
   /** (rows, columns) in a pass over the whole sequence; of scores and softmax for one head. */
   readonly shape: readonly [rows: number, cols: number];
+  /** What its last row is made from. */
   readonly needs: readonly StageNeed[];
   /** Multiply-adds of the last row. */
   readonly multiplyAdds: number;

@@ -4,17 +4,21 @@
  * run's counters, or from the formula, and says which.
  */
 import { LastrowError } from "../errors.js";
+import type { Prompt, PromptOptions } from "../generate-options.js";
 import { wasmColumnsOf } from "../kernels/wasm/wasm-kernels.js";
-import type { LanguageModel, Prompt, PromptOptions } from "../language-model.js";
+import type { LanguageModel } from "../language-model.js";
+import { checkOptions } from "../option-checks.js";
 import { keptTensors, type Stage, stagesOf } from "./dependencies.js";
 import type { Trace } from "./trace.js";
 import { type TracedPass, tracedMultiplyAdds, traceForward } from "./trace-forward.js";
 
+/** How to run what is explained. */
 export interface ExplainOptions extends PromptOptions {
   /** Inferences of the run, at least 1, default 32; the context is a limit, too. */
   readonly maxTokens?: number | undefined;
   /** Seed of the run, default 7. Its text depends on it; rows and costs do not. */
   readonly seed?: number | undefined;
+  /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
   /** Steps of both runs that are done, of so many. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
@@ -30,17 +34,23 @@ export interface WayCost {
   readonly ms: number;
 }
 
+/** A generation, explained: what the last row needs, and what each way of generating costs. */
 export interface Explanation {
-  /** The prompt's tokens and those that were generated. */
+  /** Ids of the prompt's tokens, a start token included. */
   readonly promptTokens: readonly number[];
+  /** Ids that were generated. */
   readonly tokens: readonly number[];
-  /** L, and M: inferences after the first, each fed with a token that was generated. */
+  /** L */
   readonly promptLength: number;
+  /** M: inferences after the first, each fed with a token that was generated. */
   readonly fedTokens: number;
+  /** What the last row needs at each stage, in the order of the pass. */
   readonly stages: readonly Stage[];
   /** Whose earlier rows the last row asks for. */
   readonly kept: { readonly q: boolean; readonly k: boolean; readonly v: boolean };
+  /** Everything in each inference. */
   readonly recompute: WayCost;
+  /** New rows only. */
   readonly cached: WayCost;
   /** Bytes of the KV cache: of a token, of this sequence in whole blocks, of a full context. */
   readonly cacheBytes: { readonly token: number; readonly sequence: number; readonly context: number };
@@ -62,6 +72,7 @@ export async function explain(
   prompt: Prompt,
   options: ExplainOptions = {},
 ): Promise<Explanation> {
+  checkOptions(options);
   const { maxTokens = DEFAULT_MAX_TOKENS, seed = DEFAULT_SEED, signal, onProgress } = options;
   const { config, kv, kernels } = model.info;
   const promptTokens = model.promptTokens(prompt, options);
@@ -90,7 +101,7 @@ export async function explain(
     const length = promptTokens.length + step;
     for (const way of ["cached", "recompute"] as const) {
       const numCached = way === "cached" && step > 0 ? length - 1 : 0;
-      for (const pass of passesOf(fed.slice(0, length), numCached, model.info.maxRows)) {
+      for (const pass of passesOf(fed.slice(0, length), numCached, model.info.tokenBudget)) {
         ways[way].rows += pass.tokens.length - (pass.numCachedTokens ?? 0);
         ways[way].multiplyAdds += tracedMultiplyAdds(config, { ...pass, columnsOf });
       }
@@ -126,11 +137,11 @@ export async function explain(
   };
 }
 
-/** The passes of one inference: as many rows at a time as the model takes, logits of the last one only. */
-function passesOf(tokens: readonly number[], numCached: number, maxRows: number): TracedPass[] {
+/** The passes of one inference: as many rows at a time as the engine takes, logits of the last one only. */
+function passesOf(tokens: readonly number[], numCached: number, budget: number): TracedPass[] {
   const passes: TracedPass[] = [];
-  for (let from = numCached; from < tokens.length; from += maxRows) {
-    const end = Math.min(tokens.length, from + maxRows);
+  for (let from = numCached; from < tokens.length; from += budget) {
+    const end = Math.min(tokens.length, from + budget);
     const logits = end === tokens.length ? "last" : "none";
     passes.push({ tokens: tokens.slice(0, end), numCachedTokens: from, logits });
   }

@@ -12,7 +12,9 @@ export interface RowReference {
   readonly tensor: number;
   /** `TracedTensor.name` */
   readonly name: string;
+  /** The first row. */
   readonly from: number;
+  /** The row after the last. */
   readonly to: number;
 }
 
@@ -50,34 +52,48 @@ export type SceneRole =
 /** `tick` is a token's text or a number at an axis; `tickOnLastRow` the one on the last row's colour. */
 export type TextRole = "title" | "name" | "shape" | "operation" | "note" | "tick" | "tickOnLastRow";
 
+/** A rectangle: mostly a row, or a run of rows. */
 export interface SceneRect {
   readonly type: "rect";
+  /** Of the left side. */
   readonly x: number;
+  /** Of the top. */
   readonly y: number;
+  /** Above 0. */
   readonly width: number;
+  /** Above 0. */
   readonly height: number;
+  /** What it is. */
   readonly role: SceneRole;
   /** Corner radius, default 0. */
   readonly radius?: number;
+  /** The rows that it stands for, if any. */
   readonly rows?: RowReference;
 }
 
+/** A line or a curve. */
 export interface ScenePath {
   readonly type: "path";
   /** SVG path data. */
   readonly d: string;
+  /** What it is. */
   readonly role: SceneRole;
   /** With an arrow head at its end. */
   readonly isArrow?: boolean;
 }
 
+/** A text on one line. */
 export interface SceneText {
   readonly type: "text";
+  /** Of the point that `anchor` is about. */
   readonly x: number;
   /** Of the baseline. */
   readonly y: number;
+  /** Plain text. */
   readonly text: string;
+  /** What it is. */
   readonly role: TextRole;
+  /** Which point of the text lies at `x`. */
   readonly anchor: "start" | "middle" | "end";
 }
 
@@ -88,16 +104,23 @@ export interface SceneGroup {
   readonly id: string;
   /** What it is, in words; shown by viewers that show titles, read by those that read aloud. */
   readonly title: string;
+  /** In the order in which they are drawn. */
   readonly children: readonly SceneNode[];
 }
 
+/** Anything that a scene is made of. */
 export type SceneNode = SceneRect | ScenePath | SceneText | SceneGroup;
 
+/** A whole figure. */
 export interface Scene {
+  /** Of the figure. */
   readonly width: number;
+  /** Of the figure. */
   readonly height: number;
-  /** What the figure shows, in a few words and in a sentence. */
+  /** What the figure shows, in a few words. */
   readonly title: string;
+  /** What it shows, in a sentence. */
   readonly description: string;
+  /** In the order in which they are drawn. */
   readonly nodes: readonly SceneNode[];
 }

@@ -4,6 +4,7 @@ import type { Scene, SceneNode, SceneRole, TextRole } from "./scene.js";
 /** `auto`: light, or dark where the viewer prefers it. */
 export type SvgTheme = "auto" | "light" | "dark";
 
+/** How a figure looks. */
 export interface SvgOptions {
   /** Default `auto`. */
   readonly theme?: SvgTheme | undefined;

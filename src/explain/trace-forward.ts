@@ -12,6 +12,7 @@ import type { ModelConfig } from "../model/config.js";
 import { Gpt2, type Gpt2Weights, planGpt2Scratch, planGpt2Weights } from "../model/gpt2.js";
 import type { Trace, TracedTensor } from "./trace.js";
 
+/** A forward pass to be traced: which tokens there are, and which of them are fed. */
 export interface TracedPass {
   /** Token ids of the whole sequence, at least one, at most the context's length. */
   readonly tokens: readonly number[];

@@ -8,6 +8,7 @@ import type { ModelConfig } from "../model/config.js";
 
 export type { RecordedOperation, RowSource };
 
+/** A tensor of a pass: how it was made, and from which rows of which others. */
 export interface TracedTensor {
   /** Its place in `Trace.tensors`; sources have smaller ones. */
   readonly id: number;
@@ -18,10 +19,13 @@ export interface TracedTensor {
    * Weights that rows are looked up in: `wte.weight`, `wpe.weight`. Unique in a trace.
    */
   readonly name: string;
+  /** How it was made. */
   readonly operation: RecordedOperation;
   /** Number of its layer; null outside of the layers. */
   readonly layer: number | null;
+  /** T for most; as many as are wanted for logits. */
   readonly rows: number;
+  /** Values in a row. */
   readonly cols: number;
   /** Position in the sequence of its first row; null for weights, whose rows are no positions. */
   readonly firstPosition: number | null;
@@ -31,7 +35,9 @@ export interface TracedTensor {
   readonly multiplyAdds: Float64Array;
 }
 
+/** A forward pass without numbers: every tensor of it, in the order in which they were made. */
 export interface Trace {
+  /** The architecture that was traced. */
   readonly config: ModelConfig;
   /** All tokens of the sequence up to the last row. */
   readonly tokens: readonly number[];
@@ -45,10 +51,12 @@ export interface Trace {
 export class RowSet {
   readonly #rows: (Uint8Array | undefined)[] = [];
 
+  /** Whether a row is in it. */
   has(tensor: number, row: number): boolean {
     return this.#rows[tensor]?.[row] === 1;
   }
 
+  /** Adds rows `from … to − 1`; one row without `to`. */
   add({ id, rows }: TracedTensor, from: number, to = from + 1): void {
     this.#rows[id] ??= new Uint8Array(rows);
     this.#rows[id].fill(1, from, to);

@@ -16,6 +16,7 @@ export interface ModelFile {
    * @throws LastrowError `model_file_invalid` when the file ends before `target` is full.
    */
   read(offset: number, target: Uint8Array): Promise<void>;
+  /** Lets go of it; nothing is read afterwards. */
   close(): Promise<void>;
 }
 

@@ -1,5 +1,7 @@
 /** A browser, or any other runtime without Node's modules: web addresses and `File`s. */
+
 import { LastrowError } from "../errors.js";
+import { shown } from "../option-checks.js";
 import { openGivenFiles } from "./given-files.js";
 import type { Platform } from "./platform.js";
 import { addressedFiles, parseAddress } from "./url-files.js";
@@ -8,7 +10,7 @@ import { webSha256 } from "./web-digest.js";
 async function noPaths(path: string | URL): Promise<never> {
   throw new LastrowError(
     "invalid_argument",
-    `There are no files by path here (${String(path)}): save without a path for a Blob, and restore a File, a Blob or bytes.`,
+    `There are no files by path here (${shown(path)}): save without a path for a Blob, and restore a File, a Blob or bytes.`,
   );
 }
 

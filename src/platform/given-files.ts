@@ -1,6 +1,8 @@
 /** Model sources that mean the same on every platform. */
+
 import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import { shown } from "../option-checks.js";
 import type { ModelSource, OpenOptions } from "./platform.js";
 import { addressedFiles, BlobFile, openAddress as fetchAddress, parseAddress } from "./url-files.js";
 
@@ -24,7 +26,7 @@ export function openGivenFiles(
   }
   throw new LastrowError(
     "invalid_argument",
-    `A model is a name, a folder, an address, a list of files or an object of addresses, not ${String(source)}.`,
+    `A model is a name, a folder, an address, a list of files or an object of addresses, not ${shown(source)}.`,
   );
 }
 

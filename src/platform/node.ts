@@ -1,4 +1,5 @@
 /** Node: folders, the embedded model, the Hub. */
+
 import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
@@ -7,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { fetchFromHub, isHubName } from "../hub/hub.js";
+import { shown } from "../option-checks.js";
 import { openGivenFiles } from "./given-files.js";
 import { installationKey } from "./installation-key.js";
 import { connectEngineWorker, startWorker } from "./node-worker.js";
@@ -40,7 +42,7 @@ function pathOf(path: string | URL): string {
   try {
     return fileURLToPath(path);
   } catch (cause) {
-    throw new LastrowError("invalid_argument", `${String(path)} is no path and no file: address.`, { cause });
+    throw new LastrowError("invalid_argument", `${shown(path)} is no path and no file: address.`, { cause });
   }
 }
 

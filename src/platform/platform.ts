@@ -27,7 +27,9 @@ export interface LoadProgress {
   readonly phase: "download" | "load";
   /** The file at work. */
   readonly file: string;
+  /** Bytes that are there, of all files. */
   readonly loadedBytes: number;
+  /** Bytes that there will be. */
   readonly totalBytes: number;
 }
 

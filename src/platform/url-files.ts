@@ -1,6 +1,8 @@
 /** Model files behind web addresses, read as they arrive. */
+
 import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import { shown } from "../option-checks.js";
 
 interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
@@ -21,7 +23,7 @@ export function parseAddress(address: string | URL): URL {
   try {
     return new URL(address, globalThis.location?.href);
   } catch (cause) {
-    throw new LastrowError("invalid_argument", `${String(address)} is not a web address.`, { cause });
+    throw new LastrowError("invalid_argument", `${shown(address)} is not a web address.`, { cause });
   }
 }
 

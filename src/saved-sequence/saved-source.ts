@@ -1,7 +1,9 @@
 /** The places that a sequence can be restored from. */
+
 import { platform } from "#platform";
 import { LastrowError } from "../errors.js";
 import type { ModelFile } from "../formats/model-files.js";
+import { shown } from "../option-checks.js";
 import { BlobFile } from "../platform/url-files.js";
 
 /** Where a saved sequence is: in Node a path or a `file:` address; everywhere a `File`, a `Blob`, or bytes. */
@@ -15,7 +17,7 @@ export async function openSaved(source: SavedSource): Promise<ModelFile> {
   if (typeof source !== "string" && !(source instanceof URL)) {
     throw new LastrowError(
       "invalid_argument",
-      `A sequence is restored from a path, a File, a Blob or bytes, not from ${String(source)}.`,
+      `A sequence is restored from a path, a File, a Blob or bytes, not from ${shown(source)}.`,
     );
   }
   let file: ModelFile | null;

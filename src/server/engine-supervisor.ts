@@ -6,6 +6,7 @@ import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { ApiError } from "./api-error.js";
 
+/** How the engine is: `restarting` from when it is lost until it answers again, `stopped` for good. */
 export type EngineState = "loading" | "ready" | "restarting" | "stopped";
 
 export interface SupervisorOptions {

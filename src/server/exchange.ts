@@ -8,22 +8,35 @@ import type { Principal } from "./keys.js";
 
 /** What is known of a request at its end; milliseconds from its arrival. */
 export interface RequestRecord {
+  /** Made up here, and sent back as `x-request-id`. */
   readonly id: string;
+  /** Of HTTP. */
   readonly method: string;
+  /** Of the address, without its query. */
   readonly path: string;
   /** The route's pattern; null where none matched. */
   readonly route: string | null;
+  /** Of HTTP; of a stream the one that it began with. */
   readonly status: number;
   /** The code of the error, also of one in mid-stream. */
   readonly error: string | null;
+  /** The name of the key that asked; null without keys. */
   readonly key: string | null;
+  /** Whether it was answered piece by piece. */
   readonly stream: boolean;
+  /** Tokens of its prompts; null where there were none. */
   readonly promptTokens: number | null;
+  /** Those of them whose K and V were there already. */
   readonly cachedTokens: number | null;
+  /** Tokens that were generated for it. */
   readonly completionTokens: number | null;
+  /** Why each of its texts ended. */
   readonly finishReasons: readonly string[];
+  /** Until it was its turn. */
   readonly queueMs: number | null;
+  /** Until its first token. */
   readonly firstTokenMs: number | null;
+  /** Until its answer ended. */
   readonly totalMs: number;
   /** The prompts, where they are to be logged. */
   readonly prompts: readonly unknown[] | null;

@@ -6,7 +6,8 @@
 import type { z } from "@hono/zod-openapi";
 import type { Generation } from "../engine/generation.js";
 import type { GenerationChoice, GenerationPiece, GenerationResult } from "../engine/generation-request.js";
-import type { GenerateOptions, LanguageModel } from "../language-model.js";
+import type { GenerateOptions } from "../generate-options.js";
+import type { LanguageModel } from "../language-model.js";
 import { ApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange } from "./exchange.js";

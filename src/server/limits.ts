@@ -2,7 +2,9 @@
  * What the server refuses to do, each with its default and its option on the command line: one table that the checks,
  * `lastrow serve --help` and docs/serving.md agree on.
  */
+
 import { LastrowError } from "../errors.js";
+import { shown } from "../option-checks.js";
 
 interface Limit {
   /** The option of `lastrow serve`, without its dashes. */
@@ -92,7 +94,7 @@ export function settleLimits(asked: Partial<ServerLimits> = {}): ServerLimits {
     if (typeof value === "number" && value >= least) return [name, value];
     throw new LastrowError(
       "invalid_argument",
-      `${flag} is a number of at least ${least}, not ${String(value)}.`,
+      `${flag} is a number of at least ${least}, not ${shown(value)}.`,
     );
   });
   return Object.fromEntries(settled);

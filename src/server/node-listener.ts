@@ -9,15 +9,19 @@ import { LastrowError } from "../errors.js";
 import { ApiError } from "./api-error.js";
 import type { LastrowServer } from "./server.js";
 
+/** Where to listen. */
 export interface ListenOptions {
+  /** A name or an address of this machine; `0.0.0.0` or `::` for all of them. */
   readonly host: string;
   /** 0 takes any that is free. */
   readonly port: number;
 }
 
+/** A socket that answers; disposing of it closes it at once. */
 export interface Listening extends AsyncDisposable {
   /** `http://127.0.0.1:8080` */
   readonly url: string;
+  /** The port that it has, also where any free one was asked for. */
   readonly port: number;
   /**
    * Accepts nothing more, lets what is under way finish for so many seconds, then ends it.

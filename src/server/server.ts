@@ -11,6 +11,7 @@ import { LastrowError } from "../errors.js";
 import { readText } from "../formats/model-files.js";
 import type { LanguageModel } from "../language-model.js";
 import { type LoadOptions, load } from "../load.js";
+import { checkOptions } from "../option-checks.js";
 import type { ModelSource } from "../platform/platform.js";
 import { Admission } from "./admission.js";
 import { createApp } from "./app.js";
@@ -27,6 +28,7 @@ import { StaticPage } from "./static-page.js";
 import { TextThread } from "./text-thread.js";
 import { packageVersion } from "./version.js";
 
+/** What is served, to whom, and how much of it. `LoadOptions` are the engine's. */
 export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   /** As `load` takes it; the embedded model by default. */
   readonly model?: ModelSource | undefined;
@@ -48,6 +50,7 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly sharePrefixes?: boolean | undefined;
   /** What the keys' salts are derived from. Default: random, new with each start. */
   readonly cacheSecret?: Uint8Array | undefined;
+  /** What it refuses to do; docs/serving.md has them all, with their defaults. */
   readonly limits?: Partial<ServerLimits> | undefined;
   /** Milliseconds after which a quiet stream gets a comment line. Default 10,000. */
   readonly keepAliveMs?: number | undefined;
@@ -63,7 +66,9 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
 
 /** A server that answers. */
 export interface LastrowServer extends AsyncDisposable {
+  /** The model, as clients see it. */
   readonly served: ServedModel;
+  /** What it refuses to do, defaults filled in. */
   readonly limits: ServerLimits;
   /** Answers one request; its signal ends the work. */
   fetch(request: Request): Promise<Response>;
@@ -73,6 +78,7 @@ export interface LastrowServer extends AsyncDisposable {
   reloadKeys(): Promise<number>;
   /** Takes no more requests; resolves when the last one has been answered. */
   drain(): Promise<void>;
+  /** Ends it at once: the engine, what is held, what is under way. */
   dispose(): Promise<void>;
 }
 
@@ -83,6 +89,7 @@ const TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt", "tokenize
  * @throws LastrowError as `load`; `invalid_argument` for options, keys or a template that cannot be used
  */
 export async function createServer(options: ServerOptions = {}): Promise<LastrowServer> {
+  checkOptions(options);
   const limits = settleLimits(options.limits);
   const keys = new ApiKeys({
     secret: options.cacheSecret ?? randomBytes(32),

@@ -1,6 +1,7 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
 import type { ChatMessage } from "../chat/chat-template.js";
-import type { ModelInfo, Prompt } from "../language-model.js";
+import type { Prompt } from "../generate-options.js";
+import type { ModelInfo } from "../language-model.js";
 import type { Admission } from "./admission.js";
 import { ApiError, toApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";

@@ -6,6 +6,7 @@
  * any UTF-8 encoder.
  */
 import { LastrowError } from "../errors.js";
+import { checkOptions, invalid, isListOfIds, shown } from "../option-checks.js";
 import { type PieceDecoder, textBytes } from "./piece-decoder.js";
 
 /** Ids of a text that is not empty and well-formed. */
@@ -29,6 +30,7 @@ export interface TokenizerParts {
   readonly vocabSize: number;
 }
 
+/** How text becomes token ids. */
 export interface EncodeOptions {
   /** Whether the post-processor's tokens (a start token, say) are added. Default true. */
   readonly addSpecialTokens?: boolean | undefined;
@@ -36,6 +38,7 @@ export interface EncodeOptions {
   readonly parseSpecial?: boolean | undefined;
 }
 
+/** How token ids become text. */
 export interface DecodeOptions {
   /** Whether special tokens are left out of the text. Default true. */
   readonly skipSpecialTokens?: boolean | undefined;
@@ -78,9 +81,11 @@ export class Tokenizer {
    * vocabulary, a megabyte without a space up to 13 s.
    *
    * @throws LastrowError `tokenizer_invalid` when the vocabulary has no token for a part of the text, `invalid_argument`
-   *   when the text is longer than a Unigram vocabulary can take
+   *   when the text is none, or longer than a Unigram vocabulary can take
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    if (typeof text !== "string") throw invalid(`What is encoded is a text, not ${shown(text)}.`);
+    checkOptions(options);
     const { plain, parsing, prefix, suffix } = this.#parts;
     const wellFormed = replaceLoneSurrogates(text);
     const encoder = options.parseSpecial === true ? parsing() : plain;
@@ -91,11 +96,13 @@ export class Tokenizer {
   /**
    * Text of token ids: their bytes joined and read as UTF-8, where what is no character is U+FFFD. Spaces are not
    * cleaned up. Ids that the model has and the tokenizer has not stand for nothing.
-   * @throws LastrowError `token_out_of_range`
+   * @throws LastrowError `token_out_of_range`, `invalid_argument` for what is no list of ids
    */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
+    if (!isListOfIds(ids)) throw invalid(`What is decoded is a list of token ids, not ${shown(ids)}.`);
+    checkOptions(options);
     const next = textBytes(this.#parts.decoder);
-    const parts = this.#kept(ids, options).map(next);
+    const parts = this.#kept([...ids], options).map(next);
     const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
     let at = 0;
     for (const part of parts) {
@@ -107,6 +114,7 @@ export class Tokenizer {
 
   /** One text as its tokens arrive. `push` throws LastrowError `token_out_of_range`, and then nothing has changed. */
   stream(options: DecodeOptions = {}): TextStream {
+    checkOptions(options);
     const next = textBytes(this.#parts.decoder);
     const text = utf8Decoder();
     return {
@@ -159,7 +167,7 @@ export class Tokenizer {
     if (Number.isInteger(id) && id >= 0 && id < vocabSize) return;
     throw new LastrowError(
       "token_out_of_range",
-      `${String(id)} is no token id; this model's are 0 to ${vocabSize - 1}.`,
+      `${shown(id)} is no token id; this model's are 0 to ${vocabSize - 1}.`,
     );
   }
 }

@@ -224,12 +224,15 @@ describe("inspect", () => {
     expect(stdout).toMatch(/parameters +3,161,088\n/);
     expect(stdout).toContain("9.22 kB (9,216 bytes) a token");
     expect(stdout).toContain("147 kB (147,456 bytes) a block of 16 positions");
+    expect(stdout).toContain("at most 512 rows of all sequences");
     expect(stdout).toMatch(/\nh\.0…5\.attn\.c_attn\.weight +F16 +\(192, 576\) +110,592\n/);
     expect((await run(["inspect", "--tensors"])).stdout).toMatch(/\nh\.3\.attn\.c_attn\.weight +F16 /);
   });
 
   it("prints the same as JSON", async () => {
-    const object = JSON.parse((await run(["inspect", ...TINY, "--kv-memory", "40000", "--json"])).stdout);
+    const options = ["--kv-memory", "40000", "--token-budget", "24"];
+    const object = JSON.parse((await run(["inspect", ...TINY, ...options, "--json"])).stdout);
+    expect(object.tokenBudget).toBe(24);
     expect(object).toMatchObject({
       ...{ model: modelFolders.tiny, tokenizer: false, kernels: "wasm", parameters: 125888, dtype: "f32" },
       architecture: { modelType: "gpt2", numLayers: 2, numHeads: 4, hiddenSize: 64, contextLength: 96 },

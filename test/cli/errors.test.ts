@@ -50,6 +50,11 @@ describe("wrong usage", () => {
       ["inspect", "--kv-memory", "lots"],
       "error: --kv-memory is a positive number of bytes or a size such as",
     ],
+    [["inspect", "--token-budget", "0"], "It must be a whole number of at least 1.\n"],
+    [
+      ["inspect", "--token-budget", "99999"],
+      "error: --token-budget is a whole number from 1 to 65536, not 99999.",
+    ],
     [["logits", "Tom", "--top", "0"], "It must be a whole number of at least 1.\n"],
   ])("%j", async (args, sentence) => {
     const said = await complaint(args);

@@ -2,7 +2,8 @@
 import type { ComparedRun, ComparisonReport, Difference } from "../../engine/comparison.js";
 import { comparisonPlot } from "../../explain/figures/comparison-plot.js";
 import type { Scene } from "../../explain/scene.js";
-import { DEFAULT_COMPARED_TOKENS, type ModelInfo } from "../../language-model.js";
+import { DEFAULT_COMPARED_TOKENS } from "../../generate-options.js";
+import type { ModelInfo } from "../../language-model.js";
 import { reportError, requestedStop } from "../exit.js";
 import { formatCount, formatDuration } from "../format.js";
 import { type Json, toJson } from "../json.js";

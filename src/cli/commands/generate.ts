@@ -1,7 +1,8 @@
 /** `lastrow generate`: continues a prompt, and streams the text as it comes. */
 import type { GeneratedLogprobs, GenerationResult, Mode } from "../../engine/generation-request.js";
 import type { Sequence } from "../../engine/sequence.js";
-import type { LanguageModel, Prompt } from "../../language-model.js";
+import type { Prompt } from "../../generate-options.js";
+import type { LanguageModel } from "../../language-model.js";
 import { requestedStop } from "../exit.js";
 import { formatCount, formatDuration, formatProbability } from "../format.js";
 import { type Json, toJson } from "../json.js";

@@ -46,6 +46,7 @@ function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
       blocks,
       bytes,
     },
+    tokenBudget: info.tokenBudget,
     memoryBytes,
     tensors: tensors.map((tensor) => ({ name: tensor.name, dtype: tensor.dtype, shape: tensor.shape })),
   };
@@ -97,6 +98,10 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
     `${size(kv.blockBytes)} a block of ${kv.blockSize} positions`,
     `${size(perContext * kv.blockBytes)} a full context of ${perContext} blocks`,
     `${size(kv.bytes)} reserved, ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"} of ${kv.dtype}: room for ${fullContexts(kv.blocks / perContext)}`,
+  );
+  fact(
+    "a step",
+    `at most ${formatCount(info.tokenBudget)} ${info.tokenBudget === 1 ? "row" : "rows"} of all sequences`,
   );
   fact("memory", `${size(info.memoryBytes)} in all, for ${info.kernels} kernels`);
   return `${colours.bold(printable(info.label))}\n\n${renderTable(colours, { head: [], rows: facts })}\n\n${tensorTable(info, everyTensor, colours)}\n`;

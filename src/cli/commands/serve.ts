@@ -59,6 +59,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       kvDtype: options.kvDtype,
       threads: options.threads,
       dtype: options.dtype,
+      tokenBudget: options.tokenBudget,
       onProgress: display.onProgress,
       servedModelName: options.servedModelName,
       apiKeys,

@@ -18,6 +18,7 @@ import {
   tensorBox,
 } from "./tensor-box.js";
 
+/** What a figure of attention shows. */
 export interface AttentionFigureOptions {
   /** Number of the layer, from 0; default 0. */
   readonly layer?: number | undefined;

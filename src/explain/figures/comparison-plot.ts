@@ -10,8 +10,11 @@ import { label } from "./tensor-box.js";
 
 /** What is plotted: the part of a comparison's report that is measured at each inference. */
 export interface MeasuredComparison {
+  /** L */
   readonly promptTokens: number;
+  /** Steps with the KV cache, from the first. */
   readonly cached: readonly ComparedStep[];
+  /** Steps that recomputed everything. */
   readonly recompute: readonly ComparedStep[];
   /** What was compared, in a line below the title; nothing when empty. */
   readonly subtitle: string;

@@ -12,6 +12,7 @@ import { legend } from "./legend.js";
 import { rowRoles } from "./marked-rows.js";
 import { label, ROW, rowAxis, shapeLabel, tensorBox } from "./tensor-box.js";
 
+/** What a figure of an inference shows. */
 export interface InferenceFigureOptions {
   /** The layer that is drawn in full, from 0; default 0. */
   readonly layer?: number | undefined;

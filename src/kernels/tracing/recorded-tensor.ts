@@ -28,7 +28,9 @@ export type RecordedOperation =
 export interface RowSource {
   /** `RecordedTensor.id` of the earlier one. */
   readonly tensor: number;
+  /** (rows) The first one, for each row. */
   readonly from: Int32Array;
+  /** (rows) The one after the last, for each row. */
   readonly to: Int32Array;
 }
 

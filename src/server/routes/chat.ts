@@ -1,6 +1,6 @@
 /** `POST /v1/chat/completions`: the next message of a conversation, for models with a chat template. */
 import type { GeneratedLogprobs } from "../../engine/generation-request.js";
-import type { GenerateOptions } from "../../language-model.js";
+import type { GenerateOptions } from "../../generate-options.js";
 import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";

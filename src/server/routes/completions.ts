@@ -1,6 +1,6 @@
 /** `POST /v1/completions`: OpenAI's older way to generate, with everything that the engine can do. */
 import type { GeneratedLogprobs } from "../../engine/generation-request.js";
-import type { GenerateOptions, Prompt } from "../../language-model.js";
+import type { GenerateOptions, Prompt } from "../../generate-options.js";
 import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";

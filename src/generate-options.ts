@@ -1,0 +1,186 @@
+/**
+ * What may be asked of a generation, and how it becomes a request to the engine: every option checked, and what is left
+ * out taken from the model's `generation_config.json`, or from here.
+ */
+import type { ComparisonObserver } from "./engine/comparison.js";
+import type { GenerationOptions } from "./engine/generation.js";
+import type { BeamSettings, GenerationRequest, Mode } from "./engine/generation-request.js";
+import { LastrowError } from "./errors.js";
+import type { GenerationDefaults } from "./formats/generation-config.js";
+import { invalid, oneOf, shown, wholeNumber } from "./option-checks.js";
+import { checkBeamSettings } from "./sampling/beam-search.js";
+import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
+import type { Tokenizer } from "./tokenizer/tokenizer.js";
+
+/** Text, or token ids. */
+export type Prompt = string | readonly number[];
+
+/** How a text becomes tokens; says nothing of token ids. */
+export interface PromptOptions {
+  /** Whether special tokens written in the text count as such; they are plain text by default. */
+  readonly parseSpecial?: boolean | undefined;
+}
+
+/**
+ * How to generate. What is absent comes from the model's `generation_config.json`, then from `SamplingOptions`' own
+ * defaults.
+ */
+export interface GenerateOptions extends SamplingOptions, PromptOptions {
+  /** Most tokens to generate, from 0; default: the model's `max_new_tokens`, or 256. The context is a limit, too. */
+  readonly maxTokens?: number | undefined;
+  /** Texts that end the generation; they may span tokens, and are not part of the result. */
+  readonly stop?: string | readonly string[] | undefined;
+  /** Go on after an end token, as after any other. Default false. */
+  readonly ignoreEos?: boolean | undefined;
+  /** Keep K and V (`cached`, the default), or compute every row again at each step (`recompute`). Same bits. */
+  readonly mode?: Mode | undefined;
+  /**
+   * Continuations of the prompt, 1 to 64, default 1; they share its K and V. Continuation `i` is what `seed + i` gives
+   * alone. Pieces carry its `index`, the result has all of them as `choices`.
+   */
+  readonly n?: number | undefined;
+  /**
+   * Generate so many continuations, `n` to 64, and give the `n` whose tokens have the highest mean log-probability, best
+   * first. Default `n`. With more than `n`, each comes as one piece at the end.
+   */
+  readonly bestOf?: number | undefined;
+  /**
+   * Search instead of sampling: keep the so many best beginnings in each step, 1 to 64, and give the `n` best
+   * continuations of them, `n` up to `numBeams`, each with its `score`. What Hugging Face finds with `num_beams`, without
+   * sampling: temperature, top-k, top-p and min-p count for nothing. All of it comes at the end. Cannot be combined with
+   * `bestOf`, `speculate` or `logprobs`.
+   */
+  readonly numBeams?: number | undefined;
+  /** Of a beam search: scores are sums of log-probabilities over length ^ this, -20 to 20, default 1. */
+  readonly lengthPenalty?: number | undefined;
+  /** Of a beam search: when to stop looking for better ones; see `BeamSearchOptions`. Default false. */
+  readonly earlyStopping?: boolean | "never" | undefined;
+  /**
+   * Tokens that are proposed for a step, 0 to 15, default 0: what followed the last words when they appeared before is
+   * computed along, and kept where it would have been chosen anyway. The text is the same; only where it repeats itself
+   * it comes faster.
+   */
+  readonly speculate?: number | undefined;
+  /**
+   * Use what earlier prompts that begin alike have left in the KV cache, and leave this one's. Default true; the bits are
+   * the same either way.
+   */
+  readonly cachePrompt?: boolean | undefined;
+  /**
+   * Share K and V only with requests that give the same salt: nobody else can learn from the time to the first token
+   * what was asked before. Default: the empty salt.
+   */
+  readonly salt?: string | undefined;
+  /** Ends the generation with `finishReason: "abort"`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * How to generate what is compared: as `GenerateOptions`, one continuation, without those that `compare` settles itself
+ * (`mode` is what it compares, and a shared cache would leave rows out), and who wants to see it.
+ */
+export interface CompareOptions
+  extends Omit<GenerateOptions, "mode" | "logprobs" | "cachePrompt" | "salt" | MultipleContinuations>,
+    ComparisonObserver {}
+
+type MultipleContinuations = "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "speculate";
+
+/** Most tokens of a generation when neither its options nor the model say. */
+export const DEFAULT_MAX_TOKENS = 256;
+/** Most continuations of one prompt. */
+const MAX_CONTINUATIONS = 64;
+/** Most tokens that prompt look-up proposes for a step. */
+const MAX_SPECULATED = 15;
+/** Seed of a comparison when none is given, so that everyone sees the same text. */
+export const COMPARISON_SEED = 7;
+/** Most tokens of a comparison, likewise. */
+export const DEFAULT_COMPARED_TOKENS = 100;
+
+/** What a caller asks for: the engine's part of it, and what is made of the tokens. */
+export interface ResolvedRequest {
+  readonly request: GenerationRequest;
+  readonly text: GenerationOptions;
+}
+
+/** What a request needs to know of its model. */
+interface RequestedModel {
+  /** What the model is called in messages. */
+  readonly label: string;
+  readonly vocabSize: number;
+  readonly tokenizer: Tokenizer | null;
+  readonly defaults: GenerationDefaults;
+  readonly eosTokenIds: readonly number[];
+  readonly loadMs: number;
+}
+
+/**
+ * From options to a request.
+ * @param prompt checked
+ * @param options of which `checkOptions` has seen to what it knows
+ * @param defaultMaxTokens when neither the options nor the model say
+ * @throws LastrowError `invalid_argument`; `tokenizer_missing` for stop strings of a model without text
+ */
+export function resolveRequest(
+  prompt: readonly number[],
+  options: GenerateOptions,
+  model: RequestedModel,
+  defaultMaxTokens: number,
+): ResolvedRequest {
+  const { tokenizer, defaults } = model;
+  const maxTokens = options.maxTokens ?? defaults.maxNewTokens ?? defaultMaxTokens;
+  if (!Number.isInteger(maxTokens) || maxTokens < 0) {
+    throw invalid(`maxTokens is a whole number from 0, not ${shown(maxTokens)}.`);
+  }
+  const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
+  if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || text === "")) {
+    throw invalid("stop is a text of at least one character, or a list of such texts.");
+  }
+  if (stop.length > 0 && tokenizer === null) {
+    throw new LastrowError(
+      "tokenizer_missing",
+      `${model.label} has no tokenizer, so its output has no text in which a stop string could appear.`,
+    );
+  }
+  const mode = oneOf("mode", options.mode ?? "cached", ["cached", "recompute"]);
+  const n = wholeNumber("n", options.n, 1, { from: 1, to: MAX_CONTINUATIONS });
+  const { cachePrompt = true, salt = "" } = options;
+  const beams = resolveBeams(options, n);
+  const request: GenerationRequest = {
+    prompt,
+    maxTokens,
+    mode,
+    sampling: resolveSampling(options, defaults, model.vocabSize),
+    n,
+    bestOf: wholeNumber("bestOf", options.bestOf, n, { from: n, to: MAX_CONTINUATIONS }),
+    beams,
+    endsByText: stop.length > 0 && beams === null,
+    speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
+    salt: cachePrompt && mode === "cached" ? salt : null,
+    eosTokenIds: new Set(options.ignoreEos === true ? [] : model.eosTokenIds),
+  };
+  return { request, text: { tokenizer, stop, loadMs: model.loadMs, signal: options.signal } };
+}
+
+/** Null without `numBeams`. The ranges of the other two are `BeamSearch`'s to check. */
+function resolveBeams(options: GenerateOptions, n: number): BeamSettings | null {
+  const { numBeams, lengthPenalty, earlyStopping, bestOf, speculate, logprobs } = options;
+  if (numBeams === undefined) {
+    if (lengthPenalty === undefined && earlyStopping === undefined) return null;
+    throw invalid("lengthPenalty and earlyStopping belong to a beam search; give numBeams, too.");
+  }
+  const others = {
+    bestOf,
+    speculate: speculate || undefined,
+    logprobs: logprobs === false ? undefined : logprobs,
+  };
+  for (const [name, value] of Object.entries(others)) {
+    if (value !== undefined) throw invalid(`${name} cannot be combined with numBeams.`);
+  }
+  const settings = {
+    numBeams: wholeNumber("numBeams", numBeams, 1, { from: n, to: MAX_CONTINUATIONS }),
+    lengthPenalty: lengthPenalty ?? 1,
+    earlyStopping: earlyStopping ?? false,
+  };
+  checkBeamSettings(settings);
+  return settings;
+}

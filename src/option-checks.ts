@@ -1,0 +1,91 @@
+/**
+ * What a caller hands over, checked: the words of a refusal are made here, so that all of them are alike. JavaScript's
+ * callers have no types to stop them: whatever they give is either used or refused with `invalid_argument`.
+ */
+import { LastrowError } from "./errors.js";
+import { quoteValue } from "./formats/quote-value.js";
+
+/** A refusal of an option or an argument. */
+export function invalid(message: string): LastrowError {
+  return new LastrowError("invalid_argument", message);
+}
+
+/** A value as a refusal shows it: one line, of bounded length. */
+export function shown(value: unknown): string {
+  return typeof value === "function" ? "a function" : quoteValue(value);
+}
+
+interface Kind {
+  readonly allows: (value: unknown) => boolean;
+  readonly inWords: string;
+}
+
+const FLAG: Kind = { allows: (value) => typeof value === "boolean", inWords: "true or false" };
+const FUNCTION: Kind = { allows: (value) => typeof value === "function", inWords: "a function" };
+const TEXT: Kind = { allows: (value) => typeof value === "string", inWords: "a text" };
+const SIGNAL: Kind = { allows: isSignal, inWords: "an AbortSignal" };
+
+/** Options that are the same wherever they may be given. */
+const KINDS: ReadonlyMap<string, Kind> = new Map([
+  ["signal", SIGNAL],
+  ["onProgress", FUNCTION],
+  ["onPiece", FUNCTION],
+  ["onRecomputed", FUNCTION],
+  ["parseSpecial", FLAG],
+  ["addSpecialTokens", FLAG],
+  ["skipSpecialTokens", FLAG],
+  ["ignoreEos", FLAG],
+  ["cachePrompt", FLAG],
+  ["worker", FLAG],
+  ["salt", TEXT],
+  ["template", TEXT],
+]);
+
+/**
+ * Checks a function's options: that they are an object, and those of them that mean the same everywhere. What belongs
+ * to one function alone is checked there; names that are not known are let be, as TypeScript lets them.
+ * @throws LastrowError `invalid_argument`
+ */
+export function checkOptions(options: unknown): void {
+  if (typeof options !== "object" || options === null) {
+    throw invalid(`Options are an object, not ${shown(options)}.`);
+  }
+  for (const [name, { allows, inWords }] of KINDS) {
+    const value: unknown = Reflect.get(options, name);
+    if (value !== undefined && !allows(value)) throw invalid(`${name} is ${inWords}, not ${shown(value)}.`);
+  }
+}
+
+/** @throws LastrowError `invalid_argument` for anything but a whole number in the range, its ends included */
+export function wholeNumber<T>(
+  name: string,
+  value: number | undefined,
+  fallback: T,
+  { from, to }: { readonly from: number; readonly to: number },
+): number | T {
+  if (value === undefined) return fallback;
+  if (Number.isInteger(value) && value >= from && value <= to) return value;
+  throw invalid(`${name} is a whole number from ${from} to ${to}, not ${shown(value)}.`);
+}
+
+/** @throws LastrowError `invalid_argument` for anything but one of two words */
+export function oneOf<T extends string>(name: string, value: unknown, [first, second]: readonly [T, T]): T {
+  if (value === first || value === second) return value as T;
+  throw invalid(`${name} is "${first}" or "${second}", not ${shown(value)}.`);
+}
+
+/** An array or a typed array of numbers; which ids there are is checked against the model. */
+export function isListOfIds(ids: unknown): ids is Iterable<number> {
+  return Array.isArray(ids) || (ArrayBuffer.isView(ids) && !(ids instanceof DataView));
+}
+
+/** One of this realm or another's, such as a polyfill: what matters is what it can do. */
+function isSignal(value: unknown): boolean {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof Reflect.get(value, "aborted") === "boolean" &&
+    typeof Reflect.get(value, "addEventListener") === "function" &&
+    typeof Reflect.get(value, "removeEventListener") === "function"
+  );
+}
