@@ -1,7 +1,9 @@
 /**
  * The trace against arithmetic: on the real kernels, in the middle of a forward pass, a row of a tensor is overwritten.
  * Where the trace says that a row of logits was not made from it, its bits stay; where it says that it was, a NaN in it
- * arrives. And what the trace says a pass costs is what the kernels counted, and what a hand counts.
+ * arrives. Scores and softmax, which the kernels keep to themselves, are overwritten between the steps of an attention of
+ * the test's own, whose bits are the kernels'. And what the trace says a pass costs is what the kernels counted, and what
+ * a hand counts.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -16,8 +18,15 @@ import {
   traceForward,
 } from "../../src/explain/index.js";
 import { tracedMultiplyAdds } from "../../src/explain/trace-forward.js";
-import { columns, type Kernels, rows as rowsOf, type Tensor } from "../../src/kernels/kernels.js";
+import {
+  type AttentionCall,
+  columns,
+  type Kernels,
+  rows as rowsOf,
+  type Tensor,
+} from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
+import { attentionInSteps, type OnAttentionStep } from "../attention-in-steps.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
@@ -35,6 +44,8 @@ const WRITING = [
   "activate",
   "attention",
 ] as const;
+/** What attention makes on its way and leaves nowhere. */
+const INSIDE_ATTENTION: readonly string[] = ["scores", "softmax"];
 const RECORDED = [...WRITING.filter((name) => name !== "attention"), "weightedValues"] as readonly string[];
 
 /** Makes kernels call back after each tensor that they write. Returns how to stop it. */
@@ -52,6 +63,21 @@ function watch(kernels: Kernels, onWritten: (place: Tensor, call: number) => voi
   return () => {
     for (const name of WRITING) delete patched[name];
   };
+}
+
+/** Makes kernels compute attention in steps. Returns how to stop it. */
+function stepThroughAttention(kernels: Kernels, onStep: OnAttentionStep): () => void {
+  const patched = kernels as unknown as Record<string, unknown>;
+  patched.attention = (call: AttentionCall) => attentionInSteps(kernels, call, onStep);
+  return () => {
+    delete patched.attention;
+  };
+}
+
+interface Overwritten {
+  readonly tensor: TracedTensor;
+  readonly row: number;
+  readonly value: number;
 }
 
 /** A pass over the last of some tokens, on real kernels and in the trace. */
@@ -79,11 +105,11 @@ class TracedRun {
   }
 
   /** Copies of the logits' rows, with a row of a tensor overwritten as soon as it is made. */
-  logits(
-    overwritten: { readonly tensor: TracedTensor; readonly row: number; readonly value: number } | null,
-  ) {
-    const { kernels, kvCache } = this.#parts;
-    const { tokens, numCachedTokens } = this.trace;
+  logits(overwritten: Overwritten | null) {
+    const { kernels } = this.#parts;
+    if (overwritten !== null && INSIDE_ATTENTION.includes(overwritten.tensor.operation)) {
+      return this.logitsInSteps(overwritten);
+    }
     const stop = watch(kernels, (place, call) => {
       if (overwritten === null) return;
       const part = this.#placeIn(this.#written[call], place, overwritten.tensor);
@@ -92,14 +118,35 @@ class TracedRun {
       kernels.f32(row.offset, row.cols).fill(overwritten.value);
     });
     try {
-      const logits = this.#sequence.feed(tokens.slice(numCachedTokens), this.#logits);
-      kvCache.truncate(this.#sequence.table, numCachedTokens);
-      return Array.from({ length: logits.rows }, (_, row) =>
-        kernels.f32(logits.offset + 4 * row * logits.stride, logits.cols).slice(),
-      );
+      return this.#feed();
     } finally {
       stop();
     }
+  }
+
+  /** The same with attention in steps, and a row of what is between them overwritten. */
+  logitsInSteps(overwritten: Overwritten | null) {
+    const stop = stepThroughAttention(this.#parts.kernels, (step, layer, rowOf) => {
+      if (overwritten === null) return;
+      const { tensor, row, value } = overwritten;
+      if (tensor.operation === step && tensor.layer === layer)
+        for (const head of rowOf(row)) head.fill(value);
+    });
+    try {
+      return this.#feed();
+    } finally {
+      stop();
+    }
+  }
+
+  #feed(): Float32Array[] {
+    const { kernels, kvCache } = this.#parts;
+    const { tokens, numCachedTokens } = this.trace;
+    const logits = this.#sequence.feed(tokens.slice(numCachedTokens), this.#logits);
+    kvCache.truncate(this.#sequence.table, numCachedTokens);
+    return Array.from({ length: logits.rows }, (_, row) =>
+      kernels.f32(logits.offset + 4 * row * logits.stride, logits.cols).slice(),
+    );
   }
 
   /** Runs something while a row of K or V in the cache is NaN. */
@@ -174,12 +221,23 @@ function checkRow(
   return unneeded;
 }
 
-/** Tensors of a trace whose rows can be overwritten: what lies in memory. */
+/** Tensors of a trace whose rows can be overwritten: what lies in memory, and what attention has inside. */
 function reachable({ tensors }: Trace): TracedTensor[] {
   return tensors.filter(
     ({ operation }) =>
-      RECORDED.includes(operation) || ["columns", "cachedKeys", "cachedValues"].includes(operation),
+      RECORDED.includes(operation) ||
+      INSIDE_ATTENTION.includes(operation) ||
+      ["columns", "cachedKeys", "cachedValues"].includes(operation),
   );
+}
+
+/** Attention in steps gives the kernels' own bits. */
+function checkSteps(run: TracedRun, expected: readonly Float32Array[]): void {
+  const inSteps = run.logitsInSteps(null);
+  expect(inSteps).toHaveLength(expected.length);
+  expected.forEach((row, i) => {
+    expect(firstDifferentBits(row, inSteps[i])).toBeNull();
+  });
 }
 
 describe.each([
@@ -198,6 +256,7 @@ describe.each([
       const tokens = arbitraryTokens(19, core.model.config.vocabSize);
       const run = new TracedRun(core, tokens, numCachedTokens, logits);
       const expected = run.logits(null);
+      checkSteps(run, expected);
       let unneeded = 0;
       for (const tensor of reachable(run.trace)) {
         for (const row of new Set([0, Math.floor(tensor.rows / 2), tensor.rows - 1])) {
@@ -244,6 +303,7 @@ test("200 random configurations: needed rows are needed, others are not, and bot
         const expected = run.logits(null);
         expect(model.rowsComputed - before.rows).toBe(tensorNamed(run.trace, "wte").rows);
         expect(kernels.multiplyAdds - before.multiplyAdds).toBe(totalMultiplyAdds(run.trace));
+        checkSteps(run, expected);
         for (const tensor of reachable(run.trace)) {
           checkRow(run, expected, tensor, Math.floor(rowShare * (tensor.rows - 0.001)));
         }
