@@ -10,7 +10,7 @@ import { exp } from "../src/kernels/reference/math.js";
 
 const { fround } = Math;
 
-export type AttentionStep = "scores" | "softmax";
+type AttentionStep = "scores" | "softmax";
 
 /** Called when a step is done, with row t of it: a list of numbers for each head, those of softmax with the sum behind them. */
 export type OnAttentionStep = (
