@@ -89,8 +89,8 @@ function addBias(y: usize, yStride: usize, rows: i32, bias: usize): void {
   }
 }
 
-/** Four rows by one panel. */
-function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, bias: usize, inFeatures: i32, n: i32, count: i32): void {
+/** Four rows, as `tile5`: what cannot be cut into tiles of five alone. */
+export function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
   let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride;
   let w = panel;
@@ -115,10 +115,18 @@ function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize,
     xc += 4;
     xd += 4;
   }
-  finish(y, bias, n, count, a0, a1);
-  finish(y + yStride, bias, n, count, b0, b1);
-  finish(y + 2 * yStride, bias, n, count, c0, c1);
-  finish(y + 3 * yStride, bias, n, count, d0, d1);
+  let p = y;
+  v128.store(p, a0);
+  v128.store(p, a1, 16);
+  p += yStride;
+  v128.store(p, b0);
+  v128.store(p, b1, 16);
+  p += yStride;
+  v128.store(p, c0);
+  v128.store(p, c1, 16);
+  p += yStride;
+  v128.store(p, d0);
+  v128.store(p, d1, 16);
 }
 
 /** One row by one panel. */
@@ -164,11 +172,23 @@ function tile1x4(x: usize, panel: usize, panelBytes: usize, y: usize, bias: usiz
   finish(y, bias, n + 24, PANEL_COLUMNS, d0, d1);
 }
 
-/** Rows that are tiled by five when so many rows are cut into tiles of five and four, and as few as can be are left. */
+/** So many rows take much longer than their panel takes to come. */
+const MANY_ROWS: i32 = 40;
+
+/**
+ * Rows that go through a panel by themselves, before the tiles: one row reads memory as fast as it can be read, which a
+ * tile does not, so where a panel comes from memory the first row costs no time of its own. As many, at most two, as leave
+ * a number that can be cut into tiles of five and at most two of four, which are less quick.
+ */
 @inline
-function rowsByFive(rows: i32): i32 {
-  const fours = (5 - rows % 5) % 5;
-  return fours * 4 <= rows ? rows - fours * 4 : rows - rows % 5;
+function rowsAlone(rows: i32): i32 {
+  switch (rows % 5) {
+    case 0: return rows > 5 && rows < MANY_ROWS ? 1 : 0;
+    case 1: return 1;
+    case 2: return 2;
+    case 3: return 0;
+    default: return rows > 4 ? 1 : 0;
+  }
 }
 
 /** Rows that go through all panels of a range before the next ones: about so many bytes of them stay in a near cache. */
@@ -214,38 +234,49 @@ function linearBlock(
   weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
 ): void {
   const panelBytes = <usize>inFeatures * PANEL_BYTES;
-  const byFive = rowsByFive(rows), tiled = byFive + ((rows - byFive) & ~3);
-  for (let p = panelFrom; p < panelTo && tiled > 0; p++) {
+  if (rows < 4) {
+    rowByRow(y, yStride, x, xStride, rows, weight, bias, inFeatures, outFeatures, panelFrom, panelTo);
+    return;
+  }
+  const alone = rowsAlone(rows);
+  const byFour = (5 - (rows - alone) % 5) % 5 * 4;
+  for (let p = panelFrom; p < panelTo; p++) {
     const n = p * PANEL_COLUMNS;
     const count = min(PANEL_COLUMNS, outFeatures - n);
     const panel = weight + <usize>p * panelBytes;
+    const at = <usize>n << 2;
+    // A last panel that is not full takes all of them one by one.
+    const single = count == PANEL_COLUMNS ? alone : rows;
     let r = 0;
-    if (count == PANEL_COLUMNS) {
-      const at = <usize>n << 2;
-      for (; r < byFive; r += 5) {
-        tile5(x + <usize>r * xStride, xStride, panel, y + <usize>r * yStride + at, yStride, inFeatures);
-      }
-      if (bias != 0) addBias(y + at, yStride, byFive, bias + at);
+    for (; r < single; r++) tile1(x + <usize>r * xStride, panel, y + <usize>r * yStride, bias, inFeatures, n, count);
+    if (r == rows) return;
+    for (; r < rows - byFour; r += 5) {
+      tile5(x + <usize>r * xStride, xStride, panel, y + <usize>r * yStride + at, yStride, inFeatures);
     }
-    for (; r + 4 <= tiled; r += 4) {
-      tile4(x + <usize>r * xStride, xStride, panel, y + <usize>r * yStride, yStride, bias, inFeatures, n, count);
+    for (; r < rows; r += 4) {
+      tile4(x + <usize>r * xStride, xStride, panel, y + <usize>r * yStride + at, yStride, inFeatures);
     }
-    // Of the last panel, when it is not full, up to three rows of those that are tiled elsewhere.
-    for (; r < tiled; r++) tile1(x + <usize>r * xStride, panel, y + <usize>r * yStride, bias, inFeatures, n, count);
+    if (bias != 0) addBias(y + <usize>alone * yStride + at, yStride, rows - alone, bias + at);
   }
-  if (tiled == rows) return;
-  // Rows one at a time, but all of them through a panel, or four, before the next.
+}
+
+/** Three rows or less, one at a time, but all of them through a panel, or four, before the next. */
+function rowByRow(
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
+  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
+): void {
+  const panelBytes = <usize>inFeatures * PANEL_BYTES;
   const full = inFeatures > LONGEST_ALONE ? min(panelTo, outFeatures / PANEL_COLUMNS) : 0;
   let p = panelFrom;
   for (; p + 4 <= full; p += 4) {
     const panel = weight + <usize>p * panelBytes;
-    for (let r = tiled; r < rows; r++) {
+    for (let r = 0; r < rows; r++) {
       tile1x4(x + <usize>r * xStride, panel, panelBytes, y + <usize>r * yStride, bias, inFeatures, p * PANEL_COLUMNS);
     }
   }
   for (; p < panelTo; p++) {
     const n = p * PANEL_COLUMNS;
-    for (let r = tiled; r < rows; r++) {
+    for (let r = 0; r < rows; r++) {
       tile1(x + <usize>r * xStride, weight + <usize>p * panelBytes, y + <usize>r * yStride, bias, inFeatures, n, min(PANEL_COLUMNS, outFeatures - n));
     }
   }

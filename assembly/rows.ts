@@ -165,22 +165,31 @@ export function activate(x: usize, stride: usize, rows: i32, width: i32, kind: i
   }
 }
 
-/** 1 when any element is NaN. */
-export function hasNaN(x: usize, stride: usize, rows: i32, width: i32): i32 {
+/** Values that are looked at together: `STRETCH` in src/kernels/kernels.ts. */
+const STRETCH: i32 = 64;
+
+/** out[t][s] = the largest of the s-th `STRETCH` values of x[t], the last stretch perhaps shorter; NaN where one is NaN. */
+export function stretchMaxima(out: usize, outStride: usize, x: usize, xStride: usize, rows: i32, width: i32): void {
   for (let t = 0; t < rows; t++) {
-    const xt = x + <usize>t * stride;
-    const vectors = <usize>(width & ~3) << 2, end = <usize>width << 2;
-    let i: usize = 0;
-    let found = i32x4.splat(0);
-    for (; i < vectors; i += 16) {
-      const v = v128.load(xt + i);
-      found = v128.or(found, f32x4.ne(v, v));
-    }
-    if (v128.any_true(found)) return 1;
-    for (; i < end; i += 4) {
-      const v = f32.load(xt + i);
-      if (v != v) return 1;
+    let xp = x + <usize>t * xStride, to = out + <usize>t * outStride;
+    for (let from = 0; from < width; from += STRETCH) {
+      let left = min(STRETCH, width - from);
+      let a = f32x4.splat(-Infinity), b = a;
+      for (; left >= 8; left -= 8) {
+        a = f32x4.max(a, v128.load(xp));
+        b = f32x4.max(b, v128.load(xp, 16));
+        xp += 32;
+      }
+      a = f32x4.max(a, b);
+      let largest = max(
+        max(f32x4.extract_lane(a, 0), f32x4.extract_lane(a, 1)), max(f32x4.extract_lane(a, 2), f32x4.extract_lane(a, 3)),
+      );
+      for (; left > 0; left--) {
+        largest = max(largest, f32.load(xp));
+        xp += 4;
+      }
+      f32.store(to, largest);
+      to += 4;
     }
   }
-  return 0;
 }

@@ -20,6 +20,8 @@ const CONTEXT = 1024;
 const KV_SHAPE = { numLayers: 12, numKvHeads: 12, headDim: 64 };
 /** Rows of a prompt. */
 const PROMPT = 512;
+/** Rows of a step that decodes for many. */
+const BATCH = 16;
 /** Bytes that no cache keeps. */
 const UNCACHED_BYTES = 150e6;
 
@@ -59,7 +61,7 @@ function planOperands(plan: MemoryPlan, backend: KernelBackend) {
     x: plan.tensor(PROMPT, INNER),
     y: plan.tensor(PROMPT, INNER),
     bias: plan.tensor(1, INNER),
-    logits: plan.tensor(1, VOCAB),
+    logits: plan.tensor(BATCH, VOCAB),
     scratch: plan.tensor(PROMPT, backend.quantisedFloats(INNER)),
   };
 }
@@ -80,11 +82,11 @@ function linearCases(
     outFeatures: number,
     rows: readonly number[],
   ])[] = [
-    ["c_attn", WIDTH, 3 * WIDTH, [1, PROMPT]],
-    ["attn.c_proj", WIDTH, WIDTH, [1, PROMPT]],
-    ["c_fc", WIDTH, INNER, [1, PROMPT]],
-    ["mlp.c_proj", INNER, WIDTH, [1, PROMPT]],
-    ["lm_head", WIDTH, VOCAB, [1]],
+    ["c_attn", WIDTH, 3 * WIDTH, [1, BATCH, PROMPT]],
+    ["attn.c_proj", WIDTH, WIDTH, [1, BATCH, PROMPT]],
+    ["c_fc", WIDTH, INNER, [1, BATCH, PROMPT]],
+    ["mlp.c_proj", INNER, WIDTH, [1, BATCH, PROMPT]],
+    ["lm_head", WIDTH, VOCAB, [1, BATCH]],
   ];
   return shapes.flatMap(([name, inFeatures, outFeatures, counts]) => {
     const bytes = backend.packedBytes(inFeatures, outFeatures, dtype);
@@ -95,7 +97,7 @@ function linearCases(
     return counts.map((count): KernelCase => {
       const from = columns(firstRows(x, 0, count), 0, inFeatures);
       const isHead = outFeatures === VOCAB;
-      const to = isHead ? logits : columns(firstRows(y, 0, count), 0, outFeatures);
+      const to = isHead ? firstRows(logits, 0, count) : columns(firstRows(y, 0, count), 0, outFeatures);
       let turn = 0;
       return {
         operation: `linear ${dtype}`,

@@ -52,15 +52,17 @@ export class Continuation {
   /**
    * Chooses the token that follows, and takes it up unless it is the end.
    * @param logits (V) after the last token
+   * @param maxima (⌈V / STRETCH⌉) `Kernels.stretchMaxima` of them, where they are known
    * @returns the token; null when it is the end
    */
-  choose(logits: Float32Array): ChosenToken | null {
+  choose(logits: Float32Array, maxima?: Float32Array): ChosenToken | null {
     const { prompt, eosTokenIds, sampling } = this.#request;
     const position = prompt.length + this.tokens.length;
     const { token, logprob, topLogprobs } = this.#sampler.sample(
       logits,
       { prompt, generated: this.tokens },
       position,
+      maxima,
     );
     this.#logprobs.push(logprob ?? 0);
     if (eosTokenIds.has(token)) {

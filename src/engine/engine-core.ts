@@ -4,12 +4,12 @@
  * promises. What a consumer does with its logits (go on, fork, cut back, end) it does through the methods here.
  */
 import { LastrowError } from "../errors.js";
-import type { Kernels, Tensor } from "../kernels/kernels.js";
+import { rows as firstRows, type Kernels, type Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { KvEvent } from "../kv-cache/kv-events.js";
 import type { Gpt2 } from "../model/gpt2.js";
-import { type ComputedLogits, type LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
+import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
 
 /** What runs the model. One owner: the language model. */
@@ -374,16 +374,22 @@ export class EngineCore {
 
   /** Declares all rows written, and returns what is left to do: give the logits to those who wait for them. */
   #commit(rows: readonly ScheduledRows[], logits: Tensor, forwardMs: number): (() => void)[] {
-    const holdsNaN = logits.rows > 0 && this.kernels.hasNaN(logits);
+    const maxima = firstRows(this.model.scratch.maxima, 0, logits.rows); // (N, ⌈V / STRETCH⌉)
+    this.kernels.stretchMaxima(maxima, logits);
     const deliveries: (() => void)[] = [];
     let firstRow = 0;
     for (const { sequence, count, wanted } of rows) {
-      const computed = this.#rowsOf(logits, firstRow, wanted, sequence.table.length + count - wanted);
+      const computed = {
+        firstPosition: sequence.table.length + count - wanted,
+        count: wanted,
+        row: this.#rowsFrom(logits, firstRow),
+        maxima: this.#rowsFrom(maxima, firstRow),
+      };
       firstRow += wanted;
       sequence.rowsComputed += count;
       sequence.computeMs += forwardMs;
       sequence.lastStep = this.#steps;
-      if (holdsNaN && someNaN(computed)) {
+      if (hasNaN(computed)) {
         const position = computed.firstPosition + wanted - 1;
         const message = `The logits at position ${position} hold a NaN: the model's numbers overflow on this input.`;
         deliveries.push(() => this.#fail(sequence, new LastrowError("numerical_error", message)));
@@ -400,7 +406,7 @@ export class EngineCore {
     return deliveries;
   }
 
-  #deliver(sequence: ScheduledSequence, logits: ComputedLogits): void {
+  #deliver(sequence: ScheduledSequence, logits: StepLogits): void {
     if (sequence.hasEnded) return;
     try {
       sequence.consumer.take(logits);
@@ -409,10 +415,9 @@ export class EngineCore {
     }
   }
 
-  #rowsOf(logits: Tensor, firstRow: number, count: number, firstPosition: number): ComputedLogits {
-    const { cols, stride, offset } = logits;
-    const row = (i: number) => this.kernels.f32(offset + 4 * (firstRow + i) * stride, cols);
-    return { firstPosition, count, row };
+  /** Views of a tensor's rows, counted from one of them. */
+  #rowsFrom({ offset, stride, cols }: Tensor, first: number): (i: number) => Float32Array {
+    return (i) => this.kernels.f32(offset + 4 * (first + i) * stride, cols);
   }
 
   /** Nothing can be planned though someone waits: what waits longest cannot be served. */
@@ -445,7 +450,7 @@ export class EngineCore {
   }
 }
 
-function someNaN(logits: ComputedLogits): boolean {
-  for (let i = 0; i < logits.count; i++) if (logits.row(i).some(Number.isNaN)) return true;
+function hasNaN({ count, maxima }: StepLogits): boolean {
+  for (let i = 0; i < count; i++) if (maxima(i).some(Number.isNaN)) return true;
   return false;
 }

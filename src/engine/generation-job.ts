@@ -11,7 +11,7 @@ import { PromptLookup } from "../sampling/prompt-lookup.js";
 import { type ChosenToken, Continuation } from "./continuation.js";
 import type { EngineCore } from "./engine-core.js";
 import type { FinishReason, GenerationRequest } from "./generation-request.js";
-import type { ComputedLogits, ScheduledSequence } from "./scheduled-sequence.js";
+import type { ScheduledSequence, StepLogits } from "./scheduled-sequence.js";
 
 /** How a generation ended. */
 export interface GenerationOutcome {
@@ -142,8 +142,8 @@ export class GenerationJob {
   #consumer(continuation: Continuation, isFirst = false) {
     let awaitsPrompt = isFirst;
     return {
-      take: (logits: ComputedLogits) => {
-        if (awaitsPrompt) this.#takePrompt(logits.row(0));
+      take: (logits: StepLogits) => {
+        if (awaitsPrompt) this.#takePrompt(logits.row(0), logits.maxima(0));
         else this.#take(continuation, logits);
         awaitsPrompt = false;
       },
@@ -152,7 +152,7 @@ export class GenerationJob {
   }
 
   /** The prompt's logits: every continuation chooses its first token from them. */
-  #takePrompt(logits: Float32Array): void {
+  #takePrompt(logits: Float32Array, maxima: Float32Array): void {
     this.#observe(logits);
     const [first, ...others] = this.#continuations;
     const origin = this.#sequenceOf(first);
@@ -160,13 +160,13 @@ export class GenerationJob {
       this.#sequences.set(continuation, this.#core.fork(origin, this.#consumer(continuation)));
     }
     for (const continuation of this.#continuations) {
-      const chosen = this.#choose(continuation, logits);
+      const chosen = this.#choose(continuation, logits, maxima);
       this.#deliver(continuation, chosen === null ? [] : [chosen], 1);
     }
   }
 
   /** Logits of the last token, and of the proposed ones behind it. */
-  #take(continuation: Continuation, logits: ComputedLogits): void {
+  #take(continuation: Continuation, logits: StepLogits): void {
     const sequence = this.#sequenceOf(continuation);
     const added: ChosenToken[] = [];
     let choices = 0;
@@ -174,7 +174,7 @@ export class GenerationJob {
       const row = logits.row(choices);
       this.#observe(row);
       const proposed = sequence.tokens[logits.firstPosition + choices + 1];
-      const chosen = this.#choose(continuation, row);
+      const chosen = this.#choose(continuation, row, logits.maxima(choices));
       choices += 1;
       if (chosen !== null) added.push(chosen);
       // A proposal that was not chosen, and all behind it, were for nothing.
@@ -183,9 +183,9 @@ export class GenerationJob {
     this.#deliver(continuation, added, choices);
   }
 
-  #choose(continuation: Continuation, logits: Float32Array): ChosenToken | null {
+  #choose(continuation: Continuation, logits: Float32Array, maxima: Float32Array): ChosenToken | null {
     this.#inferences += 1;
-    const chosen = continuation.choose(logits);
+    const chosen = continuation.choose(logits, maxima);
     this.#firstTokenMs ??= performance.now() - this.#start;
     if (chosen !== null) this.#lookups.get(continuation)?.push(chosen.token);
     return chosen;

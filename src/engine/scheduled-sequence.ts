@@ -13,10 +13,16 @@ export interface ComputedLogits {
   row(i: number): Float32Array;
 }
 
+/** They, in the step that has computed them. */
+export interface StepLogits extends ComputedLogits {
+  /** (⌈V / STRETCH⌉) `Kernels.stretchMaxima` of row `i`: a view that the next step overwrites. */
+  maxima(i: number): Float32Array;
+}
+
 /** Who asked for a sequence's logits. Called from inside a step. */
 export interface LogitsConsumer {
   /** Rows that were wanted, in order of position; perhaps not all of them yet. */
-  take(logits: ComputedLogits): void;
+  take(logits: StepLogits): void;
   /** The sequence has ended: it cannot be computed. */
   fail(error: unknown): void;
 }

@@ -15,6 +15,9 @@ export type KernelsName = "wasm" | "reference";
 /** Version of docs/numerics.md: numbers that were computed by another version may have other bits. */
 export const NUMERICS_VERSION = 1;
 
+/** Values that `Kernels.stretchMaxima` looks at together. */
+export const STRETCH = 64;
+
 /** The activation of the MLP, by Hugging Face's names. */
 export type Activation = "gelu_new" | "gelu" | "gelu_fast" | "gelu_pytorch_tanh" | "relu" | "silu";
 
@@ -149,8 +152,11 @@ export interface Kernels {
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void;
   /** Causal attention of the new rows of each sequence over its cached keys and values. */
   attention(call: AttentionCall): void;
-  /** Whether any element is NaN. */
-  hasNaN(x: Tensor): boolean;
+  /**
+   * out (R, ⌈C / STRETCH⌉) = the largest of every `STRETCH` values of each row of x (R, C), of fewer at its end; NaN where
+   * one of them is NaN. What chooses from a long row looks at these first.
+   */
+  stretchMaxima(out: Tensor, x: Tensor): void;
 
   /** Ends what runs beside the caller. The kernels must not be used again. */
   dispose(): Promise<void>;

@@ -6,7 +6,7 @@
  * Owns its scratch memory and the count of rows that entered. In shape comments: T new rows, C hidden size, V vocabulary,
  * N rows whose logits are wanted.
  */
-import { columns, type Kernels, type LinearWeight, rows, type Tensor } from "../kernels/kernels.js";
+import { columns, type Kernels, type LinearWeight, rows, STRETCH, type Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
 import type { Gpt2Config } from "./config.js";
@@ -51,6 +51,8 @@ export interface Gpt2Scratch {
   readonly wantedNormed: Tensor; // (N, C)
   readonly wantedQ: Tensor; // (N, C)
   readonly logits: Tensor; // (N, V)
+  /** For those who choose from the logits. */
+  readonly maxima: Tensor; // (N, ⌈V / STRETCH⌉)
   readonly batch: ForwardBatchPlan;
 }
 
@@ -96,6 +98,7 @@ export function planGpt2Scratch(plan: MemoryPlan, config: Gpt2Config, limits: Gp
     wantedNormed: plan.tensor(maxLogitsRows, C),
     wantedQ: plan.tensor(maxLogitsRows, C),
     logits: plan.tensor(maxLogitsRows, config.vocabSize),
+    maxima: plan.tensor(maxLogitsRows, Math.ceil(config.vocabSize / STRETCH)),
     batch: planForwardBatch(plan, { ...limits, blocksPerContext }),
   };
 }

@@ -9,15 +9,15 @@
  * order that the scores alone determine. Where "better" is said, the higher score is meant, and among equal scores
  * the lower id: the order of greedy decoding.
  *
- * Top-k and top-p need the best tokens up to a point, not all in order. Top-k passes over all scores once, and looks
- * closer only at stretches whose best score is among the best so far. For top-p, tokens are counted into buckets by
+ * Top-k and top-p need the best tokens up to a point, not all in order. Top-k looks at the best score of each stretch, and
+ * closer only where that is among the best so far. For top-p, tokens are counted into buckets by
  * their distance from the best score, and only the bucket where that point lies is ordered.
  */
+import { STRETCH } from "../kernels/kernels.js";
 import { exp } from "../kernels/reference/math.js";
+import { stretchMaxima } from "../kernels/reference/stretch-maxima.js";
 import { LargestValues } from "./largest-values.js";
 
-/** Scores that are looked at together. */
-const STRETCH = 64;
 /** Least positive f32 with all 24 bits: quotients of this size and more differ where their dividends do by 2^−20. */
 const LEAST_NORMAL = 2 ** -126;
 
@@ -36,8 +36,6 @@ export class Candidates {
   /** Indices of candidates, as a binary heap with the best on top. */
   readonly #heap: Int32Array;
   #heapSize = 0;
-  /** Best score of each stretch. */
-  readonly #stretchBests: Float32Array;
   #largest: { readonly k: number; readonly values: LargestValues } | null = null;
 
   /** @param vocabSize V, the most that `fill` takes */
@@ -46,7 +44,6 @@ export class Candidates {
     this.#scores = new Float32Array(vocabSize);
     this.#weights = new Float32Array(vocabSize);
     this.#heap = new Int32Array(vocabSize);
-    this.#stretchBests = new Float32Array(Math.ceil(vocabSize / STRETCH));
   }
 
   /** The ids left, ascending; a view that is valid until the next call. */
@@ -85,18 +82,19 @@ export class Candidates {
   /**
    * As `fill`, with only the k best tokens, and all whose quotient equals the k-th's.
    * @param k integer from 1
+   * @param maxima `Kernels.stretchMaxima` of the scores, where they are known
    */
-  fillTopK(scores: Float32Array, temperature: number, k: number): boolean {
+  fillTopK(scores: Float32Array, temperature: number, k: number, maxima = stretchMaxima(scores)): boolean {
     if (k >= scores.length) return this.fill(scores, temperature);
     // Division by the temperature keeps the order, but may make equals of neighbours.
-    const kth = this.#kthLargest(scores, k);
+    const kth = this.#kthLargest(scores, k, maxima);
     const threshold = Math.fround(kth / temperature);
     const isNormal = Math.abs(threshold) >= LEAST_NORMAL && Number.isFinite(threshold);
     const lowest = isNormal ? kth - Math.abs(kth) * 2 ** -20 : Number.NEGATIVE_INFINITY;
     let count = 0;
     let max = Number.NEGATIVE_INFINITY;
     for (let from = 0; from < scores.length; from += STRETCH) {
-      if (this.#stretchBests[from / STRETCH]! < lowest) continue;
+      if (maxima[from / STRETCH]! < lowest) continue;
       const end = Math.min(from + STRETCH, scores.length);
       for (let i = from; i < end; i++) {
         if (scores[i]! < lowest) continue;
@@ -114,17 +112,13 @@ export class Candidates {
     return Number.isFinite(max);
   }
 
-  /** The k-th largest score, and on the way the best of each stretch. */
-  #kthLargest(scores: Float32Array, k: number): number {
+  #kthLargest(scores: Float32Array, k: number, maxima: Float32Array): number {
     if (this.#largest?.k !== k) this.#largest = { k, values: new LargestValues(k) };
     const { values } = this.#largest;
     values.clear();
     for (let from = 0; from < scores.length; from += STRETCH) {
+      if (maxima[from / STRETCH]! <= values.least) continue;
       const end = Math.min(from + STRETCH, scores.length);
-      let best = Number.NEGATIVE_INFINITY;
-      for (let i = from; i < end; i++) if (scores[i]! > best) best = scores[i]!;
-      this.#stretchBests[from / STRETCH] = best;
-      if (best <= values.least) continue;
       for (let i = from; i < end; i++) if (scores[i]! > values.least) values.push(scores[i]!);
     }
     return values.least;

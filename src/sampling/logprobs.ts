@@ -25,11 +25,12 @@ export interface LogNormalizer {
 /**
  * The id of a model's largest logit, the lowest among equals.
  * @param logits (V) f32, at least one; not changed
+ * @param maxima `Kernels.stretchMaxima` of them, where they are known
  * @throws LastrowError `numerical_error` naming the first token whose logit is NaN or +Infinity, or when all are
  *   −Infinity
  */
-export function checkedArgmax(logits: Float32Array): number {
-  const { token, ordered } = argmax(logits);
+export function checkedArgmax(logits: Float32Array, maxima?: Float32Array): number {
+  const { token, ordered } = argmax(logits, maxima);
   if (!ordered) {
     throw new LastrowError(
       "numerical_error",

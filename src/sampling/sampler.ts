@@ -11,6 +11,8 @@
  * keeps nothing else between calls.
  */
 import { LastrowError } from "../errors.js";
+import { STRETCH } from "../kernels/kernels.js";
+import { stretchMaxima } from "../kernels/reference/stretch-maxima.js";
 import { argmax } from "./argmax.js";
 import { Candidates } from "./candidates.js";
 import { checkedArgmax, logNormalizer, logSoftmaxAt, type TokenLogprob, topLogprobs } from "./logprobs.js";
@@ -33,8 +35,9 @@ export class Sampler {
   readonly #options: ResolvedSampling;
   readonly #candidates: Candidates;
   readonly #changes: ScoreChanges;
-  /** (V) A copy of the logits, where bias or penalties change it. */
+  /** (V) A copy of the logits, where bias or penalties change it, and the largest of each of its stretches. */
   readonly #scores: Float32Array;
+  readonly #maxima: Float32Array;
 
   /**
    * @param options from `resolveSampling`
@@ -45,6 +48,7 @@ export class Sampler {
     this.#candidates = new Candidates(options.temperature === 0 ? 0 : vocabSize);
     this.#changes = new ScoreChanges(options, vocabSize);
     this.#scores = new Float32Array(this.#changes.any ? vocabSize : 0);
+    this.#maxima = new Float32Array(Math.ceil(this.#scores.length / STRETCH));
   }
 
   /**
@@ -52,20 +56,29 @@ export class Sampler {
    * @param logits (V) f32, the model's logits for that token; not changed
    * @param history the tokens before it
    * @param position its absolute position, from 0: the prompt's length + the number of generated tokens
+   * @param maxima (⌈V / STRETCH⌉) `Kernels.stretchMaxima` of the logits, where they are known: most of the rest of the
+   *   work then is with few of the V
    * @throws LastrowError `numerical_error` when a logit is NaN or +Infinity; `invalid_argument` when bias, penalties
    *   or temperature leave no token, or take a score out of the range of f32
    */
-  sample(logits: Float32Array, history: SamplingHistory, position: number): SampledToken {
+  sample(
+    logits: Float32Array,
+    history: SamplingHistory,
+    position: number,
+    maxima = stretchMaxima(logits),
+  ): SampledToken {
     const { temperature, logprobs } = this.#options;
-    let best = checkedArgmax(logits);
+    let best = checkedArgmax(logits, maxima);
     let scores = logits;
+    let bests = maxima;
     if (this.#changes.any) {
       scores = this.#scores;
       scores.set(logits);
       this.#changes.apply(scores, history);
-      best = checkedBest(scores);
+      bests = stretchMaxima(scores, this.#maxima);
+      best = checkedBest(scores, bests);
     }
-    const token = temperature === 0 ? best : this.#draw(scores, position);
+    const token = temperature === 0 ? best : this.#draw(scores, bests, position);
     if (logprobs === null) return { token };
     const normalizer = logNormalizer(logits);
     return {
@@ -75,12 +88,12 @@ export class Sampler {
     };
   }
 
-  #draw(scores: Float32Array, position: number): number {
+  #draw(scores: Float32Array, maxima: Float32Array, position: number): number {
     const { temperature, topK, topP, minP, seed } = this.#options;
     const candidates = this.#candidates;
     const divisor = Math.fround(temperature);
     const isFilled =
-      topK === 0 ? candidates.fill(scores, divisor) : candidates.fillTopK(scores, divisor, topK);
+      topK === 0 ? candidates.fill(scores, divisor) : candidates.fillTopK(scores, divisor, topK, maxima);
     if (!isFilled) {
       throw new LastrowError(
         "invalid_argument",
@@ -96,8 +109,8 @@ export class Sampler {
 }
 
 /** The best token after bias and penalties, of logits that were finite before. */
-function checkedBest(scores: Float32Array): number {
-  const { token, ordered } = argmax(scores);
+function checkedBest(scores: Float32Array, maxima: Float32Array): number {
+  const { token, ordered } = argmax(scores, maxima);
   if (!ordered) {
     throw new LastrowError(
       "invalid_argument",

@@ -10,6 +10,7 @@ import {
   columns,
   type KernelBackend,
   type PackedDtype,
+  STRETCH,
   type StoredOrder,
   type Tensor,
 } from "../../src/kernels/kernels.js";
@@ -247,19 +248,25 @@ describe.each(backends.map(({ name, threads }, i) => ({ name, threads, i })))(
       }
     });
 
-    test("hasNaN finds one anywhere and nothing else", () => {
-      for (const width of [1, 3, 4, 5, 8, 11]) {
+    test("stretchMaxima finds the largest of each stretch wherever it is, and a NaN", () => {
+      for (const width of [1, 3, 8, 11, STRETCH - 1, STRETCH, STRETCH + 1, 2 * STRETCH + 13]) {
         bench.clear();
-        const x = bench.tensor(2, width, new Array(2 * width).fill(Infinity), width + 3);
-        expect(bench.kernels.hasNaN(x)).toBe(false);
+        const stretches = Math.ceil(width / STRETCH);
+        const x = bench.tensor(2, width, new Array(2 * width).fill(-Infinity), width + 3);
+        const out = bench.tensor(2, stretches, [], stretches + 1);
+        const maxima = () =>
+          [0, 1].flatMap((r) => [...bench.kernels.f32(out.offset + 4 * r * out.stride, stretches)]);
         for (let at = 0; at < 2 * width; at++) {
-          const place = bench.kernels.f32(
-            x.offset + 4 * (Math.floor(at / width) * x.stride + (at % width)),
-            1,
-          );
-          place[0] = NaN;
-          expect(bench.kernels.hasNaN(x), `width ${width}, at ${at}`).toBe(true);
-          place[0] = 0;
+          const [row, column] = [Math.floor(at / width), at % width];
+          const place = bench.kernels.f32(x.offset + 4 * (row * x.stride + column), 1);
+          for (const value of [-3.5, Infinity, NaN]) {
+            place[0] = value;
+            bench.kernels.stretchMaxima(out, x);
+            const expected = new Array(2 * stretches).fill(-Infinity);
+            expected[row * stretches + Math.floor(column / STRETCH)] = value;
+            expect(maxima(), `width ${width}, ${value} at ${at}`).toEqual(expected);
+          }
+          place[0] = -Infinity;
         }
       }
     });

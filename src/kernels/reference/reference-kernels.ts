@@ -24,6 +24,7 @@ import { activations } from "./activations.js";
 import { bf16ToF32, f16ToF32 } from "./half.js";
 import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
 import { exp } from "./math.js";
+import { stretchMaxima } from "./stretch-maxima.js";
 
 const { fround } = Math;
 
@@ -257,9 +258,8 @@ class ReferenceKernels implements Kernels {
     }
   }
 
-  hasNaN(x: Tensor): boolean {
-    for (let t = 0; t < x.rows; t++) if (this.#row(x, t).some(Number.isNaN)) return true;
-    return false;
+  stretchMaxima(out: Tensor, x: Tensor): void {
+    for (let t = 0; t < x.rows; t++) stretchMaxima(this.#row(x, t), this.#row(out, t));
   }
 
   async dispose(): Promise<void> {}

@@ -168,9 +168,8 @@ export class TracingKernels implements Kernels {
     this.#make(out, "weightedValues", [{ tensor: softmax, ...same }, ...values], { layer, multiplyAdds });
   }
 
-  hasNaN(): boolean {
-    return false;
-  }
+  /** Of no inference: it is for whoever chooses from the logits. */
+  stretchMaxima(): void {}
 
   async dispose(): Promise<void> {}
 

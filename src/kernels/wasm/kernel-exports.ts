@@ -63,7 +63,14 @@ export interface KernelExports {
     width: number,
   ): void;
   quantiseRows(out: number, x: number, xStride: number, rows: number, width: number): void;
-  hasNaN(x: number, stride: number, rows: number, width: number): number;
+  stretchMaxima(
+    out: number,
+    outStride: number,
+    x: number,
+    xStride: number,
+    rows: number,
+    width: number,
+  ): void;
 
   /** Where an operation that the team shares is written: assembly/team.ts. */
   commandAddress(): number;

@@ -270,8 +270,8 @@ class WasmKernels implements Kernels {
     return { numTiles, work };
   }
 
-  hasNaN(x: Tensor): boolean {
-    return this.#exports.hasNaN(x.offset, 4 * x.stride, x.rows, x.cols) === 1;
+  stretchMaxima(out: Tensor, x: Tensor): void {
+    this.#exports.stretchMaxima(out.offset, 4 * out.stride, x.offset, 4 * x.stride, x.rows, x.cols);
   }
 
   dispose(): Promise<void> {
