@@ -292,12 +292,12 @@ export class LanguageModel implements AsyncDisposable {
     checkOptions(options);
     const { salt = "", signal } = options;
     const model = this.#sequenceModel(options);
-    const { identity, kv } = model.storage;
+    const { identity, kv, spareMemory } = model.storage;
     const { vocabSize, contextLength } = model.config;
     const file = await openSaved(source);
     try {
       const expected = { identity: await identity(), kv, vocabSize, contextLength };
-      const saved = await SavedSequence.open(file, expected);
+      const saved = await SavedSequence.open(file, expected, spareMemory);
       return await Sequence.restore(engine, saved, { salt, signal }, model);
     } finally {
       await file.close();

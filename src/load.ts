@@ -206,6 +206,7 @@ function storageOf(
       key ??= installationKey === undefined ? platform.installationKey() : Promise.resolve(installationKey);
       return key;
     },
+    spareMemory: [],
     replaceFile: (path, pieces) => platform.replaceFile(path, pieces),
   };
 }

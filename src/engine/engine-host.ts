@@ -230,11 +230,11 @@ export class EngineHost {
     core.extend(sequence, tokens, logitsFrom);
   }
 
-  #readRows({ id, range }: Message<"readRows">): void {
+  #readRows({ id, range, memory }: Message<"readRows">): void {
     const core = this.#expectCore();
     const sequence = this.#sequenceOf(id);
     const read = () => {
-      const rows = readBlocks(core, sequence, range);
+      const rows = readBlocks(core, sequence, range, memory);
       this.#say({ type: "rows", id, rows }, rows.buffer);
     };
     if (core.expectRows(sequence)) read();

@@ -56,8 +56,13 @@ export type ClientMessage =
     }
   /** Not answered. */
   | { readonly type: "forkSequence"; readonly id: number; readonly from: number }
-  /** Answered by `rows`, or by `failed`. */
-  | { readonly type: "readRows"; readonly id: number; readonly range: RowRange }
+  /** Answered by `rows`, in `memory` if it is large enough, or by `failed`. */
+  | {
+      readonly type: "readRows";
+      readonly id: number;
+      readonly range: RowRange;
+      readonly memory: ArrayBuffer;
+    }
   /** See `EngineCore.restore`. Answered by `reserved`, or by `failed`. */
   | {
       readonly type: "restoreSequence";

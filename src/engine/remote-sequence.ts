@@ -109,11 +109,16 @@ export class RemoteSequence {
     return this.#ask({ type: "extendSequence", id: this.#id, keep, tokens, logitsFrom }, use);
   }
 
-  /** Copies of rows of it; computes those that were taken from it meanwhile. @throws as `start` */
-  readRows({ firstBlock, numBlocks, tensors }: RowRange): Promise<Uint8Array<ArrayBuffer>> {
+  /** Copies of rows of it, in `memory` if it is large enough; computes those that were taken from it meanwhile. @throws as `start` */
+  readRows(
+    { firstBlock, numBlocks, tensors }: RowRange,
+    memory: ArrayBuffer,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const range = { firstBlock, numBlocks, tensors: tensors.map(rowsOf) };
     return this.#request(
-      { type: "readRows", id: this.#id, range: { firstBlock, numBlocks, tensors: tensors.map(rowsOf) } },
+      { type: "readRows", id: this.#id, range, memory },
       (message) => (message.type === "rows" ? message.rows : null),
+      [memory],
     );
   }
 

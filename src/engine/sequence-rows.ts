@@ -5,15 +5,17 @@ import type { RowRange } from "../saved-sequence/write-sequence.js";
 import type { EngineCore } from "./engine-core.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 
-/** Copies of rows of a sequence, all of which are in the cache. */
+/** Copies of rows of a sequence, all of which are in the cache; in `memory` if it is large enough. */
 export function readBlocks(
   { kernels, kvCache }: EngineCore,
   { table }: ScheduledSequence,
   { firstBlock, numBlocks, tensors }: RowRange,
+  memory: ArrayBuffer,
 ): Uint8Array<ArrayBuffer> {
   const from = firstBlock * BLOCK_SIZE;
   const positions = Math.min(table.length, from + numBlocks * BLOCK_SIZE) - from;
-  const rows = new Uint8Array(positions * tensors.reduce((sum, { rowBytes }) => sum + rowBytes, 0));
+  const size = positions * tensors.reduce((sum, { rowBytes }) => sum + rowBytes, 0);
+  const rows = new Uint8Array(memory.byteLength >= size ? memory : new ArrayBuffer(size), 0, size);
   let at = 0;
   for (const { layer, part, rowBytes } of tensors) {
     for (let done = 0; done < positions; done += BLOCK_SIZE) {

@@ -12,6 +12,8 @@ export interface SequenceStorage {
   readonly kv: SavedKvShape;
   /** What proves that a file was saved here; null without one. */
   readonly installationKey: () => Promise<Uint8Array | null>;
+  /** Memory that saving and restoring have used before: to touch new memory can take longer than everything else. */
+  readonly spareMemory: ArrayBuffer[];
   /** See `Platform`. */
   readonly replaceFile: (path: string | URL, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
 }

@@ -151,7 +151,11 @@ export class Sequence implements AsyncDisposable {
   save(): Promise<Blob>;
   save(path?: string | URL): Promise<unknown> {
     return this.#enqueue(async () => {
-      const file = sequenceFile(await this.#toSave(), (range) => this.#remote.readRows(range));
+      const file = sequenceFile(
+        await this.#toSave(),
+        (range, memory) => this.#remote.readRows(range, memory),
+        this.#model.storage.spareMemory,
+      );
       if (path !== undefined) {
         await this.#model.storage.replaceFile(path, file);
         return undefined;

@@ -30,8 +30,10 @@ export interface BlockGroup {
   readonly rows: Uint8Array<ArrayBuffer>;
 }
 
-/** Bytes that are read at a time, about. */
-const GROUP_BYTES = 4 * 1024 * 1024;
+/** Most bytes that are read at a time, but for a block that has more. */
+const GROUP_BYTES = 2.5 * 1024 * 1024;
+/** Groups that are at work at once: one is read, one checked, one taken in. */
+const GROUPS_AT_WORK = 3;
 
 /** A file whose header is sound and fits. */
 export class SavedSequence {
@@ -40,26 +42,32 @@ export class SavedSequence {
   readonly layout: SavedLayout;
   /** Where each tensor of the layout begins. */
   readonly #begins: readonly number[];
-  /** Memory that was given back. */
-  readonly #spare: ArrayBuffer[] = [];
+  readonly #spare: ArrayBuffer[];
 
   private constructor(
     file: ModelFile,
     metadata: CheckedMetadata,
     layout: SavedLayout,
     begins: readonly number[],
+    spare: ArrayBuffer[],
   ) {
     this.#file = file;
     this.#metadata = metadata;
     this.layout = layout;
     this.#begins = begins;
+    this.#spare = spare;
   }
 
   /**
    * Reads and checks the header; the file stays its caller's to close.
+   * @param spare memory to read into; some is left there, for the next file
    * @throws LastrowError `saved_sequence_invalid`, `saved_sequence_mismatch`
    */
-  static async open(file: ModelFile, { kv, ...expected }: ExpectedSequence): Promise<SavedSequence> {
+  static async open(
+    file: ModelFile,
+    { kv, ...expected }: ExpectedSequence,
+    spare: ArrayBuffer[] = [],
+  ): Promise<SavedSequence> {
     const { tensors } = new SavedLayout(kv, expected.contextLength);
     const { contextLength } = expected;
     const header = await ofThisKind(() =>
@@ -70,7 +78,7 @@ export class SavedSequence {
     if (metadata.blockDigests.length !== layout.numBlocks) {
       invalid(`${file.name} has ${metadata.blockDigests.length} checksums for ${layout.numBlocks} blocks`);
     }
-    return new SavedSequence(file, metadata, layout, findTensors(header, layout));
+    return new SavedSequence(file, metadata, layout, findTensors(header, layout), spare);
   }
 
   get tokens(): readonly number[] {
@@ -105,7 +113,7 @@ export class SavedSequence {
 
   /** Takes back the memory of rows that are not needed any more: what was used before is much faster than new memory. */
   giveBack(rows: Uint8Array<ArrayBuffer>): void {
-    this.#spare.push(rows.buffer);
+    if (this.#spare.length < GROUPS_AT_WORK) this.#spare.push(rows.buffer);
   }
 
   async #readGroup(firstBlock: number): Promise<BlockGroup> {

@@ -25,8 +25,11 @@ export interface RowRange {
   readonly tensors: readonly { readonly layer: number; readonly part: KvPart; readonly rowBytes: number }[];
 }
 
-/** Gives rows in memory of their own: tensor after tensor, each (positions, …its shape). */
-export type ReadRows = (range: RowRange) => Promise<Uint8Array<ArrayBuffer>>;
+/**
+ * Gives rows: tensor after tensor, each (positions, …its shape).
+ * @param memory is used for them if it is large enough, and not to be used meanwhile
+ */
+export type ReadRows = (range: RowRange, memory: ArrayBuffer) => Promise<Uint8Array<ArrayBuffer>>;
 
 /** Bytes of a tensor that are written at a time, about. */
 const PIECE_BYTES = 1024 * 1024;
@@ -39,39 +42,44 @@ export function sequenceFileBytes({ identity, kv, tokens, signature }: SequenceT
   return safetensorsHeader(layout.tensors, metadata).fileBytes;
 }
 
-/** The file, front to back. Every piece is its reader's to keep. */
+/** The file, front to back. A piece is valid until the next one is asked for. @param spare memory to use, and to leave */
 export async function* sequenceFile(
   { identity, kv, tokens, signature }: SequenceToSave,
   readRows: ReadRows,
+  spare: ArrayBuffer[] = [],
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   const layout = new SavedLayout(kv, tokens.length);
-  const blockDigests = await digestBlocks(layout, readRows);
+  let memory = spare.pop() ?? new ArrayBuffer(0);
+  const read = async (range: RowRange) => {
+    const rows = await readRows(range, memory);
+    memory = rows.buffer;
+    return rows;
+  };
+  const blockDigests = await digestBlocks(layout, read);
   yield safetensorsHeader(layout.tensors, savedMetadata(identity, { tokens, blockDigests }, signature))
     .header;
-  for (const tensor of layout.tensors) yield* tensorPieces(layout, tensor, readRows);
+  for (const tensor of layout.tensors) yield* tensorPieces(layout, tensor, read);
+  spare.push(memory);
 }
 
-async function digestBlocks({ tensors, numBlocks }: SavedLayout, readRows: ReadRows): Promise<string[]> {
-  const digests: string[] = [];
-  // One is computed while the next block's rows are on their way.
-  let computing: Promise<string> | null = null;
+type ReadIntoOwn = (range: RowRange) => Promise<Uint8Array<ArrayBuffer>>;
+
+async function digestBlocks({ tensors, numBlocks }: SavedLayout, read: ReadIntoOwn): Promise<string[]> {
+  const digests: Promise<string>[] = [];
   for (let firstBlock = 0; firstBlock < numBlocks; firstBlock++) {
-    const rows = await readRows({ firstBlock, numBlocks: 1, tensors });
-    if (computing !== null) digests.push(await computing);
-    computing = sha256(rows);
+    digests.push(sha256(await read({ firstBlock, numBlocks: 1, tensors })));
   }
-  if (computing !== null) digests.push(await computing);
-  return digests;
+  return Promise.all(digests);
 }
 
 async function* tensorPieces(
   { numBlocks: allBlocks }: SavedLayout,
   tensor: SavedTensor,
-  readRows: ReadRows,
+  read: ReadIntoOwn,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   const perPiece = Math.max(1, Math.floor(PIECE_BYTES / (BLOCK_SIZE * tensor.rowBytes)));
   for (let firstBlock = 0; firstBlock < allBlocks; firstBlock += perPiece) {
     const numBlocks = Math.min(perPiece, allBlocks - firstBlock);
-    yield await readRows({ firstBlock, numBlocks, tensors: [tensor] });
+    yield await read({ firstBlock, numBlocks, tensors: [tensor] });
   }
 }
