@@ -98,7 +98,16 @@ export async function loadParts(
   const start = performance.now();
   const settings = engineOptions(options);
   throwIfAborted(options.signal);
-  const files = await platform.openModel(source, options);
+  const files = await platform.openModel(source, {
+    onProgress: options.onProgress,
+    signal: options.signal,
+    // What is not supported, or cannot fit, is not worth its download.
+    beforeWeights: async (fetched) => {
+      const config = await readModelConfig(fetched);
+      const { expectToFit } = await import("./engine/engine-plan.js");
+      expectToFit({ label: fetched.label, config, ...settings });
+    },
+  });
   const fingerprint = new ModelFingerprint();
   const texts = fingerprint.texts(files);
   const stated = await readModelConfig(texts);

@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { blobName, type HubServer, type ServedRequest, startHubServer } from "../../test/hub-server.js";
 import type { LastrowError } from "../errors.js";
 import { type FetchFromHubOptions, fetchFromHub } from "./hub.js";
@@ -51,14 +51,25 @@ function answerWeights(answer: (response: ServerResponse, request: ServedRequest
   server.intercept = (request, response) => request.server === "cdn" && answer(response, request);
 }
 
-/** Sends the first bytes of what was asked for, then breaks the connection. */
+/** Sends the first bytes of what was asked for, and breaks the connection when they have arrived. */
 function cut(response: ServerResponse, from: number, count: number): true {
   response.writeHead(from === 0 ? 200 : 206, {
     "content-length": WEIGHTS.length - from,
     ...(from > 0 && { "content-range": `bytes ${from}-${WEIGHTS.length - 1}/${WEIGHTS.length}` }),
   });
-  response.write(WEIGHTS.subarray(from, from + count), () => setTimeout(() => response.destroy(), 20));
+  response.write(WEIGHTS.subarray(from, from + count), () => void breakOff());
   return true;
+
+  /** What is still under way when a connection breaks is lost, so that on a busy machine less would arrive. */
+  async function breakOff() {
+    const isThere = async () => {
+      const [name = ""] = await partials();
+      const found = await stat(join(blobs, name)).catch(() => null);
+      return (found?.size ?? 0) >= from + count;
+    };
+    await vi.waitUntil(isThere, { timeout: 5000, interval: 10 }).catch(() => undefined);
+    response.destroy();
+  }
 }
 
 const ranges = () =>

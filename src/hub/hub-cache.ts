@@ -21,6 +21,7 @@ import {
   CONFIG,
   FILE_NAMES,
   type FileName,
+  type FileNeeds,
   MAX_INDEX_BYTES,
   neededFiles,
   type Presence,
@@ -33,9 +34,9 @@ import {
 export interface CachedSnapshot {
   readonly commit: string;
   readonly folder: string;
-  /** All that the repository has for lastrow is here; there is nothing to ask the Hub. */
+  /** All that the repository has of what is needed is here; there is nothing to ask the Hub. */
   readonly isComplete: boolean;
-  /** Config and weights are here; whether the repository has a tokenizer and the like may not be known. */
+  /** Config and weights, where they are needed, are here; whether the repository has a tokenizer and the like may not be known. */
   readonly isUsable: boolean;
 }
 
@@ -63,8 +64,11 @@ export class HubCache {
     return join(this.blobsFolder, file.digest);
   }
 
-  /** What is cached for a revision; `null` when its commit is not known or has no snapshot. */
-  async find(revision: string): Promise<CachedSnapshot | null> {
+  /**
+   * What is cached for a revision; `null` when its commit is not known or has no snapshot.
+   * @param needs without `weights` it does not matter whether there are any
+   */
+  async find(revision: string, needs: FileNeeds = {}): Promise<CachedSnapshot | null> {
     const commit = isCommit(revision) ? revision : await this.#readRef(revision);
     if (commit === null) return null;
     const folder = this.snapshotFolder(commit);
@@ -73,8 +77,9 @@ export class HubCache {
     const where = new Map<FileName, Presence>(
       await Promise.all(FILE_NAMES.map(async (name) => [name, await this.#presence(commit, name)] as const)),
     );
-    const { present, unknown } = neededFiles((name) => where.get(name)!);
-    const isUsable = present.includes(CONFIG) && (await this.#hasWeights(folder, present));
+    const { present, unknown } = neededFiles((name) => where.get(name)!, needs);
+    const hasWeights = needs.weights === false || (await this.#hasWeights(folder, present));
+    const isUsable = present.includes(CONFIG) && hasWeights;
     return { commit, folder, isComplete: isUsable && unknown.length === 0, isUsable };
   }
 

@@ -203,6 +203,56 @@ describe("a fresh download", () => {
   });
 });
 
+describe("without the weights", () => {
+  it("fetches all others, asks no more for them, and gets the weights when they are needed", async () => {
+    const first = await run("org/model", { weights: false });
+    const names = ["config.json", "generation_config.json", "tokenizer.json"];
+    expect((await readdir(first.folder)).sort()).toEqual(names);
+    const asked = vi.fn<typeof fetch>();
+    expect(await run("org/model", { weights: false, fetch: asked })).toEqual(first);
+    expect(await run("org/model", { weights: false, env: { HF_HUB_OFFLINE: "1" } })).toEqual(first);
+    expect(asked).not.toHaveBeenCalled();
+    const offline = await failure(run("org/model", { env: { HF_HUB_OFFLINE: "1" } }));
+    expect(offline.code).toBe("hub_unreachable");
+    server.requests.length = 0;
+    expect(await run("org/model")).toEqual(first);
+    expect(fetchedPaths().filter(Boolean)).toEqual(["model.safetensors"]);
+  });
+
+  it("needs no index of shards, and no weights to be there", async () => {
+    const { folder } = await run("org/sharded", { weights: false });
+    expect(await readdir(folder)).toEqual(["config.json"]);
+    expect((await run("org/torch", { weights: false })).commit).toBe(COMMIT);
+    expect((await failure(run("org/bare", { weights: false }))).code).toBe("model_unsupported");
+  });
+});
+
+describe("before weights are downloaded", () => {
+  it.each(["org/model", "org/sharded"])("of %s, all other files are there to be looked at", async (name) => {
+    const seen: string[][] = [];
+    const beforeWeights = async (folder: string) => {
+      seen.push((await readdir(folder)).sort());
+      expect(fetchedPaths().some((path) => path?.endsWith(".safetensors"))).toBe(false);
+    };
+    const { folder } = await run(name, { beforeWeights });
+    const all = (await readdir(folder)).sort();
+    expect(seen).toEqual([all.filter((file) => !file.endsWith(".safetensors"))]);
+    // Whatever is there already is no download.
+    expect((await run(name, { beforeWeights })).folder).toBe(folder);
+    expect(seen).toHaveLength(1);
+  });
+
+  it("it can be ended, and nothing of them is asked for", async () => {
+    const refuse = async () => {
+      throw new Error("too large");
+    };
+    await expect(run("org/model", { beforeWeights: refuse })).rejects.toThrow("too large");
+    expect(fetchedPaths()).not.toContain("model.safetensors");
+    expect(await readdir(folderOf("org/model"))).not.toContain("refs");
+    expect((await run("org/model")).commit).toBe(COMMIT);
+  });
+});
+
 describe("a second run", () => {
   it.each(["org/model", "org/model@v1.0", `org/model@${OLDER}`, "org/sharded", "org/no-tokenizer"])(
     "of %s asks nothing and needs no Hub",

@@ -36,6 +36,13 @@ export interface FetchFromHubOptions {
   readonly env: Environment;
   readonly onProgress?: ((progress: HubProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** False leaves the weights out. Default true. */
+  readonly weights?: boolean | undefined;
+  /**
+   * Called when all other files are there and weights have to be downloaded, with the snapshot's folder; what it throws
+   * ends it.
+   */
+  readonly beforeWeights?: ((folder: string) => Promise<void> | undefined) | undefined;
   /** For proxies and the like; default: the global one. It must honour `redirect: "manual"` and `signal`. */
   readonly fetch?: typeof fetch | undefined;
 }
@@ -78,11 +85,11 @@ export async function fetchFromHub(options: FetchFromHubOptions): Promise<Fetche
   try {
     hub.throwIfAborted();
     const cache = new HubCache(settings.cacheFolder, repo);
-    const cached = await cache.find(revision);
+    const cached = await cache.find(revision, options);
     if (cached?.isComplete) return modelOf(cached);
     if (settings.offline) return offlineModel(cached, subject, settings);
     try {
-      return await new ModelDownload(hub, cache, repo, options.onProgress ?? (() => {})).run(revision);
+      return await new ModelDownload(hub, cache, repo, options).run(revision);
     } catch (error) {
       if (cached?.isUsable && isCausedByPlace(error)) return modelOf(cached);
       throw error;
@@ -92,34 +99,34 @@ export async function fetchFromHub(options: FetchFromHubOptions): Promise<Fetche
   }
 }
 
+type DownloadOptions = Pick<FetchFromHubOptions, "onProgress" | "weights" | "beforeWeights">;
+
 class ModelDownload {
   readonly #hub: HubConnection;
   readonly #cache: HubCache;
   readonly #repo: string;
-  readonly #onProgress: (progress: HubProgress) => void;
+  readonly #options: DownloadOptions;
 
-  constructor(
-    hub: HubConnection,
-    cache: HubCache,
-    repo: string,
-    onProgress: (progress: HubProgress) => void,
-  ) {
+  constructor(hub: HubConnection, cache: HubCache, repo: string, options: DownloadOptions) {
     this.#hub = hub;
     this.#cache = cache;
     this.#repo = repo;
-    this.#onProgress = onProgress;
+    this.#options = options;
   }
 
   async run(revision: string): Promise<FetchedModel> {
     const repo = this.#repo;
     const commit = await resolveCommit(this.#hub, repo, revision);
     const listed = await listRootFiles(this.#hub, repo, commit, isModelFile);
-    const { present, absent } = neededFiles((name) => (listed.has(name) ? "present" : "absent"));
+    const { present, absent } = neededFiles(
+      (name) => (listed.has(name) ? "present" : "absent"),
+      this.#options,
+    );
     this.#checkSupported(present);
 
     const files = present.map((name) => listed.get(name)!);
     if (present.includes(WEIGHTS_INDEX)) files.push(...(await this.#shards(commit, listed)));
-    await this.#fetchAll(commit, files, this.#onProgress);
+    await this.#fetchAll(commit, files, this.#options);
     await this.#cache.noteAbsent(commit, absent);
     await this.#cache.writeRef(revision, commit);
     return { folder: this.#cache.snapshotFolder(commit), commit };
@@ -129,6 +136,7 @@ class ModelDownload {
     if (!present.includes(CONFIG)) {
       throw new LastrowError("model_unsupported", `${this.#repo} has no ${CONFIG} on the Hub.`);
     }
+    if (this.#options.weights === false) return;
     if (!present.includes(WEIGHTS) && !present.includes(WEIGHTS_INDEX)) {
       throw new LastrowError(
         "model_unsupported",
@@ -146,7 +154,7 @@ class ModelDownload {
         `${WEIGHTS_INDEX} of ${this.#repo} has ${index.size} bytes; at most ${MAX_INDEX_BYTES} are read.`,
       );
     }
-    await this.#fetchAll(commit, [index], () => {});
+    await this.#fetchAll(commit, [index], {});
     return (await this.#cache.readShardNames(commit)).map((name) => {
       const shard = listed.get(name);
       if (shard === undefined) {
@@ -159,10 +167,11 @@ class ModelDownload {
     });
   }
 
+  /** @param files weights behind all others */
   async #fetchAll(
     commit: string,
     files: readonly HubFile[],
-    onProgress: (progress: HubProgress) => void,
+    { onProgress, beforeWeights }: DownloadOptions,
   ): Promise<void> {
     const missing: HubFile[] = [];
     for (const file of files) {
@@ -172,7 +181,9 @@ class ModelDownload {
     }
     const totalBytes = missing.reduce((total, { size }) => total + size, 0);
     let finishedBytes = 0;
+    const firstWeights = missing.find(({ path }) => path.endsWith(".safetensors"));
     for (const file of missing) {
+      if (file === firstWeights) await beforeWeights?.(this.#cache.snapshotFolder(commit));
       await downloadBlob({
         hub: this.#hub,
         url: `${this.#hub.endpoint}/${this.#repo}/resolve/${commit}/${encodeURIComponent(file.path)}`,
@@ -180,7 +191,7 @@ class ModelDownload {
         blobsFolder: this.#cache.blobsFolder,
         blobPath: this.#cache.blobPath(file),
         onBytes: (bytes) =>
-          onProgress({
+          onProgress?.({
             phase: "download",
             file: file.path,
             loadedBytes: finishedBytes + bytes,

@@ -1,6 +1,16 @@
 import { expect, it } from "vitest";
 import { neededFiles, shardNames } from "./needed-files.js";
 
+it("asks for no weights where none are needed", () => {
+  const { present, absent, unknown } = neededFiles(() => "absent", { weights: false });
+  expect([present, unknown]).toEqual([[], []]);
+  expect(absent.filter((name) => name.startsWith("model."))).toEqual([]);
+  expect(neededFiles(() => "absent").absent.slice(-2)).toEqual([
+    "model.safetensors",
+    "model.safetensors.index.json",
+  ]);
+});
+
 it("asks for vocab.json and merges.txt only without tokenizer.json, for the index only without model.safetensors", () => {
   const all = neededFiles(() => "present");
   expect(all.present).not.toContain("vocab.json");

@@ -30,11 +30,21 @@ export type FileName = (typeof FILE_NAMES)[number];
 /** `absent`: the repository has no such file. `unknown`: it may have, but it is not here. */
 export type Presence = "present" | "absent" | "unknown";
 
+/** What somebody needs of a repository. */
+export interface FileNeeds {
+  /** False: not the weights. Default true. */
+  readonly weights?: boolean | undefined;
+}
+
 /**
  * Sorts the files that matter by where they are: `vocab.json` and `merges.txt` matter only without `tokenizer.json`, the
- * index only without `model.safetensors`. The shards come on top when `WEIGHTS_INDEX` is among the present.
+ * index only without `model.safetensors`, neither of them without a need for weights. The shards come on top when
+ * `WEIGHTS_INDEX` is among the present. Weights come last.
  */
-export function neededFiles(presence: (name: FileName) => Presence): Record<Presence, FileName[]> {
+export function neededFiles(
+  presence: (name: FileName) => Presence,
+  { weights = true }: FileNeeds = {},
+): Record<Presence, FileName[]> {
   const found: Record<Presence, FileName[]> = { present: [], absent: [], unknown: [] };
   const needs = (name: FileName): boolean => {
     const where = presence(name);
@@ -49,7 +59,7 @@ export function neededFiles(presence: (name: FileName) => Presence): Record<Pres
     needs("vocab.json");
     needs("merges.txt");
   }
-  if (!needs(WEIGHTS)) needs(WEIGHTS_INDEX);
+  if (weights && !needs(WEIGHTS)) needs(WEIGHTS_INDEX);
   return found;
 }
 

@@ -56,7 +56,13 @@ async function openModel(source: ModelSource | undefined, options: OpenOptions):
   if (source.startsWith("file://")) return existingFolder(fileURLToPath(source));
   if (await isFolder(source)) return folderFiles(source, source);
   if (isPath(source) || !isHubName(source)) return existingFolder(source);
-  const { folder } = await fetchFromHub({ name: source, env: process.env, ...options });
+  const { beforeWeights, ...rest } = options;
+  const { folder } = await fetchFromHub({
+    ...rest,
+    name: source,
+    env: process.env,
+    beforeWeights: (fetched) => beforeWeights?.(folderFiles(source, fetched)),
+  });
   return folderFiles(source, folder);
 }
 

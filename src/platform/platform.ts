@@ -36,6 +36,10 @@ export interface LoadProgress {
 export interface OpenOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** False: nobody will open the weights, so they are not downloaded. Default true. */
+  readonly weights?: boolean | undefined;
+  /** Given all other files before a download of weights begins; what it throws ends it. */
+  readonly beforeWeights?: ((files: ModelFiles) => Promise<void>) | undefined;
 }
 
 export interface Platform {

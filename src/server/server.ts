@@ -201,7 +201,7 @@ async function startTexts(
   limits: ServerLimits,
 ): Promise<TextThread | null> {
   if (model.tokenizer === null) return null;
-  const opened = await platform.openModel(options.model, {});
+  const opened = await platform.openModel(options.model, { weights: false });
   const files: Record<string, string> = {};
   for (const name of TOKENIZER_FILES) {
     const file = await readText(opened, name);

@@ -44,7 +44,8 @@ export async function tokenize(
 async function openTokenizer({ model }: ModelOptions, io: Io): Promise<Tokenizer> {
   const display = loadingDisplay(io, printable(model ?? "stories"));
   try {
-    const files = await platform.openModel(model, { onProgress: display.onProgress, signal: io.signal });
+    const { onProgress } = display;
+    const files = await platform.openModel(model, { onProgress, signal: io.signal, weights: false });
     const { vocabSize } = await readModelConfig(files);
     const tokenizer = await loadTokenizer(files, vocabSize);
     if (tokenizer !== null) return tokenizer;

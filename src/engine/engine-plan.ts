@@ -1,0 +1,132 @@
+/**
+ * How much an engine takes, planned before any of its memory exists: so a model that cannot fit is refused while nothing
+ * of its weights has been read, and, from the Hub, before they are downloaded.
+ */
+import { LastrowError } from "../errors.js";
+import {
+  type KernelBackend,
+  type KernelsName,
+  MAX_MEMORY_BYTES,
+  type PackedDtype,
+} from "../kernels/kernels.js";
+import { BLOCK_SIZE, type KvDtype, type KvLayout, kvBlockBytes, kvLayout } from "../kernels/kv-layout.js";
+import { MemoryPlan } from "../kernels/memory-plan.js";
+import { referenceBackend } from "../kernels/reference/reference-kernels.js";
+import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
+import { formatMemorySize } from "../memory-size.js";
+import type { Gpt2Config, ModelConfig } from "../model/config.js";
+import { type Gpt2Scratch, type Gpt2Weights, planGpt2Scratch, planGpt2Weights } from "../model/gpt2.js";
+import { planStaging } from "../model/load-gpt2.js";
+import type { Threads } from "../platform/threads.js";
+
+/** What decides how much an engine takes, checked: plain data. */
+export interface EngineShape {
+  /** What the model is called in messages. */
+  readonly label: string;
+  readonly config: Gpt2Config;
+  readonly kernels: KernelsName;
+  /** Null: as many as can work at once. */
+  readonly threads: number | null;
+  readonly dtype: PackedDtype;
+  readonly kvDtype: KvDtype;
+  /** Bytes; null: room for four full contexts. */
+  readonly kvMemory: number | null;
+  /** Most rows of a step; null: 512. */
+  readonly tokenBudget: number | null;
+}
+
+/** Where everything will lie. Sizes in bytes. */
+export interface EnginePlan {
+  readonly backend: KernelBackend;
+  readonly weights: Gpt2Weights;
+  readonly weightBytes: number;
+  readonly kv: KvLayout;
+  readonly kvBytes: number;
+  readonly scratch: Gpt2Scratch;
+  readonly staging: ReturnType<typeof planStaging>;
+  /** All of it. */
+  readonly bytes: number;
+}
+
+const MAX_THREADS = 64;
+/** Rows that one forward pass takes, of all sequences together, when nobody says how many. */
+const DEFAULT_TOKEN_BUDGET = 512;
+/** Most sequences in one forward pass. */
+export const MAX_SEQUENCES = 64;
+/** Most rows of logits that one forward pass gives, and most bytes of them: a row of 50,257 takes 200 kB. */
+const MAX_LOGITS_ROWS = MAX_SEQUENCES;
+const MAX_LOGITS_BYTES = 16 * 1024 * 1024;
+/** Full contexts that the KV cache has room for when nobody says how much memory it may take. */
+const DEFAULT_CONTEXTS = 4;
+
+/**
+ * Plans an engine.
+ * @param threads of which only `availableThreads` is called here
+ * @throws LastrowError `memory_limit_exceeded`; `invalid_argument` for KV memory without room for a block
+ */
+export function planEngine(
+  shape: EngineShape,
+  threads: Pick<Threads, "availableThreads" | "startHelper">,
+): EnginePlan {
+  const { config, dtype, kvDtype } = shape;
+  const backend = chooseBackend(shape, threads);
+  const plan = new MemoryPlan(backend, dtype);
+  const bytesBefore = plan.bytes;
+  const weights = planGpt2Weights(plan, config);
+  const weightBytes = plan.bytes - bytesBefore;
+  const numBlocks = chooseBlocks(config, kvDtype, shape.kvMemory);
+  const kv = kvLayout(config, kvDtype, plan.reserve(numBlocks * kvBlockBytes(config, kvDtype)), numBlocks);
+  const kvBytes = kv.numBlocks * kv.blockBytes;
+  const scratch = planGpt2Scratch(plan, config, {
+    maxRows: Math.min(shape.tokenBudget ?? DEFAULT_TOKEN_BUDGET, numBlocks * BLOCK_SIZE),
+    maxLogitsRows: logitsRows(config),
+    maxSequences: MAX_SEQUENCES,
+  });
+  const staging = planStaging(plan, config);
+  if (plan.bytes > MAX_MEMORY_BYTES) {
+    throw new LastrowError(
+      "memory_limit_exceeded",
+      `${shape.label} needs ${formatMemorySize(weightBytes)} for weights, ${formatMemorySize(kvBytes)} for keys and values and ${formatMemorySize(plan.bytes - weightBytes - kvBytes)} to work in; WebAssembly's memory ends at ${formatMemorySize(MAX_MEMORY_BYTES)}.`,
+    );
+  }
+  return { backend, weights, weightBytes, kv, kvBytes, scratch, staging, bytes: plan.bytes };
+}
+
+/**
+ * Refuses what can be seen not to fit when only the config is known: with the least that it takes, so that nothing is
+ * refused that would fit after all.
+ * @throws LastrowError as `planEngine`
+ */
+export function expectToFit(shape: EngineShape): void {
+  planEngine(shape, {
+    availableThreads: () => 1,
+    startHelper: () => Promise.reject(new Error("a plan starts no threads")),
+  });
+}
+
+function chooseBackend(
+  { kernels, threads }: EngineShape,
+  { availableThreads, startHelper }: Pick<Threads, "availableThreads" | "startHelper">,
+): KernelBackend {
+  if (kernels === "reference") return referenceBackend;
+  const available = availableThreads();
+  const chosen = available === 1 ? 1 : (threads ?? available);
+  return wasmBackend({ threads: Math.min(chosen, MAX_THREADS), startHelper });
+}
+
+function logitsRows({ vocabSize }: ModelConfig): number {
+  return Math.max(1, Math.min(MAX_LOGITS_ROWS, Math.floor(MAX_LOGITS_BYTES / (4 * vocabSize))));
+}
+
+/** Blocks for some full contexts, or as many as fit into the memory that was given. */
+function chooseBlocks(config: ModelConfig, kvDtype: KvDtype, kvMemory: number | null): number {
+  const perContext = Math.ceil(config.contextLength / BLOCK_SIZE);
+  if (kvMemory === null) return DEFAULT_CONTEXTS * perContext;
+  const blockBytes = kvBlockBytes(config, kvDtype);
+  const blocks = Math.floor(kvMemory / blockBytes);
+  if (blocks >= 1) return blocks;
+  throw new LastrowError(
+    "invalid_argument",
+    `kvMemory is ${kvMemory} bytes; one KV block of this model takes ${blockBytes}, and a full context ${perContext} blocks.`,
+  );
+}

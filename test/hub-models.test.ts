@@ -1,0 +1,96 @@
+/** Models by Hub name, through the library and the commands: what is fetched of them, and what is not. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { load } from "../src/index.js";
+import { run } from "./cli/captured-io.js";
+import { modelFolders } from "./fixture-models.js";
+import { type HubServer, startHubServer } from "./hub-server.js";
+import { randomModelFiles } from "./random-model.js";
+
+const COMMIT = "c".repeat(40);
+const repo = (files: Record<string, string | Uint8Array>) => ({
+  refs: { main: COMMIT },
+  commits: { [COMMIT]: files },
+});
+/** Never to be fetched. */
+const UNFETCHED = "weights that nobody has asked for";
+const XL = {
+  model_type: "gpt2",
+  n_layer: 48,
+  n_head: 25,
+  n_embd: 1600,
+  n_positions: 1024,
+  vocab_size: 50257,
+};
+
+let server: HubServer;
+let home: string;
+beforeAll(async () => {
+  const file = (name: string) => readFile(join(modelFolders.stories, name), "utf8");
+  home = await mkdtemp(join(tmpdir(), "lastrow-hub-"));
+  server = await startHubServer({
+    "org/xl": repo({ "config.json": JSON.stringify(XL), "model.safetensors": UNFETCHED }),
+    "org/llama": repo({ "config.json": '{"model_type": "llama"}', "model.safetensors": UNFETCHED }),
+    "org/small": repo(randomModelFiles({ layers: 1 })),
+    "org/words": repo({
+      "config.json": await file("config.json"),
+      "tokenizer.json": await file("tokenizer.json"),
+      "tokenizer_config.json": await file("tokenizer_config.json"),
+      "model.safetensors": UNFETCHED,
+    }),
+  });
+  vi.stubEnv("HF_HOME", home);
+  vi.stubEnv("HF_ENDPOINT", server.endpoint);
+});
+afterEach(() => {
+  server.requests.length = 0;
+});
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await server.close();
+  await rm(home, { recursive: true });
+});
+
+const askedForWeights = () => server.requests.some(({ path }) => path === "model.safetensors");
+
+describe("what cannot run is refused before its weights are downloaded", () => {
+  test.each([
+    [
+      "org/xl",
+      {},
+      "memory_limit_exceeded",
+      /^org\/xl needs 6\.23 GB for weights, 2\.52 GB for keys and values/,
+    ],
+    [
+      "org/xl",
+      { dtype: "int8", kvMemory: "3GiB" },
+      "memory_limit_exceeded",
+      /, 3\.2\d GB for keys and values/,
+    ],
+    ["org/llama", {}, "model_unsupported", /llama/],
+    ["org/small", { kvMemory: 10 }, "invalid_argument", /one KV block of this model takes/],
+  ] as const)("%s with %o", async (name, options, code, message) => {
+    await expect(load(name, options)).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+    });
+    expect(server.requests.length).toBeGreaterThan(0);
+    expect(askedForWeights()).toBe(false);
+  });
+
+  test("and what can run is downloaded", async () => {
+    await using lm = await load("org/small");
+    expect(lm.info.label).toBe("org/small");
+    expect((await lm.logits([1, 2, 3])).logits.every(Number.isFinite)).toBe(true);
+    expect(askedForWeights()).toBe(true);
+  });
+});
+
+test("tokenize fetches the tokenizer, and no weights", async () => {
+  const { stdout, exitCode } = await run(["tokenize", "Once upon a time", "--ids", "--model", "org/words"]);
+  expect([stdout, exitCode]).toEqual(["0,420,428,259,394\n", 0]);
+  expect(server.requests.length).toBeGreaterThan(0);
+  expect(askedForWeights()).toBe(false);
+});
