@@ -6,7 +6,7 @@ import type { ChatMessage } from "./chat/chat-template.js";
 import type { Conversation } from "./chat/conversation.js";
 import { type ComparisonReport, compareWays } from "./engine/comparison.js";
 import type { EngineClient } from "./engine/engine-client.js";
-import type { EngineEvent, EngineStats } from "./engine/engine-core.js";
+import type { EngineEvent, EngineEventType, EngineStats } from "./engine/engine-core.js";
 import type { DroppedEvents } from "./engine/event-stream.js";
 import { Generation } from "./engine/generation.js";
 import { checkPrompt, checkTokenIds } from "./engine/generation-request.js";
@@ -311,11 +311,12 @@ export class LanguageModel implements AsyncDisposable {
 
   /**
    * What happens in the engine from now on: blocks of the KV cache that are allocated, written, found, shared, copied,
-   * released and evicted; sequences that are preempted; steps. Costs nothing while nobody listens; events wait for a slow
+   * released and evicted; sequences that are preempted; steps. What nobody listens to costs nothing; events wait for a slow
    * reader. Ends with the model.
+   * @param types those that are wanted; default: all
    */
-  events(): AsyncIterableIterator<EngineEvent | DroppedEvents> {
-    return this.#alive().engine.events();
+  events(types?: readonly EngineEventType[]): AsyncIterableIterator<EngineEvent | DroppedEvents> {
+    return this.#alive().engine.events(types ?? null);
   }
 
   /** Lets go of the model's memory. Calling it twice is fine; using the model afterwards is an error. */

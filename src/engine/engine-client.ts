@@ -5,7 +5,7 @@
 import { LastrowError } from "../errors.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { LoadProgress } from "../platform/platform.js";
-import type { EngineEvent, EngineStats } from "./engine-core.js";
+import type { EngineEvent, EngineEventType, EngineStats } from "./engine-core.js";
 import { EngineLink } from "./engine-link.js";
 import { EventStream } from "./event-stream.js";
 import { type OnRead, ServedFiles } from "./file-transfer.js";
@@ -43,9 +43,17 @@ export interface LoadEngineOptions {
   readonly onRead?: OnRead | undefined;
 }
 
+/** One who is told of events. */
+interface Subscription {
+  /** What he wants to hear of; null: everything. */
+  readonly types: readonly EngineEventType[] | null;
+  tell(event: EngineEvent): void;
+  end(error: unknown): void;
+}
+
 export class EngineClient {
   readonly #link: EngineLink;
-  readonly #streams = new Set<{ tell: (event: EngineEvent) => void; end: (error: unknown) => void }>();
+  readonly #streams = new Set<Subscription>();
   /** Number of the call that listens to events, while someone does. */
   #listening: number | null = null;
 
@@ -177,16 +185,30 @@ export class EngineClient {
     );
   }
 
-  /** Everything that happens from now on, until the engine ends. */
-  events(): EventStream {
+  /**
+   * What happens from now on, until the engine ends.
+   * @param types what is wanted of it; null: everything
+   */
+  events(types: readonly EngineEventType[] | null = null): EventStream {
     this.#link.expectSound();
     const stream = new EventStream((listener) => {
-      const subscription = { tell: listener, end: (error: unknown) => stream.end(error) };
+      const wanted = types === null ? null : new Set(types);
+      const subscription: Subscription = {
+        types,
+        tell: (event) => {
+          if (wanted?.has(event.type) ?? true) listener(event);
+        },
+        end: (error) => stream.end(error),
+      };
       this.#streams.add(subscription);
-      this.#listening ??= this.#listen();
+      this.#listen();
       return () => {
         this.#streams.delete(subscription);
-        if (this.#streams.size > 0 || this.#listening === null) return;
+        if (this.#listening === null) return;
+        if (this.#streams.size > 0) {
+          this.#listen();
+          return;
+        }
         this.#link.forget(this.#listening);
         this.#listening = null;
         this.#link.post({ type: "unlisten" });
@@ -200,8 +222,16 @@ export class EngineClient {
     return this.#link.end(new LastrowError("disposed", `${label} was disposed of.`));
   }
 
-  #listen(): number {
-    const id = this.#link.open({
+  /** Asks for all that the streams want. */
+  #listen(): void {
+    this.#listening ??= this.#openListening();
+    const wanted = [...this.#streams].map(({ types }) => types);
+    const types = wanted.includes(null) ? null : [...new Set(wanted.flatMap((some) => some ?? []))];
+    this.#link.post({ type: "listen", id: this.#listening, types });
+  }
+
+  #openListening(): number {
+    return this.#link.open({
       receive: (message) => {
         if (message.type !== "events") return;
         for (const event of message.events) for (const { tell } of [...this.#streams]) tell(event);
@@ -211,8 +241,6 @@ export class EngineClient {
         for (const { end } of [...this.#streams]) end(failure);
       },
     });
-    this.#link.post({ type: "listen", id });
-    return id;
   }
 
   /** A call with one answer. @param answer null for a message that is not it */

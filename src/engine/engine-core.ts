@@ -31,6 +31,11 @@ export type EngineEvent =
   /** A forward pass of `rows` rows, of so many sequences. */
   | { readonly type: "step"; readonly step: number; readonly rows: number; readonly sequences: number };
 
+export type EngineEventType = EngineEvent["type"];
+
+/** Those that are told here; all others are the KV cache's. */
+const OWN_EVENTS: ReadonlySet<EngineEventType> = new Set<EngineEventType>(["preempted", "step"]);
+
 /** Counters since the model was loaded, and the state now. */
 export interface EngineStats {
   readonly blocks: {
@@ -88,7 +93,8 @@ export class EngineCore {
   readonly kvCache: KvCache;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Set<ScheduledSequence>();
-  readonly #listeners = new Set<(event: EngineEvent) => void>();
+  /** What each listener wants to hear of; null: everything. */
+  readonly #listeners = new Map<(event: EngineEvent) => void, ReadonlySet<EngineEventType> | null>();
   #lastArrival = 0;
   #steps = 0;
   #batchedSequences = 0;
@@ -156,13 +162,28 @@ export class EngineCore {
     };
   }
 
-  /** Tells a listener of everything that happens; costs nothing while there is none. Returns how to stop it. */
-  listen(listener: (event: EngineEvent) => void): () => void {
-    this.#listeners.add(listener);
-    this.kvCache.listener = (event) => this.#tell(event);
+  /** A step is to come that feeds more than a row or two of each sequence, and so may take far longer than the last. */
+  get hasPromptToFeed(): boolean {
+    const { waiting, resident } = this.#scheduler;
+    return (
+      waiting.length > 0 ||
+      resident.some(({ isAwaited, tokens, table }) => isAwaited && tokens.length - table.length > BLOCK_SIZE)
+    );
+  }
+
+  /**
+   * Tells a listener of what happens; what nobody wants to hear of costs nothing. Returns how to stop it.
+   * @param types what it wants to hear of; null: everything
+   */
+  listen(
+    listener: (event: EngineEvent) => void,
+    types: ReadonlySet<EngineEventType> | null = null,
+  ): () => void {
+    this.#listeners.set(listener, types);
+    this.#listenToCache();
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.kvCache.listener = null;
+      this.#listenToCache();
     };
   }
 
@@ -442,7 +463,14 @@ export class EngineCore {
   }
 
   #tell(event: EngineEvent): void {
-    for (const listener of this.#listeners) listener(event);
+    for (const [listener, types] of this.#listeners) if (types?.has(event.type) ?? true) listener(event);
+  }
+
+  #listenToCache(): void {
+    const wanted = [...this.#listeners.values()].some(
+      (types) => types === null || [...types].some((type) => !OWN_EVENTS.has(type)),
+    );
+    this.kvCache.listener = wanted ? (event) => this.#tell(event) : null;
   }
 
   #expectAlive(sequence: ScheduledSequence): void {

@@ -38,7 +38,8 @@ export class EngineHost {
   #transfer: ArrayBuffer[] = [];
   /** Something in the outbox cannot wait for what the next step has to say. */
   #isUrgent = false;
-  #lastFlush = 0;
+  /** Since when the first thing in the outbox waits; null while it is empty. */
+  #waitsSince: number | null = null;
   #listenerId = 0;
   #stopListening: (() => void) | null = null;
   #events: EngineEvent[] = [];
@@ -148,7 +149,11 @@ export class EngineHost {
         return;
       case "listen":
         this.#listenerId = message.id;
-        this.#stopListening ??= this.#expectCore().listen((event) => this.#events.push(event));
+        this.#stopListening?.();
+        this.#stopListening = this.#expectCore().listen(
+          (event) => this.#events.push(event),
+          message.types === null ? null : new Set(message.types),
+        );
         return;
       case "unlisten":
         this.#stopListening?.();
@@ -183,10 +188,12 @@ export class EngineHost {
 
   #generate({ id, request, observed }: Message<"generate">): void {
     const core = this.#expectCore();
+    let hasBegun = false;
     const sink: GenerationSink = {
       tokens: (index, chosen) => {
         this.#outbox.push({ type: "tokens", id, index, chosen });
-        this.#isUrgent ||= request.endsByText;
+        this.#isUrgent ||= request.endsByText || !hasBegun;
+        hasBegun = true;
       },
       finished: (index) => this.#outbox.push({ type: "finished", id, index }),
       end: (outcome) => {
@@ -313,10 +320,9 @@ export class EngineHost {
     try {
       while (this.#broken === null && this.#core?.hasWork === true) {
         await this.#turns.take();
+        const start = performance.now();
         if (this.#broken === null) this.#core.step();
-        // Every message wakes the client's thread, which a fast model's steps would do a thousand times a second.
-        const isDue = this.#isUrgent || performance.now() - this.#lastFlush >= this.#gatherMs;
-        if (isDue || !this.#core.hasWork) this.#flush();
+        if (this.#isDue(this.#core, start)) this.#flush();
       }
     } catch (error) {
       // Nobody else can be served.
@@ -326,6 +332,19 @@ export class EngineHost {
     } finally {
       this.#isStepping = false;
     }
+  }
+
+  /**
+   * Whether what there is to say must not wait for what the next step has to say. Every message wakes the client's thread,
+   * which a fast model's steps would do a thousand times a second.
+   * @param start when the last step began: the next one takes as long, unless there is a prompt to feed
+   */
+  #isDue(core: EngineCore, start: number): boolean {
+    if (this.#isUrgent || !core.hasWork || core.hasPromptToFeed) return true;
+    if (this.#outbox.length === 0 && this.#events.length === 0) return false;
+    const now = performance.now();
+    this.#waitsSince ??= now;
+    return now + (now - start) - this.#waitsSince >= this.#gatherMs;
   }
 
   /** Says something at the end of the step, or of the message, that is at work. */
@@ -347,7 +366,7 @@ export class EngineHost {
     this.#outbox = [];
     this.#transfer = [];
     this.#isUrgent = false;
-    this.#lastFlush = performance.now();
+    this.#waitsSince = null;
     this.#port.post(messages, transfer);
   }
 

@@ -3,8 +3,8 @@ import { enginePort, threads } from "#threads";
 import { EngineHost } from "./engine-host.js";
 import type { ClientMessage, HostMessage } from "./protocol.js";
 
-/** Milliseconds that tokens may wait for those of the next steps: less than anyone can see. */
-const GATHER_MS = 4;
+/** Milliseconds that tokens may wait for those of the next steps: a frame of a screen, less than anyone can see. */
+const GATHER_MS = 16;
 
 // Nothing else is at work here: what has arrived is taken after every step.
 new EngineHost(enginePort<readonly HostMessage[], ClientMessage>(), threads, {

@@ -30,6 +30,8 @@ export class Generation implements AsyncIterable<GenerationPiece> {
   /** Pieces that nobody has taken yet. */
   readonly #pieces: GenerationPiece[] = [];
   readonly #readers: { resolve: () => void }[] = [];
+  /** Who is given the pieces as they come, in place of one who iterates. */
+  #onPiece: ((piece: GenerationPiece) => void) | null = null;
   #handle: GenerationHandle | null = null;
   #failure: { readonly error: unknown } | null = null;
   #hasStarted = false;
@@ -42,6 +44,10 @@ export class Generation implements AsyncIterable<GenerationPiece> {
     this.#request = request;
     this.#options = options;
     this.#text = new GenerationText(request, options, (piece) => {
+      if (this.#onPiece !== null) {
+        this.#onPiece(piece);
+        return;
+      }
       this.#pieces.push(piece);
       this.#tell();
     });
@@ -64,6 +70,18 @@ export class Generation implements AsyncIterable<GenerationPiece> {
         return { value: undefined, done: true };
       },
     };
+  }
+
+  /**
+   * Gives the pieces away as they become final, in place of iterating: no promise for each, and none of them waits. What
+   * `onPiece` throws ends the generation.
+   * @returns the whole, once it has ended
+   * @throws LastrowError what iterating would throw
+   */
+  each(onPiece: (piece: GenerationPiece) => void): Promise<GenerationResult> {
+    for (const piece of this.#pieces.splice(0)) onPiece(piece);
+    this.#onPiece = onPiece;
+    return this.result();
   }
 
   /**

@@ -8,12 +8,16 @@ import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js
 /** Milliseconds after which others in the thread get a turn: half a frame. */
 const LONGEST_HOLD_MS = 8;
 
-export function startInProcess(threads: Threads = platformThreads): {
+/** @param gatherMs see `EngineHost`: in one thread nobody is woken, and nothing need wait */
+export function startInProcess(
+  threads: Threads = platformThreads,
+  gatherMs = 0,
+): {
   readonly connection: EngineConnection;
   readonly host: EngineHost;
 } {
   const [client, engine] = portPair<ClientMessage, readonly HostMessage[]>();
-  const host = new EngineHost(engine, threads, { longestHoldMs: LONGEST_HOLD_MS, gatherMs: 0 });
+  const host = new EngineHost(engine, threads, { longestHoldMs: LONGEST_HOLD_MS, gatherMs });
   const connection: EngineConnection = {
     isWorker: false,
     post: (message) => client.post(message),

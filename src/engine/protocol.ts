@@ -6,7 +6,7 @@
 import type { LoadProgress } from "../platform/platform.js";
 import type { RowRange } from "../saved-sequence/write-sequence.js";
 import type { ChosenToken } from "./continuation.js";
-import type { EngineEvent, EngineStats } from "./engine-core.js";
+import type { EngineEvent, EngineEventType, EngineStats } from "./engine-core.js";
 import type { GenerationOutcome } from "./generation-job.js";
 import type { GenerationRequest } from "./generation-request.js";
 import type { EngineInfo, EngineSetup } from "./load-engine.js";
@@ -93,8 +93,11 @@ export type ClientMessage =
   /** Answered by `ended`, without an outcome. */
   | { readonly type: "endSequence"; readonly id: number }
   | { readonly type: "stats"; readonly id: number }
-  /** Answered by `events`, until `unlisten`. */
-  | { readonly type: "listen"; readonly id: number }
+  /**
+   * Answered by `events`, until `unlisten`; takes the place of an earlier one.
+   * @property types those that are wanted; null: all
+   */
+  | { readonly type: "listen"; readonly id: number; readonly types: readonly EngineEventType[] | null }
   | { readonly type: "unlisten" };
 
 export type HostMessage =

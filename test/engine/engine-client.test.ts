@@ -314,6 +314,52 @@ describe("an engine that is gone", () => {
   });
 });
 
+describe("what steps have to say", () => {
+  /** The messages of generations, as they arrive: for each the tokens in it, and whether it tells of an end. */
+  const messagesOf = async (
+    gatherMs: number,
+    ask: (lm: LanguageModel) => Promise<unknown>,
+    options: LoadOptions = {},
+  ) => {
+    const { connection } = startInProcess(nodeThreads, gatherMs);
+    const seen: { tokens: number; isEnd: boolean }[] = [];
+    const watched: EngineConnection = {
+      ...connection,
+      onMessage: (listener) =>
+        connection.onMessage((messages) => {
+          const tokens = messages.filter(({ type }) => type === "tokens").length;
+          const isEnd = messages.some(({ type }) => type === "ended");
+          if (tokens > 0 || isEnd) seen.push({ tokens, isEnd });
+          listener(messages);
+        }),
+    };
+    await ask(await loadOver(async () => watched, undefined, options));
+    return seen;
+  };
+  const ask = (options: object) => (lm: LanguageModel) =>
+    lm.generate("Once", { maxTokens: 12, ignoreEos: true, ...options }).result();
+
+  test("waits for what the next ones have to say, but for the first token and the end", async () => {
+    // As long as it takes: the first token at once, all others with the end.
+    const first = { tokens: 1, isEnd: false };
+    expect(await messagesOf(1e9, ask({}))).toEqual([first, { tokens: 11, isEnd: true }]);
+    // Each at once where nothing may wait, or where the text decides how it goes on.
+    const each = [...Array(11).fill(first), { tokens: 1, isEnd: true }];
+    expect(await messagesOf(0, ask({}))).toEqual(each);
+    expect((await messagesOf(1e9, ask({ stop: "@@" }))).slice(0, 11)).toEqual(each.slice(0, 11));
+  });
+
+  test("does not wait for a step with a prompt in it, which takes longer than others", async () => {
+    const long = arbitraryTokens(400, 2048, 3);
+    const both = (lm: LanguageModel) =>
+      Promise.all([ask({ maxTokens: 40 })(lm), lm.generate(long, { maxTokens: 1 }).result()]);
+    // Seven steps feed it, with a row of the other in each; that one's token leaves with each.
+    const seen = await messagesOf(1e9, both, { tokenBudget: 64 });
+    expect(seen.filter(({ tokens, isEnd }) => tokens === 1 && !isEnd).length).toBeGreaterThanOrEqual(5);
+    expect(seen.at(-1)!.tokens).toBeGreaterThan(20);
+  });
+});
+
 test("the caller's event loop turns while a worker is at a long forward pass", async () => {
   /** Turns of the event loop until the first token comes. */
   const turnsOf = async (where: Where) => {

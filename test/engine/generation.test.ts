@@ -295,6 +295,15 @@ describe("events", () => {
     expect((await events.next()).value).toEqual({ type: "hit", block: 0, sequence: 2 });
     await events.return?.();
     expect((await events.next()).done).toBe(true);
+    // Nobody hears of what nobody wants to hear, and those who listen do not hear each other's.
+    const steps = small.events(["step"]);
+    const some = small.events(["hit", "released"]);
+    await small.generate(tokens, { maxTokens: 2 }).result();
+    for (const rows of [1, 1]) expect((await steps.next()).value).toMatchObject({ type: "step", rows });
+    expect((await some.next()).value?.type).toBe("hit");
+    await some.return?.();
+    await small.generate(tokens, { maxTokens: 1 }).result();
+    expect((await steps.next()).value).toMatchObject({ type: "step", rows: 1 });
     const untilTheEnd = small.events();
     await small.dispose();
     expect((await untilTheEnd.next()).done).toBe(true);
