@@ -51,9 +51,9 @@ export function createApp({ service, guard, page, onRequest }: AppParts): App {
   });
 
   app.use(async (context, next) => {
-    const allowed = guard.check(context.req.raw);
-    if (context.req.method === "OPTIONS") return guard.preflight(allowed);
     const exchange = context.get("exchange");
+    const allowed = guard.check(context.req.raw, exchange.url);
+    if (context.req.method === "OPTIONS") return guard.preflight(allowed);
     const { method, path } = context.req;
     const isOfPage = (method === "GET" || method === "HEAD") && page.has(path);
     if (!OPEN_PATHS.has(path) && !isOfPage) {

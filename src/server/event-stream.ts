@@ -2,6 +2,7 @@
  * Server-sent events: an answer that is written while it comes to be. Owns what waits for the reader, and bounds it; a
  * comment line keeps a quiet stream alive; a failure in the middle is an event in OpenAI's shape.
  */
+import { setImmediate } from "node:timers";
 import { toApiError } from "./api-error.js";
 
 export interface EventStreamOptions {
@@ -20,7 +21,8 @@ const KEEP_ALIVE = ": keep-alive\n\n";
 
 /**
  * Answers with what `produce` sends, and `[DONE]` at its end. The answer begins with the first event, or after a while
- * without one: what fails before that fails as an ordinary error.
+ * without one: what fails before that fails as an ordinary error. Events that come in one turn of the event loop leave in
+ * one piece: a write costs more than all else that is done for a token.
  * @throws what `produce` throws before it has sent anything
  */
 export async function streamEvents(
@@ -30,16 +32,19 @@ export async function streamEvents(
   const encoder = new TextEncoder();
   let controller!: ReadableStreamDefaultController<Uint8Array>;
   let isOpen = true;
-  let sent = 0;
+  let hasBegun = false;
   let lastSent = performance.now();
-  let onFirst: () => void = () => undefined;
-  const first = new Promise<void>((resolve) => {
-    onFirst = resolve;
+  /** What was sent in this turn. */
+  let unsent = "";
+  let begin: () => void = () => undefined;
+  const beginning = new Promise<void>((resolve) => {
+    begin = resolve;
   });
 
   const lose = () => {
     if (!isOpen) return;
     isOpen = false;
+    unsent = "";
     onReaderLost();
   };
   const body = new ReadableStream<Uint8Array>(
@@ -51,59 +56,63 @@ export async function streamEvents(
     },
     new ByteLengthQueuingStrategy({ highWaterMark: maxBufferedBytes }),
   );
-  const write = (text: string) => {
-    if (!isOpen) return;
-    controller.enqueue(encoder.encode(text));
-    lastSent = performance.now();
+  const flush = () => {
+    if (unsent === "") return;
+    const bytes = encoder.encode(unsent);
+    unsent = "";
+    controller.enqueue(bytes);
     if ((controller.desiredSize ?? 0) >= 0) return;
     lose();
     controller.error(new Error("the reader of a stream fell too far behind"));
   };
+  const write = (text: string) => {
+    if (!isOpen) return;
+    if (unsent === "") setImmediate(flush);
+    unsent += text;
+    hasBegun = true;
+    lastSent = performance.now();
+  };
   const timer = setInterval(
     () => {
-      if (sent > 0 && performance.now() - lastSent >= keepAliveMs) write(KEEP_ALIVE);
+      if (performance.now() - lastSent < keepAliveMs) return;
+      if (hasBegun) write(KEEP_ALIVE);
+      else begin();
     },
     Math.max(1, keepAliveMs / 4),
   );
   // The stream must not keep a process alive that has nothing else to do.
   (timer as { unref?: () => void }).unref?.();
 
-  const produced = produce((data) => {
-    sent += 1;
+  const outcome: { failure: { readonly error: unknown } | null } = { failure: null };
+  const ended = produce((data) => {
     write(`data: ${data}\n\n`);
-    onFirst();
-  });
-  const settled = produced.then(
-    () => null,
-    (error: unknown) => ({ error }),
-  );
-  const ended = settled.then((failure) => {
-    clearInterval(timer);
-    if (!isOpen) return;
-    if (failure !== null) write(`data: ${JSON.stringify(toApiError(failure.error).body)}\n\n`);
-    write("data: [DONE]\n\n");
-    if (!isOpen) return;
-    isOpen = false;
-    controller.close();
-  });
+    begin();
+  })
+    .catch((error: unknown) => {
+      outcome.failure = { error };
+      if (hasBegun) write(`data: ${JSON.stringify(toApiError(error).body)}\n\n`);
+    })
+    .then(() => {
+      clearInterval(timer);
+      if (!isOpen || (outcome.failure !== null && !hasBegun)) return;
+      write("data: [DONE]\n\n");
+      flush();
+      if (!isOpen) return;
+      isOpen = false;
+      controller.close();
+    });
 
-  let waited: ReturnType<typeof setTimeout> | undefined;
-  const quiet = new Promise<void>((resolve) => {
-    waited = setTimeout(resolve, keepAliveMs);
-  });
-  await Promise.race([first, settled, quiet]);
-  clearTimeout(waited);
-  if (sent === 0) {
-    const failure = await Promise.race([settled, Promise.resolve(null)]);
-    if (failure !== null) {
+  await Promise.race([beginning, ended]);
+  if (!hasBegun) {
+    if (outcome.failure !== null) {
       isOpen = false;
       clearInterval(timer);
-      await ended;
-      throw failure.error;
+      throw outcome.failure.error;
     }
     write(KEEP_ALIVE);
-    sent = 1;
   }
+  // With the first events there, the headers leave along with them.
+  flush();
   return new Response(body, {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",

@@ -47,6 +47,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export class Exchange {
   readonly record: Mutable<Omit<RequestRecord, "totalMs">>;
   readonly arrival = performance.now();
+  readonly url: URL;
   principal: Principal | null = null;
   /** What a failure of the server's own was, for the log. */
   failure: unknown = null;
@@ -66,10 +67,11 @@ export class Exchange {
       readonly tell: (record: RequestRecord, failure: unknown) => void;
     },
   ) {
+    this.url = new URL(request.url);
     this.record = {
       id: `req-${crypto.randomUUID()}`,
       method: request.method,
-      path: new URL(request.url).pathname,
+      path: this.url.pathname,
       route: null,
       status: 200,
       error: null,

@@ -4,7 +4,6 @@
  */
 
 import type { z } from "@hono/zod-openapi";
-import type { Generation } from "../engine/generation.js";
 import type { GenerationChoice, GenerationPiece, GenerationResult } from "../engine/generation-request.js";
 import type { GenerateOptions } from "../generate-options.js";
 import type { LanguageModel } from "../language-model.js";
@@ -14,6 +13,7 @@ import type { Exchange } from "./exchange.js";
 import { type Principal, requestSalt } from "./keys.js";
 import type { Metrics } from "./metrics.js";
 import type { timingsSchema, usageSchema } from "./schemas/generation.js";
+import { TokenIntervals } from "./token-intervals.js";
 
 type Usage = z.infer<typeof usageSchema>;
 type Timings = z.infer<typeof timingsSchema>;
@@ -102,7 +102,7 @@ export async function generateAll(
   if (exchange.signal.aborted) stop();
   exchange.signal.addEventListener("abort", stop, { once: true });
   const n = options.n ?? 1;
-  const last: number[] = [];
+  const intervals: TokenIntervals[] = [];
   const observe = (choice: number, piece: GenerationPiece) => {
     if (piece.tokens.length > 0) {
       const now = performance.now();
@@ -110,8 +110,9 @@ export async function generateAll(
         exchange.record.firstTokenMs = now - exchange.arrival;
         metrics.firstToken(exchange.record.firstTokenMs);
       }
-      if (last[choice] !== undefined) metrics.interToken(now - last[choice]);
-      last[choice] = now;
+      intervals[choice] ??= new TokenIntervals((ms, count) => metrics.interToken(ms, count));
+      // Several with one piece: a beam's, whose tokens have no times.
+      if (piece.tokens.length === 1) intervals[choice].token(now);
     }
     onPiece(choice, piece);
   };
@@ -120,7 +121,7 @@ export async function generateAll(
       model.generate(prompt, { ...options, signal: others.signal }),
     );
     const results = await Promise.all(
-      generations.map((generation, i) => run(generation, (piece) => observe(i * n + piece.index, piece))),
+      generations.map((generation, i) => generation.each((piece) => observe(i * n + piece.index, piece))),
     );
     if (exchange.signal.aborted) throw exchange.reason;
     const finished = summary(results);
@@ -136,6 +137,7 @@ export async function generateAll(
     reportFailure(engine, model, error);
     throw error;
   } finally {
+    for (const interval of intervals) interval?.end();
     exchange.signal.removeEventListener("abort", stop);
   }
 }
@@ -150,14 +152,6 @@ export function reportFailure(engine: EngineSupervisor, model: LanguageModel, er
     retryAfter: 2,
     cause: error,
   });
-}
-
-async function run(
-  generation: Generation,
-  onPiece: (piece: GenerationPiece) => void,
-): Promise<GenerationResult> {
-  for await (const piece of generation) onPiece(piece);
-  return generation.result();
 }
 
 function summary(results: readonly GenerationResult[]): Finished {

@@ -44,8 +44,7 @@ export class Guard {
    * @returns headers that let a named origin's page read the answer
    * @throws ApiError 403
    */
-  check(request: Request): Record<string, string> {
-    const { hostname, host } = new URL(request.url);
+  check({ headers }: Request, { hostname, host }: URL): Record<string, string> {
     if (!this.#names.has(hostname) && !(this.#anyAddress && isAddress(hostname))) {
       throw new ApiError(
         403,
@@ -53,7 +52,7 @@ export class Guard {
         `This server does not go by the name ${JSON.stringify(hostname.slice(0, 100))}; --allow-host names those that it has.`,
       );
     }
-    const origin = request.headers.get("origin");
+    const origin = headers.get("origin");
     if (origin === null) return {};
     if (this.#origins.has("*") || this.#origins.has(origin.toLowerCase())) {
       return { "access-control-allow-origin": this.#origins.has("*") ? "*" : origin, vary: "origin" };

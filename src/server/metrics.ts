@@ -145,9 +145,9 @@ export class Metrics {
     this.#firstToken.observe(ms / 1000);
   }
 
-  /** Milliseconds. */
-  interToken(ms: number): void {
-    this.#interToken.observe(ms / 1000);
+  /** Milliseconds between two tokens, and how often. */
+  interToken(ms: number, count: number): void {
+    for (let i = 0; i < count; i++) this.#interToken.observe(ms / 1000);
   }
 
   /** A forward pass. */

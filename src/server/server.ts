@@ -187,7 +187,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
 /** Each forward pass becomes a number in the histograms. */
 async function watchSteps(model: LanguageModel, metrics: Metrics): Promise<void> {
   try {
-    for await (const event of model.events()) {
+    for await (const event of model.events(["step"])) {
       if (event.type === "step") metrics.step(event.rows, event.sequences);
     }
   } catch {

@@ -2,6 +2,7 @@
 import type { GeneratedLogprobs } from "../../engine/generation-request.js";
 import type { GenerateOptions } from "../../generate-options.js";
 import { ApiError } from "../api-error.js";
+import { ChunkText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import { type ChatRequest, chatRequest, chatResponse, messageTexts } from "../schemas/chat.js";
@@ -70,14 +71,13 @@ function settle(exchange: Exchange, body: ChatRequest): GenerateOptions {
 /** Puts an answer together, whole or in chunks. */
 class ChatAnswer {
   readonly #envelope: object;
-  readonly #includeUsage: boolean;
+  readonly #chunks: ChunkText;
   readonly #logprobs: boolean;
   readonly #service: Service;
 
   constructor(service: Service, options: GenerateOptions, body: ChatRequest) {
     this.#service = service;
     this.#logprobs = options.logprobs !== undefined;
-    this.#includeUsage = body.stream_options?.include_usage === true;
     this.#envelope = {
       id: `chatcmpl-${crypto.randomUUID()}`,
       object: body.stream === true ? "chat.completion.chunk" : "chat.completion",
@@ -85,6 +85,7 @@ class ChatAnswer {
       model: service.served.id,
       system_fingerprint: `lastrow-${service.version}`,
     };
+    this.#chunks = new ChunkText(this.#envelope, body.stream_options?.include_usage === true);
   }
 
   whole({ choices, usage, timings }: Finished) {
@@ -112,9 +113,9 @@ class ChatAnswer {
   /** Why each choice has ended, and the usage if it is wanted. */
   *lastChunks({ choices, usage, timings }: Finished): Generator<string> {
     for (const [i, { finishReason }] of choices.entries()) {
-      yield this.#chunk(i, {}, null, finishReason, i === choices.length - 1 ? { timings } : {});
+      yield this.#chunk(i, {}, null, finishReason, i === choices.length - 1 ? timings : undefined);
     }
-    if (this.#includeUsage) yield JSON.stringify({ ...this.#envelope, choices: [], usage });
+    yield* this.#chunks.usage(usage);
   }
 
   #chunk(
@@ -122,15 +123,9 @@ class ChatAnswer {
     delta: object,
     logprobs: object | null,
     finishReason: string | null,
-    more: object = {},
+    timings?: object,
   ): string {
-    const choices = [{ index, delta, logprobs, finish_reason: finishReason }];
-    return JSON.stringify({
-      ...this.#envelope,
-      choices,
-      ...(this.#includeUsage && { usage: null }),
-      ...more,
-    });
+    return this.#chunks.chunk({ index, delta, logprobs, finish_reason: finishReason }, timings);
   }
 
   #logprobsOf(logprobs: readonly GeneratedLogprobs[] | undefined) {

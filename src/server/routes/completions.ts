@@ -3,6 +3,7 @@ import type { GeneratedLogprobs } from "../../engine/generation-request.js";
 import type { GenerateOptions, Prompt } from "../../generate-options.js";
 import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { ApiError } from "../api-error.js";
+import { ChunkText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import { promptLogprobs } from "../prompt-logprobs.js";
@@ -118,6 +119,7 @@ class Answer {
   readonly #plan: Plan;
   readonly #prompts: readonly (readonly number[])[];
   readonly #envelope: object;
+  readonly #chunks: ChunkText;
   readonly #n: number;
   readonly #tokenizer: Tokenizer | null;
   /** By choice. */
@@ -136,6 +138,7 @@ class Answer {
       model: service.served.id,
       system_fingerprint: `lastrow-${service.version}`,
     };
+    this.#chunks = new ChunkText(this.#envelope, plan.includeUsage);
   }
 
   /** The prompts, where they are given back, by prompt. */
@@ -189,10 +192,9 @@ class Answer {
   /** Why each choice has ended, and the usage if it is wanted. */
   *lastChunks({ choices, usage, timings }: Finished): Generator<string> {
     for (const [i, { finishReason }] of choices.entries()) {
-      const isLast = i === choices.length - 1;
-      yield this.#chunk(i, "", [], finishReason, isLast ? { timings } : {});
+      yield this.#chunk(i, "", [], finishReason, i === choices.length - 1 ? timings : undefined);
     }
-    if (this.#plan.includeUsage) yield JSON.stringify({ ...this.#envelope, choices: [], usage });
+    yield* this.#chunks.usage(usage);
   }
 
   #chunk(
@@ -200,17 +202,11 @@ class Answer {
     text: string,
     scored: readonly ScoredToken[],
     finishReason: string | null,
-    more: object = {},
+    timings?: object,
   ): string {
     const logprobs =
       this.#plan.logprobs === null || finishReason !== null ? null : this.#logprobsOf(choice).body(scored);
-    const choices = [{ index: choice, text, logprobs, finish_reason: finishReason }];
-    return JSON.stringify({
-      ...this.#envelope,
-      choices,
-      ...(this.#plan.includeUsage && { usage: null }),
-      ...more,
-    });
+    return this.#chunks.chunk({ index: choice, text, logprobs, finish_reason: finishReason }, timings);
   }
 
   #logprobsOf(choice: number): CompletionLogprobs {

@@ -1,0 +1,29 @@
+/** The chunks of a streamed answer as JSON: what is the same in all of them is made once. */
+
+export class ChunkText {
+  readonly #envelope: object;
+  readonly #before: string;
+  readonly #includeUsage: boolean;
+
+  /**
+   * @param envelope what every chunk says of the answer
+   * @param includeUsage whether the last chunk has the usage; the others then have none of it
+   */
+  constructor(envelope: object, includeUsage: boolean) {
+    this.#envelope = envelope;
+    this.#before = `${JSON.stringify(envelope).slice(0, -1)},"choices":[`;
+    this.#includeUsage = includeUsage;
+  }
+
+  /** @param timings those of the whole answer, in its last choice */
+  chunk(choice: object, timings?: object): string {
+    const usage = this.#includeUsage ? ',"usage":null' : "";
+    const end = timings === undefined ? "" : `,"timings":${JSON.stringify(timings)}`;
+    return `${this.#before}${JSON.stringify(choice)}]${usage}${end}}`;
+  }
+
+  /** The chunk after the last choice's, if it is wanted. */
+  *usage(usage: object): Generator<string> {
+    if (this.#includeUsage) yield JSON.stringify({ ...this.#envelope, choices: [], usage });
+  }
+}
