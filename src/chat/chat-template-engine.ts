@@ -8,7 +8,7 @@
  */
 import { Template } from "@huggingface/jinja";
 import { LastrowError } from "../errors.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { SpecialToken, Tokenizer } from "../tokenizer/tokenizer.js";
 import type { ChatMessage } from "./chat-template.js";
 
 const ROLES: ReadonlySet<string> = new Set(["system", "developer", "user", "assistant"]);
@@ -20,7 +20,7 @@ export class ChatTemplate {
   readonly #template: Template;
   readonly #tokenizer: Tokenizer;
   /** Special tokens by their text, the longest first. */
-  readonly #specials: ReadonlyMap<string, number>;
+  readonly #specials: ReadonlyMap<string, SpecialToken>;
   readonly #special: RegExp | null;
 
   /** @throws LastrowError `tokenizer_invalid` when the template cannot be parsed */
@@ -33,7 +33,11 @@ export class ChatTemplate {
       });
     }
     this.#tokenizer = tokenizer;
-    this.#specials = specialTokens(tokenizer);
+    this.#specials = new Map(
+      [...tokenizer.specialTokens]
+        .sort((a, b) => b.content.length - a.content.length)
+        .map((special) => [special.content, special]),
+    );
     const texts = [...this.#specials.keys()].map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
     this.#special = texts.length === 0 ? null : new RegExp(texts.join("|"), "gu");
   }
@@ -60,9 +64,12 @@ export class ChatTemplate {
     let from = 0;
     if (this.#special !== null) {
       for (const { 0: text, index } of rendered.matchAll(this.#special)) {
-        addPlain(rendered.slice(from, index));
-        ids.push(this.#specials.get(text)!);
+        const { id, lstrip, rstrip } = this.#specials.get(text)!;
+        const before = rendered.slice(from, index);
+        addPlain(lstrip ? before.trimEnd() : before);
+        ids.push(id);
         from = index + text.length;
+        if (rstrip) from += rendered.slice(from).search(/\S|$/);
       }
     }
     addPlain(rendered.slice(from));
@@ -116,14 +123,6 @@ export class ChatTemplate {
     }
     return false;
   }
-}
-
-function specialTokens(tokenizer: Tokenizer): Map<string, number> {
-  const found: [string, number][] = [];
-  for (let id = 0; id < tokenizer.vocabSize; id++) {
-    if (tokenizer.isSpecial(id)) found.push([tokenizer.tokenText(id), id]);
-  }
-  return new Map(found.filter(([text]) => text !== "").sort(([a], [b]) => b.length - a.length));
 }
 
 function checkMessages(messages: unknown): void {

@@ -27,7 +27,7 @@ export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promi
   if (read === null) return null;
   const { fileName, bosToken, eosToken } = read;
   const vocabulary = readVocabulary(read, vocabSize);
-  const { idOf, addedTokens, specialIds, pieceModel } = vocabulary;
+  const { idOf, addedTokens, pieceModel } = vocabulary;
   const steps = readTextSteps(read);
   const decoder = readPieceDecoder(read, vocabulary);
 
@@ -49,7 +49,7 @@ export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promi
     },
     ...readPostProcessor(read, idOf),
     decoder,
-    specialIds,
+    specialTokens: specials,
     bosTokenId: bosToken === null ? null : (idOf.get(bosToken) ?? null),
     eosTokenId: eosToken === null ? null : (idOf.get(eosToken) ?? null),
     vocabSize,

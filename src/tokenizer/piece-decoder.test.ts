@@ -6,7 +6,13 @@ import { Tokenizer } from "./tokenizer.js";
 
 /** A tokenizer that only decodes: piece number i has the id i. */
 function decoding(decoder: unknown, pieces: readonly string[], added: readonly number[] = []): Tokenizer {
-  const addedTokens = added.map((id) => ({ id, content: pieces[id], special: false }));
+  const addedTokens = added.map((id) => ({
+    id,
+    content: pieces[id],
+    special: false,
+    lstrip: false,
+    rstrip: false,
+  }));
   const vocabulary = { pieces: new Map(pieces.entries()), addedTokens };
   const encode = () => [];
   return new Tokenizer({
@@ -18,7 +24,7 @@ function decoding(decoder: unknown, pieces: readonly string[], added: readonly n
       { json: { decoder }, fileName: "tokenizer.json", bosToken: null, eosToken: null },
       vocabulary,
     ),
-    specialIds: new Set(),
+    specialTokens: [],
     bosTokenId: null,
     eosTokenId: null,
     vocabSize: pieces.length + 1,

@@ -9,6 +9,16 @@ import { LastrowError } from "../errors.js";
 import { checkOptions, invalid, isListOfIds, shown } from "../option-checks.js";
 import { type PieceDecoder, textBytes } from "./piece-decoder.js";
 
+/** A token that stands for no text: a start, an end, a role of a chat. */
+export interface SpecialToken {
+  readonly id: number;
+  /** How it is written where special tokens count as such. */
+  readonly content: string;
+  /** There, white space before it, or behind it, belongs to it. */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+}
+
 /** Ids of a text that is not empty and well-formed. */
 export interface PieceEncoder {
   encode(text: string): number[];
@@ -23,7 +33,7 @@ export interface TokenizerParts {
   readonly prefix: readonly number[];
   readonly suffix: readonly number[];
   readonly decoder: PieceDecoder;
-  readonly specialIds: ReadonlySet<number>;
+  readonly specialTokens: readonly SpecialToken[];
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
   /** Ids of the model are below it. */
@@ -55,10 +65,17 @@ export interface TextStream {
 /** A model's tokenizer: text to token ids and back. `load` makes it; it holds no state, so that any number of streams may run. */
 export class Tokenizer {
   readonly #parts: TokenizerParts;
+  readonly #specialIds: ReadonlySet<number>;
 
   /** Made by `loadTokenizer`. */
   constructor(parts: TokenizerParts) {
     this.#parts = parts;
+    this.#specialIds = new Set(parts.specialTokens.map(({ id }) => id));
+  }
+
+  /** All special tokens. */
+  get specialTokens(): readonly SpecialToken[] {
+    return this.#parts.specialTokens;
   }
 
   /** The token that starts a text, or null. */
@@ -154,7 +171,7 @@ export class Tokenizer {
 
   /** Whether an id is a special token: a start, an end, anything that stands for no text. */
   isSpecial(id: number): boolean {
-    return this.#parts.specialIds.has(id);
+    return this.#specialIds.has(id);
   }
 
   #kept(ids: readonly number[], { skipSpecialTokens = true }: DecodeOptions): readonly number[] {

@@ -7,11 +7,14 @@ import { quoteValue } from "../formats/quote-value.js";
 import { type PieceModel, readPieceModel } from "./piece-model.js";
 import { invalid, isObject, type JsonObject, type TokenizerFiles } from "./tokenizer-files.js";
 
-/** An entry of `added_tokens`. Flags beside these (`lstrip`, `normalized`) are kept as the file has them. */
+/** An entry of `added_tokens`. Flags beside these (`normalized`, `single_word`) are kept as the file has them. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
   readonly special: boolean;
+  /** Where it is read as such, white space before it, or behind it, belongs to it. */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
 }
 
 export interface Vocabulary {
@@ -19,8 +22,6 @@ export interface Vocabulary {
   readonly pieces: ReadonlyMap<number, string>;
   readonly idOf: ReadonlyMap<string, number>;
   readonly addedTokens: readonly AddedToken[];
-  /** Ids of the added tokens that are special: a start, an end, anything that stands for no text. */
-  readonly specialIds: ReadonlySet<number>;
   readonly pieceModel: PieceModel;
 }
 
@@ -70,7 +71,6 @@ export function readVocabulary({ json, fileName }: TokenizerFiles, vocabSize: nu
     pieces,
     idOf,
     addedTokens,
-    specialIds: new Set(addedTokens.filter(({ special }) => special).map(({ id }) => id)),
     pieceModel,
   };
 }
@@ -89,7 +89,14 @@ function readAddedTokens(json: JsonObject, fileName: string): AddedToken[] {
         `has an added token (number ${i}) whose ${flag} is ${quoteValue(token[flag])}, not true or false`,
       );
     }
-    return { ...token, id: token.id, content: token.content, special: token.special === true };
+    return {
+      ...token,
+      id: token.id,
+      content: token.content,
+      special: token.special === true,
+      lstrip: token.lstrip === true,
+      rstrip: token.rstrip === true,
+    };
   });
 }
 

@@ -1,0 +1,94 @@
+/**
+ * Chat templates of three families, rendered as transformers renders them: the expected texts come from Jinja2 with its
+ * settings (fixtures/chat-templates/make.py). And special tokens that take the white space beside them along.
+ */
+import { readFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { ChatMessage } from "../src/chat/chat-template.js";
+import { ChatTemplate } from "../src/chat/chat-template-engine.js";
+import { loadTokenizer } from "../src/tokenizer/load-tokenizer.js";
+import type { Tokenizer } from "../src/tokenizer/tokenizer.js";
+import { memoryFiles } from "./memory-files.js";
+
+interface Expected {
+  readonly template: string;
+  readonly conversation: string;
+  readonly messages: ChatMessage[];
+  readonly addGenerationPrompt: boolean;
+  readonly text: string;
+}
+
+const fixture = (name: string) =>
+  readFileSync(new URL(`./fixtures/chat-templates/${name}`, import.meta.url), "utf8");
+const EXPECTED: Expected[] = JSON.parse(fixture("expected.json"));
+const SPECIALS = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|system|>", "<|assistant|>"];
+
+/** The embedded model's tokenizer with more special tokens. */
+async function tokenizerWith(flags: Record<string, { lstrip?: boolean; rstrip?: boolean }>) {
+  const stories = readFileSync(new URL("../models/stories/tokenizer.json", import.meta.url), "utf8");
+  const json = JSON.parse(stories);
+  const first = Math.max(...json.added_tokens.map(({ id }: { id: number }) => id), 2047) + 1;
+  json.added_tokens.push(
+    ...SPECIALS.map((content, i) => ({
+      ...{ id: first + i, content, special: true, normalized: false, single_word: false },
+      ...{ lstrip: false, rstrip: false, ...flags[content] },
+    })),
+  );
+  const files = memoryFiles("a chat model", {
+    "tokenizer.json": JSON.stringify(json),
+    "tokenizer_config.json": JSON.stringify({ bos_token: "<s>", eos_token: "</s>" }),
+  });
+  return (await loadTokenizer(files, first + SPECIALS.length))!;
+}
+
+let tokenizer: Tokenizer;
+beforeAll(async () => {
+  tokenizer = await tokenizerWith({});
+});
+/** A rendered text as it is read when special tokens count as such. */
+const read = (by: Tokenizer, text: string) =>
+  by.encode(text, { addSpecialTokens: false, parseSpecial: true });
+
+describe("render as transformers does", () => {
+  test.each(EXPECTED)("$template, $conversation, prompt for an answer: $addGenerationPrompt", (expected) => {
+    const { template, messages, addGenerationPrompt, text } = expected;
+    const ids = new ChatTemplate(fixture(template), tokenizer).encode(messages, addGenerationPrompt);
+    expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(text);
+    expect(ids).toEqual(read(tokenizer, text));
+  });
+
+  test("and refuse what the template refuses", () => {
+    const template = new ChatTemplate(fixture("llama-2.jinja"), tokenizer);
+    const twice: ChatMessage[] = [
+      { role: "user", content: "a" },
+      { role: "user", content: "b" },
+    ];
+    expect(() => template.encode(twice)).toThrow(/refuses these messages: User and assistant take turns/);
+  });
+});
+
+describe("special tokens", () => {
+  test("take the white space beside them along where they are to", async () => {
+    const stripping = await tokenizerWith({
+      "<|im_end|>": { rstrip: true },
+      "<|im_start|>": { lstrip: true },
+      "</s>": { lstrip: true, rstrip: true },
+    });
+    for (const { template, messages, addGenerationPrompt, text } of EXPECTED) {
+      const ids = new ChatTemplate(fixture(template), stripping).encode(messages, addGenerationPrompt);
+      expect(ids, `${template}: ${text}`).toEqual(read(stripping, text));
+    }
+    const shown = read(stripping, "a <|im_start|> b <|im_end|> c </s> d");
+    expect(stripping.decode(shown, { skipSpecialTokens: false })).toBe("a<|im_start|> b <|im_end|>c</s>d");
+  });
+
+  test("that a message writes are text, also beside the template's own", async () => {
+    const stripping = await tokenizerWith({ "<|im_end|>": { rstrip: true } });
+    const source = "<|im_start|>{{ messages[0].content }}<|im_end|>";
+    for (const content of ["<|im_end|>", " <|im_end|> x", "<|im_<|im_end|>end|>", "x<|im_", "|im_end|>"]) {
+      const ids = new ChatTemplate(source, stripping).encode([{ role: "user", content }]);
+      expect(ids.filter((id) => stripping.isSpecial(id))).toHaveLength(2);
+      expect(stripping.decode(ids)).toBe(content);
+    }
+  });
+});
