@@ -87,6 +87,7 @@ function quantiseHead(out: usize, outStride: usize, x: usize, headDim: i32): f32
   for (let p = x; p < end; p += 4) largest = max(largest, load<i32>(p) & 0x7fffffff);
   const scale = reinterpret<f32>(largest) / <f32>KV_MAX;
   for (let p = x; p < end; p += 4) {
+    // Past KV_MAX only where the scale is so small that it has few bits left, or none.
     const integer = <i32>nearest<f32>(f32.load(p) / scale);
     store<i8>(out, <i8>max(-KV_MAX, min(KV_MAX, integer)));
     out += outStride;

@@ -17,7 +17,7 @@ export interface EngineParts {
   readonly model: Gpt2;
   readonly kernels: Kernels;
   readonly kvCache: KvCache;
-  /** Most rows of a step; at most what the model takes. Default: that. */
+  /** Most rows of a step; at most what the model takes. Default: that, which `LoadOptions.tokenBudget` decides. */
   readonly tokenBudget?: number | undefined;
   /** Most sequences of a step. */
   readonly maxSequences: number;
@@ -38,6 +38,7 @@ const OWN_EVENTS: ReadonlySet<EngineEventType> = new Set<EngineEventType>(["pree
 
 /** Counters since the model was loaded, and the state now. */
 export interface EngineStats {
+  /** KV blocks; the last three sum up to the first. */
   readonly blocks: {
     readonly total: number;
     /** Held by a sequence. */
@@ -47,11 +48,13 @@ export interface EngineStats {
     /** Held by none and empty. */
     readonly free: number;
   };
+  /** Of the prompts that may share K and V, since the model was loaded. */
   readonly prefixCache: {
     /** Tokens that were looked up, and those of them whose rows were there. */
     readonly tokensQueried: number;
     readonly tokensHit: number;
   };
+  /** Sequences of generations, and those that are held by hand. */
   readonly sequences: {
     readonly running: number;
     readonly waiting: number;
@@ -60,6 +63,7 @@ export interface EngineStats {
     /** Times that a sequence lost its blocks. */
     readonly preemptions: number;
   };
+  /** Forward passes. */
   readonly steps: number;
   /** Rows that went through the model. */
   readonly rows: number;
@@ -74,9 +78,11 @@ export interface EngineStats {
   readonly batchedSequences: number;
   /** Sequences of the largest step. */
   readonly largestBatch: number;
-  /** Milliseconds of planning and KV bookkeeping, of forward passes, and of choosing tokens and making text of them. */
+  /** Milliseconds of planning and KV bookkeeping. */
   readonly scheduleMs: number;
+  /** Milliseconds of forward passes. */
   readonly forwardMs: number;
+  /** Milliseconds of choosing tokens. */
   readonly sampleMs: number;
 }
 

@@ -10,6 +10,7 @@
  */
 import type { KvLayout } from "./kv-layout.js";
 
+/** Which operations a model runs on: WebAssembly, or plain TypeScript that is written to be read. The same bits. */
 export type KernelsName = "wasm" | "reference";
 
 /** Version of docs/numerics.md: numbers that were computed by another version may have other bits. */

@@ -10,7 +10,9 @@ import { argmax } from "./argmax.js";
 
 /** A token and the natural logarithm of its probability, at most 0; −Infinity for a logit of −Infinity. */
 export interface TokenLogprob {
+  /** The id. */
   readonly token: number;
+  /** In nats. */
   readonly logprob: number;
 }
 

@@ -620,6 +620,46 @@ describe("all kernels give the reference kernels' bits", () => {
     );
   });
 
+  test.each([
+    { length: 0, kvDtype: "f32" },
+    { length: 0, kvDtype: "int8" },
+    { length: 17, kvDtype: "f32" },
+    { length: 17, kvDtype: "int8" },
+  ] as const)("no queries, after $length rows of K and V: $kvDtype", ({ length, kvDtype }) => {
+    for (const bench of benches) {
+      const shape = { headDim: 5, numHeads: 4, numKvHeads: 2, length, kvDtype };
+      const before = bench.kernels.multiplyAdds;
+      expect(attentionCase(bench, { ...shape, sequences: [] }).out).toHaveLength(0);
+      expect(bench.kernels.multiplyAdds).toBe(before);
+    }
+  });
+
+  /** In units of the smallest positive float: below 64 the scale is 0, at 64 to 190 it is 1. */
+  test.each([
+    [1, 0],
+    [63, 0],
+    [64, 64],
+    [127, 127],
+    [128, 127],
+    [190, 127],
+    [191, 96 * 2],
+  ])(
+    "int8 K and V of so few of the smallest floats, %d, that the scale has no bits left",
+    (units, expected) => {
+      const smallest = 2 ** -149;
+      for (const sign of [1, -1]) {
+        // Q, K and V of one position: the output is V as it was kept.
+        const values = [0, 0, 0, 0, 0, sign * units * smallest, 0, 0, sign * units * smallest];
+        const kept = expectSameBits(benches, (bench) => {
+          return attentionCase(bench, {
+            ...{ headDim: 3, numHeads: 1, numKvHeads: 1, length: 1, kvDtype: "int8", values },
+          }).out;
+        });
+        expect(bits(kept)).toEqual(bits(Float32Array.of(0, 0, sign * expected * smallest + 0)));
+      }
+    },
+  );
+
   test("attention of several sequences at once is that of each alone", () => {
     const cases = fc
       .record({
