@@ -19,6 +19,8 @@ import { growthPlot } from "./plot.js";
 const BUCKET = 32;
 const SHORTEST_PROMPT = 16;
 const PROMPTS = 12;
+/** Positions whose tokens are held against each other. */
+const [EARLY, LATE] = [20, 500];
 
 const { values } = parseArgs({
   options: {
@@ -36,6 +38,8 @@ if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error("--rounds is a wh
 await using model = await load(values.model ?? (await randomGpt2()), {
   dtype: values.dtype as "f32" | "int8",
   threads: values.threads === undefined ? undefined : Number(values.threads),
+  // In this thread: a worker gathers the tokens of several steps.
+  worker: false,
 });
 const { config, dtype, threads, kv } = model.info;
 const { contextLength, vocabSize } = config;
@@ -66,6 +70,9 @@ for (let from = SHORTEST_PROMPT; from + BUCKET < contextLength; from += BUCKET) 
 const prefillPoints = lengths.map(
   (length): Point => ({ x: length, y: spreadOf(prefillMs.get(length) ?? []).median }),
 );
+/** A token's milliseconds around a position. */
+const msAround = (position: number) => spreadOf(decodeMs.slice(position - 3, position + 4).flat()).median;
+const lateOverEarly = msAround(LATE) / msAround(EARLY);
 const decode = leastSquares(
   decodePoints,
   () => 1,
@@ -114,6 +121,7 @@ if (values.json) {
         msPerPosition: decode.factors[1],
         r2,
         kvGBs,
+        lateOverEarly,
       },
       prefill: {
         points: prefillPoints,
@@ -126,6 +134,7 @@ if (values.json) {
 } else {
   process.stdout.write(
     `a decoded token: ${decodeFormula} (R² ${decode.r2.toFixed(3)}): K and V at ${kvGBs.toFixed(1)} GB/s\n` +
+      `at position ${LATE}: ${lateOverEarly.toFixed(2)} times what it takes at position ${EARLY}\n` +
       `a prompt: ${prefillFormula} (R² ${prefill.r2.toFixed(5)}): attention at ${attentionGFlops.toFixed(1)} GFLOP/s\n${run}\n`,
   );
 }
