@@ -41,7 +41,7 @@ await using model = await load(values.model ?? (await randomGpt2()), {
   // In this thread: a worker gathers the tokens of several steps.
   worker: false,
 });
-const { config, dtype, threads, kv } = model.info;
+const { config, dtype, threads, kv, parameters } = model.info;
 const { contextLength, vocabSize } = config;
 
 const decodeMs: number[][] = Array.from({ length: contextLength }, () => []);
@@ -92,7 +92,7 @@ const decodeFormula = `${decode.factors[0].toFixed(2)} ms + ${(1000 * decode.fac
 const prefillFormula = `${prefill.factors[0].toFixed(3)} ms · length + ${(1e6 * prefill.factors[1]).toFixed(0)} ns · length²`;
 const run = `${dtype} weights, ${threads} threads, medians of ${rounds} rounds; ${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}`;
 if (values.svg !== undefined) {
-  const scene = growthPlot("How time grows, GPT-2 of 124 million parameters", run, [
+  const scene = growthPlot(`How time grows, a GPT-2 of ${Math.round(parameters / 1e6)} million parameters`, run, [
     {
       title: "milliseconds of a decoded token",
       xName: "position",
