@@ -1,6 +1,7 @@
 /** Starts the page. */
 import "./design/tokens.css";
 import "./design/base.css";
+import "./design/parts.css";
 import { mount } from "svelte";
 import App from "./App.svelte";
 

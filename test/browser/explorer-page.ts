@@ -25,13 +25,19 @@ export interface StaticSite {
   close(): Promise<void>;
 }
 
-export function serveExplorer(options: { readonly isIsolated: boolean }): Promise<StaticSite> {
+interface SiteOptions {
+  readonly isIsolated: boolean;
+  /** Code that is put before every script, in the page and in its workers: what a browser lacks. */
+  readonly prelude?: string;
+}
+
+export function serveExplorer(options: SiteOptions): Promise<StaticSite> {
   return serveFolder(FOLDER, options);
 }
 
 export async function serveFolder(
   folder: string,
-  { isIsolated }: { readonly isIsolated: boolean },
+  { isIsolated, prelude = "" }: SiteOptions,
 ): Promise<StaticSite> {
   const isolation = {
     "cross-origin-opener-policy": "same-origin",
@@ -40,11 +46,12 @@ export async function serveFolder(
   const server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url ?? "/", "http://page").pathname);
     const file = join(folder, path.endsWith("/") ? `${path}index.html` : path);
-    const bytes = await readFile(file).catch(() => null);
-    if (bytes === null) {
+    const content = await readFile(file).catch(() => null);
+    if (content === null) {
       response.writeHead(404).end();
       return;
     }
+    const bytes = extname(file) === ".js" ? Buffer.concat([Buffer.from(prelude), content]) : content;
     response
       .writeHead(200, {
         "content-type": TYPES[extname(file)] ?? "application/octet-stream",

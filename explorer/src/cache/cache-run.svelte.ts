@@ -1,24 +1,28 @@
 /**
  * The engine of the cache view: a model with a KV cache of a chosen size, the requests that were made of it, and all
- * events since it was loaded. Owns the three and the cursor; what is shown is a function of them.
+ * events since it was loaded. Owns the three, what is asked for next, and the cursor; what is shown is a function of them.
  */
 import type { LanguageModel } from "lastrow";
 import { loadStories } from "../model/engine.svelte.ts";
 import { CacheRecording } from "./cache-state.ts";
 import { type CacheBatch, type CacheRequest, generateBatch } from "./requests.ts";
+import { SCENARIOS, type Scenario } from "./scenarios.ts";
 
 class CacheRun {
   lm = $state.raw<LanguageModel | null>(null);
-  recording = $state.raw<CacheRecording>(new CacheRecording(0));
+  recording = $state.raw<CacheRecording>(new CacheRecording(SCENARIOS[0].blocks));
   requests = $state.raw<readonly CacheRequest[]>([]);
   /** Events that have been recorded, and those that are shown. */
   length = $state(0);
   cursor = $state(0);
-  /** Requests that the engine still works on. */
-  pending = $state(0);
+  /** What the form has: asked for by `begin`. */
+  prompts = $state(SCENARIOS[0].prompts.join("\n"));
+  forks = $state(SCENARIOS[0].forks);
+  maxTokens = $state(SCENARIOS[0].maxTokens);
+  blocks = $state(SCENARIOS[0].blocks);
+  /** Whether the cursor goes on by itself, towards the end of a recording that may still grow; until somebody takes it. */
+  isPlaying = $state(false);
   error = $state.raw<unknown>(null);
-  /** The engine's own counters, as it last gave them. */
-  stats = $state.raw<Awaited<ReturnType<LanguageModel["stats"]>> | null>(null);
   readonly moment = $derived.by(() => {
     void this.length;
     return this.recording.at(this.cursor);
@@ -38,9 +42,7 @@ class CacheRun {
     this.requests = [];
     this.length = 0;
     this.cursor = 0;
-    this.pending = 0;
     this.error = null;
-    this.stats = null;
     this.lm = null;
     const loading = loadStories({ kvMemory: numBlocks * blockBytes, threads: 1, signal });
     this.#loading = loading;
@@ -63,6 +65,23 @@ class CacheRun {
     return this.#numBlocks;
   }
 
+  /** A scenario, from an empty cache. */
+  async play(scenario: Scenario, blockBytes: number): Promise<void> {
+    this.prompts = scenario.prompts.join("\n");
+    this.forks = scenario.forks;
+    this.maxTokens = scenario.maxTokens;
+    this.blocks = scenario.blocks;
+    await this.reset(scenario.blocks, blockBytes);
+    await this.begin(blockBytes);
+  }
+
+  /** What the form has, in the cache as it is; in an empty one if its size has changed. */
+  async begin(blockBytes: number): Promise<void> {
+    if (this.#numBlocks !== this.blocks || this.lm === null) await this.reset(this.blocks, blockBytes);
+    this.isPlaying = true;
+    await this.run({ prompts: promptsOf(this.prompts), forks: this.forks, maxTokens: this.maxTokens });
+  }
+
   /** Asks for the prompts, one after the other; the engine decides who runs when. */
   async run({ prompts, forks, maxTokens }: CacheBatch): Promise<void> {
     const { lm } = this;
@@ -77,25 +96,16 @@ class CacheRun {
         ...made.map((prompt) => ({
           prompt,
           continuations: Array.from({ length: forks }, () => []),
-          isDone: false,
         })),
       ];
-      this.pending += made.length;
       await generateBatch(
         lm,
         made,
         { forks, maxTokens, firstSeed: first + 1, signal },
-        {
-          onTokens: (i, index, tokens) => {
-            if (!signal.aborted) this.#extend(first + i, index, tokens);
-          },
-          onEnd: () => {
-            if (!signal.aborted) this.pending -= 1;
-          },
+        (i, index, tokens) => {
+          if (!signal.aborted) this.#extend(first + i, index, tokens);
         },
       );
-      const stats = await lm.stats();
-      if (!signal.aborted) this.stats = stats;
     } catch (error) {
       if (!signal.aborted) this.error = error;
     }
@@ -129,6 +139,14 @@ class CacheRun {
       });
     }
   }
+}
+
+/** One prompt a line. */
+export function promptsOf(text: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
 }
 
 export const cacheRun = new CacheRun();

@@ -22,16 +22,13 @@ async function record(
   })();
   const prompts = scenario.prompts.map((prompt) => lm.promptTokens(prompt));
   const continuations = prompts.map(() => Array.from({ length: scenario.forks }, (): number[] => []));
-  await generateBatch(
-    lm,
-    prompts,
-    { ...scenario, firstSeed: 1 },
-    { onTokens: (i, index, tokens) => continuations[i][index].push(...tokens), onEnd: () => undefined },
+  await generateBatch(lm, prompts, { ...scenario, firstSeed: 1 }, (i, index, tokens) =>
+    continuations[i][index].push(...tokens),
   );
   // What the engine told is read by now, but for what waits in the stream.
   await new Promise((resolve) => setTimeout(resolve, 50));
   await check(lm, recording);
-  const requests = prompts.map((prompt, i) => ({ prompt, continuations: continuations[i], isDone: true }));
+  const requests = prompts.map((prompt, i) => ({ prompt, continuations: continuations[i] }));
   const names = namedSequences(recording.at(recording.events.length), requests).map(({ name }) => name);
   const expected = requests.flatMap((request, i) =>
     request.continuations.map((_, j) => String.fromCharCode(65 + i) + (j === 0 ? "" : j + 1)),

@@ -22,10 +22,7 @@ export async function generateBatch(
     readonly firstSeed: number;
     readonly signal?: AbortSignal;
   },
-  watch: {
-    readonly onTokens: (prompt: number, index: number, tokens: readonly number[]) => void;
-    readonly onEnd: () => void;
-  },
+  onTokens: (prompt: number, index: number, tokens: readonly number[]) => void,
 ): Promise<void> {
   const { forks: n, maxTokens, firstSeed, signal } = options;
   const asked: Promise<void>[] = [];
@@ -43,11 +40,10 @@ export async function generateBatch(
       const reading = (async () => {
         try {
           for await (const { index, tokens } of generation) {
-            watch.onTokens(i, index, tokens);
+            onTokens(i, index, tokens);
             hasBegun();
           }
         } finally {
-          watch.onEnd();
           hasBegun();
         }
       })();
@@ -63,15 +59,14 @@ export interface CacheRequest {
   readonly prompt: readonly number[];
   /** Generated so far, by continuation. */
   readonly continuations: readonly (readonly number[])[];
-  readonly isDone: boolean;
 }
 
 export interface NamedSequence {
   readonly state: SequenceState;
   /** A, B, C … in the order of the requests; A2, A3 … for forks. */
   readonly name: string;
-  /** Place of its request: which colour it has. */
-  readonly request: number;
+  /** Which of eight colours it has: by its place among the sequences. */
+  readonly colour: number;
   /** Its tokens as far as their rows are in the cache. */
   readonly tokens: readonly number[];
   readonly promptTokens: number;
@@ -90,7 +85,7 @@ export function namedSequences(state: CacheState, requests: readonly CacheReques
     if (known !== undefined) return requestOf(known);
     return sequence - 1 - forks.filter((fork) => fork.sequence < sequence).length;
   };
-  return sequences.map((sequence) => {
+  return sequences.map((sequence, place) => {
     const number = requestOf(sequence);
     const continuation = sequence.parent === null ? 0 : (forksSeen.get(number) ?? 0) + 1;
     if (sequence.parent !== null) forksSeen.set(number, continuation);
@@ -100,7 +95,7 @@ export function namedSequences(state: CacheState, requests: readonly CacheReques
     return {
       state: sequence,
       name: requestName(number) + (continuation === 0 ? "" : String(continuation + 1)),
-      request: number,
+      colour: place % 8,
       tokens: tokens.slice(0, Math.max(sequence.rows, request?.prompt.length ?? 0)),
       promptTokens: request?.prompt.length ?? 0,
     };

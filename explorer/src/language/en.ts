@@ -53,13 +53,13 @@ export const en = {
     recomputeSays: "feeds every row, every time",
     cachedSays: "feeds the new row, keeps K and V",
     rows: "rows through the model",
-    formula: (value: string) => `formula ${value}`,
+    formula: (value: string) => `${value} by formula`,
     ms: "ms in the model",
     steps: "steps",
     rowMap: (way: string, rows: string, steps: string) =>
       `${way}: a column for each of ${steps} steps, a mark for each of ${rows} rows that went through the model`,
-    legend: { fed: "row fed", last: "last row", kept: "K and V kept", formula: "formula" },
-    faster: (times: string) => `${times}× less time in the model`,
+    legend: { fed: "row fed", last: "last row", kept: "K and V kept" },
+    gain: { time: ["", "× faster with the KV cache"], rows: ["", "× fewer rows"] },
     verdict: {
       none: "No step of both to compare yet",
       same: (steps: string, logits: string) =>
@@ -125,7 +125,7 @@ export const en = {
       `Block ${b.number}: ${b.state}${b.owners === "" ? "" : ` (${b.owners})`}, ${b.rows} of 16 rows${b.evictions > 0 ? `, evicted ${b.evictions}×` : ""}`,
     states: { held: "held by one", shared: "shared", cached: "cached, held by none", free: "free" },
     sequences: "Sequences",
-    statuses: { running: "running", preempted: "preempted, waits", ended: "done" },
+    statuses: { running: "running", preempted: "waits", ended: "done" },
     preempted: (times: number) => `preempted ${times}×`,
     blockTable: "block table",
     cost: (computed: string, found: string) => `${computed} rows computed, ${found} found in the cache`,
@@ -173,6 +173,7 @@ export const en = {
     fork: "Fork with",
     model: "the model's own",
     after: "after sampling options",
+    space: "· is a space",
     temperature: "Temperature",
     greedy: "0, greedy",
     topK: "Top-k",
@@ -184,7 +185,7 @@ export const en = {
   step: {
     title: "Follow the last row backwards.",
     lead: "The figures are drawn from a trace: the model's own forward pass on kernels that note which rows each row was made from. Point at a row to see where it came from and what it feeds.",
-    way: "Way",
+    way: "Run",
     figure: "Figure",
     figures: { inference: "Whole inference", attention: "Attention inside" },
     layer: "Layer",
@@ -192,7 +193,9 @@ export const en = {
     tensor: "Follow a row of",
     row: "Row",
     letGo: "Let go",
-    followHint: "Point at a row in the figure, tap it to keep it, or choose one here.",
+    followHint: "Point at a row of the figure; click it to keep it.",
+    chooseHint: "Or choose a row here.",
+    relations: { self: "that row", from: "it was made from", feeds: "it feeds" },
     follows: (tensor: string, row: number) => `Row ${row} of ${tensor} is made from `,
     rowsOf: (tensor: string, from: number, to: number, of: number) =>
       from === to
@@ -209,8 +212,12 @@ export const en = {
     head: "Head",
     heatMap: (head: number, queries: number, keys: number) =>
       `Attention weights of head ${head}: ${queries} ${queries === 1 ? "query" : "queries"} by ${keys} keys; the strongest of the last query are listed beside it`,
-    keysAxis: "keys by position → · blue: from the cache · yellow: the new key",
-    strongest: "The last row looks at",
+    pointAtCell: "A row for each query, a column for each key. Point at a cell.",
+    looksAt: (query: string, at: number, key: string, keyAt: number, share: string) =>
+      `“${query}” (${at}) gives ${share} of its attention to “${key}” (${keyAt}).`,
+    strongest: (query: string) => `The last row, “${query}”, looks at`,
+    ramps: { cached: "keys from the cache", earlier: "earlier keys", own: "the last row's own key" },
+    rampNote: "From 0 % to 100 %; shades go by the square root, so that small weights are seen.",
     cachedShare: (cached: string, own: string) =>
       `${cached} of its attention goes to cached keys, ${own} to the new one.`,
     sameBits: "Computed again with a look at Q and K; its logits have the same bits as the run's.",
@@ -231,11 +238,11 @@ export const en = {
     stops: {
       growth: {
         title: "Every token costs a whole inference",
-        text: "A GPT writes one token at a time: it appends the token to its input and infers again. Counting a row as one unit, a prompt of L tokens and M generated ones cost (M + 1) L + M (M + 1) / 2. On the left you see it: each column is an inference, and each is one row taller than the last.",
+        text: "A GPT writes one token at a time: it appends the token to its input and infers again. Counting a row as one unit, a prompt of L tokens and M generated ones cost (M + 1) L + M (M + 1) / 2. In the run “Recompute” you see it: each column is an inference, and each is one row taller than the last.",
       },
       claim: {
         title: "The claim: L + M is enough",
-        text: "Keep the keys and values of each token, and after the prompt feed only the new one: L + M rows. The run on the right does that. The rest of this tour shows, from the model itself, why the answer is the same.",
+        text: "Keep the keys and values of each token, and after the prompt feed only the new one: L + M rows. The run “With the KV cache” does that. The rest of this tour shows, from the model itself, why the answer is the same.",
       },
       normal: {
         title: "An ordinary inference",
@@ -255,7 +262,7 @@ export const en = {
       },
       reduced: {
         title: "Attention without what nobody needs",
-        text: "Leave the unneeded rows out: one row of Q meets all keys, one row of weights meets all values. Blue rows come from the cache. The heat map below shows where this very row looks: at cached keys, and at its own.",
+        text: "Leave the unneeded rows out: one row of Q meets all keys, one row of weights meets all values. Blue rows come from the cache. The heat map further down shows where this very row looks: at cached keys, and at its own.",
       },
       whole: {
         title: "The whole inference without it",
@@ -267,7 +274,7 @@ export const en = {
       },
       blocks: {
         title: "Kept once, shared by many",
-        text: "Since K and V depend on nothing but the tokens before them, everyone who begins alike can use them. Here prompts share blocks of 16 rows, forks copy one when they write, and a small budget takes blocks back. The bits stay the same.",
+        text: "Since K and V depend on nothing but the tokens before them, everyone who begins alike can use them. Six prompts that begin alike run here with a small budget: they share blocks of 16 rows, the youngest lose theirs, wait, and come back. The bits stay the same.",
       },
     },
   },

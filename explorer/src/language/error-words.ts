@@ -17,7 +17,7 @@ export function errorWords(error: unknown, { errors }: Strings, contextLength: n
         return errors.other(error.message);
     }
   }
-  if (error instanceof RangeError && /memory|allocation/i.test(error.message)) return errors.out_of_memory;
+  if (error instanceof RangeError && /memory|allocat/i.test(error.message)) return errors.out_of_memory;
   if (error instanceof TypeError && /fetch/i.test(error.message)) return errors.fetch;
   return errors.other(error instanceof Error ? error.message : String(error));
 }

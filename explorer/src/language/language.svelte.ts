@@ -29,8 +29,14 @@ class Language {
     return this.#integer.format(value);
   }
 
-  /** Three significant digits. */
+  /** A number at an axis. */
+  tick(value: number): string {
+    return Number.isInteger(value) ? this.integer(value) : String(value);
+  }
+
+  /** Three significant digits, or all that are before the point. */
   milliseconds(value: number): string {
+    if (value >= 1000) return this.integer(Math.round(value));
     const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
     return value.toFixed(digits);
   }

@@ -1,4 +1,5 @@
 /** Asks the probe's worker, which is started with the first question. A newer question makes older ones void. */
+import { fromRemoteError } from "lastrow/engine/remote-error";
 import { stories } from "lastrow/stories";
 import type { AttentionWeights } from "./attention-probe.ts";
 import type { ProbeAnswer, ProbeQuestion } from "./probe-worker.ts";
@@ -36,7 +37,7 @@ class ProbeClient {
       if (this.#waiting?.id !== data.id) return;
       const { resolve, reject } = this.#waiting;
       this.#waiting = null;
-      if ("error" in data) reject(new Error(data.error));
+      if ("error" in data) reject(fromRemoteError(data.error));
       else resolve(data.weights);
     };
     worker.onerror = ({ message }) => {

@@ -1,4 +1,5 @@
 /** The attention probe in a worker, so that the page never waits for it. Answers each question in turn. */
+import { type RemoteError, toRemoteError } from "lastrow/engine/remote-error";
 import { platform } from "lastrow/platform/browser";
 import { AttentionProbe, type AttentionWeights } from "./attention-probe.ts";
 
@@ -13,7 +14,7 @@ export interface ProbeQuestion {
 
 export type ProbeAnswer =
   | { readonly id: number; readonly weights: AttentionWeights }
-  | { readonly id: number; readonly error: string };
+  | { readonly id: number; readonly error: RemoteError };
 
 let probe: Promise<AttentionProbe> | null = null;
 
@@ -24,7 +25,7 @@ addEventListener("message", async ({ data }: MessageEvent<ProbeQuestion>) => {
     probe ??= AttentionProbe.load(platform, files);
     answer = { id, weights: (await probe).run(tokens, numCachedTokens, layer) };
   } catch (error) {
-    answer = { id, error: error instanceof Error ? error.message : String(error) };
+    answer = { id, error: toRemoteError(error) };
   }
   postMessage(answer);
 });

@@ -2,6 +2,10 @@
  * The guided tour: in order, the argument for the KV cache, each stop at the view that shows it. Owns where the tour is; a
  * stop arranges the view, and everything in it goes on working.
  */
+import { tick } from "svelte";
+import { cacheRun } from "../cache/cache-run.svelte.ts";
+import { SCENARIOS } from "../cache/scenarios.ts";
+import { engine } from "../model/engine.svelte.ts";
 import { route, type ViewName } from "../shell/route.svelte.ts";
 import { stepChoice } from "../step/step-state.svelte.ts";
 
@@ -42,8 +46,16 @@ export const STOPS: readonly Stop[] = [
   { name: "reduced", view: "step", shows: ".figure", arrange: inStep("cached", "attention") },
   { name: "whole", view: "step", shows: ".figure", arrange: inStep("cached", "inference") },
   { name: "bits", view: "runs", shows: "[data-verdict]" },
-  { name: "blocks", view: "cache", shows: ".scenarios" },
+  { name: "blocks", view: "cache", shows: ".columns", arrange: playSmallBudget },
 ];
+
+/** Something to watch, unless something is there already: prompts that share, are preempted, and come back. */
+function playSmallBudget() {
+  const blockBytes = engine.lm?.info.kv.blockBytes;
+  const scenario = SCENARIOS.find(({ name }) => name === "preempt");
+  if (blockBytes !== undefined && scenario !== undefined && cacheRun.length === 0)
+    void cacheRun.play(scenario, blockBytes);
+}
 
 class Tour {
   /** Place of the stop; null while there is no tour. */
@@ -58,9 +70,8 @@ class Tour {
     this.at = at;
     stop.arrange?.();
     route.open(stop.view);
-    // The view is there in the next frame.
-    requestAnimationFrame(() => {
-      document.querySelector(`main ${stop.shows}`)?.scrollIntoView({ block: "center", behavior: "smooth" });
+    void tick().then(() => {
+      document.querySelector(`main ${stop.shows}`)?.scrollIntoView({ block: "start" });
     });
   }
 

@@ -29,8 +29,9 @@ const BELOW_ROWS = 30;
 const UNIT = 34;
 const WIDEST = 96;
 const TOKEN_WIDTH = 64;
-/** Between Q, K and V: room for their shapes. */
+/** Between Q, K and V at least; more where their shapes need it, so wide is a character of one. */
 const BESIDE = 26;
+const SHAPE_CHARACTER = 6;
 const ADDITION_RADIUS = 8;
 const FRAME_PADDING = 14;
 const TITLE_HEIGHT = 34;
@@ -76,10 +77,12 @@ class InferenceLayout {
     this.#operation("ln_1", FRAME_PADDING);
     this.#tensor(this.#named(`${h}.ln_1`), "");
     this.#operation("c_attn");
+    const keys = this.#named(`${h}.attn.keys`);
+    const beside = Math.max(BESIDE, SHAPE_CHARACTER * (shapeLabel(keys.rows, keys.cols).length + 1) - UNIT);
     this.#tensor(this.#named(`${h}.attn.q`), "Q");
-    this.#x += BESIDE;
-    this.#tensor(this.#named(`${h}.attn.keys`), "K");
-    this.#x += BESIDE;
+    this.#x += beside;
+    this.#tensor(keys, "K");
+    this.#x += beside;
     this.#tensor(this.#named(`${h}.attn.values`), "V");
     this.#operation("attention");
     this.#tensor(this.#named(`${h}.attn.weightedValues`), "");
