@@ -92,22 +92,26 @@ const decodeFormula = `${decode.factors[0].toFixed(2)} ms + ${(1000 * decode.fac
 const prefillFormula = `${prefill.factors[0].toFixed(3)} ms · length + ${(1e6 * prefill.factors[1]).toFixed(0)} ns · length²`;
 const run = `${dtype} weights, ${threads} threads, medians of ${rounds} rounds; ${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}`;
 if (values.svg !== undefined) {
-  const scene = growthPlot(`How time grows, a GPT-2 of ${Math.round(parameters / 1e6)} million parameters`, run, [
-    {
-      title: "milliseconds of a decoded token",
-      xName: "position",
-      points: decodePoints,
-      fitted: decode,
-      formula: decodeFormula,
-    },
-    {
-      title: "milliseconds of a prompt",
-      xName: "tokens of the prompt",
-      points: prefillPoints,
-      fitted: prefill,
-      formula: prefillFormula,
-    },
-  ]);
+  const scene = growthPlot(
+    `How time grows, a GPT-2 of ${Math.round(parameters / 1e6)} million parameters`,
+    run,
+    [
+      {
+        title: "milliseconds of a decoded token",
+        xName: "position",
+        points: decodePoints,
+        fitted: decode,
+        formula: decodeFormula,
+      },
+      {
+        title: "milliseconds of a prompt",
+        xName: "tokens of the prompt",
+        points: prefillPoints,
+        fitted: prefill,
+        formula: prefillFormula,
+      },
+    ],
+  );
   await writeFile(values.svg, renderSvg(scene));
 }
 if (values.json) {
