@@ -39,6 +39,7 @@ export function createApp({ service, guard, page, onRequest }: AppParts): App {
         onRequest(record, failure);
       },
     });
+    exchange.drop = context.env?.drop ?? null;
     context.set("exchange", exchange);
     await next();
     const { headers, status } = context.res;

@@ -8,10 +8,12 @@ import { toApiError } from "./api-error.js";
 export interface EventStreamOptions {
   /** Milliseconds of silence after which a comment is sent; also how long a first event is waited for. */
   readonly keepAliveMs: number;
-  /** Most bytes that wait for the reader; one who is further behind is dropped. */
+  /** Most bytes that wait for the reader beyond what one turn of the event loop brings; one who is further behind is dropped. */
   readonly maxBufferedBytes: number;
   /** Called when the reader has gone or fallen too far behind: whoever sends should stop. */
   readonly onReaderLost: () => void;
+  /** Cuts the connection of one who has fallen too far behind; null: whoever reads the body is given an error. */
+  readonly drop: (() => void) | null;
 }
 
 /** Sends one event; its data is a JSON text. */
@@ -27,7 +29,7 @@ const KEEP_ALIVE = ": keep-alive\n\n";
  */
 export async function streamEvents(
   produce: (send: SendEvent) => Promise<void>,
-  { keepAliveMs, maxBufferedBytes, onReaderLost }: EventStreamOptions,
+  { keepAliveMs, maxBufferedBytes, onReaderLost, drop }: EventStreamOptions,
 ): Promise<Response> {
   const encoder = new TextEncoder();
   let controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -60,10 +62,15 @@ export async function streamEvents(
     if (unsent === "") return;
     const bytes = encoder.encode(unsent);
     unsent = "";
-    controller.enqueue(bytes);
-    if ((controller.desiredSize ?? 0) >= 0) return;
+    const waiting = maxBufferedBytes - (controller.desiredSize ?? 0);
+    // What one turn brings may be more than that, and is no fault of the reader's.
+    if (waiting === 0 || waiting + bytes.length <= maxBufferedBytes) {
+      controller.enqueue(bytes);
+      return;
+    }
     lose();
-    controller.error(new Error("the reader of a stream fell too far behind"));
+    if (drop !== null) drop();
+    else controller.error(new Error("the reader of a stream fell too far behind"));
   };
   const write = (text: string) => {
     if (!isOpen) return;

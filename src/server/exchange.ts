@@ -51,6 +51,8 @@ export class Exchange {
   principal: Principal | null = null;
   /** What a failure of the server's own was, for the log. */
   failure: unknown = null;
+  /** Cuts its connection, where there is one that can be cut. */
+  drop: (() => void) | null = null;
   /** Its answer is a stream that goes on when the handler has returned. */
   outlivesHandler = false;
   readonly #abort = new AbortController();

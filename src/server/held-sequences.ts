@@ -6,6 +6,7 @@
 import type { Sequence } from "../engine/sequence.js";
 import type { LanguageModel } from "../language-model.js";
 import { ApiError } from "./api-error.js";
+import type { Exchange } from "./exchange.js";
 import type { Principal } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 
@@ -13,12 +14,14 @@ import type { ServerLimits } from "./limits.js";
 export interface HeldSequence {
   readonly id: string;
   readonly owner: string;
-  readonly sequence: Sequence;
+  sequence: Sequence;
   /** The model that it lives in: it does not outlive it. */
-  readonly model: LanguageModel;
+  model: LanguageModel;
   /** Unix seconds. */
   readonly created: number;
   expires: number;
+  /** Requests that are at it; its time is not up before they are done. */
+  users: number;
 }
 
 type SequenceLimits = Pick<ServerLimits, "sequences" | "sequenceBytes" | "sequenceSeconds">;
@@ -68,6 +71,7 @@ export class HeldSequences {
         model,
         created: Math.floor(now),
         expires: now + this.#limits.sequenceSeconds,
+        users: 0,
       };
       this.#held.set(held.id, held);
       return held;
@@ -77,10 +81,12 @@ export class HeldSequences {
   }
 
   /**
-   * One of a principal's own; its time to live begins anew.
+   * One of a principal's own, for a request: its time to live begins anew with it, and again at its end.
+   * @param exchange the request's
    * @throws ApiError 404 for any other, whether it exists or not
    */
-  get(principal: Principal, id: string): HeldSequence {
+  use(principal: Principal, id: string, exchange: Pick<Exchange, "onEnd">): HeldSequence {
+    this.#sweep();
     const held = this.#held.get(id);
     if (held === undefined || held.owner !== principal.name) {
       throw new ApiError(
@@ -92,12 +98,21 @@ export class HeldSequences {
         },
       );
     }
-    held.expires = Date.now() / 1000 + this.#limits.sequenceSeconds;
+    const renew = () => {
+      held.expires = Date.now() / 1000 + this.#limits.sequenceSeconds;
+    };
+    renew();
+    held.users += 1;
+    exchange.onEnd(() => {
+      held.users -= 1;
+      renew();
+    });
     return held;
   }
 
   /** Those of a principal, oldest first. */
   list(principal: Principal): HeldSequence[] {
+    this.#sweep();
     return [...this.#held.values()].filter(({ owner }) => owner === principal.name);
   }
 
@@ -116,11 +131,12 @@ export class HeldSequences {
   }
 
   /** Puts another sequence in a held one's place. */
-  async replace(held: HeldSequence, sequence: Sequence, model: LanguageModel): Promise<HeldSequence> {
-    const replaced = { ...held, sequence, model };
-    this.#held.set(held.id, replaced);
-    await held.sequence.dispose();
-    return replaced;
+  async replace(held: HeldSequence, sequence: Sequence, model: LanguageModel): Promise<void> {
+    const before = held.sequence;
+    held.sequence = sequence;
+    held.model = model;
+    this.#held.set(held.id, held);
+    await before.dispose();
   }
 
   async remove({ id, sequence }: HeldSequence): Promise<void> {
@@ -177,7 +193,7 @@ export class HeldSequences {
   #sweep(): void {
     const now = Date.now() / 1000;
     for (const held of [...this.#held.values()]) {
-      if (held.expires <= now) void this.remove(held).catch(() => undefined);
+      if (held.users === 0 && held.expires <= now) void this.remove(held).catch(() => undefined);
     }
   }
 }

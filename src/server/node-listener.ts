@@ -49,7 +49,10 @@ export async function listen(server: LastrowServer, { host, port }: ListenOption
       maxHeaderSize: MAX_HEADER_BYTES,
       noDelay: true,
     },
-    getRequestListener((request) => server.fetch(request), { overrideGlobalObjects: false }),
+    getRequestListener(
+      (request, { outgoing }) => server.fetch(request, { drop: () => void outgoing.destroy() }),
+      { overrideGlobalObjects: false },
+    ),
   );
   http.maxConnections = limits.connections;
   http.setTimeout((limits.requestSeconds + SILENT_GRACE) * 1000);

@@ -22,6 +22,7 @@ import { HeldSequences } from "./held-sequences.js";
 import { ApiKeys } from "./keys.js";
 import { type ServerLimits, settleLimits } from "./limits.js";
 import { Metrics } from "./metrics.js";
+import type { Connection } from "./routes/routing.js";
 import { SavedFolder } from "./saved-folder.js";
 import type { ServedModel, Service } from "./service.js";
 import { StaticPage } from "./static-page.js";
@@ -71,7 +72,7 @@ export interface LastrowServer extends AsyncDisposable {
   /** What it refuses to do, defaults filled in. */
   readonly limits: ServerLimits;
   /** Answers one request; its signal ends the work. */
-  fetch(request: Request): Promise<Response>;
+  fetch(request: Request, connection?: Connection): Promise<Response>;
   /** Whether it can generate just now. */
   readonly isReady: boolean;
   /** Reads the file of keys again; on an error the old keys stay. */
@@ -173,7 +174,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   return {
     served,
     limits,
-    fetch: async (request) => app.fetch(request),
+    fetch: async (request, connection = {}) => app.fetch(request, connection),
     get isReady() {
       return engine.state === "ready" && !admission.isClosed;
     },

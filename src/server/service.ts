@@ -174,6 +174,7 @@ export async function streamAnswer(
     {
       keepAliveMs,
       maxBufferedBytes: limits.streamBytes,
+      drop: exchange.drop,
       onReaderLost: () =>
         exchange.cancel(new ApiError(499, "client_closed_request", "The client went away, or did not read.")),
     },

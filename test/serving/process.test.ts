@@ -1,55 +1,15 @@
 /** `lastrow serve` as a process: how it begins, how it ends, and what slow, idle and huge clients do to it. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { events } from "../server/served.js";
+import { complete, endAll, endLater, MAIN, metric, start, startIn } from "./serve-process.js";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly url: string;
-  readonly port: number;
-  /** Lines of the log. */
-  readonly log: string[];
-}
-
-const started: ChildProcess[] = [];
-afterEach(() => {
-  for (const child of started.splice(0)) if (child.exitCode === null) child.kill("SIGKILL");
-});
-
-const start = (...args: string[]) => startIn([], ...args);
-
-/** Runs it by another program, where one is given. */
-async function startIn(by: readonly string[], ...args: string[]): Promise<Running> {
-  const [command, ...rest] = [...by, process.execPath];
-  const child = spawn(command, [...rest, MAIN, "serve", "--port", "0", "--threads", "1", ...args], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  started.push(child);
-  const log: string[] = [];
-  createInterface({ input: child.stderr! }).on("line", (line) => log.push(line));
-  for await (const line of createInterface({ input: child.stdout! })) {
-    const url = /http:\/\/[\d.]+:(\d+)/.exec(line);
-    if (url !== null) return { child, url: url[0], port: Number(url[1]), log };
-  }
-  throw new Error(`the server did not start: ${log.join("\n")}`);
-}
-
-const complete = (url: string, body: object, signal?: AbortSignal) =>
-  fetch(`${url}/v1/completions`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ prompt: "Once upon a time", ignore_eos: true, ...body }),
-    signal: signal ?? null,
-  });
+afterEach(endAll);
 
 /** A connection, and all that came over it until it ended. */
 async function talk(port: number, write: (socket: Socket) => void): Promise<string> {
@@ -135,7 +95,7 @@ describe("does not start", () => {
     const child = spawn(process.execPath, [MAIN, "serve", "--port", "0", ...args], {
       stdio: ["ignore", "ignore", "pipe"],
     });
-    started.push(child);
+    endLater(child);
     let said = "";
     child.stderr.on("data", (chunk) => {
       said += chunk;
@@ -190,9 +150,7 @@ describe("goes on", () => {
       expect(answer).toMatch(/request_too_large/);
     }
     expect((await complete(url, { max_tokens: 1 })).status).toBe(200);
-    const metrics = await (await fetch(`${url}/metrics`)).text();
-    const resident = Number(/^process_resident_memory_bytes\{[^}]*\} (\d+)/m.exec(metrics)![1]);
-    expect(resident).toBeLessThan(400e6);
+    expect(await metric(url, "process_resident_memory_bytes")).toBeLessThan(400e6);
   });
 
   test("with ten thousand idle connections from another process", async () => {
@@ -222,7 +180,7 @@ describe("goes on", () => {
       ],
       { stdio: ["ignore", "pipe", "inherit"] },
     );
-    started.push(others);
+    endLater(others);
     const [said] = await once(others.stdout!, "data");
     expect(String(said)).toBe("open\n");
     const answer = await complete(url, { max_tokens: 4, stream: true });

@@ -82,7 +82,6 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
   }
   try {
     await using listening = await listen(server, { host, port });
-    await announce(server, listening.url, options, io);
     const onHangUp = () => {
       server.reloadKeys().then(
         (count) => log.info(`Keys read again: ${count}.`),
@@ -91,6 +90,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
     };
     process.on("SIGHUP", onHangUp);
     try {
+      await announce(server, listening.url, options, io);
       await new Promise<void>((resolve) => {
         if (io.signal.aborted) resolve();
         else io.signal.addEventListener("abort", () => resolve(), { once: true });

@@ -6,8 +6,15 @@ import type { ServerLimits } from "../limits.js";
 import { readBody } from "../request-body.js";
 import { errorSchema } from "../schemas/common.js";
 
+/** What the one who listens can do for an answer. */
+export interface Connection {
+  /** Cuts it, whatever was still to come. */
+  readonly drop?: () => void;
+}
+
 /** What every request carries through the handlers. */
 export interface Env {
+  Bindings: Connection;
   Variables: { exchange: Exchange };
 }
 

@@ -28,8 +28,10 @@ const ONE = `${PATH}/{id}`;
 
 export function addSequences(app: App, service: Service): void {
   const { limits, sequences, engine } = service;
-  const heldBy = (context: AppContext): HeldSequence =>
-    sequences.get(context.get("exchange").principal!, context.req.param("id") ?? "");
+  const heldBy = (context: AppContext): HeldSequence => {
+    const exchange = context.get("exchange");
+    return sequences.use(exchange.principal!, context.req.param("id") ?? "", exchange);
+  };
   const shown = (context: AppContext, held: HeldSequence, top?: number | null) =>
     context.json(describe(service, held, top ?? null));
 
@@ -216,9 +218,9 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
       const exchange = context.get("exchange");
       await takeTurn(service, exchange);
       const { model } = engine;
-      const replaced = await sequences.replace(held, await restore(exchange, name), model);
-      await keepWithinLimits(service, replaced);
-      return context.json(describe(service, replaced, null));
+      await sequences.replace(held, await restore(exchange, name), model);
+      await keepWithinLimits(service, held);
+      return context.json(describe(service, held, null));
     },
   );
 }
