@@ -55,7 +55,11 @@ export class Guard {
     const origin = headers.get("origin");
     if (origin === null) return {};
     if (this.#origins.has("*") || this.#origins.has(origin.toLowerCase())) {
-      return { "access-control-allow-origin": this.#origins.has("*") ? "*" : origin, vary: "origin" };
+      return {
+        "access-control-allow-origin": this.#origins.has("*") ? "*" : origin,
+        "access-control-expose-headers": "retry-after, x-request-id",
+        vary: "origin",
+      };
     }
     // A page that this server has served itself, also behind a proxy that speaks TLS for it.
     if (/^https?:\/\//i.test(origin) && origin.replace(/^https?:\/\//i, "").toLowerCase() === host) return {};
@@ -74,7 +78,8 @@ export class Guard {
       headers: {
         ...allowed,
         "access-control-allow-methods": "GET, POST, DELETE",
-        "access-control-allow-headers": "authorization, content-type",
+        // Clients send headers of their own, such as x-stainless-os; the star does not stand for authorization.
+        "access-control-allow-headers": "authorization, content-type, *",
         "access-control-max-age": "600",
       },
     });

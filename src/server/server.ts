@@ -103,6 +103,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   await reloadKeys();
 
   const admission = new Admission(limits);
+  const textTurns = new Admission(limits);
   let held: HeldSequences | null = null;
   const engine = new EngineSupervisor({
     load: options.loadModel ?? ((signal) => load(options.model, { ...options, signal })),
@@ -147,6 +148,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     limits,
     keys,
     admission,
+    textTurns,
     engine,
     served,
     texts,
@@ -179,7 +181,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
       return engine.state === "ready" && !admission.isClosed;
     },
     reloadKeys,
-    drain: () => admission.close(),
+    drain: async () => void (await Promise.all([admission.close(), textTurns.close()])),
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

@@ -30,6 +30,8 @@ export interface Service {
   readonly limits: ServerLimits;
   readonly keys: ApiKeys;
   readonly admission: Admission;
+  /** Turns of what only needs the text thread: such requests do not wait for generations. */
+  readonly textTurns: Admission;
   readonly engine: EngineSupervisor;
   readonly served: ServedModel;
   /** Null for a model without a tokenizer. */
@@ -59,6 +61,12 @@ export function expectModel({ served }: Service, model: string | null | undefine
 export async function takeTurn({ admission, keys }: Service, exchange: Exchange): Promise<void> {
   const admitted = await admission.admit(exchange.principal!, keys.areRequired, exchange.signal);
   exchange.record.queueMs = admitted.queueMs;
+  exchange.onEnd(admitted.release);
+}
+
+/** The same for a request that only turns text into tokens, or back. */
+export async function takeTextTurn({ textTurns, keys }: Service, exchange: Exchange): Promise<void> {
+  const admitted = await textTurns.admit(exchange.principal!, keys.areRequired, exchange.signal);
   exchange.onEnd(admitted.release);
 }
 

@@ -7,7 +7,7 @@ let api: Served;
 let lm: LanguageModel;
 beforeAll(async () => {
   api = await served({
-    limits: { prompts: 4, n: 4, stopTexts: 2, logitBias: 2, maxTokens: 500, logprobs: 5 },
+    limits: { prompts: 4, n: 4, beams: 3, stopTexts: 2, logitBias: 2, maxTokens: 500, logprobs: 5 },
   });
   lm = await load(undefined, { threads: 1 });
 });
@@ -209,6 +209,8 @@ describe("refusals", () => {
     [{ prompt: [2048] }, 400, "prompt"],
     [{ prompt: "a", num_beams: 2, logprobs: 1 }, 400, "logprobs"],
     [{ prompt: "a", length_penalty: 2 }, 400, "length_penalty"],
+    [{ prompt: "a", num_beams: 4 }, 400, "num_beams"],
+    [{ prompt: "a", use_beam_search: true, best_of: 4 }, 400, "use_beam_search"],
     [[], 400, null],
     [null, 400, null],
   ])("of %j", async (body, status, param) => {

@@ -85,6 +85,11 @@ function settle({ limits }: Service, exchange: Exchange, body: CompletionRequest
   const prompts: readonly Prompt[] = isList(prompt) ? prompt : [prompt ?? ""];
   const numBeams = body.num_beams ?? (body.use_beam_search === true ? (body.best_of ?? n ?? 1) : undefined);
   const isSearch = numBeams !== undefined;
+  if (isSearch && numBeams > limits.beams) {
+    throw new ApiError(400, "invalid_request", `A search may have ${limits.beams} beams, not ${numBeams}.`, {
+      param: body.num_beams == null ? "use_beam_search" : "num_beams",
+    });
+  }
   const logprobs = body.logprobs ?? null;
   const options: GenerateOptions = {
     ...generateOptions(body, exchange.principal!),

@@ -8,7 +8,7 @@ import {
   tokenizeRequest,
   tokenizeResponse,
 } from "../schemas/tokenize.js";
-import { chatTokens, expectFitting, expectModel, type Service } from "../service.js";
+import { chatTokens, expectFitting, expectModel, type Service, takeTextTurn } from "../service.js";
 import type { TextThread } from "../text-thread.js";
 import { tokenText } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
@@ -28,6 +28,7 @@ export function addTokenize(app: App, service: Service): void {
     async (context, body) => {
       const exchange = context.get("exchange");
       expectModel(service, body.model);
+      await takeTextTurn(service, exchange);
       const tokens =
         body.messages != null
           ? await chatTokens(service, messageTexts(body.messages), {
@@ -57,7 +58,9 @@ export function addTokenize(app: App, service: Service): void {
     limits,
     async (context, { model, tokens }) => {
       expectModel(service, model);
-      const { signal } = context.get("exchange");
+      const exchange = context.get("exchange");
+      await takeTextTurn(service, exchange);
+      const { signal } = exchange;
       const text = await expectTexts(service).decode(tokens, { skipSpecialTokens: false, signal });
       return context.json({ prompt: text, content: text });
     },
