@@ -1,5 +1,6 @@
 /** A file that is written appears whole or not at all: failing operations, full disks, power cuts at every one of them. */
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -95,6 +96,35 @@ test("links and folders are refused; what a link leads to stays", async () => {
   // A link that leads nowhere is one, too.
   await expect(replaceFile(link, pieces())).rejects.toMatchObject({ code: "file_not_written" });
   expect((await readdir(folder)).sort()).toEqual(["link", "sub"]);
+});
+
+test("what is no file is not replaced by one", async () => {
+  const path = join(folder, "socket");
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  try {
+    await expect(replaceFile(path, pieces())).rejects.toMatchObject({
+      code: "file_not_written",
+      message: `${path} was not written: it is not a regular file.`,
+    });
+    expect((await stat(path)).isSocket()).toBe(true);
+  } finally {
+    server.close();
+  }
+});
+
+test("a file system that cannot say what is there, or cannot flush, is not taken to have done so", async () => {
+  await writeFile(join(folder, "file"), "");
+  await expect(nodeFiles.kindOf(join(folder, "file", "a"))).rejects.toMatchObject({ code: "ENOTDIR" });
+  expect(await nodeFiles.kindOf(join(folder, "missing"))).toBeNull();
+  await expect(nodeFiles.syncFolder(join(folder, "missing"))).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test("a new file is never one that was there", async () => {
+  const path = join(folder, "a");
+  await writeFile(path, "old");
+  await expect(nodeFiles.create(path)).rejects.toMatchObject({ code: "EEXIST" });
+  expect(await readFile(path, "utf8")).toBe("old");
 });
 
 test("only its owner can read it", async () => {
@@ -221,6 +251,7 @@ describe("the installation's key", () => {
     expect(await keyIn(join(folder, "data"))).toEqual(keys[0]);
     expect(await readdir(join(folder, "data"))).toEqual(["installation-key"]);
     expect((await stat(join(folder, "data", "installation-key"))).mode & 0o777).toBe(0o600);
+    expect((await stat(join(folder, "data"))).mode & 0o777).toBe(0o700);
     expect((await keyIn(join(folder, "other")))?.every((byte, i) => byte === keys[0]?.[i])).toBe(false);
   });
 
@@ -229,8 +260,18 @@ describe("the installation's key", () => {
     await keyIn(folder);
     await chmod(path, 0o644);
     await expect(keyIn(folder)).rejects.toMatchObject({ code: "invalid_argument" });
-    await writeFile(path, "short");
-    await expect(keyIn(folder)).rejects.toMatchObject({ code: "invalid_argument" });
+    for (const length of [0, 31, 33]) {
+      await rm(path);
+      await writeFile(path, new Uint8Array(length), { mode: 0o600 });
+      await expect(keyIn(folder)).rejects.toThrow(`${path} is not a key of 32 bytes`);
+    }
+  });
+
+  test("is not looked for behind a link", async () => {
+    await keyIn(join(folder, "other"));
+    await mkdir(join(folder, "data"));
+    await symlink(join(folder, "other", "installation-key"), join(folder, "data", "installation-key"));
+    expect(await keyIn(join(folder, "data"))).toBeNull();
   });
 
   test("is none where none can be kept", async () => {

@@ -1,0 +1,166 @@
+/**
+ * Files that somebody has made on purpose: other contents under checksums that fit them. Each check behind the checksums
+ * stands alone here, since none of them would be reached by a file that is merely damaged.
+ */
+import { createHash } from "node:crypto";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { firstDifferentBits } from "../../src/engine/comparison.js";
+import type { Sequence } from "../../src/engine/sequence.js";
+import { LanguageModel } from "../../src/language-model.js";
+import { arbitraryTokens } from "../fixture-models.js";
+import { loadInProcess } from "../in-process.js";
+import { memoryFiles } from "../memory-files.js";
+import { randomModelFiles } from "../random-model.js";
+import { safetensorsBytes } from "../safetensors-bytes.js";
+
+const VOCABULARY = 61;
+const CONTEXT = 32;
+const LENGTH = 18;
+/** What `metadata_sha256` covers, in its order: docs/saved-sequences.md. */
+const COVERED = [
+  "format",
+  "format_version",
+  "fingerprint",
+  "dtype",
+  "kv_dtype",
+  "numerics_version",
+  "token_ids",
+  "block_sha256",
+];
+
+interface Header {
+  __metadata__: Record<string, string>;
+  [tensor: string]:
+    | { dtype: string; shape: number[]; data_offsets: [number, number] }
+    | Record<string, string>;
+}
+
+let lm: LanguageModel;
+let s: Sequence;
+let saved: Uint8Array<ArrayBuffer>;
+let data: Uint8Array<ArrayBuffer>;
+beforeAll(async () => {
+  const files = memoryFiles(
+    "small",
+    randomModelFiles({ layers: 1, heads: 1, embd: 2, vocab: VOCABULARY, context: CONTEXT }),
+  );
+  lm = new LanguageModel(await loadInProcess(files, { threads: 1, installationKey: null }));
+  s = await lm.sequence(arbitraryTokens(LENGTH, VOCABULARY));
+  saved = new Uint8Array(await (await s.save()).arrayBuffer());
+  data = saved.slice(8 + headerBytes());
+});
+afterAll(() => lm.dispose());
+
+function headerBytes(): number {
+  return Number(new DataView(saved.buffer).getBigUint64(0, true));
+}
+
+/** The saved file with another header, whose checksum fits it, and with as many bytes of data as that asks for. */
+function forged(change: (header: Header) => void): Uint8Array {
+  const header: Header = JSON.parse(new TextDecoder().decode(saved.subarray(8, 8 + headerBytes())));
+  change(header);
+  const metadata = header.__metadata__;
+  const covered = COVERED.map((name) => `${name}=${metadata[name]}\n`).join("");
+  metadata.metadata_sha256 = createHash("sha256").update(covered).digest("hex");
+  const ends = Object.values(header).flatMap(({ data_offsets }) => data_offsets ?? []);
+  const bytes = safetensorsBytes(header, Math.max(...ends.map(Number)));
+  bytes.set(data.subarray(0, bytes.length), bytes.length - Math.max(...ends.map(Number)));
+  return bytes;
+}
+
+const withField = (name: string, value: string) =>
+  forged(({ __metadata__: metadata }) => {
+    metadata[name] = value;
+  });
+const withKey = (change: object) =>
+  forged((header) => {
+    header["layer.0.key"] = { ...(header["layer.0.key"] as object), ...change } as never;
+  });
+const tokensOf = (count: number) => arbitraryTokens(count, VOCABULARY).join(",");
+
+test("a header that was written again is as good as the first", async () => {
+  await using u = await lm.restore(forged(() => undefined));
+  expect(firstDifferentBits(u.logits, s.logits)).toBeNull();
+});
+
+test.each<[string, () => Uint8Array, string, RegExp]>([
+  ["another format", () => withField("format", "x"), "invalid", /does not say format lastrow\.sequence\.$/],
+  ["a later version", () => withField("format_version", "2"), "mismatch", /has version "2" of the format/],
+  ["another model", () => withField("fingerprint", "0".repeat(64)), "mismatch", /its fingerprint is "000/],
+  ["other weights", () => withField("dtype", "int8"), "mismatch", /their dtype is "int8", here it is "f32"/],
+  ["another KV type", () => withField("kv_dtype", "int8"), "mismatch", /kvDtype is "int8"/],
+  ["other numerics", () => withField("numerics_version", "0"), "mismatch", /numerics: is "0"/],
+  ["no checksum", () => withField("block_sha256", ""), "invalid", /has 1 checksums for 2 blocks\.$/],
+  [
+    "a checksum too many",
+    () => withField("block_sha256", Array(3).fill("0".repeat(64)).join(",")),
+    "invalid",
+    /has 3 checksums for 2 blocks\.$/,
+  ],
+  [
+    "other checksums",
+    () => withField("block_sha256", Array(2).fill("0".repeat(64)).join(",")),
+    "invalid",
+    /positions 0 to 15 do not have the SHA-256/,
+  ],
+  [
+    "a token too few",
+    () => withField("token_ids", tokensOf(17)),
+    "invalid",
+    /no tensor layer\.0\.key of F32 \(17, /,
+  ],
+  [
+    "a token too many",
+    () => withField("token_ids", tokensOf(19)),
+    "invalid",
+    /no tensor layer\.0\.key of F32 \(19, /,
+  ],
+  [
+    "more than the context",
+    () => withField("token_ids", tokensOf(33)),
+    "invalid",
+    /has 33 tokens, .* context has 32\.$/,
+  ],
+  ...["61", "-1", "1e1", "0x1", "1.0", " 1", "", "00000000001"].map(
+    (id) =>
+      [
+        `the token ${JSON.stringify(id)}`,
+        () => withField("token_ids", `${id},${tokensOf(17)}`),
+        "invalid",
+        /token_ids that are not numbers from 0 to 60 with commas between them\.$/,
+      ] as [string, () => Uint8Array, string, RegExp],
+  ),
+  [
+    "another shape",
+    () => withKey({ shape: [LENGTH, 2, 1] }),
+    "invalid",
+    /no tensor layer\.0\.key of F32 \(18, 1, 2\)/,
+  ],
+  ["another type", () => withKey({ dtype: "I32" }), "invalid", /no tensor layer\.0\.key of F32 \(18, 1, 2\)/],
+  [
+    "another name",
+    () =>
+      forged((header) => {
+        header["layer.1.key"] = header["layer.0.key"];
+        delete header["layer.0.key"];
+      }),
+    "invalid",
+    /no tensor layer\.0\.key/,
+  ],
+  [
+    "a tensor more",
+    () =>
+      forged((header) => {
+        header.x = { dtype: "F32", shape: [1], data_offsets: [data.length, data.length + 4] };
+      }),
+    "invalid",
+    /has 3 tensors, not the 2 that it should have\.$/,
+  ],
+])("with %s it is refused", async (_, file, kind, message) => {
+  const before = await lm.stats();
+  await expect(lm.restore(file())).rejects.toMatchObject({
+    code: `saved_sequence_${kind}`,
+    message: expect.stringMatching(message),
+  });
+  expect((await lm.stats()).blocks).toEqual(before.blocks);
+});
