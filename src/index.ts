@@ -12,7 +12,7 @@ export type {
   ComparisonReport,
   Difference,
 } from "./engine/comparison.js";
-export type { EngineEvent, EngineEventType, EngineStats } from "./engine/engine-core.js";
+export type { EngineEvent, EngineEventType, EngineStats } from "./engine/engine-stats.js";
 export type { DroppedEvents } from "./engine/event-stream.js";
 export type { Generation } from "./engine/generation.js";
 export type {

@@ -6,7 +6,12 @@ import type { ChatMessage } from "./chat/chat-template.js";
 import type { Conversation } from "./chat/conversation.js";
 import { type ComparisonReport, compareWays } from "./engine/comparison.js";
 import type { EngineClient } from "./engine/engine-client.js";
-import type { EngineEvent, EngineEventType, EngineStats } from "./engine/engine-core.js";
+import {
+  type EngineEvent,
+  type EngineEventType,
+  type EngineStats,
+  EVENT_TYPES,
+} from "./engine/engine-stats.js";
 import type { DroppedEvents } from "./engine/event-stream.js";
 import { Generation } from "./engine/generation.js";
 import { checkPrompt, checkTokenIds } from "./engine/generation-request.js";
@@ -314,9 +319,17 @@ export class LanguageModel implements AsyncDisposable {
    * released and evicted; sequences that are preempted; steps. What nobody listens to costs nothing; events wait for a slow
    * reader. Ends with the model.
    * @param types those that are wanted; default: all
+   * @throws LastrowError `invalid_argument` for what is no list of types, `disposed`
    */
   events(types?: readonly EngineEventType[]): AsyncIterableIterator<EngineEvent | DroppedEvents> {
-    return this.#alive().engine.events(types ?? null);
+    const { engine } = this.#alive();
+    const unknown = Array.isArray(types) ? types.find((type) => !EVENT_TYPES.has(type)) : types;
+    if (unknown !== undefined) {
+      throw invalid(
+        `Events are listened to by a list of ${[...EVENT_TYPES].join(", ")}, not ${shown(unknown)}.`,
+      );
+    }
+    return engine.events(types ?? null);
   }
 
   /** Lets go of the model's memory. Calling it twice is fine; using the model afterwards is an error. */

@@ -5,8 +5,8 @@
 import { LastrowError } from "../errors.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { LoadProgress } from "../platform/platform.js";
-import type { EngineEvent, EngineEventType, EngineStats } from "./engine-core.js";
 import { EngineLink } from "./engine-link.js";
+import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.js";
 import { EventStream } from "./event-stream.js";
 import { type OnRead, ServedFiles } from "./file-transfer.js";
 import type { GenerationSink } from "./generation-job.js";

@@ -6,7 +6,7 @@
 import type { LoadProgress } from "../platform/platform.js";
 import type { RowRange } from "../saved-sequence/write-sequence.js";
 import type { ChosenToken } from "./continuation.js";
-import type { EngineEvent, EngineEventType, EngineStats } from "./engine-core.js";
+import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.js";
 import type { GenerationOutcome } from "./generation-job.js";
 import type { GenerationRequest } from "./generation-request.js";
 import type { EngineInfo, EngineSetup } from "./load-engine.js";

@@ -3,7 +3,8 @@
  * evicted in which order.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EngineCore, type EngineEvent } from "../../src/engine/engine-core.js";
+import { EngineCore } from "../../src/engine/engine-core.js";
+import type { EngineEvent } from "../../src/engine/engine-stats.js";
 import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";

@@ -28,12 +28,13 @@ const COVERED = [
   "block_sha256",
 ];
 
-interface Header {
-  __metadata__: Record<string, string>;
-  [tensor: string]:
-    | { dtype: string; shape: number[]; data_offsets: [number, number] }
-    | Record<string, string>;
+interface Tensor {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly data_offsets: readonly [number, number];
 }
+type Tensors = Record<string, Tensor>;
+type Metadata = Record<string, string>;
 
 let lm: LanguageModel;
 let s: Sequence;
@@ -56,25 +57,25 @@ function headerBytes(): number {
 }
 
 /** The saved file with another header, whose checksum fits it, and with as many bytes of data as that asks for. */
-function forged(change: (header: Header) => void): Uint8Array {
-  const header: Header = JSON.parse(new TextDecoder().decode(saved.subarray(8, 8 + headerBytes())));
-  change(header);
-  const metadata = header.__metadata__;
+function forged(change: (tensors: Tensors, metadata: Metadata) => void): Uint8Array {
+  const header = JSON.parse(new TextDecoder().decode(saved.subarray(8, 8 + headerBytes())));
+  const { __metadata__: metadata, ...tensors }: { __metadata__: Metadata } & Tensors = header;
+  change(tensors, metadata);
   const covered = COVERED.map((name) => `${name}=${metadata[name]}\n`).join("");
   metadata.metadata_sha256 = createHash("sha256").update(covered).digest("hex");
-  const ends = Object.values(header).flatMap(({ data_offsets }) => data_offsets ?? []);
-  const bytes = safetensorsBytes(header, Math.max(...ends.map(Number)));
-  bytes.set(data.subarray(0, bytes.length), bytes.length - Math.max(...ends.map(Number)));
+  const dataBytes = Math.max(...Object.values(tensors).map(({ data_offsets: [, end] }) => end));
+  const bytes = safetensorsBytes({ __metadata__: metadata, ...tensors }, dataBytes);
+  bytes.set(data, bytes.length - dataBytes);
   return bytes;
 }
 
 const withField = (name: string, value: string) =>
-  forged(({ __metadata__: metadata }) => {
+  forged((_, metadata) => {
     metadata[name] = value;
   });
-const withKey = (change: object) =>
-  forged((header) => {
-    header["layer.0.key"] = { ...(header["layer.0.key"] as object), ...change } as never;
+const withKey = (change: Partial<Tensor>) =>
+  forged((tensors) => {
+    tensors["layer.0.key"] = { ...tensors["layer.0.key"], ...change };
   });
 const tokensOf = (count: number) => arbitraryTokens(count, VOCABULARY).join(",");
 
@@ -140,9 +141,9 @@ test.each<[string, () => Uint8Array, string, RegExp]>([
   [
     "another name",
     () =>
-      forged((header) => {
-        header["layer.1.key"] = header["layer.0.key"];
-        delete header["layer.0.key"];
+      forged((tensors) => {
+        tensors["layer.1.key"] = tensors["layer.0.key"];
+        delete tensors["layer.0.key"];
       }),
     "invalid",
     /no tensor layer\.0\.key/,
@@ -150,8 +151,8 @@ test.each<[string, () => Uint8Array, string, RegExp]>([
   [
     "a tensor more",
     () =>
-      forged((header) => {
-        header.x = { dtype: "F32", shape: [1], data_offsets: [data.length, data.length + 4] };
+      forged((tensors) => {
+        tensors.x = { dtype: "F32", shape: [1], data_offsets: [data.length, data.length + 4] };
       }),
     "invalid",
     /has 3 tensors, not the 2 that it should have\.$/,

@@ -1,5 +1,5 @@
 /** `lastrow cache`: runs prompts together and shows who held which block of the KV cache. */
-import type { EngineEvent } from "../../engine/engine-core.js";
+import type { EngineEvent } from "../../engine/engine-stats.js";
 import type { GenerationResult } from "../../engine/generation-request.js";
 import { LastrowError } from "../../errors.js";
 import { BlockMap } from "../../kv-cache/block-map.js";
