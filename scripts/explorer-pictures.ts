@@ -51,10 +51,14 @@ async function main(): Promise<void> {
   const [site, browser] = await Promise.all([serveExplorer({ isIsolated: true }), launchChromium()]);
   try {
     for (const { name, view, arrange } of PICTURES) {
-      const page = await openPage(browser, { viewport: { width: 1200, height: 800 } });
+      const page = await openPage(browser, {
+        viewport: { width: 1200, height: 1060 },
+        reducedMotion: "reduce",
+      });
       await page.goto(`${site.address}#/${view}`);
       await arrange(page);
       await page.mouse.move(0, 0);
+      await page.evaluate(() => scrollTo(0, 0));
       await page.screenshot({ path: `${FOLDER}${name}.png` });
       await page.context().close();
     }

@@ -80,7 +80,7 @@ export const zh: Strings = {
     pending: "…",
   },
   cache: {
-    title: "K 和 V 的块，谁在使用它们。",
+    title: "K 和 V 的块，以及谁在用。",
     lead: "K 和 V 按块存放，每块 16 行。开头相同的请求共享同一批块，同一提示的多个续写由分叉而来；预算用完时，最晚到的请求让出自己的块，等有空位再回来。下面的一切都来自引擎自己的事件流，拖动滑块可以回到任何一刻。",
     scenarios: "可以看的情形",
     scenario: {
@@ -105,10 +105,10 @@ export const zh: Strings = {
     step: (step) => `第 ${step} 步`,
     nothingYet: "还没有事件。从上面三种情形中选一种，或输入自己的提示。",
     blocksTitle: (count) => `${count} 块，每块 16 行`,
-    grid: "KV 缓存 的块；用方向键在块之间移动",
+    grid: "KV 缓存的块；用方向键在块之间移动",
     block: (b) =>
       `块 ${b.number}：${b.state}${b.owners === "" ? "" : `（${b.owners}）`}，16 行中有 ${b.rows} 行${b.evictions > 0 ? `，被逐出 ${b.evictions} 次` : ""}`,
-    states: { held: "一个序列在用", shared: "多个共享", cached: "已缓存，没有序列在用", free: "空闲" },
+    states: { held: "一个序列在用", shared: "多个共享", cached: "已缓存待用", free: "空闲" },
     sequences: "序列",
     statuses: { running: "运行中", preempted: "等待中", ended: "完成" },
     preempted: (times) => `被抢占 ${times} 次`,
@@ -216,7 +216,7 @@ export const zh: Strings = {
       "not computed": "不计算",
       "not needed once K and V are there": "有了 K 和 V 就不再需要",
       "masked: a later position": "被遮住：后面的位置",
-      "The inference with the KV cache": "使用 KV 缓存 的推理",
+      "The inference with the KV cache": "使用 KV 缓存的推理",
       "The whole inference, everything recomputed": "整个推理，全部重新计算",
       "Attention, with what the new row needs and nothing else": "注意力，只留下新的一行需要的部分",
       "Attention inside": "注意力内部",
