@@ -1,7 +1,8 @@
 /** Nothing jumps while a view fills, all controls can be reached by keyboard, and who wants no motion gets none. */
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchChromium, openPage, type StaticSite, serveExplorer } from "./explorer-page.js";
+import { FILLED } from "./filled-views.js";
 
 let site: StaticSite;
 let browser: Browser;
@@ -13,21 +14,6 @@ afterAll(async () => {
   await site.close();
 });
 
-/** Brings a view to where all of it is there. */
-const FILLED: Readonly<Record<string, (page: Page) => Promise<void>>> = {
-  runs: (page) => page.locator('[data-verdict="identical"][data-compared="100"]').waitFor(),
-  step: (page) => page.locator('[data-same-bits="true"]').waitFor(),
-  cache: async (page) => {
-    await page.locator("[data-block]").first().waitFor();
-    await page.locator("select").last().selectOption({ index: 0 });
-    await page.locator('[data-scenario="share"]').click();
-    await page.waitForFunction(() => {
-      const statuses = [...document.querySelectorAll("[data-status]")];
-      return statuses.length === 4 && statuses.every((one) => one.getAttribute("data-status") === "ended");
-    });
-  },
-  next: (page) => page.locator("[data-kept]").waitFor(),
-};
 const VIEWS = Object.keys(FILLED);
 
 /** As text: what compiles this file would add to a function. */
