@@ -218,7 +218,7 @@ function keptSentence({ kept, promptLength, fedTokens }: Explanation, colours: C
     .map(([name]) => name.toUpperCase());
   if (asked.length === 0) return ["A single row needs no other: there is nothing to keep yet."];
   return [
-    `Every stage needs one of the ${formatCount(promptLength + fedTokens)} rows, and attention all rows of ${colours.yellow(asked.join(" and "))}: keep those.`,
+    `Of ${formatCount(promptLength + fedTokens)} rows a stage needs one, attention all of ${colours.yellow(asked.join(" and "))}: keep those.`,
     `Nobody asks for an old row of ${others.join(" or ")}.`,
   ];
 }
