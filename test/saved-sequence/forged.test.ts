@@ -13,6 +13,7 @@ import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 import { safetensorsBytes } from "../safetensors-bytes.js";
 
+const installationKey = new Uint8Array(32).fill(9);
 const VOCABULARY = 61;
 const CONTEXT = 32;
 const LENGTH = 18;
@@ -45,7 +46,7 @@ beforeAll(async () => {
     "small",
     randomModelFiles({ layers: 1, heads: 1, embd: 2, vocab: VOCABULARY, context: CONTEXT }),
   );
-  lm = new LanguageModel(await loadInProcess(files, { threads: 1, installationKey: null }));
+  lm = new LanguageModel(await loadInProcess(files, { threads: 1, installationKey }));
   s = await lm.sequence(arbitraryTokens(LENGTH, VOCABULARY));
   saved = new Uint8Array(await (await s.save()).arrayBuffer());
   data = saved.slice(8 + headerBytes());
@@ -164,4 +165,20 @@ test.each<[string, () => Uint8Array, string, RegExp]>([
     message: expect.stringMatching(message),
   });
   expect((await lm.stats()).blocks).toEqual(before.blocks);
+});
+
+test.each<[string, number, (signature: string) => string]>([
+  ["the signature of other contents", 1, (signature) => signature],
+  ["an empty signature", 2, () => ""],
+  ["the beginning of a signature", 3, (signature) => signature.slice(0, 1)],
+])("with %s it is restored, and nobody else finds it", async (_, shift, change) => {
+  // Other tokens over the same K and V: who found these blocks would get wrong logits.
+  const tokens = s.tokens.map((token) => (token + shift) % VOCABULARY);
+  const file = forged((_tensors, metadata) => {
+    metadata.token_ids = tokens.join(",");
+    metadata.hmac_sha256 = change(metadata.hmac_sha256);
+  });
+  await using u = await lm.restore(file);
+  expect(u.numCachedTokens).toBe(LENGTH - 1);
+  expect((await lm.logits([...tokens, 1])).numCachedTokens).toBe(0);
 });
