@@ -15,6 +15,8 @@ export default defineConfig({
     exclude: ["test/serving/**", "test/browser/**", "**/node_modules/**"],
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    // Quicker to start than processes, and there are a hundred files.
+    pool: "threads",
     // Both cores of a small machine: by default one would be left idle.
     maxWorkers: "100%",
     reporters: process.env.CI ? ["default", "./test/closing-line-reporter.ts"] : ["default"],

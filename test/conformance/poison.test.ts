@@ -3,7 +3,7 @@
  * their bits; a single NaN in one old row of K or V reaches every logit.
  */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/engine/comparison.js";
 import type { Kernels, KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
 import {
@@ -74,8 +74,14 @@ describe.each(
     KERNELS.flatMap((kernels) => TYPES.map((types) => ({ name, options: { kernels, ...types } }))),
   ),
 )("$name, $options.dtype, KV $options.kvDtype, on $options.kernels kernels", ({ name, options }) => {
-  test("a decode step needs the new row, K and V, and nothing else", async () => {
-    const { core, info } = await loadInProcess(modelFolders[name], options);
+  let loaded: Awaited<ReturnType<typeof loadInProcess>>;
+  beforeAll(async () => {
+    loaded = await loadInProcess(modelFolders[name], options);
+  });
+  afterAll(() => loaded.core.kernels.dispose());
+
+  test("a decode step needs the new row, K and V, and nothing else", () => {
+    const { core, info } = loaded;
     const { kernels, kvCache, model } = core;
     const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
     const placesOfHead = 2 * headDim + (kvCache.layout.dtype === "int8" ? 2 : 0);
@@ -97,8 +103,8 @@ describe.each(
     }
   });
 
-  test("a NaN in one old row of K or V makes every logit NaN", async () => {
-    const { core } = await loadInProcess(modelFolders[name], options);
+  test("a NaN in one old row of K or V makes every logit NaN", () => {
+    const { core } = loaded;
     const { kernels, kvCache, model } = core;
     const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
     const tokens = arbitraryTokens(36, vocabSize);
@@ -129,5 +135,6 @@ describe.each(
       }),
       { numRuns: isSlow(name, options) ? 4 : 40 },
     );
+    sequence.dispose();
   });
 });
