@@ -12,7 +12,11 @@ const TENSORS = [tensor("a", 0, 24), tensor("b", 24, 40)];
 const DATA = bytes(40, 1);
 
 /** Of these tensors, whose bytes come in slices. */
-function fingerprint(tensors: readonly FingerprintedTensor[], data = DATA, slice = 24): Promise<string> {
+function fingerprint(
+  tensors: readonly FingerprintedTensor[],
+  data: Uint8Array = DATA,
+  slice = 24,
+): Promise<string> {
   const made = new ModelFingerprint();
   made.expect(tensors);
   for (const { file, entry } of tensors) {

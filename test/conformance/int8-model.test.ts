@@ -19,9 +19,15 @@ import { randomModelFiles } from "../random-model.js";
 
 /** Log-probabilities, in f64, and the likeliest token of a row of logits. */
 function logSoftmax(logits: Float32Array): { logProbs: Float64Array; likeliest: number } {
-  const top = Math.max(...logits);
-  const logSum = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - top), 0));
-  return { logProbs: Float64Array.from(logits, (l) => l - top - logSum), likeliest: logits.indexOf(top) };
+  // Loops, because there are millions of them.
+  let top = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) top = Math.max(top, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - top);
+  const logSum = Math.log(sum);
+  const logProbs = new Float64Array(logits.length);
+  for (let i = 0; i < logits.length; i++) logProbs[i] = logits[i] - top - logSum;
+  return { logProbs, likeliest: logits.indexOf(top) };
 }
 
 async function teacherForced(lm: LanguageModel, ids: readonly number[]) {
@@ -48,9 +54,9 @@ async function distance(expected: LanguageModel, found: LanguageModel) {
       positions += 1;
       agreed += p.likeliest === q.likeliest ? 1 : 0;
       extraLoss += p.logProbs[ids[t + 1]] - q.logProbs[ids[t + 1]];
-      p.logProbs.forEach((logProb, id) => {
-        divergence += Math.exp(logProb) * (logProb - q.logProbs[id]);
-      });
+      for (let id = 0; id < p.logProbs.length; id++) {
+        divergence += Math.exp(p.logProbs[id]) * (p.logProbs[id] - q.logProbs[id]);
+      }
     }
   }
   return {
