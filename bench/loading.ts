@@ -1,31 +1,27 @@
 /**
  * `npm run bench:loading`: how long a model takes to load from files that the system has in its cache, against reading the
  * weights' file into a new buffer, in turns.
- *
- *   npm run bench:loading -- --rounds 7 --model FOLDER --json
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { spreadOf } from "../src/bench/spread.js";
 import { formatDuration } from "../src/cli/format.js";
 import { renderTable } from "../src/cli/table.js";
 import { coloursFor } from "../src/cli/terminal.js";
 import { load } from "../src/load.js";
+import { benchCommand, type CommonOptions } from "./command.js";
 import { randomGpt2 } from "./random-gpt2.js";
 
 const DTYPES = ["f32", "int8"] as const;
 
-const { values } = parseArgs({
-  options: {
-    model: { type: "string" },
-    rounds: { type: "string", default: "5" },
-    json: { type: "boolean", default: false },
-  },
-});
-const rounds = Number(values.rounds);
-if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error("--rounds is a whole number from 1");
-const folder = values.model ?? (await randomGpt2());
+const { model, rounds, threads, json } = benchCommand(
+  "bench:loading",
+  "How long a model takes to load from files that the system has in its cache, in turns with reading its weights' file.",
+  { rounds: 5, examples: ["--model FOLDER"] },
+)
+  .parse()
+  .opts<CommonOptions>();
+const folder = model ?? (await randomGpt2());
 
 const readMs: number[] = [];
 const loadMs = { f32: [] as number[], int8: [] as number[] };
@@ -34,8 +30,8 @@ for (let round = 0; round <= rounds; round++) {
   if (round > 0) readMs.push(read);
   for (const dtype of DTYPES) {
     const ms = await timed(async () => {
-      const model = await load(folder, { dtype });
-      return () => model.dispose();
+      const loaded = await load(folder, { dtype, threads });
+      return () => loaded.dispose();
     });
     if (round > 0) loadMs[dtype].push(ms);
   }
@@ -46,8 +42,7 @@ const rows = DTYPES.map((dtype) => {
   const spread = spreadOf(loadMs[dtype]);
   return { dtype, ...spread, timesReading: spread.median / read.median };
 });
-if (values.json)
-  process.stdout.write(`${JSON.stringify({ node: process.version, rounds, read, load: rows })}\n`);
+if (json) process.stdout.write(`${JSON.stringify({ node: process.version, rounds, read, load: rows })}\n`);
 else {
   const table = renderTable(coloursFor(process.stdout, process.env), {
     head: ["", "median", "min", "max", "times reading"],

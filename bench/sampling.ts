@@ -1,10 +1,7 @@
 /**
  * `npm run bench:sampling`: what choosing a token from 50,257 logits costs, in turns with steps that decode one with f32
  * weights, of which it should be a small part.
- *
- *   npm run bench:sampling -- --rounds 7 --threads 2 --json
  */
-import { parseArgs } from "node:util";
 import { spreadOf } from "../src/bench/spread.js";
 import { formatDuration } from "../src/cli/format.js";
 import { renderTable } from "../src/cli/table.js";
@@ -12,6 +9,7 @@ import { coloursFor } from "../src/cli/terminal.js";
 import { load } from "../src/load.js";
 import { resolveSampling, type SamplingOptions } from "../src/sampling/options.js";
 import { Sampler } from "../src/sampling/sampler.js";
+import { benchCommand, type CommonOptions } from "./command.js";
 import { randomGpt2 } from "./random-gpt2.js";
 
 /** Position at which steps are measured, and tokens of a round. */
@@ -29,19 +27,20 @@ const WAYS: readonly (readonly [name: string, options: SamplingOptions])[] = [
   ],
 ];
 
-const { values } = parseArgs({
-  options: {
-    model: { type: "string" },
-    rounds: { type: "string", default: "7" },
-    threads: { type: "string" },
-    json: { type: "boolean", default: false },
-  },
-});
-const rounds = Number(values.rounds);
-if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error("--rounds is a whole number from 1");
+const {
+  model: folder,
+  rounds,
+  threads,
+  json,
+} = benchCommand(
+  "bench:sampling",
+  "What choosing a token from all logits costs, in turns with steps that decode one with f32 weights.",
+  { rounds: 7, examples: ["--threads 1"] },
+)
+  .parse()
+  .opts<CommonOptions>();
 
-const threads = values.threads === undefined ? undefined : Number(values.threads);
-await using model = await load(values.model ?? (await randomGpt2()), { threads });
+await using model = await load(folder ?? (await randomGpt2()), { threads });
 const { vocabSize } = model.info.config;
 const prompt = Array.from({ length: PROMPT_TOKENS }, (_, i) => (i * i * 31 + 7) % vocabSize);
 // Rows as a trained model gives them: a few tokens far ahead of all others.
@@ -67,7 +66,7 @@ const rows = WAYS.map(([name], way) => {
   const spread = spreadOf(chooseMs[way]);
   return { name, ...spread, share: spread.median / step.median };
 });
-if (values.json) process.stdout.write(`${JSON.stringify({ node: process.version, rounds, step, rows })}\n`);
+if (json) process.stdout.write(`${JSON.stringify({ node: process.version, rounds, step, rows })}\n`);
 else {
   const table = renderTable(coloursFor(process.stdout, process.env), {
     head: ["", "median", "min", "max", "of a step"],

@@ -1,16 +1,14 @@
 /**
  * `npm run bench:growth`: how time grows. A decoded token's with its position, which should be a straight line whose slope
  * is the reading of K and V; a prompt's with its length, which should be linear plus the square of attention.
- *
- *   npm run bench:growth -- --dtype int8 --rounds 5 --svg growth.svg --json
  */
 import { writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
-import { parseArgs } from "node:util";
 import { prefillOperations } from "../../src/bench/least-cost.js";
 import { spreadOf } from "../../src/bench/spread.js";
 import { renderSvg } from "../../src/explain/svg.js";
 import { load } from "../../src/load.js";
+import { benchCommand, type CommonOptions, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
 import { leastSquares, type Point } from "./least-squares.js";
 import { growthPlot } from "./plot.js";
@@ -22,22 +20,20 @@ const PROMPTS = 12;
 /** Positions whose tokens are held against each other. */
 const [EARLY, LATE] = [20, 500];
 
-const { values } = parseArgs({
-  options: {
-    model: { type: "string" },
-    dtype: { type: "string", default: "f32" },
-    threads: { type: "string" },
-    rounds: { type: "string", default: "3" },
-    svg: { type: "string" },
-    json: { type: "boolean", default: false },
-  },
-});
-const rounds = Number(values.rounds);
-if (!(Number.isInteger(rounds) && rounds > 0)) throw new Error("--rounds is a whole number from 1");
+const options = benchCommand(
+  "bench:growth",
+  "How time grows: a decoded token's with its position, a prompt's with its length.",
+  { rounds: 3, examples: ["--dtype int8 --rounds 5 --svg growth.svg"] },
+)
+  .addOption(typeOption("--dtype", "type of the weights"))
+  .option("--svg <file>", "draw the two curves")
+  .parse()
+  .opts<CommonOptions & { dtype: "f32" | "int8"; svg?: string }>();
+const { rounds } = options;
 
-await using model = await load(values.model ?? (await randomGpt2()), {
-  dtype: values.dtype as "f32" | "int8",
-  threads: values.threads === undefined ? undefined : Number(values.threads),
+await using model = await load(options.model ?? (await randomGpt2()), {
+  dtype: options.dtype,
+  threads: options.threads,
   // In this thread: a worker gathers the tokens of several steps.
   worker: false,
 });
@@ -91,7 +87,7 @@ const attentionGFlops = attention / (prefill.factors[1] * contextLength ** 2) / 
 const decodeFormula = `${decode.factors[0].toFixed(2)} ms + ${(1000 * decode.factors[1]).toFixed(2)} µs · position`;
 const prefillFormula = `${prefill.factors[0].toFixed(3)} ms · length + ${(1e6 * prefill.factors[1]).toFixed(0)} ns · length²`;
 const run = `${dtype} weights, ${threads} threads, medians of ${rounds} rounds; ${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}`;
-if (values.svg !== undefined) {
+if (options.svg !== undefined) {
   const scene = growthPlot(
     `How time grows, a GPT-2 of ${Math.round(parameters / 1e6)} million parameters`,
     run,
@@ -112,9 +108,9 @@ if (values.svg !== undefined) {
       },
     ],
   );
-  await writeFile(values.svg, renderSvg(scene));
+  await writeFile(options.svg, renderSvg(scene));
 }
-if (values.json) {
+if (options.json) {
   const { r2 } = decode;
   process.stdout.write(
     `${JSON.stringify({

@@ -1,42 +1,67 @@
 /**
  * How long restoring a saved sequence takes, against computing its rows: interleaved, several rounds, for both types of
- * weights and of K and V. `npm run bench:restore -- --model FOLDER`; scripts/make-random-model.ts makes a folder.
+ * weights and of K and V.
  */
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Command } from "commander";
 import { type LanguageModel, load } from "lastrow";
+import { spreadOf } from "../../src/bench/spread.js";
+import { formatDuration } from "../../src/cli/format.js";
 import { atLeastOne } from "../../src/cli/options.js";
+import { renderTable } from "../../src/cli/table.js";
+import { coloursFor } from "../../src/cli/terminal.js";
+import { benchCommand, type CommonOptions } from "../command.js";
+import { randomGpt2 } from "../random-gpt2.js";
 
-interface Options {
-  readonly model: string;
-  readonly tokens: number;
-  readonly rounds: number;
-  readonly threads: number;
-}
-
-const { model, tokens, rounds, threads } = new Command("bench:restore")
-  .requiredOption("--model <folder>", "the model")
+const options = benchCommand(
+  "bench:restore",
+  "How long restoring a saved sequence takes, in turns with computing its rows.",
+  { rounds: 5, examples: ["--tokens 500"] },
+)
   .option("--tokens <count>", "tokens of the sequence", atLeastOne, 1000)
-  .option("--rounds <count>", "rounds", atLeastOne, 5)
-  .option("--threads <count>", "threads", atLeastOne, 2)
   .parse()
-  .opts<Options>();
+  .opts<CommonOptions & { tokens: number }>();
+const { tokens, rounds, threads } = options;
+const model = options.model ?? (await randomGpt2());
 
 const folder = await mkdtemp(join(tmpdir(), "lastrow-bench-"));
+const rows: Awaited<ReturnType<typeof measure>>[] = [];
 try {
   for (const dtype of ["f32", "int8"] as const) {
     for (const kvDtype of ["f32", "int8"] as const) {
       await using lm = await load(model, { dtype, kvDtype, threads });
-      await measure(lm, `${dtype} weights, ${kvDtype} K and V`);
+      process.stderr.write(`${dtype} weights, ${kvDtype} K and V\n`);
+      rows.push(await measure(lm));
     }
   }
 } finally {
   await rm(folder, { recursive: true });
 }
 
-async function measure(lm: LanguageModel, name: string): Promise<void> {
+if (options.json) {
+  process.stdout.write(`${JSON.stringify({ node: process.version, tokens, rounds, rows })}\n`);
+} else {
+  const table = renderTable(coloursFor(process.stdout, process.env), {
+    head: ["weights", "K and V", "file", "computed", "saved", "restored", "", "faster"],
+    rows: rows.map(({ dtype, kvDtype, megabytes, computed, saved, restored, timesFaster }) => [
+      dtype,
+      kvDtype,
+      `${megabytes.toFixed(1)} MB`,
+      formatDuration(computed.median),
+      formatDuration(saved.median),
+      formatDuration(restored.median),
+      `${formatDuration(restored.min)} to ${formatDuration(restored.max)}`,
+      `${timesFaster.toFixed(1)} ×`,
+    ]),
+    rightAligned: [2, 3, 4, 5, 6, 7],
+  });
+  process.stdout.write(
+    `${table}\n\n${tokens} tokens · medians of ${rounds} rounds · Node ${process.version}\n`,
+  );
+}
+
+async function measure(lm: LanguageModel) {
   const prefill: number[] = [];
   const save: number[] = [];
   const restore: number[] = [];
@@ -60,11 +85,15 @@ async function measure(lm: LanguageModel, name: string): Promise<void> {
     save.push(saving.ms);
     restore.push(restoring.ms);
   }
-  const megabytes = (await stat(path)).size / 1e6;
-  const ratio = median(prefill) / median(restore);
-  process.stdout.write(
-    `${name}: ${tokens} tokens (${megabytes.toFixed(1)} MB) computed in ${spread(prefill)}, saved in ${spread(save)}, restored in ${spread(restore)}: ${ratio.toFixed(1)} times as fast\n`,
-  );
+  const [computed, saved, restored] = [prefill, save, restore].map(spreadOf);
+  return {
+    dtype: lm.info.dtype,
+    kvDtype: lm.info.kv.dtype,
+    threads: lm.info.threads,
+    megabytes: (await stat(path)).size / 1e6,
+    ...{ computed, saved, restored },
+    timesFaster: computed.median / restored.median,
+  };
 }
 
 async function timed<T>(work: () => Promise<T>): Promise<{ value: T; ms: number }> {
@@ -77,14 +106,4 @@ function sameBits(a: Float32Array, b: Float32Array): boolean {
   const bits = (values: Float32Array) => new Uint32Array(values.buffer, values.byteOffset, values.length);
   const other = bits(b);
   return bits(a).every((word, i) => word === other[i]);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length / 2;
-  return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
-}
-
-function spread(values: readonly number[]): string {
-  return `${median(values).toFixed(0)} ms (${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)})`;
 }

@@ -3,8 +3,11 @@ import { load } from "../../../dist/index.js";
 import { SAFETENSORS_FOLDER } from "../paths.js";
 import { type Engine, type EngineOptions, TokenClock } from "./engine.js";
 
+/** K and V of one full context in f32, which is what the peers have, too. */
+const KV_MEMORY = "72MiB";
+
 export async function startLastrow({ dtype, threads }: EngineOptions): Promise<Engine> {
-  const model = await load(SAFETENSORS_FOLDER, { dtype, threads });
+  const model = await load(SAFETENSORS_FOLDER, { dtype, threads, kvMemory: KV_MEMORY });
   if (model.info.dtype !== dtype) throw new Error(`The build in dist/ has no ${dtype}; run npm run build.`);
   return {
     description: `${model.info.kernels} kernels, ${model.info.threads} threads, ${dtype}`,

@@ -1,0 +1,33 @@
+/** The options that the benchmarks have in common. */
+import { Command, Option } from "commander";
+import { atLeastOne } from "../src/cli/options.js";
+
+export interface CommonOptions {
+  readonly model?: string;
+  readonly rounds: number;
+  readonly threads?: number;
+  readonly json?: true;
+}
+
+/** A benchmark's command: the model, rounds, threads, `--json`, and a help text that ends with these examples. */
+export function benchCommand(
+  name: string,
+  description: string,
+  { rounds, examples }: { rounds: number; examples: readonly string[] },
+): Command {
+  return new Command(name)
+    .description(description)
+    .option("--model <folder>", "the model (default: GPT-2 with 124 million random parameters, made once)")
+    .option("--rounds <count>", "measured rounds, after one that warms up", atLeastOne, rounds)
+    .option("--threads <count>", "threads that share the work (default: all cores)", atLeastOne)
+    .option("--json", "one JSON object")
+    .addHelpText(
+      "after",
+      `\nExamples:\n${[name, ...examples.map((options) => `${name} -- ${options}`)].map((line) => `  npm run ${line}`).join("\n")}\n`,
+    );
+}
+
+/** `--dtype`, or another option that names a type. */
+export function typeOption(flag: string, description: string): Option {
+  return new Option(`${flag} <type>`, description).choices(["f32", "int8"]).default("f32");
+}
