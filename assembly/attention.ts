@@ -110,11 +110,29 @@ function inBlockOf(position: i32, base: usize, blockBytes: usize, blockTable: us
   return base + <usize>load<i32>(blockTable + (<usize>(position / BLOCK_SIZE) << 2)) * blockBytes;
 }
 
+/** Positions whose blocks are touched at once. */
+const TOUCHED: i32 = 128;
+
+/**
+ * Reads a byte of K and of V of one head in each block of positions from … to − 1: their pages are looked up side by side,
+ * not one after the other when each is needed. Atomic, because the compiler leaves out other loads that nobody uses.
+ */
+function touchBlocks(keys: usize, valueOffset: usize, blockBytes: usize, blockTable: usize, from: i32, to: i32): void {
+  for (let p = from; p < to; p += BLOCK_SIZE) {
+    const key = inBlockOf(p, keys, blockBytes, blockTable);
+    atomic.load<u8>(key);
+    atomic.load<u8>(key + valueOffset);
+  }
+}
+
 /** Scaled scores of one query against the keys of every block up to `position`'s. */
 function scoreKeys<T>(q: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, position: i32, scale: f32, scores: usize): void {
   const qEnd = q + (<usize>headDim << 2);
   const scales = f32x4.splat(scale);
   for (let first = 0; first <= position; first += BLOCK_SIZE) {
+    if (first % TOUCHED == 0) {
+      touchBlocks(keys, <usize>headDim * keyRowBytes<T>(), blockBytes, blockTable, first, min(first + TOUCHED, position + 1));
+    }
     let key = inBlockOf(first, keys, blockBytes, blockTable);
     let a = f32x4.splat(0), b = a, c = a, d = a;
     for (let qp = q; qp < qEnd; qp += 4) {
