@@ -2,7 +2,7 @@
  * `generation_config.json`: how the model's makers would have its text generated. Only what the file states; the
  * defaults for the rest are not this file's business.
  */
-import * as z from "zod/mini";
+import * as v from "valibot";
 import {
   flag,
   numberAbove,
@@ -81,16 +81,16 @@ export async function readGenerationConfig(
 }
 
 function schemaFor(vocabSize: number) {
-  return z.object({
-    do_sample: z.nullish(flag()),
-    temperature: z.nullish(numberFrom(0, MAX_TEMPERATURE)),
-    top_k: z.nullish(wholeNumber(0, MAX_COUNT)),
-    top_p: z.nullish(numberFrom(0, 1)),
-    min_p: z.nullish(numberFrom(0, 1)),
-    repetition_penalty: z.nullish(numberAbove(0, MAX_PENALTY)),
-    max_new_tokens: z.nullish(wholeNumber(1, MAX_COUNT)),
-    eos_token_id: z.optional(tokenIds(vocabSize)),
-    bos_token_id: z.optional(tokenId(vocabSize)),
+  return v.object({
+    do_sample: v.nullish(flag()),
+    temperature: v.nullish(numberFrom(0, MAX_TEMPERATURE)),
+    top_k: v.nullish(wholeNumber(0, MAX_COUNT)),
+    top_p: v.nullish(numberFrom(0, 1)),
+    min_p: v.nullish(numberFrom(0, 1)),
+    repetition_penalty: v.nullish(numberAbove(0, MAX_PENALTY)),
+    max_new_tokens: v.nullish(wholeNumber(1, MAX_COUNT)),
+    eos_token_id: v.optional(tokenIds(vocabSize)),
+    bos_token_id: v.optional(tokenId(vocabSize)),
   });
 }
 

@@ -3,7 +3,7 @@
  * in Hugging Face transformers; fields that change no logit at inference (dropout, initialisation, summaries,
  * `reorder_and_upcast_attn`) are ignored, like every field that GPT-2 does not know.
  */
-import * as z from "zod/mini";
+import * as v from "valibot";
 import { LastrowError } from "../errors.js";
 import type { Activation } from "../kernels/kernels.js";
 import type { Gpt2Config, ModelConfig } from "../model/config.js";
@@ -49,19 +49,19 @@ const SECOND_NAMES: ReadonlyMap<string, string> = new Map([
   ["max_position_embeddings", "n_positions"],
 ]);
 
-const SIZES = z.object({
-  n_layer: z._default(wholeNumber(1, MAX_LAYERS), 12),
-  n_head: z._default(wholeNumber(1, MAX_WIDTH), 12),
-  n_embd: z._default(wholeNumber(1, MAX_WIDTH), 768),
-  n_inner: z._default(z.nullable(wholeNumber(1, MAX_INNER_WIDTH)), null),
-  n_positions: z._default(wholeNumber(1, MAX_CONTEXT), 1024),
-  vocab_size: z._default(wholeNumber(1, MAX_VOCABULARY), 50_257),
-  activation_function: z._default(text(), "gelu_new"),
-  layer_norm_epsilon: z._default(numberFrom(MIN_EPSILON, 1), 1e-5),
-  scale_attn_weights: z._default(flag(), true),
-  scale_attn_by_inverse_layer_idx: z._default(flag(), false),
-  tie_word_embeddings: z._default(flag(), true),
-  add_cross_attention: z._default(flag(), false),
+const SIZES = v.object({
+  n_layer: v.optional(wholeNumber(1, MAX_LAYERS), 12),
+  n_head: v.optional(wholeNumber(1, MAX_WIDTH), 12),
+  n_embd: v.optional(wholeNumber(1, MAX_WIDTH), 768),
+  n_inner: v.optional(v.nullable(wholeNumber(1, MAX_INNER_WIDTH)), null),
+  n_positions: v.optional(wholeNumber(1, MAX_CONTEXT), 1024),
+  vocab_size: v.optional(wholeNumber(1, MAX_VOCABULARY), 50_257),
+  activation_function: v.optional(text(), "gelu_new"),
+  layer_norm_epsilon: v.optional(numberFrom(MIN_EPSILON, 1), 1e-5),
+  scale_attn_weights: v.optional(flag(), true),
+  scale_attn_by_inverse_layer_idx: v.optional(flag(), false),
+  tie_word_embeddings: v.optional(flag(), true),
+  add_cross_attention: v.optional(flag(), false),
 });
 
 /**
@@ -111,9 +111,9 @@ function readGpt2Config(object: JsonObject, fileName: string): Gpt2Config {
     );
   }
   const defaultToken = DEFAULT_TOKEN_ID < vocabSize ? DEFAULT_TOKEN_ID : null;
-  const tokens = z.object({
-    bos_token_id: z._default(tokenId(vocabSize), defaultToken),
-    eos_token_id: z._default(tokenIds(vocabSize), defaultToken === null ? [] : [defaultToken]),
+  const tokens = v.object({
+    bos_token_id: v.optional(tokenId(vocabSize), defaultToken),
+    eos_token_id: v.optional(tokenIds(vocabSize), defaultToken === null ? [] : [defaultToken]),
   });
   const { bos_token_id: bosTokenId, eos_token_id: eosTokenIds } = readFields(tokens, fields, fileName);
   return {
@@ -162,7 +162,7 @@ function resolveNames(object: JsonObject, fileName: string) {
   return { fields, nameInFile: (field: string) => namesInFile.get(field) ?? field };
 }
 
-function checkSupported(object: JsonObject, sizes: z.output<typeof SIZES>, fileName: string): void {
+function checkSupported(object: JsonObject, sizes: v.InferOutput<typeof SIZES>, fileName: string): void {
   if (sizes.add_cross_attention)
     unsupported(`${fileName}: add_cross_attention is true; cross attention is not run`);
   const quantization = object.quantization_config;

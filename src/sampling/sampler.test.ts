@@ -160,8 +160,9 @@ test("the temperature is rounded to f32, as torch does it", () => {
   const temperature = 0.7;
   const [rounded, whole] = [Math.fround(temperature), temperature];
   const quotients = (t: number, a: number, b: number) => [Math.fround(a / t), Math.fround(b / t)];
-  // Neighbouring scores whose quotients are one float by the rounded temperature and two by the other.
-  let score = 1;
+  // Neighbouring scores whose quotients are one float by the rounded temperature and two by the other:
+  // there are none between 1 and 1.4.
+  let score = Math.fround(1.4);
   for (;;) {
     const next = nextFloat(score);
     const [a, b] = quotients(rounded, score, next);
