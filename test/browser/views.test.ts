@@ -34,7 +34,9 @@ const whole = (text: string | null) => Number(text?.replaceAll(",", ""));
 test("inside one step: rows, multiply-adds and what a row was made from are the trace's", async () => {
   const page = await open("step");
   // The view follows the run until the run has the step that it shows at first.
-  await page.waitForFunction(() => document.querySelector<HTMLInputElement>('input[type="range"]')?.value === "12");
+  await page.waitForFunction(
+    () => document.querySelector<HTMLInputElement>('input[type="range"]')?.value === "12",
+  );
   await page.locator('[data-same-bits="true"]').waitFor();
   const length = lm.promptTokens("Once upon a time, there was a little").length;
   const rows = () => page.locator('[data-number="rows"]').textContent().then(whole);
