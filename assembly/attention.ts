@@ -1,7 +1,4 @@
-// The KV cache's writes, and causal attention over its blocks.
-//
-// A head's part of a block is K (headDim, 16), transposed, then V (16, headDim); with K and V of int8, then the scales
-// of its 16 keys and of its 16 values. For each query and head, on its own:
+// Causal attention over the KV cache's blocks (kv-blocks.ts). For each query and head, on its own:
 //   scores    s[p] = (Σ_d q[d] · K[p][d], d = 0, 1, 2 …) · scale        int8: the sum first times its key's scale
 //   maximum   over p = 0 … position
 //   weights   e[p] = exp(s[p] − maximum)
@@ -13,21 +10,8 @@
 //
 // `T` is the type of K and V as stored: f32 or i8.
 
+import { BLOCK_SIZE, keyRowBytes, VALUE_SCALES } from "./kv-blocks";
 import { expF32x4 } from "./math";
-
-/** Positions in a block. */
-const BLOCK_SIZE: i32 = 16;
-/** Largest magnitude of an int8 key or value. */
-const KV_MAX: i32 = 127;
-
-/** Bytes from the scales of a head's keys to those of its values. */
-const VALUE_SCALES: usize = 64;
-
-/** Bytes of one d of a transposed K. */
-@inline
-function keyRowBytes<T>(): usize {
-  return sizeof<T>() << 4;
-}
 
 /** Four stored values as f32. */
 @inline
@@ -41,58 +25,6 @@ function load4<T>(p: usize): v128 {
 @inline
 function load1<T>(p: usize): f32 {
   return <f32>load<T>(p);
-}
-
-/**
- * Writes rows of K and V into their slots, of KV heads headFrom … headTo − 1 only: disjoint ranges may run at the same
- * time. `layerBase` is the slab plus the layer's offset in a block; strides in bytes; a slot is block id · 16 + position
- * in the block.
- */
-export function writeKv<T>(
-  layerBase: usize, blockBytes: usize, headBytes: usize, headDim: i32,
-  k: usize, kStride: usize, v: usize, vStride: usize, slots: usize, rows: i32, headFrom: i32, headTo: i32,
-): void {
-  const rowBytes = <usize>headDim << 2;
-  const valueOffset = <usize>headDim * keyRowBytes<T>();
-  for (let t = 0; t < rows; t++) {
-    const slot = load<i32>(slots + (<usize>t << 2));
-    const inBlock = <usize>(slot & (BLOCK_SIZE - 1));
-    let head = layerBase + <usize>(slot / BLOCK_SIZE) * blockBytes + <usize>headFrom * headBytes;
-    let kp = k + <usize>t * kStride + <usize>headFrom * rowBytes;
-    let vp = v + <usize>t * vStride + <usize>headFrom * rowBytes;
-    for (let h = headFrom; h < headTo; h++) {
-      const keys = head + inBlock * sizeof<T>(), values = head + valueOffset + inBlock * <usize>headDim * sizeof<T>();
-      if (isInteger<T>()) {
-        const scales = head + 2 * valueOffset + (inBlock << 2);
-        f32.store(scales, quantiseHead(keys, keyRowBytes<T>(), kp, headDim));
-        f32.store(scales + VALUE_SCALES, quantiseHead(values, 1, vp, headDim));
-      } else {
-        for (let d: usize = 0; d < rowBytes; d += 4) f32.store(keys + d * BLOCK_SIZE, f32.load(kp + d));
-        memory.copy(values, vp, rowBytes);
-      }
-      kp += rowBytes;
-      vp += rowBytes;
-      head += headBytes;
-    }
-  }
-}
-
-/**
- * A head's key or value as integers `outStride` bytes apart; returns its scale. As in quantise.ts: a NaN or an infinity
- * among the values makes the scale NaN or infinite, and with it whatever is computed from them.
- */
-function quantiseHead(out: usize, outStride: usize, x: usize, headDim: i32): f32 {
-  let largest: i32 = 0;
-  const end = x + (<usize>headDim << 2);
-  for (let p = x; p < end; p += 4) largest = max(largest, load<i32>(p) & 0x7fffffff);
-  const scale = reinterpret<f32>(largest) / <f32>KV_MAX;
-  for (let p = x; p < end; p += 4) {
-    // Past KV_MAX only where the scale is so small that it has few bits left, or none.
-    const integer = <i32>nearest<f32>(f32.load(p) / scale);
-    store<i8>(out, <i8>max(-KV_MAX, min(KV_MAX, integer)));
-    out += outStride;
-  }
-  return scale;
 }
 
 /** Queries that share the loads of each block. */

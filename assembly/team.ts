@@ -7,7 +7,8 @@
 //
 // A team of one is the same code: the caller takes every chunk.
 
-import { attention, writeKv } from "./attention";
+import { attention } from "./attention";
+import { writeKv } from "./kv-blocks";
 import { linear } from "./linear";
 import { linearInt8, PANELS_PER_UNIT } from "./linear-int8";
 import { PANEL_COLUMNS } from "./panels";

@@ -1,4 +1,5 @@
-/** The options that the benchmarks have in common. */
+/** What the benchmarks have in common: their options, and what they say of the machine. */
+import { cpus } from "node:os";
 import { Command, Option } from "commander";
 import { atLeastOne } from "../src/cli/options.js";
 
@@ -18,7 +19,7 @@ export function benchCommand(
   return new Command(name)
     .description(description)
     .option("--model <folder>", "the model (default: GPT-2 with 124 million random parameters, made once)")
-    .option("--rounds <count>", "measured rounds, after one that warms up", atLeastOne, rounds)
+    .option("--rounds <count>", "measured rounds, after what warms up", atLeastOne, rounds)
     .option("--threads <count>", "threads that share the work (default: all cores)", atLeastOne)
     .option("--json", "one JSON object")
     .addHelpText(
@@ -30,4 +31,9 @@ export function benchCommand(
 /** `--dtype`, or another option that names a type. */
 export function typeOption(flag: string, description: string): Option {
   return new Option(`${flag} <type>`, description).choices(["f32", "int8"]).default("f32");
+}
+
+/** Processor and Node, as the last line of a table names them. */
+export function machine(): string {
+  return `${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Takes the explorer's pictures for the README: `npm run explorer:pictures`, after a build. Each is a view of a real run
- * in Chromium.
+ * Takes the explorer's pictures for the README: `npm run explorer:pictures`, which builds the page first. Each is a view
+ * of a real run in Chromium.
  */
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";

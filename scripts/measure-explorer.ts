@@ -1,5 +1,5 @@
 /**
- * Measures the explorer in Chromium: `npm run bench:explorer`, after a build. Time to the first generated token from a cold
+ * Measures the explorer in Chromium: `npm run bench:explorer`, which builds the page first. Time to the first generated token from a cold
  * load, frames and long tasks of the main thread while both runs generate, and the bytes of the page's own code.
  */
 import { readdir, readFile } from "node:fs/promises";

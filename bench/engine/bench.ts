@@ -2,12 +2,11 @@
  * `npm run bench:engine`: what sharing and batching bring, and what they cost, on a GPT-2 of 124 million parameters with
  * random weights, which is made on the first run. Exit code 1 when a figure misses its target.
  */
-import { cpus } from "node:os";
 import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
 import { startInProcess } from "../../src/engine/in-process.js";
 import { loadParts } from "../../src/load.js";
-import { benchCommand, type CommonOptions, typeOption } from "../command.js";
+import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
 import { batching, cachedPrompt, type Figure, lateShortRequest, lookUp } from "./measures.js";
 
@@ -36,8 +35,7 @@ for (const measure of [cachedPrompt, batching, lookUp, lateShortRequest])
   figures.push(...measure(core, rounds, info.dtype));
 await core.kernels.dispose();
 
-const machine = `${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}`;
-const run = `${info.dtype} weights, ${info.kv.dtype} K and V, ${info.threads} threads, medians of ${rounds} rounds; ${machine}`;
+const run = `${info.dtype} weights, ${info.kv.dtype} K and V, ${info.threads} threads, medians of ${rounds} rounds; ${machine()}`;
 if (json) process.stdout.write(`${JSON.stringify({ run, figures }, null, 2)}\n`);
 else process.stdout.write(`${table(figures)}\n${run}\n`);
 if (figures.some((figure) => !meetsTarget(figure))) process.exitCode = 1;

@@ -3,12 +3,11 @@
  * is the reading of K and V; a prompt's with its length, which should be linear plus the square of attention.
  */
 import { writeFile } from "node:fs/promises";
-import { cpus } from "node:os";
 import { prefillOperations } from "../../src/bench/least-cost.js";
 import { spreadOf } from "../../src/bench/spread.js";
 import { renderSvg } from "../../src/explain/svg.js";
 import { load } from "../../src/load.js";
-import { benchCommand, type CommonOptions, typeOption } from "../command.js";
+import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
 import { leastSquares, type Point } from "./least-squares.js";
 import { growthPlot } from "./plot.js";
@@ -86,7 +85,7 @@ const { attention } = prefillOperations(model.info, contextLength);
 const attentionGFlops = attention / (prefill.factors[1] * contextLength ** 2) / 1e6;
 const decodeFormula = `${decode.factors[0].toFixed(2)} ms + ${(1000 * decode.factors[1]).toFixed(2)} µs · position`;
 const prefillFormula = `${prefill.factors[0].toFixed(3)} ms · length + ${(1e6 * prefill.factors[1]).toFixed(0)} ns · length²`;
-const run = `${dtype} weights, ${threads} threads, medians of ${rounds} rounds; ${cpus()[0]?.model.trim() ?? "unknown processor"}, Node ${process.versions.node}`;
+const run = `${dtype} weights, ${threads} threads, medians of ${rounds} rounds; ${machine()}`;
 if (options.svg !== undefined) {
   const scene = growthPlot(
     `How time grows, a GPT-2 of ${Math.round(parameters / 1e6)} million parameters`,

@@ -3,10 +3,11 @@
  * do: all cases take turns with measurements of the limits, several rounds. `npm run bench:kernels -- --help`.
  */
 import { availableParallelism } from "node:os";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { type Limits, MachineLimits } from "../../src/bench/limits.js";
 import { type Spread, spreadOf } from "../../src/bench/spread.js";
 import { formatCount, formatDuration } from "../../src/cli/format.js";
+import { atLeastOne } from "../../src/cli/options.js";
 import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
 import type { Kernels } from "../../src/kernels/kernels.js";
@@ -29,8 +30,8 @@ interface Measured {
 const program = new Command("bench:kernels")
   .description("GPT-2 124M, one operation at a time. Limits and cases take turns; medians over the rounds.")
   .argument("[operations...]", 'only those whose names begin like this, such as "linear int8"')
-  .option("--threads <count>", "threads that share the work", wholeNumber, availableParallelism())
-  .option("--rounds <count>", "measured rounds, after one that warms up", wholeNumber, 7)
+  .option("--threads <count>", "threads that share the work", atLeastOne, availableParallelism())
+  .option("--rounds <count>", "measured rounds, after one that warms up", atLeastOne, 7)
   .option("--json", "one JSON object")
   .addHelpText(
     "after",
@@ -118,10 +119,4 @@ function medianOf(figure: keyof Limits): number {
 
 function spread({ median, min, max }: Spread): string[] {
   return [median, min, max].map((value) => value.toFixed(1));
-}
-
-function wholeNumber(text: string): number {
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= 1) return number;
-  throw new InvalidArgumentError("It must be a whole number of at least 1.");
 }

@@ -48,6 +48,7 @@ export function tokenIds(vocabSize: number) {
   );
 }
 
+/** Every part of a union carries the error: valibot reports the part that came nearest. */
 function integer(min: number, max: number, error: string) {
   return v.pipe(v.number(error), v.safeInteger(error), v.minValue(min, error), v.maxValue(max, error));
 }
