@@ -7,6 +7,26 @@
 import { storeLanes } from "./lanes";
 import { PANEL_BYTES, PANEL_COLUMNS } from "./panels";
 
+/** Rows of the largest tile. */
+const TILE_ROWS: i32 = 5;
+
+/** Rows that go through all panels of a range before the next ones: about so many bytes of them stay in a near cache. */
+const BLOCK_BYTES: i32 = 262144;
+
+/**
+ * Inputs of the longest panel that one row goes through by itself. Memory is read fastest from front to back; but two sums
+ * leave the processor waiting for additions, unless the next panel's begin meanwhile, and a long panel has no next one
+ * near: there four go side by side. Measured between 192 and 6400 inputs, on Node 20 and 26: up to 1024 one panel is
+ * faster by a fifth, from 2048 on four are.
+ */
+const LONGEST_ALONE: i32 = 1024;
+
+/** So many rows take much longer than their weights take to come. */
+const MANY_ROWS: i32 = 40;
+
+/** Panels that a row goes ahead of the others, which find them near; see `goesAhead`. */
+const PANELS_AHEAD: i32 = 4;
+
 /** Ends the sums of one row in one panel: adds the bias and stores the columns that exist. */
 @inline
 export function finish(y: usize, bias: usize, n: i32, count: i32, low: v128, high: v128): void {
@@ -78,18 +98,7 @@ export function tile5(x: usize, xStride: usize, panel: usize, y: usize, yStride:
   v128.store(p, e1, 16);
 }
 
-/** Adds the bias of eight columns to the sums of some rows. */
-function addBias(y: usize, yStride: usize, rows: i32, bias: usize): void {
-  const b0 = v128.load(bias), b1 = v128.load(bias, 16);
-  let p = y;
-  for (let r = 0; r < rows; r++) {
-    v128.store(p, f32x4.add(v128.load(p), b0));
-    v128.store(p, f32x4.add(v128.load(p, 16), b1), 16);
-    p += yStride;
-  }
-}
-
-/** Four rows, as `tile5`: what cannot be cut into tiles of five alone. */
+/** Four rows, as `tile5`. */
 export function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
   let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride;
@@ -129,8 +138,66 @@ export function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride:
   v128.store(p, d1, 16);
 }
 
-/** One row by one panel. */
-function tile1(x: usize, panel: usize, y: usize, bias: usize, inFeatures: i32, n: i32, count: i32): void {
+/** Three rows, as `tile5`. */
+export function tile3(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0;
+  let xa = x, xb = x + xStride, xc = xb + xStride;
+  let w = panel;
+  const end = w + <usize>inFeatures * PANEL_BYTES;
+  while (w < end) {
+    const w0 = v128.load(w), w1 = v128.load(w, 16);
+    let s = v128.load_splat<f32>(xa);
+    a0 = f32x4.add(a0, f32x4.mul(s, w0));
+    a1 = f32x4.add(a1, f32x4.mul(s, w1));
+    s = v128.load_splat<f32>(xb);
+    b0 = f32x4.add(b0, f32x4.mul(s, w0));
+    b1 = f32x4.add(b1, f32x4.mul(s, w1));
+    s = v128.load_splat<f32>(xc);
+    c0 = f32x4.add(c0, f32x4.mul(s, w0));
+    c1 = f32x4.add(c1, f32x4.mul(s, w1));
+    w += PANEL_BYTES;
+    xa += 4;
+    xb += 4;
+    xc += 4;
+  }
+  let p = y;
+  v128.store(p, a0);
+  v128.store(p, a1, 16);
+  p += yStride;
+  v128.store(p, b0);
+  v128.store(p, b1, 16);
+  p += yStride;
+  v128.store(p, c0);
+  v128.store(p, c1, 16);
+}
+
+/** Two rows, as `tile5`. */
+export function tile2(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
+  let xa = x, xb = x + xStride;
+  let w = panel;
+  const end = w + <usize>inFeatures * PANEL_BYTES;
+  while (w < end) {
+    const w0 = v128.load(w), w1 = v128.load(w, 16);
+    let s = v128.load_splat<f32>(xa);
+    a0 = f32x4.add(a0, f32x4.mul(s, w0));
+    a1 = f32x4.add(a1, f32x4.mul(s, w1));
+    s = v128.load_splat<f32>(xb);
+    b0 = f32x4.add(b0, f32x4.mul(s, w0));
+    b1 = f32x4.add(b1, f32x4.mul(s, w1));
+    w += PANEL_BYTES;
+    xa += 4;
+    xb += 4;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  const p = y + yStride;
+  v128.store(p, b0);
+  v128.store(p, b1, 16);
+}
+
+/** One row by a panel of `count` columns, with the bias, if there is one. */
+function tile1(x: usize, panel: usize, y: usize, bias: usize, inFeatures: i32, count: i32): void {
   let a0 = f32x4.splat(0), a1 = a0;
   let xp = x, w = panel;
   const end = w + <usize>inFeatures * PANEL_BYTES;
@@ -141,11 +208,11 @@ function tile1(x: usize, panel: usize, y: usize, bias: usize, inFeatures: i32, n
     w += PANEL_BYTES;
     xp += 4;
   }
-  finish(y, bias, n, count, a0, a1);
+  finish(y, bias, 0, count, a0, a1);
 }
 
 /** One row by four full panels: eight running sums hide the latency of an addition. */
-function tile1x4(x: usize, panel: usize, panelBytes: usize, y: usize, bias: usize, inFeatures: i32, n: i32): void {
+function tile1x4(x: usize, panel: usize, panelBytes: usize, y: usize, inFeatures: i32): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
   let xp = x, wa = panel;
   let wb = wa + panelBytes, wc = wb + panelBytes, wd = wc + panelBytes;
@@ -166,41 +233,29 @@ function tile1x4(x: usize, panel: usize, panelBytes: usize, y: usize, bias: usiz
     wd += PANEL_BYTES;
     xp += 4;
   }
-  finish(y, bias, n, PANEL_COLUMNS, a0, a1);
-  finish(y, bias, n + 8, PANEL_COLUMNS, b0, b1);
-  finish(y, bias, n + 16, PANEL_COLUMNS, c0, c1);
-  finish(y, bias, n + 24, PANEL_COLUMNS, d0, d1);
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, b0, 32);
+  v128.store(y, b1, 48);
+  v128.store(y, c0, 64);
+  v128.store(y, c1, 80);
+  v128.store(y, d0, 96);
+  v128.store(y, d1, 112);
 }
 
-/** So many rows take much longer than their panel takes to come. */
-const MANY_ROWS: i32 = 40;
-
-/**
- * Rows that go through a panel by themselves, before the tiles: one row reads memory as fast as it can be read, which a
- * tile does not, so where a panel comes from memory the first row costs no time of its own. As many, at most two, as leave
- * a number that can be cut into tiles of five and at most two of four, which are less quick.
- */
-@inline
-function rowsAlone(rows: i32): i32 {
-  switch (rows % 5) {
-    case 0: return rows > 5 && rows < MANY_ROWS ? 1 : 0;
-    case 1: return 1;
-    case 2: return 2;
-    case 3: return 0;
-    default: return rows > 4 ? 1 : 0;
+/** Adds the bias to the sums of some rows. */
+function addBias(y: usize, yStride: usize, rows: i32, bias: usize, panels: i32): void {
+  for (let p = 0; p < panels; p++) {
+    const at = <usize>p * PANEL_BYTES;
+    const b0 = v128.load(bias + at), b1 = v128.load(bias + at, 16);
+    let to = y + at;
+    for (let r = 0; r < rows; r++) {
+      v128.store(to, f32x4.add(v128.load(to), b0));
+      v128.store(to, f32x4.add(v128.load(to, 16), b1), 16);
+      to += yStride;
+    }
   }
 }
-
-/** Rows that go through all panels of a range before the next ones: about so many bytes of them stay in a near cache. */
-const BLOCK_BYTES: i32 = 262144;
-
-/**
- * Inputs of the longest panel that a row goes through by itself. Memory is read fastest from front to back; but two sums
- * leave the processor waiting for additions, unless the next panel's begin meanwhile, and a long panel has no next one
- * near. Measured between 192 and 6400 inputs, on Node 20 and 26: up to 1024 one panel is faster by a fifth, from 2048 on
- * four are.
- */
-const LONGEST_ALONE: i32 = 1024;
 
 /** Rows of a block: as even as whole tiles allow. */
 @inline
@@ -213,6 +268,60 @@ export function rowsInBlock(rows: i32, rowBytes: i32, tileRows: i32): i32 {
 }
 
 /**
+ * Whether the first row goes ahead of the others, by itself, through some panels, which the others then find near. One
+ * row reads memory as fast as it can be read, because many of its loads are under way at once; a tile, with more to do
+ * between its loads, is slower, unless it does nothing but go on from panel to panel, which a single one does.
+ */
+@inline
+function goesAhead(rows: i32, inFeatures: i32): bool {
+  return rows < MANY_ROWS && (rows > TILE_ROWS || inFeatures > LONGEST_ALONE);
+}
+
+/** Rows of the next tile, when so many are left: five, but for the last two, which leave none of one or two rows. */
+@inline
+function tileRows(left: i32): i32 {
+  if (left == 6) return 3;
+  return left == 7 ? 4 : min(left, TILE_ROWS);
+}
+
+/** Some full panels, without the bias, one row ahead of the others: `y`, `weight` begin at the first of them. */
+function rowAhead(y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, panels: i32): void {
+  if (panels == PANELS_AHEAD && inFeatures > LONGEST_ALONE) {
+    tile1x4(x, weight, panelBytes, y, inFeatures);
+    return;
+  }
+  for (let p = 0; p < panels; p++) {
+    tile1(x, weight + <usize>p * panelBytes, y + <usize>p * PANEL_BYTES, 0, inFeatures, PANEL_COLUMNS);
+  }
+}
+
+/** Rows by some full panels, without the bias: `y`, `weight` begin at the first of them. */
+function tiles(
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
+  weight: usize, panelBytes: usize, inFeatures: i32, panels: i32,
+): void {
+  let xTile = x, yTile = y;
+  for (let left = rows; left > 0; ) {
+    const size = tileRows(left);
+    let panel = weight, to = yTile;
+    for (let p = 0; p < panels; p++) {
+      switch (size) {
+        case 5: tile5(xTile, xStride, panel, to, yStride, inFeatures); break;
+        case 4: tile4(xTile, xStride, panel, to, yStride, inFeatures); break;
+        case 3: tile3(xTile, xStride, panel, to, yStride, inFeatures); break;
+        case 2: tile2(xTile, xStride, panel, to, yStride, inFeatures); break;
+        default: tile1(xTile, panel, to, 0, inFeatures, PANEL_COLUMNS);
+      }
+      panel += panelBytes;
+      to += PANEL_BYTES;
+    }
+    xTile += <usize>size * xStride;
+    yTile += <usize>size * yStride;
+    left -= size;
+  }
+}
+
+/**
  * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `panelFrom … panelTo − 1` only:
  * disjoint ranges may run at the same time. `bias` 0 means none. Strides are in bytes.
  */
@@ -220,64 +329,46 @@ export function linear(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
 ): void {
-  const block = rowsInBlock(rows, inFeatures << 2, 5);
+  const block = rowsInBlock(rows, inFeatures << 2, TILE_ROWS);
+  const ahead = goesAhead(rows, inFeatures) ? 1 : 0;
   for (let r = 0; r < rows; r += block) {
     linearBlock(
-      y + <usize>r * yStride, yStride, x + <usize>r * xStride, xStride, min(block, rows - r),
+      y + <usize>r * yStride, yStride, x + <usize>r * xStride, xStride, min(block, rows - r), ahead,
       weight, bias, inFeatures, outFeatures, panelFrom, panelTo,
     );
   }
 }
 
+/** @param ahead rows that go ahead: 0 or 1 */
 function linearBlock(
-  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, ahead: i32,
   weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
 ): void {
   const panelBytes = <usize>inFeatures * PANEL_BYTES;
-  if (rows < 4) {
-    rowByRow(y, yStride, x, xStride, rows, weight, bias, inFeatures, outFeatures, panelFrom, panelTo);
-    return;
+  const full = min(panelTo, outFeatures / PANEL_COLUMNS);
+  const group = ahead == 1 ? PANELS_AHEAD : 1;
+  // Short panels of a group stay near while the rows of a tile go through all of them; of long ones only one does.
+  const tilePanels = inFeatures > LONGEST_ALONE ? 1 : group;
+  const others = rows - ahead;
+  const xOthers = x + <usize>ahead * xStride;
+  for (let from = panelFrom; from < full; from += group) {
+    const to = min(full, from + group);
+    const yAt = y + <usize>from * PANEL_BYTES;
+    if (ahead == 1) rowAhead(yAt, x, weight + <usize>from * panelBytes, panelBytes, inFeatures, to - from);
+    for (let p = from; p < to; p += tilePanels) {
+      tiles(
+        y + <usize>ahead * yStride + <usize>p * PANEL_BYTES, yStride, xOthers, xStride, others,
+        weight + <usize>p * panelBytes, panelBytes, inFeatures, min(tilePanels, to - p),
+      );
+    }
+    if (bias != 0) addBias(yAt, yStride, rows, bias + <usize>from * PANEL_BYTES, to - from);
   }
-  const alone = rowsAlone(rows);
-  const byFour = (5 - (rows - alone) % 5) % 5 * 4;
-  for (let p = panelFrom; p < panelTo; p++) {
-    const n = p * PANEL_COLUMNS;
-    const count = min(PANEL_COLUMNS, outFeatures - n);
-    const panel = weight + <usize>p * panelBytes;
-    const at = <usize>n << 2;
-    // A last panel that is not full takes all of them one by one.
-    const single = count == PANEL_COLUMNS ? alone : rows;
-    let r = 0;
-    for (; r < single; r++) tile1(x + <usize>r * xStride, panel, y + <usize>r * yStride, bias, inFeatures, n, count);
-    if (r == rows) return;
-    for (; r < rows - byFour; r += 5) {
-      tile5(x + <usize>r * xStride, xStride, panel, y + <usize>r * yStride + at, yStride, inFeatures);
-    }
-    for (; r < rows; r += 4) {
-      tile4(x + <usize>r * xStride, xStride, panel, y + <usize>r * yStride + at, yStride, inFeatures);
-    }
-    if (bias != 0) addBias(y + <usize>alone * yStride + at, yStride, rows - alone, bias + at);
-  }
-}
-
-/** Three rows or less, one at a time, but all of them through a panel, or four, before the next. */
-function rowByRow(
-  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
-  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
-): void {
-  const panelBytes = <usize>inFeatures * PANEL_BYTES;
-  const full = inFeatures > LONGEST_ALONE ? min(panelTo, outFeatures / PANEL_COLUMNS) : 0;
-  let p = panelFrom;
-  for (; p + 4 <= full; p += 4) {
-    const panel = weight + <usize>p * panelBytes;
-    for (let r = 0; r < rows; r++) {
-      tile1x4(x + <usize>r * xStride, panel, panelBytes, y + <usize>r * yStride, bias, inFeatures, p * PANEL_COLUMNS);
-    }
-  }
-  for (; p < panelTo; p++) {
-    const n = p * PANEL_COLUMNS;
-    for (let r = 0; r < rows; r++) {
-      tile1(x + <usize>r * xStride, weight + <usize>p * panelBytes, y + <usize>r * yStride, bias, inFeatures, n, min(PANEL_COLUMNS, outFeatures - n));
-    }
+  if (full == panelTo) return;
+  const n = <usize>full * PANEL_BYTES;
+  for (let r = 0; r < rows; r++) {
+    tile1(
+      x + <usize>r * xStride, weight + <usize>full * panelBytes, y + <usize>r * yStride + n, bias == 0 ? 0 : bias + n,
+      inFeatures, outFeatures % PANEL_COLUMNS,
+    );
   }
 }

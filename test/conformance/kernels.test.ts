@@ -10,6 +10,7 @@ import {
   columns,
   type KernelBackend,
   type PackedDtype,
+  rows,
   STRETCH,
   type StoredOrder,
   type Tensor,
@@ -445,22 +446,29 @@ describe("all kernels give the reference kernels' bits", () => {
     );
   });
 
-  test("linear: a row has the same bits alone and among others", () => {
-    const [T, K, N] = [11, 33, 45];
-    const x = Array.from({ length: T * K }, (_, j) => Math.fround(Math.sin(j * 7)));
+  // Rows are cut into tiles, which depends on their number and on how many inputs there are.
+  const everyCount = Array.from({ length: 46 }, (_, i) => i + 1);
+  test.each([
+    { K: 33, N: 77, counts: everyCount },
+    { K: 1030, N: 45, counts: [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 21, 39, 40, 41, 95] },
+  ])("linear: a row has the same bits alone and among others, of $K inputs", ({ K, N, counts }) => {
+    const most = Math.max(...counts);
+    const x = Array.from({ length: most * K }, (_, j) => Math.fround(Math.sin(j * 7)));
     const w = Array.from({ length: K * N }, (_, j) => Math.fround(Math.cos(j * 3)));
-    for (const bench of benches) {
-      bench.clear();
+    const b = Array.from({ length: N }, (_, j) => Math.fround(Math.sin(j * 5)));
+    expectSameBits(benches, (bench) => {
       const weight = bench.weight(K, N, w);
-      const input = bench.tensor(T, K, x);
-      const together = bench.tensor(T, N);
-      bench.linear(together, input, weight, null);
-      const alone = bench.tensor(1, N);
-      for (let t = 0; t < T; t++) {
-        bench.linear(alone, { ...input, offset: input.offset + 4 * t * K, rows: 1 }, weight, null);
-        expect(bits(bench.values(alone))).toEqual(bits(bench.values(together).slice(t * N, (t + 1) * N)));
+      const bias = bench.tensor(1, N, b);
+      const input = bench.tensor(most, K, x);
+      const alone = bench.tensor(most, N);
+      for (let t = 0; t < most; t++) bench.linear(rows(alone, t, 1), rows(input, t, 1), weight, bias);
+      for (const count of counts) {
+        const together = bench.tensor(count, N);
+        bench.linear(together, rows(input, 0, count), weight, bias);
+        expect(bits(bench.values(together))).toEqual(bits(bench.values(rows(alone, 0, count))));
       }
-    }
+      return bench.values(alone);
+    });
   });
 
   test("layerNorm", () => {
