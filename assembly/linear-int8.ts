@@ -4,12 +4,15 @@
 // to f32 once and is scaled; groups are added in the order 0, 1, 2 … from zero, then the bias. Nothing depends on how
 // many rows or columns are computed beside an element.
 
-import { finish, rowsInBlock } from "./linear";
+import { finish, MANY_ROWS, rowsInBlock } from "./linear";
 import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES, int8PanelBytes, PANEL_COLUMNS } from "./panels";
 import { integerBytes } from "./quantise";
 
-/** Panels that all rows go through before the next ones: they stay in a near cache. */
-export const PANELS_PER_UNIT: i32 = 8;
+/** Rows of the largest tile. */
+const TILE_ROWS: i32 = 4;
+
+/** Panels that a tile of a few rows goes through before the next tile: they stay in a near cache. */
+const GROUP_PANELS: i32 = 32;
 
 /** sums ⊗ (weight scales ⊗ row scale) */
 @inline
@@ -51,9 +54,13 @@ function tile1(x: usize, rowScales: usize, panel: usize, panelBytes: usize, y: u
   finish(y, bias, n, count, a0, a1);
 }
 
-/** Four rows by one panel. */
-function tile4(
-  x: usize, xStride: usize, rowScales: usize, panel: usize, panelBytes: usize,
+/**
+ * So many rows, 2 to 4, by one panel; five would spill. `rows` is a constant where this is inlined: what is beyond it is
+ * not compiled.
+ */
+@inline
+function tile(
+  rows: i32, x: usize, xStride: usize, rowScales: usize, panel: usize, panelBytes: usize,
   y: usize, yStride: usize, bias: usize, n: i32, count: i32,
 ): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
@@ -73,17 +80,21 @@ function tile4(
       v = v128.load_splat<i32>(xb);
       ib0 = dot(ib0, w0, v);
       ib1 = dot(ib1, w1, v);
-      v = v128.load_splat<i32>(xc);
-      ic0 = dot(ic0, w0, v);
-      ic1 = dot(ic1, w1, v);
-      v = v128.load_splat<i32>(xd);
-      id0 = dot(id0, w0, v);
-      id1 = dot(id1, w1, v);
+      if (rows > 2) {
+        v = v128.load_splat<i32>(xc);
+        ic0 = dot(ic0, w0, v);
+        ic1 = dot(ic1, w1, v);
+        xc += 4;
+      }
+      if (rows > 3) {
+        v = v128.load_splat<i32>(xd);
+        id0 = dot(id0, w0, v);
+        id1 = dot(id1, w1, v);
+        xd += 4;
+      }
       w += INT8_PAIR_BYTES;
       xa += 4;
       xb += 4;
-      xc += 4;
-      xd += 4;
     }
     const s0 = v128.load(group), s1 = v128.load(group, 16);
     let sp = s;
@@ -94,65 +105,93 @@ function tile4(
     rowScale = v128.load_splat<f32>(sp);
     b0 = f32x4.add(b0, scaled(ib0, s0, rowScale));
     b1 = f32x4.add(b1, scaled(ib1, s1, rowScale));
-    sp += xStride;
-    rowScale = v128.load_splat<f32>(sp);
-    c0 = f32x4.add(c0, scaled(ic0, s0, rowScale));
-    c1 = f32x4.add(c1, scaled(ic1, s1, rowScale));
-    sp += xStride;
-    rowScale = v128.load_splat<f32>(sp);
-    d0 = f32x4.add(d0, scaled(id0, s0, rowScale));
-    d1 = f32x4.add(d1, scaled(id1, s1, rowScale));
+    if (rows > 2) {
+      sp += xStride;
+      rowScale = v128.load_splat<f32>(sp);
+      c0 = f32x4.add(c0, scaled(ic0, s0, rowScale));
+      c1 = f32x4.add(c1, scaled(ic1, s1, rowScale));
+    }
+    if (rows > 3) {
+      sp += xStride;
+      rowScale = v128.load_splat<f32>(sp);
+      d0 = f32x4.add(d0, scaled(id0, s0, rowScale));
+      d1 = f32x4.add(d1, scaled(id1, s1, rowScale));
+    }
     s += 4;
   }
   finish(y, bias, n, count, a0, a1);
   finish(y + yStride, bias, n, count, b0, b1);
-  finish(y + 2 * yStride, bias, n, count, c0, c1);
-  finish(y + 3 * yStride, bias, n, count, d0, d1);
+  if (rows > 2) finish(y + 2 * yStride, bias, n, count, c0, c1);
+  if (rows > 3) finish(y + 3 * yStride, bias, n, count, d0, d1);
+}
+
+function tile2(
+  x: usize, xStride: usize, rowScales: usize, panel: usize, panelBytes: usize,
+  y: usize, yStride: usize, bias: usize, n: i32, count: i32,
+): void {
+  tile(2, x, xStride, rowScales, panel, panelBytes, y, yStride, bias, n, count);
+}
+
+function tile3(
+  x: usize, xStride: usize, rowScales: usize, panel: usize, panelBytes: usize,
+  y: usize, yStride: usize, bias: usize, n: i32, count: i32,
+): void {
+  tile(3, x, xStride, rowScales, panel, panelBytes, y, yStride, bias, n, count);
+}
+
+function tile4(
+  x: usize, xStride: usize, rowScales: usize, panel: usize, panelBytes: usize,
+  y: usize, yStride: usize, bias: usize, n: i32, count: i32,
+): void {
+  tile(4, x, xStride, rowScales, panel, panelBytes, y, yStride, bias, n, count);
 }
 
 /**
- * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `panelFrom … panelTo − 1` only;
- * `panelFrom` is a multiple of `PANELS_PER_UNIT`. `x` is quantised, its rows `xStride` bytes apart. `bias` 0 means none.
+ * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `panelFrom … panelTo − 1` only.
+ * `x` is quantised, its rows `xStride` bytes apart. `bias` 0 means none.
  */
 export function linearInt8(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
 ): void {
-  const block = rowsInBlock(rows, <i32>xStride, 4);
+  const panelBytes = int8PanelBytes(inFeatures);
+  const block = rowsInBlock(rows, <i32>xStride, TILE_ROWS);
+  // Many rows all go through one panel before the next. Of few, a tile first goes through many, because memory is read
+  // fastest from front to back.
+  const group = rows < MANY_ROWS ? GROUP_PANELS : 1;
   for (let r = 0; r < rows; r += block) {
-    linearInt8Block(
-      y + <usize>r * yStride, yStride, x + <usize>r * xStride, xStride, min(block, rows - r),
-      weight, bias, inFeatures, outFeatures, panelFrom, panelTo,
-    );
+    const here = min(block, rows - r);
+    for (let p = panelFrom; p < panelTo; p += group) {
+      tiles(
+        y + <usize>r * yStride, yStride, x + <usize>r * xStride, xStride, here,
+        weight, panelBytes, bias, inFeatures, outFeatures, p, min(p + group, panelTo),
+      );
+    }
   }
 }
 
-function linearInt8Block(
+/** Rows by some panels. */
+function tiles(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
-  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
+  weight: usize, panelBytes: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
 ): void {
-  const panelBytes = int8PanelBytes(inFeatures);
   const scalesAt = integerBytes(inFeatures);
-  const tiled = rows & ~3;
-  // Unit by unit, so that its weights stay in a near cache while all rows go through them.
-  for (let from = panelFrom; from < panelTo; from += PANELS_PER_UNIT) {
-    const to = min(from + PANELS_PER_UNIT, panelTo);
-    for (let p = from; p < to && tiled > 0; p++) {
+  let xTile = x, yTile = y;
+  for (let left = rows; left > 0; ) {
+    const size = min(left, TILE_ROWS);
+    for (let p = panelFrom; p < panelTo; p++) {
       const n = p * PANEL_COLUMNS;
       const count = min(PANEL_COLUMNS, outFeatures - n);
-      const panel = weight + <usize>p * panelBytes;
-      for (let r = 0; r < tiled; r += 4) {
-        const xr = x + <usize>r * xStride;
-        tile4(xr, xStride, xr + scalesAt, panel, panelBytes, y + <usize>r * yStride, yStride, bias, n, count);
+      const panel = weight + <usize>p * panelBytes, scales = xTile + scalesAt;
+      switch (size) {
+        case 4: tile4(xTile, xStride, scales, panel, panelBytes, yTile, yStride, bias, n, count); break;
+        case 3: tile3(xTile, xStride, scales, panel, panelBytes, yTile, yStride, bias, n, count); break;
+        case 2: tile2(xTile, xStride, scales, panel, panelBytes, yTile, yStride, bias, n, count); break;
+        default: tile1(xTile, scales, panel, panelBytes, yTile, bias, n, count);
       }
     }
-    for (let r = tiled; r < rows; r++) {
-      const xr = x + <usize>r * xStride, yr = y + <usize>r * yStride;
-      for (let p = from; p < to; p++) {
-        const n = p * PANEL_COLUMNS;
-        const panel = weight + <usize>p * panelBytes;
-        tile1(xr, xr + scalesAt, panel, panelBytes, yr, bias, n, min(PANEL_COLUMNS, outFeatures - n));
-      }
-    }
+    xTile += <usize>size * xStride;
+    yTile += <usize>size * yStride;
+    left -= size;
   }
 }

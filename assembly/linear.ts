@@ -22,7 +22,7 @@ const BLOCK_BYTES: i32 = 262144;
 const LONGEST_ALONE: i32 = 1024;
 
 /** So many rows take much longer than their weights take to come. */
-const MANY_ROWS: i32 = 40;
+export const MANY_ROWS: i32 = 40;
 
 /** Panels that a row goes ahead of the others, which find them near; see `goesAhead`. */
 const PANELS_AHEAD: i32 = 4;
@@ -47,12 +47,13 @@ export function finish(y: usize, bias: usize, n: i32, count: i32, low: v128, hig
 }
 
 /**
- * Five rows by one full panel, without the bias: ten running sums, which with the weights and an input fill the registers
- * that V8 has. Six rows would spill; four leave multipliers idle. The bias comes afterwards, because sums that wait for a
- * branch are spilled by V8 (Node 20), and already inside the loop. Exported from the module, though nobody calls it there,
- * because that keeps it from being inlined, which makes V8 spill, too: both together double its rate.
+ * So many rows, 2 to 5, by one full panel, without the bias. Each row has two running sums; those of five rows, the weights
+ * and an input fill the registers that V8 has. Six rows would spill; four leave multipliers idle. `rows` is a constant
+ * where this is inlined: what is beyond it is not compiled. The bias comes afterwards, because sums that wait for a branch
+ * are spilled by V8 (Node 20), and already inside the loop.
  */
-export function tile5(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+@inline
+function tile(rows: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
   let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0, e0 = a0, e1 = a0;
   let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
   let w = panel;
@@ -65,21 +66,27 @@ export function tile5(x: usize, xStride: usize, panel: usize, y: usize, yStride:
     s = v128.load_splat<f32>(xb);
     b0 = f32x4.add(b0, f32x4.mul(s, w0));
     b1 = f32x4.add(b1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xc);
-    c0 = f32x4.add(c0, f32x4.mul(s, w0));
-    c1 = f32x4.add(c1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xd);
-    d0 = f32x4.add(d0, f32x4.mul(s, w0));
-    d1 = f32x4.add(d1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xe);
-    e0 = f32x4.add(e0, f32x4.mul(s, w0));
-    e1 = f32x4.add(e1, f32x4.mul(s, w1));
+    if (rows > 2) {
+      s = v128.load_splat<f32>(xc);
+      c0 = f32x4.add(c0, f32x4.mul(s, w0));
+      c1 = f32x4.add(c1, f32x4.mul(s, w1));
+      xc += 4;
+    }
+    if (rows > 3) {
+      s = v128.load_splat<f32>(xd);
+      d0 = f32x4.add(d0, f32x4.mul(s, w0));
+      d1 = f32x4.add(d1, f32x4.mul(s, w1));
+      xd += 4;
+    }
+    if (rows > 4) {
+      s = v128.load_splat<f32>(xe);
+      e0 = f32x4.add(e0, f32x4.mul(s, w0));
+      e1 = f32x4.add(e1, f32x4.mul(s, w1));
+      xe += 4;
+    }
     w += PANEL_BYTES;
     xa += 4;
     xb += 4;
-    xc += 4;
-    xd += 4;
-    xe += 4;
   }
   let p = y;
   v128.store(p, a0);
@@ -87,113 +94,40 @@ export function tile5(x: usize, xStride: usize, panel: usize, y: usize, yStride:
   p += yStride;
   v128.store(p, b0);
   v128.store(p, b1, 16);
-  p += yStride;
-  v128.store(p, c0);
-  v128.store(p, c1, 16);
-  p += yStride;
-  v128.store(p, d0);
-  v128.store(p, d1, 16);
-  p += yStride;
-  v128.store(p, e0);
-  v128.store(p, e1, 16);
-}
-
-/** Four rows, as `tile5`. */
-export function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-  let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride;
-  let w = panel;
-  const end = w + <usize>inFeatures * PANEL_BYTES;
-  while (w < end) {
-    const w0 = v128.load(w), w1 = v128.load(w, 16);
-    let s = v128.load_splat<f32>(xa);
-    a0 = f32x4.add(a0, f32x4.mul(s, w0));
-    a1 = f32x4.add(a1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xb);
-    b0 = f32x4.add(b0, f32x4.mul(s, w0));
-    b1 = f32x4.add(b1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xc);
-    c0 = f32x4.add(c0, f32x4.mul(s, w0));
-    c1 = f32x4.add(c1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xd);
-    d0 = f32x4.add(d0, f32x4.mul(s, w0));
-    d1 = f32x4.add(d1, f32x4.mul(s, w1));
-    w += PANEL_BYTES;
-    xa += 4;
-    xb += 4;
-    xc += 4;
-    xd += 4;
+  if (rows > 2) {
+    p += yStride;
+    v128.store(p, c0);
+    v128.store(p, c1, 16);
   }
-  let p = y;
-  v128.store(p, a0);
-  v128.store(p, a1, 16);
-  p += yStride;
-  v128.store(p, b0);
-  v128.store(p, b1, 16);
-  p += yStride;
-  v128.store(p, c0);
-  v128.store(p, c1, 16);
-  p += yStride;
-  v128.store(p, d0);
-  v128.store(p, d1, 16);
-}
-
-/** Three rows, as `tile5`. */
-export function tile3(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0;
-  let xa = x, xb = x + xStride, xc = xb + xStride;
-  let w = panel;
-  const end = w + <usize>inFeatures * PANEL_BYTES;
-  while (w < end) {
-    const w0 = v128.load(w), w1 = v128.load(w, 16);
-    let s = v128.load_splat<f32>(xa);
-    a0 = f32x4.add(a0, f32x4.mul(s, w0));
-    a1 = f32x4.add(a1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xb);
-    b0 = f32x4.add(b0, f32x4.mul(s, w0));
-    b1 = f32x4.add(b1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xc);
-    c0 = f32x4.add(c0, f32x4.mul(s, w0));
-    c1 = f32x4.add(c1, f32x4.mul(s, w1));
-    w += PANEL_BYTES;
-    xa += 4;
-    xb += 4;
-    xc += 4;
+  if (rows > 3) {
+    p += yStride;
+    v128.store(p, d0);
+    v128.store(p, d1, 16);
   }
-  let p = y;
-  v128.store(p, a0);
-  v128.store(p, a1, 16);
-  p += yStride;
-  v128.store(p, b0);
-  v128.store(p, b1, 16);
-  p += yStride;
-  v128.store(p, c0);
-  v128.store(p, c1, 16);
+  if (rows > 4) {
+    p += yStride;
+    v128.store(p, e0);
+    v128.store(p, e1, 16);
+  }
 }
 
-/** Two rows, as `tile5`. */
+// Exported from the module, though nobody calls them there, because that keeps them from being inlined, which makes V8
+// spill, too: this and the late bias double their rate.
+
 export function tile2(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0;
-  let xa = x, xb = x + xStride;
-  let w = panel;
-  const end = w + <usize>inFeatures * PANEL_BYTES;
-  while (w < end) {
-    const w0 = v128.load(w), w1 = v128.load(w, 16);
-    let s = v128.load_splat<f32>(xa);
-    a0 = f32x4.add(a0, f32x4.mul(s, w0));
-    a1 = f32x4.add(a1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xb);
-    b0 = f32x4.add(b0, f32x4.mul(s, w0));
-    b1 = f32x4.add(b1, f32x4.mul(s, w1));
-    w += PANEL_BYTES;
-    xa += 4;
-    xb += 4;
-  }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  const p = y + yStride;
-  v128.store(p, b0);
-  v128.store(p, b1, 16);
+  tile(2, x, xStride, panel, y, yStride, inFeatures);
+}
+
+export function tile3(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  tile(3, x, xStride, panel, y, yStride, inFeatures);
+}
+
+export function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  tile(4, x, xStride, panel, y, yStride, inFeatures);
+}
+
+export function tile5(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  tile(5, x, xStride, panel, y, yStride, inFeatures);
 }
 
 /** One row by a panel of `count` columns, with the bias, if there is one. */

@@ -10,7 +10,7 @@
 import { attention } from "./attention";
 import { writeKv } from "./kv-blocks";
 import { linear } from "./linear";
-import { linearInt8, PANELS_PER_UNIT } from "./linear-int8";
+import { linearInt8 } from "./linear-int8";
 import { PANEL_COLUMNS } from "./panels";
 import { quantisedRowBytes, quantiseRows } from "./quantise";
 import { activate, add, layerNorm } from "./rows";
@@ -129,11 +129,9 @@ function compute(chunk: i32, thread: i32): void {
     case OP_LINEAR_INT8: {
       const outFeatures = argument(10);
       const panels = (outFeatures + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
-      const units = (panels + PANELS_PER_UNIT - 1) / PANELS_PER_UNIT;
       linearInt8(
         argument(2), argument(3), argument(4), argument(5), argument(6), argument(7), argument(8), argument(9),
-        outFeatures, share(units, chunk, chunks) * PANELS_PER_UNIT,
-        min(panels, share(units, chunk + 1, chunks) * PANELS_PER_UNIT),
+        outFeatures, share(panels, chunk, chunks), share(panels, chunk + 1, chunks),
       );
       break;
     }

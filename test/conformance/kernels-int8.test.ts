@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { INT8_GROUP, type KernelBackend, type StoredOrder } from "../../src/kernels/kernels.js";
+import { INT8_GROUP, type KernelBackend, rows, type StoredOrder } from "../../src/kernels/kernels.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import { threads as platformThreads } from "../../src/platform/node-threads.js";
@@ -295,21 +295,24 @@ describe("all kernels give the reference kernels' bits", () => {
   });
 
   test("linear: a row has the same bits alone and among others", () => {
-    const [T, K, N] = [11, INT8_GROUP + 13, 141];
-    const x = arbitraryFloats(T * K, 1);
+    // More columns than a tile of few rows goes through at a time, and every way to cut rows into tiles.
+    const [most, K, N] = [41, INT8_GROUP + 13, 285];
+    const x = arbitraryFloats(most * K, 1);
     const w = arbitraryFloats(K * N, 2);
-    for (const bench of benches) {
-      bench.clear();
+    const b = arbitraryFloats(N, 3);
+    expectSameBits(benches, (bench) => {
       const weight = bench.weight(K, N, w, "in-out", "int8");
-      const input = bench.tensor(T, K, x);
-      const together = bench.tensor(T, N);
-      bench.linear(together, input, weight, null);
-      const alone = bench.tensor(1, N);
-      for (let t = 0; t < T; t++) {
-        bench.linear(alone, { ...input, offset: input.offset + 4 * t * K, rows: 1 }, weight, null);
-        expect(bits(bench.values(alone))).toEqual(bits(bench.values(together).slice(t * N, (t + 1) * N)));
+      const bias = bench.tensor(1, N, b);
+      const input = bench.tensor(most, K, x);
+      const alone = bench.tensor(most, N);
+      for (let t = 0; t < most; t++) bench.linear(rows(alone, t, 1), rows(input, t, 1), weight, bias);
+      for (const count of [2, 3, 4, 5, 6, 7, 8, 9, 16, 39, 40, 41]) {
+        const together = bench.tensor(count, N);
+        bench.linear(together, rows(input, 0, count), weight, bias);
+        expect(bits(bench.values(together))).toEqual(bits(bench.values(rows(alone, 0, count))));
       }
-    }
+      return bench.values(alone);
+    });
   });
 
   test("packing, from every stored type, in slices of any size, both orders alike", () => {

@@ -26,8 +26,6 @@ import { OPERATION, type StartHelper, ThreadTeam } from "./thread-team.js";
 const PAGE_BYTES = 65536;
 /** Output columns in a panel of a packed weight; assembly/panels.ts. */
 const PANEL_COLUMNS = 8;
-/** Panels that a row goes through together, by type of weight; assembly/linear.ts, assembly/linear-int8.ts. */
-const PANELS_PER_UNIT: Readonly<Record<PackedDtype, number>> = { f32: 4, int8: 8 };
 /** Queries of a tile of attention; assembly/attention.ts. */
 const QUERIES_PER_TILE = 4;
 /** Elements that activation takes as a row when a tensor has no gaps. */
@@ -175,10 +173,9 @@ class WasmKernels implements Kernels {
     team.set(8, bias === null ? 0 : bias.offset);
     team.set(9, inFeatures);
     team.set(10, outFeatures);
-    // So many panels at a time is how one row goes through them fastest.
-    const units = Math.ceil(outFeatures / PANEL_COLUMNS / PANELS_PER_UNIT[dtype]);
+    const panels = Math.ceil(outFeatures / PANEL_COLUMNS);
     const operation = dtype === "int8" ? OPERATION.linearInt8 : OPERATION.linear;
-    team.run(operation, this.#chunks(units, x.rows * inFeatures * outFeatures));
+    team.run(operation, this.#chunks(panels, x.rows * inFeatures * outFeatures));
   }
 
   /** Quantises the rows of x into working memory, where all chunks of a product find them. */
