@@ -95,6 +95,9 @@ function scoreKeys<T>(q: usize, headDim: i32, keys: usize, blockBytes: usize, bl
 function scoreKeysOf4<T>(q: usize, qStride: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, position: i32, scale: f32, scores: usize, scoreStride: usize): void {
   const scales = f32x4.splat(scale), scalesAt = <usize>headDim * 2 * keyRowBytes<T>();
   for (let first = 0; first <= position; first += BLOCK_SIZE) {
+    if (first % TOUCHED == 0) {
+      touchBlocks(keys, <usize>headDim * keyRowBytes<T>(), blockBytes, blockTable, first, min(first + TOUCHED, position + 1));
+    }
     const block = inBlockOf(first, keys, blockBytes, blockTable);
     // Eight keys at a time: with all sixteen the running sums would not fit into the registers.
     for (let half: usize = 0; half < 2; half++) {
@@ -265,10 +268,17 @@ function sumValues1<T>(weights: usize, value: usize, rowBytes: usize, blockBytes
   f32.store(out, a / total);
 }
 
-/** Eight output dimensions of four queries at positions up to `position`, the least of theirs: sums, not yet divided. */
-function sumValues8Of4<T>(weights: usize, weightStride: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, position: i32, out: usize, outStride: usize): void {
-  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-  for (let first = 0; first <= position; first += BLOCK_SIZE) {
+/** Goes on with sums of eight dimensions of four queries for positions from … position, of blocks from their first on. */
+function sumValues8Of4<T>(weights: usize, weightStride: usize, value: usize, rowBytes: usize, blockBytes: usize, blockTable: usize, from: i32, position: i32, out: usize, outStride: usize): void {
+  let y = out;
+  let a0 = v128.load(y), a1 = v128.load(y, 16);
+  y += outStride;
+  let b0 = v128.load(y), b1 = v128.load(y, 16);
+  y += outStride;
+  let c0 = v128.load(y), c1 = v128.load(y, 16);
+  y += outStride;
+  let d0 = v128.load(y), d1 = v128.load(y, 16);
+  for (let first = from; first <= position; first += BLOCK_SIZE) {
     let v = inBlockOf(first, value, blockBytes, blockTable);
     let wa = weights + (<usize>first << 2);
     let wb = wa + weightStride, wc = wb + weightStride, wd = wc + weightStride;
@@ -294,7 +304,7 @@ function sumValues8Of4<T>(weights: usize, weightStride: usize, value: usize, row
       v += rowBytes;
     }
   }
-  let y = out;
+  y = out;
   v128.store(y, a0);
   v128.store(y, a1, 16);
   y += outStride;
@@ -434,11 +444,23 @@ function attendWith4<T>(out: usize, outStride: usize, q: usize, qStride: usize, 
     scaleWeights(scores + 2 * scoreStride, scales, blockBytes, blockTable, positionC);
     scaleWeights(scores + 3 * scoreStride, scales, blockBytes, blockTable, greatest);
   }
-  let dim = 0;
-  for (; dim + 8 <= headDim; dim += 8) {
+  const whole = headDim & ~7;
+  let y = out;
+  for (let t = 0; t < QUERIES; t++) {
+    memory.fill(y, 0, <usize>whole << 2);
+    y += outStride;
+  }
+  // Some blocks at a time, whose values stay near while they are gone through eight dimensions after eight.
+  for (let from = 0; from <= least; from += TOUCHED) {
+    const to = min(from + TOUCHED - 1, least);
+    for (let dim = 0; dim < whole; dim += 8) {
+      sumValues8Of4<T>(scores, scoreStride, values + <usize>dim * sizeof<T>(), rowBytes, blockBytes, blockTable, from, to, out + (<usize>dim << 2), outStride);
+    }
+  }
+  for (let dim = 0; dim < whole; dim += 8) {
     const v = values + <usize>dim * sizeof<T>();
-    let y = out + (<usize>dim << 2), w = scores;
-    sumValues8Of4<T>(w, scoreStride, v, rowBytes, blockBytes, blockTable, least, y, outStride);
+    let w = scores;
+    y = out + (<usize>dim << 2);
     finishValues8<T>(w, v, rowBytes, blockBytes, blockTable, least + 1, least, totalA, y);
     y += outStride;
     w += scoreStride;
@@ -450,10 +472,10 @@ function attendWith4<T>(out: usize, outStride: usize, q: usize, qStride: usize, 
     w += scoreStride;
     finishValues8<T>(w, v, rowBytes, blockBytes, blockTable, least + 1, greatest, totalD, y);
   }
-  if (dim < headDim) {
-    sumLastValues<T>(scores, values, blockBytes, blockTable, least, totalA, out, dim, headDim);
-    sumLastValues<T>(scores + scoreStride, values, blockBytes, blockTable, positionB, totalB, out + outStride, dim, headDim);
-    sumLastValues<T>(scores + 2 * scoreStride, values, blockBytes, blockTable, positionC, totalC, out + 2 * outStride, dim, headDim);
-    sumLastValues<T>(scores + 3 * scoreStride, values, blockBytes, blockTable, greatest, totalD, out + 3 * outStride, dim, headDim);
+  if (whole < headDim) {
+    sumLastValues<T>(scores, values, blockBytes, blockTable, least, totalA, out, whole, headDim);
+    sumLastValues<T>(scores + scoreStride, values, blockBytes, blockTable, positionB, totalB, out + outStride, whole, headDim);
+    sumLastValues<T>(scores + 2 * scoreStride, values, blockBytes, blockTable, positionC, totalC, out + 2 * outStride, whole, headDim);
+    sumLastValues<T>(scores + 3 * scoreStride, values, blockBytes, blockTable, greatest, totalD, out + 3 * outStride, whole, headDim);
   }
 }
