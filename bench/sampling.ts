@@ -9,6 +9,7 @@ import { coloursFor } from "../src/cli/terminal.js";
 import { load } from "../src/load.js";
 import { resolveSampling, type SamplingOptions } from "../src/sampling/options.js";
 import { Sampler } from "../src/sampling/sampler.js";
+import { SamplingScratch } from "../src/sampling/scratch.js";
 import { benchCommand, type CommonOptions } from "./command.js";
 import { randomGpt2 } from "./random-gpt2.js";
 
@@ -46,7 +47,8 @@ const prompt = Array.from({ length: PROMPT_TOKENS }, (_, i) => (i * i * 31 + 7) 
 // Rows as a trained model gives them: a few tokens far ahead of all others.
 const logits = Array.from({ length: TOKENS }, (_, row) => trainedLogits(row + 1));
 const history = { prompt, generated: prompt.slice(0, TOKENS) };
-const samplers = WAYS.map(([, options]) => new Sampler(resolveSampling(options, {}, vocabSize), vocabSize));
+const scratch = new SamplingScratch(vocabSize);
+const samplers = WAYS.map(([, options]) => new Sampler(resolveSampling(options, {}, vocabSize), scratch));
 
 const stepMs: number[] = [];
 const chooseMs = WAYS.map((): number[] => []);

@@ -43,12 +43,12 @@ export class BeamJob {
    */
   constructor(core: EngineCore, request: GenerationRequest, beams: BeamSettings, sink: GenerationSink) {
     const { prompt, maxTokens, eosTokenIds, n, mode, salt } = request;
-    const { contextLength, vocabSize } = core.model.config;
+    const { contextLength } = core.model.config;
     const limit = Math.min(maxTokens, contextLength - prompt.length);
     this.#core = core;
     this.#request = request;
     this.#sink = sink;
-    this.#changes = new ScoreChanges(request.sampling, vocabSize);
+    this.#changes = new ScoreChanges(request.sampling, core.samplingScratch);
     this.#search =
       limit <= 0
         ? null

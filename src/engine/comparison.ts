@@ -4,6 +4,7 @@
  */
 import { LastrowError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
+import { SamplingScratch } from "../sampling/scratch.js";
 import { Continuation } from "./continuation.js";
 import type { EngineClient, StepObserver } from "./engine-client.js";
 import { Generation, type GenerationOptions } from "./generation.js";
@@ -153,7 +154,7 @@ export async function compareWays(
     request,
     0,
     Math.min(request.maxTokens, config.contextLength - request.prompt.length),
-    config.vocabSize,
+    new SamplingScratch(config.vocabSize),
   );
   let recomputedRows = 0;
   let step = 0;

@@ -3,6 +3,7 @@
  * nothing of text, steps, rows or caches.
  */
 import { Sampler } from "../sampling/sampler.js";
+import type { SamplingScratch } from "../sampling/scratch.js";
 import type { FinishReason, GeneratedLogprobs, GenerationRequest } from "./generation-request.js";
 
 /** Seeds end here; the next one after the last is 0. */
@@ -26,14 +27,14 @@ export class Continuation {
   readonly #logprobs: number[] = [];
   #finishReason: FinishReason | null;
 
-  constructor(request: GenerationRequest, index: number, limit: number, vocabSize: number) {
+  constructor(request: GenerationRequest, index: number, limit: number, scratch: SamplingScratch) {
     const { sampling, bestOf, n } = request;
     // To rank continuations, their log-probabilities are needed even when nobody asked to see them.
     const logprobs = sampling.logprobs ?? (bestOf > n ? 0 : null);
     this.index = index;
     this.#request = request;
     this.#limit = limit;
-    this.#sampler = new Sampler({ ...sampling, logprobs, seed: (sampling.seed + index) % SEEDS }, vocabSize);
+    this.#sampler = new Sampler({ ...sampling, logprobs, seed: (sampling.seed + index) % SEEDS }, scratch);
     this.#finishReason = limit <= 0 ? "length" : null;
   }
 

@@ -8,6 +8,7 @@ import { rows as firstRows, type Kernels, type Tensor } from "../kernels/kernels
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { Gpt2 } from "../model/gpt2.js";
+import { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.js";
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
@@ -37,6 +38,8 @@ export class EngineCore {
   readonly model: Gpt2;
   readonly kernels: Kernels;
   readonly kvCache: KvCache;
+  /** For all that choose tokens here: they take turns. */
+  readonly samplingScratch: SamplingScratch;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Set<ScheduledSequence>();
   /** What each listener wants to hear of; null: everything. */
@@ -54,6 +57,7 @@ export class EngineCore {
     this.model = model;
     this.kernels = kernels;
     this.kvCache = kvCache;
+    this.samplingScratch = new SamplingScratch(model.config.vocabSize);
     const limits = {
       tokenBudget: Math.min(tokenBudget, model.maxRows),
       maxSequences,

@@ -90,7 +90,7 @@ export class GenerationJob {
     onStep?: (step: ObservedStep) => void,
   ) {
     const { prompt, maxTokens, bestOf } = request;
-    const { contextLength, vocabSize } = core.model.config;
+    const { contextLength } = core.model.config;
     const limit = Math.min(maxTokens, contextLength - prompt.length);
     this.#core = core;
     this.#request = request;
@@ -99,7 +99,7 @@ export class GenerationJob {
     this.#limit = limit;
     this.#continuations = Array.from(
       { length: bestOf },
-      (_, index) => new Continuation(request, index, limit, vocabSize),
+      (_, index) => new Continuation(request, index, limit, core.samplingScratch),
     );
     const [first] = this.#continuations;
     if (limit <= 0) return;

@@ -5,6 +5,7 @@ import { resolveSampling, type SamplingOptions } from "./options.js";
 import { uniform } from "./philox.js";
 import { Sampler } from "./sampler.js";
 import type { SamplingHistory } from "./score-changes.js";
+import { SamplingScratch } from "./scratch.js";
 
 const MINUS = Number.NEGATIVE_INFINITY;
 const NOTHING: SamplingHistory = { prompt: [], generated: [] };
@@ -13,7 +14,7 @@ const row = (...values: number[]) => Float32Array.from(values);
 const odds = (...values: number[]) => row(...values.map((value) => Math.log(value)));
 
 function samplerFor(options: SamplingOptions, vocabSize: number): Sampler {
-  return new Sampler(resolveSampling(options, {}, vocabSize), vocabSize);
+  return new Sampler(resolveSampling(options, {}, vocabSize), new SamplingScratch(vocabSize));
 }
 
 /**
@@ -266,6 +267,31 @@ describe("the draw", () => {
       ),
       { numRuns: 200 },
     );
+  });
+
+  test("samplers that take turns with one scratch choose as they do with one each", () => {
+    const V = 130;
+    const asked: readonly SamplingOptions[] = [
+      { seed: 1 },
+      { topK: 3, seed: 2 },
+      { temperature: 0, repetitionPenalty: 1.3 },
+      { topP: 0.7, frequencyPenalty: 0.4, seed: 3 },
+      { minP: 0.1, presencePenalty: -0.4, logitBias: { 7: MINUS }, seed: 4 },
+      { temperature: 0 },
+    ];
+    const scratch = new SamplingScratch(V);
+    const pairs = asked.map((options) => ({
+      own: samplerFor(options, V),
+      shared: new Sampler(resolveSampling(options, {}, V), scratch),
+    }));
+    for (let position = 1; position < 60; position++) {
+      const logits = Float32Array.from({ length: V }, (_, i) => 3 * Math.sin(i * position));
+      const generated = Array.from({ length: position }, (_, i) => (i * position) % V);
+      for (const { own, shared } of pairs) {
+        const history = { prompt: [1, 2, position], generated };
+        expect(shared.sample(logits, history, position)).toEqual(own.sample(logits, history, position));
+      }
+    }
   });
 
   test("changes with the seed and with the position", () => {

@@ -7,18 +7,16 @@
  * depends on its logits, its history, the options and its position, never on what was drawn before.
  *
  * Bias, penalties and temperature are f32 operations, each rounded, as in torch; sums of probabilities are f64; `exp`
- * and `log` are ours. So the same logits and seed give the same token on every machine. Owns its scratch, made once;
- * keeps nothing else between calls.
+ * and `log` are ours. So the same logits and seed give the same token on every machine. Keeps nothing between calls.
  */
 import { LastrowError } from "../errors.js";
-import { STRETCH } from "../kernels/kernels.js";
 import { stretchMaxima } from "../kernels/reference/stretch-maxima.js";
 import { argmax } from "./argmax.js";
-import { Candidates } from "./candidates.js";
 import { checkedArgmax, logNormalizer, logSoftmaxAt, type TokenLogprob, topLogprobs } from "./logprobs.js";
 import type { ResolvedSampling } from "./options.js";
 import { uniform } from "./philox.js";
 import { type SamplingHistory, ScoreChanges } from "./score-changes.js";
+import type { SamplingScratch } from "./scratch.js";
 
 export type { TokenLogprob } from "./logprobs.js";
 
@@ -33,22 +31,17 @@ export interface SampledToken {
 
 export class Sampler {
   readonly #options: ResolvedSampling;
-  readonly #candidates: Candidates;
   readonly #changes: ScoreChanges;
-  /** (V) A copy of the logits, where bias or penalties change it, and the largest of each of its stretches. */
-  readonly #scores: Float32Array;
-  readonly #maxima: Float32Array;
+  readonly #scratch: SamplingScratch;
 
   /**
    * @param options from `resolveSampling`
-   * @param vocabSize V, as given to `resolveSampling`
+   * @param scratch for the same vocabulary as `options`; others may use it between calls
    */
-  constructor(options: ResolvedSampling, vocabSize: number) {
+  constructor(options: ResolvedSampling, scratch: SamplingScratch) {
     this.#options = options;
-    this.#candidates = new Candidates(options.temperature === 0 ? 0 : vocabSize);
-    this.#changes = new ScoreChanges(options, vocabSize);
-    this.#scores = new Float32Array(this.#changes.any ? vocabSize : 0);
-    this.#maxima = new Float32Array(Math.ceil(this.#scores.length / STRETCH));
+    this.#changes = new ScoreChanges(options, scratch);
+    this.#scratch = scratch;
   }
 
   /**
@@ -72,10 +65,10 @@ export class Sampler {
     let scores = logits;
     let bests = maxima;
     if (this.#changes.any) {
-      scores = this.#scores;
+      scores = this.#scratch.scores;
       scores.set(logits);
       this.#changes.apply(scores, history);
-      bests = stretchMaxima(scores, this.#maxima);
+      bests = stretchMaxima(scores, this.#scratch.maxima);
       best = checkedBest(scores, bests);
     }
     const token = temperature === 0 ? best : this.#draw(scores, bests, position);
@@ -90,7 +83,7 @@ export class Sampler {
 
   #draw(scores: Float32Array, maxima: Float32Array, position: number): number {
     const { temperature, topK, topP, minP, seed } = this.#options;
-    const candidates = this.#candidates;
+    const { candidates } = this.#scratch;
     const divisor = Math.fround(temperature);
     const isFilled =
       topK === 0 ? candidates.fill(scores, divisor) : candidates.fillTopK(scores, divisor, topK, maxima);

@@ -1,9 +1,10 @@
 /**
  * What a request's options change of a row of scores before anything is chosen from it: logit bias, then the repetition
- * penalty, then frequency and presence penalties. Owns the scratch that they count in.
+ * penalty, then frequency and presence penalties.
  */
 import type { ResolvedSampling } from "./options.js";
 import { addLogitBias, applyCountPenalties, applyRepetitionPenalty } from "./penalties.js";
+import type { SamplingScratch } from "./scratch.js";
 
 /** The tokens before the one to choose; all ids inside the vocabulary. */
 export interface SamplingHistory {
@@ -13,20 +14,18 @@ export interface SamplingHistory {
 
 export class ScoreChanges {
   readonly #options: ResolvedSampling;
-  /** (V) How often each token was seen; all zero between calls. */
-  readonly #counts: Int32Array;
+  readonly #scratch: SamplingScratch;
   /** Whether the options change anything. */
   readonly any: boolean;
 
-  /** @param vocabSize V */
-  constructor(options: ResolvedSampling, vocabSize: number) {
+  constructor(options: ResolvedSampling, scratch: SamplingScratch) {
     this.#options = options;
+    this.#scratch = scratch;
     this.any =
       options.logitBias.size > 0 ||
       options.repetitionPenalty !== 1 ||
       options.frequencyPenalty !== 0 ||
       options.presencePenalty !== 0;
-    this.#counts = new Int32Array(this.any ? vocabSize : 0);
   }
 
   /** @param scores (V) f32, changed in place */
@@ -34,9 +33,11 @@ export class ScoreChanges {
     if (!this.any) return;
     const { logitBias, repetitionPenalty, frequencyPenalty, presencePenalty } = this.#options;
     addLogitBias(scores, logitBias);
-    if (repetitionPenalty !== 1) applyRepetitionPenalty(scores, repetitionPenalty, history, this.#counts);
+    if (repetitionPenalty !== 1)
+      applyRepetitionPenalty(scores, repetitionPenalty, history, this.#scratch.counts);
     if (frequencyPenalty !== 0 || presencePenalty !== 0) {
-      applyCountPenalties(scores, { frequencyPenalty, presencePenalty }, history.generated, this.#counts);
+      const penalties = { frequencyPenalty, presencePenalty };
+      applyCountPenalties(scores, penalties, history.generated, this.#scratch.counts);
     }
   }
 }

@@ -5,6 +5,7 @@
 import type { LanguageModel, Sequence } from "lastrow";
 import { resolveSampling } from "lastrow/sampling/options";
 import { Sampler } from "lastrow/sampling/sampler";
+import { SamplingScratch } from "lastrow/sampling/scratch";
 import type { SamplingChoice } from "./distribution.ts";
 
 export interface Branch {
@@ -60,7 +61,10 @@ class Branches {
   sample(lm: LanguageModel, count: number, choice: SamplingChoice): Promise<void> {
     this.#seed += 1;
     const { vocabSize } = lm.info.config;
-    const sampler = new Sampler(resolveSampling({ ...choice, seed: this.#seed }, {}, vocabSize), vocabSize);
+    const sampler = new Sampler(
+      resolveSampling({ ...choice, seed: this.#seed }, {}, vocabSize),
+      new SamplingScratch(vocabSize),
+    );
     return this.#work(() =>
       this.#grow(lm, async (sequence) => {
         for (let i = 0; i < count && sequence.length < lm.info.config.contextLength; i++) {

@@ -10,6 +10,7 @@ import type { LanguageModel } from "lastrow";
 import { firstDifferentBits } from "lastrow/engine/comparison";
 import { resolveSampling } from "lastrow/sampling/options";
 import { Sampler } from "lastrow/sampling/sampler";
+import { SamplingScratch } from "lastrow/sampling/scratch";
 
 export type Way = "cached" | "recompute";
 
@@ -111,7 +112,10 @@ export async function race(lm: LanguageModel, request: RaceRequest): Promise<voi
   const { vocabSize } = lm.info.config;
   const { prompt, steps, signal, temperature, topK, seed } = request;
   await warmUp(lm, prompt);
-  const sampler = new Sampler(resolveSampling({ temperature, topK, seed }, {}, vocabSize), vocabSize);
+  const sampler = new Sampler(
+    resolveSampling({ temperature, topK, seed }, {}, vocabSize),
+    new SamplingScratch(vocabSize),
+  );
   const cached = new Racer(await cachedRunner(lm), prompt);
   const recompute = new Racer(recomputeRunner(lm), prompt);
   try {
