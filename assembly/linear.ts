@@ -297,7 +297,8 @@ function linearBlock(
     }
     if (bias != 0) addBias(yAt, yStride, rows, bias + <usize>from * PANEL_BYTES, to - from);
   }
-  if (full == panelTo) return;
+  // A last panel that is not full.
+  if (full >= panelTo || full < panelFrom) return;
   const n = <usize>full * PANEL_BYTES;
   for (let r = 0; r < rows; r++) {
     tile1(

@@ -51,10 +51,13 @@ function argument(i: i32): i32 {
   return load<i32>(command + (<usize>i << 2));
 }
 
-/** First of `count` items that belong to chunk `i` of `chunks`. */
+/**
+ * First of `count` items that belong to chunk `i` of `chunks`. Chunk i is i + 1 times as large as chunk 0, and the last one
+ * is taken first: what is left in the end is little, so that nobody waits long for a thread whose core is slower.
+ */
 @inline
 function share(count: i32, i: i32, chunks: i32): i32 {
-  return <i32>((<i64>count * <i64>i) / <i64>chunks);
+  return <i32>((<i64>count * <i64>i * <i64>(i + 1)) / (<i64>chunks * <i64>(chunks + 1)));
 }
 
 /** K and V of type T. */
