@@ -4,11 +4,11 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { load } from "lastrow";
 import { spreadOf } from "../src/bench/spread.js";
 import { formatDuration } from "../src/cli/format.js";
 import { renderTable } from "../src/cli/table.js";
 import { coloursFor } from "../src/cli/terminal.js";
-import { load } from "../src/load.js";
 import { benchCommand, type CommonOptions } from "./command.js";
 import { randomGpt2 } from "./random-gpt2.js";
 
@@ -30,7 +30,7 @@ for (let round = 0; round <= rounds; round++) {
   if (round > 0) readMs.push(read);
   for (const dtype of DTYPES) {
     const ms = await timed(async () => {
-      const loaded = await load(folder, { dtype, threads });
+      const loaded = await load(folder, { dtype, threads, worker: true });
       return () => loaded.dispose();
     });
     if (round > 0) loadMs[dtype].push(ms);

@@ -30,7 +30,7 @@ const rows: Awaited<ReturnType<typeof measure>>[] = [];
 try {
   for (const dtype of ["f32", "int8"] as const) {
     for (const kvDtype of ["f32", "int8"] as const) {
-      await using lm = await load(model, { dtype, kvDtype, threads });
+      await using lm = await load(model, { dtype, kvDtype, threads, worker: true });
       process.stderr.write(`${dtype} weights, ${kvDtype} K and V\n`);
       rows.push(await measure(lm));
     }

@@ -47,17 +47,65 @@ export interface GivenRows {
  * @param placeOf the place of the sequence's block `index`; null where it has no room, or has rows already
  */
 export function writeBlocks(
-  { kernels, kvCache }: EngineCore,
-  { firstBlock, numRows, count: allRows, tensors, rows }: GivenRows,
+  core: EngineCore,
+  given: GivenRows,
   placeOf: (index: number) => number | null,
 ): void {
-  for (let done = 0; done < allRows; done += BLOCK_SIZE) {
-    const block = placeOf(firstBlock + done / BLOCK_SIZE);
-    if (block === null) continue;
-    const count = Math.min(BLOCK_SIZE, allRows - done);
+  const { dtype } = core.kvCache.layout;
+  // The kernels are the fastest to write rows, but would quantise those of int8, which are quantised already.
+  const write = dtype === "f32" ? writeWithKernels : writeBlockByBlock;
+  let placed: PlacedBlock[] = [];
+  for (let row = 0; row < given.count; row += BLOCK_SIZE) {
+    const block = placeOf(given.firstBlock + row / BLOCK_SIZE);
+    if (block !== null) placed.push({ block, row, count: Math.min(BLOCK_SIZE, given.count - row) });
+    if (placed.length > 0 && (block === null || (placed.length + 1) * BLOCK_SIZE > core.model.maxRows)) {
+      write(core, given, placed);
+      placed = [];
+    }
+  }
+  if (placed.length > 0) write(core, given, placed);
+}
+
+/** A block, and its rows among those that were given. */
+interface PlacedBlock {
+  readonly block: number;
+  readonly row: number;
+  readonly count: number;
+}
+
+/** Rows that follow one another, no more than the model takes at a time. */
+function writeWithKernels(
+  { model, kvCache }: EngineCore,
+  { numRows, tensors, rows }: GivenRows,
+  placed: readonly PlacedBlock[],
+): void {
+  const first = placed[0].row;
+  const slots = placed.flatMap(({ block, count }) =>
+    Array.from({ length: count }, (_, i) => block * BLOCK_SIZE + i),
+  );
+  const parts = new Map<string, Uint8Array>();
+  let at = 0;
+  for (const { layer, part, rowBytes } of tensors) {
+    const from = at + first * rowBytes;
+    parts.set(`${part} ${layer}`, rows.subarray(from, from + slots.length * rowBytes));
+    at += numRows * rowBytes;
+  }
+  for (let layer = 0; layer < kvCache.layout.numLayers; layer++) {
+    const [keys, values] = [parts.get(`key ${layer}`), parts.get(`value ${layer}`)];
+    if (keys === undefined || values === undefined) throw new Error(`rows of layer ${layer} are missing`);
+    model.writeKnownRows(kvCache.layout, layer, { keys, values }, slots);
+  }
+}
+
+function writeBlockByBlock(
+  { kernels, kvCache }: EngineCore,
+  { numRows, tensors, rows }: GivenRows,
+  placed: readonly PlacedBlock[],
+): void {
+  for (const { block, row, count } of placed) {
     let at = 0;
     for (const { layer, part, rowBytes } of tensors) {
-      const from = at + done * rowBytes;
+      const from = at + row * rowBytes;
       const source = rows.subarray(from, from + count * rowBytes);
       writeKvRows(kernels, kvCache.layout, { block, layer, part, count }, source);
       at += numRows * rowBytes;

@@ -205,6 +205,30 @@ export class Gpt2 {
     return wanted.logits;
   }
 
+  /**
+   * Writes rows of K and V that are known already into the cache, which must be of f32. Works where `forward` works, so not
+   * while that does.
+   * @param keys (R, numKvHeads, headDim) f32, as bytes; so `values`
+   * @param slots (R) where each row belongs: block id · 16 + position in the block; at most `maxRows`
+   */
+  writeKnownRows(
+    kv: KvLayout,
+    layer: number,
+    { keys, values }: { readonly keys: Uint8Array; readonly values: Uint8Array },
+    slots: readonly number[],
+  ): void {
+    const kernels = this.#kernels;
+    const { normed, attended, batch } = this.scratch;
+    const cols = kv.numKvHeads * kv.headDim;
+    const tensorOf = ({ offset }: Tensor, bytes: Uint8Array): Tensor => {
+      kernels.u8(offset, bytes.length).set(bytes);
+      return { offset, rows: slots.length, cols, stride: cols }; // (R, numKvHeads · headDim)
+    };
+    const at = { offset: batch.slots.offset, length: slots.length };
+    kernels.i32(at.offset, at.length).set(slots);
+    kernels.writeKv(kv, layer, tensorOf(normed, keys), tensorOf(attended, values), at);
+  }
+
   /** A layer for all rows. */
   #wholeLayer(layer: number, all: ScratchRows, kv: KvLayout): void {
     const { batch } = this;
