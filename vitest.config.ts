@@ -1,6 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+/** They put other modules in the place of ours, which must not be those of other files. */
+const withMockedModules = ["src/cli/commands/compare.test.ts", "src/cli/commands/generate.test.ts"];
+// Real processes and long fuzzing: `npm run test:serving`.
+const elsewhere = ["test/serving/**", "test/browser/**", "**/node_modules/**"];
+
 export default defineConfig({
   resolve: {
     // The tests run the sources, so the package's own imports must not lead into dist/.
@@ -10,9 +15,19 @@ export default defineConfig({
     },
   },
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts", "explorer/src/**/*.test.ts"],
-    // Real processes and long fuzzing: `npm run test:serving`.
-    exclude: ["test/serving/**", "test/browser/**", "**/node_modules/**"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "lastrow",
+          include: ["src/**/*.test.ts", "test/**/*.test.ts", "explorer/src/**/*.test.ts"],
+          exclude: [...elsewhere, ...withMockedModules],
+          // The files of a thread share its modules: to load them anew for each would take half a minute.
+          isolate: false,
+        },
+      },
+      { extends: true, test: { name: "mocked modules", include: withMockedModules } },
+    ],
     testTimeout: 300_000,
     hookTimeout: 300_000,
     // Quicker to start than processes, and there are a hundred files.
