@@ -52,8 +52,10 @@ export function writeBlocks(
   placeOf: (index: number) => number | null,
 ): void {
   const { dtype } = core.kvCache.layout;
-  // The kernels are the fastest to write rows, but would quantise those of int8, which are quantised already.
-  const write = dtype === "f32" ? writeWithKernels : writeBlockByBlock;
+  // The kernels are the fastest to write rows, but would quantise those of int8, which are quantised already; and with a
+  // small token budget there is no room for a block's rows to be handed to them.
+  const fitsKernels = dtype === "f32" && core.model.maxRows >= BLOCK_SIZE;
+  const write = fitsKernels ? writeWithKernels : writeBlockByBlock;
   let placed: PlacedBlock[] = [];
   for (let row = 0; row < given.count; row += BLOCK_SIZE) {
     const block = placeOf(given.firstBlock + row / BLOCK_SIZE);
