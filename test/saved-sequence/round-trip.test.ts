@@ -86,3 +86,16 @@ test("a path, and the same bytes as the Blob", async () => {
   const u = await lm.restore(path);
   expect(firstDifferentBits(u.logits, s.logits)).toBeNull();
 });
+
+test("with token budgets below, at and above a block's 16 rows", async () => {
+  const tokens = arbitraryTokens(30, 300, 4);
+  const path = join(folder, "budgets.safetensors");
+  await using plain = await load(modelFolders.tiny, options);
+  const saved = await plain.sequence(tokens);
+  await saved.save(path);
+  for (const tokenBudget of [1, 5, 15, 16, 17]) {
+    await using lm = await load(modelFolders.tiny, { ...options, tokenBudget });
+    const restored = await lm.restore(path);
+    expect(firstDifferentBits(restored.logits, saved.logits)).toBeNull();
+  }
+});
