@@ -1,0 +1,38 @@
+/**
+ * The embedded model's logits, to the bit: their digests were measured once, on x64 and on 64-bit Arm. A change of the
+ * code that changes a digest has changed the answer of every model, and needs another numerics version
+ * (docs/numerics.md).
+ */
+import { createHash } from "node:crypto";
+import { expect, test } from "vitest";
+import type { KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
+import { load } from "../../src/load.js";
+
+/** Token ids 1 … 60. */
+const TOKENS = Array.from({ length: 60 }, (_, i) => i + 1);
+
+/** SHA-256 of the logits (60, vocabSize) as little-endian f32. */
+const DIGESTS: Readonly<Record<PackedDtype, string>> = {
+  f32: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
+  int8: "4856dc41ba77e0a9fd67160b8cd10696663d75c2ec0f3540362500e7e06c7c50",
+};
+
+const cases: readonly { dtype: PackedDtype; kernels: KernelsName }[] = [
+  { dtype: "f32", kernels: "wasm" },
+  { dtype: "f32", kernels: "reference" },
+  { dtype: "int8", kernels: "wasm" },
+  { dtype: "int8", kernels: "reference" },
+];
+
+test.each(cases)("$dtype weights on $kernels kernels", async ({ dtype, kernels }) => {
+  const lm = await load(undefined, { dtype, kernels, worker: false });
+  try {
+    const { logits, rows } = await lm.logits(TOKENS, { rows: "all" });
+    expect(rows).toBe(TOKENS.length);
+    const bytes = new DataView(new ArrayBuffer(4 * logits.length));
+    for (let i = 0; i < logits.length; i++) bytes.setFloat32(4 * i, logits[i], true);
+    expect(createHash("sha256").update(bytes).digest("hex")).toBe(DIGESTS[dtype]);
+  } finally {
+    await lm.dispose();
+  }
+});
