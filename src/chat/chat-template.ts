@@ -1,7 +1,7 @@
 /** Chat templates among a model's files, and what a conversation is made of. */
 import { LastrowError } from "../errors.js";
+import { JSON_LIMITS, readJsonObject } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
-import { parseJsonObject } from "../formats/strict-json.js";
 
 type ChatRole = "system" | "developer" | "user" | "assistant";
 
@@ -14,7 +14,6 @@ export interface ChatMessage {
 }
 
 const MAX_TEMPLATE_BYTES = 1024 * 1024;
-const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
 /**
  * The template among a model's files: `chat_template.jinja`, or `chat_template` in `tokenizer_config.json` (of several
@@ -24,9 +23,9 @@ const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 export async function readChatTemplate(files: ModelFiles): Promise<string | null> {
   const whole = await readText(files, "chat_template.jinja", MAX_TEMPLATE_BYTES);
   if (whole !== null) return whole.text;
-  const config = await readText(files, "tokenizer_config.json", MAX_CONFIG_BYTES);
+  const config = await readJsonObject(files, "tokenizer_config.json", JSON_LIMITS.tokenizerSettings);
   if (config === null) return null;
-  const { chat_template: stated = null } = parseJsonObject(config.text, config.name);
+  const { chat_template: stated = null } = config.json;
   if (stated === null || typeof stated === "string") return stated;
   if (Array.isArray(stated)) {
     const named = stated.find((entry) => entry?.name === "default") ?? stated[0];

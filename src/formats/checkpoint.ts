@@ -7,15 +7,14 @@
  * forwards, one file after another.
  */
 import { LastrowError } from "../errors.js";
-import { type ModelFile, type ModelFiles, readText } from "./model-files.js";
+import { JSON_LIMITS, readJsonObject } from "./json-file.js";
+import type { ModelFile, ModelFiles } from "./model-files.js";
 import { quoteValue } from "./quote-value.js";
 import { readSafetensorsHeader, type TensorEntry } from "./safetensors.js";
-import { parseJsonObject } from "./strict-json.js";
+import type { JsonObject } from "./strict-json.js";
 
 const SINGLE_NAME = "model.safetensors";
 const INDEX_NAME = "model.safetensors.index.json";
-/** Largest index that is read, in bytes; as many tensors as a safetensors header may have. */
-const MAX_INDEX_BYTES = 16 * 1024 * 1024;
 const MAX_FILE_NAME_LENGTH = 255;
 const PREFIX = "transformer.";
 
@@ -67,7 +66,7 @@ async function openSingle(file: ModelFile): Promise<Checkpoint> {
 }
 
 async function openShards(files: ModelFiles): Promise<Checkpoint> {
-  const index = await readText(files, INDEX_NAME, MAX_INDEX_BYTES);
+  const index = await readJsonObject(files, INDEX_NAME, JSON_LIMITS.tensors);
   if (index === null) {
     throw new LastrowError(
       "model_not_found",
@@ -75,7 +74,7 @@ async function openShards(files: ModelFiles): Promise<Checkpoint> {
         "PyTorch's pytorch_model.bin, are not read).",
     );
   }
-  const weightMap = readWeightMap(index.text, index.name);
+  const weightMap = readWeightMap(index.json, index.name);
   const shardNames = [...new Set(weightMap.values())].sort();
   const tensors = new Map<string, CheckpointTensor>();
   const shards: ModelFile[] = [];
@@ -134,8 +133,8 @@ function canonicalName(name: string): string {
 }
 
 /** Tensor name → shard name, as `weight_map` has it. */
-function readWeightMap(text: string, fileName: string): Map<string, string> {
-  const weightMap = parseJsonObject(text, fileName).weight_map;
+function readWeightMap(index: JsonObject, fileName: string): Map<string, string> {
+  const weightMap = index.weight_map;
   if (typeof weightMap !== "object" || weightMap === null || Array.isArray(weightMap)) {
     invalid(`${fileName}: weight_map is ${quoteValue(weightMap)}, but must map tensor names to shard names`);
   }

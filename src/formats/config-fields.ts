@@ -11,7 +11,7 @@ const MAX_TOKEN_IDS = 1024;
 
 export function wholeNumber(min: number, max: number) {
   const error = `a whole number from ${min} to ${max}`;
-  return integer(min, max, error);
+  return v.pipe(integer(error), v.minValue(min, error), v.maxValue(max, error));
 }
 
 export function numberFrom(min: number, max: number) {
@@ -32,25 +32,42 @@ export function text() {
   return v.string("a text");
 }
 
-/** One token id in a vocabulary of `vocabSize`, or null. */
+/**
+ * One token id, or null. An id outside a vocabulary of `vocabSize` (−1, or 50256 that was left behind when the vocabulary
+ * was made smaller) is that of a token that never comes: it is read as null.
+ */
 export function tokenId(vocabSize: number) {
-  return v.nullable(integer(0, vocabSize - 1, `a token id from 0 to ${vocabSize - 1}, or null`));
-}
-
-/** One token id, a list of them, or null; read as a list without repetitions. */
-export function tokenIds(vocabSize: number) {
-  const error = `a token id from 0 to ${vocabSize - 1}, a list of such, or null`;
-  const id = integer(0, vocabSize - 1, error);
-  const ids = v.pipe(v.array(id, error), v.maxLength(MAX_TOKEN_IDS, error));
   return v.pipe(
-    v.union([id, v.null(error), ids], error),
-    v.transform((value): readonly number[] => (value === null ? [] : [...new Set([value].flat())])),
+    v.nullable(integer("a whole number, or null")),
+    v.transform((id) => (id !== null && isInVocabulary(id, vocabSize) ? id : null)),
   );
 }
 
+/**
+ * One token id, a list of them, or null; read as a list without repetitions and without ids outside a vocabulary of
+ * `vocabSize`, and as null where the file states none at all.
+ */
+export function tokenIds(vocabSize: number) {
+  const error = "a whole number, a list of such, or null";
+  const id = integer(error);
+  const ids = v.pipe(v.array(id, error), v.maxLength(MAX_TOKEN_IDS, error));
+  return v.pipe(
+    v.union([id, v.null(error), ids], error),
+    v.transform((value): readonly number[] | null => {
+      const stated = value === null ? [] : [value].flat();
+      if (stated.length === 0) return null;
+      return [...new Set(stated)].filter((one) => isInVocabulary(one, vocabSize));
+    }),
+  );
+}
+
+function isInVocabulary(id: number, vocabSize: number): boolean {
+  return id >= 0 && id < vocabSize;
+}
+
 /** Every part of a union carries the error: valibot reports the part that came nearest. */
-function integer(min: number, max: number, error: string) {
-  return v.pipe(v.number(error), v.safeInteger(error), v.minValue(min, error), v.maxValue(max, error));
+function integer(error: string) {
+  return v.pipe(v.number(error), v.safeInteger(error));
 }
 
 /**

@@ -41,6 +41,11 @@ describe("readGenerationConfig", () => {
     ],
     [{ eos_token_id: [5, 6, 5] }, { eosTokenIds: [5, 6] }],
     [{ eos_token_id: [] }, {}],
+    [{ eos_token_id: 99 }, { eosTokenIds: [99] }],
+    [{ eos_token_id: 100 }, { eosTokenIds: [] }],
+    [{ eos_token_id: -1, bos_token_id: -1 }, { eosTokenIds: [] }],
+    [{ eos_token_id: [50256, 7, -1, 100, 7] }, { eosTokenIds: [7] }],
+    [{ bos_token_id: 100 }, {}],
     [{ eos_token_id: null, bos_token_id: null, do_sample: null, top_k: null, top_p: null }, {}],
     [{ min_p: null, repetition_penalty: null, max_new_tokens: null, temperature: null }, {}],
     [{ max_length: 50, num_beams: 4, pad_token_id: 1000, unknown: { a: 1 } }, {}],
@@ -59,16 +64,13 @@ describe("readGenerationConfig", () => {
     [{ min_p: -1 }, "min_p is -1, but must be a number from 0 to 1."],
     [{ repetition_penalty: 0 }, "repetition_penalty is 0, but must be a number above 0 and at most 100."],
     [{ max_new_tokens: 0 }, "max_new_tokens is 0, but must be a whole number from 1 to 2147483647."],
+    [{ eos_token_id: 1.5 }, "eos_token_id is 1.5, but must be a whole number, a list of such, or null."],
     [
-      { eos_token_id: 100 },
-      "eos_token_id is 100, but must be a token id from 0 to 99, a list of such, or null.",
+      { eos_token_id: ["7"] },
+      "eos_token_id is a list of 1, but must be a whole number, a list of such, or null.",
     ],
-    [
-      { eos_token_id: [-1] },
-      "eos_token_id is [-1], but must be a token id from 0 to 99, a list of such, or null.",
-    ],
-    [{ eos_token_id: new Array(1025).fill(1) }, "eos_token_id is a list of 1025, but must be a token id"],
-    [{ bos_token_id: [1] }, "bos_token_id is [1], but must be a token id from 0 to 99, or null."],
+    [{ eos_token_id: new Array(1025).fill(1) }, "eos_token_id is a list of 1025, but must be a whole number"],
+    [{ bos_token_id: [1] }, "bos_token_id is [1], but must be a whole number, or null."],
   ])("refuses %j", async (config, message) => {
     await expect(read(config)).rejects.toMatchObject({
       code: "model_file_invalid",

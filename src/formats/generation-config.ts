@@ -12,12 +12,10 @@ import {
   tokenIds,
   wholeNumber,
 } from "./config-fields.js";
-import { type ModelFiles, readText } from "./model-files.js";
-import { parseJsonObject } from "./strict-json.js";
+import { JSON_LIMITS, readJsonObject } from "./json-file.js";
+import type { ModelFiles } from "./model-files.js";
 
 const FILE_NAME = "generation_config.json";
-/** Largest `generation_config.json` that is read, in bytes: 1 MiB. */
-const MAX_BYTES = 1024 * 1024;
 
 const MAX_TEMPERATURE = 100;
 const MAX_PENALTY = 100;
@@ -37,7 +35,7 @@ export interface GenerationDefaults {
   readonly repetitionPenalty?: number;
   /** At least 1. */
   readonly maxNewTokens?: number;
-  /** The end tokens, in place of `config.json`'s; in the vocabulary, none twice. */
+  /** The end tokens, in place of `config.json`'s; in the vocabulary, none twice. Empty: those it states never come. */
   readonly eosTokenIds?: readonly number[];
   /** The start token, in place of `config.json`'s; in the vocabulary. */
   readonly bosTokenId?: number;
@@ -54,7 +52,7 @@ export interface GenerationDefaults {
  *
  * Fields without a counterpart (`max_length`, beams, `typical_p` …) are ignored.
  *
- * @param vocabSize number of token ids, which bounds the ids in the file
+ * @param vocabSize number of token ids; an id in the file that is none of them is that of a token that never comes
  * @throws LastrowError `model_file_invalid`, naming the field, what it is and what it must be, when the file is not
  *   strict JSON or a value is out of the range that `GenerationDefaults` gives
  */
@@ -62,12 +60,10 @@ export async function readGenerationConfig(
   files: ModelFiles,
   vocabSize: number,
 ): Promise<GenerationDefaults> {
-  const file = await readText(files, FILE_NAME, MAX_BYTES);
+  const file = await readJsonObject(files, FILE_NAME, JSON_LIMITS.config);
   if (file === null) return {};
-  const object = parseJsonObject(file.text, file.name);
-  const fields = readFields(schemaFor(vocabSize), object, file.name);
+  const fields = readFields(schemaFor(vocabSize), file.json, file.name);
   const temperature = statedTemperature(fields.do_sample ?? null, fields.temperature ?? null);
-  const eosTokenIds = fields.eos_token_id ?? [];
   return stated({
     temperature,
     topK: fields.top_k,
@@ -75,7 +71,7 @@ export async function readGenerationConfig(
     minP: fields.min_p,
     repetitionPenalty: fields.repetition_penalty,
     maxNewTokens: fields.max_new_tokens,
-    eosTokenIds: eosTokenIds.length > 0 ? eosTokenIds : null,
+    eosTokenIds: fields.eos_token_id,
     bosTokenId: fields.bos_token_id,
   });
 }

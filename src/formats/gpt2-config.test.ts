@@ -95,6 +95,18 @@ describe("readModelConfig", () => {
     [{ eos_token_id: 0 }, { eosTokenIds: [0] }],
     [{ eos_token_id: [3, 1, 3] }, { eosTokenIds: [3, 1] }],
     [{ eos_token_id: [] }, { eosTokenIds: [] }],
+    [
+      { vocab_size: 100, bos_token_id: 50256, eos_token_id: 100 },
+      { vocabSize: 100, bosTokenId: null, eosTokenIds: [] },
+    ],
+    [
+      { vocab_size: 100, bos_token_id: -1, eos_token_id: -1 },
+      { vocabSize: 100, bosTokenId: null, eosTokenIds: [] },
+    ],
+    [
+      { vocab_size: 100, eos_token_id: [5, 100, -1] },
+      { vocabSize: 100, bosTokenId: null, eosTokenIds: [5] },
+    ],
     [{ eos_token_id: null }, { eosTokenIds: [] }],
     [{ reorder_and_upcast_attn: true, attn_pdrop: 0.5, whatever: { a: [1] } }, {}],
     [{ add_cross_attention: false, quantization_config: null, pruned_heads: {} }, {}],
@@ -154,12 +166,12 @@ describe("readModelConfig", () => {
       "model_file_invalid: config.json: layer_norm_epsilon is 0, but must be a number from 1e-30 to 1.",
     ],
     [
-      gpt2({ vocab_size: 100, eos_token_id: [5, 100] }),
-      "model_file_invalid: config.json: eos_token_id is [5, 100], but must be a token id from 0 to 99, a list of such, or null.",
+      gpt2({ eos_token_id: [5, 0.5] }),
+      "model_file_invalid: config.json: eos_token_id is [5, 0.5], but must be a whole number, a list of such, or null.",
     ],
     [
-      gpt2({ vocab_size: 100, bos_token_id: 50256 }),
-      "model_file_invalid: config.json: bos_token_id is 50256, but must be a token id from 0 to 99, or null.",
+      gpt2({ bos_token_id: "50256" }),
+      'model_file_invalid: config.json: bos_token_id is "50256", but must be a whole number, or null.',
     ],
     ['{"model_type":"gpt2","n_layer":1,"n_layer":2}', 'has the key "n_layer" twice'],
     ['{"model_type":"gpt2","__proto__":{"n_layer":2}}', 'has the forbidden key "__proto__"'],
@@ -236,7 +248,10 @@ describe("readModelConfig", () => {
         expect(Number.isInteger(config.headDim)).toBe(true);
         expect(8 * numLayers * hiddenSize * contextLength).toBeLessThan(2 ** 53);
         expect(4 * numLayers * hiddenSize * (4 * hiddenSize + 2 * innerSize)).toBeLessThan(2 ** 53);
-        for (const id of [...config.eosTokenIds, config.bosTokenId ?? 0]) expect(id).toBeLessThan(vocabSize);
+        for (const id of [...config.eosTokenIds, config.bosTokenId ?? 0]) {
+          expect(id).toBeGreaterThanOrEqual(0);
+          expect(id).toBeLessThan(vocabSize);
+        }
       }),
       { numRuns: 1000 },
     );

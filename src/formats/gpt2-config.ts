@@ -8,13 +8,12 @@ import { LastrowError } from "../errors.js";
 import type { Activation } from "../kernels/kernels.js";
 import type { Gpt2Config, ModelConfig } from "../model/config.js";
 import { flag, numberFrom, readFields, text, tokenId, tokenIds, wholeNumber } from "./config-fields.js";
-import { type ModelFiles, readText } from "./model-files.js";
+import { JSON_LIMITS, readJsonObject } from "./json-file.js";
+import type { ModelFiles } from "./model-files.js";
 import { quoteValue } from "./quote-value.js";
-import { type JsonObject, parseJsonObject } from "./strict-json.js";
+import type { JsonObject } from "./strict-json.js";
 
 const FILE_NAME = "config.json";
-/** Largest `config.json` that is read, in bytes: 1 MiB. */
-const MAX_BYTES = 1024 * 1024;
 
 const ACTIVATIONS: readonly Activation[] = [
   "gelu_new",
@@ -68,7 +67,8 @@ const SIZES = v.object({
  * Reads `config.json`.
  *
  * `n_positions` is the context's length; without it, `n_ctx`, as the oldest files have it. An end or start token that
- * the file does not state is 50256, if the vocabulary has that, and else there is none.
+ * the file does not state is 50256, if the vocabulary has that, and else there is none; one that is not in the vocabulary
+ * never comes, so there is none either.
  *
  * @returns the config; every number is in its range, `headDim * numHeads` is `hiddenSize`, token ids are in the
  *   vocabulary, and products of up to four sizes are below 2^53
@@ -77,16 +77,15 @@ const SIZES = v.object({
  *   another `model_type`, an activation that is not in the list, cross attention, quantised or pruned weights
  */
 export async function readModelConfig(files: ModelFiles): Promise<ModelConfig> {
-  const file = await readText(files, FILE_NAME, MAX_BYTES);
+  const file = await readJsonObject(files, FILE_NAME, JSON_LIMITS.config);
   if (file === null) {
     throw new LastrowError(
       "model_not_found",
       `${files.label} has no ${FILE_NAME}: expected a Hugging Face model folder with ${FILE_NAME} and model.safetensors.`,
     );
   }
-  const object = parseJsonObject(file.text, file.name);
-  checkModelType(object, file.name);
-  return readGpt2Config(object, file.name);
+  checkModelType(file.json, file.name);
+  return readGpt2Config(file.json, file.name);
 }
 
 function checkModelType(object: JsonObject, fileName: string): void {
@@ -132,7 +131,7 @@ function readGpt2Config(object: JsonObject, fileName: string): Gpt2Config {
     scaleAttnByInverseLayerIdx: sizes.scale_attn_by_inverse_layer_idx,
     tieWordEmbeddings: sizes.tie_word_embeddings,
     bosTokenId,
-    eosTokenIds,
+    eosTokenIds: eosTokenIds ?? [],
   };
 }
 

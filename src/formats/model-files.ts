@@ -28,8 +28,8 @@ export interface ModelFiles {
   open(name: string): Promise<ModelFile | null>;
 }
 
-/** Largest size, in bytes, of a JSON or text file that is read whole: 256 MiB. */
-const MAX_TEXT_BYTES = 256 * 1024 * 1024;
+/** Largest size, in bytes, of a text file that is read whole: 64 MiB. */
+const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 
 /**
  * Reads a whole text file as UTF-8; `null` when it does not exist.
@@ -40,6 +40,24 @@ export async function readText(
   name: string,
   maxBytes: number = MAX_TEXT_BYTES,
 ): Promise<{ text: string; name: string } | null> {
+  const file = await readBytes(files, name, maxBytes);
+  if (file === null) return null;
+  try {
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(file.bytes), name: file.name };
+  } catch (cause) {
+    throw new LastrowError("model_file_invalid", `${file.name} is not valid UTF-8 text.`, { cause });
+  }
+}
+
+/**
+ * Reads a whole file; `null` when it does not exist.
+ * @throws LastrowError `model_file_invalid` when it is over `maxBytes`; nothing was read or allocated then
+ */
+export async function readBytes(
+  files: ModelFiles,
+  name: string,
+  maxBytes: number,
+): Promise<{ bytes: Uint8Array; name: string } | null> {
   const file = await files.open(name);
   if (file === null) return null;
   try {
@@ -51,11 +69,7 @@ export async function readText(
     }
     const bytes = new Uint8Array(file.size);
     await file.read(0, bytes);
-    try {
-      return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), name: file.name };
-    } catch (cause) {
-      throw new LastrowError("model_file_invalid", `${file.name} is not valid UTF-8 text.`, { cause });
-    }
+    return { bytes, name: file.name };
   } finally {
     await file.close();
   }

@@ -148,13 +148,21 @@ describe("readSafetensorsHeader", () => {
     expect(await messageOf(safetensorsBytes(`{${twice},${twice}}`, 0))).toContain('the key "a" twice');
     const notUtf8 = safetensorsBytes('{"a":"x"}', 0);
     notUtf8[14] = 0xff;
-    expect(await messageOf(notUtf8)).toContain("not UTF-8");
+    expect(await messageOf(notUtf8)).toContain("The header of m.safetensors is not valid UTF-8 text");
   });
 
   it("refuses metadata that is not a map from text to text", async () => {
     expect(await messageOf(safetensorsBytes({ __metadata__: [] }, 0))).toContain("__metadata__ is []");
-    expect(await messageOf(safetensorsBytes({ __metadata__: null }, 0))).toContain("__metadata__ is null");
     expect(await messageOf(safetensorsBytes({ __metadata__: { a: 1 } }, 0))).toContain('has 1 at "a"');
+  });
+
+  it("takes null as metadata: there are none", async () => {
+    const t = f32([1], [0, 4]);
+    const header = await readSafetensorsHeader(
+      memoryFile("m", safetensorsBytes({ __metadata__: null, t }, 4)),
+    );
+    expect(header.metadata.size).toBe(0);
+    expect([...header.tensors.keys()]).toEqual(["t"]);
   });
 
   it("refuses a tensor that is no object or whose dtype nobody knows", async () => {

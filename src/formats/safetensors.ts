@@ -11,9 +11,10 @@
  * can leave the file.
  */
 import { LastrowError } from "../errors.js";
+import { JSON_LIMITS, jsonObjectOf } from "./json-file.js";
 import type { ModelFile } from "./model-files.js";
 import { quoteValue } from "./quote-value.js";
-import { type JsonObject, parseJsonObject } from "./strict-json.js";
+import type { JsonObject } from "./strict-json.js";
 
 /** Bits of one element, for every dtype that the format knows. */
 const DTYPE_BITS: ReadonlyMap<string, number> = new Map([
@@ -47,7 +48,7 @@ const LENGTH_BYTES = 8;
  * Longest header that is read, in bytes: 16 MiB, over 100 000 tensors. The format allows 100 MB, but reading a hostile
  * header of that size costs several GB of JavaScript objects.
  */
-export const MAX_HEADER_BYTES = 16 * 1024 * 1024;
+export const MAX_HEADER_BYTES = JSON_LIMITS.tensors.bytes;
 
 /** One tensor of a file. */
 export interface TensorEntry {
@@ -88,7 +89,7 @@ export async function readSafetensorsHeader(
 ): Promise<SafetensorsHeader> {
   const headerBytes = await readHeaderLength(file, maxHeaderBytes);
   const dataStart = LENGTH_BYTES + headerBytes;
-  const header = parseJsonObject(await readHeaderText(file, headerBytes), file.name);
+  const header = await readHeaderJson(file, headerBytes);
   const metadata = readMetadata(header, file.name);
   const dataBytes = file.size - dataStart;
   const entries = Object.keys(header)
@@ -120,23 +121,18 @@ async function readHeaderLength(file: ModelFile, maxHeaderBytes: number): Promis
   return Number(length);
 }
 
-async function readHeaderText(file: ModelFile, headerBytes: number): Promise<string> {
+async function readHeaderJson(file: ModelFile, headerBytes: number): Promise<JsonObject> {
   const bytes = new Uint8Array(headerBytes);
   await file.read(LENGTH_BYTES, bytes);
   if (bytes[0] !== 0x7b)
     fail(`${file.name} has a header that does not begin with {: it is not a safetensors file`);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new LastrowError("model_file_invalid", `${file.name} has a header that is not UTF-8 text.`, {
-      cause,
-    });
-  }
+  return jsonObjectOf(bytes, `The header of ${file.name}`, JSON_LIMITS.tensors);
 }
 
 function readMetadata(header: JsonObject, fileName: string): Map<string, string> {
-  if (!Object.hasOwn(header, "__metadata__")) return new Map();
-  const metadata = header.__metadata__;
+  const metadata = header.__metadata__ ?? null;
+  // Some writers put null where they have nothing to say.
+  if (metadata === null) return new Map();
   if (!isObject(metadata))
     fail(`${fileName}: __metadata__ is ${quoteValue(metadata)}, but must be an object`);
   return new Map(

@@ -7,9 +7,6 @@ import { type ParseErrorCode, printParseErrorCode, visit } from "jsonc-parser";
 import { LastrowError } from "../errors.js";
 import { quoteValue } from "./quote-value.js";
 
-/** Deepest nesting of objects and lists. Also what keeps the recursive parser off the end of the stack. */
-const MAX_DEPTH = 64;
-
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
 
 /** A JSON object without a prototype. */
@@ -17,14 +14,13 @@ export type JsonObject = Record<string, unknown>;
 
 /**
  * Parses a file that must hold one JSON object (RFC 8259; no comments, no trailing commas).
- * Time and memory grow linearly with the text, but memory by up to 40 bytes a character: bound the text first.
+ * The parser is recursive, and makes up to 40 bytes of a character: the text must have been bounded (`json-file.ts`).
  *
  * @param text the whole file
  * @param fileName what messages call it
  * @returns the object; it and every object in it has a null prototype. A number too large for a double is Infinity.
  * @throws LastrowError `model_file_invalid`, with line and column (both from 1), on a syntax error, another value than
- *   an object at the top, a key that comes twice in one object, a key `__proto__`, `constructor` or `prototype`, or
- *   nesting deeper than 64
+ *   an object at the top, a key that comes twice in one object, or a key `__proto__`, `constructor` or `prototype`
  */
 export function parseJsonObject(text: string, fileName: string): JsonObject {
   let root: JsonObject | undefined;
@@ -45,11 +41,6 @@ export function parseJsonObject(text: string, fileName: string): JsonObject {
     else container[key] = value;
   }
 
-  function enter(container: JsonObject | unknown[], line: number, character: number): void {
-    if (enclosing.length === MAX_DEPTH) fail(`is nested deeper than ${MAX_DEPTH} levels`, line, character);
-    enclosing.push(container);
-  }
-
   visit(
     text,
     {
@@ -57,7 +48,7 @@ export function parseJsonObject(text: string, fileName: string): JsonObject {
         const object: JsonObject = Object.create(null);
         if (enclosing.length === 0) root = object;
         else add(object, line, character);
-        enter(object, line, character);
+        enclosing.push(object);
       },
       onObjectProperty(property, _offset, _length, line, character) {
         if (FORBIDDEN_KEYS.has(property))
@@ -73,7 +64,7 @@ export function parseJsonObject(text: string, fileName: string): JsonObject {
       onArrayBegin(_offset, _length, line, character) {
         const list: unknown[] = [];
         add(list, line, character);
-        enter(list, line, character);
+        enclosing.push(list);
       },
       onArrayEnd() {
         enclosing.pop();

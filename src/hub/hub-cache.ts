@@ -168,7 +168,7 @@ async function readShardNames(path: string): Promise<string[]> {
       `${path} has ${size} bytes; an index of at most ${MAX_INDEX_BYTES} is read.`,
     );
   }
-  return shardNames(await readFile(path, "utf8"), path);
+  return shardNames(await readFile(path), path);
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -33,7 +33,7 @@ it("asks for vocab.json and merges.txt only without tokenizer.json, for the inde
 
 it("names each shard once", () => {
   const text = JSON.stringify({ weight_map: { a: "2.safetensors", b: "1.safetensors", c: "2.safetensors" } });
-  expect(shardNames(text, "index")).toEqual(["1.safetensors", "2.safetensors"]);
+  expect(shardNames(Buffer.from(text), "index")).toEqual(["1.safetensors", "2.safetensors"]);
 });
 
 it.each([
@@ -52,5 +52,7 @@ it.each([
   `{"weight_map": {"a": "${"x".repeat(250)}.safetensors"}}`,
   '{"weight_map": {"__proto__": "x.safetensors"}}',
 ])("refuses the index %j", (text) => {
-  expect(() => shardNames(text, "index")).toThrow(expect.objectContaining({ code: "model_file_invalid" }));
+  expect(() => shardNames(Buffer.from(text), "index")).toThrow(
+    expect.objectContaining({ code: "model_file_invalid" }),
+  );
 });

@@ -3,14 +3,14 @@
  * listing, what to fetch; one function answers both.
  */
 import { LastrowError } from "../errors.js";
+import { JSON_LIMITS, jsonObjectOf } from "../formats/json-file.js";
 import { quoteValue } from "../formats/quote-value.js";
-import { parseJsonObject } from "../formats/strict-json.js";
 
 export const CONFIG = "config.json";
 export const WEIGHTS = "model.safetensors";
 export const WEIGHTS_INDEX = "model.safetensors.index.json";
-/** Largest index that is read, in bytes: 16 MiB. */
-export const MAX_INDEX_BYTES = 16 * 1024 * 1024;
+/** Largest index that is read, in bytes. */
+export const MAX_INDEX_BYTES = JSON_LIMITS.tensors.bytes;
 
 /** Every file that may be asked for, but for the shards. */
 export const FILE_NAMES = [
@@ -68,8 +68,8 @@ export function neededFiles(
  * @param fileName what messages call the index
  * @throws LastrowError `model_file_invalid` when it is not an index or names something else than plain files
  */
-export function shardNames(text: string, fileName: string): string[] {
-  const weightMap = parseJsonObject(text, fileName).weight_map;
+export function shardNames(bytes: Uint8Array, fileName: string): string[] {
+  const weightMap = jsonObjectOf(bytes, fileName, JSON_LIMITS.tensors).weight_map;
   if (typeof weightMap !== "object" || weightMap === null || Array.isArray(weightMap)) {
     invalid(`${fileName}: weight_map is ${quoteValue(weightMap)}, but must map tensor names to shard names`);
   }

@@ -6,6 +6,7 @@
  */
 import { visit } from "jsonc-parser";
 import { LastrowError } from "../errors.js";
+import { JSON_LIMITS, readJsonText } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
 import { quoteValue } from "../formats/quote-value.js";
 
@@ -21,9 +22,6 @@ export interface TokenizerFiles {
   readonly eosToken: string | null;
 }
 
-/** Deepest nesting of objects and lists; keeps everything that walks the files off the end of the stack. */
-const MAX_DEPTH = 64;
-
 /** The start and end token that GPT-2's `vocab.json` holds without saying so. */
 const GPT2_END_OF_TEXT = "<|endoftext|>";
 
@@ -34,7 +32,7 @@ const GPT2_END_OF_TEXT = "<|endoftext|>";
 export async function readTokenizerFiles(files: ModelFiles): Promise<TokenizerFiles | null> {
   const whole = await readJson(files, "tokenizer.json");
   const vocab = whole === null ? await readJson(files, "vocab.json") : null;
-  const merges = whole === null ? await readTextFile(files, "merges.txt") : null;
+  const merges = whole === null ? await ofTokenizer(readText(files, "merges.txt")) : null;
   if (whole === null && vocab === null && merges === null) return null;
 
   const config = await readJson(files, "tokenizer_config.json");
@@ -82,7 +80,9 @@ function tokenName({ json, fileName }: { json: JsonObject; fileName: string }, f
 }
 
 async function readJson(files: ModelFiles, name: string) {
-  const found = await readTextFile(files, name);
+  const isVocabulary = name === "tokenizer.json" || name === "vocab.json";
+  const limits = isVocabulary ? JSON_LIMITS.tokenizer : JSON_LIMITS.tokenizerSettings;
+  const found = await ofTokenizer(readJsonText(files, name, limits));
   if (found === null) return null;
   let json: unknown;
   try {
@@ -91,21 +91,15 @@ async function readJson(files: ModelFiles, name: string) {
     throw invalid(found.name, `is not JSON: ${quoteValue(messageOf(cause))}`, cause);
   }
   if (!isObject(json)) throw invalid(found.name, "is not a JSON object");
-  checkStructure(found.text, found.name);
+  checkKeys(found.text, found.name);
   return { json, fileName: found.name };
 }
 
-/** What `JSON.parse` does not report: a key that comes twice in one object, and nesting without end. */
-function checkStructure(text: string, fileName: string): void {
+/** What `JSON.parse` does not report: a key that comes twice in one object. */
+function checkKeys(text: string, fileName: string): void {
   const keys: Set<string>[] = [];
-  let depth = 0;
-  const enter = () => {
-    depth++;
-    if (depth > MAX_DEPTH) throw invalid(fileName, `is nested deeper than ${MAX_DEPTH} levels`);
-  };
   visit(text, {
     onObjectBegin() {
-      enter();
       keys.push(new Set());
     },
     onObjectProperty(key) {
@@ -114,21 +108,15 @@ function checkStructure(text: string, fileName: string): void {
       seen.add(key);
     },
     onObjectEnd() {
-      depth--;
       keys.pop();
-    },
-    onArrayBegin() {
-      enter();
-    },
-    onArrayEnd() {
-      depth--;
     },
   });
 }
 
-async function readTextFile(files: ModelFiles, name: string) {
+/** Waits for a file, whose faults are the tokenizer's. */
+async function ofTokenizer<T>(reading: Promise<T>): Promise<T> {
   try {
-    return await readText(files, name);
+    return await reading;
   } catch (error) {
     if (!(error instanceof LastrowError) || error.code !== "model_file_invalid") throw error;
     throw new LastrowError("tokenizer_invalid", error.message, { cause: error });

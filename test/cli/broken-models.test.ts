@@ -105,10 +105,10 @@ const CASES: readonly (readonly [what: string, files: Files, code: string, ...sa
     'activation_function is "toString"; known are gelu_new',
   ],
   [
-    "an end token outside the vocabulary",
-    config({ eos_token_id: 61 }),
+    "an end token that is no number",
+    config({ eos_token_id: "61" }),
     "model_file_invalid",
-    "eos_token_id is 61, but must be a token id from 0 to 60",
+    'eos_token_id is "61", but must be a whole number, a list of such, or null',
   ],
   [
     "a layer too many",
@@ -129,10 +129,10 @@ const CASES: readonly (readonly [what: string, files: Files, code: string, ...sa
     'tensor "transformer.h.0.mlp.c_fc.bias" has shape [32], but the config asks for [31]',
   ],
   [
-    "an end token of generation_config.json outside the vocabulary",
-    { "generation_config.json": '{"eos_token_id":[1,61]}' },
+    "an end token of generation_config.json that is no whole number",
+    { "generation_config.json": '{"eos_token_id":[1,6.1]}' },
     "model_file_invalid",
-    "generation_config.json: eos_token_id is [1, 61], but must be a token id from 0 to 60",
+    "generation_config.json: eos_token_id is [1, 6.1], but must be a whole number",
   ],
   [
     "a temperature that is none",
