@@ -240,7 +240,20 @@ export class EngineCore {
     this.expectCapacity(sequence.tokens.length + tokens.length);
     for (const token of tokens) sequence.tokens.push(token);
     sequence.logitsFrom = logitsFrom ?? sequence.tokens.length - 1;
+    sequence.guessedFrom = Number.POSITIVE_INFINITY;
     this.#scheduler.await(sequence);
+  }
+
+  /**
+   * As `extend`, with guesses of what follows the token. Its consumer is given the logits of the token and of as many of
+   * the guesses as a step has room for, all at once; the other guesses are forgotten, so that nothing more is computed
+   * before the consumer has said how it goes on.
+   * @throws LastrowError `kv_memory_exhausted`, and nothing has changed
+   */
+  speculate(sequence: ScheduledSequence, token: number, guesses: readonly number[]): void {
+    const { length } = sequence.tokens;
+    this.extend(sequence, [token, ...guesses], length);
+    sequence.guessedFrom = length + 1;
   }
 
   /** Forgets a sequence's tokens from `length` on, and their rows. */
@@ -360,17 +373,22 @@ export class EngineCore {
       sequence.rowsComputed += count;
       sequence.computeMs += forwardMs;
       sequence.lastStep = this.#steps;
-      if (hasNaN(computed)) {
-        const position = computed.firstPosition + wanted - 1;
+      const numSound = rowsBeforeNaN(computed);
+      const position = computed.firstPosition + numSound;
+      if (numSound < wanted && position < sequence.guessedFrom) {
         const message = `The logits at position ${position} hold a NaN: the model's numbers overflow on this input.`;
         deliveries.push(() => this.#fail(sequence, new LastrowError("numerical_error", message)));
         continue;
       }
+      // A guess may be wrong, and then its NaN is nobody's: as if the step had had no room for it.
+      computed.count = numSound;
       const { table, tokens } = sequence;
-      this.kvCache.commit(table, tokens.slice(table.length, table.length + count));
+      const end = table.length + count - (wanted - numSound);
+      this.kvCache.commit(table, tokens.slice(table.length, end));
       if (wanted === 0) continue;
       // Rows whose logits were given are not given again when they are computed again, after a preemption.
       sequence.logitsFrom = table.length;
+      if (table.length >= sequence.guessedFrom) tokens.length = table.length;
       if (table.length === tokens.length) sequence.isAwaited = false;
       deliveries.push(() => this.#deliver(sequence, computed));
     }
@@ -428,7 +446,7 @@ export class EngineCore {
   }
 }
 
-function hasNaN({ count, maxima }: StepLogits): boolean {
-  for (let i = 0; i < count; i++) if (maxima(i).some(Number.isNaN)) return true;
-  return false;
+function rowsBeforeNaN({ count, maxima }: StepLogits): number {
+  for (let i = 0; i < count; i++) if (maxima(i).some(Number.isNaN)) return i;
+  return count;
 }

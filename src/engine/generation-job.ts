@@ -209,11 +209,11 @@ export class GenerationJob {
     const { prompt, mode } = this.#request;
     const core = this.#core;
     const sequence = this.#sequenceOf(continuation);
-    const length = prompt.length + continuation.tokens.length - 1;
+    const last = continuation.tokens.length - 1;
     const proposed = this.#propose(continuation);
-    core.cut(sequence, length);
+    core.cut(sequence, prompt.length + last);
     if (mode === "recompute") core.forgetRows(sequence);
-    core.extend(sequence, [continuation.tokens[continuation.tokens.length - 1], ...proposed], length);
+    core.speculate(sequence, continuation.tokens[last], proposed);
   }
 
   /** Tokens to check along with the last one: never so many that they would go past the end. */

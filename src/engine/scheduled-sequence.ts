@@ -4,6 +4,12 @@
  */
 import type { BlockTable } from "../kv-cache/block-table.js";
 
+/**
+ * Where a sequence is in its scheduler; changed there only. `waiting` for its admission, `resident` from then on, or
+ * from when it got blocks in another way; `away` otherwise. Only a resident one holds blocks.
+ */
+export type SequencePlace = "away" | "waiting" | "resident";
+
 /** Rows of logits that a step has computed for one sequence. */
 export interface ComputedLogits {
   /** Position of the token that the first row follows. */
@@ -37,8 +43,11 @@ export class ScheduledSequence {
   readonly tokens: number[];
   /** Rows from this position on become logits that nobody has been given yet. */
   logitsFrom: number;
+  /** Tokens from this position on are guesses: those that a step has no room for are forgotten. */
+  guessedFrom = Number.POSITIVE_INFINITY;
   /** Someone waits for logits of rows that are not computed. */
   isAwaited = false;
+  place: SequencePlace = "away";
   hasEnded = false;
   /** Step in which a row of it was last computed. */
   lastStep = 0;

@@ -9,11 +9,12 @@
  * sequences that nobody waits for lose theirs first, then the youngest: their blocks stay findable, and they resume with
  * the same bits.
  *
- * Owns who is waiting and who is resident. A sequence is resident from its admission until it ends or is preempted.
+ * Owns who is waiting and who is resident. A sequence is resident from its admission until it ends or is preempted; it is
+ * in one place at a time, and holds blocks only there.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
-import type { ScheduledSequence } from "./scheduled-sequence.js";
+import type { ScheduledSequence, SequencePlace } from "./scheduled-sequence.js";
 
 export interface StepLimits {
   /** Rows of a step. */
@@ -78,12 +79,12 @@ export class Scheduler {
   /** Takes up a sequence that someone waits for. One that is resident goes on where it is. */
   await(sequence: ScheduledSequence): void {
     sequence.isAwaited = true;
-    if (!this.#resident.includes(sequence)) insertByArrival(this.#waiting, sequence);
+    if (sequence.place === "away") this.#move(sequence, "waiting");
   }
 
-  /** Takes up a fork of a resident sequence: it has blocks already. */
+  /** Takes up a sequence that has blocks already: a fork of a resident one, or one that is restored. */
   addResident(sequence: ScheduledSequence): void {
-    insertByArrival(this.#resident, sequence);
+    this.#move(sequence, "resident");
   }
 
   /**
@@ -94,13 +95,26 @@ export class Scheduler {
     while (!this.#kvCache.reserve(sequence.table, count)) {
       if (!this.#preemptIdle((other) => other === sequence)) return false;
     }
+    // It may have lost its place with its blocks.
+    this.#move(sequence, "resident");
     return true;
   }
 
   /** Lets go of a sequence that has ended. */
   remove(sequence: ScheduledSequence): void {
-    removeFrom(this.#resident, sequence);
-    removeFrom(this.#waiting, sequence);
+    this.#move(sequence, "away");
+  }
+
+  /** The only way from one place to another. */
+  #move(sequence: ScheduledSequence, place: SequencePlace): void {
+    if (sequence.place === place) return;
+    if (sequence.place !== "away") removeFrom(this.#listOf(sequence.place), sequence);
+    if (place !== "away") insertByArrival(this.#listOf(place), sequence);
+    sequence.place = place;
+  }
+
+  #listOf(place: Exclude<SequencePlace, "away">): ScheduledSequence[] {
+    return place === "waiting" ? this.#waiting : this.#resident;
   }
 
   /**
@@ -114,7 +128,7 @@ export class Scheduler {
     for (const [i, sequence] of decoding.entries()) {
       // What speculation takes leaves a row for everyone behind.
       const most = Math.max(1, Math.min(plan.rowsLeft, plan.logitsLeft) - (decoding.length - i - 1));
-      if (this.#resident.includes(sequence)) this.#schedule(plan, sequence, most);
+      if (sequence.place === "resident") this.#schedule(plan, sequence, most);
     }
     this.#admit(plan);
     const prefilling = this.#resident
@@ -122,7 +136,7 @@ export class Scheduler {
       .sort((a, b) => a.numPending - b.numPending || a.arrival - b.arrival);
     for (const [i, sequence] of prefilling.entries()) {
       const share = Math.floor(plan.rowsLeft / (prefilling.length - i));
-      if (this.#resident.includes(sequence)) this.#schedule(plan, sequence, Math.max(1, share));
+      if (sequence.place === "resident") this.#schedule(plan, sequence, Math.max(1, share));
     }
     return plan.rows;
   }
@@ -200,8 +214,7 @@ export class Scheduler {
   #preempt(sequence: ScheduledSequence): void {
     this.#kvCache.truncate(sequence.table, 0);
     sequence.numPreemptions += 1;
-    removeFrom(this.#resident, sequence);
-    if (sequence.isAwaited) insertByArrival(this.#waiting, sequence);
+    this.#move(sequence, sequence.isAwaited ? "waiting" : "away");
     this.#onPreempted(sequence);
   }
 
@@ -234,9 +247,8 @@ export class Scheduler {
         if (needed > pool.numFree) return;
         found = this.#kvCache.findPrefix(table.salt, tokens, maxBlocks);
       }
-      this.#waiting.splice(passedOver, 1);
       this.#kvCache.attach(table, found, tokens);
-      insertByArrival(this.#resident, sequence);
+      this.#move(sequence, "resident");
       if (table.salt !== null) {
         this.#tokensQueried += tokens.length;
         this.#tokensHit += table.length;
@@ -295,6 +307,5 @@ function insertByArrival(list: ScheduledSequence[], sequence: ScheduledSequence)
 }
 
 function removeFrom(list: ScheduledSequence[], sequence: ScheduledSequence): void {
-  const index = list.indexOf(sequence);
-  if (index !== -1) list.splice(index, 1);
+  list.splice(list.indexOf(sequence), 1);
 }

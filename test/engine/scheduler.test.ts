@@ -159,6 +159,120 @@ describe("the budget of a step", () => {
   });
 });
 
+describe("guesses", () => {
+  /** A sequence whose consumer says nothing: it notes what it is given. */
+  const guessing = (engine: SteppedEngine, tokens: readonly number[]) => {
+    const given: number[][] = [];
+    const sequence = engine.core.start(
+      tokens,
+      {
+        take: ({ firstPosition, count }) => given.push([firstPosition, count]),
+        fail: (error) => {
+          throw error;
+        },
+      },
+      { salt: "" },
+    );
+    engine.step();
+    given.length = 0;
+    return { sequence, given };
+  };
+
+  test("that a step has no room for are forgotten, and nothing more is computed until its consumer goes on", () => {
+    const engine = new SteppedEngine({ tokenBudget: 5 });
+    const { sequence, given } = guessing(engine, [1, 2]);
+    engine.core.speculate(sequence, 3, run(10, 12));
+    expect(engine.finish()).toEqual([{ 1: 5 }]);
+    expect(given).toEqual([[2, 5]]);
+    expect(sequence.tokens).toEqual([1, 2, 3, 10, 11, 12, 13]);
+    expect(engine.core.hasWork).toBe(false);
+    // The guesses were wrong.
+    engine.core.cut(sequence, 3);
+    engine.core.speculate(sequence, 4, []);
+    expect(engine.finish()).toEqual([{ 1: 1 }]);
+    expect(given).toEqual([
+      [2, 5],
+      [3, 1],
+    ]);
+  });
+
+  test("beyond the rows of logits of a step are forgotten, too", () => {
+    const engine = new SteppedEngine();
+    const all = Array.from({ length: 12 }, (_, i) => guessing(engine, [i, 7]));
+    for (const { sequence } of all) engine.core.speculate(sequence, 3, run(10, 15));
+    engine.step();
+    // 64 rows of logits: 16 each, as long as there is a row for each of those behind.
+    expect(all.map(({ given }) => given)).toEqual([
+      ...[16, 16, 16, 8].map((count) => [[2, count]]),
+      ...new Array(8).fill([[2, 1]]),
+    ]);
+    expect(engine.core.hasWork).toBe(false);
+  });
+
+  test("of a sequence that loses its blocks are asked again; it is admitted once, however often it is asked", () => {
+    const engine = new SteppedEngine({ numBlocks: 5 });
+    const old = engine.start(run(0, 31), { more: 20 });
+    const { sequence: young, given } = guessing(engine, run(100, 29));
+    engine.core.speculate(young, 3, run(10, 9));
+    expect(engine.step()).toEqual({ 1: 1, 2: 10 });
+    engine.core.speculate(young, 4, run(10, 2));
+    // The old one's 33rd row needs a block.
+    expect(engine.step()).toEqual({ 1: 1 });
+    expect(engine.of("preempted")).toEqual([{ type: "preempted", sequence: 2 }]);
+    expect(engine.core.stats.sequences).toMatchObject({ running: 1, waiting: 1, idle: 0 });
+    for (const guess of [20, 30]) {
+      engine.core.cut(young, 39);
+      engine.core.speculate(young, 4, run(guess, 2));
+    }
+    expect(engine.core.stats.sequences).toMatchObject({ running: 1, waiting: 1, idle: 0 });
+    engine.core.end(old);
+    engine.finish();
+    expect(given).toEqual([
+      [29, 10],
+      [39, 3],
+    ]);
+    expect(young.table.tokens).toEqual([...run(100, 29), 3, ...run(10, 9), 4, ...run(30, 2)]);
+  });
+});
+
+test("a guess that makes the numbers overflow ends nothing: only what was asked for does", async () => {
+  const files = randomModelFiles();
+  const weights = files["model.safetensors"];
+  const headerBytes = Number(new DataView(weights.buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(weights.subarray(8, 8 + headerBytes)));
+  // Token 5 at position 4 is more than a float holds.
+  for (const [name, index, value] of [["wte", 5, 1e38] as const, ["wpe", 4, 3e38] as const]) {
+    const row = new Uint8Array(new Float32Array(8).fill(value).buffer);
+    const [begin] = header[`transformer.${name}.weight`].data_offsets;
+    weights.set(row, 8 + headerBytes + begin + index * row.length);
+  }
+  const { core } = await loadInProcess(memoryFiles("overflowing", files), { threads: 1 });
+  const told: unknown[] = [];
+  const sequence = core.start(
+    [1, 2],
+    {
+      take: ({ firstPosition, count }) => told.push([firstPosition, count]),
+      fail: (error) => told.push(error),
+    },
+    { salt: "" },
+  );
+  core.step();
+  core.speculate(sequence, 3, [4, 5, 6]);
+  core.step();
+  expect(told).toEqual([
+    [1, 1],
+    [2, 2],
+  ]);
+  expect(sequence.tokens).toEqual([1, 2, 3, 4]);
+  core.speculate(sequence, 5, [6]);
+  core.step();
+  expect(told.at(-1)).toMatchObject({
+    code: "numerical_error",
+    message: expect.stringContaining("position 4"),
+  });
+  await core.kernels.dispose();
+});
+
 describe("sharing", () => {
   test("at most ⌊(L − 1) / 16⌋ blocks are taken: the last token is always computed", () => {
     const engine = new SteppedEngine();
@@ -338,6 +452,36 @@ describe("memory", () => {
     engine.finish();
     expect(idle[1].table.tokens).toEqual([...run(100, 17), 7]);
     expect(running.table.blockIds).toEqual([]);
+  });
+
+  test("one that is restored and loses the blocks that it got gets others, and goes on with the rows in them", () => {
+    const engine = new SteppedEngine({ numBlocks: 4 });
+    const { core } = engine;
+    const given: number[] = [];
+    const consumer = {
+      take: ({ firstPosition }: { firstPosition: number }) => given.push(firstPosition),
+      fail: (error: unknown) => {
+        throw error;
+      },
+    };
+    const restored = core.restore(run(0, 40), consumer, { salt: null, knownSalt: null });
+    expect(restored.table.capacity).toBe(48);
+    core.end(engine.start(run(500, 50)));
+    const other = engine.start(run(500, 50));
+    engine.finish();
+    expect(engine.core.stats.sequences.preemptions).toBe(1);
+    core.end(other);
+    expect(restored.table.capacity).toBe(0);
+    core.makeRoom(restored, 39);
+    core.commitRows(restored, run(0, 39));
+    core.extend(restored, [39]);
+    expect(engine.finish()).toEqual([{ 1: 1 }]);
+    expect(given).toEqual([39]);
+    // As any other it gives way while nobody waits for it.
+    core.end(engine.start(run(700, 60), { more: 2 }));
+    engine.start(run(700, 60), { more: 2 });
+    engine.finish();
+    expect(engine.core.stats.sequences).toMatchObject({ idle: 2, preemptions: 2 });
   });
 
   test("one that does not fit beside the others waits for them; nothing that fits alone fails", () => {
