@@ -23,6 +23,13 @@ const LEAST_SECONDS = 0.05;
 export const LIMITS = {
   bodyBytes: limit("max-body-bytes", "bytes", "size of a request's body", 1024 * 1024),
   jsonDepth: limit("max-json-depth", "count", "nesting of a body's objects and lists", 16),
+  jsonContainers: limit("max-json-containers", "count", "objects and lists of a body", 16_384),
+  jsonElements: limit(
+    "max-json-elements",
+    "count",
+    "elements of a body's objects and lists, token ids included",
+    262_144,
+  ),
   prompts: limit("max-prompts", "count", "prompts in one request", 64),
   n: limit("max-n", "count", "n and best_of", 16),
   choices: limit("max-choices", "count", "prompts x best_of of one request", 128),

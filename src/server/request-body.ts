@@ -1,12 +1,13 @@
 /**
- * A request's body, read and checked before anything is made of it: its type, its size as it arrives, its nesting, its
- * JSON, its fields.
+ * A request's body, read and checked before anything is made of it: its type, its size as it arrives, what its JSON
+ * holds, its JSON, its fields.
  */
 import type * as z from "zod";
 import { ApiError } from "./api-error.js";
+import { countJson, type JsonCounts } from "./json-counts.js";
 import type { ServerLimits } from "./limits.js";
 
-type BodyLimits = Pick<ServerLimits, "bodyBytes" | "jsonDepth">;
+type BodyLimits = Pick<ServerLimits, "bodyBytes" | "jsonDepth" | "jsonContainers" | "jsonElements">;
 
 /**
  * @throws ApiError 415 for another type than JSON, 413 over the size, 400 for what is no JSON or not what `schema` says
@@ -17,7 +18,12 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, limits
     throw new ApiError(415, "unsupported_media_type", "A body is JSON: send content-type: application/json.");
   }
   const bytes = await readBytes(request, limits.bodyBytes);
-  checkDepth(bytes, limits.jsonDepth);
+  checkCounts(bytes, limits);
+  return parseBody(bytes, schema);
+}
+
+/** @throws ApiError 400 */
+function parseBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): T {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -32,10 +38,29 @@ export async function readBody<T>(request: Request, schema: z.ZodType<T>, limits
 /** The first thing that is wrong, by the field's name. */
 function fieldError(error: z.ZodError): ApiError {
   const [issue] = error.issues;
+  const told = withCode(issue);
   const param = issue.path.map(String).join(".") || null;
-  const message = issue.message.replace(/\.?$/, ".");
+  const message = (told ?? issue).message.replace(/\.?$/, ".");
   const named = param === null || message.startsWith(param) ? message : `${param}: ${message}`;
-  return new ApiError(400, "invalid_request", named, { param });
+  return new ApiError(400, told?.code ?? "invalid_request", named, { param });
+}
+
+interface CodedIssue {
+  readonly message: string;
+  readonly code: string;
+}
+
+/** Of several things that a field may be, the one that it is but for what an error code says, such as its length. */
+function withCode(issue: z.core.$ZodIssue): CodedIssue | null {
+  if (issue.code === "custom" && typeof issue.params?.code === "string") {
+    return { message: issue.message, code: issue.params.code };
+  }
+  if (issue.code !== "invalid_union") return null;
+  for (const inner of issue.errors.flat()) {
+    const found = withCode(inner);
+    if (found !== null) return found;
+  }
+  return null;
 }
 
 async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
@@ -89,26 +114,17 @@ function incomplete(cause: unknown): ApiError {
   return new ApiError(400, "incomplete_body", "The body ended before it was complete.", { cause });
 }
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPENING = new Set([0x5b, 0x7b]);
-const CLOSING = new Set([0x5d, 0x7d]);
-
-/** Nesting, without parsing: brackets outside of texts. */
-function checkDepth(bytes: Uint8Array, limit: number): void {
-  let depth = 0;
-  let isText = false;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i];
-    if (isText) {
-      if (byte === BACKSLASH) i++;
-      else if (byte === QUOTE) isText = false;
-    } else if (byte === QUOTE) isText = true;
-    else if (OPENING.has(byte)) {
-      depth += 1;
-      if (depth > limit) {
-        throw new ApiError(400, "invalid_json", `The body is nested deeper than ${limit} levels.`);
-      }
-    } else if (CLOSING.has(byte)) depth -= 1;
-  }
+/** @throws ApiError 400 for a body that would cost more to parse than one may */
+function checkCounts(bytes: Uint8Array, limits: BodyLimits): JsonCounts {
+  const { jsonDepth, jsonContainers, jsonElements } = limits;
+  const counts = countJson(
+    bytes,
+    ({ depth, containers, elements }) =>
+      depth > jsonDepth || containers > jsonContainers || elements > jsonElements,
+  );
+  const refused = (what: string) => new ApiError(400, "invalid_json", `The body ${what}.`);
+  if (counts.depth > jsonDepth) throw refused(`is nested deeper than ${jsonDepth} levels`);
+  if (counts.containers > jsonContainers) throw refused(`has more than ${jsonContainers} objects and lists`);
+  if (counts.elements > jsonElements) throw refused(`has more than ${jsonElements} elements in its lists`);
+  return counts;
 }

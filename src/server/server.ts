@@ -91,7 +91,7 @@ const TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt", "tokenize
  */
 export async function createServer(options: ServerOptions = {}): Promise<LastrowServer> {
   checkOptions(options);
-  const limits = settleLimits(options.limits);
+  const settled = settleLimits(options.limits);
   const keys = new ApiKeys({
     secret: options.cacheSecret ?? randomBytes(32),
     sharePrefixes: options.sharePrefixes === true,
@@ -102,8 +102,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   };
   await reloadKeys();
 
-  const admission = new Admission(limits);
-  const textTurns = new Admission(limits);
+  const admission = new Admission(settled);
+  const textTurns = new Admission(settled);
   let held: HeldSequences | null = null;
   const engine = new EngineSupervisor({
     load: options.loadModel ?? ((signal) => load(options.model, { ...options, signal })),
@@ -130,7 +130,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   const model = await engine.start();
   let texts: TextThread | null = null;
   try {
-    texts = await startTexts(model, options, limits);
+    texts = await startTexts(model, options, settled);
   } catch (error) {
     await engine.dispose();
     throw error;
@@ -140,6 +140,10 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     info: model.info,
     longestToken: longestToken(model),
     created: Math.floor(Date.now() / 1000),
+  };
+  const limits: ServerLimits = {
+    ...settled,
+    promptTokens: Math.min(settled.promptTokens, model.info.config.contextLength),
   };
   metrics.describe(model.info);
   held = new HeldSequences(limits, model.info.kv.bytesPerToken);

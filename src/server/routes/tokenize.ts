@@ -52,7 +52,7 @@ export function addTokenize(app: App, service: Service): void {
       method: "post",
       path: "/detokenize",
       summary: "Text of token ids.",
-      body: detokenizeRequest,
+      body: detokenizeRequest(served.info.config.contextLength),
       response: detokenizeResponse,
     },
     limits,

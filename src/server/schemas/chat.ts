@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { ChatMessage } from "../../chat/chat-template.js";
 import type { ServerLimits } from "../limits.js";
+import { list } from "./first-wrong.js";
 import {
   count,
   finishReasonSchema,
@@ -11,7 +12,7 @@ import {
   usageSchema,
 } from "./generation.js";
 
-const parts = z.array(
+const parts = list(
   z.object({
     type: z.literal("text", { error: "only parts of type text are supported" }),
     text: z.string(),
@@ -36,7 +37,7 @@ export function messageTexts(messages: readonly z.infer<typeof chatMessage>[]): 
 }
 
 export function chatMessages(limits: ServerLimits) {
-  return z.array(chatMessage).min(1).max(limits.messages);
+  return list(chatMessage, { least: 1, most: limits.messages });
 }
 
 export function chatRequest(limits: ServerLimits) {

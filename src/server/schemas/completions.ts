@@ -1,6 +1,7 @@
 /** The bodies of `POST /v1/completions`. */
 import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
+import { list, tokenIds } from "./first-wrong.js";
 import {
   count,
   finishReasonSchema,
@@ -11,8 +12,8 @@ import {
 } from "./generation.js";
 
 export function completionRequest(limits: ServerLimits) {
-  const ids = z.array(z.int().min(0));
-  const prompts = <T extends z.ZodType>(one: T) => z.array(one).min(1).max(limits.prompts);
+  const ids = tokenIds(limits.promptTokens);
+  const prompts = <T extends z.ZodType>(one: T) => list(one, { least: 1, most: limits.prompts });
   return z
     .object({
       prompt: z

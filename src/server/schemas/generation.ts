@@ -1,6 +1,7 @@
 /** The fields of a request that say how to generate, as completions and chats share them; ranges are OpenAI's. */
 import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
+import { list, record } from "./first-wrong.js";
 
 /** An integer from 0 on, or null, which counts as absent. */
 export function count(limit: number, least = 0) {
@@ -29,17 +30,16 @@ export function generationFields(limits: ServerLimits) {
       .nullish()
       .openapi({ description: "include_usage adds a last chunk with the usage." }),
     stop: z
-      .union([stop, z.array(stop).max(limits.stopTexts)], {
+      .union([stop, list(stop, { most: limits.stopTexts })], {
         error: `stop is a text of 1 to ${limits.stopLength} characters, or a list of at most ${limits.stopTexts} of them`,
       })
       .nullish(),
     presence_penalty: z.number().min(-2).max(2).nullish(),
     frequency_penalty: z.number().min(-2).max(2).nullish(),
-    logit_bias: z
-      .record(z.string(), z.number().min(-100).max(100))
-      .refine((biases) => Object.keys(biases).length <= limits.logitBias, {
-        error: `logit_bias may have ${limits.logitBias} entries`,
-      })
+    logit_bias: record(z.number().min(-100).max(100), {
+      most: limits.logitBias,
+      tooMany: `logit_bias may have ${limits.logitBias} entries`,
+    })
       .nullish()
       .openapi({ description: "Token ids and what is added to their logits." }),
     seed: z.int().nullish().openapi({ description: "The same seed gives the same text, 0 to 2^53 - 1." }),

@@ -1,11 +1,14 @@
 /** The bodies of `/v1/sequences`. */
 import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
+import { tokenIds } from "./first-wrong.js";
 import { count } from "./generation.js";
 
-const prompt = z.union([z.string(), z.array(z.int().min(0)).min(1)], {
-  error: "prompt is a text, or a list of token ids",
-});
+function promptOf(limits: ServerLimits) {
+  return z.union([z.string(), tokenIds(limits.promptTokens).min(1)], {
+    error: "prompt is a text, or a list of token ids",
+  });
+}
 
 export const sequenceParams = z.object({ id: z.string() });
 
@@ -13,7 +16,7 @@ export function createSequenceRequest(limits: ServerLimits) {
   return z
     .object({
       model: z.string().nullish(),
-      prompt: prompt.openapi({ description: "What the sequence begins with." }),
+      prompt: promptOf(limits).openapi({ description: "What the sequence begins with." }),
       cache_salt: z.string().max(256).nullish(),
       top_logprobs: count(limits.logprobs),
     })
@@ -23,7 +26,7 @@ export function createSequenceRequest(limits: ServerLimits) {
 export function appendRequest(limits: ServerLimits) {
   return z
     .object({
-      prompt: prompt.openapi({ description: "What is added." }),
+      prompt: promptOf(limits).openapi({ description: "What is added." }),
       top_logprobs: count(limits.logprobs),
     })
     .openapi("AppendToSequence");

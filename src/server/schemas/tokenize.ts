@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { chatMessages } from "./chat.js";
+import { tokenIds } from "./first-wrong.js";
 
 export function tokenizeRequest(limits: ServerLimits) {
   return z
@@ -41,8 +42,11 @@ export const tokenizeResponse = z
   })
   .openapi("Tokens");
 
-export const detokenizeRequest = z
-  .object({ model: z.string().nullish(), tokens: z.array(z.int().min(0)) })
-  .openapi("DetokenizeRequest");
+/** @param contextLength of the model: what is longer, it never had */
+export function detokenizeRequest(contextLength: number) {
+  return z
+    .object({ model: z.string().nullish(), tokens: tokenIds(contextLength) })
+    .openapi("DetokenizeRequest");
+}
 
 export const detokenizeResponse = z.object({ prompt: z.string(), content: z.string() }).openapi("Text");

@@ -1,0 +1,81 @@
+/** Bodies that are wrong in every element: each is refused as a 400 that says what is wrong, on every route. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { errorOf, type Served, served } from "./served.js";
+
+let api: Served;
+beforeAll(async () => {
+  api = await served();
+});
+afterAll(() => api.server.dispose());
+
+const MIB = 1024 * 1024;
+/** As many of them as a body has room for. */
+const fill = (one: string) =>
+  Array(Math.floor((MIB - 200) / (one.length + 1)))
+    .fill(one)
+    .join(",");
+const keys = (count: number, value: number) =>
+  Array.from({ length: count }, (_, i) => `"${i}":${value}`).join(",");
+const parts = (list: string) => `{"messages":[{"role":"user","content":[${list}]}]}`;
+
+describe("a mebibyte of", () => {
+  test.each([
+    ["/v1/completions", `{"prompt":[${fill('""')}]}`],
+    ["/v1/completions", `{"prompt":[${fill("-1")}]}`],
+    ["/v1/completions", `{"prompt":[${fill("[]")}]}`],
+    ["/v1/completions", `{"prompt":[${fill("{}")}]}`],
+    ["/v1/completions", `{"prompt":[[${fill("-1")}]]}`],
+    ["/v1/completions", `{"prompt":[${fill("1")}]}`],
+    ["/v1/completions", `{"prompt":"a","stop":[${fill("0")}]}`],
+    ["/v1/completions", `{"prompt":"a","logit_bias":{${keys(70_000, 999)}}}`],
+    ["/v1/completions", `{"prompt":"a","logit_bias":{${keys(70_000, 9)}}}`],
+    ["/v1/chat/completions", `{"messages":[${fill("0")}]}`],
+    ["/v1/chat/completions", `{"messages":[${fill("{}")}]}`],
+    ["/v1/chat/completions", parts(fill("{}"))],
+    ["/v1/chat/completions", parts(fill('{"type":"text","text":0}'))],
+    ["/tokenize", `{"messages":[${fill("{}")}]}`],
+    ["/detokenize", `{"tokens":[${fill("-1")}]}`],
+    ["/detokenize", `{"tokens":[${fill("null")}]}`],
+    ["/v1/sequences", `{"prompt":[${fill("-1")}]}`],
+    ["/v1/sequences", `{"prompt":"a","any":[${fill("[[[[[[[[[[]]]]]]]]]]")}]}`],
+  ])("%s %.30s", async (path, body) => {
+    const error = await errorOf(await api.post(path, body));
+    expect(error).toMatchObject({ status: 400, type: "invalid_request_error" });
+    expect(error.message.length).toBeLessThan(200);
+    expect(api.failures).toEqual([]);
+  });
+});
+
+describe("what a body holds", () => {
+  test("is bounded by its objects and lists, by its elements, and by its nesting, each to the last one", async () => {
+    const small = await served({ limits: { jsonContainers: 4, jsonElements: 6, jsonDepth: 3 } });
+    const status = async (any: string) =>
+      (await small.post("/v1/completions", `{"prompt":"a","max_tokens":0,"any":${any}}`)).status;
+    expect(await status("[[],[]]")).toBe(200);
+    expect(await status("[[],[],[]]")).toBe(400);
+    expect(await status("[1,2,3]")).toBe(200);
+    expect(await status("[1,2,3,4]")).toBe(400);
+    expect(await status("[[1]]")).toBe(200);
+    expect(await status("[[[]]]")).toBe(400);
+    const told = await errorOf(await small.post("/v1/completions", `{"any":[1,2,3,4,5,6]}`));
+    expect(told).toMatchObject({
+      code: "invalid_json",
+      message: expect.stringContaining("more than 6 elements"),
+    });
+    await small.server.dispose();
+  });
+
+  test("of token ids is told by their number where they do not fit", async () => {
+    for (const [path, body] of [
+      ["/v1/completions", { prompt: Array(513).fill(1) }],
+      ["/v1/completions", { prompt: [[1], Array(513).fill(1)] }],
+      ["/v1/sequences", { prompt: Array(513).fill(1) }],
+      ["/detokenize", { tokens: Array(513).fill(1) }],
+    ] as const) {
+      const error = await errorOf(await api.post(path, body));
+      expect(error).toMatchObject({ status: 400, code: "context_length_exceeded" });
+      expect(error.message).toMatch(/513 tokens.* 512 /);
+    }
+    expect((await api.post("/detokenize", { tokens: Array(512).fill(1) })).status).toBe(200);
+  });
+});
