@@ -50,8 +50,10 @@ export type ErrorCode =
   | "runtime_unsupported"
   /** A thread of the kernels ended or no longer answers. */
   | "thread_lost"
-  /** The worker that the engine runs in has ended. */
+  /** The engine has ended: its worker is gone, or an error inside it (the `cause`) left it unfit to go on. */
   | "engine_lost"
+  /** A bug in lastrow, which ended the call that met it and no other; the `cause` says what went wrong. */
+  | "internal_error"
   /** The operation was cancelled by its `AbortSignal`. */
   | "aborted"
   /** The model was disposed of: while it worked, or before it was used. */

@@ -291,15 +291,10 @@ export class EngineCore {
     this.kvCache.free(sequence.table);
   }
 
-  /** Ends all sequences; their consumers are told why. */
-  failAll(error: unknown): void {
-    for (const sequence of [...this.#sequences]) this.#fail(sequence, error);
-  }
-
   /**
    * One forward pass over the new rows of all sequences that someone waits for.
    * @returns whether there was anything to do
-   * @throws what the kernels throw (`thread_lost`), after all sequences have failed with it
+   * @throws what the kernels throw (`thread_lost`), or an error that is a bug: the core is then of no use any more
    */
   step(): boolean {
     const start = performance.now();
@@ -311,13 +306,7 @@ export class EngineCore {
     this.#steps += 1;
     const planned = performance.now();
     this.#scheduleMs += planned - start;
-    let logits: Tensor;
-    try {
-      logits = this.#forward(rows);
-    } catch (error) {
-      this.failAll(error);
-      throw error;
-    }
+    const logits = this.#forward(rows);
     const computed = performance.now();
     const forwardMs = computed - planned;
     this.#forwardMs += forwardMs;

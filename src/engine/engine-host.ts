@@ -1,7 +1,7 @@
 /**
  * The engine's side of the messages: owns the core, steps it as long as anyone waits for anything, and answers. Between
  * steps it takes what has arrived, so that a cancel or a new prompt waits for one step at most. What goes wrong with one
- * call is told to that call alone.
+ * call is told to that call alone; what goes wrong in a step ends the engine, and its client is told so.
  */
 import { LastrowError } from "../errors.js";
 import type { LoadProgress } from "../platform/platform.js";
@@ -72,10 +72,8 @@ export class EngineHost {
   async close(): Promise<void> {
     this.#broken ??= { error: new LastrowError("disposed", "The engine was ended.") };
     this.#files?.fail();
-    const core = this.#core;
-    core?.failAll(this.#broken.error);
     this.#outbox = [];
-    await core?.kernels.dispose();
+    await this.#core?.kernels.dispose();
   }
 
   #receive(message: ClientMessage): void {
@@ -326,13 +324,19 @@ export class EngineHost {
         if (this.#isDue(this.#core, start)) this.#flush();
       }
     } catch (error) {
-      // Nobody else can be served.
-      this.#broken = { error };
-      this.#core?.failAll(error);
-      this.#flush();
+      this.#break(error);
     } finally {
       this.#isStepping = false;
     }
+  }
+
+  /** Nobody can be served any more, and nothing of the core is touched again. */
+  #break(cause: unknown): void {
+    const message = `The model's engine has ended by an internal error (${cause instanceof Error ? cause.message : String(cause)}); load the model again, and please report it.`;
+    const error = cause instanceof LastrowError ? cause : new LastrowError("engine_lost", message, { cause });
+    this.#broken = { error };
+    this.#say({ type: "broken", error: toRemoteError(error) });
+    this.#flush();
   }
 
   /**

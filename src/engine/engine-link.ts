@@ -4,6 +4,7 @@
  */
 import { LastrowError } from "../errors.js";
 import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
+import { fromRemoteError } from "./remote-error.js";
 
 /** One call. */
 export interface Receiver {
@@ -82,6 +83,10 @@ export class EngineLink {
   }
 
   #dispatch(message: HostMessage): void {
+    if (message.type === "broken") {
+      void this.end(fromRemoteError(message.error));
+      return;
+    }
     const receiver = this.#receivers.get(message.id);
     if (receiver === undefined) return;
     try {

@@ -1,7 +1,7 @@
 /**
  * What the client and the engine say to each other: plain data, which a structured clone takes from thread to thread.
- * Every message names a call by the client's number for it; what the engine says of a call that the client has forgotten
- * is left unread. What a step has to say comes as one list; the first list is empty, and says that the engine listens.
+ * Every message but the last one names a call by the client's number for it; what the engine says of a call that the
+ * client has forgotten is left unread. What a step has to say comes as one list; the first list is empty, and says that the engine listens.
  */
 import type { LoadProgress } from "../platform/platform.js";
 import type { RowRange } from "../saved-sequence/write-sequence.js";
@@ -155,7 +155,9 @@ export type HostMessage =
   /** Rows have been placed, and their memory comes back. */
   | { readonly type: "placed"; readonly id: number; readonly rows: Uint8Array<ArrayBuffer> }
   | { readonly type: "stats"; readonly id: number; readonly stats: EngineStats }
-  | { readonly type: "events"; readonly id: number; readonly events: readonly EngineEvent[] };
+  | { readonly type: "events"; readonly id: number; readonly events: readonly EngineEvent[] }
+  /** The last one: no call can be served any more. */
+  | { readonly type: "broken"; readonly error: RemoteError };
 
 /** The client's way to an engine. */
 export type EngineConnection = Connection<ClientMessage, readonly HostMessage[]>;

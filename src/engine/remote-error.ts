@@ -27,8 +27,16 @@ export function toRemoteError(error: unknown, causes = MAX_CAUSES): RemoteError 
   };
 }
 
-export function fromRemoteError({ code, name, message, stack, cause }: RemoteError): Error {
-  const options = cause === null ? {} : { cause: fromRemoteError(cause) };
+/** What a call of the engine's client throws: an error without a code is a bug, and says so. */
+export function fromRemoteError(remote: RemoteError): LastrowError {
+  const error = restoredError(remote);
+  if (error instanceof LastrowError) return error;
+  const message = `An internal error ended this call (${error.message}); please report it.`;
+  return new LastrowError("internal_error", message, { cause: error });
+}
+
+function restoredError({ code, name, message, stack, cause }: RemoteError): Error {
+  const options = cause === null ? {} : { cause: restoredError(cause) };
   const error = code === null ? new Error(message, options) : new LastrowError(code, message, options);
   error.name = name;
   if (stack !== null) error.stack = stack;

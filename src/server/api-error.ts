@@ -74,6 +74,7 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
   tokenizer_invalid: 400,
   kv_memory_exhausted: 400,
   thread_lost: 503,
+  engine_lost: 503,
   disposed: 503,
   aborted: 499,
 };
@@ -90,7 +91,7 @@ const RETRY_LOST_ENGINE = 2;
 /** Any failure as an answer. What is no error of ours tells the client nothing of its insides. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (!(error instanceof LastrowError)) {
+  if (!(error instanceof LastrowError) || error.code === "internal_error") {
     return new ApiError(500, "internal_error", "The server failed on this request; its log says more.", {
       cause: error,
     });

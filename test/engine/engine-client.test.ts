@@ -314,6 +314,59 @@ describe("an engine that is gone", () => {
   });
 });
 
+describe("an internal error", () => {
+  const loadOpen = async () => {
+    const { connection, host } = startInProcess();
+    return {
+      lm: await loadOver(async () => connection, undefined, { kernels: "reference" }),
+      core: host.core,
+    };
+  };
+
+  test("inside a step ends the engine: every call fails with a code, and every later one", async () => {
+    const { lm, core } = await loadOpen();
+    const { calls, events, s } = await allWaiting(lm);
+    // Even giving blocks back fails from now on.
+    core.kvCache.commit = () => {
+      core.kvCache.free = () => {
+        throw new Error("no block can be freed");
+      };
+      throw new RangeError("a table is torn");
+    };
+    expect(await codesOf(calls)).toEqual(new Array(calls.length).fill("engine_lost"));
+    await expect(lm.stats()).rejects.toMatchObject({
+      name: "LastrowError",
+      code: "engine_lost",
+      message:
+        "The model's engine has ended by an internal error (a table is torn); load the model again, and please report it.",
+      cause: expect.objectContaining({ name: "RangeError", message: "a table is torn" }),
+    });
+    const reading = (async () => {
+      for await (const _ of events);
+    })();
+    expect(await codesOf([reading, lm.generate([1]).result(), s.append([1]), s.dispose()])).toEqual([
+      ...["engine_lost", "engine_lost", "disposed", "answered"],
+    ]);
+  });
+
+  test("that one call meets ends that call alone, with a code", async () => {
+    const { lm, core } = await loadOpen();
+    core.fork = () => {
+      throw new TypeError("no fork");
+    };
+    const options = { maxTokens: 3, ignoreEos: true, seed: 1 };
+    const other = lm.generate([1, 2, 3], options).result();
+    await expect(lm.generate([1, 2, 3], { ...options, n: 2 }).result()).rejects.toMatchObject({
+      name: "LastrowError",
+      code: "internal_error",
+      message: "An internal error ended this call (no fork); please report it.",
+      cause: expect.objectContaining({ name: "TypeError", message: "no fork" }),
+    });
+    expect((await other).tokens.length).toBe(3);
+    expect(await lm.stats()).toMatchObject({ blocks: { referenced: 0 }, sequences: { running: 0, idle: 0 } });
+  });
+});
+
 describe("what steps have to say", () => {
   /** The messages of generations, as they arrive: for each the tokens in it, and whether it tells of an end. */
   const messagesOf = async (
