@@ -138,4 +138,21 @@ describe("loadingDisplay", () => {
     display.stop();
     expect(io.stderr.text).toContain(SHOW_CURSOR);
   });
+
+  it("says that it waits for the Hub, and then goes on", () => {
+    const io = terminal();
+    const display = loadingDisplay(io, "gpt2");
+    const progress = { phase: "download", file: "model.safetensors", totalBytes: 1e7 } as const;
+    display.onProgress({ ...progress, loadedBytes: 5e6 });
+    vi.advanceTimersByTime(1000);
+    display.onProgress({ ...progress, loadedBytes: 5e6, retryInSeconds: 30 });
+    vi.advanceTimersByTime(30_000);
+    expect(io.stderr.text).toContain("gpt2: the Hub is busy and asks to wait for 30 s");
+    io.stderr.text = "";
+    display.onProgress({ ...progress, loadedBytes: 5e6 });
+    vi.advanceTimersByTime(1000);
+    display.onProgress({ ...progress, loadedBytes: 6e6 });
+    expect(io.stderr.text).toContain("6 MB of 10 MB");
+    display.stop();
+  });
 });

@@ -106,13 +106,19 @@ export function loadingDisplay(
   io: Io,
   label: string,
 ): { onProgress: (progress: LoadProgress) => void; stop: () => void } {
-  let current: { phase: LoadProgress["phase"] | null; update: Bar["update"]; stop: () => void } = {
+  let current: { phase: LoadProgress["phase"] | "wait" | null; update: Bar["update"]; stop: () => void } = {
     phase: null,
     update: () => undefined,
     stop: spinner(io, `opening ${label}`),
   };
   return {
-    onProgress({ phase, loadedBytes, totalBytes }) {
+    onProgress({ phase, loadedBytes, totalBytes, retryInSeconds }) {
+      if (retryInSeconds !== undefined) {
+        current.stop();
+        const notice = `${label}: the Hub is busy and asks to wait for ${retryInSeconds} s`;
+        current = { phase: "wait", update: () => undefined, stop: spinner(io, notice) };
+        return;
+      }
       if (current.phase !== phase) {
         current.stop();
         const verb = phase === "download" ? "downloading" : "loading";

@@ -146,6 +146,19 @@ describe("resuming", () => {
     await expectWhole();
   });
 
+  it("starts over when a part comes as if it were the whole", async () => {
+    await interruptAt(1000);
+    answerWeights((response, request) => {
+      if (request.headers.range === undefined) return false;
+      const place = { "content-range": `bytes 1000-${WEIGHTS.length - 1}/${WEIGHTS.length}` };
+      response.writeHead(200, place).end(WEIGHTS.subarray(1000));
+      return true;
+    });
+    await run();
+    expect(ranges()).toEqual(["bytes=1000-", undefined]);
+    await expectWhole();
+  });
+
   it("takes over from a process that was killed, but not from one that runs", async () => {
     await interruptAt(1000);
     const [left] = await partials();
@@ -160,6 +173,22 @@ describe("resuming", () => {
     expect(ranges()).toEqual(["bytes=1000-"]);
     expect(await partials()).toEqual([alive]);
     expect((await readFile(join(blobs, BLOB))).equals(WEIGHTS)).toBe(true);
+  });
+
+  it.each([
+    ["a", 1000, "b", 2000],
+    ["a", 2000, "b", 1000],
+  ])("goes on with the longest of several parts, and removes the others (%s %i, %s %i)", async (...parts) => {
+    await interruptAt(3);
+    const dead = await ownName(2_000_000_003);
+    const [firstName, firstSize, secondName, secondSize] = parts;
+    const named = (end: string) => dead.replace(/[0-9a-f]{8}(?=\.lastrow)/, end.repeat(8));
+    await writeFile(join(blobs, named(firstName)), WEIGHTS.subarray(0, firstSize));
+    await writeFile(join(blobs, named(secondName)), WEIGHTS.subarray(0, secondSize));
+    expect((await partials()).length).toBe(3);
+    await run();
+    expect(ranges()).toEqual(["bytes=2000-"]);
+    await expectWhole();
   });
 
   it("finishes without asking when all bytes are there already", async () => {

@@ -119,7 +119,8 @@ class Transfer {
     const { hub, url } = this.#download;
     // Without compression, so that sizes and ranges count the file's own bytes.
     return hub.request(url, { ...headers, "accept-encoding": "identity" }, async (answer) => {
-      if (answer.status === 200) {
+      // A status of 200 is the whole; one with the place of a part is neither, and not to be trusted.
+      if (answer.status === 200 && (this.size === 0 || !answer.headers.has("content-range"))) {
         if (this.size > 0) await this.#startOver();
       } else if (!this.#isMissingPart(answer)) {
         if (this.size > 0) return false;

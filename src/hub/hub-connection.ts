@@ -13,6 +13,9 @@ export const FOLDER_HINT =
   'a folder with the model\'s files needs no network: --model ./folder, or load("./folder")';
 
 const MAX_REDIRECTS = 10;
+/** Most times that a busy Hub is asked again, and longest that is waited for it in all, in milliseconds: 5 minutes. */
+const MAX_WAITS = 10;
+const MAX_WAITED_MS = 5 * 60 * 1000;
 /** Largest answer of the Hub's API that is read, in bytes: 64 MiB. */
 const MAX_API_BYTES = 64 * 1024 * 1024;
 /** Most pages of a listing that are asked for; the Hub puts up to 1000 entries on one. */
@@ -27,6 +30,8 @@ export interface HubConnectionOptions {
   readonly subject: string;
   readonly signal: AbortSignal | undefined;
   readonly fetch: typeof fetch;
+  /** Told when the Hub is busy and has asked to be left alone for so many seconds. */
+  readonly onWait?: ((seconds: number) => void) | undefined;
 }
 
 /** An answer with status 200, 206 or 416. */
@@ -41,6 +46,8 @@ export class HubConnection {
   readonly endpoint: string;
   readonly #options: HubConnectionOptions;
   #apiRequests = 0;
+  #waits = 0;
+  #waitedMs = 0;
 
   constructor(options: HubConnectionOptions) {
     this.endpoint = options.endpoint;
@@ -55,7 +62,9 @@ export class HubConnection {
   }
 
   /**
-   * Asks for `url`, follows redirects, and hands the answer to `use`. The connection is freed when `use` is done.
+   * Asks for `url`, follows redirects, and hands the answer to `use`. The connection is freed when `use` is done. A Hub
+   * that answers 429 or 503 and says with `Retry-After` when to come back is asked again then, unless all these waits
+   * together would become too long.
    *
    * @param headers without the token, which is added where it may go
    * @throws LastrowError `hub_unreachable` when no answer comes, or one that only the Hub's operators can mend;
@@ -115,6 +124,15 @@ export class HubConnection {
     let url = start;
     for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
       const response = await this.#patiently(this.#send(url, headers, abort), abort);
+      const seconds = secondsToWait(response);
+      if (seconds !== null) {
+        await response.body?.cancel();
+        await this.#waitForHub(seconds, response, url);
+        // From the start: an address behind a redirect may be good for a short time only.
+        url = start;
+        redirects = -1;
+        continue;
+      }
       if (response.status < 300 || response.status >= 400) {
         this.#checkStatus(response, url);
         return response;
@@ -135,6 +153,30 @@ export class HubConnection {
       redirect: "manual",
       signal: abort.signal,
     });
+  }
+
+  async #waitForHub(seconds: number, { status }: Response, url: URL): Promise<void> {
+    this.#waits += 1;
+    this.#waitedMs += seconds * 1000;
+    if (this.#waits > MAX_WAITS || this.#waitedMs > MAX_WAITED_MS) {
+      const where = url.origin === new URL(this.endpoint).origin ? "it" : url.origin;
+      this.unreachable(
+        `${where} is busy (status ${status}) and asks to come back in ${seconds} seconds, which is too long to wait for`,
+      );
+    }
+    this.#options.onWait?.(seconds);
+    const { signal } = this.#options;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, seconds * 1000);
+      signal?.addEventListener("abort", done, { once: true });
+      if (signal?.aborted) done();
+    });
+    this.throwIfAborted();
   }
 
   #redirectTarget(response: Response, from: URL): URL {
@@ -191,11 +233,21 @@ export class HubConnection {
       return await waiting;
     } catch (cause) {
       this.throwIfAborted();
+      if (cause instanceof LastrowError) throw cause;
       this.unreachable(isLate ? `nothing came for ${timeoutMs / 1000} seconds` : reasonOf(cause), cause);
     } finally {
       clearTimeout(timer);
     }
   }
+}
+
+/** What a busy Hub asks for with `Retry-After` (RFC 9110: seconds, or a date); null for all other answers. */
+function secondsToWait({ status, headers }: Response): number | null {
+  const retryAfter = headers.get("retry-after");
+  if ((status !== 429 && status !== 503) || retryAfter === null) return null;
+  if (/^\d{1,9}$/.test(retryAfter)) return Number(retryAfter);
+  const date = Date.parse(retryAfter);
+  return Number.isNaN(date) ? null : Math.max(0, Math.ceil((date - Date.now()) / 1000));
 }
 
 /** The system's code for a failed connection, such as `ENOTFOUND`, where there is one. */

@@ -27,6 +27,8 @@ export interface HubProgress {
   readonly file: string;
   readonly loadedBytes: number;
   readonly totalBytes: number;
+  /** The Hub is busy: nothing will come for so many seconds. Absent otherwise. */
+  readonly retryInSeconds?: number | undefined;
 }
 
 export interface FetchFromHubOptions {
@@ -76,11 +78,17 @@ export async function fetchFromHub(options: FetchFromHubOptions): Promise<Fetche
   const { repo, revision } = parseHubName(options.name);
   const settings = await readHubSettings(options.env);
   const subject = options.name.includes("@") ? `${repo} at revision ${revision}` : repo;
+  let latest: HubProgress = { phase: "download", file: CONFIG, loadedBytes: 0, totalBytes: 0 };
+  const onProgress = (progress: HubProgress) => {
+    latest = progress;
+    options.onProgress?.(progress);
+  };
   const hub = new HubConnection({
     ...settings,
     subject,
     signal: options.signal,
     fetch: options.fetch ?? fetch,
+    onWait: (retryInSeconds) => options.onProgress?.({ ...latest, retryInSeconds }),
   });
   try {
     hub.throwIfAborted();
@@ -89,7 +97,7 @@ export async function fetchFromHub(options: FetchFromHubOptions): Promise<Fetche
     if (cached?.isComplete) return modelOf(cached);
     if (settings.offline) return offlineModel(cached, subject, settings);
     try {
-      return await new ModelDownload(hub, cache, repo, options).run(revision);
+      return await new ModelDownload(hub, cache, repo, { ...options, onProgress }).run(revision);
     } catch (error) {
       if (cached?.isUsable && isCausedByPlace(error)) return modelOf(cached);
       throw error;

@@ -3,8 +3,14 @@
 import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { shown } from "../option-checks.js";
-import type { ModelSource, OpenOptions } from "./platform.js";
-import { addressedFiles, BlobFile, openAddress as fetchAddress, parseAddress } from "./url-files.js";
+import type { ModelSource } from "./platform.js";
+import {
+  addressedFiles,
+  BlobFile,
+  type FetchOptions,
+  openAddress as fetchAddress,
+  parseAddress,
+} from "./url-files.js";
 
 /** Opens an address in a way of the platform's own; null leaves it to `fetch`. */
 export type AddressOpener = (address: URL) => Promise<ModelFile | null>;
@@ -15,7 +21,7 @@ export type AddressOpener = (address: URL) => Promise<ModelFile | null>;
  */
 export function openGivenFiles(
   source: Exclude<ModelSource, string>,
-  options: OpenOptions,
+  options: FetchOptions,
   openAddress: AddressOpener = async () => null,
 ): ModelFiles {
   if (source instanceof URL) return addressedFiles(source.href, source, options);
@@ -33,7 +39,7 @@ export function openGivenFiles(
 /** Files by name, each with an address of its own. Called after the folder of the first. */
 function mappedFiles(
   addresses: Readonly<Record<string, string | URL>>,
-  options: OpenOptions,
+  options: FetchOptions,
   openAddress: AddressOpener,
 ): ModelFiles {
   const [first] = Object.values(addresses);

@@ -13,6 +13,7 @@ import { openGivenFiles } from "./given-files.js";
 import { installationKey } from "./installation-key.js";
 import { connectEngineWorker, startWorker } from "./node-worker.js";
 import type { ModelSource, OpenOptions, Platform } from "./platform.js";
+import { proxiedFetch } from "./proxied-fetch.js";
 import { replaceFile } from "./replace-file.js";
 import { addressedFiles } from "./url-files.js";
 
@@ -51,12 +52,13 @@ async function openModel(source: ModelSource | undefined, options: OpenOptions):
   if (source instanceof URL && source.protocol === "file:") {
     return existingFolder(fileURLToPath(source));
   }
-  if (typeof source !== "string") return openGivenFiles(source, options, openFileAddress);
-  if (/^https?:\/\//i.test(source)) return addressedFiles(source, new URL(source), options);
+  const fetching = { ...options, fetch: proxiedFetch(process.env) };
+  if (typeof source !== "string") return openGivenFiles(source, fetching, openFileAddress);
+  if (/^https?:\/\//i.test(source)) return addressedFiles(source, new URL(source), fetching);
   if (source.startsWith("file://")) return existingFolder(fileURLToPath(source));
   if (await isFolder(source)) return folderFiles(source, source);
   if (isPath(source) || !isHubName(source)) return existingFolder(source);
-  const { beforeWeights, ...rest } = options;
+  const { beforeWeights, ...rest } = fetching;
   const { folder } = await fetchFromHub({
     ...rest,
     name: source,

@@ -31,6 +31,8 @@ export interface LoadProgress {
   readonly loadedBytes: number;
   /** Bytes that there will be. */
   readonly totalBytes: number;
+  /** The Hub is busy: nothing will come for so many seconds. Absent otherwise. */
+  readonly retryInSeconds?: number | undefined;
 }
 
 export interface OpenOptions {

@@ -4,8 +4,10 @@ import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { shown } from "../option-checks.js";
 
-interface FetchOptions {
+export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Default: the runtime's own. */
+  readonly fetch?: typeof fetch | undefined;
 }
 
 /** The files in the folder that `base` names. */
@@ -35,7 +37,8 @@ export async function openAddress(
 ): Promise<ModelFile | null> {
   let response: Response;
   try {
-    response = await fetch(address, { signal: options.signal ?? null });
+    const send = options.fetch ?? fetch;
+    response = await send(address, { signal: options.signal ?? null });
   } catch (cause) {
     throw fetchError(address, cause, options);
   }
@@ -62,6 +65,7 @@ export async function openAddress(
 }
 
 function fetchError(address: URL, cause: unknown, options: FetchOptions): LastrowError {
+  if (cause instanceof LastrowError) return cause;
   if (options.signal?.aborted) return new LastrowError("aborted", "Loading was cancelled.", { cause });
   return new LastrowError(
     "model_not_found",
