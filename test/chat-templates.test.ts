@@ -27,9 +27,10 @@ const SPECIALS = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|sy
 async function tokenizerWith(flags: Record<string, { lstrip?: boolean; rstrip?: boolean }>) {
   const stories = readFileSync(new URL("../models/stories/tokenizer.json", import.meta.url), "utf8");
   const json = JSON.parse(stories);
+  const specials = [...new Set([...SPECIALS, ...Object.keys(flags)])];
   const first = Math.max(...json.added_tokens.map(({ id }: { id: number }) => id), 2047) + 1;
   json.added_tokens.push(
-    ...SPECIALS.map((content, i) => ({
+    ...specials.map((content, i) => ({
       ...{ id: first + i, content, special: true, normalized: false, single_word: false },
       ...{ lstrip: false, rstrip: false, ...flags[content] },
     })),
@@ -38,7 +39,7 @@ async function tokenizerWith(flags: Record<string, { lstrip?: boolean; rstrip?: 
     "tokenizer.json": JSON.stringify(json),
     "tokenizer_config.json": JSON.stringify({ bos_token: "<s>", eos_token: "</s>" }),
   });
-  return (await loadTokenizer(files, first + SPECIALS.length))!;
+  return (await loadTokenizer(files, first + specials.length))!;
 }
 
 let tokenizer: Tokenizer;
@@ -90,5 +91,20 @@ describe("special tokens", () => {
       expect(ids.filter((id) => stripping.isSpecial(id))).toHaveLength(2);
       expect(stripping.decode(ids)).toBe(content);
     }
+  });
+
+  test.each([
+    ["of one character", "\ue000", "a\ue000\ue000b"],
+    ["that is what marks a message", "\ufdd0", "a\ufdd0b<|im_end|>"],
+    ["that ends in it", "a\ufdd0", "a\ufdd0b a"],
+    ["that begins with it", "\ufdd0a", "\ufdd0a b \ufdd0"],
+  ])("%s: a message that holds it is text", async (_, special, content) => {
+    const odd = await tokenizerWith({ [special]: {} });
+    const source = `${special}{{ messages[0].content }}<|im_end|>`;
+    const ids = new ChatTemplate(source, odd).encode([{ role: "user", content }]);
+    expect(ids.filter((id) => odd.isSpecial(id))).toEqual(
+      [special, "<|im_end|>"].flatMap((text) => read(odd, text)),
+    );
+    expect(odd.decode(ids)).toBe(content);
   });
 });

@@ -12,6 +12,7 @@ function decoding(decoder: unknown, pieces: readonly string[], added: readonly n
     special: false,
     lstrip: false,
     rstrip: false,
+    singleWord: false,
   }));
   const vocabulary = { pieces: new Map(pieces.entries()), addedTokens };
   const encode = () => [];
@@ -30,6 +31,8 @@ function decoding(decoder: unknown, pieces: readonly string[], added: readonly n
     vocabSize: pieces.length + 1,
   });
 }
+
+const growing = (content: string) => ({ type: "Replace", pattern: { String: "a" }, content });
 
 const LLAMA = {
   type: "Sequence",
@@ -123,6 +126,11 @@ test("a stream waits for the bytes of a character, and no longer", () => {
   expect(stream.flush()).toBe("");
 });
 
+test("replacements may make a piece sixteen times as long, one after the other", () => {
+  const decoders = [growing("aaaa"), growing("aaaa"), { type: "Fuse" }];
+  expect(decoding({ type: "Sequence", decoders }, ["a"]).decode([0])).toBe("a".repeat(16));
+});
+
 test("one token is shown as within a text", () => {
   expect(decoding(LLAMA, ["▁a", "<0xF0>"]).tokenText(0)).toBe(" a");
   expect(decoding(LLAMA, ["▁a", "<0xF0>"]).tokenText(1)).toBe("\\xF0");
@@ -143,6 +151,10 @@ test.each([
   ["tokenizer_invalid", { type: "Sequence", decoders: {} }],
   ["tokenizer_invalid", { type: "Replace", pattern: { String: "" }, content: "x" }],
   ["tokenizer_invalid", { type: "Replace", pattern: { String: "a" }, content: "x".repeat(17) }],
+  // Each may be long, all of them together may not.
+  ["tokenizer_invalid", { type: "Sequence", decoders: [growing("aaaa"), growing("aaaa"), growing("aa")] }],
+  ["tokenizer_invalid", { type: "Sequence", decoders: Array(7).fill(growing("a".repeat(16))) }],
+  ["tokenizer_invalid", { type: "Sequence", decoders: Array(65).fill({ type: "Fuse" }) }],
   ["tokenizer_invalid", { type: "WordPiece", prefix: 5 }],
   [
     "tokenizer_invalid",

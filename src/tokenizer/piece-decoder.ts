@@ -23,6 +23,9 @@ const SPACE = 0x20;
 const BYTE_PIECE = /^<0x([0-9A-Fa-f]{2})>$/;
 /** Longest text, in UTF-16 units, that may replace another within a piece. */
 const MAX_REPLACEMENT = 16;
+/** How much longer all replacements together may make a piece. */
+const MAX_GROWTH = 16;
+const MAX_STEPS = 64;
 const MAX_TRIMMED_SPACES = 64;
 
 /** @throws LastrowError `tokenizer_invalid`, `model_unsupported` */
@@ -31,6 +34,7 @@ export function readPieceDecoder(
   { pieces, addedTokens }: Pick<Vocabulary, "pieces" | "addedTokens">,
 ): PieceDecoder {
   const steps = flatten(json.decoder, fileName);
+  if (steps.length > MAX_STEPS) throw invalid(fileName, `has a decoder of more than ${MAX_STEPS} steps`);
   const encoder = new TextEncoder();
   const decoder = (rule: Rule, trimmedSpaces = 0): PieceDecoder => ({
     bytesOf(id, isFirst) {
@@ -97,9 +101,18 @@ function sequence(steps: readonly JsonObject[], fileName: string): [Rule, number
   let hasBytes = false;
   let isJoined = false;
   let trimmedSpaces = 0;
+  let growth = 1;
   for (const step of steps) {
     if (step.type === "Replace" && !hasBytes && !isJoined) {
-      replacements.push(replacement(step, fileName));
+      const [from, to] = replacement(step, fileName);
+      replacements.push([from, to]);
+      growth *= Math.max(1, to.length / from.length);
+      if (growth > MAX_GROWTH) {
+        throw invalid(
+          fileName,
+          `has a decoder whose replacements could make a piece over ${MAX_GROWTH} times as long`,
+        );
+      }
     } else if (step.type === "ByteFallback" && !isJoined) {
       hasBytes = true;
     } else if (step.type === "Fuse") {

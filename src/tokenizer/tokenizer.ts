@@ -17,6 +17,8 @@ export interface SpecialToken {
   /** There, white space before it, or behind it, belongs to it. */
   readonly lstrip: boolean;
   readonly rstrip: boolean;
+  /** Only counts where no word goes on beside it. */
+  readonly singleWord: boolean;
 }
 
 /** Ids of a text that is not empty and well-formed. */

@@ -7,7 +7,7 @@ import { quoteValue } from "../formats/quote-value.js";
 import { type PieceModel, readPieceModel } from "./piece-model.js";
 import { invalid, isObject, type JsonObject, type TokenizerFiles } from "./tokenizer-files.js";
 
-/** An entry of `added_tokens`. Flags beside these (`normalized`, `single_word`) are kept as the file has them. */
+/** An entry of `added_tokens`. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
@@ -15,6 +15,8 @@ export interface AddedToken {
   /** Where it is read as such, white space before it, or behind it, belongs to it. */
   readonly lstrip: boolean;
   readonly rstrip: boolean;
+  /** Only counts where no word goes on beside it. */
+  readonly singleWord: boolean;
 }
 
 export interface Vocabulary {
@@ -96,6 +98,7 @@ function readAddedTokens(json: JsonObject, fileName: string): AddedToken[] {
       special: token.special === true,
       lstrip: token.lstrip === true,
       rstrip: token.rstrip === true,
+      singleWord: token.single_word === true,
     };
   });
 }
