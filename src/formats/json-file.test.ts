@@ -12,7 +12,7 @@ import { JSON_LIMITS, type JsonLimits, jsonObjectOf, readJsonObject, readJsonTex
 import type { ModelFiles } from "./model-files.js";
 import { readSafetensorsHeader } from "./safetensors.js";
 
-const TINY: JsonLimits = { bytes: 100, depth: 3, containers: 5, values: 10 };
+const TINY: JsonLimits = { bytes: 100, depth: 3, containers: 5, elements: 10 };
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
@@ -79,12 +79,12 @@ describe.each(READERS)("%s", (name, limits, read) => {
     [
       "objects",
       `{x${"{}".repeat(limits.containers)}`,
-      `has more than ${limits.containers} objects and lists (line 1, column ${2 * limits.containers + 1}).`,
+      `has more than ${limits.containers} objects and lists.`,
     ],
     [
-      "values",
-      `{x${",".repeat(limits.values)}`,
-      `has more than ${limits.values} values (line 1, column ${limits.values + 2}).`,
+      "elements",
+      `{x${",".repeat(limits.elements)}`,
+      `has more than ${limits.elements} elements in its objects and lists.`,
     ],
   ])("is refused for its %s before it is parsed", async (_, text, message) => {
     expect(text.length).toBeLessThan(limits.bytes);
@@ -143,19 +143,13 @@ describe("readJsonText and readJsonObject", () => {
   it("give the text, or the object, of what keeps to the limits", async () => {
     const files = memoryFiles("m", { "a.json": '{"a":[{"b":["é"]}]}', "b.json": '{"a":{"b":{}}}' });
     await expect(readJsonObject(files, "a.json", TINY)).rejects.toThrow(
-      "a.json is nested deeper than 3 levels (line 1, column 12).",
+      "a.json is nested deeper than 3 levels.",
     );
     expect(await readJsonText(files, "b.json", TINY)).toEqual({ text: '{"a":{"b":{}}}', name: "b.json" });
     const object = await readJsonObject(files, "b.json", TINY);
     expect(JSON.stringify(object)).toBe('{"json":{"a":{"b":{}}},"name":"b.json"}');
     expect(await readJsonObject(files, "c.json", TINY)).toBeNull();
     expect(files.openFiles).toEqual([]);
-  });
-
-  it("say where, in lines and characters", () => {
-    expect(() => jsonObjectOf(bytesOf('{"é":1,\n "é🙂":[[[[]]]]}'), "f", TINY)).toThrow(
-      "f is nested deeper than 3 levels (line 2, column 10).",
-    );
   });
 
   it("refuse what is not UTF-8", () => {

@@ -3,8 +3,8 @@
  * holds, its JSON, its fields.
  */
 import type * as z from "zod";
+import { countJson, type JsonCounts } from "../formats/json-counts.js";
 import { ApiError } from "./api-error.js";
-import { countJson, type JsonCounts } from "./json-counts.js";
 import type { ServerLimits } from "./limits.js";
 
 type BodyLimits = Pick<ServerLimits, "bodyBytes" | "jsonDepth" | "jsonContainers" | "jsonElements">;
