@@ -55,6 +55,8 @@ export interface ChatOptions {
 export interface RestoreOptions extends SequenceOptions {
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
+  /** Told how many tokens it has, before anything is reserved for them; what it throws is thrown. @internal */
+  readonly expectRoom?: ((tokens: number) => void) | undefined;
 }
 
 /** How a prompt is read for its logits. */
@@ -116,11 +118,17 @@ export class LanguageModel implements AsyncDisposable {
   #parts: LanguageModelParts | null;
   /** Stays readable after `dispose`. */
   readonly info: ModelInfo;
+  /**
+   * Resolves when the engine is lost, because its worker or a thread of its kernels has ended, with the error that every
+   * call then fails with; `load` the model again. `dispose` is no loss: then it never resolves.
+   */
+  readonly lost: Promise<Error>;
 
   /** Made by `load`. */
   constructor(parts: LanguageModelParts) {
     this.#parts = parts;
     this.info = parts.info;
+    this.lost = parts.engine.lost;
   }
 
   /** The model's tokenizer, or null for a folder without one. */
@@ -303,6 +311,7 @@ export class LanguageModel implements AsyncDisposable {
     try {
       const expected = { identity: await identity(), kv, vocabSize, contextLength };
       const saved = await SavedSequence.open(file, expected, spareMemory);
+      options.expectRoom?.(saved.tokens.length);
       return await Sequence.restore(engine, saved, { salt, signal }, model);
     } finally {
       await file.close();

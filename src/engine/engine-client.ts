@@ -67,6 +67,11 @@ export class EngineClient {
     return this.#link.isWorker;
   }
 
+  /** See `EngineLink.lost`. */
+  get lost(): Promise<Error> {
+    return this.#link.lost;
+  }
+
   /**
    * Makes the engine.
    * @param files those of the setup, in its order; they stay open

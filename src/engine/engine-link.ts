@@ -1,6 +1,7 @@
 /**
  * The client's end of the way to an engine: numbers the calls, hands each what the engine says of it, keeps the program
- * alive while one waits, and ends all of them when the engine is gone.
+ * alive while one waits, and ends all of them when the engine is gone. Only the link decides that it is: an error of a call
+ * says what became of that call, or of the object that it was made on.
  */
 import { LastrowError } from "../errors.js";
 import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
@@ -14,19 +15,25 @@ export interface Receiver {
 }
 
 export class EngineLink {
+  /** Resolves when the engine is lost, with the error that calls fail with, and before they do. `end` is no loss. */
+  readonly lost: Promise<Error>;
   readonly #connection: EngineConnection;
   readonly #receivers = new Map<number, Receiver>();
   #lastId = 0;
   #waiting = 0;
   #end: { readonly error: unknown } | null = null;
+  #tellLost: (error: Error) => void = () => undefined;
 
   constructor(connection: EngineConnection) {
     this.#connection = connection;
+    this.lost = new Promise((resolve) => {
+      this.#tellLost = resolve;
+    });
     connection.onMessage((messages) => {
       for (const message of messages) this.#dispatch(message);
     });
     connection.onLost((reason) => {
-      void this.end(
+      this.#lose(
         new LastrowError("engine_lost", `The model's engine is gone (${reason}); load the model again.`),
       );
     });
@@ -82,9 +89,15 @@ export class EngineLink {
     await this.#connection.close();
   }
 
+  #lose(error: Error): void {
+    if (this.#end !== null) return;
+    this.#tellLost(error);
+    void this.end(error);
+  }
+
   #dispatch(message: HostMessage): void {
     if (message.type === "broken") {
-      void this.end(fromRemoteError(message.error));
+      this.#lose(fromRemoteError(message.error));
       return;
     }
     const receiver = this.#receivers.get(message.id);

@@ -83,6 +83,11 @@ export class Sequence implements AsyncDisposable {
     }
   }
 
+  /** It cannot be used any more: it was disposed of, a computation of it failed, or its engine is gone. */
+  get hasEnded(): boolean {
+    return this.#isDisposed || this.#remote.hasEnded;
+  }
+
   /** Number of tokens. */
   get length(): number {
     return this.#state.tokens.length;

@@ -1,8 +1,8 @@
 /**
- * The model that answers: loads it, notices when its engine is lost, and loads it again, waiting longer each time it
- * fails. Owns the language model; whoever needs it asks for it anew for each request.
+ * The model that answers: loads it, and loads it again when it says that its engine is lost, waiting longer each time it
+ * fails. What a request fails with never decides that. Owns the language model; whoever needs it asks for it anew for each
+ * request.
  */
-import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { ApiError } from "./api-error.js";
 
@@ -20,23 +20,16 @@ export interface SupervisorOptions {
   /** Milliseconds before a first restart; doubled each time up to `maxBackoffMs`. */
   readonly backoffMs?: number;
   readonly maxBackoffMs?: number;
-  /** Milliseconds between looks at an engine that nobody uses. */
-  readonly heartbeatMs?: number;
 }
-
-/** What tells that an engine is gone for good. */
-const LOST: ReadonlySet<string> = new Set(["engine_lost", "thread_lost"]);
 
 export class EngineSupervisor {
   readonly #options: Required<SupervisorOptions>;
   readonly #stop = new AbortController();
-  readonly #whenReady: (() => void)[] = [];
   #model: LanguageModel | null = null;
   #state: EngineState = "loading";
   #restarts = 0;
   #failures = 0;
   #lastError: unknown = null;
-  #heartbeat: ReturnType<typeof setInterval> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: SupervisorOptions) {
@@ -46,7 +39,6 @@ export class EngineSupervisor {
       onLost: () => undefined,
       backoffMs: 250,
       maxBackoffMs: 30_000,
-      heartbeatMs: 1000,
       ...options,
     };
   }
@@ -84,26 +76,15 @@ export class EngineSupervisor {
     return model;
   }
 
-  /** Whether what a model threw means that its engine is gone; if so, it is replaced. */
-  noticeFailure(model: LanguageModel, error: unknown): boolean {
-    const isLost =
-      error instanceof LastrowError &&
-      (LOST.has(error.code) || (error.code === "disposed" && this.#state !== "stopped"));
-    if (isLost && model === this.#model) this.#restart(error);
-    return isLost;
-  }
-
-  /** Resolves when there is a model again. */
-  whenReady(): Promise<void> {
-    if (this.#state === "ready") return Promise.resolve();
-    return new Promise((resolve) => this.#whenReady.push(resolve));
+  /** Whether a model is the one that answers: one whose engine is lost is not. */
+  answersWith(model: LanguageModel): boolean {
+    return model === this.#model;
   }
 
   async dispose(): Promise<void> {
     if (this.#state === "stopped") return;
     this.#change("stopped", null);
     this.#stop.abort();
-    clearInterval(this.#heartbeat);
     clearTimeout(this.#timer);
     const model = this.#model;
     this.#model = null;
@@ -113,30 +94,16 @@ export class EngineSupervisor {
   #begin(model: LanguageModel): void {
     this.#model = model;
     this.#failures = 0;
+    void model.lost.then((error) => this.#restart(model, error));
     this.#options.onModel(model);
     this.#change("ready", null);
-    for (const resolve of this.#whenReady.splice(0)) resolve();
-    clearInterval(this.#heartbeat);
-    this.#heartbeat = setInterval(() => void this.#look(model), this.#options.heartbeatMs);
-    this.#heartbeat.unref?.();
   }
 
-  async #look(model: LanguageModel): Promise<void> {
-    try {
-      await model.stats();
-    } catch (error) {
-      this.noticeFailure(model, error);
-    }
-  }
-
-  #restart(error: unknown): void {
-    const lost = this.#model;
+  #restart(lost: LanguageModel, error: unknown): void {
+    if (lost !== this.#model) return;
     this.#model = null;
-    clearInterval(this.#heartbeat);
-    if (lost !== null) {
-      this.#options.onLost(lost);
-      lost.dispose().catch(() => undefined);
-    }
+    this.#options.onLost(lost);
+    lost.dispose().catch(() => undefined);
     this.#change("restarting", error);
     this.#later();
   }

@@ -134,8 +134,7 @@ export async function generateAll(
   } catch (error) {
     stop();
     if (exchange.signal.aborted) throw exchange.reason;
-    reportFailure(engine, model, error);
-    throw error;
+    throw failureOf(engine, model, error);
   } finally {
     for (const interval of intervals) interval?.end();
     exchange.signal.removeEventListener("abort", stop);
@@ -143,12 +142,12 @@ export async function generateAll(
 }
 
 /**
- * Lets the supervisor know of a failure that means more than this request.
- * @throws ApiError when the engine is lost
+ * Why something failed that was asked of a model.
+ * @returns a 503 where its engine is not there any more; the error itself otherwise
  */
-export function reportFailure(engine: EngineSupervisor, model: LanguageModel, error: unknown): void {
-  if (!engine.noticeFailure(model, error)) return;
-  throw new ApiError(503, "engine_unavailable", "The engine was lost and is being restarted; try again.", {
+export function failureOf(engine: EngineSupervisor, model: LanguageModel, error: unknown): unknown {
+  if (engine.answersWith(model) || error instanceof ApiError) return error;
+  return new ApiError(503, "engine_unavailable", "The engine was lost and is being restarted; try again.", {
     retryAfter: 2,
     cause: error,
   });

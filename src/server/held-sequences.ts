@@ -1,9 +1,14 @@
 /**
  * Sequences that clients hold between requests. Owns them: random ids, an owner each, a time to live that every use
- * renews, a limit to their number and to the bytes of their keys and values. What goes over a limit is refused, and
- * nothing has changed.
+ * renews, a limit to their number and to the bytes of their keys and values, which are counted before anything is
+ * computed. What goes over a limit is refused, and nothing has changed.
+ *
+ * What is done with one sequence is done in a line, one request after the other, and each looks first whether it is still
+ * held. So two requests at once give what one order of them would give. A place is given back when its sequence has let go
+ * of its blocks.
  */
 import type { Sequence } from "../engine/sequence.js";
+import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { ApiError } from "./api-error.js";
 import type { Exchange } from "./exchange.js";
@@ -13,18 +18,49 @@ import type { ServerLimits } from "./limits.js";
 /** A sequence and who holds it. */
 export interface HeldSequence {
   readonly id: string;
-  readonly owner: string;
-  sequence: Sequence;
-  /** The model that it lives in: it does not outlive it. */
-  model: LanguageModel;
   /** Unix seconds. */
   readonly created: number;
+  /** Unix seconds, as the last use has set them. */
+  readonly expires: number;
+  readonly sequence: Sequence;
+  /** The model that it lives in: it does not outlive it. */
+  readonly model: LanguageModel;
+}
+
+/** What is known of one besides. */
+interface Entry extends HeldSequence {
+  readonly owner: string;
+  sequence: Sequence;
+  model: LanguageModel;
   expires: number;
+  /** When its time is up, by the monotonic clock: the other one may be set. */
+  deadline: number;
   /** Requests that are at it; its time is not up before they are done. */
   users: number;
+  /** Tokens that are counted for it: those that it has, and those that are being added. */
+  tokens: number;
+  hasPlace: boolean;
+  /** What is done last with it. */
+  last: Promise<unknown>;
+}
+
+/** What a principal's sequences are counted as. */
+interface Account {
+  count: number;
+  tokens: number;
+}
+
+/** What takes a held sequence's place, and the model that it is made in. */
+interface Replacement {
+  readonly model: LanguageModel;
+  readonly make: (expectRoom: ExpectRoom) => Promise<Sequence>;
 }
 
 type SequenceLimits = Pick<ServerLimits, "sequences" | "sequenceBytes" | "sequenceSeconds">;
+type Asker = Pick<Exchange, "principal" | "signal" | "reason" | "onEnd">;
+
+/** Counts a sequence that is being made as one of so many tokens. @throws ApiError 429 when there is no room for it */
+export type ExpectRoom = (tokens: number) => void;
 
 /** Milliseconds between looks for those whose time is up. */
 const SWEEP_MS = 1000;
@@ -32,10 +68,12 @@ const SWEEP_MS = 1000;
 export class HeldSequences {
   readonly #limits: SequenceLimits;
   readonly #bytesPerToken: number;
-  readonly #held = new Map<string, HeldSequence>();
-  /** Places that are promised to sequences under way. */
-  readonly #promised = new Map<string, { count: number; tokens: number }>();
+  readonly #held = new Map<string, Entry>();
+  readonly #accounts = new Map<string, Account>();
+  /** Models that are gone: what was made in them while they went cannot be held. */
+  readonly #gone = new WeakSet<LanguageModel>();
   readonly #sweeper: ReturnType<typeof setInterval>;
+  #isDisposed = false;
 
   constructor(limits: SequenceLimits, bytesPerToken: number) {
     this.#limits = limits;
@@ -48,58 +86,68 @@ export class HeldSequences {
     return this.#held.size;
   }
 
+  /** What a principal's sequences are counted as, those included that are being made or let go of. */
+  countsOf({ name }: Principal): Readonly<Account> {
+    return this.#accounts.get(name) ?? { count: 0, tokens: 0 };
+  }
+
   /**
    * Holds what `make` gives, if there is room for one of so many tokens.
-   * @throws ApiError 429 over a limit, and what `make` throws
+   * @param make may say that it will have more
+   * @throws ApiError 429 over a limit, 499 when the client has gone meanwhile, 503 when the engine has; what `make` throws
    */
   async add(
-    principal: Principal,
+    exchange: Asker,
     model: LanguageModel,
     tokens: number,
-    make: () => Promise<Sequence>,
+    make: (expectRoom: ExpectRoom) => Promise<Sequence>,
   ): Promise<HeldSequence> {
-    const owner = principal.name;
-    this.#expectRoom(owner, 1, tokens);
-    const release = this.#promise(owner, 1, tokens);
+    const owner = exchange.principal!.name;
+    this.#take(owner, 1, tokens);
+    let counted = tokens;
+    const expectRoom = (length: number) => {
+      this.#take(owner, 0, length - counted);
+      counted = length;
+    };
+    let sequence: Sequence | null = null;
     try {
-      const sequence = await make();
-      const now = Date.now() / 1000;
-      const held = {
-        id: `seq-${crypto.randomUUID()}`,
-        owner,
-        sequence,
-        model,
-        created: Math.floor(now),
-        expires: now + this.#limits.sequenceSeconds,
-        users: 0,
-      };
-      this.#held.set(held.id, held);
-      return held;
-    } finally {
-      release();
+      sequence = await make(expectRoom);
+      this.#expectUse(exchange, model);
+      expectRoom(sequence.length);
+    } catch (error) {
+      await sequence?.dispose();
+      this.#giveBack(owner, 1, counted);
+      throw error;
     }
+    const now = Date.now() / 1000;
+    const held: Entry = {
+      id: `seq-${crypto.randomUUID()}`,
+      owner,
+      sequence,
+      model,
+      created: Math.floor(now),
+      expires: now + this.#limits.sequenceSeconds,
+      deadline: this.#deadline(),
+      users: 0,
+      tokens: counted,
+      hasPlace: true,
+      last: Promise.resolve(),
+    };
+    this.#held.set(held.id, held);
+    return held;
   }
 
   /**
    * One of a principal's own, for a request: its time to live begins anew with it, and again at its end.
-   * @param exchange the request's
    * @throws ApiError 404 for any other, whether it exists or not
    */
-  use(principal: Principal, id: string, exchange: Pick<Exchange, "onEnd">): HeldSequence {
+  use(exchange: Asker, id: string): HeldSequence {
     this.#sweep();
     const held = this.#held.get(id);
-    if (held === undefined || held.owner !== principal.name) {
-      throw new ApiError(
-        404,
-        "sequence_not_found",
-        "There is no such sequence: it never was, or its time is up.",
-        {
-          param: "id",
-        },
-      );
-    }
+    if (held === undefined || held.owner !== exchange.principal!.name) throw notFound();
     const renew = () => {
       held.expires = Date.now() / 1000 + this.#limits.sequenceSeconds;
+      held.deadline = this.#deadline();
     };
     renew();
     held.users += 1;
@@ -111,89 +159,171 @@ export class HeldSequences {
   }
 
   /** Those of a principal, oldest first. */
-  list(principal: Principal): HeldSequence[] {
+  list({ name }: Principal): HeldSequence[] {
     this.#sweep();
-    return [...this.#held.values()].filter(({ owner }) => owner === principal.name);
+    return [...this.#held.values()].filter(({ owner }) => owner === name);
   }
 
   /**
-   * Lets a sequence grow, if there is room.
-   * @throws ApiError 429 over the limit of bytes, and what `change` throws
+   * Does something with a sequence when it is its turn, if there is room for it to grow by so many tokens.
+   * @param held as `use` gave it
+   * @throws ApiError 404 when it is not held any more, 429 over the limit of bytes, 499 when the client has gone meanwhile;
+   *   what `work` throws
    */
-  async grow(held: HeldSequence, tokens: number, change: () => Promise<void>): Promise<void> {
-    this.#expectRoom(held.owner, 0, tokens);
-    const release = this.#promise(held.owner, 0, tokens);
-    try {
-      await change();
-    } finally {
-      release();
-    }
+  inTurn<T>(held: HeldSequence, exchange: Asker, tokens: number, work: () => Promise<T>): Promise<T> {
+    const entry = held as Entry;
+    return this.#inLine(entry, async () => {
+      if (this.#held.get(entry.id) !== entry) throw notFound();
+      this.#expectUse(exchange, entry.model);
+      this.#grow(entry, tokens);
+      try {
+        return await work();
+      } catch (error) {
+        if (!entry.sequence.hasEnded) throw error;
+        // It is of no use to anyone. Its own failure is told once, then it is not there.
+        const isItsOwnEnd = entry.hasPlace && !this.#isDisposed;
+        this.#forget(entry);
+        throw isItsOwnEnd && isDisposed(error) ? notFound() : error;
+      } finally {
+        if (entry.hasPlace) this.#grow(entry, entry.sequence.length - entry.tokens, false);
+      }
+    });
   }
 
-  /** Puts another sequence in a held one's place. */
-  async replace(held: HeldSequence, sequence: Sequence, model: LanguageModel): Promise<void> {
-    const before = held.sequence;
-    held.sequence = sequence;
-    held.model = model;
-    this.#held.set(held.id, held);
-    await before.dispose();
+  /**
+   * Puts what `make` gives in a held one's place, when it is its turn and if there is room for it.
+   * @throws as `add` and `inTurn`
+   */
+  replace<T>(held: HeldSequence, exchange: Asker, { model, make }: Replacement, result: () => T): Promise<T> {
+    const entry = held as Entry;
+    const expectRoom = (length: number) => this.#grow(entry, Math.max(0, length - entry.tokens));
+    return this.inTurn(held, exchange, 0, async () => {
+      const sequence = await make(expectRoom);
+      try {
+        this.#expectUse(exchange, model);
+        expectRoom(sequence.length);
+      } catch (error) {
+        await sequence.dispose();
+        throw error;
+      }
+      const before = entry.sequence;
+      entry.sequence = sequence;
+      entry.model = model;
+      await before.dispose();
+      return result();
+    });
   }
 
-  async remove({ id, sequence }: HeldSequence): Promise<void> {
-    this.#held.delete(id);
-    await sequence.dispose();
+  /**
+   * Lets go of a sequence: at once for all who ask for it from now on, and of its blocks when it is its turn.
+   * @throws ApiError 404 when it is not held any more
+   */
+  async remove(held: HeldSequence): Promise<void> {
+    const entry = held as Entry;
+    if (!this.#held.delete(entry.id)) throw notFound();
+    await this.#inLine(entry, async () => {
+      await entry.sequence.dispose();
+      this.#forget(entry);
+    });
   }
 
   /** Forgets those of a model that is gone. */
   forget(model: LanguageModel): void {
-    for (const held of [...this.#held.values()]) if (held.model === model) this.#held.delete(held.id);
+    this.#gone.add(model);
+    for (const held of [...this.#held.values()]) if (held.model === model) this.#forget(held);
   }
 
   async dispose(): Promise<void> {
+    this.#isDisposed = true;
     clearInterval(this.#sweeper);
     const all = [...this.#held.values()];
     this.#held.clear();
     await Promise.all(all.map(({ sequence }) => sequence.dispose().catch(() => undefined)));
+    for (const held of all) this.#forget(held);
   }
 
-  #expectRoom(owner: string, count: number, tokens: number): void {
+  #inLine<T>(held: Entry, work: () => Promise<T>): Promise<T> {
+    const done = held.last.then(work);
+    held.last = done.catch(() => undefined);
+    return done;
+  }
+
+  /** @throws ApiError when nobody is there for it any more, or no model */
+  #expectUse({ signal, reason }: Asker, model: LanguageModel): void {
+    if (signal.aborted) throw reason;
+    if (this.#isDisposed || this.#gone.has(model)) {
+      throw new ApiError(503, "engine_unavailable", "The engine was lost meanwhile; try again.", {
+        retryAfter: 2,
+      });
+    }
+  }
+
+  /** Gives its place back, if it has one. */
+  #forget(held: Entry): void {
+    this.#held.delete(held.id);
+    if (!held.hasPlace) return;
+    held.hasPlace = false;
+    this.#giveBack(held.owner, 1, held.tokens);
+  }
+
+  /** @param isLimited whether it needs room: what it has already does not */
+  #grow(held: Entry, tokens: number, isLimited = true): void {
+    this.#take(held.owner, 0, tokens, isLimited);
+    held.tokens += tokens;
+  }
+
+  /** Counts sequences and tokens for a principal. @throws ApiError 429 over a limit, and nothing is counted */
+  #take(owner: string, count: number, tokens: number, isLimited = true): void {
     const { sequences, sequenceBytes } = this.#limits;
-    const own = [...this.#held.values()].filter((held) => held.owner === owner);
-    const promised = this.#promised.get(owner) ?? { count: 0, tokens: 0 };
-    if (count > 0 && own.length + promised.count + count > sequences) {
+    const own = this.#accounts.get(owner) ?? { count: 0, tokens: 0 };
+    if (isLimited && count > 0 && own.count + count > sequences) {
       throw new ApiError(
         429,
         "sequence_limit",
         `A key may hold ${sequences} sequences; delete one, or wait until one's time is up.`,
       );
     }
-    const heldTokens = own.reduce((sum, { sequence }) => sum + sequence.length, promised.tokens);
-    const bytes = (heldTokens + tokens) * this.#bytesPerToken;
-    if (bytes > sequenceBytes) {
+    const bytes = (own.tokens + tokens) * this.#bytesPerToken;
+    if (isLimited && tokens > 0 && bytes > sequenceBytes) {
       throw new ApiError(
         429,
         "sequence_limit",
         `A key may hold ${sequenceBytes} bytes of keys and values; with this they would be ${bytes}.`,
       );
     }
+    own.count += count;
+    own.tokens += tokens;
+    this.#accounts.set(owner, own);
   }
 
-  #promise(owner: string, count: number, tokens: number): () => void {
-    const promised = this.#promised.get(owner) ?? { count: 0, tokens: 0 };
-    this.#promised.set(owner, promised);
-    promised.count += count;
-    promised.tokens += tokens;
-    return () => {
-      promised.count -= count;
-      promised.tokens -= tokens;
-      if (promised.count === 0 && promised.tokens === 0) this.#promised.delete(owner);
-    };
+  #giveBack(owner: string, count: number, tokens: number): void {
+    this.#take(owner, -count, -tokens, false);
+    if (this.#accounts.get(owner)?.count === 0) this.#accounts.delete(owner);
+  }
+
+  #deadline(): number {
+    return performance.now() + this.#limits.sequenceSeconds * 1000;
   }
 
   #sweep(): void {
-    const now = Date.now() / 1000;
+    const now = performance.now();
     for (const held of [...this.#held.values()]) {
-      if (held.users === 0 && held.expires <= now) void this.remove(held).catch(() => undefined);
+      if (held.users > 0) continue;
+      if (held.sequence.hasEnded) this.#forget(held);
+      else if (held.deadline <= now) void this.remove(held).catch(() => undefined);
     }
   }
+}
+
+function isDisposed(error: unknown): boolean {
+  return error instanceof LastrowError && error.code === "disposed";
+}
+
+function notFound(): ApiError {
+  return new ApiError(
+    404,
+    "sequence_not_found",
+    "There is no such sequence: it never was, or its time is up.",
+    { param: "id" },
+  );
 }

@@ -2,9 +2,10 @@
 import { readFile } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { startInProcess } from "../../src/engine/in-process.js";
 import type { EngineConnection } from "../../src/engine/protocol.js";
+import type { LastrowError } from "../../src/errors.js";
 import type { Helper } from "../../src/kernels/wasm/thread-team.js";
 import { LanguageModel } from "../../src/language-model.js";
 import { type LoadOptions, loadParts } from "../../src/load.js";
@@ -213,11 +214,15 @@ describe.each(Object.keys(connections) as Where[])("an engine %s", (where) => {
   test("ends all who wait when it is disposed of", async () => {
     const lm = await load(undefined, { kernels: "reference" });
     const waiting = await allWaiting(lm);
+    const lost = vi.fn();
+    void lm.lost.then(lost);
     await lm.dispose();
     expect(await codesOf(waiting.calls)).toEqual(new Array(waiting.calls.length).fill("disposed"));
     // Who only looks on is at the end.
     let last = await waiting.events.next();
     while (last.done !== true) last = await waiting.events.next();
+    // It was asked to end.
+    expect(lost).not.toHaveBeenCalled();
   });
 });
 
@@ -266,8 +271,13 @@ describe("an engine that is gone", () => {
     const { lm, kill } = await loadKillable(undefined, { kernels: "reference" });
     const { calls, events, s } = await allWaiting(lm);
     calls.push(lm.stats());
+    const told: string[] = [];
+    void lm.lost.then((error) => told.push(`lost: ${(error as LastrowError).code}`));
+    for (const call of calls) call.catch(() => told.push("a call"));
     await kill();
     expect(await codesOf(calls)).toEqual(new Array(calls.length).fill("engine_lost"));
+    // Whoever looks after the engine knows it before the calls that it looks after have failed.
+    expect(told).toEqual(["lost: engine_lost", ...calls.map(() => "a call")]);
     const reading = (async () => {
       for await (const _ of events);
     })();
@@ -311,6 +321,7 @@ describe("an engine that is gone", () => {
     expect(await codesOf([lm.stats(), lm.generate([1]).result(), lm.sequence([1])])).toEqual(
       new Array(3).fill("thread_lost"),
     );
+    await expect(lm.lost).resolves.toMatchObject({ code: "thread_lost" });
   });
 });
 

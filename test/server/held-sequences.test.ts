@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { errorOf, served } from "./served.js";
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date"] }));
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date", "performance"] }));
 afterEach(() => void vi.useRealTimers());
 
 const gauge = (metrics: string, name: string) =>
@@ -39,9 +39,10 @@ test("a sequence that is not used is let go of when its time is up, and every us
 
 test("its time is up to the second, also between two looks, and never while it is in use", async () => {
   await using api = await served({ limits: { sequenceSeconds: 60, concurrent: 1 } });
+  // Looks come at whole seconds.
+  vi.advanceTimersByTime(500);
   const { id } = await (await api.post("/v1/sequences", { prompt: "Once" })).json();
-  // The clock alone, as if no look had come meanwhile.
-  vi.setSystemTime(Date.now() + 60_001);
+  vi.advanceTimersByTime(60_001);
   expect((await api.get(`/v1/sequences/${id}`)).status).toBe(404);
 
   const held = await (await api.post("/v1/sequences", { prompt: "Once" })).json();
@@ -58,4 +59,15 @@ test("its time is up to the second, also between two looks, and never while it i
   expect(answer.status).toBe(200);
   expect((await answer.json()).length).toBeGreaterThan(2);
   expect((await api.get(`/v1/sequences/${held.id}`)).status).toBe(200);
+});
+
+test("a clock that is set makes nothing old, and nothing young", async () => {
+  await using api = await served({ limits: { sequenceSeconds: 60 } });
+  const { id } = await (await api.post("/v1/sequences", { prompt: "Once" })).json();
+  vi.setSystemTime(Date.now() + 86_400_000);
+  vi.advanceTimersByTime(30_000);
+  expect((await api.get(`/v1/sequences/${id}`)).status).toBe(200);
+  vi.setSystemTime(Date.now() - 2 * 86_400_000);
+  vi.advanceTimersByTime(60_001);
+  expect((await api.get(`/v1/sequences/${id}`)).status).toBe(404);
 });

@@ -13,6 +13,7 @@ export interface Served extends AsyncDisposable {
   /** Failures that were the server's own. */
   readonly failures: unknown[];
   get(path: string, headers?: Record<string, string>): Promise<Response>;
+  delete(path: string, headers?: Record<string, string>): Promise<Response>;
   post(path: string, body: unknown, init?: PostInit): Promise<Response>;
 }
 
@@ -41,6 +42,7 @@ export async function served(options: ServerOptions = {}): Promise<Served> {
     records,
     failures,
     get: (path, headers = {}) => server.fetch(new Request(ORIGIN + path, { headers })),
+    delete: (path, headers = {}) => server.fetch(new Request(ORIGIN + path, { method: "DELETE", headers })),
     post: (path, body, { headers = {}, signal } = {}) =>
       server.fetch(
         new Request(ORIGIN + path, {

@@ -5,8 +5,8 @@ import type { LanguageModel } from "../../language-model.js";
 import { logNormalizer, topLogprobs } from "../../sampling/logprobs.js";
 import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";
-import { reportFailure } from "../generation-service.js";
-import type { HeldSequence } from "../held-sequences.js";
+import { failureOf } from "../generation-service.js";
+import type { ExpectRoom, HeldSequence } from "../held-sequences.js";
 import { requestSalt } from "../keys.js";
 import {
   appendRequest,
@@ -30,7 +30,7 @@ export function addSequences(app: App, service: Service): void {
   const { limits, sequences, engine } = service;
   const heldBy = (context: AppContext): HeldSequence => {
     const exchange = context.get("exchange");
-    return sequences.use(exchange.principal!, context.req.param("id") ?? "", exchange);
+    return sequences.use(exchange, context.req.param("id") ?? "");
   };
   const shown = (context: AppContext, held: HeldSequence, top?: number | null) =>
     context.json(describe(service, held, top ?? null));
@@ -52,7 +52,7 @@ export function addSequences(app: App, service: Service): void {
       const [tokens] = await promptTokens(service, [body.prompt], exchange);
       const { model } = engine;
       const salt = requestSalt(exchange.principal!, body.cache_salt);
-      const held = await sequences.add(exchange.principal!, model, tokens.length, () =>
+      const held = await sequences.add(exchange, model, tokens.length, () =>
         guarded(service, model, () => model.sequence(tokens, { salt })),
       );
       return shown(context, held, body.top_logprobs);
@@ -104,10 +104,10 @@ export function addSequences(app: App, service: Service): void {
       const held = heldBy(context);
       await takeTurn(service, exchange);
       const tokens = await addedTokens(service, prompt, exchange);
-      await sequences.grow(held, tokens.length, () =>
-        guarded(service, held.model, () => held.sequence.append(tokens)),
-      );
-      return shown(context, held, top_logprobs);
+      return sequences.inTurn(held, exchange, tokens.length, async () => {
+        await guarded(service, held.model, () => held.sequence.append(tokens));
+        return shown(context, held, top_logprobs);
+      });
     },
   );
   routeWithBody(
@@ -122,10 +122,13 @@ export function addSequences(app: App, service: Service): void {
     },
     limits,
     async (context, { length }) => {
+      const exchange = context.get("exchange");
       const held = heldBy(context);
-      await takeTurn(service, context.get("exchange"));
-      await guarded(service, held.model, () => held.sequence.truncate(length));
-      return shown(context, held);
+      await takeTurn(service, exchange);
+      return sequences.inTurn(held, exchange, 0, async () => {
+        await guarded(service, held.model, () => held.sequence.truncate(length));
+        return shown(context, held);
+      });
     },
   );
   routeWithBody(
@@ -143,8 +146,11 @@ export function addSequences(app: App, service: Service): void {
       const held = heldBy(context);
       const exchange = context.get("exchange");
       await takeTurn(service, exchange);
-      const fork = () => guarded(service, held.model, () => held.sequence.fork());
-      return shown(context, await sequences.add(exchange.principal!, held.model, held.sequence.length, fork));
+      return sequences.inTurn(held, exchange, 0, async () => {
+        const { model, sequence } = held;
+        const fork = () => guarded(service, model, () => sequence.fork());
+        return shown(context, await sequences.add(exchange, model, sequence.length, fork));
+      });
     },
   );
 }
@@ -171,17 +177,22 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
       const held = heldBy(context);
       const exchange = context.get("exchange");
       await takeTurn(service, exchange);
-      const bytes = await guarded(service, held.model, () =>
-        folder().save(exchange.principal!, name, held.sequence),
+      const saved = folder();
+      const bytes = await sequences.inTurn(held, exchange, 0, () =>
+        guarded(service, held.model, () => saved.save(exchange.principal!, name, held.sequence)),
       );
       return context.json({ id: held.id, name, bytes });
     },
   );
-  const restore = (exchange: Exchange, name: string) => {
+  /** How a saved sequence becomes one of a model. */
+  const restoring = (exchange: Exchange, name: string) => {
     const { model } = engine;
+    const { signal } = exchange;
     const { salt } = exchange.principal!;
     const path = folder().path(exchange.principal!, name);
-    return guarded(service, model, () => model.restore(path, { salt, signal: exchange.signal }));
+    const make = (expectRoom: ExpectRoom) =>
+      guarded(service, model, () => model.restore(path, { salt, signal, expectRoom }));
+    return { model, make };
   };
   routeWithBody(
     app,
@@ -196,9 +207,9 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
     async (context, { name }) => {
       const exchange = context.get("exchange");
       await takeTurn(service, exchange);
-      // How long it is shows when it is there; then it must fit.
-      const held = await sequences.add(exchange.principal!, engine.model, 0, () => restore(exchange, name));
-      await keepWithinLimits(service, held);
+      const { model, make } = restoring(exchange, name);
+      // How long it is shows once its file is open.
+      const held = await sequences.add(exchange, model, 0, make);
       return context.json(describe(service, held, null));
     },
   );
@@ -217,22 +228,11 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
       const held = heldBy(context);
       const exchange = context.get("exchange");
       await takeTurn(service, exchange);
-      const { model } = engine;
-      await sequences.replace(held, await restore(exchange, name), model);
-      await keepWithinLimits(service, held);
-      return context.json(describe(service, held, null));
+      return sequences.replace(held, exchange, restoring(exchange, name), () =>
+        context.json(describe(service, held, null)),
+      );
     },
   );
-}
-
-/** @throws ApiError 429, and the sequence is let go of */
-async function keepWithinLimits({ sequences }: Service, held: HeldSequence): Promise<void> {
-  try {
-    await sequences.grow(held, 0, async () => undefined);
-  } catch (error) {
-    await sequences.remove(held);
-    throw error;
-  }
 }
 
 /** Token ids of what is added: text as it is, without the tokens that begin one. */
@@ -268,12 +268,11 @@ function likeliest({ logits }: Sequence, { tokenizer }: LanguageModel, count: nu
   }));
 }
 
-/** What is asked of the engine; a lost one is noticed. */
+/** What is asked of an engine, which may be lost meanwhile. @throws ApiError 503 then; what `work` throws */
 async function guarded<T>(service: Service, model: LanguageModel, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    reportFailure(service.engine, model, error);
-    throw error;
+    throw failureOf(service.engine, model, error);
   }
 }
