@@ -15,8 +15,11 @@ export function addServerOptions(command: Command): Command {
     .option("--served-model-name <name>", "what clients call the model")
     .option("--chat-template <file>", "a Jinja template, in place of the model's own")
     .option("--share-prefixes", "one prefix cache for all keys: for a single tenant")
-    .option("--cache-secret-file <file>", "what keys' salts are derived from (default: new with each start)")
-    .option("--save-dir <folder>", "where clients may save sequences (default: nowhere)")
+    .option(
+      "--cache-secret-file <file>",
+      "what keys' salts are derived from (default: kept in --save-dir, else new each time)",
+    )
+    .option("--save-dir <folder>", "where clients may save sequences; one server each (default: nowhere)")
     .option("--drain-seconds <number>", "what is under way gets to finish on SIGTERM", seconds, 30);
   command.optionsGroup("Limits:");
   for (const { flag, unit, about, default: standard, least } of Object.values(LIMITS)) {

@@ -83,6 +83,7 @@ export const LIMITS = {
     600,
     LEAST_SECONDS,
   ),
+  savedSequences: limit("max-saved-sequences", "count", "sequences that a key has saved", 1024, 0),
   savedBytes: limit("max-saved-bytes", "bytes", "files that a key has saved", 1024 * 1024 * 1024, 0),
 } as const;
 

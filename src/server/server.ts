@@ -45,11 +45,11 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly apiKeys?: string | undefined;
   /** The text of a chat template, in place of the model's own. */
   readonly chatTemplate?: string | undefined;
-  /** The folder in which clients may save sequences; without it they cannot. */
+  /** The folder, this server's alone, in which clients may save sequences; without it they cannot. */
   readonly saveDir?: string | undefined;
   /** Share the prefix cache among all keys. Default false. */
   readonly sharePrefixes?: boolean | undefined;
-  /** What the keys' salts are derived from. Default: random, new with each start. */
+  /** What the keys' salts are derived from. Default: kept in `saveDir`; without one random, new with each start. */
   readonly cacheSecret?: Uint8Array | undefined;
   /** What it refuses to do; docs/serving.md has them all, with their defaults. */
   readonly limits?: Partial<ServerLimits> | undefined;
@@ -94,8 +94,9 @@ const TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt", "tokenize
 export async function createServer(options: ServerOptions = {}): Promise<LastrowServer> {
   checkOptions(options);
   const settled = settleLimits(options.limits);
+  const saved = options.saveDir === undefined ? null : await SavedFolder.open(options.saveDir, settled);
   const keys = new ApiKeys({
-    secret: options.cacheSecret ?? randomBytes(32),
+    secret: options.cacheSecret ?? saved?.secret ?? randomBytes(32),
     sharePrefixes: options.sharePrefixes === true,
   });
   const reloadKeys = async () => {
@@ -107,8 +108,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   const admission = new Admission(settled);
   const textTurns = new Admission(settled);
   let held: HeldSequences | null = null;
+  const { installationKey = saved?.installationKey } = options;
   const engine = new EngineSupervisor({
-    load: options.loadModel ?? ((signal) => load(options.model, { ...options, signal })),
+    load: options.loadModel ?? ((signal) => load(options.model, { ...options, installationKey, signal })),
     onChange: (state, error) => options.onEngine?.(state, error),
     onLost: (model) => held?.forget(model),
     onModel: (model) => void watchSteps(model, metrics),
@@ -154,7 +156,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     served,
     texts,
     sequences: held,
-    saved: options.saveDir === undefined ? null : new SavedFolder(options.saveDir, limits.savedBytes),
+    saved,
     metrics,
     keepAliveMs: options.keepAliveMs ?? 10_000,
     logPrompts: options.logPrompts === true,

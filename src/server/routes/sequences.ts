@@ -1,4 +1,4 @@
-/** `/v1/sequences`: sequences that a client holds, forks, cuts back and adds to, whose rows stay computed meanwhile. */
+/** `/v1/sequences` and `/v1/saved-sequences`: sequences that a client holds, forks, cuts back and adds to, whose rows stay computed meanwhile. */
 import type { Sequence } from "../../engine/sequence.js";
 import type { Prompt } from "../../generate-options.js";
 import type { LanguageModel } from "../../language-model.js";
@@ -12,6 +12,8 @@ import {
   appendRequest,
   createSequenceRequest,
   forkRequest,
+  savedListResponse,
+  savedParams,
   savedRequest,
   savedResponse,
   sequenceListResponse,
@@ -25,6 +27,7 @@ import { type App, type AppContext, route, routeWithBody } from "./routing.js";
 
 const PATH = "/v1/sequences";
 const ONE = `${PATH}/{id}`;
+const SAVED = "/v1/saved-sequences";
 
 export function addSequences(app: App, service: Service): void {
   const { limits, sequences, engine } = service;
@@ -155,7 +158,7 @@ export function addSequences(app: App, service: Service): void {
   );
 }
 
-/** Saving under a name, and sequences from what was saved. */
+/** Saving under a name, sequences from what was saved, and what there is of it. */
 function addSaving(app: App, service: Service, heldBy: (context: AppContext) => HeldSequence): void {
   const { limits, sequences, engine } = service;
   const folder = () => {
@@ -231,6 +234,34 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
       return sequences.replace(held, exchange, restoring(exchange, name), () =>
         context.json(describe(service, held, null)),
       );
+    },
+  );
+  route(
+    app,
+    {
+      method: "get",
+      path: SAVED,
+      summary: "The sequences that you have saved.",
+      response: savedListResponse,
+    },
+    async (context) => {
+      const files = await folder().list(context.get("exchange").principal!);
+      const data = files.map((file) => ({ object: "saved_sequence" as const, ...file }));
+      return context.json({ object: "list", data });
+    },
+  );
+  route(
+    app,
+    {
+      method: "delete",
+      path: `${SAVED}/{name}`,
+      summary: "Delete a saved sequence.",
+      params: savedParams,
+      response: "none",
+    },
+    async (context) => {
+      await folder().remove(context.get("exchange").principal!, context.req.param("name") ?? "");
+      return context.body(null, 204);
     },
   );
 }

@@ -39,16 +39,16 @@ export const truncateRequest = z
 export const forkRequest = z.object({}).openapi("ForkSequence");
 
 /** A plain name: no path ever comes from a request. */
-export const savedRequest = z
-  .object({
-    name: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, {
-        error: "a name has 1 to 64 letters, digits, dashes and underscores, a letter or digit first",
-      })
-      .openapi({ description: "A plain name; each key has its own." }),
+const savedName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/, {
+    error: "a name has 1 to 64 letters, digits, dashes and underscores, a letter or digit first",
   })
-  .openapi("SavedName");
+  .openapi({ description: "A plain name; each key has its own." });
+
+export const savedRequest = z.object({ name: savedName }).openapi("SavedName");
+
+export const savedParams = z.object({ name: z.string() });
 
 export const savedResponse = z
   .object({ id: z.string(), name: z.string(), bytes: z.int() })
@@ -75,3 +75,19 @@ export const sequenceResponse = z
 export const sequenceListResponse = z
   .object({ object: z.literal("list"), data: z.array(sequenceResponse) })
   .openapi("SequenceList");
+
+export const savedListResponse = z
+  .object({
+    object: z.literal("list"),
+    data: z.array(
+      z
+        .object({
+          object: z.literal("saved_sequence"),
+          name: z.string(),
+          bytes: z.int().openapi({ description: "Of its file." }),
+          created: z.int(),
+        })
+        .openapi("SavedFile"),
+    ),
+  })
+  .openapi("SavedSequenceList");
