@@ -328,15 +328,13 @@ describe("an engine that is gone", () => {
 describe("an internal error", () => {
   const loadOpen = async () => {
     const { connection, host } = startInProcess();
-    return {
-      lm: await loadOver(async () => connection, undefined, { kernels: "reference" }),
-      core: host.core,
-    };
+    return { lm: await loadOver(async () => connection, undefined), core: host.core };
   };
 
   test("inside a step ends the engine: every call fails with a code, and every later one", async () => {
     const { lm, core } = await loadOpen();
-    const { calls, events, s } = await allWaiting(lm);
+    const events = lm.events();
+    const s = await lm.sequence([1, 2, 3]);
     // Even giving blocks back fails from now on.
     core.kvCache.commit = () => {
       core.kvCache.free = () => {
@@ -344,6 +342,12 @@ describe("an internal error", () => {
       };
       throw new RangeError("a table is torn");
     };
+    const calls: Promise<unknown>[] = [
+      lm.generate(prompt).result(),
+      lm.generate(prompt, { n: 2, stop: "x" })[Symbol.asyncIterator]().next(),
+      lm.generate(prompt, { numBeams: 2 }).result(),
+      ...[lm.logits(prompt), lm.logitsRows(prompt).next(), lm.sequence(prompt), s.append(prompt)],
+    ];
     expect(await codesOf(calls)).toEqual(new Array(calls.length).fill("engine_lost"));
     await expect(lm.stats()).rejects.toMatchObject({
       name: "LastrowError",

@@ -29,7 +29,8 @@ export async function trafficModels(
   kvDtype: "f32" | "int8",
 ): Promise<{ engine: EngineCore; alone: EngineCore; dispose: () => Promise<unknown> }> {
   const files = randomModelFiles({ heads: 2, embd: 16, context: 96, vocab: VOCAB, std: 0.5 });
-  const options = { threads: 1, kvDtype };
+  // 128 blocks of f32; those of int8 are smaller.
+  const options = { threads: 1, kvDtype, kvMemory: "512KiB" };
   const [engine, alone] = [
     (await loadInProcess(memoryFiles("traffic", files), options)).core,
     (await loadInProcess(memoryFiles("truth", files), options)).core,

@@ -1,0 +1,26 @@
+/** Generations with all their options, together and short of everything: the answer is the plain twin's. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { generationScenarios, newGenerationTally, runGenerations } from "./generations.js";
+import { trafficModels } from "./traffic.js";
+
+test("what is asked for together, with all options that meet, is what each gives alone", async () => {
+  const tally = newGenerationTally();
+  for (const [kvDtype, numRuns] of [["f32", 150] as const, ["int8", 30] as const]) {
+    const { engine, alone, dispose } = await trafficModels(kvDtype);
+    fc.assert(
+      fc.property(generationScenarios, (scenario) => runGenerations(engine, alone, scenario, tally)),
+      { numRuns },
+    );
+    await dispose();
+  }
+  // Every limit was met, and everything that can happen has happened.
+  expect(tally.generations).toBeGreaterThan(500);
+  const { fullBudgets, preemptions, guessed, wordsAwaited, stoppedByText, ranked, beams, cancelled } = tally;
+  for (const count of [fullBudgets, guessed, wordsAwaited]) expect(count).toBeGreaterThan(300);
+  for (const count of [preemptions, stoppedByText, ranked, beams, cancelled]) {
+    expect(count).toBeGreaterThan(40);
+  }
+  for (const count of [tally.fullLogits, tally.stoppedWithin, tally.refused])
+    expect(count).toBeGreaterThan(5);
+});

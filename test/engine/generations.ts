@@ -1,0 +1,356 @@
+/**
+ * Random generations in one engine: sampled, continued several times, ranked, searched by beams, with penalties,
+ * log-probabilities, stop strings whose word comes late, guesses, cancels, with too little memory and small budgets. Each
+ * is held against its plain twin: the same request alone, every row recomputed, nothing guessed, every word at once.
+ */
+import fc from "fast-check";
+import { BeamJob } from "../../src/engine/beam-job.js";
+import { EngineCore } from "../../src/engine/engine-core.js";
+import { GenerationJob, type GenerationSink } from "../../src/engine/generation-job.js";
+import type { GenerationResult } from "../../src/engine/generation-request.js";
+import { GenerationText } from "../../src/engine/generation-text.js";
+import { LastrowError } from "../../src/errors.js";
+import { type GenerateOptions, resolveRequest } from "../../src/generate-options.js";
+import { violatedInvariants } from "../../src/kv-cache/invariants.js";
+import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import type { Tokenizer } from "../../src/tokenizer/tokenizer.js";
+import type { ModelParts } from "../fed-sequence.js";
+
+/** A letter for each id of the traffic's model: two ids share each, so that different tokens can make the same text. */
+const LETTERS = "abcdefghijklmnop";
+const END_TOKEN = 31;
+const LETTER_TOKENIZER = {
+  stream: () => ({ push: (id: number) => LETTERS[id % LETTERS.length], flush: () => "" }),
+} as Tokenizer;
+const MODEL = {
+  ...{ label: "random", vocabSize: 32, tokenizer: LETTER_TOKENIZER },
+  ...{ defaults: {}, eosTokenIds: [END_TOKEN], loadMs: 0 },
+};
+
+export interface Request {
+  /** Step before which it arrives. */
+  readonly step: number;
+  readonly prompt: readonly number[];
+  readonly options: GenerateOptions;
+  /** Steps until the word about a text arrives. */
+  readonly wordDelay: number;
+  /** Steps after its arrival at which it is cancelled; null: never. */
+  readonly cancelAfter: number | null;
+}
+
+export interface GenerationScenario {
+  readonly numBlocks: number;
+  readonly tokenBudget: number;
+  readonly maxSequences: number;
+  readonly requests: readonly Request[];
+}
+
+const token = fc.nat({ max: MODEL.vocabSize - 1 });
+const letter = fc.constantFrom(...LETTERS);
+const share = fc.double({ min: 0, max: 1, noNaN: true });
+/** Left out as often as not. */
+const sometimes = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
+
+const prompts = fc
+  .tuple(fc.constantFrom(1, 2, 3), fc.nat({ max: 40 }), fc.array(token, { maxLength: 4 }))
+  .map(([period, length, own]) => {
+    // The same few words again and again: what comes next can be guessed, and others begin alike.
+    const common = Array.from({ length }, (_, i) => 5 + (i % period));
+    return common.length + own.length === 0 ? [1] : [...common, ...own];
+  });
+
+const shared = {
+  maxTokens: fc.oneof(fc.constantFrom(0, 1), fc.integer({ min: 2, max: 40 })),
+  seed: fc.nat(),
+  ignoreEos: fc.boolean(),
+  mode: fc.constantFrom("cached", "cached", "cached", "cached", "recompute" as const),
+  salt: sometimes(fc.constantFrom("one", "two")),
+  cachePrompt: fc.constantFrom(true, true, true, false),
+  repetitionPenalty: sometimes(fc.double({ min: 0.5, max: 2, noNaN: true })),
+  frequencyPenalty: sometimes(fc.double({ min: -2, max: 2, noNaN: true })),
+  presencePenalty: sometimes(fc.double({ min: -2, max: 2, noNaN: true })),
+  logitBias: sometimes(fc.dictionary(token.map(String), fc.constantFrom(-100, 3, 8, 8), { maxKeys: 3 })),
+  stop: sometimes(
+    fc.array(
+      fc.tuple(letter, fc.integer({ min: 1, max: 3 })).map(([a, n]) => a.repeat(n)),
+      { minLength: 1, maxLength: 4 },
+    ),
+  ),
+};
+const sampled = fc
+  .record({
+    ...shared,
+    temperature: fc.constantFrom(0, 0, 0.5, 1, 1.5),
+    topK: sometimes(fc.nat({ max: 32 })),
+    topP: sometimes(share),
+    minP: sometimes(share),
+    logprobs: sometimes(fc.nat({ max: 3 })),
+    n: fc.constantFrom(1, 1, 1, 2, 4),
+    more: fc.constantFrom(0, 0, 0, 1, 3),
+    speculate: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 15 })),
+  })
+  .map(({ more, ...options }) => ({ ...options, bestOf: options.n + more }));
+const searched = fc
+  .record({
+    ...shared,
+    numBeams: fc.integer({ min: 2, max: 4 }),
+    lengthPenalty: fc.constantFrom(1, 0, -1, 2),
+  })
+  .chain((options) => fc.record({ ...constants(options), n: fc.integer({ min: 1, max: options.numBeams }) }));
+
+function constants<T extends object>(values: T): { [K in keyof T]: fc.Arbitrary<T[K]> } {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, fc.constant(value)])) as {
+    [K in keyof T]: fc.Arbitrary<T[K]>;
+  };
+}
+
+const requests = fc.record({
+  step: fc.oneof(fc.constant(0), fc.nat({ max: 30 })),
+  prompt: prompts,
+  options: fc.oneof({ arbitrary: sampled, weight: 6 }, { arbitrary: searched, weight: 1 }),
+  wordDelay: fc.oneof(fc.constant(0), fc.nat({ max: 6 })),
+  cancelAfter: fc.oneof(
+    { arbitrary: fc.constant(null), weight: 6 },
+    { arbitrary: fc.nat({ max: 40 }), weight: 1 },
+  ),
+});
+
+/** In which memory and budgets are mostly less than what is asked for at once. */
+const shortOfEverything: fc.Arbitrary<GenerationScenario> = fc.record({
+  numBlocks: fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 13, max: 96 })),
+  tokenBudget: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 128 })),
+  maxSequences: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.constant(64)),
+  requests: fc.array(requests, { minLength: 1, maxLength: 12, size: "max" }),
+});
+
+/** In which so many guess at once that a step has no room for the logits of all guesses. */
+const manyGuesses: fc.Arbitrary<GenerationScenario> = fc.record({
+  numBlocks: fc.integer({ min: 48, max: 96 }),
+  tokenBudget: fc.integer({ min: 50, max: 128 }),
+  maxSequences: fc.constant(64),
+  requests: fc.array(
+    requests.map((request) => {
+      const maxTokens = 12 + (request.options.maxTokens % 12);
+      const options = {
+        ...request.options,
+        maxTokens,
+        ...("bestOf" in request.options && { speculate: 15 }),
+      };
+      return { ...request, step: request.step % 4, options };
+    }),
+    { minLength: 6, maxLength: 12, size: "max" },
+  ),
+});
+
+export const generationScenarios = fc.oneof(
+  { arbitrary: shortOfEverything, weight: 4 },
+  { arbitrary: manyGuesses, weight: 1 },
+);
+
+/** What happened, so that a test can tell that it has met what it is for. */
+export interface GenerationTally {
+  steps: number;
+  generations: number;
+  tokens: number;
+  /** Steps that are full: of rows, of rows of logits. */
+  fullBudgets: number;
+  fullLogits: number;
+  preemptions: number;
+  /** Tokens that were guessed. */
+  guessed: number;
+  /** Steps while the word about a text was out. */
+  wordsAwaited: number;
+  stoppedByText: number;
+  /** Texts that ended before the last token of a step. */
+  stoppedWithin: number;
+  ranked: number;
+  beams: number;
+  cancelled: number;
+  refused: number;
+}
+
+export function newGenerationTally(): GenerationTally {
+  return {
+    ...{ steps: 0, generations: 0, tokens: 0, fullBudgets: 0, fullLogits: 0, preemptions: 0, guessed: 0 },
+    ...{ wordsAwaited: 0, stoppedByText: 0, stoppedWithin: 0, ranked: 0, beams: 0, cancelled: 0, refused: 0 },
+  };
+}
+
+/** One request on its way, with what a client makes of its tokens. */
+class Asked {
+  readonly request: Request;
+  readonly #text: GenerationText;
+  readonly #job: GenerationJob | BeamJob;
+  readonly #words: { readonly due: number; readonly index: number; readonly kept: number | null }[] = [];
+  #now: number;
+  result: GenerationResult | null = null;
+  /** It was cancelled before its end. */
+  wasCancelled = false;
+
+  /** @throws LastrowError `kv_memory_exhausted` */
+  constructor(core: EngineCore, request: Request, { now, tally }: { now: number; tally: GenerationTally }) {
+    this.request = request;
+    this.#now = now;
+    const resolved = resolveRequest(request.prompt, request.options, MODEL, 0);
+    const { endsByText, beams } = resolved.request;
+    this.#text = new GenerationText(resolved.request, resolved.text, () => undefined);
+    const sink: GenerationSink = {
+      tokens: (index, chosen) => {
+        if (this.#words.some((word) => word.index === index)) {
+          throw new Error("tokens came while the word about the last ones was out");
+        }
+        const kept = this.#text.take(index, chosen);
+        if (beams === null) tally.guessed += chosen.length - 1;
+        if (!endsByText) return;
+        if (kept !== null) tally.stoppedByText += 1;
+        if (kept !== null && kept < chosen.length) tally.stoppedWithin += 1;
+        this.#words.push({ due: this.#now + request.wordDelay, index, kept });
+      },
+      finished: (index) => this.#text.finished(index),
+      end: (outcome) => {
+        this.result = this.#text.result(outcome);
+      },
+      fail: (error) => {
+        throw error;
+      },
+    };
+    this.#job =
+      beams === null
+        ? new GenerationJob(core, resolved.request, sink)
+        : new BeamJob(core, resolved.request, beams, sink);
+    this.#job.begin();
+  }
+
+  get waitsForWords(): boolean {
+    return this.result === null && this.#words.length > 0;
+  }
+
+  /** Says what is due before a step. */
+  tell(now: number, isCancelled: boolean): void {
+    this.#now = now;
+    const due = this.#words.filter((word) => word.due <= now);
+    for (const word of due) {
+      this.#words.splice(this.#words.indexOf(word), 1);
+      if (this.#job instanceof GenerationJob) this.#job.resume(word.index, word.kept);
+    }
+    if (!isCancelled || this.result !== null) return;
+    this.wasCancelled = true;
+    this.#job.cancel();
+  }
+}
+
+function engineOver(
+  parts: ModelParts,
+  limits: { numBlocks: number; tokenBudget?: number; maxSequences: number },
+) {
+  const { kernels, model } = parts;
+  const layout = { ...parts.kvCache.layout, numBlocks: limits.numBlocks };
+  if (limits.numBlocks > parts.kvCache.layout.numBlocks) throw new Error("the model has less KV memory");
+  const slab = kernels.u8(layout.offset, limits.numBlocks * layout.blockBytes);
+  const copyBlock = (from: number, to: number) =>
+    slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes);
+  return new EngineCore({ model, kernels, kvCache: new KvCache(layout, { copyBlock }), ...limits });
+}
+
+/** The answer to a request that is alone, with nothing cached and nothing guessed. */
+function plainAnswer(parts: ModelParts, request: Request): GenerationResult {
+  const core = engineOver(parts, { numBlocks: parts.kvCache.layout.numBlocks, maxSequences: 64 });
+  const { speculate, ...options } = request.options;
+  const plain: Request = {
+    ...request,
+    options: { ...options, mode: "recompute" },
+    wordDelay: 0,
+  };
+  const asked = new Asked(core, plain, { now: 0, tally: newGenerationTally() });
+  while (asked.result === null) {
+    asked.tell(0, false);
+    core.step();
+  }
+  return asked.result;
+}
+
+/** Runs a scenario to its end; throws what is wrong. */
+export function runGenerations(
+  engine: ModelParts,
+  alone: ModelParts,
+  scenario: GenerationScenario,
+  tally: GenerationTally,
+): void {
+  const core = engineOver(engine, scenario);
+  const { model } = core;
+  const budget = Math.min(scenario.tokenBudget, model.maxRows);
+  const arriving = [...scenario.requests].sort((a, b) => a.step - b.step);
+  const all: { readonly asked: Asked; readonly since: number }[] = [];
+  for (let now = 0; arriving.length > 0 || all.some(({ asked }) => asked.result === null); now++) {
+    while (arriving.length > 0 && arriving[0].step <= now) {
+      const request = arriving.shift()!;
+      const rows = request.prompt.length + Math.max(0, request.options.maxTokens! - 1);
+      try {
+        all.push({ asked: new Asked(core, request, { now, tally }), since: now });
+      } catch (error) {
+        if (!(error instanceof LastrowError && error.code === "kv_memory_exhausted")) throw error;
+        if (rows <= core.capacity) throw error;
+        tally.refused += 1;
+      }
+    }
+    for (const { asked, since } of all) asked.tell(now, now - since === asked.request.cancelAfter);
+    const before = { rows: model.rowsComputed, logits: model.logitsRowsComputed };
+    const hadWork = core.hasWork;
+    const stepped = core.step();
+    if (hadWork && !stepped) throw new Error("somebody waits, and nothing was computed");
+    const waitsForWords = all.some(({ asked }) => asked.waitsForWords);
+    if (
+      !stepped &&
+      !waitsForWords &&
+      arriving.length === 0 &&
+      all.some(({ asked }) => asked.result === null)
+    ) {
+      throw new Error("a generation has not ended, and nobody waits for anything");
+    }
+    if (waitsForWords) tally.wordsAwaited += 1;
+    if (model.rowsComputed - before.rows === budget) tally.fullBudgets += 1;
+    if (model.logitsRowsComputed - before.logits === model.maxLogitsRows) tally.fullLogits += 1;
+    const violated = violatedInvariants(core.kvCache);
+    if (violated.length > 0) throw new Error(violated.join("; "));
+  }
+  const { blocks, sequences, steps } = core.stats;
+  if (blocks.referenced + sequences.running + sequences.waiting + sequences.idle > 0) {
+    throw new Error(`left behind: ${JSON.stringify({ blocks, sequences })}`);
+  }
+  tally.steps += steps;
+  tally.preemptions += sequences.preemptions;
+  for (const { asked } of all) check(asked, plainAnswer(alone, asked.request), tally);
+}
+
+function check(
+  { request, result, wasCancelled }: Asked,
+  plain: GenerationResult,
+  tally: GenerationTally,
+): void {
+  if (result === null) throw new Error("a generation has not ended");
+  const { options } = request;
+  tally.generations += 1;
+  tally.tokens += result.choices.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  if (options.bestOf !== undefined && options.bestOf > options.n!) tally.ranked += 1;
+  if (options.numBeams !== undefined) tally.beams += 1;
+  if (wasCancelled) {
+    tally.cancelled += 1;
+    // How far it came is nobody's promise; which choices those are only where nothing ranks them.
+    if (options.numBeams !== undefined || options.bestOf !== options.n) return;
+    for (const [i, choice] of result.choices.entries()) {
+      const whole = plain.choices[i];
+      if (choice.finishReason === "abort") {
+        expectSame("beginning", choice.tokens, whole.tokens.slice(0, choice.tokens.length));
+        expectSame("log-probabilities", choice.logprobs, whole.logprobs?.slice(0, choice.tokens.length));
+      } else expectSame("choice", choice, whole);
+    }
+    return;
+  }
+  expectSame("choices", result.choices, plain.choices);
+  expectSame("inferences", result.inferences, plain.inferences);
+}
+
+function expectSame(what: string, got: unknown, plain: unknown): void {
+  const [a, b] = [JSON.stringify(got), JSON.stringify(plain)];
+  if (a !== b) throw new Error(`other ${what} than alone: ${a}, alone ${b}`);
+}
