@@ -294,6 +294,21 @@ describe("a second run", () => {
     expect((await lstat(join(snapshot, "config.json"))).isFile()).toBe(true);
   });
 
+  it("that is cancelled ends with that, though what is there could be used", async () => {
+    const { folder } = await run("org/model");
+    await rm(join(folder, "tokenizer.json"));
+    await rm(join(folderOf("org/model"), ".no_exist"), { recursive: true });
+    const controller = new AbortController();
+    const cancelling: typeof fetch = (...args) => {
+      controller.abort();
+      return fetch(...args);
+    };
+    const cancelled = run("org/model", { signal: controller.signal, fetch: cancelling });
+    expect((await failure(cancelled)).code).toBe("aborted");
+    const lost: typeof fetch = () => Promise.reject(new TypeError("no network"));
+    expect((await run("org/model", { fetch: lost })).folder).toBe(folder);
+  });
+
   it("asks again when the ref or the index is of no use", async () => {
     await run("org/sharded");
     const repo = folderOf("org/sharded");

@@ -57,6 +57,18 @@ describe("frequency and presence penalties", () => {
     expect(scoresAfter(0.5, 0.25, [1, 2, 1, 1])).toEqual(row(1, -0.75, 0.25));
   });
 
+  test("round after every operation, as torch does in f32", () => {
+    const changed = (score: number, frequencyPenalty: number, presencePenalty: number) => {
+      const scores = row(score);
+      applyCountPenalties(scores, { frequencyPenalty, presencePenalty }, [0, 0, 0], new Int32Array(1));
+      return scores[0];
+    };
+    // 3 · 0.1 in f32 is the float next to 0.3: exactly, 7.45e-9 would be left.
+    expect(changed(0.3, 0.1, 0)).toBe(0);
+    // Both penalties at once, rounded once, would give 2.
+    expect(changed(3, 0.3, 0.1)).toBe(1.9999998807907104);
+  });
+
   test("negative ones encourage", () => {
     expect(scoresAfter(-0.5, -1, [0, 0])).toEqual(row(3, 1, 1));
   });
