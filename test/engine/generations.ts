@@ -27,7 +27,7 @@ const MODEL = {
   ...{ defaults: {}, eosTokenIds: [END_TOKEN], loadMs: 0 },
 };
 
-export interface Request {
+interface Request {
   /** Step before which it arrives. */
   readonly step: number;
   readonly prompt: readonly number[];
