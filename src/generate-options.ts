@@ -71,6 +71,11 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
    * what was asked before. Default: the empty salt.
    */
   readonly salt?: string | undefined;
+  /**
+   * Whose it is, any text: each step and the KV cache are shared evenly by the tenants that want something, however much
+   * one of them asks for. The answer is the same. Default: the tenant without a name.
+   */
+  readonly tenant?: string | undefined;
   /** Ends the generation with `finishReason: "abort"`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -143,7 +148,7 @@ export function resolveRequest(
   }
   const mode = oneOf("mode", options.mode ?? "cached", ["cached", "recompute"]);
   const n = wholeNumber("n", options.n, 1, { from: 1, to: MAX_CONTINUATIONS });
-  const { cachePrompt = true, salt = "" } = options;
+  const { cachePrompt = true, salt = "", tenant = "" } = options;
   const beams = resolveBeams(options, n);
   const request: GenerationRequest = {
     prompt,
@@ -155,6 +160,7 @@ export function resolveRequest(
     beams,
     endsByText: stop.length > 0 && beams === null,
     speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
+    tenant,
     salt: cachePrompt && mode === "cached" ? salt : null,
     eosTokenIds: new Set(options.ignoreEos === true ? [] : model.eosTokenIds),
   };

@@ -43,6 +43,8 @@ import type { EncodeOptions, Tokenizer } from "./tokenizer/tokenizer.js";
 export interface SequenceOptions extends PromptOptions {
   /** See `GenerateOptions`. */
   readonly salt?: string | undefined;
+  /** See `GenerateOptions`. */
+  readonly tenant?: string | undefined;
 }
 
 /** How a conversation is told to the model. */
@@ -61,6 +63,8 @@ export interface RestoreOptions extends SequenceOptions {
 
 /** How a prompt is read for its logits. */
 export interface LogitsOptions extends PromptOptions {
+  /** See `GenerateOptions`. */
+  readonly tenant?: string | undefined;
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -234,7 +238,7 @@ export class LanguageModel implements AsyncDisposable {
     const logits = new Float32Array((tokens.length - logitsFrom) * width);
     const computed = await engine.computeLogits(
       tokens,
-      { logitsFrom, salt: "", signal: options.signal },
+      { logitsFrom, salt: "", tenant: options.tenant, signal: options.signal },
       ({ firstPosition, count, row }) => {
         for (let i = 0; i < count; i++) logits.set(row(i), (firstPosition + i - logitsFrom) * width);
       },
@@ -251,7 +255,7 @@ export class LanguageModel implements AsyncDisposable {
   async *logitsRows(prompt: Prompt, options: LogitsOptions = {}): AsyncGenerator<LogitsRow, void> {
     const { engine } = this.#alive();
     const tokens = this.promptTokens(prompt, options);
-    yield* readLogits(engine, tokens, this.info.config.vocabSize, options.signal);
+    yield* readLogits(engine, tokens, this.info.config.vocabSize, options);
     if (options.signal?.aborted) throw aborted();
   }
 
@@ -286,7 +290,8 @@ export class LanguageModel implements AsyncDisposable {
   async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
     const { engine } = this.#alive();
     const tokens = this.promptTokens(prompt, options);
-    return Sequence.start(engine, tokens, options.salt ?? "", this.#sequenceModel(options));
+    const { salt = "", tenant = "" } = options;
+    return Sequence.start(engine, tokens, { salt, tenant }, this.#sequenceModel(options));
   }
 
   /**
@@ -303,7 +308,7 @@ export class LanguageModel implements AsyncDisposable {
   async restore(source: SavedSource, options: RestoreOptions = {}): Promise<Sequence> {
     const { engine } = this.#alive();
     checkOptions(options);
-    const { salt = "", signal } = options;
+    const { salt = "", tenant = "", signal } = options;
     const model = this.#sequenceModel(options);
     const { identity, kv, spareMemory } = model.storage;
     const { vocabSize, contextLength } = model.config;
@@ -312,7 +317,7 @@ export class LanguageModel implements AsyncDisposable {
       const expected = { identity: await identity(), kv, vocabSize, contextLength };
       const saved = await SavedSequence.open(file, expected, spareMemory);
       options.expectRoom?.(saved.tokens.length);
-      return await Sequence.restore(engine, saved, { salt, signal }, model);
+      return await Sequence.restore(engine, saved, { salt, tenant, signal }, model);
     } finally {
       await file.close();
     }

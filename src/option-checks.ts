@@ -38,6 +38,7 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ["cachePrompt", FLAG],
   ["worker", FLAG],
   ["salt", TEXT],
+  ["tenant", TEXT],
   ["template", TEXT],
 ]);
 

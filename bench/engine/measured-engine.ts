@@ -106,6 +106,7 @@ function generationRequest(
     beams: null,
     speculate: 0,
     salt: cachePrompt ? "" : null,
+    tenant: "",
     endsByText: false,
     eosTokenIds: new Set(),
   };

@@ -114,12 +114,12 @@ export class Conversation implements AsyncDisposable {
   }
 
   /** Holds the rows of what was said; they are in the prefix cache just now, so next to nothing is computed. */
-  async #hold(tokens: readonly number[], { salt, cachePrompt }: ReplyOptions): Promise<void> {
+  async #hold(tokens: readonly number[], { salt, tenant, cachePrompt }: ReplyOptions): Promise<void> {
     if (this.#isDisposed || cachePrompt === false) return;
     const before = this.#held;
     const { contextLength } = this.#model.info.config;
     try {
-      this.#held = await this.#model.sequence(tokens.slice(0, contextLength), { salt });
+      this.#held = await this.#model.sequence(tokens.slice(0, contextLength), { salt, tenant });
     } catch (error) {
       // It is only kept for speed: with no room for it the conversation goes on all the same.
       if (!(error instanceof LastrowError) || error.code !== "kv_memory_exhausted") throw error;

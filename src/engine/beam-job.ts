@@ -30,7 +30,9 @@ export class BeamJob {
   /** Rows of scores that no beam uses now. */
   readonly #spareScores: Float32Array[] = [];
   readonly #start = performance.now();
+  readonly #firstStep: number;
   #firstTokenMs: number | null = null;
+  #prefillSteps: number | null = null;
   #numCachedTokens = 0;
   #inferences = 0;
   #rowsComputed = 0;
@@ -42,10 +44,11 @@ export class BeamJob {
    *   are out of their ranges
    */
   constructor(core: EngineCore, request: GenerationRequest, beams: BeamSettings, sink: GenerationSink) {
-    const { prompt, maxTokens, eosTokenIds, n, mode, salt } = request;
+    const { prompt, maxTokens, eosTokenIds, n, mode, salt, tenant } = request;
     const { contextLength } = core.model.config;
     const limit = Math.min(maxTokens, contextLength - prompt.length);
     this.#core = core;
+    this.#firstStep = core.steps;
     this.#request = request;
     this.#sink = sink;
     this.#changes = new ScoreChanges(request.sampling, core.samplingScratch);
@@ -55,7 +58,11 @@ export class BeamJob {
         : new BeamSearch({ ...beams, maxNewTokens: limit, eosTokenIds, numReturnSequences: n });
     if (this.#search === null) return;
     // The last token of a beam is never fed.
-    const options = { salt: mode === "recompute" ? null : salt, rowsNeeded: prompt.length + limit - 1 };
+    const options = {
+      salt: mode === "recompute" ? null : salt,
+      tenant,
+      rowsNeeded: prompt.length + limit - 1,
+    };
     const beam: Beam = {
       sequence: core.start(
         prompt,
@@ -107,6 +114,7 @@ export class BeamJob {
     if (search === null) return;
     const before = this.#beams;
     this.#firstTokenMs ??= performance.now() - this.#start;
+    this.#prefillSteps ??= this.#core.steps - this.#firstStep;
     const { parents, tokens } = search.step(before.map(({ scores }) => scores ?? new Float32Array(0)));
     for (const beam of before) {
       if (beam.scores !== null) this.#spareScores.push(beam.scores);
@@ -165,6 +173,7 @@ export class BeamJob {
       rowsComputed: this.#rowsComputed,
       prefillMs: firstTokenMs,
       decodeMs: totalMs - firstTokenMs,
+      prefillSteps: this.#prefillSteps ?? this.#core.steps - this.#firstStep,
     });
   }
 

@@ -163,6 +163,7 @@ export class EngineClient {
     options: {
       readonly logitsFrom: number;
       readonly salt: string | null;
+      readonly tenant?: string | undefined;
       readonly signal?: AbortSignal | undefined;
     },
     use: (logits: ComputedLogits) => void,

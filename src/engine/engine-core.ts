@@ -30,6 +30,8 @@ const OWN_EVENTS: ReadonlySet<EngineEventType> = new Set<EngineEventType>(["pree
 export interface SequenceOptions {
   /** Sequences share K and V with those of the same salt; null: with none. */
   readonly salt: string | null;
+  /** Tenants share each step and the KV cache evenly, whatever each asks for. Default: the one without a name. */
+  readonly tenant?: string | undefined;
   /** Rows from this position on become logits; default: the last one. */
   readonly logitsFrom?: number;
 }
@@ -73,6 +75,11 @@ export class EngineCore {
   get hasWork(): boolean {
     const { waiting, resident } = this.#scheduler;
     return waiting.length > 0 || resident.some(({ isAwaited }) => isAwaited);
+  }
+
+  /** Forward passes so far. */
+  get steps(): number {
+    return this.#steps;
   }
 
   /** Rows that fit into the KV cache when nothing else is in it. */
@@ -149,7 +156,8 @@ export class EngineCore {
     this.expectCapacity(options.rowsNeeded ?? tokens.length);
     this.#lastArrival += 1;
     const table = this.kvCache.createSequence(options.salt);
-    const sequence = new ScheduledSequence(this.#lastArrival, table, tokens, consumer);
+    const { tenant = "" } = options;
+    const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant }, table, tokens, consumer);
     sequence.logitsFrom = options.logitsFrom ?? tokens.length - 1;
     this.#sequences.add(sequence);
     this.#scheduler.await(sequence);
@@ -168,15 +176,21 @@ export class EngineCore {
   restore(
     tokens: readonly number[],
     consumer: LogitsConsumer,
-    { salt, knownSalt }: { readonly salt: string | null; readonly knownSalt: string | null },
+    options: Pick<SequenceOptions, "salt" | "tenant"> & { readonly knownSalt: string | null },
   ): ScheduledSequence {
+    const { salt, knownSalt, tenant = "" } = options;
     this.expectCapacity(tokens.length);
     const { kvCache } = this;
     const table = kvCache.createSequence(salt);
     const maxBlocks = Math.floor((tokens.length - 1) / BLOCK_SIZE);
     kvCache.attach(table, kvCache.findPrefix(knownSalt, tokens, maxBlocks), tokens);
     this.#lastArrival += 1;
-    const sequence = new ScheduledSequence(this.#lastArrival, table, table.tokens, consumer);
+    const sequence = new ScheduledSequence(
+      { arrival: this.#lastArrival, tenant },
+      table,
+      table.tokens,
+      consumer,
+    );
     sequence.numCachedTokens = table.length;
     sequence.lastStep = this.#steps;
     this.#sequences.add(sequence);
@@ -273,7 +287,7 @@ export class EngineCore {
   fork(sequence: ScheduledSequence, consumer: LogitsConsumer): ScheduledSequence {
     this.#expectAlive(sequence);
     const table = this.kvCache.fork(sequence.table);
-    const forked = new ScheduledSequence(sequence.arrival, table, sequence.tokens, consumer);
+    const forked = new ScheduledSequence(sequence, table, sequence.tokens, consumer);
     forked.numCachedTokens = sequence.numCachedTokens;
     forked.lastStep = sequence.lastStep;
     this.#sequences.add(forked);

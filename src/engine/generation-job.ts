@@ -28,6 +28,8 @@ export interface GenerationOutcome {
   /** Milliseconds until the first token was chosen, and from there to the end. */
   readonly prefillMs: number;
   readonly decodeMs: number;
+  /** Forward passes until the first token was chosen. */
+  readonly prefillSteps: number;
 }
 
 /** Where a generation's tokens go, and how it ended: exactly one of `end` and `fail`, last. */
@@ -72,7 +74,9 @@ export class GenerationJob {
   /** How many tokens, and how many choices behind them, wait for a word about their text. */
   readonly #unconfirmed = new Map<Continuation, { readonly tokens: number; readonly choices: number }>();
   readonly #start = performance.now();
+  readonly #firstStep: number;
   #firstTokenMs: number | null = null;
+  #prefillSteps: number | null = null;
   #inferences = 0;
   #observedMs = 0;
   #observedRows = 0;
@@ -93,6 +97,7 @@ export class GenerationJob {
     const { contextLength } = core.model.config;
     const limit = Math.min(maxTokens, contextLength - prompt.length);
     this.#core = core;
+    this.#firstStep = core.steps;
     this.#request = request;
     this.#sink = sink;
     this.#onStep = onStep;
@@ -104,7 +109,7 @@ export class GenerationJob {
     const [first] = this.#continuations;
     if (limit <= 0) return;
     // The last token is never fed.
-    const options = { salt: request.salt, rowsNeeded: prompt.length + limit - 1 };
+    const options = { salt: request.salt, tenant: request.tenant, rowsNeeded: prompt.length + limit - 1 };
     this.#sequences.set(first, core.start(prompt, this.#consumer(first, true), options));
   }
 
@@ -187,6 +192,7 @@ export class GenerationJob {
     this.#inferences += 1;
     const chosen = continuation.choose(logits, maxima);
     this.#firstTokenMs ??= performance.now() - this.#start;
+    this.#prefillSteps ??= this.#core.steps - this.#firstStep;
     if (chosen !== null) this.#lookups.get(continuation)?.push(chosen.token);
     return chosen;
   }
@@ -285,6 +291,7 @@ export class GenerationJob {
       rowsComputed: this.#ended.reduce((sum, sequence) => sum + sequence.rowsComputed, 0),
       prefillMs: firstTokenMs,
       decodeMs: this.#limit <= 0 ? 0 : totalMs - firstTokenMs,
+      prefillSteps: this.#prefillSteps ?? this.#core.steps - this.#firstStep,
     });
   }
 

@@ -47,6 +47,8 @@ export interface GenerationTimings {
   readonly prefillMs: number;
   /** Milliseconds from there to the end. */
   readonly decodeMs: number;
+  /** The engine's forward passes from the request until that first token, whoever they were for. */
+  readonly prefillSteps: number;
 }
 
 /** One continuation of the prompt. */
@@ -103,6 +105,8 @@ export interface GenerationRequest {
   readonly speculate: number;
   /** Who shares K and V with whom; null: nobody with this request. */
   readonly salt: string | null;
+  /** Who asks: see `EngineCore.start`. */
+  readonly tenant: string;
   /**
    * A stop string may end a continuation: after tokens of it, the engine waits to be told how it goes on. Not in a beam
    * search, whose beams are cut where their text is made.

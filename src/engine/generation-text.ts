@@ -70,7 +70,7 @@ export class GenerationText {
       if (!this.#streams) this.#emit(this.#piece(place, text.whole, tokens, logprobs));
       return this.#choice(index, finishReason, score);
     });
-    const { inferences, rowsComputed, numCachedTokens, prefillMs, decodeMs } = outcome;
+    const { inferences, rowsComputed, numCachedTokens, prefillMs, decodeMs, prefillSteps } = outcome;
     return {
       ...choices[0],
       choices,
@@ -79,7 +79,7 @@ export class GenerationText {
       seed: sampling.seed,
       inferences,
       rowsComputed,
-      timings: { loadMs: this.#options.loadMs, prefillMs, decodeMs },
+      timings: { loadMs: this.#options.loadMs, prefillMs, decodeMs, prefillSteps },
     };
   }
 

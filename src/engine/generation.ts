@@ -148,7 +148,14 @@ export class Generation implements AsyncIterable<GenerationPiece> {
       index,
       finishReason: "abort" as const,
     }));
-    const none = { numCachedTokens: 0, inferences: 0, rowsComputed: 0, prefillMs: 0, decodeMs: 0 };
+    const none = {
+      numCachedTokens: 0,
+      inferences: 0,
+      rowsComputed: 0,
+      prefillMs: 0,
+      decodeMs: 0,
+      prefillSteps: 0,
+    };
     this.#end(this.#text.result({ choices, ...none }));
   }
 

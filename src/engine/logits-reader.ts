@@ -21,7 +21,7 @@ export async function* readLogits(
   engine: EngineClient,
   tokens: readonly number[],
   vocabSize: number,
-  signal?: AbortSignal | undefined,
+  { signal, tenant }: { readonly signal?: AbortSignal | undefined; readonly tenant?: string | undefined },
 ): AsyncGenerator<LogitsRow, void> {
   const rowsHeld = Math.max(1, Math.floor(HELD_BYTES / (4 * vocabSize)));
   const sequence = engine.sequence();
@@ -36,7 +36,7 @@ export async function* readLogits(
       if (from > 0) await sequence.extend(from, next, from, use);
       else {
         // Nobody else finds what is computed here: each row's logits are wanted, so nothing could be taken either.
-        await sequence.start(next, { salt: null, logitsFrom: 0, rowsNeeded: tokens.length }, use);
+        await sequence.start(next, { salt: null, tenant, logitsFrom: 0, rowsNeeded: tokens.length }, use);
       }
       yield* rows;
     }

@@ -39,6 +39,7 @@ export type ClientMessage =
       readonly id: number;
       readonly tokens: readonly number[];
       readonly salt: string | null;
+      readonly tenant: string;
       /** Position of the first row that becomes logits. */
       readonly logitsFrom: number;
       /** Rows that it will have in the end: it fails when they do not fit even alone. */
@@ -70,6 +71,7 @@ export type ClientMessage =
       readonly tokens: readonly number[];
       readonly salt: string | null;
       readonly knownSalt: string | null;
+      readonly tenant: string;
     }
   /** See `EngineCore.makeRoom`. Answered by `reserved`. */
   | { readonly type: "makeRoom"; readonly id: number; readonly rows: number }

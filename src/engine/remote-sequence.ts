@@ -81,16 +81,18 @@ export class RemoteSequence {
     tokens: readonly number[],
     options: {
       readonly salt: string | null;
+      readonly tenant?: string | undefined;
       readonly logitsFrom?: number | undefined;
       readonly rowsNeeded?: number | undefined;
       readonly once?: boolean | undefined;
     },
     use: (logits: ComputedLogits) => void,
   ): Promise<SequenceCost> {
-    const { salt, logitsFrom = tokens.length - 1, rowsNeeded = tokens.length, once = false } = options;
+    const { salt, tenant = "", logitsFrom = tokens.length - 1 } = options;
+    const { rowsNeeded = tokens.length, once = false } = options;
     this.#once = once;
     return this.#ask(
-      { type: "startSequence", id: this.#id, tokens, salt, logitsFrom, rowsNeeded, once },
+      { type: "startSequence", id: this.#id, tokens, salt, tenant, logitsFrom, rowsNeeded, once },
       use,
     );
   }
@@ -128,9 +130,9 @@ export class RemoteSequence {
    */
   restore(
     tokens: readonly number[],
-    salts: { readonly salt: string | null; readonly knownSalt: string | null },
+    whose: { readonly salt: string | null; readonly knownSalt: string | null; readonly tenant: string },
   ): Promise<ReservedRows> {
-    return this.#request({ type: "restoreSequence", id: this.#id, tokens, ...salts }, reserved);
+    return this.#request({ type: "restoreSequence", id: this.#id, tokens, ...whose }, reserved);
   }
 
   /** Makes room for `rows` more, or for as many as there can be: see `EngineCore.makeRoom`. */

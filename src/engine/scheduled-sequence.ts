@@ -36,6 +36,8 @@ export interface LogitsConsumer {
 export class ScheduledSequence {
   /** Who came first is served first, and preempted last. Forks share their origin's number. */
   readonly arrival: number;
+  /** Who shares steps and memory evenly with the others. */
+  readonly tenant: string;
   readonly table: BlockTable;
   /** Whoever asked last. */
   consumer: LogitsConsumer;
@@ -59,8 +61,14 @@ export class ScheduledSequence {
   computeMs = 0;
   numPreemptions = 0;
 
-  constructor(arrival: number, table: BlockTable, tokens: readonly number[], consumer: LogitsConsumer) {
+  constructor(
+    { arrival, tenant }: { readonly arrival: number; readonly tenant: string },
+    table: BlockTable,
+    tokens: readonly number[],
+    consumer: LogitsConsumer,
+  ) {
     this.arrival = arrival;
+    this.tenant = tenant;
     this.table = table;
     this.tokens = [...tokens];
     this.logitsFrom = tokens.length - 1;

@@ -1,29 +1,27 @@
 /**
  * Decides which rows a step computes, and makes room for them in the KV cache.
  *
- * Running sequences get their rows first. What is left of the budget is shared by those that still have a prompt to
- * compute: equal shares, and what short ones leave goes to long ones, so that nobody takes more than half while another
- * waits, and a short prompt's first token never waits for a long one's end. Waiting sequences are admitted in the order
- * of their arrival, when all their rows fit beside those that run; one whose next block another is computing just now
- * waits for it, so that prompts that begin alike and arrive together compute their beginning once. When blocks run out,
+ * Waiting sequences are admitted in the order of their arrival, when all their rows fit beside those that run; one whose
+ * next block another is computing just now waits for it, so that prompts that begin alike and arrive together compute
+ * their beginning once. Running sequences get their rows first. What is left of the budget is shared by those that still
+ * have a prompt to compute: equal shares, and what short ones leave goes to long ones, so that nobody takes more than
+ * half while another waits, and a short prompt's first token never waits for a long one's end. When blocks run out,
  * sequences that nobody waits for lose theirs first, then the youngest: their blocks stay findable, and they resume with
  * the same bits.
+ *
+ * All of this holds within a tenant. Tenants that want something at once take turns at being admitted, and each step's
+ * rows, rows of logits and places are divided between them (`fairShares`). A tenant that has less than its part of the
+ * KV cache takes blocks from the youngest sequences of those that have more. Only the sequence that came first of all
+ * never gives way to another tenant's: so whatever fits alone comes to its end.
  *
  * Owns who is waiting and who is resident. A sequence is resident from its admission until it ends or is preempted; it is
  * in one place at a time, and holds blocks only there.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
-import type { KvCache } from "../kv-cache/kv-cache.js";
+import type { FoundPrefix, KvCache } from "../kv-cache/kv-cache.js";
+import { type StepLimits, type StepShare, stepShares, TurnOrder } from "./fair-shares.js";
+import { MemoryShares, missingBlocks } from "./memory-shares.js";
 import type { ScheduledSequence, SequencePlace } from "./scheduled-sequence.js";
-
-export interface StepLimits {
-  /** Rows of a step. */
-  readonly tokenBudget: number;
-  /** Sequences in a step. */
-  readonly maxSequences: number;
-  /** Rows of logits of a step. */
-  readonly maxLogitsRows: number;
-}
 
 /** Rows of one sequence in a step: the `count` rows behind those that it has. */
 export interface ScheduledRows {
@@ -33,12 +31,16 @@ export interface ScheduledRows {
   readonly wanted: number;
 }
 
-/** What is left of a step's limits while it is planned. */
+/** A step while it is planned. */
 interface Plan {
   readonly rows: ScheduledRows[];
   readonly sequences: Set<ScheduledSequence>;
-  rowsLeft: number;
-  logitsLeft: number;
+  /** Those that want something, in the order of their turns. */
+  readonly tenants: readonly string[];
+  /** What was admitted for it. */
+  readonly admitted: Set<ScheduledSequence>;
+  /** A tenant waits for memory of its share: nobody beyond its own gets what becomes free. */
+  claimed: boolean;
 }
 
 export class Scheduler {
@@ -49,6 +51,7 @@ export class Scheduler {
   readonly #resident: ScheduledSequence[] = [];
   /** Called when a sequence loses its blocks. */
   readonly #onPreempted: (sequence: ScheduledSequence) => void;
+  readonly #turns = new TurnOrder();
   #tokensQueried = 0;
   #tokensHit = 0;
 
@@ -121,37 +124,79 @@ export class Scheduler {
    * Chooses the rows of a step; their blocks are reserved. Empty only when nobody waits for anything.
    */
   plan(): ScheduledRows[] {
-    const { tokenBudget, maxLogitsRows } = this.#limits;
-    const plan: Plan = { rows: [], sequences: new Set(), rowsLeft: tokenBudget, logitsLeft: maxLogitsRows };
-    // A sequence may be preempted by an earlier one of this loop: hence the copy, and the look at its place.
-    const decoding = this.#resident.filter((sequence) => sequence.isAwaited && sequence.isDecoding);
-    for (const [i, sequence] of decoding.entries()) {
-      // What speculation takes leaves a row for everyone behind.
-      const most = Math.max(1, Math.min(plan.rowsLeft, plan.logitsLeft) - (decoding.length - i - 1));
-      if (sequence.place === "resident") this.#schedule(plan, sequence, most);
+    const tenants = this.#turns.of(this.#tenants());
+    const plan: Plan = {
+      rows: [],
+      sequences: new Set(),
+      tenants,
+      admitted: new Set(),
+      claimed: false,
+    };
+    for (let open = this.#leastFirst(tenants); open.length > 0; ) {
+      open = open.filter((tenant) => this.#admitNext(tenant, plan));
     }
-    this.#admit(plan);
-    const prefilling = this.#resident
-      .filter((sequence) => sequence.isAwaited && !plan.sequences.has(sequence))
-      .sort((a, b) => a.numPending - b.numPending || a.arrival - b.arrival);
-    for (const [i, sequence] of prefilling.entries()) {
-      const share = Math.floor(plan.rowsLeft / (prefilling.length - i));
-      if (sequence.place === "resident") this.#schedule(plan, sequence, Math.max(1, share));
+    const { tokenBudget, maxLogitsRows, maxSequences } = this.#limits;
+    if (tenants.length > 1) {
+      const shares = stepShares(this.#limits, tenants, this.#resident);
+      for (const tenant of this.#leastFirst(tenants)) this.#fill(plan, tenant, shares.get(tenant)!);
     }
+    // What is left: all of it, where there is one tenant.
+    const rest: StepShare = {
+      rowsLeft: plan.rows.reduce((left, { count }) => left - count, tokenBudget),
+      logitsLeft: plan.rows.reduce((left, { wanted }) => left - wanted, maxLogitsRows),
+      sequencesLeft: maxSequences - plan.rows.length,
+    };
+    for (const tenant of tenants) this.#fill(plan, tenant, rest);
+    this.#turns.served(new Set(plan.rows.map(({ sequence }) => sequence.tenant)));
     return plan.rows;
   }
 
-  /** Gives a sequence at most `most` rows of the step; none when there is no room. */
-  #schedule(plan: Plan, sequence: ScheduledSequence, most: number): void {
-    if (plan.sequences.size >= this.#limits.maxSequences) return;
+  /** Those with the least memory first: others make room for them before they have rows of their own in a step. */
+  #leastFirst(tenants: readonly string[]): readonly string[] {
+    if (tenants.length === 1) return tenants;
+    const memory = this.#memoryOf(tenants);
+    return [...tenants].sort((a, b) => memory.usedBy(a) - memory.usedBy(b));
+  }
+
+  /** Whose sequences someone waits for. */
+  #tenants(): Set<string> {
+    const tenants = new Set<string>();
+    for (const sequence of this.#resident) if (sequence.isAwaited) tenants.add(sequence.tenant);
+    for (const { tenant } of this.#waiting) tenants.add(tenant);
+    return tenants;
+  }
+
+  /** Gives a tenant's sequences that are not in the step yet their rows of a share. */
+  #fill(plan: Plan, tenant: string, share: StepShare): void {
+    // A sequence may be preempted by an earlier one of these loops: hence the copies, and the looks at its place.
+    const left = () =>
+      this.#resident.filter(
+        (sequence) => sequence.isAwaited && sequence.tenant === tenant && !plan.sequences.has(sequence),
+      );
+    const decoding = left().filter(({ isDecoding }) => isDecoding);
+    for (const [i, sequence] of decoding.entries()) {
+      // What speculation takes leaves a row for everyone behind.
+      const most = Math.max(1, Math.min(share.rowsLeft, share.logitsLeft) - (decoding.length - i - 1));
+      if (sequence.place === "resident") this.#schedule(plan, share, sequence, most);
+    }
+    const prefilling = left().sort((a, b) => a.numPending - b.numPending || a.arrival - b.arrival);
+    for (const [i, sequence] of prefilling.entries()) {
+      const most = Math.max(1, Math.floor(share.rowsLeft / (prefilling.length - i)));
+      if (sequence.place === "resident") this.#schedule(plan, share, sequence, most);
+    }
+  }
+
+  /** Gives a sequence at most `most` rows of a share; none when there is no room. */
+  #schedule(plan: Plan, share: StepShare, sequence: ScheduledSequence, most: number): void {
+    if (share.sequencesLeft === 0) return;
     const start = sequence.table.length;
     const end = sequence.tokens.length;
-    let count = Math.min(most, plan.rowsLeft, sequence.numPending);
+    let count = Math.min(most, share.rowsLeft, sequence.numPending);
     const { logitsFrom } = sequence;
     if (start >= logitsFrom) {
-      count = Math.min(count, plan.logitsLeft);
+      count = Math.min(count, share.logitsLeft);
     } else if (logitsFrom === end - 1) {
-      if (start + count === end && plan.logitsLeft === 0) count -= 1;
+      if (start + count === end && share.logitsLeft === 0) count -= 1;
     } else {
       // Several rows' logits are wanted: those before them come first, in a step of their own.
       count = Math.min(count, logitsFrom - start);
@@ -162,8 +207,9 @@ export class Scheduler {
     const wanted = Math.max(0, start + reserved - Math.max(start, logitsFrom));
     plan.rows.push({ sequence, count: reserved, wanted });
     plan.sequences.add(sequence);
-    plan.rowsLeft -= reserved;
-    plan.logitsLeft -= wanted;
+    share.rowsLeft -= reserved;
+    share.logitsLeft -= wanted;
+    share.sequencesLeft -= 1;
   }
 
   /** Reserves room for `count` rows, or for as many as there can be; preempts others, at last the sequence itself. */
@@ -181,32 +227,61 @@ export class Scheduler {
       for (let fewer = fitting; fewer > 0; fewer -= BLOCK_SIZE) {
         if (this.#kvCache.reserve(sequence.table, fewer)) return fewer;
       }
-      // Others that are older or already in this step hold everything.
-      if (plan.sequences.size > 0 || this.#hasOlder(sequence)) this.#preempt(sequence);
+      // Others that come first or are already in this step hold everything.
+      if (plan.sequences.size > 0 || this.#hasRival(sequence)) this.#preempt(sequence);
       return 0;
     }
     return count;
   }
 
-  /** Who loses its blocks for another: one that nobody waits for, longest unused first; or else the youngest. */
+  /**
+   * Who loses its blocks for another: one that nobody waits for, longest unused first; or else the youngest, of a tenant
+   * that has more than its share, where the other has less, or of its own.
+   */
   #victim(plan: Plan, favoured: ScheduledSequence): ScheduledSequence | null {
-    let victim: ScheduledSequence | null = null;
-    for (const sequence of this.#resident) {
-      if (sequence === favoured || plan.sequences.has(sequence) || sequence.table.blockIds.length === 0)
-        continue;
-      if (sequence.isAwaited) {
-        const isYounger = sequence.arrival > favoured.arrival || favoured.isAwaited === false;
-        if (isYounger && (victim === null || victim.isAwaited)) victim = sequence;
-      } else if (victim === null || victim.isAwaited || sequence.lastStep < victim.lastStep) {
-        victim = sequence;
-      }
+    const idle = this.#longestIdle((sequence) => sequence === favoured);
+    if (idle !== null) return idle;
+    const holding = this.#resident.filter(
+      (other) =>
+        other !== favoured &&
+        other.isAwaited &&
+        !plan.sequences.has(other) &&
+        other.table.blockIds.length > 0,
+    );
+    if (plan.tenants.length > 1) {
+      const memory = this.#memoryOf(plan.tenants);
+      const victim = memory.leaves(favoured.tenant, 0)
+        ? memory.youngestBeyond(holding, this.#oldest())
+        : null;
+      if (victim !== null) return victim;
     }
-    return victim;
+    const own = holding.findLast(
+      ({ tenant, arrival }) => tenant === favoured.tenant && arrival > favoured.arrival,
+    );
+    if (own !== undefined) return own;
+    return favoured === this.#oldest()
+      ? (holding.findLast(({ tenant }) => tenant !== favoured.tenant) ?? null)
+      : null;
   }
 
-  #hasOlder(sequence: ScheduledSequence): boolean {
+  /** Who came first of all that someone waits for. */
+  #oldest(): ScheduledSequence | undefined {
+    const resident = this.#resident.find(({ isAwaited }) => isAwaited);
+    const [waiting] = this.#waiting;
+    if (resident === undefined || waiting === undefined) return resident ?? waiting;
+    return waiting.arrival < resident.arrival ? waiting : resident;
+  }
+
+  #memoryOf(tenants: readonly string[]): MemoryShares {
+    return new MemoryShares(this.#kvCache.pool.numBlocks, tenants, this.#resident);
+  }
+
+  #hasRival(sequence: ScheduledSequence): boolean {
     return this.#resident.some(
-      (other) => other !== sequence && other.isAwaited && other.arrival <= sequence.arrival,
+      (other) =>
+        other !== sequence &&
+        other.isAwaited &&
+        (other.arrival <= sequence.arrival || other.tenant !== sequence.tenant),
     );
   }
 
@@ -219,55 +294,90 @@ export class Scheduler {
   }
 
   /**
-   * Admits waiting sequences, first come first served, as long as they fit beside those that run. One that waits for a
-   * block that is being computed lets others go first.
+   * Admits the next waiting sequence of a tenant, if there is a place for it and it fits beside those that run. One that
+   * waits for a block that is being computed lets others go first.
    */
-  #admit(plan: Plan): void {
-    const { pool } = this.#kvCache;
-    let passedOver = 0;
+  #admitNext(tenant: string, plan: Plan): boolean {
+    const { maxSequences } = this.#limits;
+    const running = this.#resident.filter(({ isAwaited }) => isAwaited);
+    const own = running.filter((sequence) => sequence.tenant === tenant);
+    // However many places the others have taken, a tenant has its share of them.
+    const places = Math.max(1, Math.floor(maxSequences / plan.tenants.length));
+    if (running.length >= maxSequences && own.length >= places) return false;
+    const waiting = this.#waiting.filter((sequence) => sequence.tenant === tenant).slice(0, maxSequences);
+    const sequence = waiting.find((candidate) => {
+      const { blocks } = this.#findPrefix(candidate);
+      return blocks.length === mostFound(candidate) || !isComputedBy(own, candidate, blocks.length);
+    });
+    if (sequence === undefined || !this.#makePlace(sequence, plan)) return false;
+    const { tokens, table } = sequence;
+    this.#kvCache.attach(table, this.#findPrefix(sequence), tokens);
+    this.#move(sequence, "resident");
+    plan.admitted.add(sequence);
+    if (table.salt !== null) {
+      this.#tokensQueried += tokens.length;
+      this.#tokensHit += table.length;
+    }
+    sequence.numCachedTokens ??= table.length;
+    return true;
+  }
+
+  #findPrefix(sequence: ScheduledSequence): FoundPrefix {
+    return this.#kvCache.findPrefix(sequence.table.salt, sequence.tokens, mostFound(sequence));
+  }
+
+  /** Whether all rows of a sequence fit beside those that run; others give way for it. */
+  #makePlace(sequence: ScheduledSequence, plan: Plan): boolean {
     for (;;) {
-      const sequence = this.#waiting[passedOver];
-      if (sequence === undefined || passedOver === this.#limits.maxSequences) return;
       const running = this.#resident.filter(({ isAwaited }) => isAwaited);
-      if (running.length >= this.#limits.maxSequences) return;
-      const { tokens, table } = sequence;
-      const maxBlocks = Math.floor(Math.min(sequence.logitsFrom, tokens.length - 1) / BLOCK_SIZE);
-      let found = this.#kvCache.findPrefix(table.salt, tokens, maxBlocks);
-      if (found.blocks.length < maxBlocks && isComputedBy(running, sequence, found.blocks.length)) {
-        passedOver += 1;
-        continue;
+      if (running.length === 0) return true;
+      // Those that are found and free are taken off the free ones, too. Blocks that are given back are free, not gone.
+      const { blocks, free } = this.#findPrefix(sequence);
+      const needed = blocksFor(sequence.tokens.length) - blocks.length + free;
+      // Room for what is still to come of those that run, and for one more block of each.
+      const promised = running.reduce((sum, other) => sum + missingBlocks(other) + 1, 0);
+      const fits = needed + promised <= this.#kvCache.pool.numFree;
+      if (plan.tenants.length === 1 && fits) return true;
+      const memory = this.#memoryOf(plan.tenants);
+      const isOwed = memory.leaves(sequence.tenant, needed + 1);
+      if (plan.claimed && !isOwed) return false;
+      if (fits) return true;
+      if (this.#preemptIdle(() => false)) continue;
+      const others = running.filter((other) => other.tenant !== sequence.tenant && !plan.admitted.has(other));
+      let victim: ScheduledSequence | null | undefined = null;
+      if (isOwed) {
+        victim = memory.youngestBeyond(others, this.#oldest());
+        plan.claimed ||= victim === null;
+      } else if (memory.usedBy(sequence.tenant) === 0 && sequence === this.#oldest()) {
+        // It takes more than a share: so it waited until it came first.
+        victim = others.at(-1);
       }
-      if (running.length > 0) {
-        // Room for what is still to come of those that run, and for one more block of each.
-        const promised = running.reduce((sum, other) => sum + missingBlocks(other) + 1, 0);
-        const needed = blocksFor(tokens.length) - found.blocks.length + found.free + promised;
-        while (needed > pool.numFree && this.#preemptIdle((other) => plan.sequences.has(other))) {
-          // Blocks that were given back are free, not gone: what was found is still there.
-        }
-        if (needed > pool.numFree) return;
-        found = this.#kvCache.findPrefix(table.salt, tokens, maxBlocks);
-      }
-      this.#kvCache.attach(table, found, tokens);
-      this.#move(sequence, "resident");
-      if (table.salt !== null) {
-        this.#tokensQueried += tokens.length;
-        this.#tokensHit += table.length;
-      }
-      sequence.numCachedTokens ??= table.length;
+      if (victim == null) return false;
+      this.#preempt(victim);
     }
   }
 
   /** Takes the blocks of the sequence that nobody waits for and that was not used for longest; false without one. */
   #preemptIdle(isSpared: (sequence: ScheduledSequence) => boolean): boolean {
-    let victim: ScheduledSequence | null = null;
-    for (const sequence of this.#resident) {
-      if (sequence.isAwaited || isSpared(sequence) || sequence.table.blockIds.length === 0) continue;
-      if (victim === null || sequence.lastStep < victim.lastStep) victim = sequence;
-    }
+    const victim = this.#longestIdle(isSpared);
     if (victim === null) return false;
     this.#preempt(victim);
     return true;
   }
+
+  #longestIdle(isSpared: (sequence: ScheduledSequence) => boolean): ScheduledSequence | null {
+    let longest: ScheduledSequence | null = null;
+    for (const sequence of this.#resident) {
+      if (sequence.isAwaited || isSpared(sequence) || sequence.table.blockIds.length === 0) continue;
+      if (longest === null || sequence.lastStep < longest.lastStep) longest = sequence;
+    }
+    return longest;
+  }
+}
+
+/** Blocks that a sequence may take of what is there: what becomes logits is computed. */
+function mostFound({ logitsFrom, tokens }: ScheduledSequence): number {
+  return Math.floor(Math.min(logitsFrom, tokens.length - 1) / BLOCK_SIZE);
 }
 
 function blocksFor(rows: number): number {
@@ -294,10 +404,6 @@ function isComputedBy(
 function beginAlike(a: readonly number[], b: readonly number[], length: number): boolean {
   for (let i = 0; i < length; i++) if (a[i] !== b[i]) return false;
   return true;
-}
-
-function missingBlocks({ tokens, table }: ScheduledSequence): number {
-  return Math.max(0, blocksFor(tokens.length) - table.blockIds.length);
 }
 
 function insertByArrival(list: ScheduledSequence[], sequence: ScheduledSequence): void {

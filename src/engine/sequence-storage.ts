@@ -45,12 +45,13 @@ export async function placeSaved(
   options: {
     readonly salt: string | null;
     readonly knownSalt: string;
+    readonly tenant: string;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<number> {
-  const { signal, ...salts } = options;
+  const { signal, ...whose } = options;
   const given = saved.tokens.slice(0, -1);
-  let { length, capacity } = await remote.restore(saved.tokens, salts);
+  let { length, capacity } = await remote.restore(saved.tokens, whose);
   if (capacity < given.length) {
     for await (const { rows } of saved.groups()) {
       throwIfAborted(signal);

@@ -52,11 +52,12 @@ export class Sequence implements AsyncDisposable {
   static async start(
     engine: EngineClient,
     tokens: readonly number[],
-    salt: string | null,
+    whose: { readonly salt: string | null; readonly tenant: string },
     model: SequenceModel,
   ): Promise<Sequence> {
     const remote = engine.sequence();
-    const { logits, numCachedTokens } = await lastLogits((use) => remote.start(tokens, { salt }, use));
+    const { salt } = whose;
+    const { logits, numCachedTokens } = await lastLogits((use) => remote.start(tokens, whose, use));
     return new Sequence(remote, model, { salt, tokens, logits, numCachedTokens });
   }
 
@@ -64,7 +65,11 @@ export class Sequence implements AsyncDisposable {
   static async restore(
     engine: EngineClient,
     saved: SavedSequence,
-    options: { readonly salt: string; readonly signal?: AbortSignal | undefined },
+    options: {
+      readonly salt: string;
+      readonly tenant: string;
+      readonly signal?: AbortSignal | undefined;
+    },
     model: SequenceModel,
   ): Promise<Sequence> {
     const salt = await saltOfRestored(saved, model.storage, options.salt);

@@ -3,105 +3,24 @@
  * evicted in which order.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EngineCore } from "../../src/engine/engine-core.js";
-import type { EngineEvent } from "../../src/engine/engine-stats.js";
-import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { LastrowError } from "../../src/index.js";
-import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { ModelParts } from "../fed-sequence.js";
 import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
+import { type Limits, run, SteppedEngine, steppedModel } from "./stepped-engine.js";
 
 let parts: ModelParts;
 beforeAll(async () => {
-  const files = randomModelFiles({ context: 1024, vocab: 1000 });
-  parts = (await loadInProcess(memoryFiles("small", files), { threads: 1 })).core;
+  parts = await steppedModel();
 });
 afterAll(() => parts.kernels.dispose());
 
-interface Limits {
-  readonly numBlocks?: number;
-  readonly tokenBudget?: number;
-  readonly maxSequences?: number;
-}
-
-/** An engine that is stepped by hand, and notes what happens. */
-class SteppedEngine {
-  readonly core: EngineCore;
-  readonly events: EngineEvent[] = [];
-  /** Sequences whose logits came in the last step, in the order of their coming. */
-  served: ScheduledSequence[] = [];
-
-  constructor({ numBlocks = 256, tokenBudget = 512, maxSequences = 64 }: Limits = {}) {
-    const { kernels, model } = parts;
-    const layout = { ...parts.kvCache.layout, numBlocks };
-    const slab = kernels.u8(layout.offset, numBlocks * layout.blockBytes);
-    const copyBlock = (from: number, to: number) =>
-      slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes);
-    const kvCache = new KvCache(layout, { copyBlock });
-    this.core = new EngineCore({ model, kernels, kvCache, tokenBudget, maxSequences });
-    this.core.listen((event) => this.events.push(event));
-  }
-
-  /** Starts a sequence; it decodes `more` further tokens (its last token, plus one each time) and then rests. */
-  start(
-    tokens: readonly number[],
-    { more = 0, salt = "", logitsFrom }: { more?: number; salt?: string | null; logitsFrom?: number } = {},
-  ): ScheduledSequence {
-    let left = more;
-    const sequence: ScheduledSequence = this.core.start(
-      tokens,
-      {
-        take: ({ firstPosition, count }) => {
-          if (firstPosition + count < sequence.tokens.length) return;
-          this.served.push(sequence);
-          if (left > 0) this.core.extend(sequence, [(sequence.tokens.at(-1)! + 1) % 1000]);
-          left -= 1;
-        },
-        fail: (error) => {
-          throw error;
-        },
-      },
-      { salt, ...(logitsFrom !== undefined && { logitsFrom }) },
-    );
-    return sequence;
-  }
-
-  /** One step; the rows that each sequence got, by its number. */
-  step(): Record<number, number> {
-    this.served = [];
-    this.events.length = 0;
-    this.core.step();
-    expect(violatedInvariants(this.core.kvCache)).toEqual([]);
-    const rows: Record<number, number> = {};
-    for (const event of this.events)
-      if (event.type === "written") rows[event.sequence] = event.to - event.from;
-    return rows;
-  }
-
-  /** Steps until nobody waits. */
-  finish(): Record<number, number>[] {
-    const steps = [];
-    while (this.core.hasWork) steps.push(this.step());
-    return steps;
-  }
-
-  of(...types: EngineEvent["type"][]): EngineEvent[] {
-    return this.events.filter(({ type }) => types.includes(type));
-  }
-
-  get freeBlocks(): number[] {
-    return this.core.kvCache.pool.freeBlocks();
-  }
-}
-
-const run = (from: number, count: number) => Array.from({ length: count }, (_, i) => (from + i) % 1000);
+const engineOf = (limits?: Limits) => new SteppedEngine(parts, limits);
 
 describe("the budget of a step", () => {
   test("running sequences first, the rest in equal shares, and what a short prompt leaves goes to long ones", () => {
-    const engine = new SteppedEngine({ tokenBudget: 32 });
+    const engine = engineOf({ tokenBudget: 32 });
     engine.start(run(0, 4), { more: 100 });
     expect(engine.step()).toEqual({ 1: 4 });
     engine.start(run(100, 100));
@@ -125,7 +44,7 @@ describe("the budget of a step", () => {
     "a short prompt that arrives during one of 900 tokens has its first token within three steps: %j",
     (traffic) => {
       const { tokenBudget, others } = traffic;
-      const engine = new SteppedEngine({ tokenBudget });
+      const engine = engineOf({ tokenBudget });
       for (let i = 0; i < others; i++) engine.start([i + 1, i + 2], { more: 500 });
       engine.step();
       engine.start(run(100, 900));
@@ -141,7 +60,7 @@ describe("the budget of a step", () => {
   );
 
   test("speculation leaves every other running sequence its row", () => {
-    const engine = new SteppedEngine({ tokenBudget: 8 });
+    const engine = engineOf({ tokenBudget: 8 });
     const first = engine.start([1]);
     const second = engine.start([2], { more: 5 });
     engine.step();
@@ -151,7 +70,7 @@ describe("the budget of a step", () => {
   });
 
   test("no more sequences than a step takes; the others wait in the order of their arrival", () => {
-    const engine = new SteppedEngine({ maxSequences: 2 });
+    const engine = engineOf({ maxSequences: 2 });
     for (const first of [1, 2, 3]) engine.start([first], { more: 1 });
     expect(engine.step()).toEqual({ 1: 1, 2: 1 });
     expect(engine.core.stats.sequences).toMatchObject({ running: 2, waiting: 1 });
@@ -179,7 +98,7 @@ describe("guesses", () => {
   };
 
   test("that a step has no room for are forgotten, and nothing more is computed until its consumer goes on", () => {
-    const engine = new SteppedEngine({ tokenBudget: 5 });
+    const engine = engineOf({ tokenBudget: 5 });
     const { sequence, given } = guessing(engine, [1, 2]);
     engine.core.speculate(sequence, 3, run(10, 12));
     expect(engine.finish()).toEqual([{ 1: 5 }]);
@@ -197,7 +116,7 @@ describe("guesses", () => {
   });
 
   test("beyond the rows of logits of a step are forgotten, too", () => {
-    const engine = new SteppedEngine();
+    const engine = engineOf();
     const all = Array.from({ length: 12 }, (_, i) => guessing(engine, [i, 7]));
     for (const { sequence } of all) engine.core.speculate(sequence, 3, run(10, 15));
     engine.step();
@@ -210,7 +129,7 @@ describe("guesses", () => {
   });
 
   test("of a sequence that loses its blocks are asked again; it is admitted once, however often it is asked", () => {
-    const engine = new SteppedEngine({ numBlocks: 5 });
+    const engine = engineOf({ numBlocks: 5 });
     const old = engine.start(run(0, 31), { more: 20 });
     const { sequence: young, given } = guessing(engine, run(100, 29));
     engine.core.speculate(young, 3, run(10, 9));
@@ -275,7 +194,7 @@ test("a guess that makes the numbers overflow ends nothing: only what was asked 
 
 describe("sharing", () => {
   test("at most ⌊(L − 1) / 16⌋ blocks are taken: the last token is always computed", () => {
-    const engine = new SteppedEngine();
+    const engine = engineOf();
     engine.start(run(0, 64));
     engine.finish();
     for (let length = 1; length <= 64; length++) {
@@ -288,7 +207,7 @@ describe("sharing", () => {
   });
 
   test("who wants the logits of all rows takes nothing, and gives its blocks up for those that are there", () => {
-    const engine = new SteppedEngine();
+    const engine = engineOf();
     engine.start(run(0, 40));
     engine.finish();
     const all = engine.start(run(0, 40), { logitsFrom: 0 });
@@ -309,7 +228,7 @@ describe("sharing", () => {
   });
 
   test("prompts that begin alike and arrive together compute their beginning once", () => {
-    const engine = new SteppedEngine();
+    const engine = engineOf();
     const sequences = [700, 710, 720].map((own) => engine.start([...run(0, 100), ...run(own, 10)]));
     // The first one's 110 rows; then, of the others, what is behind the 96 that they find.
     expect(engine.finish()).toEqual([{ 1: 110 }, { 2: 14, 3: 14 }]);
@@ -323,7 +242,7 @@ describe("sharing", () => {
   });
 
   test("who waits for another's block lets others go first, and goes on alone when the other ends", () => {
-    const engine = new SteppedEngine({ tokenBudget: 32 });
+    const engine = engineOf({ tokenBudget: 32 });
     const first = engine.start(run(0, 100));
     engine.start(run(0, 90));
     engine.start(run(500, 5));
@@ -336,7 +255,7 @@ describe("sharing", () => {
   });
 
   test("two sequences that fill equal blocks at once end up with one canonical block", () => {
-    const engine = new SteppedEngine();
+    const engine = engineOf();
     const [a, b] = [engine.start(run(0, 10), { more: 8 }), engine.start(run(0, 10), { more: 8 })];
     engine.step();
     expect([a.table.blockIds, b.table.blockIds]).toEqual([[0], [1]]);
@@ -351,7 +270,7 @@ describe("sharing", () => {
   });
 
   test("a prefix that was computed again after its eviction has a new id, and nothing of the old one is behind it", () => {
-    const engine = new SteppedEngine({ numBlocks: 3 });
+    const engine = engineOf({ numBlocks: 3 });
     const first = engine.start(run(0, 40));
     engine.finish();
     const ids = [first.table.prefixId(1), first.table.prefixId(2)];
@@ -369,7 +288,7 @@ describe("sharing", () => {
 
 describe("memory", () => {
   test("freed blocks go in the order in which they were released, a sequence's tail before its head", () => {
-    const engine = new SteppedEngine({ numBlocks: 8 });
+    const engine = engineOf({ numBlocks: 8 });
     const a = engine.start(run(0, 48));
     engine.step();
     const b = engine.start(run(100, 40));
@@ -398,7 +317,7 @@ describe("memory", () => {
   });
 
   test("the youngest gives way, waits, and comes back by what is still there", () => {
-    const engine = new SteppedEngine({ numBlocks: 5 });
+    const engine = engineOf({ numBlocks: 5 });
     const old = engine.start(run(0, 31), { more: 20 });
     const young = engine.start(run(100, 31), { more: 3 });
     engine.step();
@@ -432,7 +351,7 @@ describe("memory", () => {
   });
 
   test("sequences that nobody waits for give way first, the one that rested longest before the others", () => {
-    const engine = new SteppedEngine({ numBlocks: 6 });
+    const engine = engineOf({ numBlocks: 6 });
     const idle = [0, 100].map((from) => {
       const sequence = engine.start(run(from, 17));
       engine.finish();
@@ -455,7 +374,7 @@ describe("memory", () => {
   });
 
   test("one that is restored and loses the blocks that it got gets others, and goes on with the rows in them", () => {
-    const engine = new SteppedEngine({ numBlocks: 4 });
+    const engine = engineOf({ numBlocks: 4 });
     const { core } = engine;
     const given: number[] = [];
     const consumer = {
@@ -485,7 +404,7 @@ describe("memory", () => {
   });
 
   test("one that does not fit beside the others waits for them; nothing that fits alone fails", () => {
-    const engine = new SteppedEngine({ numBlocks: 4 });
+    const engine = engineOf({ numBlocks: 4 });
     engine.start(run(0, 40), { more: 20 });
     engine.start(run(100, 60), { more: 3 });
     const steps = engine.finish();
@@ -494,7 +413,7 @@ describe("memory", () => {
   });
 
   test("what cannot fit even alone is refused at once, with the numbers, and changes nothing", () => {
-    const engine = new SteppedEngine({ numBlocks: 4 });
+    const engine = engineOf({ numBlocks: 4 });
     const { blockBytes } = engine.core.kvCache.layout;
     expect(() => engine.start(run(0, 65))).toThrow(
       new LastrowError(

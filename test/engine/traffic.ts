@@ -66,6 +66,7 @@ export interface Arrival {
   /** Tokens of its own behind them. */
   readonly own: number;
   readonly salt: string | null;
+  readonly tenant: string;
   /** Times that it goes on before it ends. */
   readonly turns: number;
   /** How it behaves. */
@@ -78,6 +79,7 @@ const arrivals = fc.record({
   shared: fc.oneof(fc.constantFrom(0, 15, 16, 17, 31, 32, 33, 48), fc.nat({ max: 80 })),
   own: fc.oneof(fc.constantFrom(0, 1, 2), fc.nat({ max: 40 })),
   salt: fc.constantFrom("", "", "", "", "other", null),
+  tenant: fc.constantFrom("", "", "a", "b"),
   turns: fc.integer({ min: 1, max: 25 }),
   seed: fc.nat(),
 });
@@ -306,7 +308,7 @@ export class ScenarioRun {
     if (violated.length > 0) throw new Error(violated.join("; "));
   }
 
-  #arrive({ text, shared, own, salt, turns, seed }: Arrival): void {
+  #arrive({ text, shared, own, salt, tenant, turns, seed }: Arrival): void {
     const random = seededRandom(seed);
     const common = seededRandom(text);
     const tokens = [
@@ -316,7 +318,7 @@ export class ScenarioRun {
     ].slice(0, this.core.model.config.contextLength);
     const walker = new Walker(this, turns, random);
     try {
-      const sequence = this.core.start(tokens.length === 0 ? [1] : tokens, walker, { salt });
+      const sequence = this.core.start(tokens.length === 0 ? [1] : tokens, walker, { salt, tenant });
       walker.begin(sequence);
       this.walkers.push(walker);
     } catch (error) {

@@ -1,0 +1,239 @@
+/**
+ * Tenants in the engine: however much one asks for, another's prompt of up to 256 tokens has its first token by the end
+ * of the second step after it came. And what admission counts as free, block by block.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
+import type { ModelParts } from "../fed-sequence.js";
+import { type Limits, run, SteppedEngine, steppedModel } from "./stepped-engine.js";
+
+let parts: ModelParts;
+beforeAll(async () => {
+  parts = await steppedModel();
+});
+afterAll(() => parts.kernels.dispose());
+
+const engineOf = (limits?: Limits) => new SteppedEngine(parts, limits);
+
+/** Steps until a sequence's logits have come. */
+function stepsUntilServed(engine: SteppedEngine, sequence: ScheduledSequence): number {
+  for (let steps = 1; steps <= 50; steps++) {
+    engine.step();
+    if (engine.served.includes(sequence)) return steps;
+  }
+  throw new Error("it was not served within 50 steps");
+}
+
+const texts = (count: number, length: number) =>
+  Array.from({ length: count }, (_, i) => [i % 1000, ...run(i * 7, length - 1)]);
+
+/** What a tenant may do to the others. */
+const floods: Record<string, (engine: SteppedEngine) => void> = {
+  "decodes in every place": (engine) => {
+    for (const text of texts(64, 3)) engine.start(text, { more: 900, tenant: "flood" });
+  },
+  "has 150 prompts of 900 tokens": (engine) => {
+    for (const text of texts(150, 900)) engine.start(text, { tenant: "flood" });
+  },
+  "fills the KV cache with running sequences": (engine) => {
+    for (const text of texts(64, 60)) engine.start(text, { more: 900, tenant: "flood" });
+  },
+  "speculates in every place": (engine) => {
+    for (const text of texts(64, 3)) {
+      const sequence: ScheduledSequence = engine.core.start(
+        text,
+        {
+          take: () => engine.core.speculate(sequence, 5, run(6, 15)),
+          fail: () => undefined,
+        },
+        { salt: null, tenant: "flood" },
+      );
+    }
+  },
+  "asks for the logits of every row": (engine) => {
+    for (const text of texts(40, 900)) engine.start(text, { logitsFrom: 0, tenant: "flood" });
+  },
+  "forks each of its sequences": (engine) => {
+    for (const text of texts(8, 20)) {
+      const origin = engine.start(text, { more: 900, tenant: "flood" });
+      engine.step();
+      for (let i = 0; i < 15; i++) {
+        const fork: ScheduledSequence = engine.core.fork(origin, {
+          take: () => engine.core.extend(fork, [7]),
+          fail: () => undefined,
+        });
+        engine.core.extend(fork, [i]);
+      }
+    }
+  },
+  "computes the same prompt, with the same salt": (engine) => {
+    for (let i = 0; i < 100; i++) engine.start([...run(0, 300 + i), ...run(i, 500)], { tenant: "flood" });
+  },
+};
+
+describe("another's prompt of 256 tokens has its first token within two steps while one tenant", () => {
+  test.each(Object.keys(floods))("%s", (name) => {
+    for (const warmUp of [0, 1, 60]) {
+      const engine = engineOf();
+      floods[name](engine);
+      for (let i = 0; i < warmUp; i++) engine.step();
+      for (const length of [1, 100, 256]) {
+        const prompt = engine.start(run(0, length), { tenant: "guest", more: 2 });
+        expect(stepsUntilServed(engine, prompt), `${length} after ${warmUp}`).toBeLessThanOrEqual(2);
+        // It goes on with a token in each step.
+        expect(stepsUntilServed(engine, prompt)).toBe(1);
+        expect(stepsUntilServed(engine, prompt)).toBe(1);
+        engine.core.end(prompt);
+      }
+    }
+  });
+});
+
+test("three that flood leave a fourth its part of two steps", () => {
+  const engine = engineOf();
+  for (const tenant of ["a", "b", "c"]) {
+    for (const text of texts(30, 800)) engine.start(text, { tenant, salt: tenant, more: 50 });
+  }
+  engine.step();
+  for (let i = 0; i < 10; i++) {
+    const prompt = engine.start(run(i, 256), { tenant: "guest", salt: null });
+    expect(stepsUntilServed(engine, prompt)).toBeLessThanOrEqual(2);
+    engine.core.end(prompt);
+  }
+});
+
+test("a tenant alone has everything, also beside one that rests", () => {
+  const engine = engineOf();
+  engine.start(run(0, 20), { tenant: "rests" });
+  engine.finish();
+  for (const text of texts(70, 8)) engine.start(text, { tenant: "busy", more: 3 });
+  expect(Object.keys(engine.step())).toHaveLength(64);
+});
+
+test("what one does not need is the other's", () => {
+  const engine = engineOf();
+  for (const text of texts(64, 4)) engine.start(text, { tenant: "many", more: 50 });
+  engine.step();
+  engine.start(run(0, 900), { tenant: "long" });
+  const rows = Object.values(engine.step());
+  expect(rows.filter((count) => count === 1)).toHaveLength(63);
+  expect(Math.max(...rows)).toBe(512 - 64);
+});
+
+test("with places for one, tenants take turns", () => {
+  const engine = engineOf({ maxSequences: 1 });
+  for (const tenant of ["a", "b"]) for (const i of [1, 2]) engine.start([i], { tenant, salt: null, more: 2 });
+  expect(engine.finish().map((rows) => Object.keys(rows)[0])).toEqual([
+    ...["1", "3", "1", "3", "1", "3"],
+    ...["2", "4", "2", "4", "2", "4"],
+  ]);
+});
+
+describe("memory", () => {
+  test("a tenant below its share takes blocks from the youngest of one above, and the oldest of all goes on", () => {
+    const engine = engineOf({ numBlocks: 12 });
+    const flood = [0, 1, 2, 3].map((i) => engine.start(run(i * 100, 33), { tenant: "flood", more: 90 }));
+    engine.step();
+    // Three of them fit: three blocks for each, and one more for the first two.
+    expect(flood.map(({ table }) => table.blockIds.length)).toEqual([3, 3, 3, 0]);
+    const guest = engine.start(run(500, 50), { tenant: "guest", more: 5 });
+    engine.step();
+    expect(engine.of("preempted").map((event) => "sequence" in event && event.sequence)).toEqual([3]);
+    expect(engine.served).toContain(guest);
+    expect(engine.served).toContain(flood[0]);
+    // It is not thrown out again by those that it took from.
+    for (let i = 0; i < 5; i++) {
+      engine.step();
+      expect(engine.of("preempted")).toEqual([]);
+      expect(engine.served).toContain(guest);
+    }
+  });
+
+  test("what needs more than its share waits until it comes first of all, and then nobody stops it", () => {
+    const engine = engineOf({ numBlocks: 8 });
+    const first = engine.start(run(0, 30), { tenant: "small", more: 20 });
+    engine.step();
+    const large = engine.start(run(300, 120), { tenant: "large", more: 3 });
+    let steps = 0;
+    let next = 1;
+    while (!engine.served.includes(large) && steps < 200) {
+      // There is always another one behind.
+      if (engine.core.stats.sequences.waiting < 3) {
+        engine.start(run(next * 31, 30), { tenant: "small", more: 20 });
+        next += 1;
+      }
+      engine.step();
+      for (const sequence of engine.served) if (sequence.table.length === 50) engine.core.end(sequence);
+      steps += 1;
+    }
+    expect(first.hasEnded).toBe(true);
+    expect(large.table.length).toBe(120);
+    // Those that came before it, and no others, were served to their end first.
+    expect(steps).toBeLessThan(60);
+  });
+});
+
+describe("admission counts", () => {
+  /** A sequence of `running` tokens runs, then one of `waiting` tokens comes: is it let in at once? */
+  test.each([
+    // Of 8 blocks the running one has ⌈n / 16⌉, and one more is promised to it.
+    { running: 16, waiting: 96, fits: true },
+    { running: 16, waiting: 97, fits: false },
+    { running: 32, waiting: 80, fits: true },
+    { running: 32, waiting: 81, fits: false },
+    // The token that it goes on with is already in the next block: that, and one more.
+    { running: 15, waiting: 96, fits: true },
+    { running: 33, waiting: 64, fits: true },
+    { running: 33, waiting: 65, fits: false },
+  ])("$running rows that run, $waiting that wait, of 128: $fits", ({ running, waiting, fits }) => {
+    const engine = engineOf({ numBlocks: 8 });
+    // It runs on: its next token is there, and not computed.
+    const first = engine.start(run(0, running - 1), { more: 50, salt: null });
+    engine.step();
+    expect(first.tokens.length).toBe(running);
+    const second = engine.start(run(500, waiting), { salt: null });
+    engine.step();
+    expect(second.table.length > 0).toBe(fits);
+  });
+
+  test("blocks that are found count as free once, and not at all where others hold them", () => {
+    for (const { isHeld, own, fits } of [
+      { isHeld: true, own: 48, fits: true },
+      { isHeld: true, own: 49, fits: false },
+      { isHeld: false, own: 48, fits: true },
+      { isHeld: false, own: 49, fits: false },
+    ]) {
+      const engine = engineOf({ numBlocks: 8 });
+      const shared = engine.start(run(0, 49), { more: isHeld ? 50 : 0 });
+      engine.step();
+      if (!isHeld) {
+        engine.core.end(shared);
+        engine.start(run(700, 15), { more: 50, salt: null });
+        engine.step();
+      }
+      // Held: 4 blocks, one promised, 3 left for its own. Else: 2 with the promised one, 3 found, 3 left.
+      const second = engine.start([...run(0, 48), ...run(300, own)]);
+      engine.step();
+      expect(second.table.length > 0, JSON.stringify({ isHeld, own })).toBe(fits);
+      if (fits) expect(second.numCachedTokens).toBe(48);
+    }
+  });
+
+  test("an idle sequence gives way exactly when it must", () => {
+    for (const { waiting, gaveWay } of [
+      { waiting: 64, gaveWay: false },
+      { waiting: 65, gaveWay: true },
+      { waiting: 96, gaveWay: true },
+    ]) {
+      const engine = engineOf({ numBlocks: 8 });
+      const idle = engine.start(run(0, 32), { salt: null });
+      engine.step();
+      engine.start(run(100, 15), { more: 50, salt: null });
+      engine.step();
+      const second = engine.start(run(300, waiting), { salt: null });
+      engine.step();
+      expect(second.table.length, String(waiting)).toBe(waiting);
+      expect(idle.numPreemptions, String(waiting)).toBe(gaveWay ? 1 : 0);
+    }
+  });
+});
