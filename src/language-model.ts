@@ -140,6 +140,11 @@ export class LanguageModel implements AsyncDisposable {
     return this.#alive().tokenizer;
   }
 
+  /** Most tokens of a generation whose options do not say: the model's `max_new_tokens`, or 256. */
+  get defaultMaxTokens(): number {
+    return this.#alive().defaults.maxNewTokens ?? DEFAULT_MAX_TOKENS;
+  }
+
   /**
    * The token ids that a prompt becomes: text goes through the tokenizer and its post-processor, an empty prompt
    * becomes the start token.

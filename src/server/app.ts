@@ -13,7 +13,7 @@ import type { App, Env } from "./routes/routing.js";
 import { addSequences } from "./routes/sequences.js";
 import { addStatus } from "./routes/status.js";
 import { addTokenize } from "./routes/tokenize.js";
-import { quoted, type Service } from "./service.js";
+import { holdAnswer, quoted, type Service } from "./service.js";
 import type { StaticPage } from "./static-page.js";
 
 export interface AppParts {
@@ -40,8 +40,15 @@ export function createApp({ service, guard, page, onRequest }: AppParts): App {
       },
     });
     exchange.drop = context.env?.drop ?? null;
+    exchange.onClose = context.env?.onClose ?? null;
     context.set("exchange", exchange);
     await next();
+    if (!exchange.record.stream && context.res.body !== null) {
+      const { status, headers } = context.res;
+      const body = await context.res.arrayBuffer();
+      context.res = new Response(body, { status, headers });
+      holdAnswer(service, exchange, body.byteLength);
+    }
     const { headers, status } = context.res;
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) {
       if (!headers.has(name)) headers.set(name, value);

@@ -14,6 +14,8 @@ export interface EventStreamOptions {
   readonly onReaderLost: () => void;
   /** Cuts the connection of one who has fallen too far behind; null: whoever reads the body is given an error. */
   readonly drop: (() => void) | null;
+  /** Called when all has been sent; so many bytes of it still wait for the reader. */
+  readonly onEnd: (waiting: number) => void;
 }
 
 /** Sends one event; its data is a JSON text. */
@@ -29,7 +31,7 @@ const KEEP_ALIVE = ": keep-alive\n\n";
  */
 export async function streamEvents(
   produce: (send: SendEvent) => Promise<void>,
-  { keepAliveMs, maxBufferedBytes, onReaderLost, drop }: EventStreamOptions,
+  { keepAliveMs, maxBufferedBytes, onReaderLost, drop, onEnd }: EventStreamOptions,
 ): Promise<Response> {
   const encoder = new TextEncoder();
   let controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -106,6 +108,7 @@ export async function streamEvents(
       flush();
       if (!isOpen) return;
       isOpen = false;
+      onEnd(maxBufferedBytes - (controller.desiredSize ?? 0));
       controller.close();
     });
 

@@ -53,6 +53,8 @@ export class Exchange {
   failure: unknown = null;
   /** Cuts its connection, where there is one that can be cut. */
   drop: (() => void) | null = null;
+  /** Calls back when its answer has left or its connection is gone, where that can be known. */
+  onClose: ((callback: () => void) => void) | null = null;
   /** Its answer is a stream that goes on when the handler has returned. */
   outlivesHandler = false;
   readonly #abort = new AbortController();

@@ -13,6 +13,7 @@ import type { Exchange } from "./exchange.js";
 import { type Principal, requestSalt } from "./keys.js";
 import type { Metrics } from "./metrics.js";
 import type { timingsSchema, usageSchema } from "./schemas/generation.js";
+import type { Service } from "./service.js";
 import { TokenIntervals } from "./token-intervals.js";
 
 type Usage = z.infer<typeof usageSchema>;
@@ -42,11 +43,22 @@ interface GenerationFields {
   readonly cache_salt?: string | null | undefined;
 }
 
-/** The library's options for the fields of a request; what is absent stays absent, for the model's own defaults. */
-export function generateOptions(fields: GenerationFields, principal: Principal): GenerateOptions {
-  const { top_k: topK } = fields;
+/**
+ * The library's options for the fields of a request. What is absent stays absent, for the model's own defaults, but
+ * `max_tokens`: its default is bounded as what is asked for is.
+ */
+export function generateOptions(
+  { engine, limits }: Pick<Service, "engine" | "limits">,
+  fields: GenerationFields,
+  principal: Principal,
+  defaultMaxTokens = engine.model.defaultMaxTokens,
+): GenerateOptions {
+  const { top_k: topK, num_beams: numBeams } = fields;
+  // One beam is what a request has that does not search, and Hugging Face's default.
+  const isSingle = numBeams === 1;
   return {
-    maxTokens: fields.max_completion_tokens ?? fields.max_tokens ?? undefined,
+    maxTokens:
+      fields.max_completion_tokens ?? fields.max_tokens ?? Math.min(defaultMaxTokens, limits.maxTokens),
     temperature: fields.temperature ?? undefined,
     topP: fields.top_p ?? undefined,
     topK: topK === -1 ? 0 : (topK ?? undefined),
@@ -55,17 +67,30 @@ export function generateOptions(fields: GenerationFields, principal: Principal):
     presencePenalty: fields.presence_penalty ?? undefined,
     frequencyPenalty: fields.frequency_penalty ?? undefined,
     logitBias: fields.logit_bias ?? undefined,
-    seed: fields.seed ?? undefined,
+    seed: seedOf(fields.seed),
     stop: fields.stop ?? undefined,
     ignoreEos: fields.ignore_eos ?? undefined,
     n: fields.n ?? undefined,
-    numBeams: fields.num_beams ?? undefined,
-    lengthPenalty: fields.length_penalty ?? undefined,
-    earlyStopping: fields.early_stopping ?? undefined,
+    numBeams: isSingle ? undefined : (numBeams ?? undefined),
+    lengthPenalty: isSingle ? undefined : (fields.length_penalty ?? undefined),
+    earlyStopping: isSingle ? undefined : (fields.early_stopping ?? undefined),
     speculate: fields.speculate ?? undefined,
     cachePrompt: fields.cache_prompt ?? undefined,
     salt: requestSalt(principal, fields.cache_salt),
   };
+}
+
+const SEED_BITS = 53;
+
+/**
+ * A seed of the library's, 0 to 2^53 - 1, for any of 64 bits: one in that range is itself, and the upper bits of
+ * another are folded into its lower ones. -1 is none, as for vLLM and llama.cpp: another one is drawn each time.
+ */
+function seedOf(seed: number | null | undefined): number | undefined {
+  if (seed == null || seed === -1) return undefined;
+  if (seed >= 0 && seed < 2 ** SEED_BITS) return seed;
+  const bits = BigInt.asUintN(64, BigInt(seed));
+  return Number(BigInt.asUintN(SEED_BITS, bits) ^ (bits >> BigInt(SEED_BITS)));
 }
 
 /** Told of everything as it comes; `choice` counts through all prompts. */

@@ -14,6 +14,7 @@ export interface MetricSources {
   readonly waiting: () => number;
   readonly engineRestarts: () => number;
   readonly heldSequences: () => number;
+  readonly answerBytes: () => number;
 }
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
@@ -34,6 +35,7 @@ export class Metrics {
   readonly #usage: Gauge;
   readonly #up: Gauge;
   readonly #held: Gauge;
+  readonly #answers: Gauge;
   readonly #cacheInfo: Gauge;
   readonly #promptTokens: Counter;
   readonly #generationTokens: Counter;
@@ -120,6 +122,10 @@ export class Metrics {
     this.#batch = histogram("lastrow:batch_size", "Sequences of a forward pass.", SEQUENCES);
     this.#up = gauge("lastrow:engine_up", "1 when the engine answers, else 0.");
     this.#held = gauge("lastrow:held_sequences", "Sequences that clients hold.");
+    this.#answers = gauge(
+      "lastrow:answer_bytes",
+      "Memory of answers that are made or wait for their readers, as it is bounded.",
+    );
     this.#cacheInfo = new Gauge({
       name: "vllm:cache_config_info",
       help: "The KV cache, in labels.",
@@ -175,6 +181,7 @@ export class Metrics {
     const stats = await this.#sources.stats();
     this.#up.set(stats === null ? 0 : 1);
     this.#held.set(this.#sources.heldSequences());
+    this.#answers.set(this.#sources.answerBytes());
     this.#waiting.set((stats?.sequences.waiting ?? 0) + this.#sources.waiting());
     this.#running.set(stats?.sequences.running ?? 0);
     this.#usage.set(stats === null ? 0 : stats.blocks.referenced / stats.blocks.total);

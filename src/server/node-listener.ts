@@ -50,7 +50,11 @@ export async function listen(server: LastrowServer, { host, port }: ListenOption
       noDelay: true,
     },
     getRequestListener(
-      (request, { outgoing }) => server.fetch(request, { drop: () => void outgoing.destroy() }),
+      (request, { outgoing }) =>
+        server.fetch(request, {
+          drop: () => void outgoing.destroy(),
+          onClose: (callback) => void outgoing.once("close", callback),
+        }),
       { overrideGlobalObjects: false },
     ),
   );

@@ -14,6 +14,7 @@ import { type LoadOptions, load } from "../load.js";
 import { checkOptions } from "../option-checks.js";
 import type { ModelSource } from "../platform/platform.js";
 import { Admission } from "./admission.js";
+import { AnswerMemory } from "./answer-memory.js";
 import { createApp } from "./app.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
 import type { RequestRecord } from "./exchange.js";
@@ -107,6 +108,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
 
   const admission = new Admission(settled);
   const textTurns = new Admission(settled);
+  const answers = new AnswerMemory(settled);
   let held: HeldSequences | null = null;
   const { installationKey = saved?.installationKey } = options;
   const engine = new EngineSupervisor({
@@ -124,6 +126,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     waiting: () => admission.waiting,
     engineRestarts: () => engine.restarts,
     heldSequences: () => held?.size ?? 0,
+    answerBytes: () => answers.bytes,
   });
 
   const model = await engine.start();
@@ -152,6 +155,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     keys,
     admission,
     textTurns,
+    answers,
     engine,
     served,
     texts,

@@ -1,8 +1,9 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
 import type { ChatMessage } from "../chat/chat-template.js";
-import type { Prompt } from "../generate-options.js";
+import type { GenerateOptions, Prompt } from "../generate-options.js";
 import type { ModelInfo } from "../language-model.js";
 import type { Admission } from "./admission.js";
+import type { AnswerMemory } from "./answer-memory.js";
 import { ApiError, toApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import { type SendEvent, streamEvents } from "./event-stream.js";
@@ -32,6 +33,8 @@ export interface Service {
   readonly admission: Admission;
   /** Turns of what only needs the text thread: such requests do not wait for generations. */
   readonly textTurns: Admission;
+  /** Of what is made or waits for its reader. */
+  readonly answers: AnswerMemory;
   readonly engine: EngineSupervisor;
   readonly served: ServedModel;
   /** Null for a model without a tokenizer. */
@@ -158,12 +161,65 @@ function tooLong(message: string, param: string): ApiError {
   return new ApiError(400, "context_length_exceeded", message, { param });
 }
 
+/** Bytes of an answer that its size does not count: headers, and what keeps it. */
+const ANSWER_OVERHEAD = 1024;
+
+/** Counts what is made of an answer until it has left; where nobody says when, it is the runtime's. */
+export function holdAnswer({ answers, keys }: Service, exchange: Exchange, bytes: number): void {
+  const { onClose, drop, principal } = exchange;
+  if (onClose === null || drop === null) return;
+  onClose(answers.wait(principal?.name ?? "", bytes + ANSWER_OVERHEAD, keys.areRequired, drop));
+}
+
+/** What one log-probability takes from where it is chosen to its place in a JSON text, measured. */
+const ENTRY_BYTES = 512;
+/** What one token takes beside its text. */
+const TOKEN_BYTES = 32;
+
+export interface AskedAnswer {
+  readonly prompts: readonly (readonly number[])[];
+  readonly options: GenerateOptions;
+  /** Whether each continuation has its prompt before it. */
+  readonly echo?: boolean;
+}
+
+/**
+ * Room for an answer, until the exchange ends.
+ * @throws ApiError 400 for more log-probabilities than one request may ask for, 429 when there is no room just now
+ */
+export function reserveAnswer(
+  { answers, keys, limits, served }: Service,
+  exchange: Exchange,
+  { prompts, options, echo = false }: AskedAnswer,
+): void {
+  const { contextLength } = served.info.config;
+  const width = Math.max(options.n ?? 1, options.bestOf ?? 1, options.numBeams ?? 1);
+  const most = options.maxTokens ?? contextLength;
+  const tokens = prompts.reduce(
+    (sum, { length }) => sum + Math.min(most, contextLength - length) + (echo ? length : 0),
+    0,
+  );
+  const { logprobs } = options;
+  const entries = typeof logprobs === "number" ? width * tokens * (1 + logprobs) : 0;
+  if (entries > limits.logprobEntries) {
+    throw new ApiError(
+      400,
+      "invalid_request",
+      `The request asks for up to ${entries} log-probabilities: ${width} continuations of each prompt, ${tokens} tokens, each with its own and ${logprobs} alternatives. This server gives ${limits.logprobEntries} at once; ask for fewer continuations, tokens or alternatives.`,
+      { param: "logprobs" },
+    );
+  }
+  const bytes = width * tokens * (TOKEN_BYTES + served.longestToken) + entries * ENTRY_BYTES;
+  exchange.onEnd(answers.reserve(exchange.principal!.name, bytes, keys.areRequired));
+}
+
 /** Answers with a stream; the exchange ends with it. */
 export async function streamAnswer(
-  { keepAliveMs, limits }: Service,
+  service: Service,
   exchange: Exchange,
   produce: (send: SendEvent) => Promise<void>,
 ): Promise<Response> {
+  const { keepAliveMs, limits } = service;
   exchange.record.stream = true;
   let hasBegun = false;
   let isDone = false;
@@ -183,6 +239,7 @@ export async function streamAnswer(
       keepAliveMs,
       maxBufferedBytes: limits.streamBytes,
       drop: exchange.drop,
+      onEnd: (waiting) => holdAnswer(service, exchange, waiting),
       onReaderLost: () =>
         exchange.cancel(new ApiError(499, "client_closed_request", "The client went away, or did not read.")),
     },

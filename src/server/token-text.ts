@@ -5,15 +5,29 @@ import type { TextStream, Tokenizer } from "../tokenizer/tokenizer.js";
 import type { ChatLogprobsBody } from "./schemas/chat.js";
 import type { CompletionLogprobsBody } from "./schemas/completions.js";
 
-/** A token's text; `bytes:\xe4` where its bytes are no text; `token_id:7` for a model without a tokenizer. */
+/**
+ * A token's text; `bytes:\xe4` where its bytes are no text; `token_id:7` for one that stands for none: the model has it
+ * and the tokenizer has not, or there is no tokenizer.
+ */
 export function tokenText(tokenizer: Tokenizer | null, id: number): string {
-  if (tokenizer === null) return `token_id:${id}`;
+  const piece = tokenizer === null ? "" : tokenPiece(tokenizer, id);
+  if (piece === "") return tokenIdText(id);
+  if (typeof piece === "string") return piece;
+  return `bytes:${piece.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+}
+
+/** A token's text, or its bytes where they are none; llama.cpp's `piece`. */
+export function tokenPiece(tokenizer: Tokenizer, id: number): string | number[] {
   const bytes = tokenizer.tokenBytes(id);
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    return `bytes:${Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`;
+    return [...bytes];
   }
+}
+
+function tokenIdText(id: number): string {
+  return `token_id:${id}`;
 }
 
 /** A token and its log-probability; null where a prompt's first token has none. */
@@ -45,23 +59,47 @@ export class CompletionLogprobs {
     return {
       tokens: tokens.map(({ token }) => shown(token)),
       token_logprobs: tokens.map(({ logprob }) => logprob),
-      top_logprobs: tokens.map(({ top }) =>
-        top === null ? null : Object.fromEntries(top.map(({ token, logprob }) => [shown(token), logprob])),
+      top_logprobs: tokens.map(({ token, logprob, top }) =>
+        top === null || logprob === null ? null : byText(withToken(top, { token, logprob }), shown),
       ),
       text_offset: offsets,
     };
   }
 }
 
-/** OpenAI's `logprobs` of chats. */
+/** The likeliest tokens, and the one that was chosen if it is none of them: that is why there may be one more. */
+function withToken(top: readonly TokenLogprob[], chosen: TokenLogprob): readonly TokenLogprob[] {
+  return top.some(({ token }) => token === chosen.token) ? top : [...top, chosen];
+}
+
+/** By text; of two tokens with the same, the less likely one has its id for a name. */
+function byText(entries: readonly TokenLogprob[], shown: (id: number) => string): Record<string, number> {
+  const named = new Map<string, number>();
+  for (const { token, logprob } of entries) {
+    const text = shown(token);
+    named.set(named.has(text) ? tokenIdText(token) : text, logprob);
+  }
+  return Object.fromEntries(named);
+}
+
+/**
+ * OpenAI's `logprobs` of chats.
+ * @param count alternatives that were asked for; 0: none are shown
+ */
 export function chatLogprobs(
   tokenizer: Tokenizer | null,
   entries: readonly GeneratedLogprobs[],
+  count: number,
 ): ChatLogprobsBody {
   const shown = ({ token, logprob }: TokenLogprob) => ({
     token: tokenText(tokenizer, token),
     logprob,
     bytes: tokenizer === null ? null : [...tokenizer.tokenBytes(token)],
   });
-  return { content: entries.map((entry) => ({ ...shown(entry), top_logprobs: entry.top.map(shown) })) };
+  return {
+    content: entries.map((entry) => ({
+      ...shown(entry),
+      top_logprobs: count === 0 ? [] : withToken(entry.top, entry).map(shown),
+    })),
+  };
 }

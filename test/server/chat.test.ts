@@ -38,9 +38,12 @@ test("the answer is what the library generates after the rendered text", async (
     });
     const [first] = answer.choices[i].logprobs.content;
     expect(first.logprob).toBe(logprobs![0].logprob);
-    expect(first.top_logprobs.map(({ logprob }: { logprob: number }) => logprob)).toEqual(
+    expect(first.top_logprobs.slice(0, 2).map(({ logprob }: { logprob: number }) => logprob)).toEqual(
       logprobs![0].top.map(({ logprob }) => logprob),
     );
+    for (const { token, top_logprobs } of answer.choices[i].logprobs.content) {
+      expect(top_logprobs.map((top: { token: string }) => top.token)).toContain(token);
+    }
     expect(Buffer.from(first.bytes).toString()).toBe(first.token);
   }
   expect(answer.usage.prompt_tokens).toBe(own.promptTokens);
@@ -141,6 +144,8 @@ test("tokens and text, as vLLM's and llama.cpp's clients ask for them", async ()
   expect((await json("/tokenize", { content: "Once", with_pieces: true })).tokens).toEqual([
     { id: ids[1], piece: "Once" },
   ]);
+  const { tokens: pieces } = await json("/tokenize", { content: "𠮷", with_pieces: true });
+  expect(pieces.map(({ piece }: { piece: number[] }) => piece)).toEqual([[0xf0], [0xa0], [0xae], [0xb7]]);
   expect(await json("/detokenize", { tokens: ids })).toEqual({
     prompt: `<|endoftext|>${text}`,
     content: `<|endoftext|>${text}`,

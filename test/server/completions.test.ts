@@ -7,7 +7,10 @@ let api: Served;
 let lm: LanguageModel;
 beforeAll(async () => {
   api = await served({
-    limits: { prompts: 4, n: 4, beams: 3, stopTexts: 2, logitBias: 2, maxTokens: 500, logprobs: 5 },
+    limits: {
+      ...{ prompts: 4, n: 4, beams: 3, stopTexts: 2, logitBias: 2, maxTokens: 500, logprobs: 5 },
+      logprobEntries: 4000,
+    },
   });
   lm = await load(undefined, { threads: 1 });
 });
@@ -120,15 +123,107 @@ describe("text", () => {
   });
 });
 
+describe("fields as other servers take them", () => {
+  test("a seed is any number of 64 bits; -1 is another one each time", async () => {
+    const text = async (seed: string) => {
+      const body = `{"prompt":"${PROMPT}","max_tokens":12,"seed":${seed}}`;
+      const answer = await api.post("/v1/completions", body);
+      expect(answer.status).toBe(200);
+      return (await answer.json()).choices[0].text;
+    };
+    const seeds = ["-2", "9007199254740992", "9223372036854775807", "18446744073709551615"];
+    const texts = [];
+    for (const seed of seeds) {
+      texts.push(await text(seed));
+      expect(await text(seed)).toBe(texts.at(-1));
+    }
+    expect(new Set(texts).size).toBe(seeds.length);
+    await text("-9223372036854775808");
+    const own = await lm.generate(PROMPT, { seed: 2 ** 53 - 1, maxTokens: 12 }).result();
+    expect(await text("9007199254740991")).toBe(own.text);
+    const drawn = [await text("-1"), await text("-1"), await text("-1")];
+    expect(new Set(drawn).size).toBeGreaterThan(1);
+  });
+
+  test("one beam is no search", async () => {
+    const own = await lm.generate(PROMPT, { seed: 3, maxTokens: 8 }).result();
+    const { choices } = await whole({
+      ...{ max_tokens: 8, num_beams: 1, length_penalty: 2, early_stopping: true, logprobs: 1, best_of: 1 },
+    });
+    expect(choices[0].text).toBe(own.text);
+    expect(choices[0].logprobs.tokens.join("")).toBe(own.text);
+    const beam = await lm.generate(PROMPT, { maxTokens: 8, numBeams: 1 }).result();
+    expect((await whole({ max_tokens: 8, use_beam_search: true })).choices[0].text).toBe(beam.text);
+  });
+
+  test("half of a surrogate pair comes back as what was tokenised", async () => {
+    const answer = await api.post(
+      "/v1/completions",
+      `{"prompt":"a\\ud800b","max_tokens":0,"echo":true,"logprobs":0}`,
+    );
+    const { text, logprobs } = (await answer.json()).choices[0];
+    expect(text).toBe("a\ufffdb");
+    expect(lm.tokenizer!.decode(lm.promptTokens("a\ud800b"))).toBe(text);
+    expect(logprobs.tokens.length).toBe(lm.promptTokens(text).length);
+  });
+
+  test("max_tokens that is left out is bounded as one that is there", async () => {
+    const small = await served({ limits: { maxTokens: 3 }, chatTemplate: "{{ messages[0].content }}" });
+    const count = async (path: string, body: object) =>
+      (await (await small.post(path, { ignore_eos: true, ...body })).json()).usage.completion_tokens;
+    expect(await count("/v1/completions", { prompt: "a" })).toBe(3);
+    expect(await count("/v1/chat/completions", { messages: [{ role: "user", content: "a" }] })).toBe(3);
+    expect(await count("/v1/completions", { prompt: "a", max_tokens: 2 })).toBe(2);
+    expect((await small.post("/v1/completions", { prompt: "a", max_tokens: 4 })).status).toBe(400);
+    await small.server.dispose();
+  });
+});
+
 describe("log-probabilities", () => {
   test("are the library's, to the bit", async () => {
     const own = await lm.generate(PROMPT, { seed: 3, maxTokens: 10, logprobs: 3 }).result();
     const { logprobs } = (await whole({ max_tokens: 10, logprobs: 3 })).choices[0];
     expect(bits(logprobs.token_logprobs)).toEqual(bits(own.logprobs!.map(({ logprob }) => logprob)));
-    expect(bits(logprobs.top_logprobs.flatMap((top: object) => Object.values(top)))).toEqual(
+    expect(bits(logprobs.top_logprobs.flatMap((top: object) => Object.values(top).slice(0, 3)))).toEqual(
       bits(own.logprobs!.flatMap(({ top }) => top.map(({ logprob }) => logprob))),
     );
     expect(logprobs.tokens.join("")).toBe(own.text);
+  });
+
+  test("always have the token that was chosen among the likeliest, under a name of its own", async () => {
+    // Biased to the least likely tokens, whose texts are no characters of their own.
+    const { logprobs } = (await whole({ max_tokens: 6, logprobs: 2, logit_bias: { 200: 100 } })).choices[0];
+    const [text] = logprobs.tokens;
+    for (const [i, top] of logprobs.top_logprobs.entries()) {
+      expect(Object.keys(top)).toHaveLength(3);
+      expect(top[text]).toBe(logprobs.token_logprobs[i]);
+    }
+    const none = (await whole({ max_tokens: 2, logprobs: 0 })).choices[0].logprobs;
+    expect(none.top_logprobs.map((top: object) => Object.keys(top))).toEqual(
+      none.tokens.map((token: string) => [token]),
+    );
+    const echoed = (await whole({ max_tokens: 0, echo: true, logprobs: 1 })).choices[0].logprobs;
+    for (const [i, top] of echoed.top_logprobs.entries()) {
+      if (i > 0) expect(top[echoed.tokens[i]]).toBe(echoed.token_logprobs[i]);
+    }
+  });
+
+  test("are so many at most, continuations, tokens and alternatives together", async () => {
+    const status = async (body: object) => (await complete({ ignore_eos: true, ...body })).status;
+    expect(await status({ max_tokens: 250, n: 4, logprobs: 3 })).toBe(200);
+    const error = await errorOf(await complete({ max_tokens: 251, n: 4, logprobs: 3 }));
+    expect(error).toMatchObject({ status: 400, code: "invalid_request", param: "logprobs" });
+    expect(error.message).toMatch(/up to 4016 log-probabilities.* gives 4000 at once/);
+    for (const body of [
+      { max_tokens: 500, best_of: 4, logprobs: 3 },
+      { max_tokens: 300, prompt: ["a", "b", "c", "d"], logprobs: 3 },
+      { max_tokens: 0, prompt: Array(200).fill(5), echo: true, n: 4, logprobs: 5 },
+    ]) {
+      expect(await status(body)).toBe(400);
+    }
+    // Without them, and within the context, nothing is refused.
+    expect(await status({ max_tokens: 400, n: 4 })).toBe(200);
+    expect(await status({ max_tokens: 500, n: 4, logprobs: 1, prompt: Array(500).fill(5) })).toBe(200);
   });
 
   test("of the prompt are those of its rows, and no row is taken from the cache", async () => {
@@ -204,7 +299,9 @@ describe("refusals", () => {
     [{ prompt: "a", stop: "" }, 400, "stop"],
     [{ prompt: "a", logit_bias: { 1: 1, 2: 1, 3: 1 } }, 400, "logit_bias"],
     [{ prompt: "a", logit_bias: { 99999: 1 } }, 400, "logit_bias"],
-    [{ prompt: "a", seed: -1 }, 400, "seed"],
+    [{ prompt: "a", seed: 1.5 }, 400, "seed"],
+    [{ prompt: "a", seed: 2 ** 65 }, 400, "seed"],
+    [{ prompt: "a", seed: "1" }, 400, "seed"],
     [{ prompt: ["a", "a", "a", "a", "a"] }, 400, "prompt"],
     [{ prompt: [2048] }, 400, "prompt"],
     [{ prompt: "a", num_beams: 2, logprobs: 1 }, 400, "logprobs"],

@@ -13,6 +13,7 @@ function begin({ keepAliveMs = 10_000, maxBufferedBytes = 1 << 20 } = {}) {
   let end!: () => void;
   let fail!: (error: unknown) => void;
   const onReaderLost = vi.fn();
+  const onEnd = vi.fn();
   const response = streamEvents(
     (given) => {
       send = given;
@@ -21,10 +22,10 @@ function begin({ keepAliveMs = 10_000, maxBufferedBytes = 1 << 20 } = {}) {
         fail = reject;
       });
     },
-    { keepAliveMs, maxBufferedBytes, onReaderLost, drop: null },
+    { keepAliveMs, maxBufferedBytes, onReaderLost, drop: null, onEnd },
   );
   response.catch(() => undefined);
-  return { response, onReaderLost, send: (data: string) => send(data), end: () => end(), fail };
+  return { response, onReaderLost, onEnd, send: (data: string) => send(data), end: () => end(), fail };
 }
 
 /** Each piece as it is read. */
@@ -165,4 +166,13 @@ describe("a reader", () => {
     await turn();
     expect(onReaderLost).toHaveBeenCalledTimes(1);
   });
+});
+
+test("what still waits for the reader at the end is told", async () => {
+  const slow = begin();
+  slow.send("a".repeat(1000));
+  await slow.response;
+  slow.end();
+  await vi.waitFor(() => expect(slow.onEnd).toHaveBeenCalled());
+  expect(slow.onEnd).toHaveBeenCalledWith("data: \n\n".length + 1000 + "data: [DONE]\n\n".length);
 });

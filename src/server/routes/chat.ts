@@ -6,7 +6,7 @@ import { ChunkText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import { type ChatRequest, chatRequest, chatResponse, messageTexts } from "../schemas/chat.js";
-import { chatTokens, expectModel, type Service, streamAnswer, takeTurn } from "../service.js";
+import { chatTokens, expectModel, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
 import { chatLogprobs } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
 
@@ -26,14 +26,15 @@ export function addChat(app: App, service: Service): void {
     async (context, body) => {
       const exchange = context.get("exchange");
       expectModel(service, body.model);
-      const options = settle(exchange, body);
+      const options = settle(service, exchange, body);
       await takeTurn(service, exchange);
       const prompt = await chatTokens(service, messageTexts(body.messages), {
         addGenerationPrompt: body.add_generation_prompt ?? true,
         exchange,
       });
-      const answer = new ChatAnswer(service, options, body);
+      const answer = new ChatAnswer(service, body);
       const job = { prompts: [prompt], options };
+      reserveAnswer(service, exchange, job);
       if (body.stream !== true) return context.json(answer.whole(await generateAll(service, exchange, job)));
       return streamAnswer(service, exchange, async (send) => {
         const hasBegun: boolean[] = [];
@@ -56,14 +57,14 @@ export function addChat(app: App, service: Service): void {
   );
 }
 
-function settle(exchange: Exchange, body: ChatRequest): GenerateOptions {
+function settle(service: Service, exchange: Exchange, body: ChatRequest): GenerateOptions {
   if (body.top_logprobs != null && body.logprobs !== true) {
     throw new ApiError(400, "invalid_request", "top_logprobs needs logprobs to be true.", {
       param: "top_logprobs",
     });
   }
   return {
-    ...generateOptions(body, exchange.principal!),
+    ...generateOptions(service, body, exchange.principal!),
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
   };
 }
@@ -72,12 +73,13 @@ function settle(exchange: Exchange, body: ChatRequest): GenerateOptions {
 class ChatAnswer {
   readonly #envelope: object;
   readonly #chunks: ChunkText;
-  readonly #logprobs: boolean;
+  /** Alternatives to each token; null: no log-probabilities. */
+  readonly #logprobs: number | null;
   readonly #service: Service;
 
-  constructor(service: Service, options: GenerateOptions, body: ChatRequest) {
+  constructor(service: Service, body: ChatRequest) {
     this.#service = service;
-    this.#logprobs = options.logprobs !== undefined;
+    this.#logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
     this.#envelope = {
       id: `chatcmpl-${crypto.randomUUID()}`,
       object: body.stream === true ? "chat.completion.chunk" : "chat.completion",
@@ -129,7 +131,7 @@ class ChatAnswer {
   }
 
   #logprobsOf(logprobs: readonly GeneratedLogprobs[] | undefined) {
-    if (!this.#logprobs) return null;
-    return chatLogprobs(this.#service.engine.model.tokenizer, logprobs ?? []);
+    if (this.#logprobs === null) return null;
+    return chatLogprobs(this.#service.engine.model.tokenizer, logprobs ?? [], this.#logprobs);
   }
 }

@@ -1,14 +1,21 @@
 /** `POST /v1/completions`: OpenAI's older way to generate, with everything that the engine can do. */
 import type { GeneratedLogprobs } from "../../engine/generation-request.js";
 import type { GenerateOptions, Prompt } from "../../generate-options.js";
-import type { Tokenizer } from "../../tokenizer/tokenizer.js";
+import { replaceLoneSurrogates, type Tokenizer } from "../../tokenizer/tokenizer.js";
 import { ApiError } from "../api-error.js";
 import { ChunkText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import { promptLogprobs } from "../prompt-logprobs.js";
 import { type CompletionRequest, completionRequest, completionResponse } from "../schemas/completions.js";
-import { expectModel, promptTokens, type Service, streamAnswer, takeTurn } from "../service.js";
+import {
+  expectModel,
+  promptTokens,
+  reserveAnswer,
+  type Service,
+  streamAnswer,
+  takeTurn,
+} from "../service.js";
 import { CompletionLogprobs, type ScoredToken } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
 
@@ -51,6 +58,7 @@ export function addCompletions(app: App, service: Service): void {
       const plan = settle(service, exchange, body);
       await takeTurn(service, exchange);
       const prompts = await promptTokens(service, plan.prompts, exchange);
+      reserveAnswer(service, exchange, { prompts, options: plan.options, echo: plan.echo });
       const answer = new Answer(service, plan, prompts);
       if (body.stream !== true) {
         const echoes = await answer.echoes(exchange);
@@ -74,7 +82,8 @@ export function addCompletions(app: App, service: Service): void {
   );
 }
 
-function settle({ limits }: Service, exchange: Exchange, body: CompletionRequest): Plan {
+function settle(service: Service, exchange: Exchange, body: CompletionRequest): Plan {
+  const { limits } = service;
   const { prompt, n, stream } = body;
   const echo = body.echo === true;
   if (stream === true && (body.best_of ?? 1) > (n ?? 1)) {
@@ -82,8 +91,10 @@ function settle({ limits }: Service, exchange: Exchange, body: CompletionRequest
       param: "best_of",
     });
   }
-  const prompts: readonly Prompt[] = isList(prompt) ? prompt : [prompt ?? ""];
-  const numBeams = body.num_beams ?? (body.use_beam_search === true ? (body.best_of ?? n ?? 1) : undefined);
+  const prompts = (isList(prompt) ? prompt : [prompt ?? ""]).map(wellFormed);
+  const shared = generateOptions(service, body, exchange.principal!, DEFAULT_MAX_TOKENS);
+  const isAskedFor = body.use_beam_search === true && body.num_beams == null;
+  const numBeams = isAskedFor ? (body.best_of ?? n ?? 1) : shared.numBeams;
   const isSearch = numBeams !== undefined;
   if (isSearch && numBeams > limits.beams) {
     throw new ApiError(400, "invalid_request", `A search may have ${limits.beams} beams, not ${numBeams}.`, {
@@ -92,8 +103,7 @@ function settle({ limits }: Service, exchange: Exchange, body: CompletionRequest
   }
   const logprobs = body.logprobs ?? null;
   const options: GenerateOptions = {
-    ...generateOptions(body, exchange.principal!),
-    maxTokens: body.max_completion_tokens ?? body.max_tokens ?? DEFAULT_MAX_TOKENS,
+    ...shared,
     bestOf: isSearch ? undefined : (body.best_of ?? undefined),
     numBeams,
     logprobs: logprobs ?? undefined,
@@ -111,6 +121,11 @@ function settle({ limits }: Service, exchange: Exchange, body: CompletionRequest
   }
   const includeUsage = body.stream_options?.include_usage === true;
   return { prompts, options, logprobs, echo, includeUsage };
+}
+
+/** What is tokenised of a text, and given back: half of a surrogate pair is U+FFFD. */
+function wellFormed(prompt: Prompt): Prompt {
+  return typeof prompt === "string" ? replaceLoneSurrogates(prompt) : prompt;
 }
 
 /** Whether a prompt is several: a list of texts, or of lists. */

@@ -10,6 +10,8 @@ import { errorSchema } from "../schemas/common.js";
 export interface Connection {
   /** Cuts it, whatever was still to come. */
   readonly drop?: () => void;
+  /** Calls back once, when the answer has left or the connection is gone. */
+  readonly onClose?: (callback: () => void) => void;
 }
 
 /** What every request carries through the handlers. */

@@ -10,7 +10,7 @@ import {
 } from "../schemas/tokenize.js";
 import { chatTokens, expectFitting, expectModel, type Service, takeTextTurn } from "../service.js";
 import type { TextThread } from "../text-thread.js";
-import { tokenText } from "../token-text.js";
+import { tokenPiece, tokenText } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
 
 export function addTokenize(app: App, service: Service): void {
@@ -39,7 +39,9 @@ export function addTokenize(app: App, service: Service): void {
       const { tokenizer } = engine.model;
       return context.json({
         tokens:
-          body.with_pieces === true ? tokens.map((id) => ({ id, piece: tokenText(tokenizer, id) })) : tokens,
+          body.with_pieces === true
+            ? tokens.map((id) => ({ id, piece: tokenizer === null ? "" : tokenPiece(tokenizer, id) }))
+            : tokens,
         count: tokens.length,
         max_model_len: served.info.config.contextLength,
         token_strs: body.return_token_strs === true ? tokens.map((id) => tokenText(tokenizer, id)) : null,

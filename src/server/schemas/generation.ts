@@ -42,7 +42,17 @@ export function generationFields(limits: ServerLimits) {
     })
       .nullish()
       .openapi({ description: "Token ids and what is added to their logits." }),
-    seed: z.int().nullish().openapi({ description: "The same seed gives the same text, 0 to 2^53 - 1." }),
+    // What has more than 53 bits has lost some of them when it is here.
+    seed: z
+      .number()
+      .min(-(2 ** 63))
+      .max(2 ** 64)
+      .refine(Number.isInteger, { error: "seed is a whole number" })
+      .nullish()
+      .openapi({
+        type: ["integer", "null"],
+        description: "The same seed gives the same text; any of 64 bits. -1: another one each time.",
+      }),
     user: z.string().nullish(),
     // Extensions of vLLM and llama.cpp.
     top_k: z.int().min(-1).nullish().openapi({ description: "0 and -1 are off." }),
@@ -55,7 +65,9 @@ export function generationFields(limits: ServerLimits) {
     cache_salt: z.string().max(256).nullish().openapi({
       description: "Share prefixes only with requests of the same key and the same salt.",
     }),
-    num_beams: count(limits.beams, 1).openapi({ description: "Beam search in place of sampling." }),
+    num_beams: count(limits.beams, 1).openapi({
+      description: "Beam search in place of sampling; 1 is none.",
+    }),
     length_penalty: z.number().min(-20).max(20).nullish(),
     early_stopping: z.union([z.boolean(), z.literal("never")]).nullish(),
     speculate: count(15).openapi({ description: "Tokens that prompt look-up proposes for a step." }),
