@@ -8,6 +8,7 @@ import type { ChatMessage } from "../src/chat/chat-template.js";
 import { ChatTemplate } from "../src/chat/chat-template-engine.js";
 import { loadTokenizer } from "../src/tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../src/tokenizer/tokenizer.js";
+import { gpt2VocabularyFiles } from "./gpt2-vocabulary.js";
 import { memoryFiles } from "./memory-files.js";
 
 interface Expected {
@@ -91,6 +92,12 @@ describe("special tokens", () => {
       expect(ids.filter((id) => stripping.isSpecial(id))).toHaveLength(2);
       expect(stripping.decode(ids)).toBe(content);
     }
+  });
+
+  test("a template may end turns with GPT-2's end token, which no file of GPT-2's names", async () => {
+    const gpt2 = (await loadTokenizer(memoryFiles("gpt2", gpt2VocabularyFiles()), 50257))!;
+    const template = new ChatTemplate("{% for m in messages %}{{ m.content + eos_token }}{% endfor %}", gpt2);
+    expect(template.encode([{ role: "user", content: "Hello" }])).toEqual([15496, 50256]);
   });
 
   test.each([

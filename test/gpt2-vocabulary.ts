@@ -53,3 +53,14 @@ export function gpt2VocabularyFiles(): Record<string, string> {
   vocab["<|endoftext|>"] = gpt2Ranks.special_tokens["<|endoftext|>"];
   return { "vocab.json": JSON.stringify(vocab), "merges.txt": `#version: 0.2\n${merges.join("\n")}\n` };
 }
+
+/**
+ * A pattern of js-tiktoken with the white space of the original, which is Unicode's White_Space: JavaScript's `\s`, which
+ * js-tiktoken runs it with, has U+FEFF and has not U+0085.
+ */
+export function withUnicodeSpace(pattern: string): string {
+  return pattern.replaceAll("\\s", "\\p{White_Space}").replaceAll("\\S", "\\P{White_Space}");
+}
+
+/** GPT-2's ranks for js-tiktoken, its words cut at that white space. */
+export const gpt2RanksOfUnicode = { ...gpt2Ranks, pat_str: withUnicodeSpace(gpt2Ranks.pat_str) };

@@ -116,7 +116,9 @@ describe("a fresh download", () => {
     expect(await readdir(join(repo, "blobs"))).toHaveLength(names.length);
     expect(await readFile(join(repo, "refs", "main"), "utf8")).toBe(COMMIT);
     expect((await readdir(join(repo, ".no_exist", COMMIT))).sort()).toEqual([
+      "added_tokens.json",
       "chat_template.jinja",
+      "special_tokens_map.json",
       "tokenizer_config.json",
     ]);
     expect((await readdir(repo)).sort()).toEqual([".no_exist", "blobs", "refs", "snapshots"]);

@@ -24,6 +24,8 @@ it("asks for vocab.json and merges.txt only without tokenizer.json, for the inde
     "config.json",
     "generation_config.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
     "vocab.json",
     "merges.txt",

@@ -17,6 +17,8 @@ export const FILE_NAMES = [
   CONFIG,
   "generation_config.json",
   "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
   "chat_template.jinja",
   "tokenizer.json",
   "vocab.json",
@@ -54,6 +56,8 @@ export function neededFiles(
   needs(CONFIG);
   needs("generation_config.json");
   needs("tokenizer_config.json");
+  needs("special_tokens_map.json");
+  needs("added_tokens.json");
   needs("chat_template.jinja");
   if (!needs("tokenizer.json")) {
     needs("vocab.json");

@@ -13,6 +13,7 @@ import type { LanguageModel } from "../language-model.js";
 import { type LoadOptions, load } from "../load.js";
 import { checkOptions } from "../option-checks.js";
 import type { ModelSource } from "../platform/platform.js";
+import { TOKENIZER_FILES } from "../tokenizer/tokenizer-files.js";
 import { Admission } from "./admission.js";
 import { AnswerMemory } from "./answer-memory.js";
 import { createApp } from "./app.js";
@@ -85,8 +86,6 @@ export interface LastrowServer extends AsyncDisposable {
   /** Ends it at once: the engine, what is held, what is under way. */
   dispose(): Promise<void>;
 }
-
-const TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"];
 
 /**
  * Loads a model and everything around it.

@@ -31,3 +31,14 @@ export function bytesOfPiece(piece: string): Uint8Array | null {
   }
   return Uint8Array.from(bytes);
 }
+
+const characterOfByte: readonly string[] = Array.from(byteOfCharacter)
+  .sort((a, b) => a[1] - b[1])
+  .map(([character]) => character);
+
+/** The byte-level piece of a well-formed text: a character for each of its bytes. */
+export function pieceOfText(text: string): string {
+  let piece = "";
+  for (const byte of new TextEncoder().encode(text)) piece += characterOfByte[byte];
+  return piece;
+}

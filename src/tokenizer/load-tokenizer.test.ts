@@ -58,7 +58,7 @@ describe("tokenizer_config.json", () => {
 
   test("the end token of GPT-2's vocab.json is special though nothing says so", async () => {
     const tokenizer = (await loadTokenizer(memoryFiles("gpt2", gpt2Files), 50257))!;
-    expect([tokenizer.isSpecial(50256), tokenizer.bosTokenId]).toEqual([true, null]);
+    expect(tokenizer.isSpecial(50256)).toBe(true);
     expect(tokenizer.encode("a")).not.toEqual(tokenizer.encode(" a"));
   });
 
@@ -111,7 +111,7 @@ describe("files that cannot be used", () => {
       model({ merges: [["a", "qqq"]] }),
       /merges "qqq" \(merge 0\), which the voc/,
     ],
-    ["an id that is too large", vocab({ zz: 2048 }), /gives "zz" the id 2048; the model's are 0 to 2047/],
+    ["an id that is too large", vocab({ zz: 2 ** 24 }), /gives "zz" the id 16777216, but ids are 0 to/],
     ["an id that is no number", vocab({ zz: "1" }), /gives "zz" the id "1"/],
     ["two pieces of one id", vocab({ zz: 1500 }), /the same id 1500/],
     [
@@ -135,7 +135,7 @@ describe("files that cannot be used", () => {
     [
       "an unknown normalizer",
       (json) => ({ ...json, normalizer: { type: "Magic" } }),
-      /cannot be used: .*Magic/,
+      /has a normalizer of type "Magic"/,
     ],
     ["no normalizer", (json) => ({ ...json, normalizer: "NFC" }), /has "NFC" as normalizer/],
     [

@@ -2,22 +2,23 @@
  * From a model's files to a tokenizer. The files are untrusted: what they say is checked before the library sees it,
  * the library is given nothing else, and what it still throws is wrapped.
  */
-import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { LastrowError } from "../errors.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import { quoteValue } from "../formats/quote-value.js";
+import { AddedTokenSplitter } from "./added-tokens.js";
+import { invalid } from "./json-objects.js";
 import { readPieceDecoder } from "./piece-decoder.js";
 import { readPostProcessor } from "./post-processor.js";
-import { readTextSteps } from "./text-steps.js";
+import { readTextSteps, type TextSteps } from "./text-steps.js";
 import { type PieceEncoder, Tokenizer } from "./tokenizer.js";
-import { invalid, type JsonObject, messageOf, readTokenizerFiles } from "./tokenizer-files.js";
+import { messageOf, readTokenizerFiles } from "./tokenizer-files.js";
 import { type AddedToken, readVocabulary, type Vocabulary } from "./vocabulary.js";
 
 /**
- * Reads `tokenizer.json`, or `vocab.json` with `merges.txt`; and from `tokenizer_config.json`, if there, the start and
- * the end token.
+ * Reads `tokenizer.json`, or `vocab.json` with `merges.txt`; and what `tokenizer_config.json`,
+ * `special_tokens_map.json` and `added_tokens.json`, if there, say of its tokens.
  *
- * @param vocabSize the model's: ids are below it
+ * @param vocabSize the model's: ids that it can take are below it
  * @returns null when the model has no tokenizer
  * @throws LastrowError `tokenizer_invalid` naming the file and what is wrong with it; `model_unsupported` when the
  *   files are sound and ask for what is not done here
@@ -25,22 +26,25 @@ import { type AddedToken, readVocabulary, type Vocabulary } from "./vocabulary.j
 export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promise<Tokenizer | null> {
   const read = await readTokenizerFiles(files);
   if (read === null) return null;
-  const { fileName, bosToken, eosToken } = read;
-  const vocabulary = readVocabulary(read, vocabSize);
-  const { idOf, addedTokens, pieceModel } = vocabulary;
+  const { fileName, namedTokens } = read;
+  const vocabulary = readVocabulary(read);
+  const { idOf, addedTokens } = vocabulary;
   const steps = readTextSteps(read);
   const decoder = readPieceDecoder(read, vocabulary);
 
   const specials = addedTokens.filter(({ special }) => special);
-  const encoder = (added: readonly AddedToken[], unreachable: readonly AddedToken[]) => {
-    const model = pieceModel.without(new Set(unreachable.map(({ content }) => content)));
-    return guarded(build(fileName, { ...steps, added_tokens: added, model }), fileName, vocabulary);
-  };
+  const encoder = (added: readonly AddedToken[], unreachable: readonly AddedToken[]) =>
+    pieceEncoder({ fileName, vocabulary, steps, added, unreachable });
   const plain = encoder(
     addedTokens.filter(({ special }) => !special),
     specials,
   );
   let parsing: PieceEncoder | null = null;
+  /** A token that the model cannot take is none of its own. */
+  const ownId = (token: string | undefined) => {
+    const id = token === undefined ? undefined : idOf.get(token);
+    return id === undefined || id >= vocabSize ? null : id;
+  };
   return new Tokenizer({
     plain,
     parsing() {
@@ -50,45 +54,92 @@ export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promi
     ...readPostProcessor(read, idOf),
     decoder,
     specialTokens: specials,
-    bosTokenId: bosToken === null ? null : (idOf.get(bosToken) ?? null),
-    eosTokenId: eosToken === null ? null : (idOf.get(eosToken) ?? null),
+    bosTokenId: ownId(namedTokens.bos_token),
+    eosTokenId: ownId(namedTokens.eos_token),
+    namedTokens,
     vocabSize,
   });
 }
 
-/** The library's tokenizer, for encoding without its post-processor and without decoding. */
-function build(fileName: string, parts: JsonObject): LibraryTokenizer {
-  try {
-    return new LibraryTokenizer({ ...parts, post_processor: null, decoder: null }, {});
-  } catch (cause) {
-    throw invalid(fileName, `cannot be used: ${quoteValue(messageOf(cause))}`, cause);
-  }
+interface EncoderParts {
+  readonly fileName: string;
+  readonly vocabulary: Vocabulary;
+  readonly steps: TextSteps;
+  /** The tokens that are looked for in a text. */
+  readonly added: readonly AddedToken[];
+  /** Those that no text may reach. */
+  readonly unreachable: readonly AddedToken[];
 }
 
-/** The library's encoder, its failures wrapped and its ids checked. */
-function guarded(
-  encoder: LibraryTokenizer,
-  fileName: string,
-  { pieces, pieceModel: { maxTextLength } }: Vocabulary,
-): PieceEncoder {
+/**
+ * The way from a text to ids, in the order of Hugging Face's tokenizers: added tokens as they are written, normalizer,
+ * added tokens as it writes them, pre-tokenizer, model.
+ */
+function pieceEncoder({ fileName, vocabulary, steps, added, unreachable }: EncoderParts): PieceEncoder {
+  const { pieces, pieceModel } = vocabulary;
+  const { normalize, cut } = steps;
+  const guarded = <T>(what: string, run: () => T): T => {
+    try {
+      return run();
+    } catch (cause) {
+      throw invalid(fileName, `${what}: ${quoteValue(messageOf(cause))}`, cause);
+    }
+  };
+  const encodeWords = guarded("cannot be used", () =>
+    pieceModel.without(new Set(unreachable.map(({ content }) => content))),
+  );
+  const written = ({ content }: AddedToken) => content;
+  const normal = ({ content }: AddedToken) => (normalize === null ? content : normalize(content));
+  const asWritten = splitter(
+    added.filter(({ normalized }) => !normalized),
+    written,
+  );
+  const asNormal = guarded("cannot be used", () =>
+    splitter(
+      added.filter(({ normalized }) => normalized),
+      normal,
+    ),
+  );
+
+  /** @param isStart whether the text that is encoded begins with it */
+  function encodePlain(text: string, isStart: boolean): (number | undefined)[] {
+    const sections = asNormal.split(normalize === null ? text : normalize(text));
+    return sections.flatMap((section) =>
+      section.token === null
+        ? encodeWords(cut(section.text, isStart && section.at === 0))
+        : [section.token.id],
+    );
+  }
+
   return {
     encode(text) {
+      const { maxTextLength } = pieceModel;
       if (text.length > maxTextLength) {
         throw new LastrowError(
           "invalid_argument",
           `The text has ${text.length} characters; with this kind of tokenizer it may have ${maxTextLength}.`,
         );
       }
-      let ids: number[];
-      try {
-        ({ ids } = encoder.encode(text, { add_special_tokens: false }));
-      } catch (cause) {
-        throw invalid(fileName, `fails on this text: ${quoteValue(messageOf(cause))}`, cause);
-      }
-      if (ids.some((id) => !pieces.has(id))) {
+      const ids = guarded("fails on this text", () =>
+        asWritten
+          .split(text)
+          .flatMap((section) =>
+            section.token === null ? encodePlain(section.text, section.at === 0) : [section.token.id],
+          ),
+      );
+      if (ids.some((id) => id === undefined || !pieces.has(id))) {
         throw invalid(fileName, "has no token for a part of this text");
       }
-      return ids;
+      return ids as number[];
     },
   };
+}
+
+/** Special tokens go before others that are written alike, as in Hugging Face's tokenizers. */
+function splitter(
+  tokens: readonly AddedToken[],
+  form: (token: AddedToken) => string,
+): AddedTokenSplitter<AddedToken> {
+  const inOrder = [...tokens].sort((a, b) => Number(b.special) - Number(a.special));
+  return new AddedTokenSplitter(inOrder.map((token) => [form(token), token] as const));
 }

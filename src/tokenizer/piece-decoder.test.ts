@@ -13,6 +13,7 @@ function decoding(decoder: unknown, pieces: readonly string[], added: readonly n
     lstrip: false,
     rstrip: false,
     singleWord: false,
+    normalized: false,
   }));
   const vocabulary = { pieces: new Map(pieces.entries()), addedTokens };
   const encode = () => [];
@@ -21,13 +22,11 @@ function decoding(decoder: unknown, pieces: readonly string[], added: readonly n
     parsing: () => ({ encode }),
     prefix: [],
     suffix: [],
-    decoder: readPieceDecoder(
-      { json: { decoder }, fileName: "tokenizer.json", bosToken: null, eosToken: null },
-      vocabulary,
-    ),
+    decoder: readPieceDecoder({ json: { decoder }, fileName: "tokenizer.json" }, vocabulary),
     specialTokens: [],
     bosTokenId: null,
     eosTokenId: null,
+    namedTokens: {},
     vocabSize: pieces.length + 1,
   });
 }
@@ -68,6 +67,12 @@ const decoders: [string, unknown, string[], [number[], string][]][] = [
   [
     "Metaspace that prepends nothing",
     { type: "Metaspace", replacement: "▁", prepend_scheme: "never" },
+    ["▁a", "b"],
+    [[[0, 1, 0], " ab a"]],
+  ],
+  [
+    "Metaspace of older files that prepends nothing",
+    { type: "Metaspace", replacement: "▁", add_prefix_space: false },
     ["▁a", "b"],
     [[[0, 1, 0], " ab a"]],
   ],

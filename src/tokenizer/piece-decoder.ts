@@ -6,7 +6,7 @@
  */
 import { quoteValue } from "../formats/quote-value.js";
 import { bytesOfPiece } from "./byte-level.js";
-import { invalid, isObject, type JsonObject, type TokenizerFiles, unsupported } from "./tokenizer-files.js";
+import { invalid, isObject, type JsonFile, type JsonObject, unsupported } from "./json-objects.js";
 import type { Vocabulary } from "./vocabulary.js";
 
 export interface PieceDecoder {
@@ -30,7 +30,7 @@ const MAX_TRIMMED_SPACES = 64;
 
 /** @throws LastrowError `tokenizer_invalid`, `model_unsupported` */
 export function readPieceDecoder(
-  { json, fileName }: TokenizerFiles,
+  { json, fileName }: JsonFile,
   { pieces, addedTokens }: Pick<Vocabulary, "pieces" | "addedTokens">,
 ): PieceDecoder {
   const steps = flatten(json.decoder, fileName);

@@ -4,11 +4,18 @@
  * hostile file take unbounded time or memory on an ordinary text.
  */
 import { quoteValue } from "../formats/quote-value.js";
-import { invalid, isObject, type JsonObject, unsupported } from "./tokenizer-files.js";
+import { invalid, isObject, type JsonObject, unsupported } from "./json-objects.js";
+import { BPE, type LibraryModel, Unigram, WordPiece } from "./library.js";
+
+/** Ids of words; undefined where the vocabulary has none. */
+type WordEncoder = (words: readonly string[]) => (number | undefined)[];
 
 export interface PieceModel {
-  /** The model as the library takes it, with these pieces out of reach of any text. */
-  without(unreachable: ReadonlySet<string>): JsonObject;
+  /**
+   * With these pieces out of reach of any text.
+   * @throws what the library throws
+   */
+  without(unreachable: ReadonlySet<string>): WordEncoder;
   /** Most characters that the library can encode at once. */
   readonly maxTextLength: number;
 }
@@ -23,7 +30,7 @@ type Rename = (piece: string) => string;
 const UNREACHABLE = "\ud800";
 
 /** A WordPiece model's time grows with the cube of it. The usual value is 100. */
-const MAX_WORD_LENGTH = 1000;
+const MAX_WORD_LENGTH = 256;
 /** A Unigram model visits every piece that begins at every character: so many at most (some 600 MB). */
 const MAX_LATTICE_NODES = 6_400_000;
 /** The library hands a Unigram model's tokens on as the arguments of one call, whose number is limited. */
@@ -73,14 +80,15 @@ function bytePairModel(
   return {
     without(unreachable) {
       const rename = renaming(unreachable);
-      return {
+      const reachable = merges.filter(
+        ([left, right]) => ![left, right, left + right].some((piece) => unreachable.has(piece)),
+      );
+      return wordEncoder(BPE, {
         ...common,
         vocab: renamed(vocab, rename),
-        merges: merges.filter(
-          ([left, right]) => ![left, right, left + right].some((piece) => unreachable.has(piece)),
-        ),
+        merges: reachable,
         unk_token: unknown === null ? UNREACHABLE : rename(unknown),
-      };
+      });
     },
     maxTextLength: Number.POSITIVE_INFINITY,
   };
@@ -121,7 +129,11 @@ function wordPieceModel(model: JsonObject, fields: Fields, fileName: string): Pi
   return {
     without(unreachable) {
       const rename = renaming(unreachable);
-      return { ...common, vocab: renamed(vocab, rename), unk_token: rename(unknown) };
+      return wordEncoder(WordPiece, {
+        ...common,
+        vocab: renamed(vocab, rename),
+        unk_token: rename(unknown),
+      });
     },
     maxTextLength: Number.POSITIVE_INFINITY,
   };
@@ -146,14 +158,21 @@ function unigramModel(
   return {
     without(unreachable) {
       const rename = renaming(unreachable);
-      return {
+      return wordEncoder(Unigram, {
         type: "Unigram",
         vocab: vocab.map(([piece, score]) => [rename(piece), score]),
         unk_id: unknownId,
-      };
+      });
     },
     maxTextLength: Math.min(MAX_UNIGRAM_TEXT, Math.floor(MAX_LATTICE_NODES / longest)),
   };
+}
+
+/** The library's model of that kind. @param config its fields, checked */
+function wordEncoder(Kind: new (config: object) => LibraryModel, config: JsonObject): WordEncoder {
+  const model = new Kind(config);
+  return (words) =>
+    model._call([...words]).map((piece) => model.tokens_to_ids.get(piece) ?? model.unk_token_id);
 }
 
 function renaming(unreachable: ReadonlySet<string>): Rename {

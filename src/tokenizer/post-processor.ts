@@ -3,7 +3,7 @@
  * because a template may repeat the text, and templates of templates without bound.
  */
 import { quoteValue } from "../formats/quote-value.js";
-import { invalid, isObject, type TokenizerFiles, unsupported } from "./tokenizer-files.js";
+import { invalid, isObject, type JsonFile, unsupported } from "./json-objects.js";
 
 /** Token ids before and after a text. */
 export interface Surroundings {
@@ -11,15 +11,20 @@ export interface Surroundings {
   readonly suffix: readonly number[];
 }
 
+/** Most tokens around a text. */
+const MAX_TOKENS = 64;
+
 /**
  * @param idOf ids by token
  * @throws LastrowError `tokenizer_invalid`, `model_unsupported`
  */
 export function readPostProcessor(
-  { json, fileName }: TokenizerFiles,
+  { json, fileName }: JsonFile,
   idOf: ReadonlyMap<string, number>,
 ): Surroundings {
-  return new Reader(fileName, idOf).read(json.post_processor);
+  const around = new Reader(fileName, idOf).read(json.post_processor);
+  if (around.prefix.length + around.suffix.length <= MAX_TOKENS) return around;
+  throw invalid(fileName, `has a post_processor that adds more than ${MAX_TOKENS} tokens to a text`);
 }
 
 class Reader {

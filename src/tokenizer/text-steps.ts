@@ -1,18 +1,32 @@
 /**
- * What `tokenizer.json` does to a text before it is cut into pieces: `normalizer` and `pre_tokenizer`. They are the
- * library's; here they are checked, so that no file makes it loop (a fixed length of 0), backtrack without end (a
- * regular expression of its own) or blow a text up (replacements of replacements), and so that what it is known to do
- * otherwise than Hugging Face's tokenizers is put right or refused.
+ * What `tokenizer.json` does to a text before it is cut into pieces: `normalizer` and `pre_tokenizer`. Checked here, so
+ * that no file makes it loop (a fixed length of 0), backtrack without end (a regular expression of its own) or blow a
+ * text up (replacements of replacements), and so that what is done otherwise than in Hugging Face's tokenizers is refused.
  */
 import { quoteValue } from "../formats/quote-value.js";
-import { invalid, isObject, type JsonObject, type TokenizerFiles, unsupported } from "./tokenizer-files.js";
+import { invalid, isObject, type JsonFile, type JsonObject, unsupported } from "./json-objects.js";
+import { PrecompiledNormalizer, SplitPreTokenizer } from "./library.js";
+import { bertNormalizer, lowercase, type Normalize, strip, stripAccents } from "./normalizers.js";
+import {
+  bertWords,
+  byteLevel,
+  type Cut,
+  metaspace,
+  punctuationRuns,
+  whitespaceSplit,
+} from "./pre-tokenizers.js";
 
 export interface TextSteps {
-  readonly normalizer: JsonObject | null;
-  readonly pre_tokenizer: JsonObject | null;
+  /** Null: the text stays as it is. */
+  readonly normalize: Normalize | null;
+  readonly cut: Cut;
 }
 
-/** How much longer all replacements together may make a text. */
+/**
+ * How much longer all steps together may make a text, in UTF-16 units of its NFKD form: that form is at most 18 times as
+ * long as the text, and no Unicode normalisation between the steps changes its length. So each step's own factor counts,
+ * one times the other, and normalisation does not.
+ */
 const MAX_GROWTH = 16;
 /** Longest text, in UTF-16 units, that is put in or in front. */
 const MAX_INSERTED = 16;
@@ -31,21 +45,33 @@ const WORD_PATTERNS: ReadonlySet<string> = new Set([
   String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
 ]);
 
-const DIGIT = String.raw`\p{N}`;
-
 /** Of the same kind, for replacing: they match at least one character. */
-const REPLACED_PATTERNS: ReadonlySet<string> = new Set([" {2,}", String.raw`\s+`]);
+const REPLACED_PATTERNS: ReadonlyMap<string, RegExp> = new Map([
+  [" {2,}", / {2,}/gu],
+  [String.raw`\s+`, /\p{White_Space}+/gu],
+]);
 
-/**
- * @returns both, as the library takes them
- * @throws LastrowError `tokenizer_invalid`, `model_unsupported`
- */
-export function readTextSteps({ json, fileName }: TokenizerFiles): TextSteps {
+/** @throws LastrowError `tokenizer_invalid`, `model_unsupported` */
+export function readTextSteps({ json, fileName }: JsonFile): TextSteps {
   const reader = new StepReader(fileName);
+  const normalizers = reader.flatten(json.normalizer, "normalizer", "normalizers");
+  const cuts = reader.flatten(json.pre_tokenizer, "pre_tokenizer", "pretokenizers");
   return {
-    normalizer: reader.read(json.normalizer, "normalizer", "normalizers"),
-    pre_tokenizer: reader.read(json.pre_tokenizer, "pre_tokenizer", "pretokenizers"),
+    normalize: normalizers.length === 0 ? null : inTurn(normalizers.map((step) => reader.normalizer(step))),
+    cut: cutInTurn(cuts.map((step) => reader.preTokenizer(step))),
   };
+}
+
+function inTurn(steps: readonly Normalize[]): Normalize {
+  return (text) => steps.reduce((normal, step) => step(normal), text);
+}
+
+function cutInTurn(steps: readonly Cut[]): Cut {
+  return (text, isStart) =>
+    steps.reduce<readonly string[]>(
+      (pieces, step) => pieces.flatMap((piece, i) => step(piece, isStart && i === 0)),
+      [text],
+    );
 }
 
 class StepReader {
@@ -57,9 +83,9 @@ class StepReader {
     this.#fileName = fileName;
   }
 
-  /** @param members the field that holds the steps of a sequence */
-  read(step: unknown, kind: string, members: string): JsonObject | null {
-    if (step === null || step === undefined) return null;
+  /** The steps of a normalizer or pre-tokenizer, sequences within it opened. @param members where a sequence has its steps */
+  flatten(step: unknown, kind: string, members: string): JsonObject[] {
+    if (step === null || step === undefined) return [];
     if (!isObject(step) || typeof step.type !== "string") {
       throw invalid(
         this.#fileName,
@@ -68,71 +94,125 @@ class StepReader {
     }
     this.#steps++;
     if (this.#steps > MAX_STEPS) throw invalid(this.#fileName, `has more than ${MAX_STEPS} steps for a text`);
+    if (step.type !== "Sequence") return [step];
+    const listed = step[members];
+    if (!Array.isArray(listed)) throw invalid(this.#fileName, `has a ${kind} Sequence without ${members}`);
+    return listed.flatMap((member: unknown) => this.flatten(member, kind, members));
+  }
+
+  normalizer(step: JsonObject): Normalize {
     switch (step.type) {
-      case "Sequence": {
-        const listed = step[members];
-        if (!Array.isArray(listed))
-          throw invalid(this.#fileName, `has a ${kind} Sequence without ${members}`);
-        return { type: "Sequence", [members]: listed.map((member) => this.read(member, kind, members)) };
+      case "NFC":
+      case "NFD":
+      case "NFKC":
+      case "NFKD": {
+        const form = step.type;
+        return (text) => text.normalize(form);
       }
+      case "Lowercase":
+        return lowercase;
+      case "StripAccents":
+        return stripAccents;
+      case "Strip":
+        return strip(this.#flag(step, "strip_left", false), this.#flag(step, "strip_right", false));
       case "Replace":
-        return this.#replace(step, kind);
-      case "Prepend":
-        return { type: "Prepend", prepend: this.#inserted(step, "prepend") };
+        return this.#replace(step);
+      case "Prepend": {
+        const prepended = this.#inserted(step, "prepend");
+        // A text of one character has it in front, too.
+        this.#grow(1 + normalLength(prepended));
+        return (text) => prepended + text;
+      }
+      case "BertNormalizer":
+        this.#grow(3);
+        return bertNormalizer({
+          cleanText: this.#flag(step, "clean_text", true),
+          handleChineseChars: this.#flag(step, "handle_chinese_chars", true),
+          stripAccents: this.#flag(step, "strip_accents", null),
+          lowercase: this.#flag(step, "lowercase", true),
+        });
+      case "Precompiled": {
+        const precompiled = new PrecompiledNormalizer({ type: "Precompiled", precompiled_charsmap: "" });
+        return (text) => precompiled.normalize(text);
+      }
+      default:
+        throw this.#unknown(step, "normalizer");
+    }
+  }
+
+  preTokenizer(step: JsonObject): Cut {
+    switch (step.type) {
+      case "ByteLevel": {
+        const addPrefixSpace = this.#flag(step, "add_prefix_space", false);
+        this.#grow(addPrefixSpace ? 4 : 3);
+        return byteLevel(addPrefixSpace, this.#flag(step, "use_regex", true));
+      }
       case "Metaspace":
         return this.#metaspace(step);
       case "Split":
         return this.#split(step);
       case "Digits": {
-        // The library's digits are ASCII.
-        const pattern = { Regex: step.individual_digits === true ? DIGIT : `${DIGIT}+` };
-        return { type: "Split", pattern, behavior: "Isolated", invert: false };
+        const pattern = { Regex: `\\p{N}${this.#flag(step, "individual_digits", false) ? "" : "+"}` };
+        return librarySplit({ pattern, behavior: "Isolated", invert: false });
       }
+      case "WhitespaceSplit":
+        return whitespaceSplit;
+      case "BertPreTokenizer":
+        return bertWords;
       case "Punctuation":
-        // The library keeps runs of punctuation together, whatever the file says.
-        if (step.behavior === "Contiguous") return step;
+        // The behaviours are many, and nobody publishes the others with a model of this kind.
+        if (step.behavior === "Contiguous") return punctuationRuns;
         throw this.#unsupported("a Punctuation step that is not Contiguous");
       case "FixedLength":
       case "Whitespace":
-        // The library cuts characters in two at the one; its words are ASCII at the other.
         throw this.#unsupported(`a ${step.type} step`);
       default:
-        return step;
+        throw this.#unknown(step, "pre_tokenizer");
     }
   }
 
-  #replace(step: JsonObject, kind: string): JsonObject {
-    const pattern = this.#pattern(step, kind, REPLACED_PATTERNS);
+  #replace(step: JsonObject): Normalize {
+    const pattern = this.#pattern(step, "normalizer", REPLACED_PATTERNS);
     const content = this.#inserted(step, "content");
-    this.#grow(content.length / ("String" in pattern ? pattern.String.length : 1));
-    // The library replaces by JavaScript's rules, where `$` has a meaning.
-    return { type: "Replace", pattern, content: content.replaceAll("$", "$$$$") };
+    const isText = "String" in pattern;
+    const shortest = isText ? Math.min(pattern.String.length, normalLength(pattern.String)) : 1;
+    this.#grow(normalLength(content) / shortest);
+    const replaced = isText ? pattern.String : REPLACED_PATTERNS.get(pattern.Regex)!;
+    return (text) => text.replaceAll(replaced, () => content);
   }
 
-  #split(step: JsonObject): JsonObject {
+  #split(step: JsonObject): Cut {
     const pattern = this.#pattern(step, "Split", WORD_PATTERNS);
     const { behavior } = step;
     const invert = step.invert === true;
     const isRegex = "Regex" in pattern;
     // Of the other combinations the library keeps or drops what it should not.
     if ((behavior === "Isolated" && (isRegex || !invert)) || (behavior === "Removed" && isRegex && invert)) {
-      return { type: "Split", pattern, behavior, invert };
+      return librarySplit({ pattern, behavior, invert });
     }
     throw this.#unsupported(`a Split step with behavior ${quoteValue(behavior)}`);
   }
 
-  #metaspace(step: JsonObject): JsonObject {
-    const { replacement = "▁", prepend_scheme = step.add_prefix_space === false ? "never" : "always" } = step;
+  #metaspace(step: JsonObject): Cut {
+    // Older files say `add_prefix_space` where newer ones have a scheme.
+    const {
+      replacement = "▁",
+      prepend_scheme: scheme = step.add_prefix_space === false ? "never" : "always",
+    } = step;
     if (typeof replacement !== "string" || [...replacement].length !== 1) {
       throw invalid(this.#fileName, `has ${quoteValue(replacement)} as replacement of Metaspace`);
     }
-    return { type: "Metaspace", replacement, prepend_scheme };
+    if (scheme !== "always" && scheme !== "first" && scheme !== "never") {
+      throw invalid(this.#fileName, `has ${quoteValue(scheme)} as prepend_scheme of Metaspace`);
+    }
+    this.#grow(2);
+    return metaspace(replacement, scheme, this.#flag(step, "split", true));
   }
 
   #pattern(
     step: JsonObject,
     kind: string,
-    known: ReadonlySet<string>,
+    known: { has(pattern: string): boolean },
   ): { String: string } | { Regex: string } {
     const { pattern } = step;
     if (isObject(pattern) && typeof pattern.String === "string" && pattern.String !== "") {
@@ -147,24 +227,53 @@ class StepReader {
 
   #inserted(step: JsonObject, field: string): string {
     const value = step[field];
-    if (typeof value === "string" && value.length <= MAX_INSERTED) return value;
+    if (typeof value === "string" && value.length <= MAX_INSERTED && !/\p{Surrogate}/u.test(value))
+      return value;
     throw invalid(
       this.#fileName,
       `has ${quoteValue(value)} as ${field} of ${quoteValue(step.type)}, but that must be a text of at most ${MAX_INSERTED} characters`,
     );
   }
 
+  #flag<Default extends boolean | null>(
+    step: JsonObject,
+    field: string,
+    byDefault: Default,
+  ): boolean | Default {
+    const value = step[field] ?? byDefault;
+    if (value === byDefault || typeof value === "boolean") return value as boolean | Default;
+    throw invalid(
+      this.#fileName,
+      `has ${quoteValue(value)} as ${field} of ${quoteValue(step.type)}, but that must be true or false`,
+    );
+  }
+
   #grow(factor: number): void {
     this.#growth *= Math.max(1, factor);
     if (this.#growth > MAX_GROWTH) {
-      throw invalid(
-        this.#fileName,
-        `has replacements that could make a text over ${MAX_GROWTH} times as long`,
-      );
+      throw invalid(this.#fileName, `has steps that could make a text over ${MAX_GROWTH} times as long`);
     }
+  }
+
+  #unknown(step: JsonObject, kind: string) {
+    return invalid(this.#fileName, `has a ${kind} of type ${quoteValue(step.type)}, which is not known`);
   }
 
   #unsupported(what: string) {
     return unsupported(this.#fileName, `asks for ${what}, which is not supported`);
   }
+}
+
+/** The library's, which writes the patterns of Hugging Face's regular expressions as JavaScript's. */
+function librarySplit(config: {
+  pattern: { String: string } | { Regex: string };
+  behavior: "Isolated" | "Removed";
+  invert: boolean;
+}): Cut {
+  const split = new SplitPreTokenizer({ type: "Split", ...config });
+  return (piece) => split.pre_tokenize_text(piece);
+}
+
+function normalLength(text: string): number {
+  return text.normalize("NFKD").length;
 }

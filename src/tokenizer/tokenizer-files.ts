@@ -1,6 +1,6 @@
 /**
  * The files that define a tokenizer, as JSON: `tokenizer.json`, or GPT-2's older `vocab.json` with `merges.txt` written
- * as `tokenizer.json` would say it. Checks that they are JSON objects without repeated keys or deep nesting, nothing
+ * as `tokenizer.json` would say it; and what the files beside them change of it. Checks that they are JSON objects without repeated keys or deep nesting, nothing
  * else. Vocabularies rightly hold keys such as `constructor`, so no key is forbidden; nobody may look keys up through
  * a prototype.
  */
@@ -9,18 +9,21 @@ import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, readJsonText } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
 import { quoteValue } from "../formats/quote-value.js";
+import { invalid, isObject, type JsonFile, type JsonObject } from "./json-objects.js";
+import { readTokenSettings, type TokenSettings } from "./token-settings.js";
 
-export type JsonObject = Readonly<Record<string, unknown>>;
+/** Every file that may define a tokenizer. */
+export const TOKENIZER_FILES = [
+  "tokenizer.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+] as const;
 
-/** What a model's files say about its tokenizer, unchecked but for being JSON objects. */
-export interface TokenizerFiles {
-  /** In the form of `tokenizer.json`. */
-  readonly json: JsonObject;
-  /** The file that messages about `json` name. */
-  readonly fileName: string;
-  readonly bosToken: string | null;
-  readonly eosToken: string | null;
-}
+/** What a model's files say about its tokenizer: `json`, in the form of `tokenizer.json`, unchecked. */
+export interface TokenizerFiles extends JsonFile, Pick<TokenSettings, "namedTokens" | "declared"> {}
 
 /** The start and end token that GPT-2's `vocab.json` holds without saying so. */
 const GPT2_END_OF_TEXT = "<|endoftext|>";
@@ -30,15 +33,36 @@ const GPT2_END_OF_TEXT = "<|endoftext|>";
  * @throws LastrowError `tokenizer_invalid`
  */
 export async function readTokenizerFiles(files: ModelFiles): Promise<TokenizerFiles | null> {
-  const whole = await readJson(files, "tokenizer.json");
-  const vocab = whole === null ? await readJson(files, "vocab.json") : null;
-  const merges = whole === null ? await ofTokenizer(readText(files, "merges.txt")) : null;
-  if (whole === null && vocab === null && merges === null) return null;
+  const { json, fileName } =
+    (await readJson(files, "tokenizer.json")) ?? (await readVocabAndMerges(files)) ?? {};
+  if (json === undefined || fileName === undefined) return null;
+  const settings = {
+    config: await readJson(files, "tokenizer_config.json"),
+    specialTokensMap: await readJson(files, "special_tokens_map.json"),
+    addedTokens: await readJson(files, "added_tokens.json"),
+  };
+  const { namedTokens, declared, surroundings, addPrefixSpace } = readTokenSettings(settings, (content) =>
+    hasToken(json, content),
+  );
+  const { pre_tokenizer: words, post_processor: processor } = json;
+  const isByteLevel = isObject(words) && words.type === "ByteLevel";
+  return {
+    fileName,
+    json: {
+      ...json,
+      pre_tokenizer:
+        isByteLevel && addPrefixSpace !== null ? { ...words, add_prefix_space: addPrefixSpace } : words,
+      post_processor: surroundings === null ? processor : templateOf(surroundings),
+    },
+    namedTokens,
+    declared,
+  };
+}
 
-  const config = await readJson(files, "tokenizer_config.json");
-  const named = (field: string) => (config === null ? null : tokenName(config, field));
-  const tokens = { bosToken: named("bos_token"), eosToken: named("eos_token") };
-  if (whole !== null) return { ...whole, ...tokens };
+async function readVocabAndMerges(files: ModelFiles): Promise<JsonFile | null> {
+  const vocab = await readJson(files, "vocab.json");
+  const merges = await ofTokenizer(readText(files, "merges.txt"));
+  if (vocab === null && merges === null) return null;
   if (vocab === null || merges === null) {
     const [there, missing] = vocab === null ? ["merges.txt", "vocab.json"] : ["vocab.json", "merges.txt"];
     throw new LastrowError(
@@ -46,19 +70,15 @@ export async function readTokenizerFiles(files: ModelFiles): Promise<TokenizerFi
       `${files.label} has ${there} but no ${missing}; a tokenizer needs both.`,
     );
   }
-  const special = new Set([GPT2_END_OF_TEXT, tokens.bosToken, tokens.eosToken, named("unk_token")]);
+  const hasEnd = Object.hasOwn(vocab.json, GPT2_END_OF_TEXT);
   return {
     fileName: vocab.fileName,
     json: {
-      added_tokens: [...special]
-        .filter((content) => content !== null && Object.hasOwn(vocab.json, content))
-        .map((content) => ({ id: vocab.json[content!], content, special: true })),
+      added_tokens: hasEnd
+        ? [{ id: vocab.json[GPT2_END_OF_TEXT], content: GPT2_END_OF_TEXT, special: true }]
+        : [],
       normalizer: null,
-      pre_tokenizer: {
-        type: "ByteLevel",
-        add_prefix_space: config?.json.add_prefix_space === true,
-        use_regex: true,
-      },
+      pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, use_regex: true },
       post_processor: null,
       decoder: { type: "ByteLevel" },
       model: {
@@ -67,19 +87,28 @@ export async function readTokenizerFiles(files: ModelFiles): Promise<TokenizerFi
         merges: merges.text.split(/\r?\n/).filter((line) => line !== "" && !line.startsWith("#version")),
       },
     },
-    ...tokens,
   };
 }
 
-/** A token that `tokenizer_config.json` names: a text, an object with its `content`, or null. */
-function tokenName({ json, fileName }: { json: JsonObject; fileName: string }, field: string): string | null {
-  const value = Object.hasOwn(json, field) ? (json[field] ?? null) : null;
-  const name = isObject(value) ? value.content : value;
-  if (name === null || typeof name === "string") return name;
-  throw invalid(fileName, `has ${quoteValue(value)} as ${field}, but that must be a text or null`);
+/** Whether the vocabulary or the added tokens of a `tokenizer.json`, whatever it is, have a token. */
+function hasToken({ model, added_tokens: added }: JsonObject, content: string): boolean {
+  const vocab = isObject(model) ? model.vocab : null;
+  return (
+    (isObject(vocab) && Object.hasOwn(vocab, content)) ||
+    (Array.isArray(added) && added.some((token: unknown) => isObject(token) && token.content === content))
+  );
 }
 
-async function readJson(files: ModelFiles, name: string) {
+/** A post-processor that puts these tokens around a text. */
+function templateOf({ before, after }: NonNullable<TokenSettings["surroundings"]>): JsonObject {
+  const token = (content: string | null) => (content === null ? [] : [{ SpecialToken: { id: content } }]);
+  return {
+    type: "TemplateProcessing",
+    single: [...token(before), { Sequence: { id: "A" } }, ...token(after)],
+  };
+}
+
+async function readJson(files: ModelFiles, name: string): Promise<JsonFile | null> {
   const isVocabulary = name === "tokenizer.json" || name === "vocab.json";
   const limits = isVocabulary ? JSON_LIMITS.tokenizer : JSON_LIMITS.tokenizerSettings;
   const found = await ofTokenizer(readJsonText(files, name, limits));
@@ -123,20 +152,6 @@ async function ofTokenizer<T>(reading: Promise<T>): Promise<T> {
   }
 }
 
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** A `tokenizer_invalid`: a file that is not what it must be. */
-export function invalid(fileName: string, problem: string, cause?: unknown): LastrowError {
-  return new LastrowError("tokenizer_invalid", `${fileName} ${problem}.`, { cause });
-}
-
-/** A `model_unsupported`: a sound file that asks for what is not done here. */
-export function unsupported(fileName: string, what: string): LastrowError {
-  return new LastrowError("model_unsupported", `${fileName} ${what}.`);
 }

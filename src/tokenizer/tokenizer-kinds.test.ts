@@ -5,7 +5,7 @@ import { Tiktoken } from "js-tiktoken/lite";
 import gpt2Ranks from "js-tiktoken/ranks/gpt2";
 import { beforeAll, describe, expect, test } from "vitest";
 import { modelFolders } from "../../test/fixture-models.js";
-import { gpt2VocabularyFiles } from "../../test/gpt2-vocabulary.js";
+import { gpt2VocabularyFiles, withUnicodeSpace } from "../../test/gpt2-vocabulary.js";
 import { memoryFiles } from "../../test/memory-files.js";
 import { loadTokenizer } from "./load-tokenizer.js";
 import type { Tokenizer } from "./tokenizer.js";
@@ -197,8 +197,13 @@ describe("other kinds", () => {
       },
       50257,
     );
-    const tiktoken = new Tiktoken({ ...gpt2Ranks, pat_str: contraction + rest });
-    for (const text of ["I'LL pay 12345.67 (twice)!\r\n\n  é 世界", " a\n \n\tb  c", "x1y22z333 ₤½"]) {
+    const tiktoken = new Tiktoken({ ...gpt2Ranks, pat_str: withUnicodeSpace(contraction + rest) });
+    for (const text of [
+      "I'LL pay 12345.67 (twice)!\r\n\n  é 世界",
+      " a\n \n\tb  c",
+      "x1y22z333 ₤½",
+      "a \ufeff\u0085b\u0085 \ufeff",
+    ]) {
       expect(tokenizer.encode(text)).toEqual(tiktoken.encode(text, [], []));
     }
   });

@@ -1,10 +1,9 @@
 /** Against js-tiktoken on GPT-2's own vocabulary, against the embedded model's references, and streams against wholes. */
 import fc from "fast-check";
 import { Tiktoken } from "js-tiktoken/lite";
-import gpt2Ranks from "js-tiktoken/ranks/gpt2";
 import { beforeAll, describe, expect, test } from "vitest";
 import { goldenCases, modelFolders } from "../../test/fixture-models.js";
-import { gpt2VocabularyFiles } from "../../test/gpt2-vocabulary.js";
+import { gpt2RanksOfUnicode, gpt2VocabularyFiles } from "../../test/gpt2-vocabulary.js";
 import { memoryFiles } from "../../test/memory-files.js";
 import { folderFiles } from "../platform/node.js";
 import { loadTokenizer } from "./load-tokenizer.js";
@@ -35,6 +34,8 @@ const STRANGE_TEXTS = [
   "\ud83d",
   "ab\ud800\ud800cd",
   "\ufeffmark",
+  " \ufeffHello",
+  "next\u0085line \u0085 \ufeff",
   "non\u00a0breaking\u2003spaces",
   "ﷺ ﬁ ½ ²",
   "العربية עברית",
@@ -58,7 +59,7 @@ async function loaded(files: Parameters<typeof loadTokenizer>[0], vocabSize: num
 
 beforeAll(async () => {
   gpt2 = await loaded(memoryFiles("gpt2", gpt2VocabularyFiles()), 50257);
-  tiktoken = new Tiktoken(gpt2Ranks);
+  tiktoken = new Tiktoken(gpt2RanksOfUnicode);
   stories = await loaded(folderFiles("stories", modelFolders.stories), 2048);
 });
 
@@ -77,6 +78,8 @@ describe("GPT-2's vocabulary from vocab.json and merges.txt", () => {
       fc.string({ unit: "binary", maxLength: 60 }),
       fc.string({ unit: "grapheme", maxLength: 40 }),
       fc.lorem(),
+      // White space of all kinds, and what JavaScript alone takes for it.
+      fc.string({ unit: fc.constantFrom(..." \n\t\u0085\ufeff\u00a0\u3000\u180e\u200ba1!"), maxLength: 12 }),
     );
     fc.assert(
       fc.property(text, (input) => {
@@ -86,6 +89,11 @@ describe("GPT-2's vocabulary from vocab.json and merges.txt", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test("white space is Unicode's", () => {
+    expect(gpt2.encode(" \ufeffHello")).toEqual([27332, 119, 123, 15496]);
+    expect(gpt2.encode("a\u0085\u0085b")).toEqual(tiktoken.encode("a\u0085\u0085b", [], []));
   });
 
   test("special tokens are plain text, or special when they are asked for", () => {

@@ -38,6 +38,8 @@ export interface TokenizerParts {
   readonly specialTokens: readonly SpecialToken[];
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
+  /** See `Tokenizer.namedTokens`. */
+  readonly namedTokens: Readonly<Record<string, string>>;
   /** Ids of the model are below it. */
   readonly vocabSize: number;
 }
@@ -90,6 +92,11 @@ export class Tokenizer {
     return this.#parts.eosTokenId;
   }
 
+  /** Texts of the tokens that the model's files name, as chat templates know them: `bos_token`, `pad_token` and the like. */
+  get namedTokens(): Readonly<Record<string, string>> {
+    return this.#parts.namedTokens;
+  }
+
   /** Number of ids of the model; a tokenizer may use fewer. */
   get vocabSize(): number {
     return this.#parts.vocabSize;
@@ -99,8 +106,9 @@ export class Tokenizer {
    * Token ids of a text. Time grows as n log n with the text: a megabyte of words takes 0.4 s with GPT-2's
    * vocabulary, a megabyte without a space up to 13 s.
    *
-   * @throws LastrowError `tokenizer_invalid` when the vocabulary has no token for a part of the text, `invalid_argument`
-   *   when the text is none, or longer than a Unigram vocabulary can take
+   * @throws LastrowError `tokenizer_invalid` when the vocabulary has no token for a part of the text,
+   *   `token_out_of_range` when it uses a token that the tokenizer has and the model has not, `invalid_argument` when the
+   *   text is none, or longer than a Unigram vocabulary can take
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
     if (typeof text !== "string") throw invalid(`What is encoded is a text, not ${shown(text)}.`);
@@ -109,7 +117,9 @@ export class Tokenizer {
     const wellFormed = replaceLoneSurrogates(text);
     const encoder = options.parseSpecial === true ? parsing() : plain;
     const ids = wellFormed === "" ? [] : encoder.encode(wellFormed);
-    return options.addSpecialTokens === false ? ids : [...prefix, ...ids, ...suffix];
+    const all = options.addSpecialTokens === false ? ids : [...prefix, ...ids, ...suffix];
+    for (const id of all) if (id >= this.vocabSize) throw this.#beyond(id);
+    return all;
   }
 
   /**
@@ -174,6 +184,15 @@ export class Tokenizer {
   /** Whether an id is a special token: a start, an end, anything that stands for no text. */
   isSpecial(id: number): boolean {
     return this.#specialIds.has(id);
+  }
+
+  /** For a token that was added to the tokenizer, and for which the model has no row. */
+  #beyond(id: number): LastrowError {
+    const text = new TextDecoder().decode(this.#parts.decoder.bytesOf(id, false));
+    return new LastrowError(
+      "token_out_of_range",
+      `The text uses ${shown(text)}, which the tokenizer has as token ${id}; this model's are 0 to ${this.vocabSize - 1}.`,
+    );
   }
 
   #kept(ids: readonly number[], { skipSpecialTokens = true }: DecodeOptions): readonly number[] {

@@ -1,22 +1,22 @@
 /**
- * The vocabulary of a tokenizer, read from `tokenizer.json` and checked: every id is one of the model's, no id has two
+ * The vocabulary of a tokenizer, read from `tokenizer.json` with what other files add to it, and checked: no id has two
  * pieces and no piece two ids, every piece is well-formed text of bounded length. Ids that nothing has are no defect:
- * models pad their vocabulary.
+ * models pad their vocabulary. Nor are pieces beyond the model's ids (a `[PAD]` that was never trained): only a text
+ * that uses one fails.
  */
 import { quoteValue } from "../formats/quote-value.js";
+import type { WrittenToken } from "./added-tokens.js";
+import { invalid, isObject, type JsonObject } from "./json-objects.js";
 import { type PieceModel, readPieceModel } from "./piece-model.js";
-import { invalid, isObject, type JsonObject, type TokenizerFiles } from "./tokenizer-files.js";
+import type { DeclaredToken } from "./token-settings.js";
+import type { TokenizerFiles } from "./tokenizer-files.js";
 
-/** An entry of `added_tokens`. */
-export interface AddedToken {
+/** An entry of `added_tokens`, or of a file that adds to them. */
+export interface AddedToken extends WrittenToken {
   readonly id: number;
-  readonly content: string;
   readonly special: boolean;
-  /** Where it is read as such, white space before it, or behind it, belongs to it. */
-  readonly lstrip: boolean;
-  readonly rstrip: boolean;
-  /** Only counts where no word goes on beside it. */
-  readonly singleWord: boolean;
+  /** Looked for in the text that the normalizer made, as the normalizer makes it. */
+  readonly normalized: boolean;
 }
 
 export interface Vocabulary {
@@ -29,52 +29,68 @@ export interface Vocabulary {
 
 /** Longest piece, in UTF-16 units: bounds what a vocabulary can make of a text. */
 const MAX_PIECE_LENGTH = 1024;
+/** Ids are below it; keeps the library's tables of them small. */
+const MAX_IDS = 1 << 24;
 
 /**
- * @param vocabSize the model's: ids are below it
  * @throws LastrowError `tokenizer_invalid`, `model_unsupported`
  */
-export function readVocabulary({ json, fileName }: TokenizerFiles, vocabSize: number): Vocabulary {
+export function readVocabulary({ json, fileName, declared }: TokenizerFiles): Vocabulary {
   const { model } = json;
   if (!isObject(model)) throw invalid(fileName, "has no model");
-  const addedTokens = readAddedTokens(json, fileName);
   const pieces = new Map<number, string>();
   const idOf = new Map<string, number>();
-  const add = (piece: string, id: unknown) => {
+  const add = (piece: string, id: unknown, file: string) => {
     const shown = quoteValue(piece);
     if (piece.length > MAX_PIECE_LENGTH || /\p{Surrogate}/u.test(piece)) {
       throw invalid(
-        fileName,
+        file,
         `has the piece ${shown}, which is over ${MAX_PIECE_LENGTH} long or no Unicode text`,
       );
     }
-    if (!isId(id) || id >= vocabSize) {
-      throw invalid(
-        fileName,
-        `gives ${shown} the id ${quoteValue(id)}; the model's are 0 to ${vocabSize - 1}`,
-      );
+    if (!isId(id)) {
+      throw invalid(file, `gives ${shown} the id ${quoteValue(id)}, but ids are 0 to ${MAX_IDS - 1}`);
     }
     const other = pieces.get(id);
     if (other !== undefined && other !== piece) {
-      throw invalid(fileName, `gives ${quoteValue(other)} and ${shown} the same id ${id}`);
+      throw invalid(file, `gives ${quoteValue(other)} and ${shown} the same id ${id}`);
     }
     const otherId = idOf.get(piece);
     if (otherId !== undefined && otherId !== id) {
-      throw invalid(fileName, `gives ${shown} two ids, ${otherId} and ${id}`);
+      throw invalid(file, `gives ${shown} two ids, ${otherId} and ${id}`);
     }
     pieces.set(id, piece);
     idOf.set(piece, id);
   };
-  for (const [piece, id] of readEntries(model, fileName)) add(piece, id);
+  for (const [piece, id] of readEntries(model, fileName)) add(piece, id, fileName);
+  const modelSize = pieces.size;
   const pieceModel = readPieceModel(model, new Set(idOf.keys()), fileName);
-  for (const { content, id } of addedTokens) add(content, id);
+  const listed = readAddedTokens(json, fileName);
+  for (const { content, id } of listed) add(content, id, fileName);
+  const added = new Map(listed.map((token) => [token.content, token]));
+  for (const token of declared) {
+    // The vocabulary goes before what another file says of a token's id.
+    const id = idOf.get(token.content) ?? token.id ?? nextId(pieces, modelSize, added.values());
+    add(token.content, id, token.fileName);
+    added.set(token.content, addedBy(token, id, added.get(token.content)));
+  }
+  return { pieces, idOf, addedTokens: [...added.values()], pieceModel };
+}
 
-  return {
-    pieces,
-    idOf,
-    addedTokens,
-    pieceModel,
-  };
+/** A declared token; one without an id of its own only tells that a token which is there already is special. */
+function addedBy(token: DeclaredToken, id: number, before: AddedToken | undefined): AddedToken {
+  if (before !== undefined && token.id === null)
+    return { ...before, special: before.special || token.special };
+  const { content, special, normalized, lstrip, rstrip, singleWord } = token;
+  return { id, content, special, normalized, lstrip, rstrip, singleWord };
+}
+
+/** The id of a token that no file gives one: behind the added tokens, or behind the vocabulary where they are within it. */
+function nextId(pieces: ReadonlyMap<number, string>, modelSize: number, added: Iterable<AddedToken>): number {
+  let id = modelSize;
+  for (const token of added) id = Math.max(id, token.id + 1);
+  while (pieces.has(id)) id++;
+  return id;
 }
 
 function readAddedTokens(json: JsonObject, fileName: string): AddedToken[] {
@@ -91,11 +107,12 @@ function readAddedTokens(json: JsonObject, fileName: string): AddedToken[] {
         `has an added token (number ${i}) whose ${flag} is ${quoteValue(token[flag])}, not true or false`,
       );
     }
+    const special = token.special === true;
     return {
-      ...token,
       id: token.id,
       content: token.content,
-      special: token.special === true,
+      special,
+      normalized: token.normalized === undefined ? !special : token.normalized === true,
       lstrip: token.lstrip === true,
       rstrip: token.rstrip === true,
       singleWord: token.single_word === true,
@@ -116,5 +133,5 @@ function readEntries(model: JsonObject, fileName: string): Iterable<readonly [st
 }
 
 function isId(value: unknown): value is number {
-  return typeof value === "number" && Number.isInteger(value) && value >= 0;
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value < MAX_IDS;
 }
