@@ -135,6 +135,11 @@ export class LanguageModel implements AsyncDisposable {
     this.lost = parts.engine.lost;
   }
 
+  /** See `EngineClient.underWay`. @internal */
+  get underWay(): EngineClient["underWay"] {
+    return this.#alive().engine.underWay;
+  }
+
   /** The model's tokenizer, or null for a folder without one. */
   get tokenizer(): Tokenizer | null {
     return this.#alive().tokenizer;

@@ -67,6 +67,11 @@ export class EngineClient {
     return this.#link.isWorker;
   }
 
+  /** Calls and subscriptions that are under way. For tests that look whether something is left. @internal */
+  get underWay(): { readonly calls: number; readonly waits: number; readonly subscriptions: number } {
+    return { ...this.#link.underWay, subscriptions: this.#streams.size };
+  }
+
   /** See `EngineLink.lost`. */
   get lost(): Promise<Error> {
     return this.#link.lost;

@@ -43,6 +43,11 @@ export class EngineLink {
     return this.#connection.isWorker;
   }
 
+  /** Calls that are taken up, and how often someone waits for one. */
+  get underWay(): { readonly calls: number; readonly waits: number } {
+    return { calls: this.#receivers.size, waits: this.#waiting };
+  }
+
   /** @throws what ended the engine */
   expectSound(): void {
     if (this.#end !== null) throw this.#end.error;

@@ -86,9 +86,9 @@ export class HeldSequences {
     return this.#held.size;
   }
 
-  /** What a principal's sequences are counted as, those included that are being made or let go of. */
-  countsOf({ name }: Principal): Readonly<Account> {
-    return this.#accounts.get(name) ?? { count: 0, tokens: 0 };
+  /** What each principal's sequences are counted as, those included that are being made or let go of; none: nothing. */
+  get accounts(): ReadonlyMap<string, Readonly<Account>> {
+    return this.#accounts;
   }
 
   /**

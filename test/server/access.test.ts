@@ -25,7 +25,7 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await api.server.dispose();
+  await api[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
 });
 

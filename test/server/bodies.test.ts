@@ -6,7 +6,7 @@ let api: Served;
 beforeAll(async () => {
   api = await served();
 });
-afterAll(() => api.server.dispose());
+afterAll(() => api[Symbol.asyncDispose]());
 
 const MIB = 1024 * 1024;
 /** As many of them as a body has room for. */
@@ -62,7 +62,7 @@ describe("what a body holds", () => {
       code: "invalid_json",
       message: expect.stringContaining("more than 6 elements"),
     });
-    await small.server.dispose();
+    await small[Symbol.asyncDispose]();
   });
 
   test("of token ids is told by their number where they do not fit", async () => {

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await listening.close(0);
-  await api.server.dispose();
+  await api[Symbol.asyncDispose]();
   await lm.dispose();
 });
 

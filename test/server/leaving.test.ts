@@ -3,7 +3,7 @@ import { expect, test, vi } from "vitest";
 import type { EngineCore } from "../../src/engine/engine-core.js";
 import { LanguageModel } from "../../src/language-model.js";
 import { loadInProcess } from "../in-process.js";
-import { served } from "./served.js";
+import { errorOf, events, served } from "./served.js";
 
 const PROMPT = "Once upon a time there was a little girl who had a red ball and a blue hat";
 
@@ -56,4 +56,56 @@ test("frees its blocks within one step", async () => {
     api.records.length = 0;
     await pending.catch(() => undefined);
   }
+});
+
+test("a place in the queue is given back by a client that leaves it, each time", async () => {
+  await using api = await served({ limits: { concurrent: 1, queue: 1 } });
+  const long = { prompt: "Tom", max_tokens: 400, ignore_eos: true, stream: true };
+  const short = { prompt: "Tom", max_tokens: 1 };
+  for (let round = 0; round < 3; round++) {
+    const running = await api.post("/v1/completions", long);
+    for (let i = 0; i < 2; i++) {
+      const client = new AbortController();
+      const waiting = api.post("/v1/completions", short, { signal: client.signal });
+      await vi.waitFor(() => expect(api.server.service.admission.waiting).toBe(1));
+      expect((await api.post("/v1/completions", short)).status).toBe(429);
+      client.abort();
+      expect((await waiting).status).toBe(499);
+    }
+    const next = api.post("/v1/completions", short);
+    await running.body!.cancel();
+    expect((await next).status).toBe(200);
+  }
+});
+
+test("while it drains it is not ready, takes nothing new, and finishes what it has", async () => {
+  await using api = await served({ limits: { concurrent: 1 } });
+  const long = { prompt: "Tom", max_tokens: 60, ignore_eos: true, stream: true };
+  const stream = await api.post("/v1/completions", long);
+  const waiting = api.post("/v1/completions", { prompt: "Tom", max_tokens: 2, ignore_eos: true });
+  await vi.waitFor(() => expect(api.server.service.admission.waiting).toBe(1));
+  let isDrained = false;
+  const draining = api.server.drain().then(() => {
+    isDrained = true;
+  });
+  for (let round = 0; round < 2; round++) {
+    const ready = await api.get("/ready");
+    expect(ready.status).toBe(503);
+    expect(await ready.json()).toMatchObject({ status: "stopped", restarts: 0, problem: null });
+    expect(api.server.isReady).toBe(false);
+    expect((await api.get("/health")).status).toBe(200);
+    for (const path of ["/v1/completions", "/tokenize", "/v1/sequences"]) {
+      const refused = await api.post(path, { prompt: "Tom" });
+      expect(refused.headers.get("retry-after"), path).not.toBeNull();
+      expect(await errorOf(refused), path).toMatchObject({ status: 503, code: "shutting_down" });
+    }
+  }
+  expect(isDrained).toBe(false);
+  const { chunks, isDone } = await events(stream);
+  expect(isDone).toBe(true);
+  expect(chunks.at(-1).choices[0].finish_reason).toBe("length");
+  expect((await (await waiting).json()).usage.completion_tokens).toBe(2);
+  await draining;
+  await api.server.drain();
+  expect((await api.get("/ready")).status).toBe(503);
 });

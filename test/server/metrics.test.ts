@@ -7,7 +7,7 @@ let api: Served;
 beforeAll(async () => {
   api = await served();
 });
-afterAll(() => api.server.dispose());
+afterAll(() => api[Symbol.asyncDispose]());
 
 /** Values by name, those of equal names summed up. */
 async function read(): Promise<Map<string, number>> {

@@ -5,7 +5,9 @@ import {
   type RequestRecord,
   type ServerOptions,
 } from "../../src/server/index.js";
+import { expectNothingLeft } from "./nothing-left.js";
 
+/** Let go of with `await using`, it looks whether anything is left of its requests. */
 export interface Served extends AsyncDisposable {
   readonly server: LastrowServer;
   /** One for each request that has ended. */
@@ -28,31 +30,45 @@ const ORIGIN = "http://127.0.0.1:8080";
 export async function served(options: ServerOptions = {}): Promise<Served> {
   const records: RequestRecord[] = [];
   const failures: unknown[] = [];
+  let numAsked = 0;
+  let numEnded = 0;
   const server = await createServer({
     threads: 1,
     ...options,
     onRequest: (record, failure) => {
+      numEnded += 1;
       records.push(record);
       if (failure !== null) failures.push(failure);
       options.onRequest?.(record, failure);
     },
   });
+  // Also what comes over a socket is counted.
+  const answer = server.fetch;
+  server.fetch = (...request) => {
+    numAsked += 1;
+    return answer(...request);
+  };
+  const fetch = (path: string, init: RequestInit = {}) => server.fetch(new Request(ORIGIN + path, init));
   return {
     server,
     records,
     failures,
-    get: (path, headers = {}) => server.fetch(new Request(ORIGIN + path, { headers })),
-    delete: (path, headers = {}) => server.fetch(new Request(ORIGIN + path, { method: "DELETE", headers })),
+    get: (path, headers = {}) => fetch(path, { headers }),
+    delete: (path, headers = {}) => fetch(path, { method: "DELETE", headers }),
     post: (path, body, { headers = {}, signal } = {}) =>
-      server.fetch(
-        new Request(ORIGIN + path, {
-          method: "POST",
-          headers: { "content-type": "application/json", ...headers },
-          body: typeof body === "string" ? body : JSON.stringify(body),
-          signal: signal ?? null,
-        }),
-      ),
-    [Symbol.asyncDispose]: () => server.dispose(),
+      fetch(path, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: typeof body === "string" ? body : JSON.stringify(body),
+        signal: signal ?? null,
+      }),
+    [Symbol.asyncDispose]: async () => {
+      try {
+        await expectNothingLeft(server, () => numAsked - numEnded);
+      } finally {
+        await server.dispose();
+      }
+    },
   };
 }
 

@@ -40,7 +40,7 @@ beforeAll(async () => {
       }),
   );
 });
-afterAll(() => api.server.dispose());
+afterAll(() => api[Symbol.asyncDispose]());
 beforeEach(() => void process.on("unhandledRejection", onRejection));
 afterEach(() => void process.off("unhandledRejection", onRejection));
 

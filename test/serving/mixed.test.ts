@@ -10,7 +10,7 @@ beforeAll(async () => {
   lm = await load(undefined, { threads: 1 });
 });
 afterAll(async () => {
-  await api.server.dispose();
+  await api[Symbol.asyncDispose]();
   await lm.dispose();
 });
 
