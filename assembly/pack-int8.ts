@@ -11,14 +11,14 @@ import { allFinite, firstLanes, loadStored, magnitudes, storedBytes } from "./st
 const WEIGHT_MAX: i16 = 127;
 
 /**
- * Stored rows are inputs: row k holds W[k][0 … outFeatures − 1]. The slice begins with a group and holds whole ones,
+ * Stored rows are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. The slice begins with a group and holds whole ones,
  * but for the last. Answers 1 when every value is finite.
  */
-export function packInOutInt8(weight: usize, inFeatures: i32, outFeatures: i32, src: usize, dtype: i32, firstRow: i32, rowCount: i32): i32 {
+export function packInOutInt8(weight: usize, inFeatures: i32, outFeatures: i32, src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32): i32 {
   let finite = true;
   const panelBytes = int8PanelBytes(inFeatures);
   const size = storedBytes(dtype);
-  const stride = <usize>outFeatures * size;
+  const stride = <usize>srcCols * size;
   for (let r = 0; r < rowCount; r += INT8_GROUP) {
     const rows = min(INT8_GROUP, rowCount - r);
     const from = src + <usize>r * stride;

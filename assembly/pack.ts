@@ -7,12 +7,12 @@ import { storeLanes } from "./lanes";
 import { PANEL_BYTES, PANEL_COLUMNS } from "./panels";
 import { allFinite, firstLanes, loadStored, magnitudes, storedBytes } from "./stored";
 
-/** Stored rows are inputs: row k holds W[k][0 … outFeatures − 1]. Answers 1 when every value is finite. */
-export function packInOut(weight: usize, inFeatures: i32, outFeatures: i32, src: usize, dtype: i32, firstRow: i32, rowCount: i32): i32 {
+/** Stored rows are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. Answers 1 when every one of these is finite. */
+export function packInOut(weight: usize, inFeatures: i32, outFeatures: i32, src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32): i32 {
   let largest = i32x4.splat(0);
   const panelBytes = <usize>inFeatures * PANEL_BYTES;
   const size = storedBytes(dtype);
-  const stride = <usize>outFeatures * size;
+  const stride = <usize>srcCols * size;
   let panel = weight + <usize>firstRow * PANEL_BYTES;
   // Panel by panel: each is then written front to back.
   for (let n = 0; n < outFeatures; n += PANEL_COLUMNS) {

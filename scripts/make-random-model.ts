@@ -9,8 +9,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LastrowError } from "../src/errors.js";
-import type { WeightDtype } from "../src/formats/gpt2-checkpoint.js";
-import type { Activation } from "../src/kernels/kernels.js";
+import type { Activation, StoredDtype } from "../src/kernels/kernels.js";
 import { planRandomModel, type RandomModelFile, type RandomModelOptions } from "./random-model.js";
 
 /** What a folder made by this script, or by transformers, has; all that `force` removes. */
@@ -108,7 +107,7 @@ interface CliOptions {
   inner?: number;
   context?: number;
   vocab?: number;
-  dtype?: Lowercase<WeightDtype>;
+  dtype?: Lowercase<StoredDtype>;
   seed?: number;
   shards?: number;
   std?: number;
@@ -141,7 +140,7 @@ async function main(): Promise<void> {
   program.parse();
   const [folder] = program.processedArgs as [string];
   const { dtype, untied, force, ...sizes } = program.opts<CliOptions>();
-  const model = { ...sizes, dtype: dtype?.toUpperCase() as WeightDtype | undefined, tied: !untied };
+  const model = { ...sizes, dtype: dtype?.toUpperCase() as StoredDtype | undefined, tied: !untied };
   const written = await makeRandomModel(folder, model, {
     force,
     onProgress: process.stderr.isTTY ? progressLine() : undefined,

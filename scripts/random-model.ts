@@ -4,15 +4,16 @@
  * operations only, so that one seed gives the same bytes on every machine. Each tensor is drawn from a generator of
  * its own, keyed by seed and name: neither shards nor dtype nor the other tensors change it.
  */
+import { gpt2 } from "../src/architectures/gpt2.js";
 import { LastrowError } from "../src/errors.js";
-import { gpt2WeightShapes, type WeightDtype } from "../src/formats/gpt2-checkpoint.js";
 import { safetensorsHeader } from "../src/formats/safetensors-writer.js";
-import type { Activation } from "../src/kernels/kernels.js";
+import type { Activation, StoredDtype } from "../src/kernels/kernels.js";
+import type { DecoderSpec } from "../src/model/decoder-spec.js";
 
 /** Bytes of one piece of a file; a multiple of every element size. */
 const PIECE_BYTES = 1024 * 1024;
 
-const ELEMENT_BYTES: Readonly<Record<WeightDtype, number>> = { F32: 4, F16: 2, BF16: 2 };
+const ELEMENT_BYTES: Readonly<Record<StoredDtype, number>> = { F32: 4, F16: 2, BF16: 2 };
 
 /** What to make; the defaults are those of `openai-community/gpt2`, 124 million parameters. */
 export interface RandomModelOptions {
@@ -25,7 +26,7 @@ export interface RandomModelOptions {
   readonly context?: number | undefined;
   /** Number of token ids; the last one is the start and the end token. */
   readonly vocab?: number | undefined;
-  readonly dtype?: WeightDtype | undefined;
+  readonly dtype?: StoredDtype | undefined;
   /** A whole number from 0 to 2^32 − 1; 1 by default. */
   readonly seed?: number | undefined;
   /** Number of weight files; at most the number of tensors. */
@@ -122,18 +123,10 @@ type RandomModel = ReturnType<typeof withDefaults>;
 /** All tensors, in the order of their names, as transformers writes them. */
 function planTensors(model: RandomModel): PlannedTensor[] {
   const tensors: PlannedTensor[] = [];
-  const shapes = gpt2WeightShapes(
-    {
-      numLayers: model.layers,
-      hiddenSize: model.embd,
-      innerSize: model.inner,
-      contextLength: model.context,
-      vocabSize: model.vocab,
-    },
-    model.tied,
-  );
-  for (const [name, shape] of shapes) {
-    const isGain = /ln_\w+\.weight$/.test(name);
+  const stored = new Map(gpt2.tensors(decoderSpec(model)).map((row) => [row.name, row]));
+  for (const { name, shape, to, optional } of stored.values()) {
+    if (optional === true) continue;
+    const isGain = to.endsWith(".gain");
     const draw = { key: `${model.seed}:${name}`, mean: isGain ? 1 : 0, std: model.std };
     const elements = shape.reduce((product, size) => product * size, 1);
     const bytes = elements * ELEMENT_BYTES[model.dtype];
@@ -144,6 +137,30 @@ function planTensors(model: RandomModel): PlannedTensor[] {
     tensors.push(...maskBuffers(layer, model));
   }
   return tensors.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Of any size: also one that loading refuses. */
+function decoderSpec({
+  layers,
+  heads,
+  embd,
+  inner,
+  context,
+  vocab,
+  activation,
+  tied,
+}: RandomModel): DecoderSpec {
+  const norm = { epsilon: 1e-5 };
+  const attention = { norm, numHeads: heads, numKvHeads: heads, headDim: embd / heads, scale: 1 };
+  const layer = { attention, mlp: { norm, innerSize: inner, activation } };
+  return {
+    hiddenSize: embd,
+    vocabSize: vocab,
+    contextLength: context,
+    layers: Array.from({ length: layers }, () => layer),
+    finalNorm: norm,
+    tied,
+  };
 }
 
 function fileName(name: string, model: RandomModel): string {
@@ -237,7 +254,7 @@ interface Draw {
 }
 
 /** The little-endian bytes of `elements` random numbers, in pieces. */
-function* drawTensor(elements: number, dtype: WeightDtype, draw: Draw): Iterable<Uint8Array> {
+function* drawTensor(elements: number, dtype: StoredDtype, draw: Draw): Iterable<Uint8Array> {
   const next = normals(draw);
   const elementBytes = ELEMENT_BYTES[dtype];
   const perPiece = PIECE_BYTES / elementBytes;

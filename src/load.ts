@@ -1,6 +1,9 @@
 /** From a model's files to a model that runs. */
 
 import { platform } from "#platform";
+import { expectArchitecture } from "./architectures/known-architectures.js";
+import { type MatchedCheckpoint, matchTensors } from "./architectures/match-tensors.js";
+import { readModelConfig } from "./architectures/read-config.js";
 import { readChatTemplate } from "./chat/chat-template.js";
 import { EngineClient } from "./engine/engine-client.js";
 import type { EngineSetup } from "./engine/load-engine.js";
@@ -9,15 +12,14 @@ import type { SequenceStorage } from "./engine/sequence-storage.js";
 import { LastrowError } from "./errors.js";
 import { openCheckpoint } from "./formats/checkpoint.js";
 import { type GenerationDefaults, readGenerationConfig } from "./formats/generation-config.js";
-import { type Gpt2TensorPlan, planGpt2Tensors } from "./formats/gpt2-checkpoint.js";
-import { readModelConfig } from "./formats/gpt2-config.js";
 import type { ModelFile } from "./formats/model-files.js";
 import { ModelFingerprint } from "./formats/model-fingerprint.js";
 import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
 import type { KvDtype } from "./kernels/kv-layout.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
 import { parseMemorySize } from "./memory-size.js";
-import type { ModelConfig } from "./model/config.js";
+import { type ModelConfig, modelConfig } from "./model/config.js";
+import { widestRow } from "./model/load-weights.js";
 import { checkOptions, invalid, oneOf, wholeNumber } from "./option-checks.js";
 import type { LoadProgress, ModelSource } from "./platform/platform.js";
 import { loadTokenizer } from "./tokenizer/load-tokenizer.js";
@@ -103,9 +105,10 @@ export async function loadParts(
     signal: options.signal,
     // What is not supported, or cannot fit, is not worth its download.
     beforeWeights: async (fetched) => {
-      const config = await readModelConfig(fetched);
+      const { decoder, modelType } = await readModelConfig(fetched);
+      const stored = widestRow(expectArchitecture(modelType).tensors(decoder));
       const { expectToFit } = await import("./engine/engine-plan.js");
-      expectToFit({ label: fetched.label, config, ...settings });
+      expectToFit({ label: fetched.label, decoder, widestRow: stored, ...settings });
     },
   });
   const fingerprint = new ModelFingerprint();
@@ -122,16 +125,18 @@ export async function loadParts(
     const chatTemplate = await readChatTemplate(files);
     const checkpoint = await openCheckpoint(files);
     try {
-      const plan = planGpt2Tensors(checkpoint, stated);
-      const config = { ...stated, tieWordEmbeddings: plan.tieWordEmbeddings };
-      const described = describeTensors(plan);
+      const matched = matchTensors(checkpoint, expectArchitecture(stated.modelType), stated.decoder);
+      const { decoder } = matched;
+      const config = modelConfig(decoder, stated);
+      const described = describeTensors(matched);
       fingerprint.expect(described.tensors);
       engine = new EngineClient(await connecting);
       const { label } = files;
       const info = await engine.load(
         {
           label,
-          config,
+          decoder,
+          widestRow: widestRow(described.tensors.flatMap(({ rows }) => rows)),
           ...settings,
           tensors: described.tensors,
           files: described.files.map(({ name, size }) => ({ name, size })),
@@ -155,8 +160,8 @@ export async function loadParts(
           label,
           config,
           ...info,
-          parameters: plan.parameters,
-          tensors: [...plan.tensors]
+          parameters: matched.parameters,
+          tensors: [...matched.tensors]
             .map(([name, { entry }]) => ({ name, dtype: entry.dtype, shape: entry.shape }))
             .sort((a, b) => (a.name < b.name ? -1 : 1)),
           worker: engine.isWorker,
@@ -246,14 +251,14 @@ function engineOptions(
 }
 
 /** The tensors with numbers in place of their files, and the files. */
-function describeTensors(plan: Gpt2TensorPlan): Pick<EngineSetup, "tensors"> & { files: ModelFile[] } {
-  const files = [...new Set([...plan.tensors.values()].map(({ file }) => file))];
-  const tensors = [...plan.tensors].map(([name, { entry, file }]) => ({
+function describeTensors({ tensors }: MatchedCheckpoint) {
+  const files: readonly ModelFile[] = [...new Set([...tensors.values()].map(({ file }) => file))];
+  const described = [...tensors].map(([name, tensor]) => ({
+    ...tensor,
     name,
-    entry,
-    file: files.indexOf(file),
+    file: files.indexOf(tensor.file),
   }));
-  return { tensors, files };
+  return { tensors: described, files };
 }
 
 function startToken(

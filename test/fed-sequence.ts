@@ -5,10 +5,10 @@
 import type { Kernels, Tensor } from "../src/kernels/kernels.js";
 import type { BlockTable } from "../src/kv-cache/block-table.js";
 import type { KvCache } from "../src/kv-cache/kv-cache.js";
-import type { Gpt2 } from "../src/model/gpt2.js";
+import type { Decoder } from "../src/model/decoder.js";
 
 export interface ModelParts {
-  readonly model: Gpt2;
+  readonly model: Decoder;
   readonly kernels: Kernels;
   readonly kvCache: KvCache;
 }

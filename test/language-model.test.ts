@@ -407,7 +407,7 @@ describe("compare", () => {
     const parts = await loadInProcess(modelFolders.tiny);
     const engine = parts.core;
     const lm = new LanguageModelClass(parts);
-    const { vocabSize } = engine.model.config;
+    const { vocabSize } = engine.model.spec;
     /** After so many recomputed steps. */
     const recomputed: Float32Array[] = [];
     const report = await lm.compare([1, 2, 3], {
@@ -434,7 +434,7 @@ describe("a comparison that holds few logits at a time", () => {
   test("compares every step all the same, to an end by length and by the end token", async () => {
     const parts = await loadInProcess(modelFolders.tiny);
     const lm = new LanguageModelClass(parts);
-    const { contextLength } = parts.core.model.config;
+    const { contextLength } = parts.core.model.spec;
     let ends = 0;
     for (const [seed, steps] of [1, 2, 3, 4, 5, 6].map((n) => [n, 3 * n] as const)) {
       for (const kept of [1, 2, 7]) {
@@ -537,7 +537,7 @@ describe("pieces and the result", () => {
 
 /** Where the kernels' memory has the first value of `wpe`: its place is planned right behind `wte`. */
 function firstPositionEmbedding({ model, kernels }: ModelParts): number {
-  const { hiddenSize, vocabSize } = model.config;
+  const { hiddenSize, vocabSize } = model.spec;
   expect(kernels.name).toBe("wasm");
   return 65536 + Math.ceil((Math.ceil(vocabSize / 8) * 8 * hiddenSize * 4) / 64) * 64;
 }

@@ -11,10 +11,10 @@ import { randomModelFiles } from "./random-model.js";
 /** What seed 1 gives for `wte.weight`; a change of these breaks every recorded measurement. */
 const FIRST_VALUES = [-0.02308625914156437, 0.0056780059821903706, 0.004504558630287647];
 
-/** The values of a tensor of an F32 model. */
+/** The values of a tensor of an F32 model, by its name without the prefix. */
 async function valuesOf(contents: Record<string, Uint8Array>, name: string): Promise<number[]> {
   const { tensors } = await openCheckpoint(memoryFiles("m", contents));
-  const { entry, file } = tensors.get(name)!;
+  const { entry, file } = tensors.get(name) ?? tensors.get(`transformer.${name}`)!;
   const bytes = new Uint8Array(entry.end - entry.begin);
   await file.read(entry.begin, bytes);
   const view = new DataView(bytes.buffer);

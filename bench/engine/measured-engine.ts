@@ -100,7 +100,7 @@ function generationRequest(
     prompt,
     maxTokens,
     mode: "cached",
-    sampling: resolveSampling({ ...SAMPLING, seed }, {}, model.config.vocabSize),
+    sampling: resolveSampling({ ...SAMPLING, seed }, {}, model.spec.vocabSize),
     n: 1,
     bestOf: 1,
     beams: null,
@@ -114,7 +114,9 @@ function generationRequest(
 
 /** Operations of a step's matrix products: two for each weight and row that meet. Attention is not among them. */
 export function matrixOperations({ model }: EngineCore, { rows, logitsRows }: MeasuredStep): number {
-  const { numLayers, hiddenSize, innerSize, vocabSize } = model.config;
+  const { layers, hiddenSize, vocabSize } = model.spec;
+  const { innerSize } = layers[0].mlp;
+  const numLayers = layers.length;
   const keysAndValues = 2 * hiddenSize ** 2;
   const others = 2 * hiddenSize ** 2 + 2 * hiddenSize * innerSize;
   // Past the last layer's keys and values only rows whose logits are wanted go on.

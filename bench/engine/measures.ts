@@ -28,7 +28,7 @@ function newPrompt({ model }: EngineCore, length: number): number[] {
   let state = Math.imul(prompts, 0x9e3779b1) >>> 0;
   return Array.from({ length }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * model.config.vocabSize);
+    return Math.floor((state / 2 ** 32) * model.spec.vocabSize);
   });
 }
 

@@ -45,7 +45,7 @@ export class BeamJob {
    */
   constructor(core: EngineCore, request: GenerationRequest, beams: BeamSettings, sink: GenerationSink) {
     const { prompt, maxTokens, eosTokenIds, n, mode, salt, tenant } = request;
-    const { contextLength } = core.model.config;
+    const { contextLength } = core.model.spec;
     const limit = Math.min(maxTokens, contextLength - prompt.length);
     this.#core = core;
     this.#firstStep = core.steps;

@@ -7,7 +7,7 @@ import { LastrowError } from "../errors.js";
 import { rows as firstRows, type Kernels, type Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
-import type { Gpt2 } from "../model/gpt2.js";
+import type { Decoder } from "../model/decoder.js";
 import { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.js";
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
@@ -15,7 +15,7 @@ import { type ScheduledRows, Scheduler } from "./scheduler.js";
 
 /** What runs the model. One owner: the language model. */
 export interface EngineParts {
-  readonly model: Gpt2;
+  readonly model: Decoder;
   readonly kernels: Kernels;
   readonly kvCache: KvCache;
   /** Most rows of a step; at most what the model takes. Default: that, which `LoadOptions.tokenBudget` decides. */
@@ -37,7 +37,7 @@ export interface SequenceOptions {
 }
 
 export class EngineCore {
-  readonly model: Gpt2;
+  readonly model: Decoder;
   readonly kernels: Kernels;
   readonly kvCache: KvCache;
   /** For all that choose tokens here: they take turns. */
@@ -59,7 +59,7 @@ export class EngineCore {
     this.model = model;
     this.kernels = kernels;
     this.kvCache = kvCache;
-    this.samplingScratch = new SamplingScratch(model.config.vocabSize);
+    this.samplingScratch = new SamplingScratch(model.spec.vocabSize);
     const limits = {
       tokenBudget: Math.min(tokenBudget, model.maxRows),
       maxSequences,

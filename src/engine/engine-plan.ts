@@ -14,16 +14,19 @@ import { MemoryPlan } from "../kernels/memory-plan.js";
 import { referenceBackend } from "../kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
 import { formatMemorySize } from "../memory-size.js";
-import type { Gpt2Config, ModelConfig } from "../model/config.js";
-import { type Gpt2Scratch, type Gpt2Weights, planGpt2Scratch, planGpt2Weights } from "../model/gpt2.js";
-import { planStaging } from "../model/load-gpt2.js";
+import { type DecoderScratch, planScratch } from "../model/decoder.js";
+import { type DecoderSpec, kvShapeOf } from "../model/decoder-spec.js";
+import { type PlannedWeights, planWeights } from "../model/decoder-weights.js";
+import { planStaging, type Staging } from "../model/load-weights.js";
 import type { Threads } from "../platform/threads.js";
 
 /** What decides how much an engine takes, checked: plain data. */
 export interface EngineShape {
   /** What the model is called in messages. */
   readonly label: string;
-  readonly config: Gpt2Config;
+  readonly decoder: DecoderSpec;
+  /** Values in the widest row that its files store. */
+  readonly widestRow: number;
   readonly kernels: KernelsName;
   /** Null: as many as can work at once. */
   readonly threads: number | null;
@@ -38,12 +41,12 @@ export interface EngineShape {
 /** Where everything will lie. Sizes in bytes. */
 export interface EnginePlan {
   readonly backend: KernelBackend;
-  readonly weights: Gpt2Weights;
+  readonly weights: PlannedWeights;
   readonly weightBytes: number;
   readonly kv: KvLayout;
   readonly kvBytes: number;
-  readonly scratch: Gpt2Scratch;
-  readonly staging: ReturnType<typeof planStaging>;
+  readonly scratch: DecoderScratch;
+  readonly staging: Staging;
   /** All of it. */
   readonly bytes: number;
 }
@@ -68,21 +71,22 @@ export function planEngine(
   shape: EngineShape,
   threads: Pick<Threads, "availableThreads" | "startHelper">,
 ): EnginePlan {
-  const { config, dtype, kvDtype } = shape;
+  const { decoder, dtype, kvDtype } = shape;
   const backend = chooseBackend(shape, threads);
   const plan = new MemoryPlan(backend, dtype);
   const bytesBefore = plan.bytes;
-  const weights = planGpt2Weights(plan, config);
+  const weights = planWeights(plan, decoder);
   const weightBytes = plan.bytes - bytesBefore;
-  const numBlocks = chooseBlocks(config, kvDtype, shape.kvMemory);
-  const kv = kvLayout(config, kvDtype, plan.reserve(numBlocks * kvBlockBytes(config, kvDtype)), numBlocks);
+  const kvShape = kvShapeOf(decoder);
+  const numBlocks = chooseBlocks(shape);
+  const kv = kvLayout(kvShape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(kvShape, kvDtype)), numBlocks);
   const kvBytes = kv.numBlocks * kv.blockBytes;
-  const scratch = planGpt2Scratch(plan, config, {
+  const scratch = planScratch(plan, decoder, {
     maxRows: Math.min(shape.tokenBudget ?? DEFAULT_TOKEN_BUDGET, numBlocks * BLOCK_SIZE),
-    maxLogitsRows: logitsRows(config),
+    maxLogitsRows: logitsRows(decoder),
     maxSequences: MAX_SEQUENCES,
   });
-  const staging = planStaging(plan, config);
+  const staging = planStaging(plan, shape.widestRow);
   if (plan.bytes > MAX_MEMORY_BYTES) {
     throw new LastrowError(
       "memory_limit_exceeded",
@@ -114,15 +118,15 @@ function chooseBackend(
   return wasmBackend({ threads: Math.min(chosen, MAX_THREADS), startHelper });
 }
 
-function logitsRows({ vocabSize }: ModelConfig): number {
+function logitsRows({ vocabSize }: DecoderSpec): number {
   return Math.max(1, Math.min(MAX_LOGITS_ROWS, Math.floor(MAX_LOGITS_BYTES / (4 * vocabSize))));
 }
 
 /** Blocks for some full contexts, or as many as fit into the memory that was given. */
-function chooseBlocks(config: ModelConfig, kvDtype: KvDtype, kvMemory: number | null): number {
-  const perContext = Math.ceil(config.contextLength / BLOCK_SIZE);
+function chooseBlocks({ decoder, kvDtype, kvMemory }: EngineShape): number {
+  const perContext = Math.ceil(decoder.contextLength / BLOCK_SIZE);
   if (kvMemory === null) return DEFAULT_CONTEXTS * perContext;
-  const blockBytes = kvBlockBytes(config, kvDtype);
+  const blockBytes = kvBlockBytes(kvShapeOf(decoder), kvDtype);
   const blocks = Math.floor(kvMemory / blockBytes);
   if (blocks >= 1) return blocks;
   throw new LastrowError(

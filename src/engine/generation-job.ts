@@ -94,7 +94,7 @@ export class GenerationJob {
     onStep?: (step: ObservedStep) => void,
   ) {
     const { prompt, maxTokens, bestOf } = request;
-    const { contextLength } = core.model.config;
+    const { contextLength } = core.model.spec;
     const limit = Math.min(maxTokens, contextLength - prompt.length);
     this.#core = core;
     this.#firstStep = core.steps;

@@ -1,11 +1,10 @@
 /** From what is known of a model to an engine that runs it: plans its memory, starts its kernels and reads its weights. */
-import type { PlannedTensor } from "../formats/gpt2-checkpoint.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { Kernels, KernelsName, PackedDtype } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvDtype, type KvLayout } from "../kernels/kv-layout.js";
 import { KvCache } from "../kv-cache/kv-cache.js";
-import { Gpt2 } from "../model/gpt2.js";
-import { loadGpt2Weights } from "../model/load-gpt2.js";
+import { Decoder } from "../model/decoder.js";
+import { loadWeights, type MatchedTensor } from "../model/load-weights.js";
 import type { LoadProgress } from "../platform/platform.js";
 import type { Threads } from "../platform/threads.js";
 import { EngineCore } from "./engine-core.js";
@@ -13,12 +12,8 @@ import { type EngineShape, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
 
 /** How an engine is to be, and what it is made of: plain data. */
 export interface EngineSetup extends EngineShape {
-  /** Every weight, and the number of the file that it is in. */
-  readonly tensors: readonly {
-    readonly name: string;
-    readonly entry: PlannedTensor["entry"];
-    readonly file: number;
-  }[];
+  /** Every tensor that the model uses, with the number of the file that it is in. */
+  readonly tensors: readonly (Omit<MatchedTensor, "file"> & { readonly file: number })[];
   readonly files: readonly { readonly name: string; readonly size: number }[];
 }
 
@@ -60,21 +55,19 @@ export async function loadEngine(
   threads: Pick<Threads, "availableThreads" | "startHelper">,
   onProgress?: (progress: LoadProgress) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
-  const { config, dtype, kvDtype } = setup;
+  const { decoder, dtype, kvDtype } = setup;
   const plan = planEngine(setup, threads);
   const { backend, weights, kv, scratch } = plan;
   const kernels = await backend.create(plan.bytes);
   try {
-    const tensors = new Map(
-      setup.tensors.map(({ name, entry, file }) => [name, { entry, file: files[file] }]),
-    );
-    await loadGpt2Weights(tensors, weights, kernels, plan.staging, onProgress);
+    const tensors = setup.tensors.map((tensor) => ({ ...tensor, file: files[tensor.file] }));
+    await loadWeights(tensors, weights.places, kernels, plan.staging, onProgress);
   } catch (error) {
     await kernels.dispose();
     throw error;
   }
   const core = new EngineCore({
-    model: new Gpt2(config, kernels, weights, scratch),
+    model: new Decoder(decoder, kernels, weights.weights, scratch),
     kernels,
     kvCache: kvCacheIn(kernels, kv),
     maxSequences: MAX_SEQUENCES,

@@ -18,7 +18,7 @@ export interface StageNeed {
 
 /** One stage of a pass, and what its last row needs. */
 export interface Stage {
-  /** Without its layer: `ln_1`, `attn.c_attn`, `attn.scores`. */
+  /** Without its layer: `ln_1`, `attn.q`, `attn.scores`. */
   readonly name: string;
   /** The layers that it is the same in; empty outside of the layers. */
   readonly layers: readonly number[];

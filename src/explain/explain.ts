@@ -5,7 +5,6 @@
  */
 import { LastrowError } from "../errors.js";
 import type { Prompt, PromptOptions } from "../generate-options.js";
-import { wasmColumnsOf } from "../kernels/wasm/wasm-kernels.js";
 import type { LanguageModel } from "../language-model.js";
 import { checkOptions } from "../option-checks.js";
 import { keptTensors, type Stage, stagesOf } from "./dependencies.js";
@@ -74,7 +73,7 @@ export async function explain(
 ): Promise<Explanation> {
   checkOptions(options);
   const { maxTokens = DEFAULT_MAX_TOKENS, seed = DEFAULT_SEED, signal, onProgress } = options;
-  const { config, kv, kernels } = model.info;
+  const { config, kv } = model.info;
   const promptTokens = model.promptTokens(prompt, options);
   const inferences = Math.min(maxTokens, config.contextLength - promptTokens.length);
   if (!(inferences >= 1)) {
@@ -94,7 +93,6 @@ export async function explain(
 
   const tokens = [...promptTokens, ...cachedRun.tokens];
   const fed = tokens.slice(0, promptTokens.length + inferences - 1);
-  const columnsOf = kernels === "wasm" ? wasmColumnsOf : undefined;
   const ways = { cached: { rows: 0, multiplyAdds: 0 }, recompute: { rows: 0, multiplyAdds: 0 } };
   let turnEnd = performance.now() + TURN_MS;
   for (let step = 0; step < inferences; step++) {
@@ -103,7 +101,7 @@ export async function explain(
       const numCached = way === "cached" && step > 0 ? length - 1 : 0;
       for (const pass of passesOf(fed.slice(0, length), numCached, model.info.tokenBudget)) {
         ways[way].rows += pass.tokens.length - (pass.numCachedTokens ?? 0);
-        ways[way].multiplyAdds += tracedMultiplyAdds(config, { ...pass, columnsOf });
+        ways[way].multiplyAdds += tracedMultiplyAdds(config, pass);
       }
     }
     if (performance.now() < turnEnd) continue;
@@ -114,7 +112,7 @@ export async function explain(
 
   const L = promptTokens.length;
   const M = inferences - 1;
-  const recompute = traceForward(config, { tokens: fed, columnsOf });
+  const recompute = traceForward(config, { tokens: fed });
   const blocks = (length: number) => Math.ceil(length / kv.blockSize) * kv.blockBytes;
   return {
     promptTokens,
@@ -132,7 +130,7 @@ export async function explain(
     },
     traces: {
       recompute,
-      cached: traceForward(config, { tokens: fed, numCachedTokens: fed.length - 1, columnsOf }),
+      cached: traceForward(config, { tokens: fed, numCachedTokens: fed.length - 1 }),
     },
   };
 }

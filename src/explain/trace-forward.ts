@@ -2,14 +2,16 @@
  * Runs the model's own forward pass on tracing kernels, and gives every tensor that it made a name. Takes a config and
  * tokens and no weights: what depends on what does not depend on their values.
  */
+import { expectArchitecture } from "../architectures/known-architectures.js";
 import { LastrowError } from "../errors.js";
-import type { Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, kvLayout } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import type { RecordedTensor } from "../kernels/tracing/recorded-tensor.js";
 import { TracingKernels, tracingSizes } from "../kernels/tracing/tracing-kernels.js";
 import type { ModelConfig } from "../model/config.js";
-import { Gpt2, type Gpt2Weights, planGpt2Scratch, planGpt2Weights } from "../model/gpt2.js";
+import { Decoder, planScratch } from "../model/decoder.js";
+import { kvShapeOf, type TensorRow, type WeightName } from "../model/decoder-spec.js";
+import { planWeights, type WeightPlace } from "../model/decoder-weights.js";
 import type { Trace, TracedTensor } from "./trace.js";
 
 /** A forward pass to be traced: which tokens there are, and which of them are fed. */
@@ -23,8 +25,6 @@ export interface TracedPass {
    * as in all chunks of a long prompt but the last.
    */
   readonly logits?: "none" | "last" | "all" | undefined;
-  /** How the kernels that are traced for cut a weight in two: theirs. By default without waste. */
-  readonly columnsOf?: Kernels["columnsOf"] | undefined;
 }
 
 /**
@@ -33,8 +33,9 @@ export interface TracedPass {
  */
 export function traceForward(config: ModelConfig, pass: TracedPass): Trace {
   const { tokens, numCachedTokens = 0 } = pass;
-  const { kernels, weights } = runTraced(config, pass);
-  const tensors = nameTensors(kernels.recorded, weights, tokens.length);
+  const { kernels, places } = runTraced(config, pass);
+  const modules = modulesByOffset(expectArchitecture(config.modelType).tensors(config.decoder), places);
+  const tensors = nameTensors(kernels.recorded, modules, tokens.length);
   return { config, tokens, numCachedTokens, tensors };
 }
 
@@ -53,15 +54,17 @@ function runTraced(config: ModelConfig, pass: TracedPass) {
   const wanted = { none: 0, last: 1, all: count }[logits];
   const numBlocks = Math.ceil(tokens.length / BLOCK_SIZE);
   const plan = new MemoryPlan(tracingSizes);
-  const weights = planGpt2Weights(plan, config);
+  // Apart, so that the trace can tell a look-up in the embedding from the product with the head.
+  const decoder = { ...config.decoder, tied: false };
+  const { weights, places } = planWeights(plan, decoder);
   const limits = { maxRows: count, maxLogitsRows: wanted, maxSequences: 1 };
-  const scratch = planGpt2Scratch(plan, config, limits);
-  const kernels = new TracingKernels(pass.columnsOf);
-  const model = new Gpt2(config, kernels, weights, scratch);
+  const scratch = planScratch(plan, decoder, limits);
+  const kernels = new TracingKernels();
+  const model = new Decoder(decoder, kernels, weights, scratch);
   const blockIds = Array.from({ length: numBlocks }, (_, block) => block);
   model.batch.add({ tokens, from: numCachedTokens, count, blockIds, wanted });
-  model.forward(kvLayout(config, "f32", 0, numBlocks));
-  return { kernels, weights };
+  model.forward(kvLayout(kvShapeOf(decoder), "f32", 0, numBlocks));
+  return { kernels, places };
 }
 
 function checkPass(config: ModelConfig, tokens: readonly number[], numCachedTokens: number): void {
@@ -82,24 +85,33 @@ function invalid(message: string): LastrowError {
   return new LastrowError("invalid_argument", message);
 }
 
+/** What is made with a weight, by the weight's place. */
+interface Module {
+  /** The checkpoint's name for it, or that of its part of a stored matrix. */
+  readonly name: string;
+  /** Number of its layer, or null. */
+  readonly layer: number | null;
+}
+
+interface WeightModule extends Module {
+  readonly to: WeightName;
+}
+
 function nameTensors(
   recorded: readonly RecordedTensor[],
-  weights: Gpt2Weights,
+  modules: ReadonlyMap<number, WeightModule>,
   length: number,
 ): TracedTensor[] {
-  const modules = modulesByOffset(weights);
-  const names: string[] = [];
-  return recorded.map((tensor) => {
+  const named: TracedTensor[] = [];
+  for (const tensor of recorded) {
     const { id, operation, rows, cols, sources, multiplyAdds } = tensor;
-    const name = nameOf(tensor, { recorded, names, modules, weights });
-    names.push(name);
-    const layer = /^h\.(\d+)\./.exec(name)?.[1];
-    return {
-      ...{ id, name, operation, rows, cols, sources, multiplyAdds },
-      layer: layer === undefined ? null : Number(layer),
+    const { name, layer } = moduleOf(tensor, named, modules);
+    named.push({
+      ...{ id, name, operation, layer, rows, cols, sources, multiplyAdds },
       firstPosition: firstPosition(tensor, length),
-    };
-  });
+    });
+  }
+  return named;
 }
 
 /** Rows of a pass are the last ones of its sequence; what the cache held begins at its start. */
@@ -108,61 +120,68 @@ function firstPosition({ operation, rows }: RecordedTensor, length: number): num
   return operation === "cachedKeys" || operation === "cachedValues" ? 0 : length - rows;
 }
 
-interface Naming {
-  readonly recorded: readonly RecordedTensor[];
-  /** Of the tensors before this one. */
-  readonly names: readonly string[];
-  readonly modules: ReadonlyMap<number, string>;
-  readonly weights: Gpt2Weights;
-}
-
-function nameOf(tensor: RecordedTensor, { recorded, names, modules, weights }: Naming): string {
-  const { operation, layer, firstColumn, cols } = tensor;
-  const sources = tensor.sources.map((source) => names[source.tensor]);
-  const module = modules.get(tensor.weight ?? -1) ?? "";
+/** @param named the tensors before this one */
+function moduleOf(
+  tensor: RecordedTensor,
+  named: readonly TracedTensor[],
+  modules: ReadonlyMap<number, WeightModule>,
+): Module {
+  const { operation, firstColumn } = tensor;
+  const sources = tensor.sources.map((source) => named[source.tensor]);
   switch (operation) {
-    case "weight":
-      return `${module}.weight`;
+    case "weight": {
+      const { name, layer } = moduleAt(tensor.weight, modules);
+      return { name: `${name}.weight`, layer };
+    }
     case "embed":
     case "addRowsAt":
     case "layerNorm":
-      return module;
-    case "linear": {
-      // A tied head is the embedding, read the other way.
-      if (tensor.weight === weights.lm_head.offset) return "lm_head";
-      const isQueryPart = module.endsWith("c_attn") && cols === weights.wpe.cols && firstColumn === 0;
-      return isQueryPart ? module.replace("c_attn", "q") : module;
-    }
-    case "columns": {
-      // One of c_attn's three equal parts; what was computed of c_attn may itself begin later.
-      const first = recorded[tensor.sources[0].tensor].firstColumn + firstColumn;
-      return sources[0].replace("c_attn", ["q", "k", "v"][first / cols]);
-    }
+    case "linear":
+      return moduleAt(tensor.weight, modules);
+    case "columns":
+      // K is the first half of what K and V are computed as.
+      return beside(sources[0], firstColumn === 0 ? "k" : "v");
     case "gatherRows":
-      return `${sources[0]}.wanted`;
+      return { name: `${sources[0].name}.wanted`, layer: sources[0].layer };
     case "add":
-      return sources[1].replace("c_proj", "residual");
+      return beside(sources[1], "residual");
     case "activate":
-      return sources[0].replace("c_fc", "act");
-    default:
-      return `h.${layer}.attn.${operation}`;
+      return beside(sources[0], "act");
+    default: {
+      const query = [...modules.values()].find(({ to }) => to === `layers.${tensor.layer}.q.weight`);
+      if (query === undefined) throw new Error(`layer ${tensor.layer} has no queries`);
+      return beside(query, operation);
+    }
   }
 }
 
-/** The checkpoint's names of the modules, by the place of their weight. */
-function modulesByOffset(weights: Gpt2Weights): Map<number, string> {
-  const modules = new Map<number, string>([
-    [weights.wte.offset, "wte"],
-    [weights.wpe.offset, "wpe"],
-    [weights.ln_f.weight.offset, "ln_f"],
-  ]);
-  weights.h.forEach(({ ln_1, attn, ln_2, mlp }, i) => {
-    modules.set(ln_1.weight.offset, `h.${i}.ln_1`);
-    modules.set(attn.c_attn.weight.offset, `h.${i}.attn.c_attn`);
-    modules.set(attn.c_proj.weight.offset, `h.${i}.attn.c_proj`);
-    modules.set(ln_2.weight.offset, `h.${i}.ln_2`);
-    modules.set(mlp.c_fc.weight.offset, `h.${i}.mlp.c_fc`);
-    modules.set(mlp.c_proj.weight.offset, `h.${i}.mlp.c_proj`);
-  });
+/** In the same module, by another name: `h.0.mlp.act` beside `h.0.mlp.c_fc`. */
+function beside({ name, layer }: Module, last: string): Module {
+  return { name: name.replace(/[^.]+$/, last), layer };
+}
+
+function moduleAt(weight: number | null, modules: ReadonlyMap<number, WeightModule>): Module {
+  const module = modules.get(weight ?? -1);
+  if (module === undefined) throw new Error(`no weight lies at ${weight}`);
+  return module;
+}
+
+/** By the place of the weight. */
+function modulesByOffset(
+  rows: readonly TensorRow[],
+  places: ReadonlyMap<WeightName, WeightPlace>,
+): Map<number, WeightModule> {
+  const modules = new Map<number, WeightModule>();
+  for (const { name, to, traceName } of rows) {
+    const place = places.get(to);
+    if (place === undefined) continue;
+    const offset = place.kind === "linear" ? place.weight.offset : place.tensor.offset;
+    const layer = /^layers\.(\d+)\./.exec(to);
+    modules.set(offset, {
+      name: traceName ?? name.replace(/\.[^.]+$/, ""),
+      layer: layer === null ? null : Number(layer[1]),
+      to,
+    });
+  }
   return modules;
 }

@@ -13,8 +13,8 @@ export interface TracedTensor {
   /** Its place in `Trace.tensors`; sources have smaller ones. */
   readonly id: number;
   /**
-   * The checkpoint's name for what made it (`wte`, `h.0.ln_1`, `h.0.attn.c_attn`, `h.0.mlp.c_proj`, `ln_f`, `lm_head`),
-   * or, where the checkpoint has none, the place and what it is: `h.0.attn.q`, `.k`, `.v`, `.keys`, `.values`,
+   * The checkpoint's name for what made it (`wte`, `h.0.ln_1`, `h.0.attn.c_proj`, `h.0.mlp.c_proj`, `ln_f`, `lm_head`),
+   * or, where the checkpoint has none, the place and what it is: `h.0.attn.q`, `.kv`, `.k`, `.v`, `.keys`, `.values`,
    * `.cachedKeys`, `.cachedValues`, `.scores`, `.softmax`, `.weightedValues`, `.residual`; `h.0.mlp.act`, `.residual`.
    * Weights that rows are looked up in: `wte.weight`, `wpe.weight`. Unique in a trace.
    */

@@ -2,9 +2,8 @@
  * All tensors of a model folder, wherever they lie: in `model.safetensors`, or in shards that
  * `model.safetensors.index.json` lists. Owns the open files until `close()`.
  *
- * What always holds: each tensor is in exactly one file, under its canonical name (without the `transformer.` that
- * some writers put before every name but `lm_head.weight`), and going through `tensors` in order reads every file
- * forwards, one file after another.
+ * What always holds: each tensor is in exactly one file, and going through `tensors` in order reads every file forwards,
+ * one file after another.
  */
 import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, readJsonObject } from "./json-file.js";
@@ -16,7 +15,6 @@ import type { JsonObject } from "./strict-json.js";
 const SINGLE_NAME = "model.safetensors";
 const INDEX_NAME = "model.safetensors.index.json";
 const MAX_FILE_NAME_LENGTH = 255;
-const PREFIX = "transformer.";
 
 /** A tensor and the file that it is in. */
 export interface CheckpointTensor {
@@ -25,7 +23,7 @@ export interface CheckpointTensor {
 }
 
 export interface Checkpoint {
-  /** By canonical name, file after file and within a file in ascending order of offset. */
+  /** By the name in the file, file after file and within a file in ascending order of offset. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
   /** The files that hold the tensors. */
   readonly files: readonly ModelFile[];
@@ -46,8 +44,7 @@ export interface Checkpoint {
  *
  * @throws LastrowError `model_not_found` when the folder has neither file or a shard is missing; `model_file_invalid`
  *   when a file is not sound (see `readSafetensorsHeader`), a shard name is not a plain file name, the index and the
- *   shards disagree, or one tensor comes twice, be it in two shards or with and without `transformer.`. Nothing stays
- *   open then.
+ *   shards disagree, or one tensor is in two shards. Nothing stays open then.
  */
 export async function openCheckpoint(files: ModelFiles): Promise<Checkpoint> {
   const single = await files.open(SINGLE_NAME);
@@ -105,7 +102,7 @@ async function openShards(files: ModelFiles): Promise<Checkpoint> {
 }
 
 /**
- * Reads the header of `headerFile` and adds its tensors under their canonical names.
+ * Reads the header of `headerFile` and adds its tensors.
  * @returns the tensors' names as the file has them
  */
 async function addTensors(
@@ -115,21 +112,15 @@ async function addTensors(
 ): Promise<string[]> {
   const header = await readSafetensorsHeader(headerFile);
   for (const entry of header.tensors.values()) {
-    const name = canonicalName(entry.name);
-    const other = tensors.get(name);
+    const other = tensors.get(entry.name);
     if (other !== undefined) {
-      const found = `${quoteValue(other.entry.name)} in ${other.file.name}`;
       invalid(
-        `Tensor ${quoteValue(name)} comes twice: ${found} and ${quoteValue(entry.name)} in ${headerFile.name}`,
+        `Tensor ${quoteValue(entry.name)} comes twice: in ${other.file.name} and in ${headerFile.name}`,
       );
     }
-    tensors.set(name, { entry, file: dataFile });
+    tensors.set(entry.name, { entry, file: dataFile });
   }
   return [...header.tensors.keys()];
-}
-
-function canonicalName(name: string): string {
-  return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
 }
 
 /** Tensor name → shard name, as `weight_map` has it. */
@@ -164,7 +155,7 @@ function checkAllFound(
   indexName: string,
 ): void {
   for (const [tensor, shard] of weightMap) {
-    if (tensors.get(canonicalName(tensor))?.entry.name !== tensor) {
+    if (!tensors.has(tensor)) {
       invalid(`${indexName} places tensor ${quoteValue(tensor)} in ${shard}, but it is not there`);
     }
   }

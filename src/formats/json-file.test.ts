@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { type MemoryFile, memoryFile, memoryFiles } from "../../test/memory-files.js";
 import { safetensorsBytes } from "../../test/safetensors-bytes.js";
+import { readModelConfig } from "../architectures/read-config.js";
 import { readChatTemplate } from "../chat/chat-template.js";
 import { LastrowError } from "../errors.js";
 import { shardNames } from "../hub/needed-files.js";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
 import { openCheckpoint } from "./checkpoint.js";
 import { readGenerationConfig } from "./generation-config.js";
-import { readModelConfig } from "./gpt2-config.js";
 import { JSON_LIMITS, type JsonLimits, jsonObjectOf, readJsonObject, readJsonText } from "./json-file.js";
 import type { ModelFiles } from "./model-files.js";
 import { readSafetensorsHeader } from "./safetensors.js";

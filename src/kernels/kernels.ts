@@ -73,6 +73,8 @@ export interface StoredRows {
   /** Number of the first row, as stored. */
   readonly firstRow: number;
   readonly rowCount: number;
+  /** Where the rows hold more than what is packed: how many values a row has, and the first that is meant. */
+  readonly within?: { readonly cols: number; readonly from: number } | undefined;
 }
 
 export interface AttentionCall {
@@ -116,7 +118,7 @@ export interface Kernels {
   /**
    * Converts stored rows to f32 (exactly), quantises them when the weight is int8, and puts them into their places.
    * Rows of an int8 weight in `in-out` order are quantised together: they begin at a multiple of `INT8_GROUP`, and end
-   * at one or at the last row.
+   * at one or at the last row. Only rows in `in-out` order can hold more than the weight's own columns.
    * @returns false when a value is NaN or infinite.
    */
   packLinear(weight: LinearWeight, order: StoredOrder, rows: StoredRows): boolean;
@@ -139,11 +141,6 @@ export interface Kernels {
    * `scratch` is what `MemoryPlan.linearScratch` reserved for at least T rows of at least `inFeatures`.
    */
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void;
-  /**
-   * The part of a weight that makes columns `from … from + count − 1` of its output, and perhaps a few before them:
-   * those from `first` on. Its sums are those of the whole weight.
-   */
-  columnsOf(weight: LinearWeight, from: number, count: number): { weight: LinearWeight; first: number };
   /** x = activation(x), element by element. */
   activate(x: Tensor, activation: Activation): void;
   /**

@@ -1,42 +1,61 @@
 /**
- * What a model is, in numbers, after a checkpoint's `config.json` was read and checked. Everything that changes a
- * logit is here and nothing else. Plain data.
+ * A model in numbers, whatever its family: what programs and people look at. What the forward pass reads is its
+ * `decoder`, of which most fields here are a summary. Plain data.
  */
 import type { Activation } from "../kernels/kernels.js";
+import type { DecoderSpec } from "./decoder-spec.js";
 
-/** A GPT-2 style decoder: learned absolute positions, layer norm before attention and MLP, Conv1D weights. */
-export interface Gpt2Config {
-  readonly modelType: "gpt2";
-  /** Number of layers (`n_layer`). */
+/** A model's sizes and token ids, as its files state them. */
+export interface ModelConfig {
+  /** Family, as in `config.json`: `gpt2`. */
+  readonly modelType: string;
+  /** Everything that changes a logit. */
+  readonly decoder: DecoderSpec;
+  /** Number of layers. */
   readonly numLayers: number;
-  /** Attention heads (`n_head`). */
+  /** Attention heads. */
   readonly numHeads: number;
-  /** Heads of K and V; equal to `numHeads` in GPT-2. */
+  /** Heads of K and V. */
   readonly numKvHeads: number;
-  /** Width of one head: `hiddenSize / numHeads`. */
+  /** Width of one head. */
   readonly headDim: number;
-  /** Width of the residual stream (`n_embd`), C in the shape comments. */
+  /** Width of the residual stream, C in the shape comments. */
   readonly hiddenSize: number;
-  /** Width inside the MLP (`n_inner`, by default 4 × `n_embd`). */
+  /** Width inside the MLP. */
   readonly innerSize: number;
-  /** Most positions a sequence can have (`n_positions`, older files: `n_ctx`). */
+  /** Most positions a sequence can have. */
   readonly contextLength: number;
-  /** Number of token ids (`vocab_size`), V in the shape comments. */
+  /** Number of token ids, V in the shape comments. */
   readonly vocabSize: number;
+  /** Of the MLP. */
   readonly activation: Activation;
-  /** ε of every layer norm. */
-  readonly layerNormEpsilon: number;
-  /** Divide scores by √headDim (`scale_attn_weights`). */
-  readonly scaleAttnWeights: boolean;
-  /** Divide layer i's scores by i + 1 as well (`scale_attn_by_inverse_layer_idx`). */
-  readonly scaleAttnByInverseLayerIdx: boolean;
-  /** `lm_head` is `wte` transposed (`tie_word_embeddings`). */
+  /** The output matrix is the embedding, read the other way. */
   readonly tieWordEmbeddings: boolean;
-  /** Token ids that start a text (`bos_token_id`), or null. */
+  /** Token id that starts a text, or null. */
   readonly bosTokenId: number | null;
-  /** Token ids that end a text (`eos_token_id`: one, a list, or none). */
+  /** Token ids that end a text. */
   readonly eosTokenIds: readonly number[];
 }
 
-/** Every architecture that lastrow runs. */
-export type ModelConfig = Gpt2Config;
+/** The summary of a decoder. */
+export function modelConfig(
+  decoder: DecoderSpec,
+  rest: Pick<ModelConfig, "modelType" | "bosTokenId" | "eosTokenIds">,
+): ModelConfig {
+  const { hiddenSize, vocabSize, contextLength, layers, tied } = decoder;
+  const { attention, mlp } = layers[0];
+  return {
+    ...rest,
+    decoder,
+    numLayers: layers.length,
+    numHeads: attention.numHeads,
+    numKvHeads: attention.numKvHeads,
+    headDim: attention.headDim,
+    hiddenSize,
+    innerSize: mlp.innerSize,
+    contextLength,
+    vocabSize,
+    activation: mlp.activation,
+    tieWordEmbeddings: tied,
+  };
+}

@@ -58,7 +58,7 @@ describe("explain", () => {
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/h\.0…5\.attn\.scores +1 of Q \+ all 8 of K/);
     expect(stdout).toMatch(/h\.0…5\.attn\.weightedValues +1 of softmax \+ all 8 of V/);
-    expect(stdout).toMatch(/h\.0…5\.attn\.c_attn +1 of ln_1/);
+    expect(stdout).toMatch(/h\.0…5\.attn\.q +1 of ln_1/);
     expect(stdout).toMatch(/lm_head +1 of ln_f/);
     expect(stdout).toContain("Nobody asks for an old row of Q.");
     for (const line of stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);

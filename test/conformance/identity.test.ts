@@ -57,8 +57,8 @@ describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", (
     for (const way of WAYS) {
       engines.set(way, (await loadInProcess(modelFolders[name], { ...way, dtype, kvDtype })).core);
     }
-    const { config } = engineOf(FIRST).model;
-    tokens = arbitraryTokens(config.contextLength, config.vocabSize);
+    const { spec } = engineOf(FIRST).model;
+    tokens = arbitraryTokens(spec.contextLength, spec.vocabSize);
     truth = logitsAt(engineOf(FIRST), "recompute", tokens, range(1, tokens.length));
   });
   afterAll(() => Promise.all([...engines.values()].map((engine) => engine.kernels.dispose())));
@@ -110,7 +110,7 @@ describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", (
 
   test("several sequences that take turns, and blocks used before by others", async () => {
     const { core } = await loadInProcess(modelFolders[name], { dtype, kvDtype, kvMemory: 64 * 1024 * 1024 });
-    const others = [2, 3, 4].map((seed) => arbitraryTokens(tokens.length, core.model.config.vocabSize, seed));
+    const others = [2, 3, 4].map((seed) => arbitraryTokens(tokens.length, core.model.spec.vocabSize, seed));
     const sequences = others.map(() => new FedSequence(core));
     const main = new FedSequence(core);
     for (const length of range(1, tokens.length)) {
@@ -127,7 +127,7 @@ describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", (
 
   test("sequences side by side in one forward pass", () => {
     const { model, kvCache, kernels } = engineOf(FIRST);
-    const { vocabSize } = model.config;
+    const { vocabSize } = model.spec;
     const cuts = fc.record({
       lengths: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
       wants: fc.constantFrom("last", "all"),
@@ -157,7 +157,7 @@ describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", (
 test("the embedded model: cached with one thread, recomputed with two, around every block's edges to the end of 512 positions", async () => {
   const single = (await loadInProcess(undefined, { threads: 1 })).core;
   const team = (await loadInProcess(undefined, { threads: 2 })).core;
-  const tokens = arbitraryTokens(512, single.model.config.vocabSize);
+  const tokens = arbitraryTokens(512, single.model.spec.vocabSize);
   const cached = logitsAt(single, "cached", tokens, range(1, 512));
   const sequence = new FedSequence(team);
   let rows = 0;

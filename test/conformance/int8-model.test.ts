@@ -4,16 +4,17 @@
  */
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { gpt2 } from "../../src/architectures/gpt2.js";
+import { matchTensors } from "../../src/architectures/match-tensors.js";
+import { readModelConfig } from "../../src/architectures/read-config.js";
 import { openCheckpoint } from "../../src/formats/checkpoint.js";
-import { planGpt2Tensors } from "../../src/formats/gpt2-checkpoint.js";
-import { readModelConfig } from "../../src/formats/gpt2-config.js";
 import { INT8_GROUP, type Kernels, type PackedDtype } from "../../src/kernels/kernels.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import type { LanguageModel } from "../../src/language-model.js";
 import { load } from "../../src/load.js";
-import { planGpt2Weights } from "../../src/model/gpt2.js";
-import { loadGpt2Weights, planStaging } from "../../src/model/load-gpt2.js";
+import { planWeights } from "../../src/model/decoder-weights.js";
+import { loadWeights, planStaging, widestRow } from "../../src/model/load-weights.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 
@@ -115,11 +116,11 @@ describe("loading", () => {
   test("cuts a stored matrix into slices of whole groups", async () => {
     // The matrices of the MLP are larger than the staging area of 1 MiB.
     const files = memoryFiles("m", randomModelFiles({ layers: 1, heads: 2, embd: 200, inner: 1300 }));
-    const config = await readModelConfig(files);
-    const checkpoint = await openCheckpoint(files);
+    const stated = await readModelConfig(files);
+    const { decoder, tensors } = matchTensors(await openCheckpoint(files), gpt2, stated.decoder);
     const plan = new MemoryPlan(referenceBackend, "int8");
-    const weights = planGpt2Weights(plan, config);
-    const staging = planStaging(plan, config);
+    const { places } = planWeights(plan, decoder);
+    const staging = planStaging(plan, widestRow(gpt2.tensors(decoder)));
     const kernels = await referenceBackend.create(plan.bytes);
     const slices: number[][] = [];
     const watched: Pick<Kernels, "u8" | "packLinear" | "unpackRows"> = {
@@ -130,8 +131,10 @@ describe("loading", () => {
         return kernels.packLinear(weight, order, rows);
       },
     };
-    await loadGpt2Weights(planGpt2Tensors(checkpoint, config).tensors, weights, watched as Kernels, staging);
+    await loadWeights([...tensors.values()], places, watched as Kernels, staging);
     expect(slices).toEqual([
+      // Q, K and V, and the output of attention.
+      [200, 0, 200],
       [200, 0, 200],
       [200, 0, 200],
       [200, 0, 3 * INT8_GROUP],

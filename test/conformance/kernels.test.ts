@@ -7,11 +7,11 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type Activation,
-  columns,
   type KernelBackend,
   type PackedDtype,
   rows,
   STRETCH,
+  type StoredDtype,
   type StoredOrder,
   type Tensor,
 } from "../../src/kernels/kernels.js";
@@ -703,38 +703,72 @@ describe("all kernels give the reference kernels' bits", () => {
     );
   });
 
-  test("a weight's columns by themselves are those of the whole", () => {
+  test("a weight that is some columns of a stored matrix is that of these columns by themselves", () => {
     const cases = fc.record({
       K: fc.integer({ min: 1, max: 70 }),
-      N: fc.integer({ min: 1, max: 60 }),
+      cols: fc.integer({ min: 1, max: 60 }),
       range: fc.tuple(fc.nat(), fc.nat()),
-      dtype: fc.constantFrom<PackedDtype>("f32", "int8"),
+      packed: fc.constantFrom<PackedDtype>("f32", "int8"),
+      dtype: fc.constantFrom<StoredDtype>("F32", "F16", "BF16"),
     });
     fc.assert(
-      fc.property(cases, ({ K, N, range, dtype }) => {
-        const from = range[0] % N;
-        const count = 1 + (range[1] % (N - from));
+      fc.property(cases, ({ K, cols, range, packed, dtype }) => {
+        const from = range[0] % cols;
+        const count = 1 + (range[1] % (cols - from));
         expectSameBits(benches, (bench) => {
-          const values = Array.from({ length: K * N }, (_, j) => Math.fround(Math.sin(j * j)));
-          const weight = bench.weight(K, N, values, "in-out", dtype);
+          const { kernels } = bench;
+          // Any bits whose exponent is of a finite value.
+          const bitsAt = (k: number, n: number) =>
+            (Math.imul(k * cols + n + 1, 0x9e3779b1) >>> (dtype === "F32" ? 0 : 16)) &
+            (dtype === "F32" ? 0xbfffffff : 0xbfff);
+          const stored = (first: number, width: number) =>
+            bench.stored(
+              dtype,
+              Array.from({ length: K * width }, (_, j) => bitsAt(Math.floor(j / width), first + (j % width))),
+            );
+          const [all, some] = [stored(0, cols), stored(from, count)];
+          const rows = { dtype, firstRow: 0, rowCount: K };
+          const part = bench.linearWeight(K, count, packed);
+          const within = { cols, from };
+          expect(kernels.packLinear(part, "in-out", { ...rows, offset: all, within })).toBe(true);
+          const alone = bench.linearWeight(K, count, packed);
+          expect(kernels.packLinear(alone, "in-out", { ...rows, offset: some })).toBe(true);
           const x = bench.tensor(
             3,
             K,
             Array.from({ length: 3 * K }, (_, j) => Math.fround(Math.cos(3 * j))),
           );
-          const whole = bench.tensor(3, N);
-          bench.linear(whole, x, weight, null);
-          const { weight: some, first } = bench.kernels.columnsOf(weight, from, count);
-          expect(first).toBeLessThanOrEqual(from);
-          expect(some.outFeatures).toBe(from + count - first);
-          const part = bench.tensor(3, some.outFeatures);
-          bench.linear(part, x, some, null);
-          const wanted = bench.values(columns(part, from - first, count));
-          expect(bits(wanted)).toEqual(bits(bench.values(columns(whole, from, count))));
-          return wanted;
+          const [expected, found] = [bench.tensor(3, count), bench.tensor(3, count)];
+          bench.linear(expected, x, alone, null);
+          bench.linear(found, x, part, null);
+          expect(bits(bench.values(found))).toEqual(bits(bench.values(expected)));
+
+          const [whole, unpacked] = [bench.tensor(K, count), bench.tensor(K, count)];
+          kernels.unpackRows(whole, { ...rows, offset: some });
+          kernels.unpackRows(unpacked, { ...rows, offset: all, within });
+          expect(bits(bench.values(unpacked))).toEqual(bits(bench.values(whole)));
+          return bench.values(found);
         });
       }),
       { numRuns: 200 },
     );
+  });
+
+  test("what is not finite beside the columns that are meant is not looked at, and among them is", () => {
+    for (const bench of benches) {
+      for (const dtype of ["f32", "int8"] as const) {
+        const offset = bench.stored("F32", [0x7fc00000, 0, 0, 0x7f800000]);
+        const rows = { offset, dtype: "F32", firstRow: 0, rowCount: 1 } as const;
+        const pack = (from: number, cols: number) =>
+          bench.kernels.packLinear(bench.linearWeight(1, cols, dtype), "in-out", {
+            ...rows,
+            within: { cols: 4, from },
+          });
+        expect([pack(1, 2), pack(0, 2), pack(2, 2)]).toEqual([true, false, false]);
+        const unpack = (from: number, cols: number) =>
+          bench.kernels.unpackRows(bench.tensor(1, cols), { ...rows, within: { cols: 4, from } });
+        expect([unpack(1, 2), unpack(0, 2), unpack(2, 2)]).toEqual([true, false, false]);
+      }
+    }
   });
 });

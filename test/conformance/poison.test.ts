@@ -82,8 +82,8 @@ describe.each(
 
   test("a decode step needs the new row, K and V, and nothing else", () => {
     const { core, info } = loaded;
-    const { kernels, kvCache, model } = core;
-    const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
+    const { kernels, kvCache } = core;
+    const { numLayers, numKvHeads, headDim, vocabSize } = info.config;
     const placesOfHead = 2 * headDim + (kvCache.layout.dtype === "int8" ? 2 : 0);
     const tokens = arbitraryTokens(40, vocabSize);
     for (const length of isSlow(name, options) ? [17] : [1, 15, 16, 17, 39]) {
@@ -104,9 +104,9 @@ describe.each(
   });
 
   test("a NaN in one old row of K or V makes every logit NaN", () => {
-    const { core } = loaded;
-    const { kernels, kvCache, model } = core;
-    const { numLayers, numKvHeads, headDim, vocabSize } = model.config;
+    const { core, info } = loaded;
+    const { kernels, kvCache } = core;
+    const { numLayers, numKvHeads, headDim, vocabSize } = info.config;
     const tokens = arbitraryTokens(36, vocabSize);
     const sequence = new FedSequence(core);
     const { table } = sequence;

@@ -80,6 +80,8 @@ interface Overwritten {
   readonly value: number;
 }
 
+type TracedModel = Pick<Awaited<ReturnType<typeof loadInProcess>>, "core" | "info">;
+
 /** A pass over the last of some tokens, on real kernels and in the trace. */
 class TracedRun {
   readonly trace: Trace;
@@ -91,10 +93,13 @@ class TracedRun {
   /** Tensors of the trace that one call of the kernels writes, in their order. */
   readonly #written: readonly TracedTensor[];
 
-  constructor(parts: ModelParts, tokens: readonly number[], numCachedTokens: number, logits: "last" | "all") {
-    const { model, kernels } = parts;
-    const columnsOf: Kernels["columnsOf"] = (...args) => kernels.columnsOf(...args);
-    this.trace = traceForward(model.config, { tokens, numCachedTokens, logits, columnsOf });
+  constructor(
+    { core: parts, info }: TracedModel,
+    tokens: readonly number[],
+    numCachedTokens: number,
+    logits: "last" | "all",
+  ) {
+    this.trace = traceForward(info.config, { tokens, numCachedTokens, logits });
     const head = tensorNamed(this.trace, "lm_head");
     this.needed = Array.from({ length: head.rows }, (_, row) => ancestors(this.trace, head, row));
     this.#parts = parts;
@@ -252,9 +257,10 @@ describe.each([
   ] as const)(
     "every row, $numCachedTokens of 19 cached, $logits logits",
     async ({ numCachedTokens, logits }) => {
-      const { core } = await loadInProcess(modelFolders[name], { dtype, threads: 1 });
-      const tokens = arbitraryTokens(19, core.model.config.vocabSize);
-      const run = new TracedRun(core, tokens, numCachedTokens, logits);
+      const loaded = await loadInProcess(modelFolders[name], { dtype, threads: 1 });
+      const { core } = loaded;
+      const tokens = arbitraryTokens(19, core.model.spec.vocabSize);
+      const run = new TracedRun(loaded, tokens, numCachedTokens, logits);
       const expected = run.logits(null);
       checkSteps(run, expected);
       let unneeded = 0;
@@ -294,11 +300,12 @@ test("200 random configurations: needed rows are needed, others are not, and bot
       configuration,
       async ({ headDim, dtype, kvDtype, logits, cachedShare, rowShare, ...size }) => {
         const files = randomModelFiles({ ...size, embd: size.heads * headDim, std: 0.3 });
-        const { core } = await loadInProcess(memoryFiles("random", files), { dtype, kvDtype, threads: 1 });
+        const loaded = await loadInProcess(memoryFiles("random", files), { dtype, kvDtype, threads: 1 });
+        const { core } = loaded;
         const { kernels, model } = core;
         const tokens = arbitraryTokens(size.context, size.vocab, size.seed);
         const numCachedTokens = Math.floor(cachedShare * (tokens.length - 1));
-        const run = new TracedRun(core, tokens, numCachedTokens, logits);
+        const run = new TracedRun(loaded, tokens, numCachedTokens, logits);
         const before = { rows: model.rowsComputed, multiplyAdds: kernels.multiplyAdds };
         const expected = run.logits(null);
         expect(model.rowsComputed - before.rows).toBe(tensorNamed(run.trace, "wte").rows);
@@ -316,8 +323,8 @@ test("200 random configurations: needed rows are needed, others are not, and bot
 });
 
 test("multiply-adds as a hand counts them", async () => {
-  const { core } = await loadInProcess(memoryFiles("m", randomModelFiles()), { threads: 1 });
-  const { config } = core.model;
+  const { core, info } = await loadInProcess(memoryFiles("m", randomModelFiles()), { threads: 1 });
+  const { config } = info;
   const tokens = [1, 2, 3, 4];
   // Width 8, MLP 32, 61 tokens, 2 layers. A row of a layer: c_attn 8·24, c_proj 8·8, MLP 2·8·32.
   const row = 192 + 64 + 512;

@@ -171,7 +171,7 @@ class Walker implements LogitsConsumer {
   #goOn(): void {
     const sequence = this.#alive();
     const { core, tally, walkers } = this.#run;
-    const room = core.model.config.contextLength - sequence.tokens.length;
+    const room = core.model.spec.contextLength - sequence.tokens.length;
     this.#turns -= 1;
     const what = this.#random();
     if (this.#turns <= 0 || room === 0) {
@@ -202,7 +202,7 @@ class Walker implements LogitsConsumer {
   extend(count: number): void {
     const sequence = this.#alive();
     const { core, tally } = this.#run;
-    const { contextLength } = core.model.config;
+    const { contextLength } = core.model.spec;
     const added = Math.max(1, Math.min(count, contextLength - sequence.tokens.length));
     if (sequence.tokens.length + added > contextLength) {
       this.end();
@@ -315,7 +315,7 @@ export class ScenarioRun {
       // One of the texts is the same word again and again: its blocks differ in nothing but what is before them.
       ...Array.from({ length: shared }, () => (text === 0 ? 7 : 1 + Math.floor(common() * (VOCAB - 1)))),
       ...Array.from({ length: own }, () => 1 + Math.floor(random() * 2)),
-    ].slice(0, this.core.model.config.contextLength);
+    ].slice(0, this.core.model.spec.contextLength);
     const walker = new Walker(this, turns, random);
     try {
       const sequence = this.core.start(tokens.length === 0 ? [1] : tokens, walker, { salt, tenant });

@@ -5,16 +5,19 @@
  * docs/numerics.md. Owns a model of its own, of one sequence; its logits come along, to be compared with a run's.
  */
 import type { ModelSource } from "lastrow";
+import { expectArchitecture } from "lastrow/architectures/known-architectures";
+import { matchTensors } from "lastrow/architectures/match-tensors";
+import { readModelConfig } from "lastrow/architectures/read-config";
 import { openCheckpoint } from "lastrow/formats/checkpoint";
-import { planGpt2Tensors } from "lastrow/formats/gpt2-checkpoint";
-import { readModelConfig } from "lastrow/formats/gpt2-config";
 import type { AttentionCall, Kernels } from "lastrow/kernels/kernels";
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, kvOffset } from "lastrow/kernels/kv-layout";
 import { MemoryPlan } from "lastrow/kernels/memory-plan";
 import { exp } from "lastrow/kernels/reference/math";
 import { wasmBackend } from "lastrow/kernels/wasm/wasm-kernels";
-import { Gpt2, planGpt2Scratch, planGpt2Weights } from "lastrow/model/gpt2";
-import { loadGpt2Weights, planStaging } from "lastrow/model/load-gpt2";
+import { Decoder, planScratch } from "lastrow/model/decoder";
+import { kvShapeOf } from "lastrow/model/decoder-spec";
+import { planWeights } from "lastrow/model/decoder-weights";
+import { loadWeights, planStaging, widestRow } from "lastrow/model/load-weights";
 import type { Platform } from "lastrow/platform/platform";
 
 /** Of one layer in one forward pass. */
@@ -38,12 +41,12 @@ interface SeenCall {
 }
 
 export class AttentionProbe {
-  readonly #model: Gpt2;
+  readonly #model: Decoder;
   readonly #kernels: Kernels;
   readonly #kv: KvLayout;
   readonly #calls: SeenCall[];
 
-  private constructor(parts: { model: Gpt2; kernels: Kernels; kv: KvLayout; calls: SeenCall[] }) {
+  private constructor(parts: { model: Decoder; kernels: Kernels; kv: KvLayout; calls: SeenCall[] }) {
     this.#model = parts.model;
     this.#kernels = parts.kernels;
     this.#kv = parts.kv;
@@ -56,29 +59,30 @@ export class AttentionProbe {
     const stated = await readModelConfig(files);
     const checkpoint = await openCheckpoint(files);
     try {
-      const tensors = planGpt2Tensors(checkpoint, stated);
-      const config = { ...stated, tieWordEmbeddings: tensors.tieWordEmbeddings };
+      const architecture = expectArchitecture(stated.modelType);
+      const { decoder, tensors } = matchTensors(checkpoint, architecture, stated.decoder);
       const backend = wasmBackend({
         threads: 1,
         startHelper: () => Promise.reject(new Error("one thread has no helpers")),
       });
       const plan = new MemoryPlan(backend, "f32");
-      const weights = planGpt2Weights(plan, config);
-      const numBlocks = Math.ceil(config.contextLength / BLOCK_SIZE);
-      const slab = plan.reserve(numBlocks * kvBlockBytes(config, "f32"));
-      const limits = { maxRows: config.contextLength, maxLogitsRows: 1, maxSequences: 1 };
-      const scratch = planGpt2Scratch(plan, config, limits);
-      const staging = planStaging(plan, config);
+      const { weights, places } = planWeights(plan, decoder);
+      const kvShape = kvShapeOf(decoder);
+      const numBlocks = Math.ceil(decoder.contextLength / BLOCK_SIZE);
+      const slab = plan.reserve(numBlocks * kvBlockBytes(kvShape, "f32"));
+      const limits = { maxRows: decoder.contextLength, maxLogitsRows: 1, maxSequences: 1 };
+      const scratch = planScratch(plan, decoder, limits);
+      const staging = planStaging(plan, widestRow(architecture.tensors(decoder)));
       const kernels = await backend.create(plan.bytes);
-      await loadGpt2Weights(tensors.tensors, weights, kernels, staging);
+      await loadWeights([...tensors.values()], places, kernels, staging);
       const calls: SeenCall[] = [];
-      const model = new Gpt2(
-        config,
+      const model = new Decoder(
+        decoder,
         watched(kernels, (call) => calls.push(call)),
         weights,
         scratch,
       );
-      return new AttentionProbe({ model, kernels, kv: kvLayout(config, "f32", slab, numBlocks), calls });
+      return new AttentionProbe({ model, kernels, kv: kvLayout(kvShape, "f32", slab, numBlocks), calls });
     } finally {
       await checkpoint.close();
     }

@@ -29,9 +29,10 @@ export async function inspect(options: InspectCommandOptions, io: Io): Promise<n
 function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
   const { label, config, kernels, threads, parameters, weightBytes, dtype, kv, memoryBytes, tensors } = info;
   const { blockSize, blocks, blockBytes, bytesPerToken, bytes } = kv;
+  const { decoder, ...sizes } = config;
   return {
     model: label,
-    architecture: { ...config },
+    architecture: { ...sizes, layerNormEpsilon: decoder.finalNorm.epsilon },
     tokenizer: hasTokenizer,
     kernels,
     threads,
@@ -73,10 +74,9 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
     `${config.modelType}: ${config.numLayers} layers, ${config.numHeads} heads of ${config.headDim}, width ${config.hiddenSize}, MLP ${config.innerSize}`,
     [
       config.activation,
-      `layer norm ε ${config.layerNormEpsilon}`,
+      `layer norm ε ${config.decoder.finalNorm.epsilon}`,
       `output ${config.tieWordEmbeddings ? "tied to" : "apart from"} the embeddings`,
-      ...(config.scaleAttnWeights ? [] : ["attention not scaled by width"]),
-      ...(config.scaleAttnByInverseLayerIdx ? ["attention scaled by layer"] : []),
+      ...unusualScales(config),
     ].join(", "),
   );
   fact("context", `${formatCount(config.contextLength)} tokens`);
@@ -105,6 +105,14 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
   );
   fact("memory", `${size(info.memoryBytes)} in all, for ${info.kernels} kernels`);
   return `${colours.bold(printable(info.label))}\n\n${renderTable(colours, { head: [], rows: facts })}\n\n${tensorTable(info, everyTensor, colours)}\n`;
+}
+
+/** Factors on attention's scores other than 1 / √headDim. */
+function unusualScales({ decoder, headDim }: ModelInfo["config"]): string[] {
+  const usual = Math.fround(1 / Math.sqrt(headDim));
+  const scales = [...new Set(decoder.layers.map(({ attention }) => attention.scale))];
+  if (scales.every((scale) => scale === usual)) return [];
+  return [`attention scaled by ${scales.map((scale) => Number(scale.toPrecision(4))).join(", ")}`];
 }
 
 /** `4 full contexts`, `0.25 of a full context` */

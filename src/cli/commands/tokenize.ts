@@ -1,7 +1,7 @@
 /** `lastrow tokenize`: text as the model sees it. Reads the tokenizer only, no weights. */
 import { platform } from "#platform";
+import { readModelConfig } from "../../architectures/read-config.js";
 import { LastrowError } from "../../errors.js";
-import { readModelConfig } from "../../formats/gpt2-config.js";
 import { loadTokenizer } from "../../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { toJson } from "../json.js";

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { gpt2 } from "../../architectures/gpt2.js";
 import type { ModelConfig } from "../../model/config.js";
 import type { Scene, SceneNode, SceneRect } from "../scene.js";
 import { renderSvg } from "../svg.js";
@@ -9,17 +10,8 @@ import { attentionFigure } from "./attention-figure.js";
 import { inferenceFigure } from "./inference-figure.js";
 
 function config(numLayers: number, contextLength = 64): ModelConfig {
-  return {
-    ...{ modelType: "gpt2", numLayers, numHeads: 2, numKvHeads: 2, headDim: 4, hiddenSize: 8, innerSize: 32 },
-    ...{
-      contextLength,
-      vocabSize: 61,
-      activation: "gelu_new",
-      layerNormEpsilon: 1e-5,
-      scaleAttnWeights: true,
-    },
-    ...{ scaleAttnByInverseLayerIdx: false, tieWordEmbeddings: true, bosTokenId: null, eosTokenIds: [] },
-  };
+  const sizes = { n_layer: numLayers, n_head: 2, n_embd: 8, n_positions: contextLength, vocab_size: 61 };
+  return gpt2.config({ model_type: "gpt2", ...sizes }, "config.json");
 }
 
 const tokens = (length: number) => Array.from({ length }, (_, i) => i % 61);

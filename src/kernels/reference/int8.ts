@@ -45,8 +45,12 @@ export class Int8Weight {
     this.#weight = weight;
   }
 
-  /** Quantises stored rows, as `Kernels.packLinear` says; `values` reads them by index. */
-  pack(order: StoredOrder, { firstRow, rowCount }: StoredRows, values: (index: number) => number): boolean {
+  /** Quantises stored rows, as `Kernels.packLinear` says; `values` reads them by row of the slice and column. */
+  pack(
+    order: StoredOrder,
+    { firstRow, rowCount }: StoredRows,
+    values: (row: number, column: number) => number,
+  ): boolean {
     const { outFeatures: N, inFeatures: K } = this.#weight;
     const [fromK, toK] = order === "in-out" ? [firstRow, firstRow + rowCount] : [0, K];
     const [fromN, toN] = order === "in-out" ? [0, N] : [firstRow, firstRow + rowCount];
@@ -55,7 +59,7 @@ export class Int8Weight {
       const { scales, integers } = this.#column(n);
       for (let k = fromK; k < toK; k += INT8_GROUP) {
         const group = Float32Array.from({ length: Math.min(INT8_GROUP, toK - k) }, (_, i) =>
-          values(order === "in-out" ? (k + i - fromK) * N + n : (n - fromN) * K + k + i),
+          order === "in-out" ? values(k + i - fromK, n) : values(n - fromN, k + i),
         );
         finite &&= group.every(Number.isFinite);
         const scale = scaleOf(group, WEIGHT_MAX);

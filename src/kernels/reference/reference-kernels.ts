@@ -65,7 +65,7 @@ class ReferenceKernels implements Kernels {
     let finite = true;
     for (let r = 0; r < stored.rowCount; r++) {
       for (let c = 0; c < width; c++) {
-        const value = values(r * width + c);
+        const value = values(r, c);
         const row = stored.firstRow + r;
         const at = order === "in-out" ? c * weight.inFeatures + row : row * weight.inFeatures + c;
         packed[at] = value;
@@ -81,7 +81,7 @@ class ReferenceKernels implements Kernels {
     for (let r = 0; r < stored.rowCount; r++) {
       const row = this.#row(out, stored.firstRow + r);
       for (let c = 0; c < out.cols; c++) {
-        row[c] = values(r * out.cols + c);
+        row[c] = values(r, c);
         finite &&= Number.isFinite(row[c]);
       }
     }
@@ -156,15 +156,6 @@ class ReferenceKernels implements Kernels {
       }
       if (b !== null) for (let n = 0; n < outFeatures; n++) result[n] = fround(result[n] + b[n]);
     }
-  }
-
-  columnsOf(weight: LinearWeight, from: number, count: number) {
-    const { dtype, inFeatures } = weight;
-    const columnBytes = referenceBackend.packedBytes(inFeatures, 1, dtype);
-    return {
-      weight: { ...weight, offset: weight.offset + from * columnBytes, outFeatures: count },
-      first: from,
-    };
   }
 
   activate(x: Tensor, activation: Activation): void {
@@ -305,14 +296,16 @@ class ReferenceKernels implements Kernels {
   }
 
   /** Reads stored values by index, as f32. */
-  #storedValues(stored: StoredRows, width: number): (index: number) => number {
-    const length = stored.rowCount * width;
+  #storedValues(stored: StoredRows, width: number): (row: number, column: number) => number {
+    const { cols, from } = stored.within ?? { cols: width, from: 0 };
+    const length = stored.rowCount * cols;
     if (stored.dtype === "F32") {
       const values = this.f32(stored.offset, length);
-      return (index) => values[index];
+      return (row, column) => values[row * cols + from + column];
     }
+    const toF32 = stored.dtype === "F16" ? f16ToF32 : bf16ToF32;
     const bits = new Uint16Array(this.#buffer, stored.offset, length);
-    return stored.dtype === "F16" ? (index) => f16ToF32(bits[index]) : (index) => bf16ToF32(bits[index]);
+    return (row, column) => toF32(bits[row * cols + from + column]);
   }
 }
 

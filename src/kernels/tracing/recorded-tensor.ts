@@ -48,7 +48,7 @@ export interface RecordedTensor {
   readonly multiplyAdds: Float64Array;
   /** Offset of the weight that it was made with or is, if any. */
   readonly weight: number | null;
-  /** Of `columns`: the first one; of `linear`: the weight's column that became the first one. */
+  /** Of `columns`: the first one. */
   readonly firstColumn: number;
   /** Layer of attention, where the kernels were told. */
   readonly layer: number | null;

@@ -28,7 +28,6 @@ type NewTensor = Omit<RecordedTensor, "id" | "multiplyAdds" | "layer" | "weight"
 
 export class TracingKernels implements Kernels {
   readonly name = "tracing";
-  readonly columnsOf: Kernels["columnsOf"];
   /** Everything that was made, in this order; a tensor's sources come before it. */
   readonly recorded: RecordedTensor[] = [];
   readonly #lists: { readonly offset: number; readonly entries: Int32Array }[] = [];
@@ -37,20 +36,7 @@ export class TracingKernels implements Kernels {
   readonly #tables = new Map<number, number>();
   /** By layer, by slot. */
   readonly #slots = new Map<number, Map<number, WrittenSlot>>();
-  /** Parts of weights, by offset: the whole one's offset and the part's first column. */
-  readonly #parts = new Map<number, { readonly offset: number; readonly first: number }>();
   readonly #identities = new Map<number, Pick<RowSource, "from" | "to">>();
-
-  /** @param columnsOf how the kernels that are traced for cut a weight; by default exactly where they are asked to */
-  constructor(columnsOf: Kernels["columnsOf"] = cutExactly) {
-    this.columnsOf = (weight, from, count) => {
-      const part = columnsOf(weight, from, count);
-      // An address inside the whole one, whatever its real layout: no other weight has it.
-      const offset = weight.offset + 4 * part.first;
-      this.#parts.set(offset, { offset: weight.offset, first: part.first });
-      return { ...part, weight: { ...part.weight, offset } };
-    };
-  }
 
   get multiplyAdds(): number {
     let sum = 0;
@@ -116,10 +102,8 @@ export class TracingKernels implements Kernels {
   }
 
   linear(out: Tensor, x: Tensor, { offset, inFeatures, outFeatures }: LinearWeight): void {
-    const part = this.#parts.get(offset) ?? { offset, first: 0 };
     this.#make(out, "linear", [this.#read(x)], {
-      weight: part.offset,
-      firstColumn: part.first,
+      weight: offset,
       multiplyAdds: new Float64Array(out.rows).fill(inFeatures * outFeatures),
     });
   }
@@ -284,10 +268,6 @@ export class TracingKernels implements Kernels {
   #entries({ offset, length }: IndexList): Int32Array {
     return this.i32(offset, length);
   }
-}
-
-function cutExactly(weight: LinearWeight, from: number, count: number) {
-  return { weight: { ...weight, outFeatures: count }, first: from };
 }
 
 function emptySource(tensor: number, rows: number): RowSource {

@@ -31,6 +31,7 @@ const QUERIES_PER_TILE = 4;
 /** Elements that activation takes as a row when a tensor has no gaps. */
 const ACTIVATION_WIDTH = 256;
 
+const STORED_BYTES: Readonly<Record<StoredDtype, number>> = { F32: 4, F16: 2, BF16: 2 };
 const DTYPE_NUMBER: Readonly<Record<StoredDtype, number>> = { F32: 0, F16: 1, BF16: 2 };
 /** Numbers of assembly/team.ts. */
 const KV_DTYPE_NUMBER: Readonly<Record<KvDtype, number>> = { f32: 0, int8: 1 };
@@ -54,7 +55,6 @@ const LEAST_WORK = 16384;
 
 class WasmKernels implements Kernels {
   readonly name = "wasm";
-  readonly columnsOf = wasmColumnsOf;
   readonly #memory: WebAssembly.Memory;
   readonly #exports: KernelExports;
   readonly #team: ThreadTeam;
@@ -88,21 +88,30 @@ class WasmKernels implements Kernels {
 
   packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): boolean {
     const { offset, inFeatures, outFeatures } = weight;
-    const { offset: src, firstRow, rowCount } = stored;
+    const { firstRow, rowCount, within } = stored;
     const dtype = DTYPE_NUMBER[stored.dtype];
     const exports = this.#exports;
     if (order === "in-out") {
       const pack = weight.dtype === "int8" ? exports.packInOutInt8 : exports.packInOut;
-      return pack(offset, inFeatures, outFeatures, src, dtype, firstRow, rowCount) === 1;
+      const src = firstStored(stored);
+      const cols = within?.cols ?? outFeatures;
+      return pack(offset, inFeatures, outFeatures, src, cols, dtype, firstRow, rowCount) === 1;
     }
     const pack = weight.dtype === "int8" ? exports.packOutInInt8 : exports.packOutIn;
-    return pack(offset, inFeatures, src, dtype, firstRow, rowCount) === 1;
+    return pack(offset, inFeatures, stored.offset, dtype, firstRow, rowCount) === 1;
   }
 
   unpackRows(out: Tensor, stored: StoredRows): boolean {
-    const target = out.offset + 4 * out.stride * stored.firstRow;
-    const count = stored.rowCount * out.cols;
-    return this.#exports.unpack(target, stored.offset, DTYPE_NUMBER[stored.dtype], count) === 1;
+    const { dtype, firstRow, rowCount, within } = stored;
+    const from = firstStored(stored);
+    const rowBytes = STORED_BYTES[dtype] * (within?.cols ?? out.cols);
+    let finite = true;
+    for (let r = 0; r < rowCount; r++) {
+      const target = out.offset + 4 * out.stride * (firstRow + r);
+      finite =
+        this.#exports.unpack(target, from + r * rowBytes, DTYPE_NUMBER[dtype], out.cols) === 1 && finite;
+    }
+    return finite;
   }
 
   embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void {
@@ -290,13 +299,9 @@ export interface WasmOptions {
   readonly leastWork?: number;
 }
 
-/** `Kernels.columnsOf` of these kernels. */
-export function wasmColumnsOf(weight: LinearWeight, from: number, count: number) {
-  const { dtype, inFeatures } = weight;
-  // Whole panels from the front; a last panel that is not whole is the kernels' business anyway.
-  const first = Math.floor(from / PANEL_COLUMNS) * PANEL_COLUMNS;
-  const offset = weight.offset + packedBytes(inFeatures, first, dtype);
-  return { weight: { ...weight, offset, outFeatures: from + count - first }, first };
+/** Byte offset of the first stored value that is meant. */
+function firstStored({ offset, dtype, within }: StoredRows): number {
+  return offset + STORED_BYTES[dtype] * (within?.from ?? 0);
 }
 
 /** Panels as assembly/panels.ts has them. */

@@ -2,22 +2,23 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { memoryFiles } from "../../test/memory-files.js";
 import { randomModelFiles } from "../../test/random-model.js";
-import type { Gpt2Config } from "../model/config.js";
-import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
-import { openCheckpoint } from "./checkpoint.js";
-import { planGpt2Tensors } from "./gpt2-checkpoint.js";
-import { readModelConfig } from "./gpt2-config.js";
+import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../formats/checkpoint.js";
+import type { DecoderSpec } from "../model/decoder-spec.js";
+import { gpt2 } from "./gpt2.js";
+import { matchTensors } from "./match-tensors.js";
+import { readModelConfig } from "./read-config.js";
 
 type Contents = Record<string, Uint8Array | string>;
 
-async function openModel(contents: Contents): Promise<{ checkpoint: Checkpoint; config: Gpt2Config }> {
+async function openModel(contents: Contents): Promise<{ checkpoint: Checkpoint; decoder: DecoderSpec }> {
   const files = memoryFiles("m", contents);
-  return { checkpoint: await openCheckpoint(files), config: await readModelConfig(files) };
+  const { decoder } = await readModelConfig(files);
+  return { checkpoint: await openCheckpoint(files), decoder };
 }
 
 async function planOf(contents: Contents) {
-  const { checkpoint, config } = await openModel(contents);
-  return planGpt2Tensors(checkpoint, config);
+  const { checkpoint, decoder } = await openModel(contents);
+  return matchTensors(checkpoint, gpt2, decoder);
 }
 
 function folder(name: string): Contents {
@@ -38,13 +39,13 @@ function changed(
   return { ...checkpoint, tensors };
 }
 
-describe("planGpt2Tensors", () => {
+describe("matchTensors of a GPT-2", () => {
   it("plans models that transformers wrote", async () => {
     const tiny = await planOf(folder("test/fixtures/tiny"));
     // V·C + ctx·C + layers·(12·C² + 13·C) + 2·C
     expect(tiny.parameters).toBe(307 * 64 + 96 * 64 + 2 * (12 * 64 ** 2 + 13 * 64) + 2 * 64);
     expect(tiny.tensors.size).toBe(2 * 12 + 4);
-    expect(tiny.tieWordEmbeddings).toBe(true);
+    expect(tiny.decoder.tied).toBe(true);
     expect(tiny.tensors.get("h.1.mlp.c_fc.weight")!.entry.shape).toEqual([64, 256]);
 
     const odd = await planOf(folder("test/fixtures/odd"));
@@ -56,9 +57,10 @@ describe("planGpt2Tensors", () => {
   });
 
   it("keeps the checkpoint's order, so that files are read forwards", async () => {
-    const { checkpoint, config } = await openModel(randomModelFiles({ shards: 3, layers: 12 }));
-    const plan = planGpt2Tensors(checkpoint, config);
-    expect([...plan.tensors.keys()]).toEqual([...checkpoint.tensors.keys()]);
+    const { checkpoint, decoder } = await openModel(randomModelFiles({ shards: 3, layers: 12 }));
+    const plan = matchTensors(checkpoint, gpt2, decoder);
+    const names = [...checkpoint.tensors.keys()].map((name) => name.replace(/^transformer\./, ""));
+    expect([...plan.tensors.keys()]).toEqual(names);
     const positions = [...plan.tensors.values()].map(({ entry, file }) => ({
       file: file.name,
       begin: entry.begin,
@@ -78,36 +80,48 @@ describe("planGpt2Tensors", () => {
   });
 
   it("ignores mask buffers", async () => {
-    const { checkpoint, config } = await openModel(randomModelFiles({ maskBuffers: true }));
+    const { checkpoint, decoder } = await openModel(randomModelFiles({ maskBuffers: true, prefix: false }));
     expect(checkpoint.tensors.has("h.1.attn.bias")).toBe(true);
     expect(checkpoint.tensors.has("h.1.attn.masked_bias")).toBe(true);
-    const plan = planGpt2Tensors(checkpoint, config);
-    expect(plan).toEqual({ ...(await planOf(randomModelFiles())), tensors: plan.tensors });
+    const plan = matchTensors(checkpoint, gpt2, decoder);
+    expect(plan).toEqual({ ...(await planOf(randomModelFiles({ prefix: false }))), tensors: plan.tensors });
     expect(plan.tensors.size).toBe(2 * 12 + 4);
   });
 
   it("wants lm_head.weight when it is not tied, and uses one that is there", async () => {
     const untied = await openModel(randomModelFiles({ tied: false }));
-    const plan = planGpt2Tensors(untied.checkpoint, untied.config);
+    const plan = matchTensors(untied.checkpoint, gpt2, untied.decoder);
     expect(plan.tensors.get("lm_head.weight")!.entry.shape).toEqual([61, 8]);
-    expect(plan.tieWordEmbeddings).toBe(false);
+    expect(plan.decoder.tied).toBe(false);
 
-    const tiedConfig = { ...untied.config, tieWordEmbeddings: true };
-    expect(planGpt2Tensors(untied.checkpoint, tiedConfig)).toEqual(plan);
+    const tiedDecoder = { ...untied.decoder, tied: true };
+    const { rows, ...head } = matchTensors(untied.checkpoint, gpt2, tiedDecoder).tensors.get(
+      "lm_head.weight",
+    )!;
+    expect(rows.map(({ to }) => to)).toEqual(["head"]);
+    expect(plan.tensors.get("lm_head.weight")).toMatchObject(head);
 
     const without = changed(untied.checkpoint, "lm_head.weight", null);
-    expect(() => planGpt2Tensors(without, untied.config)).toThrow(
+    expect(() => matchTensors(without, gpt2, untied.decoder)).toThrow(
       'model.safetensors: tensor "lm_head.weight" of shape [61, 8] is missing.',
     );
-    const tied = planGpt2Tensors(without, tiedConfig);
-    expect(tied.tieWordEmbeddings).toBe(true);
+    const tied = matchTensors(without, gpt2, tiedDecoder);
+    expect(tied.decoder.tied).toBe(true);
     expect(tied.parameters).toBe(plan.parameters - 61 * 8);
   });
 
+  it("refuses a name that comes with and without the prefix", async () => {
+    const { checkpoint, decoder } = await openModel(randomModelFiles({ prefix: false }));
+    const twice = changed(checkpoint, "transformer.wte.weight", {});
+    expect(() => matchTensors(twice, gpt2, decoder)).toThrow(
+      'Tensor "wte.weight" comes twice: "wte.weight" in model.safetensors and "transformer.wte.weight" in model.safetensors.',
+    );
+  });
+
   it("misses every weight that is not there", async () => {
-    const { checkpoint, config } = await openModel(randomModelFiles());
+    const { checkpoint, decoder } = await openModel(randomModelFiles({ prefix: false }));
     for (const name of checkpoint.tensors.keys()) {
-      expect(() => planGpt2Tensors(changed(checkpoint, name, null), config)).toThrow(
+      expect(() => matchTensors(changed(checkpoint, name, null), gpt2, decoder)).toThrow(
         expect.objectContaining({
           code: "model_file_invalid",
           message: expect.stringContaining(`tensor "${name}" of shape`),
@@ -117,14 +131,14 @@ describe("planGpt2Tensors", () => {
   });
 
   it("checks the shape of every weight", async () => {
-    const { checkpoint, config } = await openModel(randomModelFiles());
+    const { checkpoint, decoder } = await openModel(randomModelFiles({ prefix: false }));
     for (const [name, { entry }] of checkpoint.tensors) {
       const wrongShapes = [[...entry.shape, 1], entry.shape.slice(1), entry.shape.map((size) => size + 1)];
       if (entry.shape[0] !== entry.shape[1])
         wrongShapes.push(entry.shape.toReversed().concat([1]).slice(0, -1));
       for (const shape of wrongShapes) {
         if (shape.length === 1 && shape[0] === entry.shape[0]) continue;
-        expect(() => planGpt2Tensors(changed(checkpoint, name, { shape }), config)).toThrow(
+        expect(() => matchTensors(changed(checkpoint, name, { shape }), gpt2, decoder)).toThrow(
           expect.objectContaining({
             code: "model_file_invalid",
             message: expect.stringMatching(
@@ -136,14 +150,14 @@ describe("planGpt2Tensors", () => {
     }
     const message =
       'model.safetensors: tensor "wpe.weight" has shape [31, 8], but the config asks for [32, 8].';
-    expect(() => planGpt2Tensors(changed(checkpoint, "wpe.weight", { shape: [31, 8] }), config)).toThrow(
+    expect(() => matchTensors(changed(checkpoint, "wpe.weight", { shape: [31, 8] }), gpt2, decoder)).toThrow(
       message,
     );
   });
 
   it.each(["F64", "I8", "BOOL", "F8_E4M3"])("does not read weights of dtype %s", async (dtype) => {
-    const { checkpoint, config } = await openModel(randomModelFiles());
-    expect(() => planGpt2Tensors(changed(checkpoint, "ln_f.weight", { dtype }), config)).toThrow(
+    const { checkpoint, decoder } = await openModel(randomModelFiles({ prefix: false }));
+    expect(() => matchTensors(changed(checkpoint, "ln_f.weight", { dtype }), gpt2, decoder)).toThrow(
       expect.objectContaining({
         code: "model_unsupported",
         message: `model.safetensors: tensor "ln_f.weight" has dtype ${dtype}; weights are read as F32, F16, BF16.`,
@@ -158,8 +172,8 @@ describe("planGpt2Tensors", () => {
     "h.0.crossattention.c_attn.weight",
     "h.00.ln_1.bias",
   ])("refuses %s in a model of 2 layers", async (name) => {
-    const { checkpoint, config } = await openModel(randomModelFiles());
-    expect(() => planGpt2Tensors(changed(checkpoint, name, {}), config)).toThrow(
+    const { checkpoint, decoder } = await openModel(randomModelFiles({ prefix: false }));
+    expect(() => matchTensors(changed(checkpoint, name, {}), gpt2, decoder)).toThrow(
       expect.objectContaining({
         code: "model_file_invalid",
         message: `model.safetensors: tensor "${name}" is no part of a GPT-2 with 2 layers.`,

@@ -1,19 +1,26 @@
 /**
- * `config.json` of a GPT-2, read and checked. Fields, their defaults and their second names are those of `GPT2Config`
- * in Hugging Face transformers; fields that change no logit at inference (dropout, initialisation, summaries,
- * `reorder_and_upcast_attn`) are ignored, like every field that GPT-2 does not know.
+ * GPT-2 (Radford et al., "Language Models are Unsupervised Multitask Learners", 2019). Fields of `config.json`, their
+ * defaults and their second names are those of `GPT2Config` in Hugging Face transformers; fields that change no logit at
+ * inference (dropout, initialisation, summaries, `reorder_and_upcast_attn`) are ignored, like every field that GPT-2 does
+ * not know. Tensors are those of `GPT2LMHeadModel`; its `Conv1D` keeps weights as (in, out).
  */
 import * as v from "valibot";
 import { LastrowError } from "../errors.js";
+import {
+  flag,
+  numberFrom,
+  readFields,
+  text,
+  tokenId,
+  tokenIds,
+  wholeNumber,
+} from "../formats/config-fields.js";
+import { quoteValue } from "../formats/quote-value.js";
+import type { JsonObject } from "../formats/strict-json.js";
 import type { Activation } from "../kernels/kernels.js";
-import type { Gpt2Config, ModelConfig } from "../model/config.js";
-import { flag, numberFrom, readFields, text, tokenId, tokenIds, wholeNumber } from "./config-fields.js";
-import { JSON_LIMITS, readJsonObject } from "./json-file.js";
-import type { ModelFiles } from "./model-files.js";
-import { quoteValue } from "./quote-value.js";
-import type { JsonObject } from "./strict-json.js";
-
-const FILE_NAME = "config.json";
+import { type ModelConfig, modelConfig } from "../model/config.js";
+import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
+import type { Architecture } from "./architecture.js";
 
 const ACTIVATIONS: readonly Activation[] = [
   "gelu_new",
@@ -63,41 +70,22 @@ const SIZES = v.object({
   add_cross_attention: v.optional(flag(), false),
 });
 
+export const gpt2: Architecture = {
+  id: "gpt2",
+  name: "GPT-2",
+  config: readGpt2Config,
+  tensors: gpt2Tensors,
+  prefix: "transformer.",
+  // Causal masks that older versions of transformers stored beside the weights.
+  ignored: /^h\.\d+\.attn\.(bias|masked_bias)$/,
+};
+
 /**
- * Reads `config.json`.
- *
  * `n_positions` is the context's length; without it, `n_ctx`, as the oldest files have it. An end or start token that
  * the file does not state is 50256, if the vocabulary has that, and else there is none; one that is not in the vocabulary
  * never comes, so there is none either.
- *
- * @returns the config; every number is in its range, `headDim * numHeads` is `hiddenSize`, token ids are in the
- *   vocabulary, and products of up to four sizes are below 2^53
- * @throws LastrowError `model_not_found` when there is no `config.json`; `model_file_invalid`, naming the field, what
- *   it is and what it must be, when it is not sound; `model_unsupported` when it describes anything but a plain GPT-2:
- *   another `model_type`, an activation that is not in the list, cross attention, quantised or pruned weights
  */
-export async function readModelConfig(files: ModelFiles): Promise<ModelConfig> {
-  const file = await readJsonObject(files, FILE_NAME, JSON_LIMITS.config);
-  if (file === null) {
-    throw new LastrowError(
-      "model_not_found",
-      `${files.label} has no ${FILE_NAME}: expected a Hugging Face model folder with ${FILE_NAME} and model.safetensors.`,
-    );
-  }
-  checkModelType(file.json, file.name);
-  return readGpt2Config(file.json, file.name);
-}
-
-function checkModelType(object: JsonObject, fileName: string): void {
-  const modelType = object.model_type;
-  if (modelType === undefined || modelType === null) {
-    throw new LastrowError("model_file_invalid", `${fileName} has no model_type; expected "gpt2".`);
-  }
-  if (modelType !== "gpt2")
-    unsupported(`${fileName}: model_type is ${quoteValue(modelType)}; only "gpt2" is run`);
-}
-
-function readGpt2Config(object: JsonObject, fileName: string): Gpt2Config {
+function readGpt2Config(object: JsonObject, fileName: string): ModelConfig {
   const { fields, nameInFile } = resolveNames(object, fileName);
   const sizes = readFields(SIZES, fields, fileName, nameInFile);
   checkSupported(object, sizes, fileName);
@@ -115,24 +103,73 @@ function readGpt2Config(object: JsonObject, fileName: string): Gpt2Config {
     eos_token_id: v.optional(tokenIds(vocabSize), defaultToken === null ? [] : [defaultToken]),
   });
   const { bos_token_id: bosTokenId, eos_token_id: eosTokenIds } = readFields(tokens, fields, fileName);
-  return {
+  return modelConfig(decoderSpec(sizes, fileName), {
     modelType: "gpt2",
-    numLayers: sizes.n_layer,
-    numHeads,
-    numKvHeads: numHeads,
-    headDim: hiddenSize / numHeads,
-    hiddenSize,
-    innerSize: sizes.n_inner ?? 4 * hiddenSize,
-    contextLength: sizes.n_positions,
-    vocabSize,
-    activation: readActivation(sizes.activation_function, fileName),
-    layerNormEpsilon: sizes.layer_norm_epsilon,
-    scaleAttnWeights: sizes.scale_attn_weights,
-    scaleAttnByInverseLayerIdx: sizes.scale_attn_by_inverse_layer_idx,
-    tieWordEmbeddings: sizes.tie_word_embeddings,
     bosTokenId,
     eosTokenIds: eosTokenIds ?? [],
+  });
+}
+
+function decoderSpec(sizes: v.InferOutput<typeof SIZES>, fileName: string): DecoderSpec {
+  const { n_embd: hiddenSize, n_head: numHeads } = sizes;
+  const headDim = hiddenSize / numHeads;
+  const norm = { epsilon: sizes.layer_norm_epsilon };
+  const activation = readActivation(sizes.activation_function, fileName);
+  const mlp = { norm, innerSize: sizes.n_inner ?? 4 * hiddenSize, activation };
+  const layers = Array.from({ length: sizes.n_layer }, (_, layer) => {
+    let scale = 1;
+    if (sizes.scale_attn_weights) scale /= Math.sqrt(headDim);
+    if (sizes.scale_attn_by_inverse_layer_idx) scale /= layer + 1;
+    const attention = { norm, numHeads, numKvHeads: numHeads, headDim, scale: Math.fround(scale) };
+    return { attention, mlp };
+  });
+  return {
+    hiddenSize,
+    vocabSize: sizes.vocab_size,
+    contextLength: sizes.n_positions,
+    layers,
+    finalNorm: norm,
+    tied: sizes.tie_word_embeddings,
   };
+}
+
+/** C is `hiddenSize`, V `vocabSize`. Q, K and V are stored as one matrix. */
+function gpt2Tensors({ hiddenSize: C, vocabSize: V, contextLength, layers, tied }: DecoderSpec): TensorRow[] {
+  const rows: TensorRow[] = [
+    { name: "wte.weight", shape: [V, C], to: "embedding", order: "out-in" },
+    { name: "wpe.weight", shape: [contextLength, C], to: "positions" },
+  ];
+  layers.forEach(({ mlp: { innerSize } }, i) => {
+    const h = `h.${i}`;
+    const at = `layers.${i}` as const;
+    const q = { columns: { from: 0, count: C }, traceName: `${h}.attn.q` };
+    const kv = { columns: { from: C, count: 2 * C }, traceName: `${h}.attn.kv` };
+    const conv1d = { order: "in-out" } as const;
+    rows.push(
+      { name: `${h}.ln_1.weight`, shape: [C], to: `${at}.attentionNorm.gain` },
+      { name: `${h}.ln_1.bias`, shape: [C], to: `${at}.attentionNorm.bias` },
+      { name: `${h}.attn.c_attn.weight`, shape: [C, 3 * C], to: `${at}.q.weight`, ...conv1d, ...q },
+      { name: `${h}.attn.c_attn.weight`, shape: [C, 3 * C], to: `${at}.kv.weight`, ...conv1d, ...kv },
+      { name: `${h}.attn.c_attn.bias`, shape: [3 * C], to: `${at}.q.bias`, ...q },
+      { name: `${h}.attn.c_attn.bias`, shape: [3 * C], to: `${at}.kv.bias`, ...kv },
+      { name: `${h}.attn.c_proj.weight`, shape: [C, C], to: `${at}.o.weight`, ...conv1d },
+      { name: `${h}.attn.c_proj.bias`, shape: [C], to: `${at}.o.bias` },
+      { name: `${h}.ln_2.weight`, shape: [C], to: `${at}.mlpNorm.gain` },
+      { name: `${h}.ln_2.bias`, shape: [C], to: `${at}.mlpNorm.bias` },
+      { name: `${h}.mlp.c_fc.weight`, shape: [C, innerSize], to: `${at}.up.weight`, ...conv1d },
+      { name: `${h}.mlp.c_fc.bias`, shape: [innerSize], to: `${at}.up.bias` },
+      { name: `${h}.mlp.c_proj.weight`, shape: [innerSize, C], to: `${at}.down.weight`, ...conv1d },
+      { name: `${h}.mlp.c_proj.bias`, shape: [C], to: `${at}.down.bias` },
+    );
+  });
+  rows.push(
+    { name: "ln_f.weight", shape: [C], to: "finalNorm.gain" },
+    { name: "ln_f.bias", shape: [C], to: "finalNorm.bias" },
+    // One that is there is used even when the config ties it to `wte`: where the two differ, transformers 5 does not tie
+    // them either.
+    { name: "lm_head.weight", shape: [V, C], to: "head", order: "out-in", optional: tied },
+  );
+  return rows;
 }
 
 /**

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { memoryFiles } from "../../test/memory-files.js";
 import { LastrowError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
-import { readModelConfig } from "./gpt2-config.js";
+import { readModelConfig } from "./read-config.js";
 
 function read(config: unknown): Promise<ModelConfig> {
   const text = typeof config === "string" ? config : JSON.stringify(config);
@@ -24,7 +24,7 @@ async function refusal(config: unknown): Promise<string> {
 const gpt2 = (fields: Record<string, unknown> = {}) => ({ model_type: "gpt2", ...fields });
 
 /** `openai-community/gpt2`, which is also what transformers makes of an empty config. */
-const GPT2: ModelConfig = {
+const GPT2: Omit<ModelConfig, "decoder"> = {
   modelType: "gpt2",
   numLayers: 12,
   numHeads: 12,
@@ -35,9 +35,6 @@ const GPT2: ModelConfig = {
   contextLength: 1024,
   vocabSize: 50257,
   activation: "gelu_new",
-  layerNormEpsilon: 1e-5,
-  scaleAttnWeights: true,
-  scaleAttnByInverseLayerIdx: false,
   tieWordEmbeddings: true,
   bosTokenId: 50256,
   eosTokenIds: [50256],
@@ -45,12 +42,12 @@ const GPT2: ModelConfig = {
 
 describe("readModelConfig", () => {
   it("has the defaults of transformers", async () => {
-    expect(await read(gpt2())).toEqual(GPT2);
+    expect(await read(gpt2())).toMatchObject(GPT2);
   });
 
   it("reads a config that transformers wrote", async () => {
     const text = readFileSync(new URL("../../test/fixtures/odd/config.json", import.meta.url), "utf8");
-    expect(await read(text)).toEqual({
+    expect(await read(text)).toMatchObject({
       ...GPT2,
       numLayers: 3,
       numHeads: 5,
@@ -61,7 +58,6 @@ describe("readModelConfig", () => {
       contextLength: 77,
       vocabSize: 211,
       activation: "gelu",
-      layerNormEpsilon: 1e-6,
       bosTokenId: 0,
       eosTokenIds: [0],
     });
@@ -86,9 +82,6 @@ describe("readModelConfig", () => {
     [{ activation_function: "gelu_fast" }, { activation: "gelu_fast" }],
     [{ activation_function: "gelu_pytorch_tanh" }, { activation: "gelu_pytorch_tanh" }],
     [{ activation_function: "relu" }, { activation: "relu" }],
-    [{ layer_norm_epsilon: 1 }, { layerNormEpsilon: 1 }],
-    [{ scale_attn_weights: false }, { scaleAttnWeights: false }],
-    [{ scale_attn_by_inverse_layer_idx: true }, { scaleAttnByInverseLayerIdx: true }],
     [{ tie_word_embeddings: false }, { tieWordEmbeddings: false }],
     [{ bos_token_id: 7 }, { bosTokenId: 7 }],
     [{ bos_token_id: null }, { bosTokenId: null }],
@@ -111,7 +104,40 @@ describe("readModelConfig", () => {
     [{ reorder_and_upcast_attn: true, attn_pdrop: 0.5, whatever: { a: [1] } }, {}],
     [{ add_cross_attention: false, quantization_config: null, pruned_heads: {} }, {}],
   ])("reads %j", async (fields, expected) => {
-    expect(await read(gpt2(fields))).toEqual({ ...GPT2, ...expected });
+    expect(await read(gpt2(fields))).toMatchObject({ ...GPT2, ...expected });
+  });
+
+  it("makes a decoder of every field that changes a logit", async () => {
+    const { decoder } = await read(gpt2({ n_layer: 2, n_embd: 24, n_positions: 5, vocab_size: 60 }));
+    const norm = { epsilon: 1e-5 };
+    const scale = Math.fround(1 / Math.sqrt(2));
+    const attention = { norm, numHeads: 12, numKvHeads: 12, headDim: 2, scale };
+    const layer = { attention, mlp: { norm, innerSize: 96, activation: "gelu_new" } };
+    expect(decoder).toEqual({
+      ...{
+        hiddenSize: 24,
+        vocabSize: 60,
+        contextLength: 5,
+        layers: [layer, layer],
+        finalNorm: norm,
+        tied: true,
+      },
+    });
+  });
+
+  it.each([
+    [{ scale_attn_weights: false }, [1, 1, 1]],
+    [{ scale_attn_by_inverse_layer_idx: true }, [1 / 8, 1 / 8 / 2, 1 / 8 / 3]],
+    [{ scale_attn_weights: false, scale_attn_by_inverse_layer_idx: true }, [1, 1 / 2, 1 / 3]],
+  ])("scales attention by %j", async (fields, scales) => {
+    const { decoder } = await read(gpt2({ n_layer: 3, ...fields }));
+    expect(decoder.layers.map(({ attention }) => attention.scale)).toEqual(scales.map(Math.fround));
+  });
+
+  it("hands its ε to every norm", async () => {
+    const { decoder } = await read(gpt2({ n_layer: 1, layer_norm_epsilon: 1 }));
+    const [{ attention, mlp }] = decoder.layers;
+    expect([attention.norm, mlp.norm, decoder.finalNorm]).toEqual([1, 1, 1].map((epsilon) => ({ epsilon })));
   });
 
   it("names the model and the file when there is none", async () => {

@@ -1,0 +1,108 @@
+/**
+ * A checkpoint's tensors against a family's list: every weight present, of a dtype that is read, and of exactly the shape
+ * that the config asks for. Reads no data.
+ */
+import { LastrowError } from "../errors.js";
+import type { Checkpoint, CheckpointTensor } from "../formats/checkpoint.js";
+import { quoteValue } from "../formats/quote-value.js";
+import type { StoredDtype } from "../kernels/kernels.js";
+import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
+import type { MatchedTensor } from "../model/load-weights.js";
+import type { Architecture } from "./architecture.js";
+
+/** The element types that weights may be stored in. */
+const WEIGHT_DTYPES: readonly string[] = ["F32", "F16", "BF16"] satisfies StoredDtype[];
+
+export interface MatchedCheckpoint {
+  /** As the config states it, but for `tied`: the head is the embedding only where the checkpoint has no head of its own. */
+  readonly decoder: DecoderSpec;
+  /** Every weight that the model uses, by canonical name (`h.0.attn.c_attn.weight`), in the checkpoint's order. */
+  readonly tensors: ReadonlyMap<string, MatchedTensor>;
+  /** Number of parameters: the elements of all `tensors`, so that a tied head counts once. */
+  readonly parameters: number;
+}
+
+/**
+ * Finds and checks every weight. A name may have the family's prefix (`transformer.`) or not.
+ *
+ * @throws LastrowError `model_file_invalid` for a weight that is missing, comes twice or has another shape than the config
+ *   asks for, and for a tensor that is no part of the family; `model_unsupported` for a dtype other than F32, F16 and BF16
+ */
+export function matchTensors(
+  checkpoint: Checkpoint,
+  architecture: Architecture,
+  stated: DecoderSpec,
+): MatchedCheckpoint {
+  const stored = byCanonicalName(checkpoint, architecture.prefix);
+  const expected = rowsByName(architecture.tensors(stated));
+  const fileNames = checkpoint.files.map((file) => file.name).join(", ");
+  for (const [name, [{ shape, optional }]] of expected) {
+    if (optional !== true && !stored.has(name)) {
+      invalid(`${fileNames}: tensor ${quoteValue(name)} of shape ${quoteValue(shape)} is missing`);
+    }
+  }
+  const tensors = new Map<string, MatchedTensor>();
+  let parameters = 0;
+  let hasHead = false;
+  for (const [name, tensor] of stored) {
+    if (architecture.ignored.test(name)) continue;
+    const rows = expected.get(name);
+    if (rows === undefined) {
+      invalid(
+        `${tensor.file.name}: tensor ${quoteValue(tensor.entry.name)} is no part of a ${architecture.name} with ` +
+          `${stated.layers.length} layers`,
+      );
+    }
+    tensors.set(name, { ...checked(tensor, rows[0].shape), rows });
+    hasHead ||= rows.some(({ to }) => to === "head");
+    parameters += rows[0].shape.reduce((product, size) => product * size, 1);
+  }
+  return { decoder: { ...stated, tied: !hasHead }, tensors, parameters };
+}
+
+function rowsByName(rows: readonly TensorRow[]): Map<string, TensorRow[]> {
+  const byName = new Map<string, TensorRow[]>();
+  for (const row of rows) byName.set(row.name, [...(byName.get(row.name) ?? []), row]);
+  return byName;
+}
+
+/** In the checkpoint's order. */
+function byCanonicalName({ tensors }: Checkpoint, prefix: string): Map<string, CheckpointTensor> {
+  const found = new Map<string, CheckpointTensor>();
+  for (const tensor of tensors.values()) {
+    const { name } = tensor.entry;
+    const canonical = name.startsWith(prefix) ? name.slice(prefix.length) : name;
+    const other = found.get(canonical);
+    if (other !== undefined) {
+      invalid(
+        `Tensor ${quoteValue(canonical)} comes twice: ${quoteValue(other.entry.name)} in ${other.file.name} and ` +
+          `${quoteValue(name)} in ${tensor.file.name}`,
+      );
+    }
+    found.set(canonical, tensor);
+  }
+  return found;
+}
+
+function checked({ entry, file }: CheckpointTensor, shape: TensorRow["shape"]): Omit<MatchedTensor, "rows"> {
+  const tensor = `${file.name}: tensor ${quoteValue(entry.name)}`;
+  const { dtype } = entry;
+  if (!isWeightDtype(dtype)) {
+    throw new LastrowError(
+      "model_unsupported",
+      `${tensor} has dtype ${dtype}; weights are read as ${WEIGHT_DTYPES.join(", ")}.`,
+    );
+  }
+  if (entry.shape.length !== shape.length || shape.some((size, i) => size !== entry.shape[i])) {
+    invalid(`${tensor} has shape ${quoteValue(entry.shape)}, but the config asks for ${quoteValue(shape)}`);
+  }
+  return { entry: { ...entry, dtype }, file };
+}
+
+function isWeightDtype(dtype: string): dtype is StoredDtype {
+  return WEIGHT_DTYPES.includes(dtype);
+}
+
+function invalid(sentence: string): never {
+  throw new LastrowError("model_file_invalid", `${sentence}.`);
+}

@@ -1,0 +1,43 @@
+/** `config.json` of a model folder: which family it is of, and that family's reading of it. */
+import { LastrowError } from "../errors.js";
+import { JSON_LIMITS, readJsonObject } from "../formats/json-file.js";
+import type { ModelFiles } from "../formats/model-files.js";
+import { quoteValue } from "../formats/quote-value.js";
+import type { ModelConfig } from "../model/config.js";
+import type { Architecture } from "./architecture.js";
+import { architectureOf, knownArchitectures } from "./known-architectures.js";
+
+const FILE_NAME = "config.json";
+
+/**
+ * Reads `config.json`.
+ *
+ * @returns the config; every number is in its range, head sizes fit, and products of up to four sizes are below 2^53
+ * @throws LastrowError `model_not_found` when there is no `config.json`; `model_file_invalid`, naming the field, what
+ *   it is and what it must be, when it is not sound; `model_unsupported` when it describes what is not run: another
+ *   `model_type`, or whatever the family refuses
+ */
+export async function readModelConfig(files: ModelFiles): Promise<ModelConfig> {
+  const file = await readJsonObject(files, FILE_NAME, JSON_LIMITS.config);
+  if (file === null) {
+    throw new LastrowError(
+      "model_not_found",
+      `${files.label} has no ${FILE_NAME}: expected a Hugging Face model folder with ${FILE_NAME} and model.safetensors.`,
+    );
+  }
+  return familyOf(file.json.model_type, file.name).config(file.json, file.name);
+}
+
+function familyOf(modelType: unknown, fileName: string): Architecture {
+  const known = knownArchitectures.map(({ id }) => `"${id}"`).join(", ");
+  if (modelType === undefined || modelType === null) {
+    throw new LastrowError("model_file_invalid", `${fileName} has no model_type; expected ${known}.`);
+  }
+  const architecture = architectureOf(modelType);
+  if (architecture !== null) return architecture;
+  const list = knownArchitectures.length === 1 ? `only ${known} is run` : `these are run: ${known}`;
+  throw new LastrowError(
+    "model_unsupported",
+    `${fileName}: model_type is ${quoteValue(modelType)}; ${list}.`,
+  );
+}
