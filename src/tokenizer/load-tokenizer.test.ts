@@ -4,8 +4,10 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { modelFolders } from "../../test/fixture-models.js";
 import { gpt2VocabularyFiles } from "../../test/gpt2-vocabulary.js";
 import { memoryFiles } from "../../test/memory-files.js";
+import { neededFiles } from "../hub/needed-files.js";
 import { loadTokenizer } from "./load-tokenizer.js";
 import type { Tokenizer } from "./tokenizer.js";
+import { TOKENIZER_FILES } from "./tokenizer-files.js";
 
 /** A parsed file, to be changed anywhere. */
 type Json = { [key: string]: Json } & Json[];
@@ -71,6 +73,20 @@ describe("tokenizer_config.json", () => {
       message: expect.stringMatching(message),
     });
   });
+});
+
+test("whatever is read is among the files that the Hub is asked for, and that a server hands to its threads", async () => {
+  const names = new Set<string>();
+  for (const given of [{ "tokenizer.json": JSON.stringify(stories) }, gpt2Files]) {
+    const files = memoryFiles("m", given);
+    const open = (name: string) => {
+      names.add(name);
+      return files.open(name);
+    };
+    await loadTokenizer({ label: "m", open }, 50257);
+  }
+  expect([...names].sort()).toEqual([...TOKENIZER_FILES].sort());
+  expect(neededFiles(() => "unknown").unknown).toEqual(expect.arrayContaining([...TOKENIZER_FILES]));
 });
 
 describe("files that cannot be used", () => {
@@ -166,6 +182,17 @@ describe("files that cannot be used", () => {
       "a template that repeats the text",
       (json) => ({ ...json, post_processor: { type: "TemplateProcessing", single: [text, text] } }),
       /has the text 2 times/,
+    ],
+    [
+      "a template of many tokens",
+      (json) => ({
+        ...json,
+        post_processor: {
+          type: "TemplateProcessing",
+          single: [...Array(65).fill({ SpecialToken: { id: "<|endoftext|>" } }), text],
+        },
+      }),
+      /adds more than 64 tokens/,
     ],
     [
       "a template without the text",

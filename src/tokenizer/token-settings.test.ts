@@ -148,6 +148,15 @@ describe("special tokens", () => {
     expect(parsed(await opened(beside), `a${END}  a`)).toEqual([1, 0, 3, 3, 1]);
   });
 
+  test("a token with an id and a name is special, whatever its entry says; the vocabulary's id goes first", async () => {
+    const token = { content: "<x>", special: false, normalized: true };
+    const named = await opened(
+      settings({ pad_token: "<x>", added_tokens_decoder: { "9": token, "12": { content: "a" } } }),
+    );
+    expect([named.isSpecial(9), named.isSpecial(1)]).toEqual([true, false]);
+    expect(parsed(named, "a<x>")).toEqual([1, 9]);
+  });
+
   test("a name that a file gives to none has none, a default neither", async () => {
     const tokenizer = await opened(settings({ eos_token: null, bos_token: "<u>" }));
     expect(tokenizer.namedTokens).toEqual({ bos_token: "<u>", unk_token: END });

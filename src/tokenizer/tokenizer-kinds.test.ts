@@ -208,6 +208,33 @@ describe("other kinds", () => {
     }
   });
 
+  test.each([true, false])(
+    "a prefix for the first word only: none behind an added token (normalized: %s)",
+    async (normalized) => {
+      const json = {
+        added_tokens: [{ id: 3, content: "<x>", special: false, normalized }],
+        normalizer: { type: "NFC" },
+        pre_tokenizer: { type: "Metaspace", prepend_scheme: "first" },
+        model: { type: "BPE", vocab: { a: 0, "▁": 1, "▁a": 2 }, merges: ["▁ a"] },
+      };
+      const tokenizer = await opened(json, 4);
+      expect(tokenizer.encode("a<x>a<x> a")).toEqual([2, 3, 0, 3, 2]);
+      expect(tokenizer.encode("<x>a")).toEqual([3, 0]);
+    },
+  );
+
+  test("an added token is found in the text as the normalizer makes it, if it says so", async () => {
+    const json = {
+      added_tokens: [
+        { id: 1, content: "Ab", special: false, normalized: true },
+        { id: 2, content: "Cd", special: false, normalized: false },
+      ],
+      normalizer: { type: "Lowercase" },
+      model: { type: "BPE", vocab: { a: 0, c: 3, d: 4 }, merges: [] },
+    };
+    expect((await opened(json, 5)).encode("aBaCdcd")).toEqual([1, 0, 2, 3, 4]);
+  });
+
   test("digits of any script are digits", async () => {
     const json = {
       pre_tokenizer: {
