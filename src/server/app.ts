@@ -42,6 +42,7 @@ export function createApp({ service, guard, page, onRequest }: AppParts): App {
     exchange.drop = context.env?.drop ?? null;
     exchange.onClose = context.env?.onClose ?? null;
     context.set("exchange", exchange);
+    context.set("bodies", service.bodies);
     await next();
     if (!exchange.record.stream && context.res.body !== null) {
       const { status, headers } = context.res;

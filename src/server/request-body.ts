@@ -5,25 +5,49 @@
 import type * as z from "zod";
 import { countJson, type JsonCounts } from "../formats/json-counts.js";
 import { ApiError } from "./api-error.js";
+import type { BodyThread } from "./body-thread.js";
 import type { ServerLimits } from "./limits.js";
 
 type BodyLimits = Pick<ServerLimits, "bodyBytes" | "jsonDepth" | "jsonContainers" | "jsonElements">;
 
+/** Longer ones are not even counted on the event loop. */
+const MOST_COUNTED = 2 * 1024 * 1024;
+/** Milliseconds that a body may hold the event loop, as they are estimated. */
+const MOST_MS = 25;
+
+/** What a body is checked with: here, or in the thread, which knows the schema by the route's path. */
+export interface BodyCheck<T> {
+  readonly path: string;
+  readonly schema: z.ZodType<T>;
+  readonly limits: BodyLimits;
+  readonly thread: Pick<BodyThread, "parse">;
+}
+
 /**
  * @throws ApiError 415 for another type than JSON, 413 over the size, 400 for what is no JSON or not what `schema` says
  */
-export async function readBody<T>(request: Request, schema: z.ZodType<T>, limits: BodyLimits): Promise<T> {
+export async function readBody<T>(
+  request: Request,
+  { path, schema, limits, thread }: BodyCheck<T>,
+): Promise<T> {
   const type = request.headers.get("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new ApiError(415, "unsupported_media_type", "A body is JSON: send content-type: application/json.");
   }
   const bytes = await readBytes(request, limits.bodyBytes);
-  checkCounts(bytes, limits);
-  return parseBody(bytes, schema);
+  if (bytes.length <= MOST_COUNTED && estimatedMs(bytes, checkCounts(bytes, limits)) <= MOST_MS) {
+    return parseBody(bytes, schema);
+  }
+  return (await thread.parse(path, bytes)) as T;
 }
 
-/** @throws ApiError 400 */
-function parseBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): T {
+/** What parsing takes on a slow machine: names cost ten times as much as numbers, objects and lists twenty times. */
+function estimatedMs({ length }: Uint8Array, { elements, members, containers }: JsonCounts): number {
+  return length * 2e-6 + elements * 5e-5 + members * 4.5e-4 + containers * 1e-3;
+}
+
+/** @throws ApiError 400 for what is no JSON, and for the first thing that is not what `schema` says */
+export function parseBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): T {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -115,7 +139,7 @@ function incomplete(cause: unknown): ApiError {
 }
 
 /** @throws ApiError 400 for a body that would cost more to parse than one may */
-function checkCounts(bytes: Uint8Array, limits: BodyLimits): JsonCounts {
+export function checkCounts(bytes: Uint8Array, limits: BodyLimits): JsonCounts {
   const { jsonDepth, jsonContainers, jsonElements } = limits;
   const counts = countJson(
     bytes,

@@ -17,6 +17,7 @@ import { TOKENIZER_FILES } from "../tokenizer/tokenizer-files.js";
 import { Admission } from "./admission.js";
 import { AnswerMemory } from "./answer-memory.js";
 import { createApp } from "./app.js";
+import { BodyThread } from "./body-thread.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
 import type { RequestRecord } from "./exchange.js";
 import { Guard } from "./guard.js";
@@ -148,6 +149,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   };
   metrics.describe(model.info);
   held = new HeldSequences(limits, model.info.kv.bytesPerToken);
+  const bodies = new BodyThread({ limits, contextLength: model.info.config.contextLength });
   const service: Service = {
     version: packageVersion(),
     limits,
@@ -155,6 +157,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     admission,
     textTurns,
     answers,
+    bodies,
     engine,
     served,
     texts,
@@ -177,7 +180,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
 
   const dispose = async () => {
     await held.dispose();
-    await Promise.all([engine.dispose(), texts?.dispose()]);
+    await Promise.all([engine.dispose(), texts?.dispose(), bodies.dispose()]);
   };
   return {
     served,

@@ -5,6 +5,7 @@ import type { ModelInfo } from "../language-model.js";
 import type { Admission } from "./admission.js";
 import type { AnswerMemory } from "./answer-memory.js";
 import { ApiError, toApiError } from "./api-error.js";
+import type { BodyThread } from "./body-thread.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import { type SendEvent, streamEvents } from "./event-stream.js";
 import type { Exchange } from "./exchange.js";
@@ -33,6 +34,7 @@ export interface Service {
   readonly admission: Admission;
   /** Turns of what only needs the text thread: such requests do not wait for generations. */
   readonly textTurns: Admission;
+  readonly bodies: BodyThread;
   /** Of what is made or waits for its reader. */
   readonly answers: AnswerMemory;
   readonly engine: EngineSupervisor;

@@ -1,5 +1,6 @@
 /** Bodies that are wrong in every element: each is refused as a 400 that says what is wrong, on every route. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { requestSchemas } from "../../src/server/schemas/requests.js";
 import { errorOf, type Served, served } from "./served.js";
 
 let api: Served;
@@ -77,5 +78,39 @@ describe("what a body holds", () => {
       expect(error.message).toMatch(/513 tokens.* 512 /);
     }
     expect((await api.post("/detokenize", { tokens: Array(512).fill(1) })).status).toBe(200);
+  });
+});
+
+describe("a body that would hold the event loop", () => {
+  test("is checked beside it, with the same answers", async () => {
+    await using large = await served({
+      limits: { bodyBytes: 8 * MIB, jsonElements: 2_000_000, jsonContainers: 400_000 },
+    });
+    const post = (path: string, body: object) => large.post(path, body);
+    const padding = { padding: [Array(300_000).fill({})] };
+    const text = { prompt: "Once upon a time", seed: 3, max_tokens: 8 };
+    const alone = await (await api.post("/v1/completions", text)).json();
+    const padded = await (await post("/v1/completions", { ...text, ...padding })).json();
+    expect(padded.choices[0].text).toBe(alone.choices[0].text);
+    expect(await errorOf(await post("/v1/completions", { ...text, ...padding, prompt: [-1] }))).toMatchObject(
+      {
+        ...{ status: 400, code: "invalid_request", param: "prompt.0" },
+      },
+    );
+    expect(await errorOf(await post("/detokenize", { tokens: Array(1_500_000).fill(1) }))).toMatchObject({
+      ...{ status: 400, code: "context_length_exceeded", param: "tokens" },
+    });
+    const broken = await large.post("/v1/completions", `{"prompt":"${"a".repeat(3 * MIB)}"`);
+    expect(await errorOf(broken)).toMatchObject({ status: 400, code: "invalid_json" });
+    expect(large.failures).toEqual([]);
+  });
+
+  test("can come to any route that takes one", async () => {
+    const { paths } = await (await api.get("/openapi.json")).json();
+    const taking = Object.entries(paths as Record<string, Record<string, { requestBody?: unknown }>>)
+      .filter(([, { post }]) => post?.requestBody !== undefined)
+      .map(([path]) => path);
+    const schemas = requestSchemas({ limits: api.server.limits, contextLength: 512 });
+    expect([...schemas.keys()].toSorted()).toEqual(taking.toSorted());
   });
 });

@@ -1,6 +1,7 @@
 /** How routes are declared: each in the OpenAPI document, with the schemas that validate, and in the router. */
 import { createRoute, type OpenAPIHono, type RouteConfig, type z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import type { BodyThread } from "../body-thread.js";
 import type { Exchange } from "../exchange.js";
 import type { ServerLimits } from "../limits.js";
 import { readBody } from "../request-body.js";
@@ -17,7 +18,7 @@ export interface Connection {
 /** What every request carries through the handlers. */
 export interface Env {
   Bindings: Connection;
-  Variables: { exchange: Exchange };
+  Variables: { exchange: Exchange; bodies: BodyThread };
 }
 
 export type App = OpenAPIHono<Env>;
@@ -55,7 +56,9 @@ export function routeWithBody<T>(
   declare(app, details, details.body);
   app.on(details.method.toUpperCase(), routerPath(details.path), async (context) => {
     context.get("exchange").record.route = details.path;
-    return handler(context, await readBody(context.req.raw, details.body, limits));
+    const { path, body: schema } = details;
+    const thread = context.get("bodies");
+    return handler(context, await readBody(context.req.raw, { path, schema, limits, thread }));
   });
 }
 

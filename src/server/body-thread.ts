@@ -1,0 +1,117 @@
+/**
+ * Large bodies are parsed and checked beside the event loop: what comes back is a right body, whose size the limits
+ * bound, or what is wrong. Owns the thread, which starts with the first such body and ends with the server; one that is
+ * lost takes the body that it was at with it, and no other.
+ */
+import { Worker } from "node:worker_threads";
+import { ApiError } from "./api-error.js";
+import type { SchemaParts } from "./schemas/requests.js";
+
+/** A body, and the path of the route that it was sent to. */
+export interface BodyTask {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+export type BodyAnswer =
+  | { readonly kind: "body"; readonly value: unknown }
+  | {
+      readonly kind: "error";
+      readonly status: number;
+      readonly code: string;
+      readonly message: string;
+      readonly param: string | null;
+    };
+
+interface Waiting {
+  readonly task: BodyTask;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+const MIB = 1024 * 1024;
+/** MiB of heap that a body of a MiB may take, and what the thread takes without one. */
+const HEAP_PER_MIB = 64;
+const HEAP_BASE = 64;
+
+/** The compiled thread; the sources cannot run as a thread, so there it is the one that was built of them. */
+const SCRIPT = new URL(
+  import.meta.url.endsWith(".ts") ? "../../dist/server/body-thread-main.js" : "./body-thread-main.js",
+  import.meta.url,
+);
+
+export class BodyThread {
+  readonly #parts: SchemaParts;
+  readonly #waiting: Waiting[] = [];
+  #current: Waiting | null = null;
+  #worker: Worker | null = null;
+  #isDisposed = false;
+
+  constructor(parts: SchemaParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * @param bytes are given away
+   * @returns what the schema of the route makes of it
+   * @throws ApiError as `parseBody`; 503 when the thread is lost
+   */
+  parse(path: string, bytes: Uint8Array): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ task: { path, bytes }, resolve, reject });
+      this.#next();
+    });
+  }
+
+  async dispose(): Promise<void> {
+    this.#isDisposed = true;
+    const worker = this.#worker;
+    this.#worker = null;
+    worker?.removeAllListeners();
+    for (const { reject } of [...(this.#current ? [this.#current] : []), ...this.#waiting.splice(0)]) {
+      reject(new ApiError(503, "shutting_down", "The server is shutting down."));
+    }
+    await worker?.terminate();
+  }
+
+  #next(): void {
+    if (this.#current !== null || this.#isDisposed) return;
+    const next = this.#waiting.shift();
+    if (next === undefined) return;
+    this.#current = next;
+    this.#worker ??= this.#start();
+    const { buffer, byteLength } = next.task.bytes;
+    const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+    this.#worker.postMessage(next.task, isWhole ? [buffer] : []);
+  }
+
+  #start(): Worker {
+    const { bodyBytes } = this.#parts.limits;
+    const worker = new Worker(SCRIPT, {
+      workerData: this.#parts,
+      name: "lastrow bodies",
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_BASE + Math.ceil(bodyBytes / MIB) * HEAP_PER_MIB },
+    });
+    worker.unref();
+    worker.on("message", (answer: BodyAnswer) => {
+      const current = this.#current;
+      this.#current = null;
+      if (answer.kind === "body") current?.resolve(answer.value);
+      else current?.reject(new ApiError(answer.status, answer.code, answer.message, { param: answer.param }));
+      this.#next();
+    });
+    worker.on("error", (cause) => {
+      if (this.#worker === worker) this.#worker = null;
+      const current = this.#current;
+      this.#current = null;
+      current?.reject(
+        new ApiError(503, "body_thread_lost", "The thread that reads large bodies was lost; try again.", {
+          cause,
+          retryAfter: 1,
+        }),
+      );
+      this.#next();
+    });
+    return worker;
+  }
+}

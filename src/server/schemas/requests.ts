@@ -1,0 +1,35 @@
+/** Every body that a route takes, by the route's path: for whoever checks one where there are no routes. */
+import type { z } from "@hono/zod-openapi";
+import type { ServerLimits } from "../limits.js";
+import { chatRequest } from "./chat.js";
+import { completionRequest } from "./completions.js";
+import {
+  appendRequest,
+  createSequenceRequest,
+  forkRequest,
+  savedRequest,
+  truncateRequest,
+} from "./sequences.js";
+import { detokenizeRequest, tokenizeRequest } from "./tokenize.js";
+
+/** What the schemas depend on. */
+export interface SchemaParts {
+  readonly limits: ServerLimits;
+  readonly contextLength: number;
+}
+
+export function requestSchemas({ limits, contextLength }: SchemaParts): ReadonlyMap<string, z.ZodType> {
+  return new Map<string, z.ZodType>([
+    ["/v1/completions", completionRequest(limits)],
+    ["/v1/chat/completions", chatRequest(limits)],
+    ["/tokenize", tokenizeRequest(limits)],
+    ["/detokenize", detokenizeRequest(contextLength)],
+    ["/v1/sequences", createSequenceRequest(limits)],
+    ["/v1/sequences/{id}/append", appendRequest(limits)],
+    ["/v1/sequences/{id}/truncate", truncateRequest],
+    ["/v1/sequences/{id}/fork", forkRequest],
+    ["/v1/sequences/{id}/save", savedRequest],
+    ["/v1/sequences/{id}/restore", savedRequest],
+    ["/v1/sequences/restore", savedRequest],
+  ]);
+}
