@@ -1,7 +1,7 @@
 /** The command line: which commands there are, which options each has, and what happens when one is run. */
 import { Command, type HelpConfiguration, Option } from "commander";
 import { DEFAULT_COMPARED_TOKENS, DEFAULT_MAX_TOKENS } from "../generate-options.js";
-import { packageVersion } from "../server/version.js";
+import { VERSION } from "../version.js";
 import {
   type BenchCommandOptions,
   bench,
@@ -64,7 +64,7 @@ function buildProgram(io: Io, done: Done): Command {
     .description(
       "GPT inference with a KV cache that never changes the answer: recomputed or cached, the same bits.",
     )
-    .version(packageVersion(), "--version", "print the version")
+    .version(VERSION, "--version", "print the version")
     .helpOption("--help", "show this help")
     .helpCommand(false)
     .exitOverride()

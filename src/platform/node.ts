@@ -1,10 +1,10 @@
 /** Node: folders, the embedded model, the Hub. */
 
 import { createHash } from "node:crypto";
-import { constants, existsSync } from "node:fs";
+import { constants } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { isAbsolute, join, sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { fetchFromHub, isHubName } from "../hub/hub.js";
@@ -12,20 +12,20 @@ import { shown } from "../option-checks.js";
 import { openGivenFiles } from "./given-files.js";
 import { installationKey } from "./installation-key.js";
 import { connectEngineWorker, startWorker } from "./node-worker.js";
+import { packagePath, RUNS_FROM_SOURCES } from "./package-files.js";
 import type { ModelSource, OpenOptions, Platform } from "./platform.js";
 import { proxiedFetch } from "./proxied-fetch.js";
 import { replaceFile } from "./replace-file.js";
 import { addressedFiles } from "./url-files.js";
 
-const ENGINE_WORKER = new URL("../engine/engine-worker.js", import.meta.url);
-const STORIES_FOLDER = fileURLToPath(new URL("../../models/stories", import.meta.url));
-
 export const platform: Platform = {
   openModel,
   async startEngineWorker() {
-    // Sources that a loader compiles have no such file, and neither has a bundle in one piece.
-    if (!existsSync(ENGINE_WORKER)) throw new Error(`there is no ${fileURLToPath(ENGINE_WORKER)}`);
-    return connectEngineWorker(startWorker(ENGINE_WORKER));
+    if (RUNS_FROM_SOURCES) throw new Error("the sources have no script for it");
+    const script = packagePath("dist/engine/engine-worker.js");
+    if (script === null)
+      throw new Error("this is a bundle, and the package with its script is not installed");
+    return connectEngineWorker(startWorker(pathToFileURL(script)));
   },
   openFile: async (path) => openDiskFile(pathOf(path)),
   replaceFile: async (path, pieces) => replaceFile(pathOf(path), pieces),
@@ -48,7 +48,7 @@ function pathOf(path: string | URL): string {
 }
 
 async function openModel(source: ModelSource | undefined, options: OpenOptions): Promise<ModelFiles> {
-  if (source === undefined || source === "stories") return folderFiles("stories", STORIES_FOLDER);
+  if (source === undefined || source === "stories") return embeddedModel();
   if (source instanceof URL && source.protocol === "file:") {
     return existingFolder(fileURLToPath(source));
   }
@@ -66,6 +66,15 @@ async function openModel(source: ModelSource | undefined, options: OpenOptions):
     beforeWeights: (fetched) => beforeWeights?.(folderFiles(source, fetched)),
   });
   return folderFiles(source, folder);
+}
+
+function embeddedModel(): ModelFiles {
+  const folder = packagePath("models/stories");
+  if (folder !== null) return folderFiles("stories", folder);
+  throw new LastrowError(
+    "model_not_found",
+    "The embedded model is a folder of the package, and this code was bundled and runs where lastrow is not installed: install it there, or give a folder, a Hub name or a web address.",
+  );
 }
 
 /** `fetch` does not read `file:` addresses here; this does. Null for any other address. */

@@ -14,6 +14,7 @@ import { type LoadOptions, load } from "../load.js";
 import { checkOptions } from "../option-checks.js";
 import type { ModelSource } from "../platform/platform.js";
 import { TOKENIZER_FILES } from "../tokenizer/tokenizer-files.js";
+import { VERSION } from "../version.js";
 import { Admission } from "./admission.js";
 import { AnswerMemory } from "./answer-memory.js";
 import { createApp } from "./app.js";
@@ -30,7 +31,6 @@ import { SavedFolder } from "./saved-folder.js";
 import type { ServedModel, Service } from "./service.js";
 import { StaticPage } from "./static-page.js";
 import { TextThread } from "./text-thread.js";
-import { packageVersion } from "./version.js";
 
 /** What is served, to whom, and how much of it. `LoadOptions` are the engine's. */
 export interface ServerOptions extends Omit<LoadOptions, "signal"> {
@@ -151,7 +151,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   held = new HeldSequences(limits, model.info.kv.bytesPerToken);
   const bodies = new BodyThread({ limits, contextLength: model.info.config.contextLength });
   const service: Service = {
-    version: packageVersion(),
+    version: VERSION,
     limits,
     keys,
     admission,

@@ -4,7 +4,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join, sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import { packagePath } from "../platform/package-files.js";
 
 const TYPES: Readonly<Record<string, string>> = {
   ".css": "text/css; charset=utf-8",
@@ -40,11 +40,9 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /** Where the build puts it. */
-const FOLDER = fileURLToPath(
-  new URL(import.meta.url.endsWith(".ts") ? "../../dist/explorer/" : "../explorer/", import.meta.url),
-);
+const FOLDER = "dist/explorer";
 /** The model that the page runs: the package has it once, beside the page and not in it. */
-const MODEL_FOLDER = fileURLToPath(new URL("../../models/stories/", import.meta.url));
+const MODEL_FOLDER = "models/stories";
 const MODEL_PATH = "/stories";
 
 export class StaticPage {
@@ -56,9 +54,12 @@ export class StaticPage {
   }
 
   /** Lists the files of a folder, and of the model for its page; of a folder that is not there, none. */
-  static async open(folder: string = FOLDER, modelFolder: string = MODEL_FOLDER): Promise<StaticPage> {
-    const page = await filesOf(folder, "");
-    if (page.length === 0) return new StaticPage(new Map());
+  static async open(
+    folder: string | null = packagePath(FOLDER),
+    modelFolder: string | null = packagePath(MODEL_FOLDER),
+  ): Promise<StaticPage> {
+    const page = folder === null ? [] : await filesOf(folder, "");
+    if (page.length === 0 || modelFolder === null) return new StaticPage(new Map());
     return new StaticPage(new Map([...(await filesOf(modelFolder, MODEL_PATH)), ...page]));
   }
 

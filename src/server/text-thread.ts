@@ -6,6 +6,7 @@
 import { Worker } from "node:worker_threads";
 import type { ChatMessage } from "../chat/chat-template.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
+import { packagePath } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
@@ -28,13 +29,11 @@ export interface EncodeTask {
 const START_MS = 60_000;
 
 /** The compiled thread; the sources cannot run as a thread, so there it is the one that was built of them. */
-const SCRIPT = new URL(
-  import.meta.url.endsWith(".ts") ? "../../dist/server/text-thread-main.js" : "./text-thread-main.js",
-  import.meta.url,
-);
+const SCRIPT = "dist/server/text-thread-main.js";
 
 export class TextThread {
   readonly #data: TextThreadData;
+  readonly #script: string;
   readonly #deadlineMs: number;
   readonly #waiting: Waiting[] = [];
   #worker: Worker | null = null;
@@ -45,17 +44,25 @@ export class TextThread {
   /** Who waits for the very first start. */
   #onStarted: { resolve: () => void; reject: (error: unknown) => void } | null = null;
 
-  private constructor(data: TextThreadData, deadlineMs: number) {
+  private constructor(data: TextThreadData, deadlineMs: number, script: string) {
     this.#data = data;
+    this.#script = script;
     this.#deadlineMs = deadlineMs;
   }
 
   /**
    * @param deadlineMs of one task
-   * @throws LastrowError as `loadTokenizer`, and for a chat template that cannot be parsed
+   * @throws LastrowError as `loadTokenizer`, and for a chat template that cannot be parsed; `runtime_unsupported`
    */
   static async start(data: TextThreadData, deadlineMs: number): Promise<TextThread> {
-    const thread = new TextThread(data, deadlineMs);
+    const script = packagePath(SCRIPT);
+    if (script === null) {
+      throw new LastrowError(
+        "runtime_unsupported",
+        "The server tokenises in a thread, whose script is a file of the package; this code was bundled and runs where lastrow is not installed: install it there.",
+      );
+    }
+    const thread = new TextThread(data, deadlineMs, script);
     await new Promise<void>((resolve, reject) => {
       thread.#onStarted = { resolve, reject };
       thread.#start();
@@ -151,7 +158,7 @@ export class TextThread {
   }
 
   #start(): void {
-    const worker = new Worker(SCRIPT, { workerData: this.#data, name: "lastrow text" });
+    const worker = new Worker(this.#script, { workerData: this.#data, name: "lastrow text" });
     this.#worker = worker;
     worker.unref();
     this.#timer = setTimeout(() => this.#lost(new Error("it did not start in time")), START_MS);
