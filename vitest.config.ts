@@ -12,6 +12,8 @@ export default defineConfig({
     alias: {
       "#platform": fileURLToPath(new URL("./src/platform/node.ts", import.meta.url)),
       "#threads": fileURLToPath(new URL("./src/platform/node-threads.ts", import.meta.url)),
+      // Bundlers take its modules; Node, in which the tests run, does not take them for such.
+      "#jsonc-parser": "jsonc-parser",
     },
   },
   test: {

@@ -8,6 +8,7 @@ import type { BeamSettings, GenerationRequest, Mode } from "./engine/generation-
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
 import { invalid, oneOf, shown, wholeNumber } from "./option-checks.js";
+import { optionNames } from "./option-names.js";
 import { checkBeamSettings } from "./sampling/beam-search.js";
 import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
@@ -76,7 +77,10 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
    * one of them asks for. The answer is the same. Default: the tenant without a name.
    */
   readonly tenant?: string | undefined;
-  /** Ends the generation with `finishReason: "abort"`. */
+  /**
+   * Ends the generation: it is no error, since what was generated is there, with `finishReason: "abort"`. Calls that would
+   * have nothing to give (`load`, `logits`, `compare` …) reject with the code `aborted`.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -89,6 +93,24 @@ export interface CompareOptions
     ComparisonObserver {}
 
 type MultipleContinuations = "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "speculate";
+
+const SAMPLED_PROMPT = {
+  ...{ temperature: true, topK: true, topP: true, minP: true, logitBias: true, seed: true },
+  ...{ repetitionPenalty: true, frequencyPenalty: true, presencePenalty: true },
+  ...{ maxTokens: true, stop: true, ignoreEos: true, parseSpecial: true, signal: true },
+  tenant: true,
+};
+
+/** Names of options; TypeScript holds them to the types. */
+export const GENERATE_OPTIONS = optionNames<GenerateOptions>()("generate", {
+  ...SAMPLED_PROMPT,
+  ...{ n: true, bestOf: true, numBeams: true, lengthPenalty: true, earlyStopping: true, speculate: true },
+  ...{ mode: true, logprobs: true, cachePrompt: true, salt: true },
+});
+export const COMPARE_OPTIONS = optionNames<CompareOptions>()("compare", {
+  ...SAMPLED_PROMPT,
+  ...{ onPiece: true, onRecomputed: true },
+});
 
 /** Most tokens of a generation when neither its options nor the model say. */
 export const DEFAULT_MAX_TOKENS = 256;

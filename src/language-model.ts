@@ -22,10 +22,12 @@ import type { SequenceStorage } from "./engine/sequence-storage.js";
 import { LastrowError } from "./errors.js";
 import type { GenerationDefaults } from "./formats/generation-config.js";
 import {
+  COMPARE_OPTIONS,
   COMPARISON_SEED,
   type CompareOptions,
   DEFAULT_COMPARED_TOKENS,
   DEFAULT_MAX_TOKENS,
+  GENERATE_OPTIONS,
   type GenerateOptions,
   type Prompt,
   type PromptOptions,
@@ -34,6 +36,7 @@ import {
 } from "./generate-options.js";
 import type { ModelConfig } from "./model/config.js";
 import { checkOptions, invalid, isListOfIds, oneOf, shown } from "./option-checks.js";
+import { optionNames } from "./option-names.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
 import { SavedSequence } from "./saved-sequence/read-sequence.js";
 import { openSaved, type SavedSource } from "./saved-sequence/saved-source.js";
@@ -68,6 +71,28 @@ export interface LogitsOptions extends PromptOptions {
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
+
+const PROMPT_OPTIONS = optionNames<PromptOptions>()("promptTokens", { parseSpecial: true });
+const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
+  parseSpecial: true,
+  salt: true,
+  tenant: true,
+});
+const CHAT_OPTIONS = optionNames<ChatOptions>()("chat", { template: true });
+const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
+  ...{ parseSpecial: true, salt: true, tenant: true, signal: true },
+});
+const ROWS_OPTIONS = optionNames<LogitsOptions>()("logitsRows", {
+  parseSpecial: true,
+  tenant: true,
+  signal: true,
+});
+const LOGITS_OPTIONS = optionNames<LogitsOptions & { rows: unknown }>()("logits", {
+  ...{ parseSpecial: true, tenant: true, signal: true, rows: true },
+});
+const PERPLEXITY_OPTIONS = optionNames<PerplexityOptions & PromptOptions>()("perplexity", {
+  ...{ parseSpecial: true, stride: true, onProgress: true, signal: true },
+});
 
 /** Logits after a prompt. */
 export interface LogitsResult {
@@ -156,8 +181,14 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError `tokenizer_missing`, `empty_prompt`, `token_out_of_range`, `context_length_exceeded`
    */
   promptTokens(prompt: Prompt, options: PromptOptions = {}): number[] {
+    this.#alive();
+    checkOptions(options, PROMPT_OPTIONS);
+    return this.#promptIds(prompt, options);
+  }
+
+  /** The ids that are fed for a prompt. */
+  #promptIds(prompt: Prompt, options: PromptOptions): number[] {
     const { bosTokenId } = this.#alive();
-    checkOptions(options);
     let tokens = prompt === "" && this.tokenizer === null ? [] : this.#idsOf(prompt, options);
     if (tokens.length === 0) {
       if (bosTokenId === null) {
@@ -180,7 +211,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     const { engine } = this.#alive();
-    checkOptions(options);
+    checkOptions(options, GENERATE_OPTIONS);
     const { request, text } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
     return new Generation((asked, sink) => engine.generate(asked, sink), request, text);
   }
@@ -195,7 +226,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   async chat(messages: readonly ChatMessage[] = [], options: ChatOptions = {}): Promise<Conversation> {
     const { tokenizer, chatTemplate } = this.#alive();
-    checkOptions(options);
+    checkOptions(options, CHAT_OPTIONS);
     if (tokenizer === null) throw this.#withoutTokenizer();
     const source = options.template ?? chatTemplate;
     if (source === null) {
@@ -219,7 +250,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   async compare(prompt: Prompt, options: CompareOptions = {}): Promise<ComparisonReport> {
     const { engine } = this.#alive();
-    checkOptions(options);
+    checkOptions(options, COMPARE_OPTIONS);
     const { request, text } = this.comparisonRequest(prompt, options);
     return compareWays({ engine, config: this.info.config }, request, text, options);
   }
@@ -240,9 +271,9 @@ export class LanguageModel implements AsyncDisposable {
     options: LogitsOptions & { readonly rows?: "last" | "all" | undefined } = {},
   ): Promise<LogitsResult> {
     const { engine } = this.#alive();
-    checkOptions(options);
+    checkOptions(options, LOGITS_OPTIONS);
     const rows = oneOf("rows", options.rows ?? "last", ["last", "all"]);
-    const tokens = this.promptTokens(prompt, options);
+    const tokens = this.#promptIds(prompt, options);
     const width = this.info.config.vocabSize;
     const logitsFrom = rows === "all" ? 0 : tokens.length - 1;
     const logits = new Float32Array((tokens.length - logitsFrom) * width);
@@ -264,7 +295,8 @@ export class LanguageModel implements AsyncDisposable {
    */
   async *logitsRows(prompt: Prompt, options: LogitsOptions = {}): AsyncGenerator<LogitsRow, void> {
     const { engine } = this.#alive();
-    const tokens = this.promptTokens(prompt, options);
+    checkOptions(options, ROWS_OPTIONS);
+    const tokens = this.#promptIds(prompt, options);
     yield* readLogits(engine, tokens, this.info.config.vocabSize, options);
     if (options.signal?.aborted) throw aborted();
   }
@@ -276,7 +308,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   async perplexity(text: Prompt, options: PerplexityOptions & PromptOptions = {}): Promise<PerplexityResult> {
     const { engine } = this.#alive();
-    checkOptions(options);
+    checkOptions(options, PERPLEXITY_OPTIONS);
     const { signal } = options;
     const { contextLength, vocabSize } = this.info.config;
     const tokens = this.#idsOf(text, options);
@@ -299,7 +331,8 @@ export class LanguageModel implements AsyncDisposable {
    */
   async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
     const { engine } = this.#alive();
-    const tokens = this.promptTokens(prompt, options);
+    checkOptions(options, SEQUENCE_OPTIONS);
+    const tokens = this.#promptIds(prompt, options);
     const { salt = "", tenant = "" } = options;
     return Sequence.start(engine, tokens, { salt, tenant }, this.#sequenceModel(options));
   }
@@ -317,7 +350,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   async restore(source: SavedSource, options: RestoreOptions = {}): Promise<Sequence> {
     const { engine } = this.#alive();
-    checkOptions(options);
+    checkOptions(options, RESTORE_OPTIONS);
     const { salt = "", tenant = "", signal } = options;
     const model = this.#sequenceModel(options);
     const { identity, kv, spareMemory } = model.storage;
@@ -387,8 +420,11 @@ export class LanguageModel implements AsyncDisposable {
       if (tokenizer === null) throw this.#withoutTokenizer();
       return tokenizer.encode(prompt, { parseSpecial, addSpecialTokens });
     }
-    if (isListOfIds(prompt)) return [...prompt];
-    throw invalid(`A prompt is a text or a list of token ids, not ${shown(prompt)}.`);
+    if (isListOfIds(prompt)) {
+      const ids = [...prompt];
+      if (ids.every((id) => typeof id === "number")) return ids;
+    }
+    throw invalid(wrongPrompt(prompt));
   }
 
   #withoutTokenizer(): LastrowError {
@@ -402,12 +438,27 @@ export class LanguageModel implements AsyncDisposable {
     const { tokenizer, defaults, eosTokenIds, loadMs } = this.#alive();
     const { label, config } = this.info;
     return resolveRequest(
-      this.promptTokens(prompt, options),
+      this.#promptIds(prompt, options),
       options,
       { label, vocabSize: config.vocabSize, tokenizer, defaults, eosTokenIds, loadMs },
       defaultMaxTokens,
     );
   }
+}
+
+/** What was given in place of a prompt, and what takes it. */
+function wrongPrompt(given: unknown): string {
+  const what = `A prompt is a text or a list of token ids, not ${shown(given)}`;
+  const first: unknown = Array.isArray(given) ? given[0] : given;
+  const has = (name: string) => typeof first === "object" && first !== null && name in first;
+  if (has("role") || has("messages")) {
+    return `${what}. Messages are for chats: chat(messages) begins one, and reply(text) of it answers.`;
+  }
+  if (has("prompt")) return `${what}. The prompt comes first, and its options after it.`;
+  if (Array.isArray(given) && (typeof first === "string" || Array.isArray(first))) {
+    return `${what}. Give one prompt a call; calls that are not awaited in between run at once.`;
+  }
+  return `${what}.`;
 }
 
 function aborted(): LastrowError {

@@ -21,6 +21,7 @@ import { parseMemorySize } from "./memory-size.js";
 import { type ModelConfig, modelConfig } from "./model/config.js";
 import { widestRow } from "./model/load-weights.js";
 import { checkOptions, invalid, oneOf, wholeNumber } from "./option-checks.js";
+import { optionNames } from "./option-names.js";
 import type { LoadProgress, ModelSource } from "./platform/platform.js";
 import { loadTokenizer } from "./tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
@@ -75,6 +76,11 @@ export interface LoadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export const LOAD_OPTIONS = optionNames<LoadOptions>()("load", {
+  ...{ kernels: true, dtype: true, kvDtype: true, kvMemory: true, threads: true, worker: true },
+  ...{ tokenBudget: true, installationKey: true, onProgress: true, signal: true },
+});
+
 const MAX_THREADS = 64;
 const MAX_TOKEN_BUDGET = 65_536;
 
@@ -99,6 +105,7 @@ export async function loadParts(
 ): Promise<LanguageModelParts> {
   const start = performance.now();
   const settings = engineOptions(options);
+  expectNoOptions(source);
   throwIfAborted(options.signal);
   const files = await platform.openModel(source, {
     onProgress: options.onProgress,
@@ -184,6 +191,14 @@ export async function loadParts(
   }
 }
 
+/** Options in the place of a model would be taken for names of files. */
+function expectNoOptions(source: unknown): void {
+  if (typeof source !== "object" || source === null) return;
+  const name = Object.keys(source).find((key) => key === "model" || LOAD_OPTIONS.names.includes(key));
+  if (name === undefined) return;
+  throw invalid(`load takes the model first, then its options: ${name} is no name of a model's file.`);
+}
+
 /** Starts a worker for the engine, or has it run here where that is not possible and not demanded. */
 async function connect(worker: boolean | undefined): Promise<EngineConnection> {
   if (worker !== false) {
@@ -232,7 +247,7 @@ const LEAST_KEY_BYTES = 32;
 function engineOptions(
   options: LoadOptions,
 ): Pick<EngineSetup, "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory" | "tokenBudget"> {
-  checkOptions(options);
+  checkOptions(options, LOAD_OPTIONS);
   const { kvMemory, installationKey = null } = options;
   if (
     installationKey !== null &&

@@ -4,6 +4,7 @@
  */
 import { LastrowError } from "./errors.js";
 import { quoteValue } from "./formats/quote-value.js";
+import { type OptionNames, unknownOption, wrongOption } from "./option-names.js";
 
 /** A refusal of an option or an argument. */
 export function invalid(message: string): LastrowError {
@@ -43,14 +44,16 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
 ]);
 
 /**
- * Checks a function's options: that they are an object, and those of them that mean the same everywhere. What belongs
- * to one function alone is checked there; names that are not known are let be, as TypeScript lets them.
+ * Checks a function's options: that they are an object, that the function has all of them, and those of them that mean
+ * the same everywhere. What belongs to one function alone is checked there.
  * @throws LastrowError `invalid_argument`
  */
-export function checkOptions(options: unknown): void {
-  if (typeof options !== "object" || options === null) {
-    throw invalid(`Options are an object, not ${shown(options)}.`);
+export function checkOptions(options: unknown, known: OptionNames): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw invalid(`The options of ${known.of} are an object, not ${shown(options)}.`);
   }
+  const unknown = unknownOption(options, known);
+  if (unknown !== null) throw invalid(wrongOption(unknown, known));
   for (const [name, { allows, inWords }] of KINDS) {
     const value: unknown = Reflect.get(options, name);
     if (value !== undefined && !allows(value)) throw invalid(`${name} is ${inWords}, not ${shown(value)}.`);

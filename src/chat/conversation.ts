@@ -8,6 +8,7 @@ import { LastrowError } from "../errors.js";
 import type { GenerateOptions } from "../generate-options.js";
 import type { LanguageModel } from "../language-model.js";
 import { checkOptions, invalid, shown } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
 import type { ChatMessage } from "./chat-template.js";
 import type { ChatTemplate } from "./chat-template-engine.js";
 
@@ -16,6 +17,13 @@ export type ReplyOptions = Omit<
   GenerateOptions,
   "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "parseSpecial"
 >;
+
+const REPLY_OPTIONS = optionNames<ReplyOptions>()("reply", {
+  ...{ temperature: true, topK: true, topP: true, minP: true, logitBias: true, seed: true },
+  ...{ repetitionPenalty: true, frequencyPenalty: true, presencePenalty: true },
+  ...{ maxTokens: true, stop: true, ignoreEos: true, signal: true },
+  ...{ speculate: true, mode: true, logprobs: true, cachePrompt: true, salt: true, tenant: true },
+});
 
 /** An answer under way: iterate over it for its pieces, await `result()` for the whole. */
 export interface Reply extends AsyncIterable<GenerationPiece> {
@@ -36,7 +44,10 @@ export class Conversation implements AsyncDisposable {
   constructor(model: LanguageModel, template: ChatTemplate, messages: readonly ChatMessage[]) {
     this.#model = model;
     this.#template = template;
-    if (!Array.isArray(messages)) throw invalid(`messages is a list of messages, not ${shown(messages)}.`);
+    if (!Array.isArray(messages)) {
+      const advice = typeof messages === "string" ? " Say a text with reply(text)." : "";
+      throw invalid(`messages is a list of messages, not ${shown(messages)}.${advice}`);
+    }
     if (messages.length > 0) template.encode(messages, false);
     this.#messages = messages.map(({ role, content }) => ({ role, content }));
   }
@@ -57,7 +68,7 @@ export class Conversation implements AsyncDisposable {
     if (this.#isAnswering) {
       throw invalid("The last answer of this conversation has not ended yet.");
     }
-    checkOptions(options);
+    checkOptions(options, REPLY_OPTIONS);
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
     const prompt = this.#template.encode(messages);
     const generation = this.#model.generate(prompt, options);

@@ -7,6 +7,7 @@ import { LastrowError } from "../errors.js";
 import type { Prompt, PromptOptions } from "../generate-options.js";
 import type { LanguageModel } from "../language-model.js";
 import { checkOptions } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
 import { keptTensors, type Stage, stagesOf } from "./dependencies.js";
 import type { Trace } from "./trace.js";
 import { type TracedPass, tracedMultiplyAdds, traceForward } from "./trace-forward.js";
@@ -22,6 +23,10 @@ export interface ExplainOptions extends PromptOptions {
   /** Steps of both runs that are done, of so many. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
+
+const EXPLAIN_OPTIONS = optionNames<ExplainOptions>()("explain", {
+  ...{ maxTokens: true, seed: true, parseSpecial: true, signal: true, onProgress: true },
+});
 
 /** What one way of generating costs. */
 export interface WayCost {
@@ -71,10 +76,10 @@ export async function explain(
   prompt: Prompt,
   options: ExplainOptions = {},
 ): Promise<Explanation> {
-  checkOptions(options);
+  checkOptions(options, EXPLAIN_OPTIONS);
   const { maxTokens = DEFAULT_MAX_TOKENS, seed = DEFAULT_SEED, signal, onProgress } = options;
   const { config, kv } = model.info;
-  const promptTokens = model.promptTokens(prompt, options);
+  const promptTokens = model.promptTokens(prompt, { parseSpecial: options.parseSpecial });
   const inferences = Math.min(maxTokens, config.contextLength - promptTokens.length);
   if (!(inferences >= 1)) {
     throw new LastrowError(

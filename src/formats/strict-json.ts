@@ -3,7 +3,7 @@
  * key that comes twice, or one that JavaScript gives a meaning of its own, is an error. The result has no prototype
  * at any level, so that a key is there only if the file has it.
  */
-import { type ParseErrorCode, printParseErrorCode, visit } from "jsonc-parser";
+import { type ParseErrorCode, printParseErrorCode, visit } from "#jsonc-parser";
 import { LastrowError } from "../errors.js";
 import { quoteValue } from "./quote-value.js";
 

@@ -4,7 +4,8 @@
  */
 
 import { LastrowError } from "../errors.js";
-import { shown } from "../option-checks.js";
+import { checkOptions, shown } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
 
 interface Limit {
   /** The option of `lastrow serve`, without its dashes. */
@@ -105,11 +106,14 @@ export type LimitName = keyof typeof LIMITS;
 /** Every limit, settled: numbers in the units of `LIMITS`; Infinity for those that only the model bounds. */
 export type ServerLimits = Readonly<Record<LimitName, number>>;
 
+const LIMIT_NAMES = optionNames<ServerLimits>()("limits", LIMITS);
+
 /**
  * Defaults, with what was asked for in their place.
  * @throws LastrowError `invalid_argument`
  */
 export function settleLimits(asked: Partial<ServerLimits> = {}): ServerLimits {
+  checkOptions(asked, LIMIT_NAMES);
   const settled = Object.entries(LIMITS).map(([name, { default: standard, least, flag }]) => {
     const value = asked[name as LimitName] ?? standard ?? Number.POSITIVE_INFINITY;
     if (typeof value === "number" && value >= least) return [name, value];

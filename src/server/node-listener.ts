@@ -6,6 +6,8 @@ import { createServer as createHttpServer, type Server, STATUS_CODES } from "nod
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { LastrowError } from "../errors.js";
+import { checkOptions } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
 import { ApiError } from "./api-error.js";
 import type { LastrowServer } from "./server.js";
 
@@ -16,6 +18,8 @@ export interface ListenOptions {
   /** 0 takes any that is free. */
   readonly port: number;
 }
+
+const LISTEN_OPTIONS = optionNames<ListenOptions>()("listen", { host: true, port: true });
 
 /** A socket that answers; disposing of it closes it at once. */
 export interface Listening extends AsyncDisposable {
@@ -37,7 +41,9 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const SILENT_GRACE = 30;
 
 /** @throws LastrowError `invalid_argument` when the address cannot be had */
-export async function listen(server: LastrowServer, { host, port }: ListenOptions): Promise<Listening> {
+export async function listen(server: LastrowServer, options: ListenOptions): Promise<Listening> {
+  checkOptions(options, LISTEN_OPTIONS);
+  const { host, port } = options;
   const { limits } = server;
   const http = createHttpServer(
     {

@@ -10,8 +10,9 @@ import { readChatTemplate } from "../chat/chat-template.js";
 import { LastrowError } from "../errors.js";
 import { readText } from "../formats/model-files.js";
 import type { LanguageModel } from "../language-model.js";
-import { type LoadOptions, load } from "../load.js";
-import { checkOptions } from "../option-checks.js";
+import { LOAD_OPTIONS, type LoadOptions, load } from "../load.js";
+import { checkOptions, invalid, shown } from "../option-checks.js";
+import { optionNames, withoutOthers } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
 import { TOKENIZER_FILES } from "../tokenizer/tokenizer-files.js";
 import { VERSION } from "../version.js";
@@ -68,6 +69,18 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly loadModel?: ((signal: AbortSignal) => Promise<LanguageModel>) | undefined;
 }
 
+const ENGINE_OPTIONS = {
+  ...{ kernels: true, dtype: true, kvDtype: true, kvMemory: true, threads: true, worker: true },
+  ...{ tokenBudget: true, installationKey: true, onProgress: true },
+};
+const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
+  ...ENGINE_OPTIONS,
+  ...{ model: true, servedModelName: true, chatTemplate: true, saveDir: true, limits: true },
+  ...{ boundTo: true, allowedHosts: true, corsOrigins: true, apiKeys: true },
+  ...{ sharePrefixes: true, cacheSecret: true, keepAliveMs: true, logPrompts: true },
+  ...{ onRequest: true, onEngine: true, loadModel: true },
+});
+
 /** A server that answers. */
 export interface LastrowServer extends AsyncDisposable {
   /** The model, as clients see it. */
@@ -93,7 +106,10 @@ export interface LastrowServer extends AsyncDisposable {
  * @throws LastrowError as `load`; `invalid_argument` for options, keys or a template that cannot be used
  */
 export async function createServer(options: ServerOptions = {}): Promise<LastrowServer> {
-  checkOptions(options);
+  if (typeof options === "string") {
+    throw invalid(`The options of createServer are an object: { model: ${shown(options)} }.`);
+  }
+  checkOptions(options, SERVER_OPTIONS);
   const settled = settleLimits(options.limits);
   const saved = options.saveDir === undefined ? null : await SavedFolder.open(options.saveDir, settled);
   const keys = new ApiKeys({
@@ -112,7 +128,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   let held: HeldSequences | null = null;
   const { installationKey = saved?.installationKey } = options;
   const engine = new EngineSupervisor({
-    load: options.loadModel ?? ((signal) => load(options.model, { ...options, installationKey, signal })),
+    load:
+      options.loadModel ??
+      ((signal) => load(options.model, { ...withoutOthers(options, LOAD_OPTIONS), installationKey, signal })),
     onChange: (state, error) => options.onEngine?.(state, error),
     onLost: (model) => held?.forget(model),
     onModel: (model) => void watchSteps(model, metrics),

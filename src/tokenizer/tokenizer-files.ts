@@ -4,7 +4,7 @@
  * else. Vocabularies rightly hold keys such as `constructor`, so no key is forbidden; nobody may look keys up through
  * a prototype.
  */
-import { visit } from "jsonc-parser";
+import { visit } from "#jsonc-parser";
 import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, readJsonText } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";

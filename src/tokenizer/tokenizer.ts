@@ -7,6 +7,7 @@
  */
 import { LastrowError } from "../errors.js";
 import { checkOptions, invalid, isListOfIds, shown } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
 import { type PieceDecoder, textBytes } from "./piece-decoder.js";
 
 /** A token that stands for no text: a start, an end, a role of a chat. */
@@ -57,6 +58,10 @@ export interface DecodeOptions {
   /** Whether special tokens are left out of the text. Default true. */
   readonly skipSpecialTokens?: boolean | undefined;
 }
+
+const ENCODE_OPTIONS = optionNames<EncodeOptions>()("encode", { addSpecialTokens: true, parseSpecial: true });
+const DECODE_OPTIONS = optionNames<DecodeOptions>()("decode", { skipSpecialTokens: true });
+const STREAM_OPTIONS = optionNames<DecodeOptions>()("stream", { skipSpecialTokens: true });
 
 /** Text that becomes final, token by token. All that `push` and `flush` give, joined, is the whole decoded at once. */
 export interface TextStream {
@@ -112,7 +117,7 @@ export class Tokenizer {
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
     if (typeof text !== "string") throw invalid(`What is encoded is a text, not ${shown(text)}.`);
-    checkOptions(options);
+    checkOptions(options, ENCODE_OPTIONS);
     const { plain, parsing, prefix, suffix } = this.#parts;
     const wellFormed = replaceLoneSurrogates(text);
     const encoder = options.parseSpecial === true ? parsing() : plain;
@@ -129,7 +134,7 @@ export class Tokenizer {
    */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
     if (!isListOfIds(ids)) throw invalid(`What is decoded is a list of token ids, not ${shown(ids)}.`);
-    checkOptions(options);
+    checkOptions(options, DECODE_OPTIONS);
     const next = textBytes(this.#parts.decoder);
     const parts = this.#kept([...ids], options).map(next);
     const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
@@ -143,7 +148,7 @@ export class Tokenizer {
 
   /** One text as its tokens arrive. `push` throws LastrowError `token_out_of_range`, and then nothing has changed. */
   stream(options: DecodeOptions = {}): TextStream {
-    checkOptions(options);
+    checkOptions(options, STREAM_OPTIONS);
     const next = textBytes(this.#parts.decoder);
     const text = utf8Decoder();
     return {

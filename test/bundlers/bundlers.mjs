@@ -21,9 +21,9 @@ export const forNode = {
     return outfile;
   },
   async rollup(folder) {
-    const file = join(folder, "out/rollup/node.mjs");
-    await rollup(folder, { input: "node.js", browser: false, output: { file, inlineDynamicImports: true } });
-    return file;
+    const dir = join(folder, "out/rollup");
+    await rollup(folder, { input: "node.js", output: { dir, entryFileNames: "node.mjs" } });
+    return join(dir, "node.mjs");
   },
   async webpack(folder) {
     await webpack(folder, { entry: "./node.js", target: "node", out: "out/webpack", filename: "node.cjs" });
@@ -81,7 +81,6 @@ export const forPages = {
       const dir = join(folder, "out/page-rollup");
       await rollup(folder, {
         input: "page-by-address.js",
-        browser: true,
         output: { dir, entryFileNames: "page.js" },
       });
       return withPage(folder, "out/page-rollup");
@@ -107,11 +106,10 @@ function buildNext(folder, bundler) {
 /** The module of a package that the folder has installed. */
 async function toolOf(folder, name) {
   const require = createRequire(pathToFileURL(join(folder, "package.json")));
-  const module = await import(pathToFileURL(require.resolve(name)).href);
-  return module.default === undefined ? module : { ...module, ...module.default, default: module.default };
+  return await import(pathToFileURL(require.resolve(name)).href);
 }
 
-async function rollup(folder, { input, browser, output }) {
+async function rollup(folder, { input, output }) {
   const [{ rollup }, resolve, commonjs, json] = await Promise.all(
     ["rollup", "@rollup/plugin-node-resolve", "@rollup/plugin-commonjs", "@rollup/plugin-json"].map((name) =>
       toolOf(folder, name),
@@ -119,7 +117,7 @@ async function rollup(folder, { input, browser, output }) {
   );
   const bundle = await rollup({
     input: join(folder, input),
-    plugins: [resolve.default({ browser, preferBuiltins: !browser }), commonjs.default(), json.default()],
+    plugins: [resolve.default(), commonjs.default(), json.default()],
     onwarn(warning) {
       // Dependencies have circles and `this` at their top; what cannot be resolved would not run.
       if (warning.code === "UNRESOLVED_IMPORT") throw new Error(warning.message);
@@ -136,8 +134,7 @@ async function webpack(folder, { entry, target, out, filename }) {
       { mode: "production", context: folder, entry, target, output: { path: join(folder, out), filename } },
       (error, stats) => {
         if (error) reject(error);
-        else if (stats.hasErrors() || stats.hasWarnings())
-          reject(new Error(stats.toString({ all: false, errors: true, warnings: true })));
+        else if (stats.hasErrors()) reject(new Error(stats.toString({ all: false, errors: true })));
         else resolve();
       },
     );
