@@ -80,7 +80,7 @@ const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
 });
 const CHAT_OPTIONS = optionNames<ChatOptions>()("chat", { template: true });
 const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
-  ...{ parseSpecial: true, salt: true, tenant: true, signal: true },
+  ...{ parseSpecial: true, salt: true, tenant: true, signal: true, expectRoom: true },
 });
 const ROWS_OPTIONS = optionNames<LogitsOptions>()("logitsRows", {
   parseSpecial: true,
@@ -421,8 +421,10 @@ export class LanguageModel implements AsyncDisposable {
       return tokenizer.encode(prompt, { parseSpecial, addSpecialTokens });
     }
     if (isListOfIds(prompt)) {
-      const ids = [...prompt];
-      if (ids.every((id) => typeof id === "number")) return ids;
+      const ids: unknown[] = [...prompt];
+      const isOther = (id: unknown) => typeof id === "string" || Array.isArray(id) || isMessage(id);
+      // Which ids there are is seen to where the model's are known.
+      if (!ids.some(isOther)) return ids as number[];
     }
     throw invalid(wrongPrompt(prompt));
   }
@@ -446,12 +448,16 @@ export class LanguageModel implements AsyncDisposable {
   }
 }
 
+function isMessage(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "role" in value;
+}
+
 /** What was given in place of a prompt, and what takes it. */
 function wrongPrompt(given: unknown): string {
   const what = `A prompt is a text or a list of token ids, not ${shown(given)}`;
   const first: unknown = Array.isArray(given) ? given[0] : given;
   const has = (name: string) => typeof first === "object" && first !== null && name in first;
-  if (has("role") || has("messages")) {
+  if (isMessage(first) || has("messages")) {
     return `${what}. Messages are for chats: chat(messages) begins one, and reply(text) of it answers.`;
   }
   if (has("prompt")) return `${what}. The prompt comes first, and its options after it.`;

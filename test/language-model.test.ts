@@ -649,8 +649,8 @@ describe("the model's life", () => {
     [{ onProgress: "x" as never }, /^onProgress is a function, not "x"\.$/],
     [{ signal: 5 as never }, /^signal is an AbortSignal, not 5\.$/],
     [{ signal: { aborted: false } as never }, /^signal is an AbortSignal, not an object\.$/],
-    [null as never, /^Options are an object, not null\.$/],
-    ["int8" as never, /^Options are an object, not "int8"\.$/],
+    [null as never, /^The options of load are an object, not null\.$/],
+    ["int8" as never, /^The options of load are an object, not "int8"\.$/],
   ])("load option %o is refused", async (options, message) => {
     const error = await errorOf(() => load(undefined, options));
     expect([error.code, error.message]).toEqual(["invalid_argument", expect.stringMatching(message)]);
@@ -671,11 +671,12 @@ describe("the model's life", () => {
     ["tokenizer.decode", (options) => stories.tokenizer!.decode([1], options)],
     ["tokenizer.stream", (options) => stories.tokenizer!.stream(options)],
   ];
-  test.each(withOptions)("%s refuses options that are none, or of a wrong type", async (_, call) => {
+  test.each(withOptions)("%s refuses options that are none, or of a wrong type", async (name, call) => {
+    const none = `The options of ${name.replace("tokenizer.", "")} are an object`;
     const wrong: readonly [unknown, string][] = [
-      [null, "Options are an object, not null."],
-      [7, "Options are an object, not 7."],
-      [() => undefined, "Options are an object, not a function."],
+      [null, `${none}, not null.`],
+      [7, `${none}, not 7.`],
+      [() => undefined, `${none}, not a function.`],
       [{ signal: "now" }, 'signal is an AbortSignal, not "now".'],
       [{ onProgress: 5 }, "onProgress is a function, not 5."],
       [{ onPiece: {} }, "onPiece is a function, not an object."],
@@ -688,7 +689,9 @@ describe("the model's life", () => {
     ];
     for (const [options, message] of wrong) {
       const error = await errorOf(() => call(options as never));
-      expect([error.code, error.message]).toEqual(["invalid_argument", message]);
+      expect(error.code).toBe("invalid_argument");
+      // Those that it does not have are refused for that.
+      if (!error.message.includes(" has no option ")) expect(error.message).toBe(message);
     }
   });
 
