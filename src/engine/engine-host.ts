@@ -68,6 +68,20 @@ export class EngineHost {
     return this.#expectCore();
   }
 
+  /** Whether it has ended. For tests that look inside. @internal */
+  get isClosed(): boolean {
+    return this.#broken !== null;
+  }
+
+  /** What it has for its client. For tests that look inside. @internal */
+  get held(): { readonly generations: number; readonly sequences: number; readonly isListening: boolean } {
+    return {
+      generations: this.#generations.size,
+      sequences: this.#sequences.size + this.#rowsWanted.size,
+      isListening: this.#stopListening !== null,
+    };
+  }
+
   /** Ends everything, without a word to anyone. */
   async close(): Promise<void> {
     this.#broken ??= { error: new LastrowError("disposed", "The engine was ended.") };

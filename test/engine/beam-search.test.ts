@@ -1,11 +1,14 @@
 /** Beam search through the engine: Hugging Face's beams, with shared blocks, under any memory. */
 import { readFile } from "node:fs/promises";
-import { describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { LanguageModel } from "../../src/language-model.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
-import { loadInProcess } from "../in-process.js";
+import { expectAllDisposed, expectNothingLeft, loadInProcess } from "../in-process.js";
+
+afterEach(expectNothingLeft);
+afterAll(expectAllDisposed);
 
 interface GoldenBeams {
   readonly ids: readonly number[];

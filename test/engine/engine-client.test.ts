@@ -25,7 +25,17 @@ const connections = {
 type Where = keyof typeof connections;
 
 const loaded: LanguageModel[] = [];
-afterEach(() => Promise.all(loaded.splice(0).map((lm) => lm.dispose())));
+afterEach(async () => {
+  const models = loaded.splice(0);
+  const left = await Promise.all(models.map((lm) => lm.stats().catch(() => null)));
+  await Promise.all(models.map((lm) => lm.dispose()));
+  // An engine that is still there has nothing left.
+  for (const stats of left) {
+    if (stats === null) continue;
+    expect(stats.blocks.referenced).toBe(0);
+    expect(stats.sequences).toMatchObject({ running: 0, waiting: 0, idle: 0 });
+  }
+});
 
 async function loadOver(
   connect: () => Promise<EngineConnection>,
@@ -178,7 +188,7 @@ describe.each(Object.keys(connections) as Where[])("an engine %s", (where) => {
       ...{ name: "LastrowError", code: "kv_memory_exhausted" },
       message: expect.stringMatching(/^65 rows of keys and values need 5 KV blocks, and there are 4/),
     });
-    const s = await lm.sequence([1, 2, 3]);
+    await using s = await lm.sequence([1, 2, 3]);
     const { logits } = s;
     await expect(s.append(new Array(62).fill(1))).rejects.toMatchObject({ code: "kv_memory_exhausted" });
     expect([s.tokens, s.logits]).toEqual([[1, 2, 3], logits]);
@@ -323,6 +333,30 @@ describe("an engine that is gone", () => {
     );
     await expect(lm.lost).resolves.toMatchObject({ code: "thread_lost" });
   });
+});
+
+test("disposing of a model lasts until its engine has ended, and calling it twice is fine", async () => {
+  let end: (() => void) | null = null;
+  const ended: string[] = [];
+  const { connection } = startInProcess();
+  const slow: EngineConnection = {
+    ...connection,
+    async close() {
+      await new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      await connection.close();
+      ended.push("engine");
+    },
+  };
+  const lm = new LanguageModel(await loadParts(modelFolders.tiny, {}, async () => slow));
+  const disposed = lm.dispose().then(() => ended.push("model"));
+  for (let turn = 0; turn < 5; turn++) await nextTurn();
+  expect(ended).toEqual([]);
+  end!();
+  await disposed;
+  expect(ended).toEqual(["engine", "model"]);
+  await lm.dispose();
 });
 
 describe("an internal error", () => {

@@ -1,12 +1,12 @@
 /** What generations share and how they take turns, seen from the library. */
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { EngineCore } from "../../src/engine/engine-core.js";
 import { type EngineEvent, type GenerateOptions, LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { LanguageModel } from "../../src/language-model.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
-import { loadInProcess } from "../in-process.js";
+import { expectAllDisposed, expectNothingLeft, loadInProcess } from "../in-process.js";
 
 let core: EngineCore;
 let lm: LanguageModel;
@@ -15,7 +15,11 @@ beforeAll(async () => {
   core = parts.core;
   lm = new LanguageModel(parts);
 });
-afterAll(() => lm.dispose());
+afterEach(expectNothingLeft);
+afterAll(async () => {
+  await lm.dispose();
+  expectAllDisposed();
+});
 
 const prompt = arbitraryTokens(50, 2048, 3);
 const alone = (options: GenerateOptions, tokens = prompt) =>
@@ -283,6 +287,25 @@ describe("sequences by hand", () => {
 });
 
 describe("events", () => {
+  test("are no longer told when their last reader has left, however it left, and a second time", async () => {
+    for (let round = 0; round < 2; round++) {
+      const [all, steps, unread] = [lm.events(), lm.events(["step"]), lm.events(["hit"])];
+      await lm.generate([1, 2, 3], { maxTokens: 2 }).result();
+      for await (const event of all) {
+        expect(event.type).toBe("allocated");
+        break;
+      }
+      await unread.return?.();
+      // Who still listens still hears.
+      for (const step of [1, 2]) {
+        const { value } = await steps.next();
+        expect(value).toMatchObject({ type: "step", rows: step === 1 ? 3 : 1 });
+      }
+      await steps.return?.();
+      await expectNothingLeft();
+    }
+  });
+
   test("tell what happens, in order, while somebody listens", async () => {
     await using small = await LanguageModelOf("tiny", "64KiB");
     const tokens = arbitraryTokens(17, 300, 5);
@@ -304,6 +327,7 @@ describe("events", () => {
     await some.return?.();
     await small.generate(tokens, { maxTokens: 1 }).result();
     expect((await steps.next()).value).toMatchObject({ type: "step", rows: 1 });
+    await steps.return?.();
     const untilTheEnd = small.events();
     await small.dispose();
     expect((await untilTheEnd.next()).done).toBe(true);

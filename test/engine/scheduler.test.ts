@@ -316,6 +316,119 @@ describe("memory", () => {
     expect(again.table.blockIds).toEqual([0, 4, 3]);
   });
 
+  /** What is there when a prompt arrives, and the fewest blocks with which it is admitted beside that. */
+  interface Arriving {
+    readonly name: string;
+    readonly before: (engine: SteppedEngine) => void;
+    readonly prompt: readonly number[];
+    readonly fits: number;
+    readonly tokenBudget?: number;
+    /** Sequences that lose their blocks for it. */
+    readonly preemptions?: number;
+  }
+  const running = (engine: SteppedEngine, from: number, length: number) => {
+    engine.start(run(from, length), { more: 100 });
+    engine.step();
+  };
+  test.each<Arriving>([
+    {
+      // 1 that it holds, 1 promised to it, 2 for the prompt.
+      name: "a running sequence is promised a block more than it needs now",
+      before: (engine) => running(engine, 0, 10),
+      prompt: run(500, 20),
+      fits: 4,
+    },
+    {
+      // 2 held, 2 promised, 1.
+      name: "each running sequence is promised one",
+      before: (engine) => {
+        running(engine, 0, 10);
+        running(engine, 100, 10);
+      },
+      prompt: run(500, 5),
+      fits: 5,
+    },
+    {
+      // 1 of its 3 is held; the other 2 and one more are promised; 1.
+      name: "what is still missing of another's prompt is promised to it",
+      before: (engine) => running(engine, 0, 40),
+      tokenBudget: 16,
+      prompt: run(500, 5),
+      fits: 5,
+    },
+    {
+      // 1 held, 1 promised; a prompt of 32 tokens needs 2, one of 33 needs 3.
+      name: "the last block of a prompt may be full",
+      before: (engine) => running(engine, 0, 10),
+      prompt: run(500, 32),
+      fits: 4,
+    },
+    {
+      name: "or have one row",
+      before: (engine) => running(engine, 0, 10),
+      prompt: run(500, 33),
+      fits: 5,
+    },
+    {
+      // 2 held, of which 1 is shared; 1 promised, 1 of its own.
+      name: "a block that a running sequence holds costs nothing",
+      before: (engine) => running(engine, 0, 20),
+      prompt: [...run(0, 16), ...run(500, 4)],
+      fits: 4,
+    },
+    {
+      // 1 held, 1 promised; 1 that is found, but free, and so taken from those that are; 1 of its own.
+      name: "a free block that is found is no longer free",
+      before: (engine) => {
+        const first = engine.start(run(200, 16));
+        engine.step();
+        engine.core.end(first);
+        running(engine, 0, 10);
+      },
+      prompt: [...run(200, 16), ...run(500, 4)],
+      fits: 4,
+    },
+    {
+      // 1 held, 1 promised, 2; the 2 of the idle one are enough.
+      name: "an idle sequence's blocks are as good as free",
+      before: (engine) => {
+        engine.start(run(200, 20));
+        engine.step();
+        running(engine, 0, 10);
+      },
+      prompt: run(500, 20),
+      fits: 4,
+      preemptions: 1,
+    },
+    {
+      name: "a prompt that is alone is promised to nobody",
+      before: () => undefined,
+      prompt: run(500, 48),
+      fits: 3,
+    },
+  ])("$name: an exact fit is admitted, one block less is not", (arriving) => {
+    const { before, prompt, fits, tokenBudget = 512, preemptions = 0 } = arriving;
+    const placed = (numBlocks: number) => {
+      const engine = engineOf({ numBlocks, tokenBudget });
+      before(engine);
+      const sequence = engine.start(prompt);
+      engine.step();
+      return { ...engine.core.stats.sequences, isIn: sequence.place === "resident" };
+    };
+    expect(placed(fits)).toMatchObject({ isIn: true, waiting: 0, preemptions });
+    if (arriving.name.includes("alone")) expect(() => placed(fits - 1)).toThrow("and there are 2");
+    else expect(placed(fits - 1)).toMatchObject({ isIn: false, waiting: 1 });
+  });
+
+  test("who waits keeps its place: a later prompt that would fit does not go first", () => {
+    const engine = engineOf({ numBlocks: 5 });
+    running(engine, 0, 10);
+    const large = engine.start(run(200, 60));
+    const small = engine.start(run(500, 5));
+    engine.step();
+    expect([large.place, small.place]).toEqual(["waiting", "waiting"]);
+  });
+
   test("the youngest gives way, waits, and comes back by what is still there", () => {
     const engine = engineOf({ numBlocks: 5 });
     const old = engine.start(run(0, 31), { more: 20 });
