@@ -1,7 +1,10 @@
 /** What becomes of an engine that is lost, with a clock that the test turns. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../language-model.js";
+import { ApiError } from "./api-error.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
+import { failureOf } from "./generation-service.js";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -132,4 +135,30 @@ test("loads nothing any more once it is stopped, and lets go of what comes too l
   await vi.advanceTimersByTimeAsync(0);
   expect(late.dispose).toHaveBeenCalledOnce();
   expect(slow.state).toBe("stopped");
+});
+
+test("what fails because its engine is gone is told as that, and anything else as it is", async () => {
+  const [first, second] = [fakeModel(), fakeModel()];
+  const { supervisor, untilLoad } = supervisorOf([first, second]);
+  await supervisor.start();
+  const gone = new LastrowError("engine_lost", "gone");
+  const refused = new ApiError(429, "saved_limit", "Too much.");
+  const disposed = new LastrowError("disposed", "The sequence was used after dispose().");
+  for (const error of [gone, disposed, refused]) {
+    expect(failureOf(supervisor, first.model, error)).toBe(error);
+  }
+  // An error of a call is no reason to restart.
+  expect(supervisor.state).toBe("ready");
+  first.lose(gone);
+  await untilLoad();
+  for (const error of [gone, disposed, new Error("anything")]) {
+    expect(failureOf(supervisor, first.model, error)).toMatchObject({
+      status: 503,
+      retryAfter: 2,
+      cause: error,
+    });
+    expect(failureOf(supervisor, second.model, error)).toBe(error);
+  }
+  expect(failureOf(supervisor, first.model, refused)).toBe(refused);
+  await supervisor.dispose();
 });

@@ -80,7 +80,7 @@ test("a place in the queue is given back by a client that leaves it, each time",
 
 test("while it drains it is not ready, takes nothing new, and finishes what it has", async () => {
   await using api = await served({ limits: { concurrent: 1 } });
-  const long = { prompt: "Tom", max_tokens: 60, ignore_eos: true, stream: true };
+  const long = { prompt: "Tom", max_tokens: 450, ignore_eos: true, stream: true };
   const stream = await api.post("/v1/completions", long);
   const waiting = api.post("/v1/completions", { prompt: "Tom", max_tokens: 2, ignore_eos: true });
   await vi.waitFor(() => expect(api.server.service.admission.waiting).toBe(1));

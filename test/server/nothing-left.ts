@@ -3,6 +3,7 @@
  * sequence that cannot be let go of, no call, no subscription but the server's own, no block.
  */
 import { setTimeout as later } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { expect } from "vitest";
 import type { LastrowServer } from "../../src/server/index.js";
 
@@ -24,13 +25,17 @@ export async function expectNothingLeft(server: LastrowServer, numOpen: () => nu
   expect([...sequences.accounts]).toEqual([]);
   if (engine.state !== "ready") return;
   const { model } = engine;
-  const left = async () => {
+  // The server listens to steps.
+  const nothing = { calls: 1, subscriptions: 1, waits: 0, blocks: 0, sequences: 0 };
+  const left = async (): Promise<typeof nothing> => {
     const { blocks, sequences: counts } = await model.stats();
     const { running, waiting, idle } = counts;
     return { ...model.underWay, blocks: blocks.referenced, sequences: running + waiting + idle };
   };
-  // The server listens to steps.
-  const nothing = { calls: 1, subscriptions: 1, waits: 0, blocks: 0, sequences: 0 };
-  for (let i = 0; i < LOOKS && JSON.stringify(await left()) !== JSON.stringify(nothing); i++) await later(5);
-  expect(await left()).toEqual(nothing);
+  let now = await left();
+  for (let i = 0; i < LOOKS && !isDeepStrictEqual(now, nothing); i++) {
+    await later(5);
+    now = await left();
+  }
+  expect(now).toEqual(nothing);
 }

@@ -2,18 +2,24 @@
  * Two requests at one sequence at once: what they answer and what is left is what one order of the two would give, nobody
  * else notices, and no limit is exceeded.
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { modelFolders } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 import { errorOf, type Served, served } from "./served.js";
 
 /** Of the model here. */
-const BYTES_PER_TOKEN = 1024;
+const BYTES_PER_TOKEN = 128;
+
+/** Random weights and the embedded model's tokenizer. */
+async function smallModel() {
+  const tokenizer = await readFile(join(modelFolders.stories, "tokenizer.json"));
+  return memoryFiles("m", { ...randomModelFiles({ vocab: 2048 }), "tokenizer.json": tokenizer });
+}
 
 let folder: string;
 beforeAll(async () => {
@@ -100,7 +106,7 @@ describe.each([
   const states: string[] = [];
   beforeAll(async () => {
     api = await served({
-      model: modelFolders.tiny,
+      model: await smallModel(),
       saveDir: join(folder, `${sequences}`),
       limits: { sequences, sequenceBytes: tokens * BYTES_PER_TOKEN },
       onEngine: (state) => states.push(state),
@@ -201,4 +207,74 @@ test("what a client does not wait for any more is not done, and leaves no sequen
   expect((await (await first).json()).tokens).toEqual([1, 2, 3]);
   const { data } = await (await api.get("/v1/sequences")).json();
   expect(data.map(({ tokens }: { tokens: number[] }) => tokens)).toEqual([[1, 2, 3]]);
+});
+
+test("what waits for its turn at a sequence that is deleted meanwhile finds none", async () => {
+  await using api = await served({
+    model: await smallModel(),
+    saveDir: join(folder, "waiting"),
+    limits: { concurrent: 1 },
+  });
+  const { sequences, admission } = api.server.service;
+  const names = ["append", "append a text", "truncate", "fork", "save", "restore in place"];
+  for (let round = 0; round < 2; round++) {
+    const { id } = await (await api.post("/v1/sequences", { prompt: [1, 2, 3, 4, 5] })).json();
+    await api.post(`${one(id)}/save`, { name: "v" });
+    const long = { prompt: [1], max_tokens: 30, ignore_eos: true, n: 16, stream: true };
+    const running = await api.post("/v1/completions", long);
+    const waiting = names.map((name) => REQUESTS[name](api, id));
+    await vi.waitFor(() => expect(admission.waiting).toBe(names.length));
+    expect((await api.delete(one(id))).status).toBe(204);
+    await running.body!.cancel();
+    for (const [i, answer] of (await Promise.all(waiting)).entries()) {
+      expect(await errorOf(answer), names[i]).toMatchObject({ status: 404, code: "sequence_not_found" });
+    }
+    expect([...sequences.accounts]).toEqual([]);
+  }
+});
+
+test("the bytes of a key's sequences are counted to the last token, whatever makes them grow", async () => {
+  await using api = await served({
+    model: await smallModel(),
+    saveDir: join(folder, "exact"),
+    limits: { sequenceBytes: 7 * BYTES_PER_TOKEN },
+  });
+  const begin = (count: number) => api.post("/v1/sequences", { prompt: new Array(count).fill(3) });
+  const append = (id: string, count: number) =>
+    api.post(`${one(id)}/append`, { prompt: new Array(count).fill(4) });
+  const restoreIn = (id: string) => api.post(`${one(id)}/restore`, { name: "v" });
+  const restore = () => api.post("/v1/sequences/restore", { name: "v" });
+  const fits = async (answer: Promise<Response>) => {
+    const response = await answer;
+    expect(response.status).toBe(200);
+    return (await response.json()).id as string;
+  };
+  const isOver = async (answer: Promise<Response>) => {
+    expect(await errorOf(await answer)).toMatchObject({ status: 429, code: "sequence_limit" });
+  };
+  // A second round is as the first.
+  for (let round = 0; round < 2; round++) {
+    await isOver(begin(8));
+    const a = await fits(begin(3));
+    await api.post(`${one(a)}/save`, { name: "v" });
+    await isOver(append(a, 5));
+    await fits(append(a, 1));
+    await isOver(api.post(`${one(a)}/fork`, {}));
+    await isOver(begin(4));
+    const b = await fits(restore());
+    await isOver(restore());
+    await isOver(append(b, 1));
+    // It takes the place of four, and so there is room for one more.
+    await fits(restoreIn(a));
+    await isOver(append(b, 2));
+    await fits(append(b, 1));
+    await fits(api.post(`${one(b)}/truncate`, { length: 1 }));
+    await fits(api.post(`${one(a)}/fork`, {}));
+    // It would be three in the place of one.
+    await isOver(restoreIn(b));
+    expect((await api.get(one(b))).status).toBe(200);
+    const { data }: SequenceList = await (await api.get("/v1/sequences")).json();
+    expect(data.map(({ length }) => length)).toEqual([3, 1, 3]);
+    for (const { id } of data) expect((await api.delete(one(id))).status).toBe(204);
+  }
 });
