@@ -1,4 +1,5 @@
-/** The chunks of a streamed answer as JSON: what is the same in all of them is made once. */
+/** Answers as JSON: whole, or in chunks, where what is the same in all of them is made once. */
+import { setImmediate } from "node:timers/promises";
 
 export class ChunkText {
   readonly #envelope: object;
@@ -26,4 +27,23 @@ export class ChunkText {
   *usage(usage: object): Generator<string> {
     if (this.#includeUsage) yield JSON.stringify({ ...this.#envelope, choices: [], usage });
   }
+}
+
+/**
+ * A whole answer, one choice in each turn of the event loop: a request may have a hundred of them, each with ten
+ * thousand log-probabilities, and others are answered meanwhile.
+ * @param choices made as they are taken
+ */
+export async function wholeText(
+  envelope: object,
+  choices: Iterable<object>,
+  { usage, timings }: { readonly usage: object; readonly timings: object },
+): Promise<string> {
+  const parts: string[] = [];
+  for (const choice of choices) {
+    parts.push(JSON.stringify(choice));
+    await setImmediate();
+  }
+  const end = JSON.stringify({ usage, timings }).slice(1);
+  return `${JSON.stringify(envelope).slice(0, -1)},"choices":[${parts.join(",")}],${end}`;
 }

@@ -5,6 +5,9 @@ import type { TextStream, Tokenizer } from "../tokenizer/tokenizer.js";
 import type { ChatLogprobsBody } from "./schemas/chat.js";
 import type { CompletionLogprobsBody } from "./schemas/completions.js";
 
+/** Made once: an answer may show a hundred thousand tokens. It keeps nothing from one text to the next. */
+const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 /**
  * A token's text; `bytes:\xe4` where its bytes are no text; `token_id:7` for one that stands for none: the model has it
  * and the tokenizer has not, or there is no tokenizer.
@@ -20,7 +23,7 @@ export function tokenText(tokenizer: Tokenizer | null, id: number): string {
 export function tokenPiece(tokenizer: Tokenizer, id: number): string | number[] {
   const bytes = tokenizer.tokenBytes(id);
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return STRICT.decode(bytes);
   } catch {
     return [...bytes];
   }

@@ -2,13 +2,13 @@
 import type { GeneratedLogprobs } from "../../engine/generation-request.js";
 import type { GenerateOptions } from "../../generate-options.js";
 import { ApiError } from "../api-error.js";
-import { ChunkText } from "../chunk-text.js";
+import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import { type ChatRequest, chatRequest, chatResponse, messageTexts } from "../schemas/chat.js";
 import { chatTokens, expectModel, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
 import { chatLogprobs } from "../token-text.js";
-import { type App, routeWithBody } from "./routing.js";
+import { type App, jsonText, routeWithBody } from "./routing.js";
 
 export function addChat(app: App, service: Service): void {
   const { limits } = service;
@@ -35,7 +35,9 @@ export function addChat(app: App, service: Service): void {
       const answer = new ChatAnswer(service, body);
       const job = { prompts: [prompt], options };
       reserveAnswer(service, exchange, job);
-      if (body.stream !== true) return context.json(answer.whole(await generateAll(service, exchange, job)));
+      if (body.stream !== true) {
+        return jsonText(context, await answer.whole(await generateAll(service, exchange, job)));
+      }
       return streamAnswer(service, exchange, async (send) => {
         const hasBegun: boolean[] = [];
         const begin = (choice: number) => {
@@ -90,18 +92,19 @@ class ChatAnswer {
     this.#chunks = new ChunkText(this.#envelope, body.stream_options?.include_usage === true);
   }
 
-  whole({ choices, usage, timings }: Finished) {
-    return {
-      ...this.#envelope,
-      choices: choices.map(({ text, logprobs, finishReason }, index) => ({
+  whole(finished: Finished): Promise<string> {
+    return wholeText(this.#envelope, this.#wholeChoices(finished), finished);
+  }
+
+  *#wholeChoices({ choices }: Finished): Generator<object> {
+    for (const [index, { text, logprobs, finishReason }] of choices.entries()) {
+      yield {
         index,
         message: { role: "assistant", content: text, refusal: null },
         logprobs: this.#logprobsOf(logprobs),
         finish_reason: finishReason,
-      })),
-      usage,
-      timings,
-    };
+      };
+    }
   }
 
   firstChunk(choice: number): string {

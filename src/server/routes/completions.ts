@@ -3,7 +3,7 @@ import type { GeneratedLogprobs } from "../../engine/generation-request.js";
 import type { GenerateOptions, Prompt } from "../../generate-options.js";
 import { replaceLoneSurrogates, type Tokenizer } from "../../tokenizer/tokenizer.js";
 import { ApiError } from "../api-error.js";
-import { ChunkText } from "../chunk-text.js";
+import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import { promptLogprobs } from "../prompt-logprobs.js";
@@ -17,7 +17,7 @@ import {
   takeTurn,
 } from "../service.js";
 import { CompletionLogprobs, type ScoredToken } from "../token-text.js";
-import { type App, routeWithBody } from "./routing.js";
+import { type App, jsonText, routeWithBody } from "./routing.js";
 
 /** OpenAI's default; a chat goes on for longer. */
 const DEFAULT_MAX_TOKENS = 16;
@@ -63,7 +63,7 @@ export function addCompletions(app: App, service: Service): void {
       if (body.stream !== true) {
         const echoes = await answer.echoes(exchange);
         const finished = await generateAll(service, exchange, { prompts, options: plan.options });
-        return context.json(answer.whole(finished, echoes));
+        return jsonText(context, await answer.whole(finished, echoes));
       }
       return streamAnswer(service, exchange, async (send) => {
         const echoes = await answer.echoes(exchange);
@@ -180,22 +180,21 @@ class Answer {
     return echoes;
   }
 
-  whole({ choices, usage, timings }: Finished, echoes: readonly Echo[]) {
-    return {
-      ...this.#envelope,
-      choices: choices.map(({ text, logprobs, finishReason }, choice) => {
-        const echo = echoes[Math.floor(choice / this.#n)];
-        const scored = [...(echo?.scored ?? []), ...scoredTokens(logprobs)];
-        return {
-          index: choice,
-          text: (echo?.text ?? "") + text,
-          logprobs: this.#plan.logprobs === null ? null : this.#logprobsOf(choice).body(scored),
-          finish_reason: finishReason,
-        };
-      }),
-      usage,
-      timings,
-    };
+  whole(finished: Finished, echoes: readonly Echo[]): Promise<string> {
+    return wholeText(this.#envelope, this.#wholeChoices(finished, echoes), finished);
+  }
+
+  *#wholeChoices({ choices }: Finished, echoes: readonly Echo[]): Generator<object> {
+    for (const [choice, { text, logprobs, finishReason }] of choices.entries()) {
+      const echo = echoes[Math.floor(choice / this.#n)];
+      const scored = [...(echo?.scored ?? []), ...scoredTokens(logprobs)];
+      yield {
+        index: choice,
+        text: (echo?.text ?? "") + text,
+        logprobs: this.#plan.logprobs === null ? null : this.#logprobsOf(choice).body(scored),
+        finish_reason: finishReason,
+      };
+    }
   }
 
   /** A chunk for each choice, with its prompt. */

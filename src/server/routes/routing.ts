@@ -62,6 +62,11 @@ export function routeWithBody<T>(
   });
 }
 
+/** An answer that is JSON already. */
+export function jsonText(context: AppContext, text: string): Response {
+  return context.body(text, 200, { "content-type": "application/json" });
+}
+
 function declare(app: App, details: RouteDetails, body: z.ZodType | undefined): void {
   const { method, path, summary, params, response, streams } = details;
   const error = { description: "What was wrong.", content: { "application/json": { schema: errorSchema } } };
