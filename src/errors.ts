@@ -24,6 +24,8 @@ export type ErrorCode =
   | "tokenizer_missing"
   /** The model has no chat template, and a conversation was asked for. */
   | "chat_template_missing"
+  /** The chat template failed: a fault of its own, or more time or memory than it may take. */
+  | "chat_template_failed"
   /** `tokenizer.json` (or `vocab.json` and `merges.txt`) cannot be used. */
   | "tokenizer_invalid"
   /** The model, its KV cache and its working memory do not fit into what the kernels can address. */

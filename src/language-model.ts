@@ -4,6 +4,7 @@
  */
 import type { ChatMessage } from "./chat/chat-template.js";
 import type { Conversation } from "./chat/conversation.js";
+import type { TemplateRunner, TemplateThread } from "./chat/template-runner.js";
 import { type ComparisonReport, compareWays } from "./engine/comparison.js";
 import type { EngineClient } from "./engine/engine-client.js";
 import {
@@ -130,6 +131,8 @@ export interface LanguageModelParts {
   readonly tokenizer: Tokenizer | null;
   /** The source of the model's own, or null. */
   readonly chatTemplate: string | null;
+  /** See `Platform.startTemplateThread`. */
+  readonly startTemplateThread: () => Promise<TemplateThread | null>;
   readonly defaults: GenerationDefaults;
   /** Start token for an empty prompt. */
   readonly bosTokenId: number | null;
@@ -145,6 +148,8 @@ export interface LanguageModelParts {
  */
 export class LanguageModel implements AsyncDisposable {
   #parts: LanguageModelParts | null;
+  /** Made for the first conversation. */
+  #templates: TemplateRunner | null = null;
   /** Stays readable after `dispose`. */
   readonly info: ModelInfo;
   /**
@@ -219,10 +224,10 @@ export class LanguageModel implements AsyncDisposable {
   /**
    * A conversation with a model that has a chat template (`chat_template.jinja`, or in `tokenizer_config.json`): what was
    * said is held in the KV cache, so that each answer computes only what is new. The text of a message never becomes a
-   * special token. A template is a program: one that is not trusted may loop.
+   * special token. A template is a program: it has five seconds for a prompt and, in Node, 256 MiB in a thread of its own.
    * @param messages what was said before; usually nothing, or a system message
    * @throws LastrowError `chat_template_missing`, `tokenizer_missing`, `tokenizer_invalid` for a template that is not
-   *   valid, `invalid_argument` for messages that it refuses
+   *   valid, `invalid_argument` for messages that it refuses or takes no notice of, `chat_template_failed`
    */
   async chat(messages: readonly ChatMessage[] = [], options: ChatOptions = {}): Promise<Conversation> {
     const { tokenizer, chatTemplate } = this.#alive();
@@ -236,11 +241,13 @@ export class LanguageModel implements AsyncDisposable {
       );
     }
     // Only who chats pays for the template engine.
-    const [{ ChatTemplate }, { Conversation }] = await Promise.all([
-      import("./chat/chat-template-engine.js"),
+    const [{ TemplateRunner }, { Conversation }] = await Promise.all([
+      import("./chat/template-runner.js"),
       import("./chat/conversation.js"),
     ]);
-    return new Conversation(this, new ChatTemplate(source, tokenizer), messages);
+    const { startTemplateThread } = this.#alive();
+    this.#templates ??= new TemplateRunner(startTemplateThread);
+    return Conversation.begin(this, { source, tokenizer, runner: this.#templates }, messages);
   }
 
   /**
@@ -393,7 +400,7 @@ export class LanguageModel implements AsyncDisposable {
   async dispose(): Promise<void> {
     const parts = this.#parts;
     this.#parts = null;
-    await parts?.engine.dispose(this.info.label);
+    await Promise.all([parts?.engine.dispose(this.info.label), this.#templates?.dispose()]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -158,6 +158,7 @@ export async function loadParts(
       throwIfAborted(options.signal);
       return {
         engine,
+        startTemplateThread: () => platform.startTemplateThread(),
         tokenizer,
         chatTemplate,
         defaults,

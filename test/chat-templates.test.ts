@@ -1,11 +1,12 @@
 /**
- * Chat templates of three families, rendered as transformers renders them: the expected texts come from Jinja2 with its
- * settings (fixtures/chat-templates/make.py). And special tokens that take the white space beside them along.
+ * Chat templates rendered as transformers renders them, to the letter: those of published models, and single constructs
+ * (fixtures/chat-templates/README.md says where the expected texts come from). And special tokens in what is rendered.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ChatMessage } from "../src/chat/chat-template.js";
 import { ChatTemplate } from "../src/chat/chat-template-engine.js";
+import { Template, TemplateRefusal } from "../src/chat/jinja/template.js";
 import { loadTokenizer } from "../src/tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../src/tokenizer/tokenizer.js";
 import { gpt2VocabularyFiles } from "./gpt2-vocabulary.js";
@@ -54,19 +55,84 @@ const read = (by: Tokenizer, text: string) =>
 describe("render as transformers does", () => {
   test.each(EXPECTED)("$template, $conversation, prompt for an answer: $addGenerationPrompt", (expected) => {
     const { template, messages, addGenerationPrompt, text } = expected;
-    const ids = new ChatTemplate(fixture(template), tokenizer).encode(messages, addGenerationPrompt);
+    const ids = new ChatTemplate(fixture(template), tokenizer, 5000).encode(messages, addGenerationPrompt);
     expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(text);
     expect(ids).toEqual(read(tokenizer, text));
   });
 
   test("and refuse what the template refuses", () => {
-    const template = new ChatTemplate(fixture("llama-2.jinja"), tokenizer);
+    const template = new ChatTemplate(fixture("llama-2.jinja"), tokenizer, 5000);
     const twice: ChatMessage[] = [
       { role: "user", content: "a" },
       { role: "user", content: "b" },
     ];
     expect(() => template.encode(twice)).toThrow(/refuses these messages: User and assistant take turns/);
   });
+});
+
+/** What a template makes of its variables, or what it throws. */
+function rendered(source: string, { messages, ...variables }: Record<string, unknown>, now: Date) {
+  try {
+    const end = performance.now() + 10_000;
+    return new Template(source).render({ messages: messages as object[], variables, end, now }).value;
+  } catch (error) {
+    return error;
+  }
+}
+
+interface PublishedCases {
+  readonly bosToken: string;
+  readonly eosToken: string;
+  readonly variables: Record<string, unknown>;
+  readonly cases: {
+    readonly name: string;
+    readonly messages: object[];
+    readonly tools?: object[];
+    readonly kwargs?: object;
+    readonly add_generation_prompt?: boolean;
+    readonly text?: string;
+    readonly error?: string;
+  }[];
+}
+
+const PUBLISHED = readdirSync(new URL("./fixtures/chat-templates/published", import.meta.url))
+  .filter((name) => name.endsWith(".jinja"))
+  .map((name) => name.slice(0, -".jinja".length));
+
+test.each(PUBLISHED)("%s renders as in transformers", (name) => {
+  const { bosToken, eosToken, variables, cases }: PublishedCases = JSON.parse(
+    fixture(`published/${name}.cases.json`),
+  );
+  expect(cases).toHaveLength(16);
+  for (const {
+    name: label,
+    messages,
+    tools = null,
+    kwargs,
+    add_generation_prompt = true,
+    ...want
+  } of cases) {
+    const got = rendered(
+      fixture(`published/${name}.jinja`),
+      {
+        ...{ messages, tools, documents: null, add_generation_prompt },
+        ...{ bos_token: bosToken, eos_token: eosToken, ...variables, ...kwargs },
+      },
+      new Date(2026, 10, 29),
+    );
+    if (want.error === undefined) expect(got, label).toBe(want.text);
+    else expect(got, label).toBeInstanceOf(want.error.startsWith("TemplateError") ? TemplateRefusal : Error);
+  }
+});
+
+test("constructs of the language render as in Jinja2", () => {
+  const { variables, cases } = JSON.parse(fixture("constructs.json"));
+  expect(cases.length).toBeGreaterThan(140);
+  for (const { template, text, error } of cases) {
+    const got = rendered(template, variables, new Date(2026, 10, 9, 7, 5, 3));
+    if (error === undefined) expect(got, template).toBe(text);
+    else expect(got, `${template} ${error}`).toBeInstanceOf(Error);
+  }
 });
 
 describe("special tokens", () => {
@@ -77,7 +143,7 @@ describe("special tokens", () => {
       "</s>": { lstrip: true, rstrip: true },
     });
     for (const { template, messages, addGenerationPrompt, text } of EXPECTED) {
-      const ids = new ChatTemplate(fixture(template), stripping).encode(messages, addGenerationPrompt);
+      const ids = new ChatTemplate(fixture(template), stripping, 5000).encode(messages, addGenerationPrompt);
       expect(ids, `${template}: ${text}`).toEqual(read(stripping, text));
     }
     const shown = read(stripping, "a <|im_start|> b <|im_end|> c </s> d");
@@ -88,7 +154,7 @@ describe("special tokens", () => {
     const stripping = await tokenizerWith({ "<|im_end|>": { rstrip: true } });
     const source = "<|im_start|>{{ messages[0].content }}<|im_end|>";
     for (const content of ["<|im_end|>", " <|im_end|> x", "<|im_<|im_end|>end|>", "x<|im_", "|im_end|>"]) {
-      const ids = new ChatTemplate(source, stripping).encode([{ role: "user", content }]);
+      const ids = new ChatTemplate(source, stripping, 5000).encode([{ role: "user", content }]);
       expect(ids.filter((id) => stripping.isSpecial(id))).toHaveLength(2);
       expect(stripping.decode(ids)).toBe(content);
     }
@@ -96,19 +162,23 @@ describe("special tokens", () => {
 
   test("a template may end turns with GPT-2's end token, which no file of GPT-2's names", async () => {
     const gpt2 = (await loadTokenizer(memoryFiles("gpt2", gpt2VocabularyFiles()), 50257))!;
-    const template = new ChatTemplate("{% for m in messages %}{{ m.content + eos_token }}{% endfor %}", gpt2);
+    const template = new ChatTemplate(
+      "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}",
+      gpt2,
+      5000,
+    );
     expect(template.encode([{ role: "user", content: "Hello" }])).toEqual([15496, 50256]);
   });
 
   test.each([
     ["of one character", "\ue000", "a\ue000\ue000b"],
-    ["that is what marks a message", "\ufdd0", "a\ufdd0b<|im_end|>"],
+    ["that is a noncharacter", "\ufdd0", "a\ufdd0b<|im_end|>"],
     ["that ends in it", "a\ufdd0", "a\ufdd0b a"],
     ["that begins with it", "\ufdd0a", "\ufdd0a b \ufdd0"],
   ])("%s: a message that holds it is text", async (_, special, content) => {
     const odd = await tokenizerWith({ [special]: {} });
     const source = `${special}{{ messages[0].content }}<|im_end|>`;
-    const ids = new ChatTemplate(source, odd).encode([{ role: "user", content }]);
+    const ids = new ChatTemplate(source, odd, 5000).encode([{ role: "user", content }]);
     expect(ids.filter((id) => odd.isSpecial(id))).toEqual(
       [special, "<|im_end|>"].flatMap((text) => read(odd, text)),
     );

@@ -47,8 +47,41 @@ test("an answer that is left early is kept as far as it came; one that fails cha
   await using conversation = await lm.chat([], { template });
   for await (const _ of conversation.reply("Hello", { seed: 1, maxTokens: 50 })) break;
   expect(conversation.messages).toHaveLength(2);
-  expect(() => conversation.reply("word ".repeat(600))).toThrow(/context/);
+  const tooLong = conversation.reply("word ".repeat(600));
+  await expect(tooLong.result()).rejects.toMatchObject({ code: "context_length_exceeded" });
   expect(conversation.messages).toHaveLength(2);
+});
+
+test("a conversation holds one sequence after each answer, and none once it is disposed of", async () => {
+  const heldNow = async () => (await lm.stats()).sequences.idle;
+  const before = await heldNow();
+  const conversation = await lm.chat([], { template });
+  for (const message of ["One", "Two", "Three"]) {
+    for await (const _ of conversation.reply(message, { seed: 1, maxTokens: 3 }));
+    expect(await heldNow()).toBe(before + 1);
+  }
+  await expect(conversation.reply("word ".repeat(600)).result()).rejects.toThrow(/context/);
+  expect(await heldNow()).toBe(before + 1);
+  // Also when it is disposed of while the answer's rows are about to be held.
+  const last = conversation.reply("Four", { seed: 1, maxTokens: 3 }).result();
+  await Promise.all([last, last.then(() => conversation.dispose()), conversation.dispose()]);
+  expect(await heldNow()).toBe(before);
+});
+
+test("a template that fails, or refuses, is told apart, and the conversation goes on", async () => {
+  const source = `{% if messages[-1].content == 'fail' %}{{ 'a' + 1 }}{% elif messages[-1].content == 'refuse' %}{{ raise_exception('No.') }}{% endif %}${template}`;
+  await using conversation = await lm.chat([], { template: source });
+  const reply = (content: string) => conversation.reply(content, { seed: 1, maxTokens: 2 });
+  await expect(reply("fail").result()).rejects.toMatchObject({ code: "chat_template_failed" });
+  const pieces = reply("refuse")[Symbol.asyncIterator]();
+  await expect(pieces.next()).rejects.toMatchObject({ code: "invalid_argument", message: /No/ });
+  expect(conversation.messages).toEqual([]);
+  await reply("go on").result();
+  expect(conversation.messages).toHaveLength(2);
+  const users = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}";
+  await expect(lm.chat([{ role: "system", content: "Be kind." }], { template: users })).rejects.toMatchObject(
+    { code: "invalid_argument" },
+  );
 });
 
 test("a model without a template, or a template that is none, says so", async () => {

@@ -9,8 +9,12 @@ import type { GenerateOptions } from "../generate-options.js";
 import type { LanguageModel } from "../language-model.js";
 import { checkOptions, invalid, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { checkMessages } from "./chat-messages.js";
+import { RENDER_DEADLINE_MS } from "./chat-renderer.js";
 import type { ChatMessage } from "./chat-template.js";
-import type { ChatTemplate } from "./chat-template-engine.js";
+import { PromptEncoder } from "./prompt-encoder.js";
+import type { TemplateRunner } from "./template-runner.js";
 
 /** How to answer: as `GenerateOptions`, one continuation at a time. */
 export type ReplyOptions = Omit<
@@ -31,25 +35,51 @@ export interface Reply extends AsyncIterable<GenerationPiece> {
   result(): Promise<GenerationResult>;
 }
 
+/** How the messages of a conversation become a prompt. */
+export interface ConversationTemplate {
+  /** The template. */
+  readonly source: string;
+  readonly tokenizer: Tokenizer;
+  readonly runner: TemplateRunner;
+}
+
 /** A conversation under way; `LanguageModel.chat` begins one. One answer at a time; several conversations may run at once. */
 export class Conversation implements AsyncDisposable {
   readonly #model: LanguageModel;
-  readonly #template: ChatTemplate;
-  #messages: ChatMessage[];
+  readonly #template: ConversationTemplate;
+  readonly #encoder: PromptEncoder;
+  #messages: ChatMessage[] = [];
   #held: Sequence | null = null;
   #isAnswering = false;
   #isDisposed = false;
 
-  /** Made by `LanguageModel.chat`. */
-  constructor(model: LanguageModel, template: ChatTemplate, messages: readonly ChatMessage[]) {
+  private constructor(model: LanguageModel, template: ConversationTemplate) {
     this.#model = model;
     this.#template = template;
+    this.#encoder = new PromptEncoder(template.tokenizer);
+  }
+
+  /** Made by `LanguageModel.chat`, which says what is thrown. @internal */
+  static async begin(
+    model: LanguageModel,
+    template: ConversationTemplate,
+    messages: readonly ChatMessage[],
+  ): Promise<Conversation> {
     if (!Array.isArray(messages)) {
       const advice = typeof messages === "string" ? " Say a text with reply(text)." : "";
       throw invalid(`messages is a list of messages, not ${shown(messages)}.${advice}`);
     }
-    if (messages.length > 0) template.encode(messages, false);
-    this.#messages = messages.map(({ role, content }) => ({ role, content }));
+    const conversation = new Conversation(model, template);
+    if (messages.length === 0) await template.runner.check(template.source, RENDER_DEADLINE_MS);
+    else {
+      checkMessages(messages);
+      conversation.#messages = messages.map(({ role, content }) => ({ role, content }));
+      // A template may write a system message only where a user has said something.
+      const isAsked = conversation.#messages.at(-1)?.role === "user";
+      const question: ChatMessage = { role: "user", content: "x" };
+      await conversation.#encode(isAsked ? messages : [...messages, question]);
+    }
+    return conversation;
   }
 
   /** What was said so far; a copy. */
@@ -58,10 +88,12 @@ export class Conversation implements AsyncDisposable {
   }
 
   /**
-   * Says something as the user, and lets the assistant answer. Both become part of the conversation when the answer has
-   * ended, also one that was cut short; when it fails, the conversation is as it was.
-   * @throws LastrowError at once: `invalid_argument` while another answer is under way, `context_length_exceeded` when
-   *   the conversation has become too long, and what `LanguageModel.generate` throws
+   * Says something as the user, and lets the assistant answer. Nothing runs before the first piece or the result is asked
+   * for. What was said and the answer become part of the conversation when the answer has ended, also one that was cut
+   * short; when it fails, the conversation is as it was.
+   * @throws LastrowError at once: `invalid_argument` while another answer is under way, `disposed`; while running:
+   *   `invalid_argument` for messages that the template refuses or takes no notice of, `chat_template_failed`,
+   *   `context_length_exceeded` when the conversation has become too long, and what `LanguageModel.generate` throws
    */
   reply(content: string, options: ReplyOptions = {}): Reply {
     if (this.#isDisposed) throw new LastrowError("disposed", "The conversation was used after dispose().");
@@ -70,23 +102,28 @@ export class Conversation implements AsyncDisposable {
     }
     checkOptions(options, REPLY_OPTIONS);
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
-    const prompt = this.#template.encode(messages);
-    const generation = this.#model.generate(prompt, options);
+    checkMessages(messages);
     this.#isAnswering = true;
+    const begin = async () => {
+      const prompt = await this.#encode(messages);
+      return { prompt, generation: this.#model.generate(prompt, options) };
+    };
+    const finish = async (begun: ReturnType<typeof begin>) => {
+      try {
+        const { prompt, generation } = await begun;
+        const answer = await generation.result();
+        this.#messages = [...messages, { role: "assistant", content: answer.text }];
+        await this.#hold([...prompt, ...answer.tokens], options);
+        return answer;
+      } finally {
+        this.#isAnswering = false;
+      }
+    };
+    let begun: ReturnType<typeof begin> | null = null;
     let whole: Promise<GenerationResult> | null = null;
     const result = () => {
-      whole ??= generation.result().then(
-        async (answer) => {
-          this.#messages = [...messages, { role: "assistant", content: answer.text }];
-          this.#isAnswering = false;
-          await this.#hold([...prompt, ...answer.tokens], options);
-          return answer;
-        },
-        (error: unknown) => {
-          this.#isAnswering = false;
-          throw error;
-        },
-      );
+      begun ??= begin();
+      whole ??= finish(begun);
       // Also told to the one who iterates.
       whole.catch(() => undefined);
       return whole;
@@ -95,7 +132,8 @@ export class Conversation implements AsyncDisposable {
       result,
       async *[Symbol.asyncIterator]() {
         try {
-          yield* generation;
+          begun ??= begin();
+          yield* (await begun).generation;
         } finally {
           await result();
         }
@@ -124,6 +162,16 @@ export class Conversation implements AsyncDisposable {
     return this.dispose();
   }
 
+  async #encode(messages: readonly ChatMessage[]): Promise<number[]> {
+    const { source, tokenizer, runner } = this.#template;
+    const runs = await runner.render(source, messages, {
+      addGenerationPrompt: true,
+      namedTokens: tokenizer.namedTokens,
+      deadlineMs: RENDER_DEADLINE_MS,
+    });
+    return this.#encoder.encode(runs);
+  }
+
   /** Holds the rows of what was said; they are in the prefix cache just now, so next to nothing is computed. */
   async #hold(tokens: readonly number[], { salt, tenant, cachePrompt }: ReplyOptions): Promise<void> {
     if (this.#isDisposed || cachePrompt === false) return;
@@ -137,5 +185,7 @@ export class Conversation implements AsyncDisposable {
       this.#held = null;
     }
     await before?.dispose();
+    // It may have been disposed of meanwhile.
+    if (this.#isDisposed) await this.dispose();
   }
 }

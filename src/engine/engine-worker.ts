@@ -1,5 +1,5 @@
 /** What an engine's worker runs, in Node and in a browser. */
-import { enginePort, threads } from "#threads";
+import { threads, workerPort } from "#threads";
 import { EngineHost } from "./engine-host.js";
 import type { ClientMessage, HostMessage } from "./protocol.js";
 
@@ -7,7 +7,7 @@ import type { ClientMessage, HostMessage } from "./protocol.js";
 const GATHER_MS = 16;
 
 // Nothing else is at work here: what has arrived is taken after every step.
-new EngineHost(enginePort<readonly HostMessage[], ClientMessage>(), threads, {
+new EngineHost(workerPort<readonly HostMessage[], ClientMessage>(), threads, {
   longestHoldMs: 0,
   gatherMs: GATHER_MS,
 });

@@ -37,7 +37,7 @@ async function startHelper(start: HelperStart): Promise<Helper> {
 }
 
 /** What this worker's starter and it say to each other. */
-export function enginePort<Sent, Received>(): Port<Sent, Received> {
+export function workerPort<Sent, Received>(): Port<Sent, Received> {
   return {
     post: (message, transfer = []) => globalThis.postMessage(message, { transfer }),
     onMessage(listener) {

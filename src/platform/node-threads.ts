@@ -49,7 +49,7 @@ async function startHelper(start: HelperStart): Promise<Helper> {
 }
 
 /** What this worker's starter and it say to each other. */
-export function enginePort<Sent, Received>(): Port<Sent, Received> {
+export function workerPort<Sent, Received>(): Port<Sent, Received> {
   const port = parentPort;
   if (port === null) throw new Error("this is not a worker");
   return {

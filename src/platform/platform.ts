@@ -2,6 +2,7 @@
  * What differs between Node and a browser where models are loaded; threads.ts has what differs where they run. `#platform`
  * in package.json's `imports` leads to the right one.
  */
+import type { TemplateThread } from "../chat/template-runner.js";
 import type { EngineConnection } from "../engine/protocol.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 
@@ -55,6 +56,12 @@ export interface Platform {
    * @throws what keeps it from being started: a runtime without workers, a bundle without its file, a page's policy
    */
   startEngineWorker(): Promise<EngineConnection>;
+  /**
+   * Starts a thread that runs src/chat/template-thread.ts with a limit on its heap; null where a thread's heap cannot be
+   * limited. While nobody waits for it, it keeps no program alive.
+   * @throws what keeps it from being started
+   */
+  startTemplateThread(): Promise<TemplateThread | null>;
   /**
    * Opens a file to read; null when there is none of that name.
    * @throws LastrowError `invalid_argument` where there are no paths; `model_not_found`, `model_file_invalid`

@@ -239,8 +239,11 @@ async function startTexts(
     if (file !== null) files[name] = file.text;
   }
   const chatTemplate = options.chatTemplate ?? (await readChatTemplate(opened));
-  const data = { label: opened.label, files, vocabSize: model.info.config.vocabSize, chatTemplate };
-  return TextThread.start(data, limits.textSeconds * 1000);
+  const deadlineMs = limits.textSeconds * 1000;
+  const { vocabSize } = model.info.config;
+  // A template has half of the time, so that one that overruns is told from a text that is long.
+  const data = { label: opened.label, files, vocabSize, chatTemplate, renderMs: deadlineMs / 2 };
+  return TextThread.start(data, deadlineMs);
 }
 
 async function readKeys(path: string): Promise<string> {

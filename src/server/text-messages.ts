@@ -7,6 +7,8 @@ export interface TextThreadData {
   readonly files: Readonly<Record<string, string>>;
   readonly vocabSize: number;
   readonly chatTemplate: string | null;
+  /** Milliseconds that rendering a conversation may take. */
+  readonly renderMs: number;
 }
 
 export type TextTask =

@@ -7,7 +7,7 @@ import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
-const { label, files, vocabSize, chatTemplate }: TextThreadData = workerData;
+const { label, files, vocabSize, chatTemplate, renderMs }: TextThreadData = workerData;
 const port = parentPort!;
 
 const given: ModelFiles = {
@@ -34,7 +34,10 @@ interface Texts {
 async function prepare(): Promise<Texts> {
   const tokenizer = await loadTokenizer(given, vocabSize);
   if (tokenizer === null) throw new Error("a text thread was started without a tokenizer");
-  return { tokenizer, template: chatTemplate === null ? null : new ChatTemplate(chatTemplate, tokenizer) };
+  return {
+    tokenizer,
+    template: chatTemplate === null ? null : new ChatTemplate(chatTemplate, tokenizer, renderMs),
+  };
 }
 
 function answer({ tokenizer, template }: Texts, task: TextTask): TextAnswer {

@@ -28,6 +28,12 @@ export interface EncodeTask {
 /** Milliseconds that a thread may take to read its tokenizer. */
 const START_MS = 60_000;
 
+/** MiB of heap for a template and a text, as much as a template has in the library. */
+const HEAP_MIB = 256;
+const YOUNG_HEAP_MIB = 32;
+/** Bytes of heap that a tokenizer takes for each character of its files, with room to spare: half of it will do. */
+const HEAP_PER_CHARACTER = 64;
+
 /** The compiled thread; the sources cannot run as a thread, so there it is the one that was built of them. */
 const SCRIPT = "dist/server/text-thread-main.js";
 
@@ -68,6 +74,12 @@ export class TextThread {
       thread.#start();
     });
     return thread;
+  }
+
+  /** MiB of heap that the thread may take. */
+  get #heapMib(): number {
+    const characters = Object.values(this.#data.files).reduce((sum, text) => sum + text.length, 0);
+    return HEAP_MIB + Math.ceil((characters * HEAP_PER_CHARACTER) / 2 ** 20);
   }
 
   /** Whether there is a chat template. */
@@ -158,7 +170,11 @@ export class TextThread {
   }
 
   #start(): void {
-    const worker = new Worker(this.#script, { workerData: this.#data, name: "lastrow text" });
+    const worker = new Worker(this.#script, {
+      workerData: this.#data,
+      name: "lastrow text",
+      resourceLimits: { maxOldGenerationSizeMb: this.#heapMib, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
+    });
     this.#worker = worker;
     worker.unref();
     this.#timer = setTimeout(() => this.#lost(new Error("it did not start in time")), START_MS);
@@ -196,10 +212,19 @@ export class TextThread {
     }
     const current = this.#current;
     this.#current = null;
-    const error = new ApiError(503, "text_thread_lost", "The thread that tokenises was lost; try again.", {
-      cause,
-      retryAfter: 1,
-    });
+    const isTemplate =
+      current?.task.kind === "chat" && (cause as NodeJS.ErrnoException).code === "ERR_WORKER_OUT_OF_MEMORY";
+    const error = isTemplate
+      ? new ApiError(
+          500,
+          "chat_template_failed",
+          `The chat template failed: it took more than ${HEAP_MIB} MiB of memory.`,
+          { cause },
+        )
+      : new ApiError(503, "text_thread_lost", "The thread that tokenises was lost; try again.", {
+          cause,
+          retryAfter: 1,
+        });
     current?.reject(error);
     if (!this.#isReady) {
       // It cannot start: trying again at once would go on for ever.

@@ -115,13 +115,48 @@ test("a model without a template says what to do", async () => {
 
 test("a template without end is cut off, and the next request answered", async () => {
   const chatTemplate =
-    "{% if messages[0].content == 'loop' %}{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}{% endif %}x";
+    "{% if messages[0].content == 'loop' %}{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}";
   await using hostile = await served({ chatTemplate, limits: { textSeconds: 0.3 } });
   const say = (content: string) =>
     hostile.post("/v1/chat/completions", { messages: [{ role: "user", content }], max_tokens: 1 });
   const [looped, next] = await Promise.all([say("loop"), say("go on")]);
-  expect(await errorOf(looped)).toMatchObject({ status: 400, code: "text_timeout" });
+  expect(await errorOf(looped)).toMatchObject({
+    ...{ status: 500, code: "chat_template_failed", type: "server_error" },
+  });
   expect(next.status).toBe(200);
+});
+
+test("a template's faults are the server's, what it refuses or drops is the client's", async () => {
+  const chatTemplate = `{%- set said = messages[-1].content -%}
+    {%- if said == 'memory' -%}
+      {%- set ns = namespace(l=[]) -%}
+      {%- set l = [0] * 1000000 -%}
+      {%- for i in range(9999) -%}{%- set ns.l = [ns.l, l + []] -%}{%- endfor -%}
+    {%- elif said == 'range' -%}{{ range(300000000) | length }}
+    {%- elif said == 'fault' -%}{{ said + 1 }}
+    {%- elif said == 'refuse' -%}{{ raise_exception('No such thing.') }}
+    {%- else -%}{{ said }}{%- endif -%}`;
+  await using odd = await served({ chatTemplate, limits: { textSeconds: 60 } });
+  const say = (content: string, ...before: object[]) =>
+    odd.post("/v1/chat/completions", {
+      messages: [...before, { role: "user", content }],
+      max_tokens: 1,
+    });
+  const [memory, next] = await Promise.all([say("memory"), say("go on")]);
+  expect(await errorOf(memory)).toMatchObject({
+    ...{ status: 500, code: "chat_template_failed", type: "server_error" },
+    message: expect.stringContaining("256 MiB"),
+  });
+  expect(next.status).toBe(200);
+  expect(await errorOf(await say("range"))).toMatchObject({ status: 500, code: "chat_template_failed" });
+  expect(await errorOf(await say("fault"))).toMatchObject({ status: 500, code: "chat_template_failed" });
+  const refused = await errorOf(await say("refuse"));
+  expect(refused).toMatchObject({ status: 400, code: "invalid_argument" });
+  expect(refused.message).toContain("No such thing");
+  const dropped = await errorOf(await say("go on", { role: "system", content: "Be kind." }));
+  expect(dropped).toMatchObject({ status: 400, code: "invalid_argument" });
+  expect(dropped.message).toContain("nothing of message 0");
+  expect((await say("go on")).status).toBe(200);
 });
 
 test("a template that cannot be parsed keeps the server from starting", async () => {

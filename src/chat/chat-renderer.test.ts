@@ -1,0 +1,187 @@
+/** What a template is handed, which of its failures are whose fault, and messages that it takes no notice of. */
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { ChatRenderer } from "./chat-renderer.js";
+import type { ChatMessage } from "./chat-template.js";
+
+const published = (name: string) =>
+  new ChatRenderer(
+    readFileSync(
+      new URL(`../../test/fixtures/chat-templates/published/${name}.jinja`, import.meta.url),
+      "utf8",
+    ),
+  );
+const OPTIONS = { addGenerationPrompt: true, namedTokens: {}, deadlineMs: 5000 };
+const render = (
+  template: string | ChatRenderer,
+  messages: readonly (readonly [ChatMessage["role"], string])[],
+  options: Partial<typeof OPTIONS> = {},
+) =>
+  (typeof template === "string" ? new ChatRenderer(template) : template)
+    .render(
+      messages.map(([role, content]) => ({ role, content })),
+      { ...OPTIONS, ...options },
+    )
+    .map(({ text }) => text)
+    .join("");
+const ALL = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}";
+
+describe("a template is handed", () => {
+  test("the tokens that the files name, tools and documents as none, and nothing else", () => {
+    const source =
+      "{{ bos_token }}{{ pad_token }}{{ unk_token is defined }}{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}{{ messages[0].content }}";
+    const namedTokens = { bos_token: "<s>", pad_token: "<pad>" };
+    expect(render(source, [["user", "a"]], { namedTokens })).toBe("<s><pad>FalseTrueTrueTruea");
+  });
+
+  test("a developer's message as the system's, unless it names the role", () => {
+    expect(render(ALL, [["developer", "a"]])).toBe("[system]a");
+    expect(render(`${ALL}{% if messages[0].role == 'developer' %}!{% endif %}`, [["developer", "a"]])).toBe(
+      "[developer]a!",
+    );
+    expect(render(`${ALL}{# developer #}`, [["developer", "a"]])).toBe("[system]a");
+    expect(
+      render(published("Qwen-Qwen3-0.6B"), [
+        ["developer", "Be kind."],
+        ["user", "Hi"],
+      ]),
+    ).toBe("<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+  });
+});
+
+describe("failures", () => {
+  test.each([
+    ["a value that it adds wrongly", "{{ 'a' + 1 }}"],
+    ["a name that is not there", "{{ nobody.name }}"],
+    ["a range that the sandbox forbids", "{{ range(300000000) | length }}"],
+    ["a filter that there is not", "{{ messages | shuffle }}"],
+    ["macros without end", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"],
+    [
+      "a text without bounds",
+      "{% set ns = namespace(s='aaaa') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+    ],
+    [
+      "a list without bounds",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+    ],
+    ["a text times a thousand million", "{{ 'a' * 1000000000 }}"],
+    ["a margin of as much", "{{ 'a\nb' | indent(500000000) }}"],
+    ["a list changed", "{{ messages.append(1) }}"],
+  ])("of the template are its own: %s", (_, source) => {
+    expect(() => render(source, [["user", "a"]])).toThrow(
+      expect.objectContaining({ code: "chat_template_failed" }),
+    );
+  });
+
+  test("more time than it may take is one of them", () => {
+    const source =
+      "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}{{ messages[0].content }}";
+    expect(() => render(source, [["user", "a"]], { deadlineMs: 20 })).toThrow(/took more than 0.02 s/);
+  });
+
+  test("what the template refuses is the messages' fault", () => {
+    expect(() =>
+      render(published("mistralai-Mistral-Nemo-Instruct-2407"), [
+        ["user", "a"],
+        ["user", "b"],
+      ]),
+    ).toThrow(
+      expect.objectContaining({
+        code: "invalid_argument",
+        message: expect.stringMatching(/refuses these messages: After the optional system message/),
+      }),
+    );
+  });
+
+  test.each([
+    ["a loop without a name", "{% for %}"],
+    ["brackets without end", `{{ ${"(".repeat(50_000)} }}`],
+    ["an end of what was not begun", "{% endif %}"],
+    ["a mebibyte of white space", `${" ".repeat(2 ** 20)}{`],
+  ])("a template that is none: %s", (_, source) => {
+    expect(() => new ChatRenderer(source)).toThrow(expect.objectContaining({ code: "tokenizer_invalid" }));
+  });
+
+  test.each([
+    "{{ messages.constructor.constructor('return process')() }}",
+    "{{ ''.constructor }}{{ ''['constructor'] }}{{ messages['__proto__'].polluted }}",
+    "{% set ns = namespace(a=1) %}{% set ns.__proto__ = {'polluted': 1} %}{{ {}.polluted }}",
+    "{% set o = {'__proto__': {'polluted': 1}} %}{{ o.polluted }}",
+  ])("nothing of JavaScript is reached: %s", (source) => {
+    let text = "";
+    try {
+      text = render(`${source}{{ messages[0].content }}`, [["user", "a"]]);
+    } catch (error) {
+      expect(error).toMatchObject({ code: "chat_template_failed" });
+    }
+    expect(text).not.toMatch(/function|1/);
+    expect(Reflect.get({}, "polluted")).toBeUndefined();
+  });
+});
+
+describe("a message that leaves nothing behind is told", () => {
+  const nothingOf = (index: number) =>
+    expect.objectContaining({
+      code: "invalid_argument",
+      message: expect.stringContaining(`nothing of message ${index}`),
+    });
+
+  test("a role that the template leaves out", () => {
+    const source = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}";
+    expect(() =>
+      render(source, [
+        ["system", "Be kind."],
+        ["user", "a"],
+      ]),
+    ).toThrow(nothingOf(0));
+    expect(render(source, [["user", "a"]])).toBe("a");
+  });
+
+  test("a second system message that takes the first one's place", () => {
+    const template = published("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B");
+    expect(() =>
+      render(template, [
+        ["system", "One."],
+        ["developer", "Two."],
+        ["user", "a"],
+      ]),
+    ).toThrow(nothingOf(0));
+  });
+
+  test("only what goes in is looked for, not the like of it: a message that repeats another one counts", () => {
+    const source =
+      "{{ messages[0].content }}{{ messages[1].content[:0] if messages[1].content == 'b' else '' }}";
+    expect(() =>
+      render(source, [
+        ["user", "a"],
+        ["user", "a"],
+      ]),
+    ).toThrow(nothingOf(1));
+  });
+
+  test("but not thoughts that are cut, orders that are obeyed, or messages that say nothing", () => {
+    const deepSeek = published("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B");
+    const thought = "<think>\nhm\n</think>";
+    expect(
+      render(deepSeek, [
+        ["user", "a"],
+        ["assistant", thought],
+        ["user", "b"],
+      ]),
+    ).toBe("<｜User｜>a<｜Assistant｜><｜end▁of▁sentence｜><｜User｜>b<｜Assistant｜><think>\n</think>");
+    const smol = published("HuggingFaceTB-SmolLM3-3B");
+    const obeyed = render(smol, [
+      ["system", "/no_think"],
+      ["user", "Hi"],
+    ]);
+    expect(obeyed).toContain("Reasoning Mode: /no_think");
+    const phi = published("microsoft-Phi-3.5-mini-instruct");
+    expect(
+      render(phi, [
+        ["system", ""],
+        ["user", " "],
+      ]),
+    ).toBe("<|user|>\n <|end|>\n<|assistant|>\n");
+    expect(render("{{ messages[0].content | upper | tojson }}", [["user", "a"]])).toBe('"A"');
+  });
+});

@@ -1,0 +1,119 @@
+/**
+ * From the messages of a conversation to the text of a prompt, by a chat template: what transformers hands over is there,
+ * a developer's message is handed over as the system's to a template that does not know the role, and a message that
+ * leaves nothing behind is told. Knows no tokenizer, so that it can run in a thread whose heap is limited.
+ */
+import { LastrowError } from "../errors.js";
+import { checkMessages } from "./chat-messages.js";
+import type { ChatMessage } from "./chat-template.js";
+import { Template, TemplateRefusal } from "./jinja/template.js";
+import type { Run, Text } from "./jinja/text.js";
+
+/** What a template is given beside its messages: plain data. */
+export interface RenderOptions {
+  /** Whether the prompt ends with the beginning of the assistant's answer. */
+  readonly addGenerationPrompt: boolean;
+  /** Texts of `bos_token`, `pad_token` and the like. */
+  readonly namedTokens: Readonly<Record<string, string>>;
+  /** Milliseconds that rendering may take. */
+  readonly deadlineMs: number;
+}
+
+/** Milliseconds that a template may take where nobody says otherwise. */
+export const RENDER_DEADLINE_MS = 5000;
+
+export class ChatRenderer {
+  readonly #template: Template;
+  readonly #knowsDeveloper: boolean;
+
+  /** @throws LastrowError `tokenizer_invalid` when the template cannot be parsed */
+  constructor(source: string) {
+    try {
+      this.#template = new Template(source);
+    } catch (cause) {
+      throw new LastrowError("tokenizer_invalid", `The chat template is not valid: ${said(cause)}.`, {
+        cause,
+      });
+    }
+    this.#knowsDeveloper = this.#template.knowsRole("developer");
+  }
+
+  /**
+   * The prompt, in runs that say which message they came from.
+   * @throws LastrowError `invalid_argument` for messages that are none, that the template refuses (`raise_exception`) or
+   *   of which it uses nothing; `chat_template_failed` when the template itself fails
+   */
+  render(messages: readonly ChatMessage[], options: RenderOptions): readonly Run[] {
+    checkMessages(messages);
+    const handed = messages.map(({ role, content }): ChatMessage => {
+      return { role: role === "developer" && !this.#knowsDeveloper ? "system" : role, content };
+    });
+    const end = performance.now() + options.deadlineMs;
+    const render = (given: readonly ChatMessage[]) => this.#render(given, options, end);
+    const rendered = render(handed);
+    const lost = lostMessage(handed, rendered, render);
+    if (lost !== null) {
+      throw new LastrowError(
+        "invalid_argument",
+        `The chat template uses nothing of message ${lost}, whose role is ${messages[lost].role}: leave it out, or use a template that knows what to do with it.`,
+      );
+    }
+    return rendered.runs;
+  }
+
+  #render(
+    messages: readonly ChatMessage[],
+    { addGenerationPrompt, namedTokens, deadlineMs }: RenderOptions,
+    end: number,
+  ): Text {
+    try {
+      return this.#template.render({
+        messages,
+        variables: {
+          tools: null,
+          documents: null,
+          ...namedTokens,
+          add_generation_prompt: addGenerationPrompt,
+        },
+        end,
+      });
+    } catch (cause) {
+      if (cause instanceof TemplateRefusal) {
+        throw new LastrowError(
+          "invalid_argument",
+          `The chat template refuses these messages: ${said(cause)}.`,
+          { cause },
+        );
+      }
+      const reason = performance.now() > end ? `it took more than ${deadlineMs / 1000} s` : said(cause);
+      throw templateFailure(reason, cause);
+    }
+  }
+}
+
+/** The first message that the template takes no notice of; null when there is none. */
+function lostMessage(
+  messages: readonly ChatMessage[],
+  rendered: Text,
+  render: (messages: readonly ChatMessage[]) => Text,
+): number | null {
+  const traces = new Set(rendered.origins);
+  for (const [i, message] of messages.entries()) {
+    // An empty one has nothing to lose.
+    if (traces.has(i + 1) || message.content.trim() === "") continue;
+    // A template may rightly cut all of a text (thoughts), or only obey it (/no_think). Then another one in its place
+    // would be told from it.
+    if (render(messages.with(i, { ...message, content: "x" })).value === rendered.value) return i;
+  }
+  return null;
+}
+
+/** A fault of the template's, not of the messages. */
+export function templateFailure(reason: string, cause: unknown): LastrowError {
+  return new LastrowError("chat_template_failed", `The chat template failed: ${reason}.`, { cause });
+}
+
+function said(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.slice(0, 200).replace(/\.$/, "");
+}

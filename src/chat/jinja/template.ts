@@ -1,0 +1,133 @@
+/**
+ * A chat template, parsed and ready to be rendered with what transformers hands over: its functions and variables, its
+ * sandbox. Bounded in time by a deadline that every step of the template looks at; memory is bounded where the caller
+ * runs it in a thread whose heap is limited.
+ */
+import { Interpreter } from "./interpreter.js";
+import { strftime } from "./strftime.js";
+import { type Program, parseTemplate } from "./syntax.js";
+import { Text } from "./text.js";
+import {
+  type Args,
+  Dict,
+  Func,
+  iterate,
+  List,
+  Namespace,
+  numberOf,
+  str,
+  toValue,
+  type Value,
+} from "./values.js";
+
+/** What `raise_exception` throws: the template refuses what it was given. */
+export class TemplateRefusal extends Error {}
+
+/** Numbers of the longest range, as in Jinja2's sandbox. */
+const MAX_RANGE = 100_000;
+
+export interface Rendering {
+  /** Each a plain object; texts in the n-th have the origin n + 1, but for its role. */
+  readonly messages: readonly object[];
+  /** Whatever else the template is given: plain data. */
+  readonly variables: Readonly<Record<string, unknown>>;
+  /** When it is ended, by `performance.now()`. */
+  readonly end: number;
+  /** What `strftime_now` prints; default: now. */
+  readonly now?: Date | undefined;
+}
+
+export class Template {
+  readonly #program: Program;
+
+  /** @throws Error saying what is wrong with the source */
+  constructor(source: string) {
+    this.#program = parseTemplate(source);
+  }
+
+  /** Whether it names a role, alone in quotes: then it knows what to do with messages of it. */
+  knowsRole(role: string): boolean {
+    return this.#program.literals.has(role);
+  }
+
+  /** @throws TemplateRefusal for what `raise_exception` says, any other Error when it fails */
+  render({ messages, variables, end, now }: Rendering): Text {
+    const checkTime = () => {
+      if (performance.now() > end) throw new Error("it took too long");
+    };
+    const given = new Map(Object.entries(variables).map(([name, value]) => [name, toValue(value)] as const));
+    given.set("messages", new List(messages.map((message, i) => messageValue(message, i + 1))));
+    return new Interpreter(globals(now), checkTime).run(this.#program, given);
+  }
+}
+
+function messageValue(message: object, origin: number): Dict {
+  return new Dict(
+    Object.entries(message).map(
+      // A role is one of a few words, and special tokens may be made of it (`<|user|>`).
+      ([key, value]) => [Text.of(key), toValue(value, key === "role" ? 0 : origin)] as const,
+    ),
+  );
+}
+
+function globals(now: Date | undefined): ReadonlyMap<string, Value> {
+  const functions: Record<string, (args: Args) => Value> = {
+    raise_exception(args) {
+      throw new TemplateRefusal(str(args.take("message")[0] ?? null).value);
+    },
+    strftime_now: (args) => Text.of(strftime(now ?? new Date(), str(args.take("format")[0] ?? null).value)),
+    range,
+    namespace: ({ positional, named }) => {
+      const [source] = positional;
+      const entries = source instanceof Dict ? source.entries() : pairs(source);
+      return new Namespace(
+        new Map([...entries.map(([key, value]) => [str(key).value, value] as const), ...named]),
+      );
+    },
+    dict: ({ positional, named }) => {
+      const [source] = positional;
+      const entries = source instanceof Dict ? source.entries() : pairs(source);
+      return new Dict([...entries, ...[...named].map(([key, value]) => [Text.of(key), value] as const)]);
+    },
+    joiner: (args) => {
+      const [separator = Text.of(", ")] = args.take("sep");
+      let isUsed = false;
+      return new Func("joiner", () => {
+        const before = isUsed ? separator : Text.of("");
+        isUsed = true;
+        return before;
+      });
+    },
+  };
+  return new Map<string, Value>([
+    ...Object.entries(functions).map(([name, call]) => [name, new Func(name, call)] as const),
+    ...(["true", "True"] as const).map((name) => [name, true] as const),
+    ...(["false", "False"] as const).map((name) => [name, false] as const),
+    ...(["none", "None"] as const).map((name) => [name, null] as const),
+  ]);
+}
+
+function pairs(source: Value | undefined): [Value, Value][] {
+  if (source === undefined) return [];
+  return iterate(source).map((pair) => {
+    const [key, value, ...rest] = iterate(pair);
+    if (key === undefined || value === undefined || rest.length > 0) throw new Error("a pair was expected");
+    return [key, value];
+  });
+}
+
+function range({ positional }: Args): List {
+  const bounds = positional.map((bound) => {
+    if (typeof bound !== "number" && typeof bound !== "boolean") throw new Error("range takes whole numbers");
+    return numberOf(bound) ?? 0;
+  });
+  const [start, stop] = bounds.length > 1 ? bounds : [0, bounds[0]];
+  const step = bounds[2] ?? 1;
+  if (bounds.length === 0 || bounds.length > 3) throw new Error("range takes one to three numbers");
+  if (step === 0) throw new Error("range() arg 3 must not be zero");
+  const length = Math.max(Math.ceil((stop - start) / step), 0);
+  if (length > MAX_RANGE) {
+    throw new Error(`Range too big. The sandbox blocks ranges larger than ${MAX_RANGE}`);
+  }
+  return new List(Array.from({ length }, (_, i) => start + i * step));
+}

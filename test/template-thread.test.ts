@@ -1,0 +1,69 @@
+/** Templates in a thread of their own: one that takes too much ends alone, and the next is rendered. */
+import { afterEach, expect, test } from "vitest";
+import { TemplateRunner } from "../src/chat/template-runner.js";
+import { startTemplateThread } from "../src/platform/node-template-thread.js";
+
+const BUILT = new URL("../dist/chat/template-thread.js", import.meta.url);
+const OPTIONS = { addGenerationPrompt: true, namedTokens: { bos_token: "<s>" }, deadlineMs: 60_000 };
+const SAID = "{{ bos_token }}{{ messages[0].content }}";
+const EVER_MORE =
+  "{% set l = [0] * 1000000 %}{% set ns = namespace(l=[]) %}{% for i in range(9999) %}{% set ns.l = [ns.l, l + []] %}{% endfor %}";
+
+let started = 0;
+const runner = new TemplateRunner(async () => {
+  started++;
+  return startTemplateThread(BUILT);
+});
+afterEach(() => {
+  started = 0;
+});
+
+const render = (by: TemplateRunner, source: string, content = "a") =>
+  by.render(source, [{ role: "user", content }], OPTIONS);
+
+test("one that takes all memory ends alone; what waits behind it is rendered by the next thread", async () => {
+  const bomb = render(runner, EVER_MORE);
+  const next = render(runner, SAID);
+  await expect(bomb).rejects.toMatchObject({
+    code: "chat_template_failed",
+    message: expect.stringContaining("256 MiB"),
+  });
+  expect(await next).toEqual([
+    { text: "<s>", origin: 0 },
+    { text: "a", origin: 1 },
+  ]);
+  expect(started).toBe(2);
+});
+
+test("a thread renders any number; its failures keep their codes", async () => {
+  await runner.check(SAID, 10_000);
+  for (const content of ["b", "c"]) expect((await render(runner, SAID, content))[1].text).toBe(content);
+  await expect(render(runner, "{{ raise_exception('No.') }}")).rejects.toMatchObject({
+    code: "invalid_argument",
+  });
+  await expect(render(runner, "{{ 'a' + 1 }}")).rejects.toMatchObject({ code: "chat_template_failed" });
+  await expect(runner.check("{% for %}", 10_000)).rejects.toMatchObject({ code: "tokenizer_invalid" });
+  expect(started).toBeLessThanOrEqual(1);
+});
+
+test("disposing ends what is at work and what waits", async () => {
+  const [working, waiting] = [render(runner, EVER_MORE), render(runner, SAID)].map((one) =>
+    one.then(
+      () => null,
+      (error) => error.code,
+    ),
+  );
+  await runner.dispose();
+  expect(await Promise.all([working, waiting])).toEqual(["disposed", "disposed"]);
+  await expect(render(runner, SAID)).rejects.toMatchObject({ code: "disposed" });
+});
+
+test("where there are no such threads, or none can be started, it is rendered here", async () => {
+  const none = [async () => null, () => startTemplateThread(new URL("./nothing.js", BUILT))];
+  for (const start of none) {
+    const here = new TemplateRunner(start);
+    expect((await render(here, SAID))[1].text).toBe("a");
+    await expect(here.check("{% for %}", 10_000)).rejects.toMatchObject({ code: "tokenizer_invalid" });
+    await here.dispose();
+  }
+});
