@@ -6,6 +6,7 @@ import type { GenerationPiece, GenerationResult } from "../engine/generation-req
 import type { Sequence } from "../engine/sequence.js";
 import { LastrowError } from "../errors.js";
 import type { GenerateOptions } from "../generate-options.js";
+import { INSPECT } from "../inspect.js";
 import type { LanguageModel } from "../language-model.js";
 import { checkOptions, invalid, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
@@ -80,6 +81,12 @@ export class Conversation implements AsyncDisposable {
       await conversation.#encode(isAsked ? messages : [...messages, question]);
     }
     return conversation;
+  }
+
+  /** What a console of Node's shows of it. */
+  [INSPECT](): string {
+    const state = this.#isDisposed ? "disposed, " : this.#isAnswering ? "answering, " : "";
+    return `Conversation { ${state}messages: ${this.#messages.length} }`;
   }
 
   /** What was said so far; a copy. */

@@ -62,15 +62,15 @@ const MAX_LOGITS_BYTES = 16 * 1024 * 1024;
 /** Full contexts that the KV cache has room for when nobody says how much memory it may take. */
 const DEFAULT_CONTEXTS = 4;
 
+/** What an engine needs to know of threads. */
+export type HelperThreads = Pick<Threads, "availableThreads" | "canShareMemory" | "startHelper">;
+
 /**
  * Plans an engine.
- * @param threads of which only `availableThreads` is called here
+ * @param threads of which `startHelper` is not called here
  * @throws LastrowError `memory_limit_exceeded`; `invalid_argument` for KV memory without room for a block
  */
-export function planEngine(
-  shape: EngineShape,
-  threads: Pick<Threads, "availableThreads" | "startHelper">,
-): EnginePlan {
+export function planEngine(shape: EngineShape, threads: HelperThreads): EnginePlan {
   const { decoder, dtype, kvDtype } = shape;
   const backend = chooseBackend(shape, threads);
   const plan = new MemoryPlan(backend, dtype);
@@ -104,17 +104,18 @@ export function planEngine(
 export function expectToFit(shape: EngineShape): void {
   planEngine(shape, {
     availableThreads: () => 1,
+    canShareMemory: () => false,
     startHelper: () => Promise.reject(new Error("a plan starts no threads")),
   });
 }
 
 function chooseBackend(
   { kernels, threads }: EngineShape,
-  { availableThreads, startHelper }: Pick<Threads, "availableThreads" | "startHelper">,
+  { availableThreads, canShareMemory, startHelper }: HelperThreads,
 ): KernelBackend {
   if (kernels === "reference") return referenceBackend;
-  const available = availableThreads();
-  const chosen = available === 1 ? 1 : (threads ?? available);
+  // A number that was asked for counts, also where it is more than the cores.
+  const chosen = canShareMemory() ? (threads ?? availableThreads()) : 1;
   return wasmBackend({ threads: Math.min(chosen, MAX_THREADS), startHelper });
 }
 

@@ -1,4 +1,5 @@
 /** A generation as its caller holds it: pieces to iterate over, and the whole to await. */
+import { INSPECT } from "../inspect.js";
 import type { GenerationHandle } from "./engine-client.js";
 import type { GenerationSink } from "./generation-job.js";
 import type {
@@ -115,6 +116,21 @@ export class Generation implements AsyncIterable<GenerationPiece> {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** What a console of Node's shows of it. */
+  [INSPECT](): string {
+    const { prompt, maxTokens, n } = this.#request;
+    const state =
+      this.#failure !== null
+        ? "failed"
+        : this.#hasEnded
+          ? "ended"
+          : this.#hasStarted
+            ? "running"
+            : "not started";
+    const many = n > 1 ? `, n: ${n}` : "";
+    return `Generation { ${state}, promptTokens: ${prompt.length}, maxTokens: ${maxTokens}${many} }: iterate over it, or await its result()`;
   }
 
   readonly #onAbort = () => this.#handle?.cancel();

@@ -6,9 +6,8 @@ import { KvCache } from "../kv-cache/kv-cache.js";
 import { Decoder } from "../model/decoder.js";
 import { loadWeights, type MatchedTensor } from "../model/load-weights.js";
 import type { LoadProgress } from "../platform/platform.js";
-import type { Threads } from "../platform/threads.js";
 import { EngineCore } from "./engine-core.js";
-import { type EngineShape, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
+import { type EngineShape, type HelperThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
 
 /** How an engine is to be, and what it is made of: plain data. */
 export interface EngineSetup extends EngineShape {
@@ -52,7 +51,7 @@ export interface EngineInfo {
 export async function loadEngine(
   setup: EngineSetup,
   files: readonly ModelFile[],
-  threads: Pick<Threads, "availableThreads" | "startHelper">,
+  threads: HelperThreads,
   onProgress?: (progress: LoadProgress) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
   const { decoder, dtype, kvDtype } = setup;

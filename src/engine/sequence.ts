@@ -4,6 +4,7 @@
  */
 
 import { LastrowError } from "../errors.js";
+import { INSPECT } from "../inspect.js";
 import { shown } from "../option-checks.js";
 import type { SavedSequence } from "../saved-sequence/read-sequence.js";
 import { type SequenceToSave, sequenceFile, sequenceFileBytes } from "../saved-sequence/write-sequence.js";
@@ -91,6 +92,13 @@ export class Sequence implements AsyncDisposable {
   /** It cannot be used any more: it was disposed of, a computation of it failed, or its engine is gone. */
   get hasEnded(): boolean {
     return this.#isDisposed || this.#remote.hasEnded;
+  }
+
+  /** What a console of Node's shows of it. */
+  [INSPECT](): string {
+    const { tokens, numCachedTokens, logits } = this.#state;
+    const state = this.#isDisposed ? "disposed, " : "";
+    return `Sequence { ${state}length: ${tokens.length}, numCachedTokens: ${numCachedTokens}, logits: Float32Array(${logits.length}) }`;
   }
 
   /** Number of tokens. */

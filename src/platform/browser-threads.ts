@@ -47,12 +47,12 @@ export function workerPort<Sent, Received>(): Port<Sent, Received> {
 }
 
 export const threads: Threads = {
-  availableThreads() {
+  availableThreads: () => globalThis.navigator?.hardwareConcurrency ?? 1,
+  canShareMemory() {
     // Only a page with isolation headers may share memory.
-    if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer === "undefined") return 1;
+    if (globalThis.crossOriginIsolated !== true || typeof SharedArrayBuffer === "undefined") return false;
     // Some browsers' workers start no others.
-    if (typeof Worker === "undefined") return 1;
-    return globalThis.navigator?.hardwareConcurrency ?? 1;
+    return typeof Worker !== "undefined";
   },
   startHelper,
   yieldToEventLoop() {

@@ -60,6 +60,7 @@ export function workerPort<Sent, Received>(): Port<Sent, Received> {
 
 export const threads: Threads = {
   availableThreads: () => availableParallelism(),
+  canShareMemory: () => true,
   startHelper,
   yieldToEventLoop: () => nextTurn(),
 };

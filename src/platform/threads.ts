@@ -6,8 +6,10 @@
 import type { StartHelper } from "../kernels/wasm/thread-team.js";
 
 export interface Threads {
-  /** Threads that can work at once over a shared memory; 1 where there is none. */
+  /** Threads that can work at once. */
   availableThreads(): number;
+  /** Whether threads can be started that share a memory. */
+  canShareMemory(): boolean;
   /** Starts a thread of the kernels. */
   startHelper: StartHelper;
   /** Lets everything else that waits in the event loop have a turn. */

@@ -97,6 +97,8 @@ export interface LastrowServer extends AsyncDisposable {
   drain(): Promise<void>;
   /** Its parts. For tests that look inside. @internal */
   readonly service: Service;
+  /** Lets what is under way finish, takes nothing more, and ends: as other servers close. */
+  close(): Promise<void>;
   /** Ends it at once: the engine, what is held, what is under way. */
   dispose(): Promise<void>;
 }
@@ -200,6 +202,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     await held.dispose();
     await Promise.all([engine.dispose(), texts?.dispose(), bodies.dispose()]);
   };
+  const drain = async () => void (await Promise.all([admission.close(), textTurns.close()]));
   return {
     served,
     limits,
@@ -209,7 +212,11 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
       return engine.state === "ready" && !admission.isClosed;
     },
     reloadKeys,
-    drain: async () => void (await Promise.all([admission.close(), textTurns.close()])),
+    drain,
+    async close() {
+      await drain();
+      await dispose();
+    },
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

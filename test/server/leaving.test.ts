@@ -109,3 +109,16 @@ test("while it drains it is not ready, takes nothing new, and finishes what it h
   await api.server.drain();
   expect((await api.get("/ready")).status).toBe(503);
 });
+
+test("closing lets what is under way finish, then ends everything; twice is fine", async () => {
+  await using api = await served();
+  const stream = await api.post("/v1/completions", {
+    ...{ prompt: "Tom", max_tokens: 30, ignore_eos: true, stream: true },
+  });
+  const closing = api.server.close();
+  const { chunks, isDone } = await events(stream);
+  expect([isDone, chunks.at(-1).choices[0].finish_reason]).toEqual([true, "length"]);
+  await closing;
+  await api.server.close();
+  expect(api.server.service.engine.state).toBe("stopped");
+});
