@@ -182,7 +182,7 @@ class ReopenedFile implements ModelFile {
   readonly size: number;
   readonly #files: ModelFiles;
   readonly #plainName: string;
-  #opened: ModelFile | null = null;
+  #opened: Promise<ModelFile | null> | null = null;
 
   constructor(files: ModelFiles, plainName: string, first: ModelFile) {
     this.name = first.name;
@@ -192,13 +192,15 @@ class ReopenedFile implements ModelFile {
   }
 
   async read(offset: number, target: Uint8Array): Promise<void> {
-    this.#opened ??= await this.#files.open(this.#plainName);
-    if (this.#opened?.size !== this.size) invalid(`${this.name} was changed or removed while it was read`);
-    await this.#opened.read(offset, target);
+    this.#opened ??= this.#files.open(this.#plainName);
+    const file = await this.#opened;
+    if (file?.size !== this.size) invalid(`${this.name} was changed or removed while it was read`);
+    await file.read(offset, target);
   }
 
   async close(): Promise<void> {
-    await this.#opened?.close();
+    const file = await this.#opened?.catch(() => null);
+    await file?.close();
   }
 }
 

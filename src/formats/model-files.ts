@@ -12,7 +12,8 @@ export interface ModelFile {
   readonly size: number;
   /**
    * Fills `target` with the bytes from `offset` on.
-   * Callers read in ascending order of offset (a download can only be read forwards).
+   * Callers read in ascending order of offset (a download can only be read forwards), and may ask for more before they
+   * have what they asked for.
    * @throws LastrowError `model_file_invalid` when the file ends before `target` is full.
    */
   read(offset: number, target: Uint8Array): Promise<void>;

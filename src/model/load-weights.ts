@@ -1,6 +1,7 @@
 /**
  * Reads a checkpoint's tensors, slice by slice, and packs them into the kernels' memory. Each byte is read once, in
- * the order of the file, through a small staging area: the weights never exist twice.
+ * the order of the file, through a small staging area, some slices ahead of the one that is packed: the weights never exist
+ * twice.
  */
 import { LastrowError } from "../errors.js";
 import type { ModelFile } from "../formats/model-files.js";
@@ -20,13 +21,18 @@ export interface MatchedTensor {
   readonly rows: readonly TensorRow[];
 }
 
-/** Usual size of the staging area: large enough for the file system, small enough for the processor's cache. */
-const STAGING_BYTES = 1024 * 1024;
+/** Usual size of a slice: large enough for the file system, small enough for the processor's cache. */
+const SLICE_BYTES = 1024 * 1024;
+/** Slices that are read ahead of the one that is packed, with it: reading and packing then wait for nothing but each other. */
+const MAX_SLICES = 4;
 
-/** A place that slices of a file are read into. */
+/** A place that slices of a file are read into, in turns. */
 export interface Staging {
   readonly offset: number;
-  readonly bytes: number;
+  /** Slices that there is room for, at least 2. */
+  readonly slices: number;
+  /** Of one slice. */
+  readonly sliceBytes: number;
 }
 
 /** Values in the widest stored row of some tensors. */
@@ -34,10 +40,11 @@ export function widestRow(rows: readonly TensorRow[]): number {
   return rows.reduce((widest, { shape }) => Math.max(widest, shape[shape.length - 1]), 0);
 }
 
-/** Reserves the staging area: room for at least one group of rows of `widest` values. */
+/** Reserves the staging area: a slice has room for at least one group of rows of `widest` values. */
 export function planStaging(plan: MemoryPlan, widest: number): Staging {
-  const bytes = Math.max(STAGING_BYTES, 4 * INT8_GROUP * widest);
-  return { offset: plan.reserve(bytes), bytes };
+  const sliceBytes = Math.max(SLICE_BYTES, 4 * INT8_GROUP * widest);
+  const slices = Math.max(2, Math.floor((MAX_SLICES * SLICE_BYTES) / sliceBytes));
+  return { offset: plan.reserve(slices * sliceBytes), slices, sliceBytes };
 }
 
 /** Where rows of one stored tensor go. */
@@ -65,39 +72,75 @@ export async function loadWeights(
   );
   const totalBytes = tensors.reduce((sum, { entry }) => sum + entry.end - entry.begin, 0);
   let loadedBytes = 0;
-  for (const tensor of inFileOrder) {
+  const slices = slicesOf(inFileOrder, places, kernels, staging);
+  const asked: { readonly slice: Slice; readonly read: Promise<void> }[] = [];
+  const ask = () => {
+    const { value: slice } = slices.next();
+    if (slice === undefined) return;
+    const read = slice.tensor.file.read(slice.begin, slice.bytes);
+    // What goes wrong with it is told when it is its turn, or not at all when an earlier one failed.
+    read.catch(() => undefined);
+    asked.push({ slice, read });
+  };
+  for (let i = 0; i < staging.slices; i++) ask();
+  for (let next = asked.shift(); next !== undefined; next = asked.shift()) {
+    const { slice } = next;
+    await next.read;
+    packSlice(slice);
+    // Its place is free now, and is the one that the next slice gets.
+    ask();
+    loadedBytes += slice.bytes.length;
+    onProgress?.({ phase: "load", file: slice.tensor.file.name, loadedBytes, totalBytes });
+  }
+}
+
+/** Whole rows of one stored tensor, on their way through one place of the staging area. */
+interface Slice {
+  readonly tensor: MatchedTensor;
+  readonly destinations: readonly Destination[];
+  /** In the file. */
+  readonly begin: number;
+  readonly bytes: Uint8Array;
+  readonly rows: StoredRows;
+}
+
+/** All slices of some tensors, in the order in which they are read. */
+function* slicesOf(
+  tensors: readonly MatchedTensor[],
+  places: ReadonlyMap<WeightName, WeightPlace>,
+  kernels: Kernels,
+  staging: Staging,
+): Generator<Slice, undefined> {
+  let turn = 0;
+  for (const tensor of tensors) {
+    const { shape, dtype, begin, end } = tensor.entry;
     const destinations = tensor.rows.map((row) => destinationOf(row, places, kernels));
-    for await (const bytes of packTensor(tensor, destinations, kernels, staging)) {
-      loadedBytes += bytes;
-      onProgress?.({ phase: "load", file: tensor.file.name, loadedBytes, totalBytes });
+    const rowBytes = shape[shape.length - 1] * (dtype === "F32" ? 4 : 2);
+    const numRows = (end - begin) / rowBytes;
+    const rowGroup = Math.max(...destinations.map((destination) => destination.rowGroup));
+    const rowsPerSlice = rowGroup * Math.floor(staging.sliceBytes / rowBytes / rowGroup);
+    for (let firstRow = 0; firstRow < numRows; firstRow += rowsPerSlice) {
+      const rowCount = Math.min(rowsPerSlice, numRows - firstRow);
+      const offset = staging.offset + (turn % staging.slices) * staging.sliceBytes;
+      turn += 1;
+      yield {
+        tensor,
+        destinations,
+        begin: begin + firstRow * rowBytes,
+        bytes: kernels.u8(offset, rowCount * rowBytes),
+        rows: { offset, dtype, firstRow, rowCount },
+      };
     }
   }
 }
 
-/** Packs one tensor; yields the bytes of each slice. */
-async function* packTensor(
-  { entry, file }: MatchedTensor,
-  destinations: readonly Destination[],
-  kernels: Kernels,
-  staging: Staging,
-): AsyncGenerator<number> {
-  const { shape, dtype } = entry;
-  const rowBytes = shape[shape.length - 1] * (dtype === "F32" ? 4 : 2);
-  const rowCount = (entry.end - entry.begin) / rowBytes;
-  const rowGroup = Math.max(...destinations.map((destination) => destination.rowGroup));
-  const rowsPerSlice = rowGroup * Math.floor(staging.bytes / rowBytes / rowGroup);
-  for (let firstRow = 0; firstRow < rowCount; firstRow += rowsPerSlice) {
-    const count = Math.min(rowsPerSlice, rowCount - firstRow);
-    const slice = kernels.u8(staging.offset, count * rowBytes);
-    await file.read(entry.begin + firstRow * rowBytes, slice);
-    for (const { pack } of destinations) {
-      if (pack({ offset: staging.offset, dtype, firstRow, rowCount: count })) continue;
-      throw new LastrowError(
-        "weights_not_finite",
-        `${file.name}: tensor ${quoteValue(entry.name)} holds a NaN or an infinity; every weight must be a finite number.`,
-      );
-    }
-    yield slice.length;
+function packSlice({ tensor: { entry, file }, destinations, rows }: Slice): void {
+  for (const { pack } of destinations) {
+    if (pack(rows)) continue;
+    throw new LastrowError(
+      "weights_not_finite",
+      `${file.name}: tensor ${quoteValue(entry.name)} holds a NaN or an infinity; every weight must be a finite number.`,
+    );
   }
 }
 

@@ -81,6 +81,8 @@ class StreamedFile implements ModelFile {
   readonly #address: URL;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #options: FetchOptions;
+  /** The last read that was asked for: they take their turns. */
+  #last: Promise<void> = Promise.resolve();
   #position = 0;
   #chunk: Uint8Array = new Uint8Array(0);
 
@@ -92,12 +94,16 @@ class StreamedFile implements ModelFile {
     this.#options = options;
   }
 
-  async read(offset: number, target: Uint8Array): Promise<void> {
-    if (offset < this.#position) {
-      throw new Error(`${this.name} was read from byte ${offset} after byte ${this.#position}`);
-    }
-    await this.#advance(offset - this.#position, null);
-    await this.#advance(target.length, target);
+  read(offset: number, target: Uint8Array): Promise<void> {
+    const read = this.#last.then(async () => {
+      if (offset < this.#position) {
+        throw new Error(`${this.name} was read from byte ${offset} after byte ${this.#position}`);
+      }
+      await this.#advance(offset - this.#position, null);
+      await this.#advance(target.length, target);
+    });
+    this.#last = read.catch(() => undefined);
+    return read;
   }
 
   async close(): Promise<void> {
