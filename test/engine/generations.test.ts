@@ -1,7 +1,7 @@
 /** Generations with all their options, together and short of everything: the answer is the plain twin's. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { generationScenarios, newGenerationTally, runGenerations } from "./generations.js";
+import { generationScenarios, newGenerationTally, rankedStops, runGenerations } from "./generations.js";
 import { trafficModels } from "./traffic.js";
 
 test("what is asked for together, with all options that meet, is what each gives alone", async () => {
@@ -23,4 +23,15 @@ test("what is asked for together, with all options that meet, is what each gives
   }
   for (const count of [tally.fullLogits, tally.stoppedWithin, tally.refused])
     expect(count).toBeGreaterThan(5);
+});
+
+test("what was guessed behind the end of a text does not count where texts are ranked", async () => {
+  const tally = newGenerationTally();
+  const { engine, alone, dispose } = await trafficModels("f32");
+  fc.assert(
+    fc.property(rankedStops, (scenario) => runGenerations(engine, alone, scenario, tally)),
+    { numRuns: 40 },
+  );
+  await dispose();
+  expect(tally.stoppedWithin).toBeGreaterThan(20);
 });

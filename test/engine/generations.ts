@@ -142,6 +142,32 @@ const manyGuesses: fc.Arbitrary<GenerationScenario> = fc.record({
   ),
 });
 
+/** In which texts that are ranked mostly end among tokens that were guessed. */
+export const rankedStops: fc.Arbitrary<GenerationScenario> = fc.record({
+  numBlocks: fc.constant(96),
+  tokenBudget: fc.constant(128),
+  maxSequences: fc.constant(64),
+  requests: fc.array(
+    fc
+      .record({
+        prompt: prompts,
+        seed: fc.nat(),
+        run: fc.integer({ min: 2, max: 6 }),
+        wordDelay: fc.nat({ max: 2 }),
+      })
+      .map(({ prompt, seed, run, wordDelay }) => {
+        // One letter comes again and again, now and then another one; so many in a row end the text.
+        const stop = LETTERS[5].repeat(run);
+        const options = { seed, stop, logitBias: { 5: 60, 6: 56 }, maxTokens: 30, ignoreEos: true };
+        return {
+          ...{ prompt, wordDelay, step: 0, cancelAfter: null },
+          options: { ...options, temperature: 4, n: 2, bestOf: 4, speculate: 8 },
+        };
+      }),
+    { minLength: 1, maxLength: 3 },
+  ),
+});
+
 export const generationScenarios = fc.oneof(
   { arbitrary: shortOfEverything, weight: 4 },
   { arbitrary: manyGuesses, weight: 1 },
