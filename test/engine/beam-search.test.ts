@@ -5,7 +5,7 @@ import { LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { LanguageModel } from "../../src/language-model.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
-import { expectAllDisposed, expectNothingLeft, loadInProcess } from "../in-process.js";
+import { expectAllDisposed, expectNothingLeft, loadWatched } from "./nothing-left.js";
 
 afterEach(expectNothingLeft);
 afterAll(expectAllDisposed);
@@ -33,16 +33,18 @@ const RELATIVE_TOLERANCE = 2e-6;
 // 6 blocks: five beams of up to 24 rows cannot all be there at once.
 describe.each(["8MiB", 6])("Hugging Face's beams, with KV memory for %s", (memory) => {
   test.each(["tiny", "odd"] as const)("%s", async (name) => {
-    const small = await loadInProcess(modelFolders[name]);
+    const small = await loadWatched(modelFolders[name]);
     const kvMemory = typeof memory === "number" ? memory * small.info.kv.blockBytes : memory;
     await small.engine.dispose(name);
-    const parts = await loadInProcess(modelFolders[name], { kvMemory });
+    const parts = await loadWatched(modelFolders[name], { kvMemory });
     const { kvCache } = parts.core;
-    for (const { ids, eosTokenId, sequences, scores, maxNewTokens, ...settings } of await goldenBeams(name)) {
+    for (const golden of await goldenBeams(name)) {
+      const { ids, eosTokenId, sequences, scores, maxNewTokens } = golden;
+      const { numBeams, lengthPenalty, earlyStopping } = golden;
       if (ids.length + maxNewTokens > kvCache.pool.numBlocks * 16) continue;
       const lm = new LanguageModel({ ...parts, eosTokenIds: eosTokenId === null ? [] : [eosTokenId] });
       const result = await lm
-        .generate(ids, { ...settings, n: settings.numBeams, maxTokens: maxNewTokens })
+        .generate(ids, { numBeams, lengthPenalty, earlyStopping, n: numBeams, maxTokens: maxNewTokens })
         .result();
       const ends = sequences.map((tokens) => tokens.indexOf(eosTokenId ?? -1));
       expect(result.choices.map(({ tokens, finishReason }) => ({ tokens, finishReason }))).toEqual(
@@ -67,7 +69,7 @@ describe("a beam search", () => {
   const options = { numBeams: 4, maxTokens: 10, ignoreEos: true };
 
   test("computes the prompt once, and a row for each live beam", async () => {
-    await using lm = new LanguageModel(await loadInProcess());
+    await using lm = new LanguageModel(await loadWatched());
     const result = await lm.generate(prompt, { ...options, n: 3 }).result();
     expect(result.choices).toHaveLength(3);
     expect(result).toMatchObject({ rowsComputed: 40 + 4 * 9, inferences: 1 + 4 * 9, numCachedTokens: 0 });
@@ -89,7 +91,7 @@ describe("a beam search", () => {
   });
 
   test("gives the same by recomputing, and beside others", async () => {
-    await using lm = new LanguageModel(await loadInProcess());
+    await using lm = new LanguageModel(await loadWatched());
     const [cached, recomputed] = await Promise.all([
       lm.generate(prompt, { ...options, n: 4 }).result(),
       lm.generate(prompt, { ...options, n: 4, mode: "recompute" }).result(),
@@ -102,7 +104,7 @@ describe("a beam search", () => {
   });
 
   test("heeds bias, penalties and stop strings", async () => {
-    await using lm = new LanguageModel(await loadInProcess());
+    await using lm = new LanguageModel(await loadWatched());
     const plain = await lm.generate(prompt, options).result();
     const banned = plain.tokens[0];
     const without = await lm.generate(prompt, { ...options, logitBias: { [banned]: -Infinity } }).result();
@@ -115,7 +117,7 @@ describe("a beam search", () => {
   });
 
   test("ends when it is cancelled, with what it has", async () => {
-    const parts = await loadInProcess();
+    const parts = await loadWatched();
     await using lm = new LanguageModel(parts);
     const controller = new AbortController();
     const generation = lm.generate(prompt, { ...options, n: 2, maxTokens: 200, signal: controller.signal });
@@ -138,7 +140,7 @@ describe("a beam search", () => {
     [{ numBeams: 2, bestOf: 2 }, "bestOf cannot be combined with numBeams."],
     [{ numBeams: 2, logprobs: 0 }, "logprobs cannot be combined with numBeams."],
   ])("refuses %j", async (bad, message) => {
-    await using lm = new LanguageModel(await loadInProcess(modelFolders.tiny));
+    await using lm = new LanguageModel(await loadWatched(modelFolders.tiny));
     expect(() => lm.generate([1], bad)).toThrow(new LastrowError("invalid_argument", message));
   });
 });

@@ -338,7 +338,17 @@ describe("an engine that is gone", () => {
 test("disposing of a model lasts until its engine has ended, and calling it twice is fine", async () => {
   let end: (() => void) | null = null;
   const ended: string[] = [];
-  const { connection } = startInProcess();
+  const { connection } = startInProcess({
+    ...nodeThreads,
+    async startHelper(start) {
+      const helper = await nodeThreads.startHelper(start);
+      const terminate = async () => {
+        await helper.terminate();
+        ended.push("thread");
+      };
+      return { ...helper, terminate };
+    },
+  });
   const slow: EngineConnection = {
     ...connection,
     async close() {
@@ -349,13 +359,13 @@ test("disposing of a model lasts until its engine has ended, and calling it twic
       ended.push("engine");
     },
   };
-  const lm = new LanguageModel(await loadParts(modelFolders.tiny, {}, async () => slow));
+  const lm = new LanguageModel(await loadParts(modelFolders.tiny, { threads: 2 }, async () => slow));
   const disposed = lm.dispose().then(() => ended.push("model"));
   for (let turn = 0; turn < 5; turn++) await nextTurn();
   expect(ended).toEqual([]);
   end!();
   await disposed;
-  expect(ended).toEqual(["engine", "model"]);
+  expect(ended).toEqual(["thread", "engine", "model"]);
   await lm.dispose();
 });
 

@@ -1,4 +1,5 @@
 /** What generations share and how they take turns, seen from the library. */
+import { getEventListeners } from "node:events";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { EngineCore } from "../../src/engine/engine-core.js";
@@ -6,12 +7,12 @@ import { type EngineEvent, type GenerateOptions, LastrowError } from "../../src/
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { LanguageModel } from "../../src/language-model.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
-import { expectAllDisposed, expectNothingLeft, loadInProcess } from "../in-process.js";
+import { expectAllDisposed, expectNothingLeft, loadWatched } from "./nothing-left.js";
 
 let core: EngineCore;
 let lm: LanguageModel;
 beforeAll(async () => {
-  const parts = await loadInProcess(undefined, { kvMemory: "24MiB" });
+  const parts = await loadWatched(undefined, { kvMemory: "24MiB" });
   core = parts.core;
   lm = new LanguageModel(parts);
 });
@@ -156,7 +157,7 @@ describe("speculation", () => {
 
 describe("many at once", () => {
   test("each gives what it gives alone, whatever memory and order allow", async () => {
-    const parts = await loadInProcess(modelFolders.tiny, { kvMemory: "128KiB" });
+    const parts = await loadWatched(modelFolders.tiny, { kvMemory: "128KiB" });
     await using small = new LanguageModel(parts);
     expect(small.info.kv.blocks).toBe(8);
     const requests = Array.from({ length: 24 }, (_, i) => ({
@@ -197,8 +198,27 @@ describe("many at once", () => {
     expectIdle();
   });
 
+  test("a signal that outlives its calls is let go by each of them, however it ends", async () => {
+    const { signal } = new AbortController();
+    const failing = { logitBias: { 1: 3e38 }, frequencyPenalty: -2, maxTokens: 9 };
+    for (let round = 0; round < 2; round++) {
+      await lm.generate(prompt, { maxTokens: 2, signal }).result();
+      await lm
+        .generate(prompt, { ...failing, signal })
+        .result()
+        .catch(() => undefined);
+      for await (const _ of lm.generate(prompt, { maxTokens: 9, signal })) break;
+      await lm.logits(prompt, { signal });
+      for await (const _ of lm.logitsRows(prompt, { signal })) break;
+      await lm.compare(prompt, { maxTokens: 1, signal });
+      // Who left is told the end in a later turn.
+      await expectNothingLeft();
+      expect(getEventListeners(signal, "abort")).toEqual([]);
+    }
+  });
+
   test("a late short request is not stuck behind a long prompt", async () => {
-    const parts = await loadInProcess(undefined, { kvMemory: "24MiB" });
+    const parts = await loadWatched(undefined, { kvMemory: "24MiB" });
     await using model = new LanguageModel({ ...parts });
     const steps: number[] = [];
     const options = { maxTokens: 1, ignoreEos: true };
@@ -228,7 +248,7 @@ describe("many at once", () => {
 });
 
 async function LanguageModelOf(name: "tiny", kvMemory: string): Promise<LanguageModel> {
-  return new LanguageModel(await loadInProcess(modelFolders[name], { kvMemory }));
+  return new LanguageModel(await loadWatched(modelFolders[name], { kvMemory }));
 }
 
 describe("sequences by hand", () => {

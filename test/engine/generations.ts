@@ -65,6 +65,7 @@ const shared = {
   ignoreEos: fc.boolean(),
   mode: fc.constantFrom("cached", "cached", "cached", "cached", "recompute" as const),
   salt: sometimes(fc.constantFrom("one", "two")),
+  tenant: sometimes(fc.constantFrom("first", "second")),
   cachePrompt: fc.constantFrom(true, true, true, false),
   repetitionPenalty: sometimes(fc.double({ min: 0.5, max: 2, noNaN: true })),
   frequencyPenalty: sometimes(fc.double({ min: -2, max: 2, noNaN: true })),
