@@ -15,6 +15,13 @@ test("logit bias is added, and -Infinity forbids", () => {
   expect(scores).toEqual(row(1.5, 2, Number.NEGATIVE_INFINITY));
 });
 
+test("logit bias is rounded to f32 before it is added, as torch has it", () => {
+  const scores = row(0.3);
+  addLogitBias(scores, new Map([[0, 1.1]]));
+  // Added exactly and rounded once, it would be 1.399999976158142.
+  expect(scores[0]).toBe(1.4000000953674316);
+});
+
 describe("repetition penalty", () => {
   test("divides positive and multiplies negative scores of tokens in prompt and generated text", () => {
     const scores = row(4, -4, 3, -3, 0);
