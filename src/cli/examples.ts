@@ -67,10 +67,7 @@ const EXAMPLES = {
   ],
   serve: [
     ["lastrow serve", "http://127.0.0.1:8080, the embedded model"],
-    [
-      "lastrow serve --model openai-community/gpt2 --dtype int8 --kv-memory 2GiB --port 9000",
-      "GPT-2 with room for many",
-    ],
+    ["lastrow serve --model openai-community/gpt2 --kv-memory 2GiB --port 9000", "GPT-2 with room for many"],
     [
       "lastrow serve --host 0.0.0.0 --api-keys keys.txt",
       "for others, who need a key: lines of a name and a key",

@@ -8,7 +8,7 @@
 import { inspect } from "node:util";
 import { CommanderError } from "commander";
 import { LastrowError } from "../errors.js";
-import { coloursFor, type Io, printable } from "./terminal.js";
+import { coloursFor, columnsOf, type Io, printable, WordWrap } from "./terminal.js";
 
 /** Why a command has to end before it is done; the reason of `io.signal`. */
 export class Stop {
@@ -31,7 +31,18 @@ export function requestedStop(signal: AbortSignal): Stop | null {
 export function reportError({ stderr, env }: Io, sentence: string, code?: string): void {
   const colours = coloursFor(stderr, env);
   const suffix = code === undefined ? "" : ` ${colours.dim(`[${code}]`)}`;
-  stderr.write(`${colours.red("error:")} ${printable(sentence)}${suffix}\n`);
+  const line = `${printable(sentence)}${suffix}`;
+  if (stderr.isTTY !== true) {
+    stderr.write(`${colours.red("error:")} ${line}\n`);
+    return;
+  }
+  const wrap = new WordWrap(columnsOf(stderr));
+  const shown =
+    wrap.push("error:", colours.red) +
+    wrap.push(` ${printable(sentence)}`) +
+    (code === undefined ? "" : wrap.push(` [${code}]`, colours.dim)) +
+    wrap.flush();
+  stderr.write(`${shown}\n`);
 }
 
 /**
@@ -93,6 +104,7 @@ const OPTION_NAMES = [
 
 /** The message of an error, with an option called as it is on the command line. */
 function withOptionNames({ code, message }: LastrowError): string {
+  if (code === "chat_template_missing") return message.replace("(template)", "(--chat-template)");
   const [name] = message.split(" ", 1);
   if (code !== "invalid_argument" || !OPTION_NAMES.includes(name)) return message;
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -161,7 +161,7 @@ export function addOutputOptions(command: Command): Command {
     .optionsGroup("Output:")
     .option("--json", "one JSON object on standard output, and nothing else")
     .option("--debug", "show the stack and the causes of an error")
-    .helpOption("--help", "show this help");
+    .helpOption("-h, --help", "show this help");
 }
 
 /**

@@ -48,7 +48,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
       exitCode = code;
       hasStopped = endsBySignal;
     });
-    await program.parseAsync(args.length === 0 ? ["--help"] : args, { from: "user" });
+    await program.parseAsync(asOptions(args, program), { from: "user" });
   } catch (error) {
     if (requestedStop(io.signal) === null) exitCode = reportFailure(error, io, args.includes("--debug"));
   }
@@ -59,13 +59,22 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   return stop.exitCode;
 }
 
+/** `help` and `help generate` as `--help` and `generate --help`. */
+function asOptions(args: readonly string[], { commands }: Command): readonly string[] {
+  const [first = "help", asked] = args;
+  if (first !== "help") return args;
+  if (asked === undefined) return ["--help"];
+  // A command that there is not is told as one.
+  return commands.some((command) => command.name() === asked) ? [asked, "--help"] : [asked];
+}
+
 function buildProgram(io: Io, done: Done): Command {
   const program = new Command("lastrow")
     .description(
       "GPT inference with a KV cache that never changes the answer: recomputed or cached, the same bits.",
     )
-    .version(VERSION, "--version", "print the version")
-    .helpOption("--help", "show this help")
+    .version(VERSION, "-v, --version", "print the version")
+    .helpOption("-h, --help", "show this help")
     .helpCommand(false)
     .exitOverride()
     .configureOutput({
@@ -77,7 +86,7 @@ function buildProgram(io: Io, done: Done): Command {
       getOutHasColors: () => coloursFor(io.stdout, io.env).isColorSupported,
     })
     .configureHelp(helpStyle(coloursFor(io.stdout, io.env)))
-    .addHelpText("after", "\nlastrow <command> --help shows a command's options, with examples.");
+    .addHelpText("after", "\nlastrow help <command> shows a command's options, with examples.");
   addCompare(program, io, done);
   addExplain(program, io, done);
   addGenerate(program, io, done);
@@ -294,7 +303,7 @@ function addChat(program: Command, io: Io, done: Done): void {
     .command("chat")
     .summary("talk with a model that has a chat template")
     .description(
-      "Answers each line of standard input as a message of a conversation, which stays in the KV cache. /reset begins anew.",
+      "Answers each line of standard input as a message of a conversation, which stays in the KV cache. /reset begins anew, /help lists what else there is, /exit ends.",
     )
     .addHelpText("after", examplesOf("chat"));
   command
@@ -306,7 +315,7 @@ function addChat(program: Command, io: Io, done: Done): void {
   command
     .optionsGroup("Output:")
     .option("--debug", "show the stack and the causes of an error")
-    .helpOption("--help", "show this help");
+    .helpOption("-h, --help", "show this help");
   command.action(async (options: ChatCommandOptions) => {
     done(await chat(options, io));
   });
@@ -326,7 +335,7 @@ function addServe(program: Command, io: Io, done: Done): void {
     .optionsGroup("Output:")
     .option("--log-prompts", "log the prompts, too")
     .option("--debug", "show the stack and the causes of an error")
-    .helpOption("--help", "show this help");
+    .helpOption("-h, --help", "show this help");
   command.action(async (options: ServeCommandOptions) => {
     // Only who serves pays for what it takes.
     const { serve } = await import("./commands/serve.js");

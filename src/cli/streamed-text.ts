@@ -12,7 +12,7 @@ export class ShownPieces {
     this.#hasText = model.tokenizer !== null;
   }
 
-  show({ text, tokens }: GenerationPiece): string {
+  show({ text, tokens }: Pick<GenerationPiece, "text" | "tokens">): string {
     return this.#hasText ? text : this.#ids(tokens);
   }
 

@@ -74,6 +74,14 @@ export function printable(text: string): string {
   });
 }
 
+/** Longest line of a story, where the terminal is wider. */
+const WIDEST = 100;
+
+/** How a story is broken into lines: on a screen its words stay whole; a pipe gets it as it is, so null. */
+export function storyWrap(stream: Output): WordWrap | null {
+  return stream.isTTY === true ? new WordWrap(Math.min(columnsOf(stream), WIDEST)) : null;
+}
+
 /** Breaks streamed text into lines at spaces, each word held back until it is complete. */
 export class WordWrap {
   readonly #width: number;

@@ -152,7 +152,7 @@ function render(
     ...title("In the end"),
     ...mapLines(end, style),
     "",
-    `${colours.dim("A B C")} held by one   ${colours.green("2 3 4")} shared by so many   ${colours.cyan("○")} cached: free, and found again   ${colours.dim("· free")}`,
+    `${colours.dim("A B C")} held by one   ${colours.green("2 3 4")} shared by so many   ${colours.cyan("○")} free, but found again   ${colours.dim("· free")}`,
     "",
     `${formatCount(used)} blocks held what would take ${formatCount(held)} without sharing.`,
   );

@@ -13,6 +13,13 @@ export interface ChatCommandOptions extends EngineOptions, SamplingOptions {
   readonly chatTemplate?: string | undefined;
 }
 
+/** Lines that are for the command and not for the model. */
+const HELP = [
+  "/reset  begin a new conversation",
+  "/help   show this",
+  "/exit   end; /quit and ctrl-D, too",
+].join("\n");
+
 /** @returns the exit code */
 export async function chat(options: ChatCommandOptions, io: Io): Promise<number> {
   const sampling = samplingFor(options);
@@ -27,7 +34,9 @@ export async function chat(options: ChatCommandOptions, io: Io): Promise<number>
   const isTerminal = stdin.isTTY === true && stdout.isTTY === true;
   const colours = coloursFor(stdout, env);
   if (isTerminal) {
-    stderr.write(coloursFor(stderr, env).dim(`${model.info.label} · /reset begins anew, ctrl-D ends\n`));
+    stderr.write(
+      coloursFor(stderr, env).dim(`${model.info.label} · /help lists what there is, /exit ends\n`),
+    );
   }
   const lines = createInterface({
     input: stdin,
@@ -37,7 +46,10 @@ export async function chat(options: ChatCommandOptions, io: Io): Promise<number>
   try {
     if (isTerminal) lines.prompt();
     for await (const line of lines) {
-      if (line.trim() === "/reset") {
+      const word = line.trim();
+      if (word === "/exit" || word === "/quit") return 0;
+      if (word === "/help") await write(io, `${HELP}\n`);
+      else if (word === "/reset") {
         await conversation.dispose();
         conversation = await begin();
       } else if (line.trim() !== "") {

@@ -1,4 +1,5 @@
 /** `lastrow compare`: generates with the KV cache and by recomputing everything, and compares every logit's bits. */
+import { dirname } from "node:path";
 import type { ComparedRun, ComparisonReport, Difference } from "../../engine/comparison.js";
 import { comparisonPlot } from "../../explain/figures/comparison-plot.js";
 import type { Scene } from "../../explain/scene.js";
@@ -18,7 +19,7 @@ import {
 import { bar, spinner } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { ShownPieces } from "../streamed-text.js";
-import { writeSvg } from "../svg-file.js";
+import { expectFolder, writeSvg } from "../svg-file.js";
 import { renderTable } from "../table.js";
 import {
   type Colours,
@@ -26,8 +27,8 @@ import {
   columnsOf,
   type Io,
   printable,
+  storyWrap,
   textFor,
-  WordWrap,
   write,
 } from "../terminal.js";
 
@@ -37,9 +38,6 @@ export interface CompareCommandOptions extends EngineOptions, PromptOptions, Sam
 
 export const DEFAULT_PROMPT = "Once upon a time";
 
-/** Longest line of the story, where the terminal is wider. */
-const WIDEST = 100;
-
 /** @returns the exit code: 1 on a difference */
 export async function compare(
   argument: string | undefined,
@@ -47,13 +45,15 @@ export async function compare(
   io: Io,
 ): Promise<number> {
   const sampling = samplingFor(options);
+  const { plot } = options;
+  if (plot !== undefined) await expectFolder(dirname(plot), "The plot", { makes: true });
   const prompt = await choosePrompt(argument, options, { text: DEFAULT_PROMPT }, io);
   await using model = await loadModel(options, io);
   const json = options.json === true;
   const colours = coloursFor(io.stdout, io.env);
   const pieces = new ShownPieces(model);
   // A pipe gets the story as it is; on a screen its words stay whole.
-  const wrap = io.stdout.isTTY === true ? new WordWrap(Math.min(columnsOf(io.stdout), WIDEST)) : null;
+  const wrap = storyWrap(io.stdout);
   const show = (text: string, style?: (text: string) => string) => {
     if (!json) io.stdout.write(wrap === null ? text : wrap.push(textFor(io, text), style));
   };
@@ -100,9 +100,10 @@ export async function compare(
       endStory();
     });
   if (requestedStop(io.signal) !== null) return 1;
-  if (options.plot !== undefined) await writeSvg(options.plot, plotOf(report, model.info));
+  if (plot !== undefined) await writeSvg(plot, plotOf(report, model.info));
   if (json) await write(io, `${toJson(reportObject(report))}\n`);
   else await write(io, `\n${renderReport(report, model.info, { colours, width: columnsOf(io.stdout) })}`);
+  if (plot !== undefined && !json) await write(io, colours.dim(`\nplot in ${printable(plot)}\n`));
   const complaint = complaintOf(report);
   if (complaint === null) return 0;
   reportError(io, complaint);

@@ -16,7 +16,7 @@ import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions, PromptOptions } from "../options.js";
 import { bar } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
-import { writeSvg } from "../svg-file.js";
+import { expectFolder, writeSvg } from "../svg-file.js";
 import { renderTable } from "../table.js";
 import { type Colours, coloursFor, columnsOf, type Io, printable, write } from "../terminal.js";
 import { tokenLabel } from "../token-label.js";
@@ -36,6 +36,7 @@ export async function explainCommand(
   options: ExplainCommandOptions,
   io: Io,
 ): Promise<number> {
+  if (options.svg !== undefined) await expectFolder(options.svg, "The figures", { makes: true });
   const prompt = await choosePrompt(argument, options, { text: DEFAULT_PROMPT }, io);
   await using model = await loadModel(options, io);
   const { layer = 0 } = options;
@@ -62,7 +63,8 @@ export async function explainCommand(
   } else {
     const colours = coloursFor(io.stdout, io.env);
     await write(io, renderExplanation(explanation, model.info, { colours, width: columnsOf(io.stdout) }));
-    if (files.length > 0) await write(io, `\n${files.map(printable).join("\n")}\n`);
+    const lines = files.map((file) => `figure in ${printable(file)}\n`);
+    if (files.length > 0) await write(io, `\n${colours.dim(lines.join(""))}`);
   }
   const complaint = complaintOf(explanation);
   if (complaint === null) return 0;

@@ -1,4 +1,5 @@
 /** `lastrow generate`: continues a prompt, and streams the text as it comes. */
+import { dirname } from "node:path";
 import type { GeneratedLogprobs, GenerationResult, Mode } from "../../engine/generation-request.js";
 import type { Sequence } from "../../engine/sequence.js";
 import type { Prompt } from "../../generate-options.js";
@@ -18,8 +19,9 @@ import {
 import { bar, spinner } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { ShownPieces } from "../streamed-text.js";
+import { expectFolder } from "../svg-file.js";
 import { renderTable } from "../table.js";
-import { coloursFor, type Io, textFor, write } from "../terminal.js";
+import { coloursFor, type Io, storyWrap, textFor, write } from "../terminal.js";
 import { tokenLabel } from "../token-label.js";
 
 export interface GenerateCommandOptions
@@ -44,6 +46,9 @@ export async function generate(
   io: Io,
 ): Promise<number> {
   const sampling = samplingFor(options);
+  if (options.save !== undefined) {
+    await expectFolder(dirname(options.save), "The sequence", { makes: false });
+  }
   const added = await choosePrompt(argument, options, "standard input", io);
   await using model = await loadModel(options, io);
   // Held to the end: its blocks stay findable.
@@ -67,6 +72,10 @@ export async function generate(
   const json = options.json === true;
   const isMultiple = n !== undefined && n > 1;
   const pieces = new ShownPieces(model);
+  const colours = coloursFor(io.stdout, io.env);
+  const wrap = storyWrap(io.stdout);
+  const show = (text: string, style?: (text: string) => string) =>
+    write(io, wrap === null ? text : wrap.push(textFor(io, text), style));
   // The text itself is the progress; an object comes at the end, and there is a measure when the length is known.
   const progress = json && options.maxTokens !== undefined ? bar(io, "generating", "tokens") : null;
   let stopWaiting = spinner(io, json ? "generating" : "reading the prompt");
@@ -80,13 +89,15 @@ export async function generate(
       }
       generated += piece.tokens.length;
       progress?.update(generated, options.maxTokens ?? generated);
-      // Several continuations come mixed: they are shown one after another in the end.
+      // Several continuations come mixed: they are shown in the end, one after another, an empty line between them.
       if (json || isMultiple) continue;
+      // On a screen the text is read from its beginning; a pipe gets what was generated.
+      if (!isMidLine && wrap !== null) await show(pieces.prompt(prompt), colours.bold);
       isMidLine = true;
-      await write(io, textFor(io, pieces.show(piece)));
+      await show(pieces.show(piece));
     }
   } catch (error) {
-    if (isMidLine) await write(io, "\n");
+    if (isMidLine) await write(io, `${wrap?.flush() ?? ""}\n`);
     throw error;
   } finally {
     stopWaiting();
@@ -98,8 +109,14 @@ export async function generate(
     await saveWhole(model, prompt, result, options);
     return 0;
   }
-  if (isMultiple) await write(io, textFor(io, continuations(model, result)));
-  else await write(io, "\n");
+  if (isMultiple) {
+    for (const [i, choice] of result.choices.entries()) {
+      if (i > 0) await show("\n\n");
+      if (wrap !== null) await show(pieces.prompt(prompt), colours.bold);
+      await show(pieces.show(choice));
+    }
+  }
+  await write(io, `${wrap?.flush() ?? ""}\n`);
   if (requestedStop(io.signal) !== null) return 1;
   await saveWhole(model, prompt, result, options);
   if (result.logprobs !== undefined) await write(io, `\n${logprobsTable(model, result.logprobs, io)}\n`);
@@ -107,12 +124,6 @@ export async function generate(
     io.stderr.write(`${coloursFor(io.stderr, io.env).dim(summary(result))}\n`);
   }
   return 0;
-}
-
-/** All continuations, best first where that was asked for, an empty line between them. */
-function continuations({ tokenizer }: LanguageModel, { choices }: GenerationResult): string {
-  const texts = choices.map(({ text, tokens }) => (tokenizer === null ? tokens.join(" ") : text.trim()));
-  return `${texts.join("\n\n")}\n`;
 }
 
 /** Does what `--save` asks for: keeps the prompt and its first continuation. What was shown is not lost when it fails. */
@@ -175,18 +186,20 @@ function resultObject({ info }: LanguageModel, mode: Mode, result: GenerationRes
 
 /** `64 tokens · 512 tokens/s · prompt of 5 in 4.2 ms · length · seed 7` */
 function summary({
-  tokens,
+  choices,
   promptTokens,
   inferences,
   timings,
   finishReason,
   seed,
 }: GenerationResult): string {
-  const steps = inferences - 1;
+  const count = choices.reduce((sum, { tokens }) => sum + tokens.length, 0);
+  // The first token of each comes out of the prompt.
+  const decoded = choices.length === 1 ? inferences - 1 : count - choices.length;
   return [
-    `${tokens.length} ${tokens.length === 1 ? "token" : "tokens"}`,
-    ...(steps > 0 && timings.decodeMs > 0
-      ? [`${formatCount(Math.round((steps / timings.decodeMs) * 1000))} tokens/s`]
+    `${formatCount(count)} ${count === 1 ? "token" : "tokens"}`,
+    ...(decoded > 0 && timings.decodeMs > 0
+      ? [`${formatCount(Math.round((decoded / timings.decodeMs) * 1000))} tokens/s`]
       : []),
     `prompt of ${promptTokens} in ${formatDuration(timings.prefillMs)}`,
     finishReason,

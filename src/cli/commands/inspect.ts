@@ -97,7 +97,8 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
     `${size(kv.bytesPerToken)} a token`,
     `${size(kv.blockBytes)} a block of ${kv.blockSize} positions`,
     `${size(perContext * kv.blockBytes)} a full context of ${perContext} blocks`,
-    `${size(kv.bytes)} reserved, ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"} of ${kv.dtype}: room for ${fullContexts(kv.blocks / perContext)}`,
+    `${size(kv.bytes)} reserved: ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"} of ${kv.dtype}`,
+    `room for ${fullContexts(kv.blocks / perContext)}`,
   );
   fact(
     "a step",
