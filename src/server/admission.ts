@@ -1,40 +1,44 @@
 /**
- * Which requests run, which wait, which are refused. Owns the queue and the counts of each key; a place is given back
- * exactly once.
+ * Which requests run, which wait, which are refused. A request takes a place before its body is read; when it has been
+ * checked, the texts that it asks for at once (prompts × continuations) take places, too. Keys wait in lines of their own
+ * and take turns. What was taken is given back exactly once.
  */
 import { ApiError } from "./api-error.js";
-import type { Principal } from "./keys.js";
+import type { ApiKeys, Principal } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
+import { Places } from "./places.js";
 
-/** A place among those that run. */
+/** A request's places. */
 export interface Admitted {
-  /** Milliseconds that it waited. */
+  /** Milliseconds that it has waited. */
   readonly queueMs: number;
-  /** Gives the place back; calling it twice is fine. */
+  /**
+   * Waits for places of what it asks for at once. To be called once.
+   * @throws ApiError 499 when the client has gone
+   */
+  count(choices: number): Promise<void>;
+  /** Gives everything back; calling it twice is fine. */
   release(): void;
-}
-
-interface Waiting {
-  start(): void;
 }
 
 /** Seconds after which a refused client is asked to come back. */
 const RETRY_AFTER = 1;
 
+type AdmissionLimits = Pick<ServerLimits, "concurrent" | "perKey" | "queue">;
+
 export class Admission {
-  readonly #limits: Pick<ServerLimits, "concurrent" | "perKey" | "queue">;
-  readonly #perKey = new Map<string, number>();
-  readonly #queue: Waiting[] = [];
+  readonly #limits: AdmissionLimits;
+  readonly #keys: Pick<ApiKeys, "areRequired" | "count">;
+  readonly #requests: Places;
+  readonly #choices: Places;
   readonly #idle: (() => void)[] = [];
-  #running = 0;
   #isClosed = false;
 
-  constructor(limits: Pick<ServerLimits, "concurrent" | "perKey" | "queue">) {
+  constructor(limits: AdmissionLimits, keys: Pick<ApiKeys, "areRequired" | "count">) {
     this.#limits = limits;
-  }
-
-  get running(): number {
-    return this.#running;
+    this.#keys = keys;
+    this.#requests = new Places(limits.concurrent, () => this.#part);
+    this.#choices = new Places(limits.concurrent, () => this.#part);
   }
 
   /** Nobody is admitted any more. */
@@ -42,56 +46,62 @@ export class Admission {
     return this.#isClosed;
   }
 
+  /** Places that are taken: by requests, and by their texts. */
+  get running(): number {
+    return this.#requests.used + this.#choices.used;
+  }
+
+  /** Requests that wait. */
   get waiting(): number {
-    return this.#queue.length;
+    return this.#requests.waiting + this.#choices.waiting;
+  }
+
+  /** Most that one key may have: all where there is one, else half, unless the limit says something else. */
+  get #part(): number {
+    const { concurrent, perKey } = this.#limits;
+    if (!this.#keys.areRequired) return concurrent;
+    if (Number.isFinite(perKey)) return perKey;
+    return this.#keys.count > 1 ? Math.max(1, Math.floor(concurrent / 2)) : concurrent;
   }
 
   /**
-   * Waits for a place.
-   * @param countsForKey whether the limit of one key applies
+   * Waits for a request's place.
    * @throws ApiError 429 over the queue or the key's limit, 503 once closed, 499 when the client has gone
    */
-  async admit(principal: Principal, countsForKey: boolean, signal: AbortSignal): Promise<Admitted> {
-    const { concurrent, perKey, queue } = this.#limits;
+  async enter({ name }: Principal, signal: AbortSignal): Promise<Admitted> {
     if (this.#isClosed) throw shuttingDown();
-    const ofKey = this.#perKey.get(principal.name) ?? 0;
-    if (countsForKey && ofKey >= perKey) {
-      throw new ApiError(
-        429,
-        "rate_limit_exceeded",
-        `This key has ${ofKey} requests under way, which is as many as it may have.`,
-        { retryAfter: RETRY_AFTER },
+    const places = this.#requests;
+    const underWay = places.underWay(name);
+    if (this.#keys.areRequired && underWay >= this.#part) {
+      throw tooMany(`This key has ${underWay} requests under way, which is as many as it may have.`);
+    }
+    if (places.isTaken(name) && places.waiting >= this.#limits.queue) {
+      const full = tooMany(
+        `${places.used} requests run and ${places.waiting} wait, which is as many as may; try again later.`,
       );
+      // The queue, too, is shared: the longest line gives way to a shorter one.
+      if (!places.shorten(places.waitingOf(name) + 1, full)) throw full;
     }
-    const start = performance.now();
-    if (this.#running >= concurrent) {
-      if (this.#queue.length >= queue) {
-        throw new ApiError(
-          429,
-          "rate_limit_exceeded",
-          `${this.#running} requests run and ${this.#queue.length} wait, which is as many as may; try again later.`,
-          { retryAfter: RETRY_AFTER },
-        );
-      }
-      this.#perKey.set(principal.name, ofKey + 1);
-      try {
-        await this.#wait(signal);
-      } catch (error) {
-        this.#forget(principal);
-        throw error;
-      }
-    } else {
-      this.#perKey.set(principal.name, ofKey + 1);
-      this.#running += 1;
-    }
-    let isHeld = true;
+    let start = performance.now();
+    const leave = await places.take(name, 1, signal);
+    let queueMs = performance.now() - start;
+    const held = [leave];
+    let isReleased = false;
     return {
-      queueMs: performance.now() - start,
+      get queueMs() {
+        return queueMs;
+      },
+      count: async (choices) => {
+        start = performance.now();
+        const taken = await this.#choices.take(name, choices, signal);
+        queueMs += performance.now() - start;
+        if (isReleased) taken();
+        else held.push(taken);
+      },
       release: () => {
-        if (!isHeld) return;
-        isHeld = false;
-        this.#forget(principal);
-        this.#leave();
+        isReleased = true;
+        for (const giveBack of held.splice(0)) giveBack();
+        if (places.used === 0) for (const resolve of this.#idle.splice(0)) resolve();
       },
     };
   }
@@ -99,47 +109,13 @@ export class Admission {
   /** Admits nobody any more, lets those who wait and run finish, and resolves when the last one has. */
   close(): Promise<void> {
     this.#isClosed = true;
-    if (this.#running === 0) return Promise.resolve();
+    if (this.#requests.used === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
+}
 
-  #wait(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const entry = {
-        start: () => {
-          signal.removeEventListener("abort", onAbort);
-          resolve();
-        },
-      };
-      const onAbort = () => {
-        this.#queue.splice(this.#queue.indexOf(entry), 1);
-        reject(new ApiError(499, "client_closed_request", "The client went away while its request waited."));
-      };
-      if (signal.aborted) {
-        reject(new ApiError(499, "client_closed_request", "The client went away before its request began."));
-        return;
-      }
-      signal.addEventListener("abort", onAbort, { once: true });
-      this.#queue.push(entry);
-    });
-  }
-
-  /** The place goes to whoever waits longest. */
-  #leave(): void {
-    const next = this.#queue.shift();
-    if (next !== undefined) {
-      next.start();
-      return;
-    }
-    this.#running -= 1;
-    if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
-  }
-
-  #forget({ name }: Principal): void {
-    const left = (this.#perKey.get(name) ?? 1) - 1;
-    if (left > 0) this.#perKey.set(name, left);
-    else this.#perKey.delete(name);
-  }
+function tooMany(message: string): ApiError {
+  return new ApiError(429, "rate_limit_exceeded", message, { retryAfter: RETRY_AFTER });
 }
 
 function shuttingDown(): ApiError {

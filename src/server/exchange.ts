@@ -3,6 +3,8 @@
  * work: the client went away, its time is up, or the server stops. Ends exactly once, and then tells the log and the
  * metrics.
  */
+
+import type { Admitted } from "./admission.js";
 import { ApiError } from "./api-error.js";
 import type { Principal } from "./keys.js";
 
@@ -36,6 +38,8 @@ export interface RequestRecord {
   readonly queueMs: number | null;
   /** Until its first token. */
   readonly firstTokenMs: number | null;
+  /** The engine's steps until the first token of each of its prompts, of the one that took most. */
+  readonly firstTokenSteps: number | null;
   /** Until its answer ended. */
   readonly totalMs: number;
   /** The prompts, where they are to be logged. */
@@ -49,6 +53,8 @@ export class Exchange {
   readonly arrival = performance.now();
   readonly url: URL;
   principal: Principal | null = null;
+  /** Its places, from before its body is read until it ends; null for what needs none. */
+  admitted: Admitted | null = null;
   /** What a failure of the server's own was, for the log. */
   failure: unknown = null;
   /** Cuts its connection, where there is one that can be cut. */
@@ -87,6 +93,7 @@ export class Exchange {
       finishReasons: [],
       queueMs: null,
       firstTokenMs: null,
+      firstTokenSteps: null,
       prompts: null,
     };
     this.#tell = options.tell;

@@ -77,6 +77,7 @@ export function generateOptions(
     speculate: fields.speculate ?? undefined,
     cachePrompt: fields.cache_prompt ?? undefined,
     salt: requestSalt(principal, fields.cache_salt),
+    tenant: principal.name,
   };
 }
 
@@ -154,6 +155,7 @@ export async function generateAll(
     record.promptTokens = finished.usage.prompt_tokens;
     record.completionTokens = finished.usage.completion_tokens;
     record.cachedTokens = finished.usage.prompt_tokens_details.cached_tokens;
+    record.firstTokenSteps = Math.max(...results.map(({ timings }) => timings.prefillSteps));
     record.finishReasons = finished.choices.map(({ finishReason }) => finishReason);
     return finished;
   } catch (error) {

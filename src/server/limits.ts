@@ -12,7 +12,7 @@ interface Limit {
   readonly flag: string;
   readonly unit: string;
   readonly about: string;
-  /** Null: what the model allows. */
+  /** Null: what the model allows, or what follows from another limit. */
   readonly default: number | null;
   /** Least value that makes sense. */
   readonly least: number;
@@ -60,8 +60,18 @@ export const LIMITS = {
   stopTexts: limit("max-stop", "count", "stop texts", 16, 0),
   stopLength: limit("max-stop-length", "characters", "length of a stop text", 256),
   messages: limit("max-messages", "count", "messages of a chat", 1024),
-  concurrent: limit("max-concurrent", "count", "requests that run at once", 64),
-  perKey: limit("max-concurrent-per-key", "count", "requests of one key, waiting ones included", 64),
+  concurrent: limit(
+    "max-concurrent",
+    "count",
+    "texts made at once (prompts x best_of); requests are counted, too",
+    128,
+  ),
+  perKey: limit(
+    "max-concurrent-per-key",
+    "count",
+    "of them one key's (default: half where there are more keys)",
+    null,
+  ),
   queue: limit("max-queue", "count", "requests that wait; over it: 429", 256, 0),
   requestSeconds: limit("request-timeout", "seconds", "time of a whole request", 600, LEAST_SECONDS),
   headerSeconds: limit(

@@ -1,6 +1,7 @@
 /** The log-probabilities of a prompt's own tokens, for requests that echo it. */
 import type { LanguageModel } from "../language-model.js";
 import { logNormalizer, logSoftmaxAt, topLogprobs } from "../sampling/logprobs.js";
+import type { TextCaller } from "./text-thread.js";
 import type { ScoredToken } from "./token-text.js";
 
 /**
@@ -13,12 +14,12 @@ export async function promptLogprobs(
   model: LanguageModel,
   tokens: readonly number[],
   count: number,
-  signal: AbortSignal,
+  { key, signal }: TextCaller,
 ): Promise<ScoredToken[]> {
   const scored: ScoredToken[] = [{ token: tokens[0], logprob: null, top: null }];
   if (tokens.length === 1) return scored;
   // Nothing is said after the last token.
-  for await (const { logits } of model.logitsRows(tokens.slice(0, -1), { signal })) {
+  for await (const { logits } of model.logitsRows(tokens.slice(0, -1), { tenant: key, signal })) {
     const token = tokens[scored.length];
     const normalizer = logNormalizer(logits);
     scored.push({

@@ -124,8 +124,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   };
   await reloadKeys();
 
-  const admission = new Admission(settled);
-  const textTurns = new Admission(settled);
+  const admission = new Admission(settled, keys);
+  const textTurns = new Admission(settled, keys);
   const answers = new AnswerMemory(settled);
   let held: HeldSequences | null = null;
   const { installationKey = saved?.installationKey } = options;

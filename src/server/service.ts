@@ -14,7 +14,7 @@ import type { ApiKeys } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 import type { Metrics } from "./metrics.js";
 import type { SavedFolder } from "./saved-folder.js";
-import type { TextThread } from "./text-thread.js";
+import type { TextCaller, TextThread } from "./text-thread.js";
 
 export interface ServedModel {
   /** What clients call it. */
@@ -62,17 +62,19 @@ export function expectModel({ served }: Service, model: string | null | undefine
   );
 }
 
-/** Waits for its turn; the place is given back when the exchange ends. */
-export async function takeTurn({ admission, keys }: Service, exchange: Exchange): Promise<void> {
-  const admitted = await admission.admit(exchange.principal!, keys.areRequired, exchange.signal);
+/**
+ * Waits for its turn, once it is checked; what it takes is given back when the exchange ends.
+ * @param choices texts that it asks for at once
+ */
+export async function takeTurn(exchange: Exchange, choices: number): Promise<void> {
+  const admitted = exchange.admitted!;
+  await admitted.count(choices);
   exchange.record.queueMs = admitted.queueMs;
-  exchange.onEnd(admitted.release);
 }
 
-/** The same for a request that only turns text into tokens, or back. */
-export async function takeTextTurn({ textTurns, keys }: Service, exchange: Exchange): Promise<void> {
-  const admitted = await textTurns.admit(exchange.principal!, keys.areRequired, exchange.signal);
-  exchange.onEnd(admitted.release);
+/** Who the text thread works for. */
+export function callerOf({ principal, signal }: Exchange): TextCaller {
+  return { key: principal!.name, signal };
 }
 
 /**
@@ -91,7 +93,7 @@ export async function promptTokens(
       let ids: readonly number[];
       if (typeof prompt === "string" && texts !== null) {
         expectFitting(service, prompt, "prompt");
-        ids = await texts.encode(prompt, { signal: exchange.signal });
+        ids = await texts.encode(prompt, { caller: callerOf(exchange) });
       } else if (typeof prompt === "string") {
         // The library knows what a model without a tokenizer makes of it.
         ids = engine.model.promptTokens(prompt);
@@ -123,7 +125,7 @@ export async function chatTokens(
     );
   }
   expectFitting(service, messages.map(({ content }) => content).join(""), "messages");
-  const tokens = await texts.encodeChat(messages, addGenerationPrompt, exchange.signal);
+  const tokens = await texts.encodeChat(messages, addGenerationPrompt, callerOf(exchange));
   if (tokens.length === 0) {
     throw new ApiError(400, "empty_prompt", "The chat template makes nothing of these messages.", {
       param: "messages",

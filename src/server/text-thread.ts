@@ -8,13 +8,21 @@ import type { ChatMessage } from "../chat/chat-template.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
 import { packagePath } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
+import { FairQueue } from "./fair-queue.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
 interface Waiting {
   readonly task: TextTask;
-  readonly signal: AbortSignal | undefined;
+  readonly caller: TextCaller;
   resolve(answer: TextAnswer): void;
   reject(error: unknown): void;
+}
+
+/** For whom a task is done. */
+export interface TextCaller {
+  /** Whose turn it is: those that wait are served a text of each key in turn. */
+  readonly key: string;
+  readonly signal: AbortSignal;
 }
 
 export interface EncodeTask {
@@ -22,7 +30,7 @@ export interface EncodeTask {
   readonly addSpecialTokens?: boolean;
   /** Whether special tokens written in the text count as such. Default false. */
   readonly parseSpecial?: boolean;
-  readonly signal?: AbortSignal;
+  readonly caller: TextCaller;
 }
 
 /** Milliseconds that a thread may take to read its tokenizer. */
@@ -41,7 +49,7 @@ export class TextThread {
   readonly #data: TextThreadData;
   readonly #script: string;
   readonly #deadlineMs: number;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting = new FairQueue<Waiting>();
   #worker: Worker | null = null;
   #isReady = false;
   #current: Waiting | null = null;
@@ -88,26 +96,26 @@ export class TextThread {
   }
 
   /** Token ids of a text. @throws ApiError `text_timeout`; LastrowError as `Tokenizer.encode` */
-  async encode(text: string, options: EncodeTask = {}): Promise<number[]> {
-    const { addSpecialTokens = true, parseSpecial = false, signal } = options;
-    return tokensOf(await this.#run({ kind: "encode", text, addSpecialTokens, parseSpecial }, signal));
+  async encode(text: string, options: EncodeTask): Promise<number[]> {
+    const { addSpecialTokens = true, parseSpecial = false, caller } = options;
+    return tokensOf(await this.#run({ kind: "encode", text, addSpecialTokens, parseSpecial }, caller));
   }
 
   /** Token ids of a conversation. @throws ApiError `text_timeout`; LastrowError as `ChatTemplate.encode` */
   async encodeChat(
     messages: readonly ChatMessage[],
     addGenerationPrompt: boolean,
-    signal?: AbortSignal,
+    caller: TextCaller,
   ): Promise<number[]> {
-    return tokensOf(await this.#run({ kind: "chat", messages, addGenerationPrompt }, signal));
+    return tokensOf(await this.#run({ kind: "chat", messages, addGenerationPrompt }, caller));
   }
 
   /** Text of token ids. @throws LastrowError `token_out_of_range` */
   async decode(
     tokens: readonly number[],
-    { skipSpecialTokens, signal }: { readonly skipSpecialTokens: boolean; readonly signal?: AbortSignal },
+    { skipSpecialTokens, caller }: { readonly skipSpecialTokens: boolean; readonly caller: TextCaller },
   ): Promise<string> {
-    const answer = await this.#run({ kind: "decode", tokens, skipSpecialTokens }, signal);
+    const answer = await this.#run({ kind: "decode", tokens, skipSpecialTokens }, caller);
     if (answer.kind === "text") return answer.text;
     throw unexpected(answer);
   }
@@ -117,29 +125,29 @@ export class TextThread {
     clearTimeout(this.#timer);
     const gone = new LastrowError("disposed", "The server has been shut down.");
     this.#current?.reject(gone);
-    for (const { reject } of this.#waiting.splice(0)) reject(gone);
+    for (const { reject } of this.#waiting.clear()) reject(gone);
     await this.#worker?.terminate();
   }
 
-  #run(task: TextTask, signal: AbortSignal | undefined): Promise<TextAnswer> {
+  #run(task: TextTask, caller: TextCaller): Promise<TextAnswer> {
     if (this.#isDisposed) {
       return Promise.reject(new LastrowError("disposed", "The server has been shut down."));
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ task, signal, resolve, reject });
+      this.#waiting.add(caller.key, { task, caller, resolve, reject });
       this.#next();
     });
   }
 
   #next(): void {
     if (!this.#isReady || this.#current !== null) return;
-    let next = this.#waiting.shift();
-    // Nobody waits for what was asked by one who has gone.
-    while (next?.signal?.aborted) {
+    let next = this.#waiting.take();
+    // Nobody waits for what was asked by one that has gone.
+    while (next?.caller.signal.aborted) {
       next.reject(new ApiError(499, "client_closed_request", "The client went away."));
-      next = this.#waiting.shift();
+      next = this.#waiting.take();
     }
-    if (next === undefined) return;
+    if (next === null) return;
     this.#current = next;
     this.#timer = setTimeout(() => this.#overrun(), this.#deadlineMs);
     this.#worker?.postMessage(next.task);
@@ -228,7 +236,7 @@ export class TextThread {
     current?.reject(error);
     if (!this.#isReady) {
       // It cannot start: trying again at once would go on for ever.
-      for (const { reject } of this.#waiting.splice(0)) reject(error);
+      for (const { reject } of this.#waiting.clear()) reject(error);
       setTimeout(() => this.#restart(), 1000).unref?.();
       return;
     }

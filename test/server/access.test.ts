@@ -98,6 +98,11 @@ test("one tenant cannot find another's prompts in the cache", async () => {
   expect(await cached(ALICE)).toBe(32);
   expect(await cached(BOB)).toBe(0);
   expect(await cached(BOB, { cache_salt: "" })).toBe(32);
+  // A salt of its own narrows what a key shares, and does not join it with a key that gives the same.
+  const salted = { cache_salt: "the same" };
+  const both = [await cached(ALICE, salted), await cached(ALICE, salted)];
+  expect(both).toEqual([0, 32]);
+  expect([await cached(BOB, salted), await cached(BOB, salted)]).toEqual([0, 32]);
   await using shared = await served({ apiKeys: file, sharePrefixes: true });
   const ask = async (key: string) => {
     const answer = await shared.post("/v1/completions", { prompt, max_tokens: 1 }, as(key));
@@ -118,10 +123,42 @@ test("over its turns a key is told to wait, over the queue everyone is", async (
     code: "rate_limit_exceeded",
     type: "rate_limit_error",
   });
+  // Who has nothing yet is let in, whatever others have.
+  const other = await ask(BOB);
+  expect(other.status).toBe(200);
   const waiting = ask(BOB);
   expect(await errorOf(await ask(BOB))).toMatchObject({ status: 429 });
-  for (const answer of [first, second, waiting]) expect((await events(await answer)).isDone).toBe(true);
-  await vi.waitFor(() => expect(api.records.filter(({ stream }) => stream)).toHaveLength(3));
+  for (const answer of [first, second, other, waiting]) {
+    expect((await events(await answer)).isDone).toBe(true);
+  }
+  await vi.waitFor(() => expect(api.records.filter(({ stream }) => stream)).toHaveLength(4));
+});
+
+test("a request has its place before its body is read", async () => {
+  const leaving = new AbortController();
+  /** A body that does not come. */
+  const silent = () =>
+    api.server.fetch(
+      new Request("http://127.0.0.1:8080/v1/completions", {
+        method: "POST",
+        headers: { ...as(ALICE).headers, "content-type": "application/json" },
+        body: new ReadableStream({
+          start: (stream) => leaving.signal.addEventListener("abort", () => stream.error(new Error("cut"))),
+        }),
+        signal: leaving.signal,
+        ...{ duplex: "half" },
+      }),
+    );
+  const others = [silent(), silent()];
+  const third = await api.post("/v1/completions", { prompt: "Once", max_tokens: 1 }, as(ALICE));
+  expect(await errorOf(third)).toMatchObject({ status: 429, code: "rate_limit_exceeded" });
+  // What is wrong gives its place back, too.
+  for (let i = 0; i < 5; i++) {
+    expect((await api.post("/v1/completions", { prompt: 7 }, as(BOB))).status).toBe(400);
+  }
+  leaving.abort();
+  await Promise.allSettled(others);
+  expect((await api.post("/v1/completions", { prompt: "Once", max_tokens: 1 }, as(ALICE))).status).toBe(200);
 });
 
 test("tokenising has turns of its own: it waits for no generation, and has the same limits", async () => {

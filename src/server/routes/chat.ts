@@ -22,12 +22,12 @@ export function addChat(app: App, service: Service): void {
       response: chatResponse,
       streams: true,
     },
-    limits,
+    service,
     async (context, body) => {
       const exchange = context.get("exchange");
       expectModel(service, body.model);
       const options = settle(service, exchange, body);
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, Math.max(options.n ?? 1, options.numBeams ?? 1));
       const prompt = await chatTokens(service, messageTexts(body.messages), {
         addGenerationPrompt: body.add_generation_prompt ?? true,
         exchange,

@@ -9,6 +9,7 @@ import { type Finished, generateAll, generateOptions } from "../generation-servi
 import { promptLogprobs } from "../prompt-logprobs.js";
 import { type CompletionRequest, completionRequest, completionResponse } from "../schemas/completions.js";
 import {
+  callerOf,
   expectModel,
   promptTokens,
   reserveAnswer,
@@ -25,6 +26,8 @@ const DEFAULT_MAX_TOKENS = 16;
 /** What a request asks for, settled. */
 interface Plan {
   readonly prompts: readonly Prompt[];
+  /** Texts that are made at once: prompts x best_of, or beams. */
+  readonly choices: number;
   readonly options: GenerateOptions;
   /** Alternatives to each token; null: no log-probabilities. */
   readonly logprobs: number | null;
@@ -51,12 +54,12 @@ export function addCompletions(app: App, service: Service): void {
       response: completionResponse,
       streams: true,
     },
-    limits,
+    service,
     async (context, body) => {
       const exchange = context.get("exchange");
       expectModel(service, body.model);
       const plan = settle(service, exchange, body);
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, plan.choices);
       const prompts = await promptTokens(service, plan.prompts, exchange);
       reserveAnswer(service, exchange, { prompts, options: plan.options, echo: plan.echo });
       const answer = new Answer(service, plan, prompts);
@@ -120,7 +123,7 @@ function settle(service: Service, exchange: Exchange, body: CompletionRequest): 
     );
   }
   const includeUsage = body.stream_options?.include_usage === true;
-  return { prompts, options, logprobs, echo, includeUsage };
+  return { prompts, choices, options, logprobs, echo, includeUsage };
 }
 
 /** What is tokenised of a text, and given back: half of a surrogate pair is U+FFFD. */
@@ -169,12 +172,12 @@ class Answer {
     const echoes: Echo[] = [];
     for (const [i, tokens] of this.#prompts.entries()) {
       const given = prompts[i];
-      const { signal } = exchange;
       const text =
         typeof given === "string"
           ? given
-          : ((await texts?.decode(tokens, { skipSpecialTokens: true, signal })) ?? "");
-      const scored = logprobs === null ? [] : await promptLogprobs(engine.model, tokens, logprobs, signal);
+          : ((await texts?.decode(tokens, { skipSpecialTokens: true, caller: callerOf(exchange) })) ?? "");
+      const scored =
+        logprobs === null ? [] : await promptLogprobs(engine.model, tokens, logprobs, callerOf(exchange));
       echoes.push({ text, scored });
     }
     return echoes;

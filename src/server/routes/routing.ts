@@ -3,9 +3,9 @@ import { createRoute, type OpenAPIHono, type RouteConfig, type z } from "@hono/z
 import type { Context } from "hono";
 import type { BodyThread } from "../body-thread.js";
 import type { Exchange } from "../exchange.js";
-import type { ServerLimits } from "../limits.js";
 import { readBody } from "../request-body.js";
 import { errorSchema } from "../schemas/common.js";
+import type { Service } from "../service.js";
 
 /** What the one who listens can do for an answer. */
 export interface Connection {
@@ -46,16 +46,30 @@ export function route(app: App, details: RouteDetails, handler: Handler<undefine
   });
 }
 
-/** A route whose body is what `body` says. */
+interface BodyRouteDetails<T> extends RouteDetails {
+  readonly body: z.ZodType<T>;
+  /** Among whom it takes its place: those that want the engine, unless it says that it wants only the text thread. */
+  readonly wants?: "engine" | "text";
+  /** What is done before it waits for its place: finding, and keeping, what it is about. */
+  readonly before?: (context: AppContext) => unknown;
+}
+
+/** A route whose body is what `body` says. It is read when the request has a place. */
 export function routeWithBody<T>(
   app: App,
-  details: RouteDetails & { readonly body: z.ZodType<T> },
-  limits: ServerLimits,
+  details: BodyRouteDetails<T>,
+  { admission, textTurns, limits }: Pick<Service, "admission" | "textTurns" | "limits">,
   handler: Handler<T>,
 ): void {
   declare(app, details, details.body);
   app.on(details.method.toUpperCase(), routerPath(details.path), async (context) => {
-    context.get("exchange").record.route = details.path;
+    const exchange = context.get("exchange");
+    exchange.record.route = details.path;
+    details.before?.(context);
+    const turns = details.wants === "text" ? textTurns : admission;
+    const admitted = await turns.enter(exchange.principal!, exchange.signal);
+    exchange.admitted = admitted;
+    exchange.onEnd(admitted.release);
     const { path, body: schema } = details;
     const thread = context.get("bodies");
     return handler(context, await readBody(context.req.raw, { path, schema, limits, thread }));

@@ -21,7 +21,7 @@ import {
   sequenceResponse,
   truncateRequest,
 } from "../schemas/sequences.js";
-import { expectFitting, expectModel, promptTokens, type Service, takeTurn } from "../service.js";
+import { callerOf, expectFitting, expectModel, promptTokens, type Service, takeTurn } from "../service.js";
 import { tokenText } from "../token-text.js";
 import { type App, type AppContext, route, routeWithBody } from "./routing.js";
 
@@ -47,16 +47,16 @@ export function addSequences(app: App, service: Service): void {
       body: createSequenceRequest(limits),
       response: sequenceResponse,
     },
-    limits,
+    service,
     async (context, body) => {
       const exchange = context.get("exchange");
       expectModel(service, body.model);
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, 1);
       const [tokens] = await promptTokens(service, [body.prompt], exchange);
       const { model } = engine;
       const salt = requestSalt(exchange.principal!, body.cache_salt);
       const held = await sequences.add(exchange, model, tokens.length, () =>
-        guarded(service, model, () => model.sequence(tokens, { salt })),
+        guarded(service, model, () => model.sequence(tokens, { salt, tenant: exchange.principal!.name })),
       );
       return shown(context, held, body.top_logprobs);
     },
@@ -100,12 +100,13 @@ export function addSequences(app: App, service: Service): void {
       params: sequenceParams,
       body: appendRequest(limits),
       response: sequenceResponse,
+      before: heldBy,
     },
-    limits,
+    service,
     async (context, { prompt, top_logprobs }) => {
       const exchange = context.get("exchange");
       const held = heldBy(context);
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, 1);
       const tokens = await addedTokens(service, prompt, exchange);
       return sequences.inTurn(held, exchange, tokens.length, async () => {
         await guarded(service, held.model, () => held.sequence.append(tokens));
@@ -122,12 +123,13 @@ export function addSequences(app: App, service: Service): void {
       params: sequenceParams,
       body: truncateRequest,
       response: sequenceResponse,
+      before: heldBy,
     },
-    limits,
+    service,
     async (context, { length }) => {
       const exchange = context.get("exchange");
       const held = heldBy(context);
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, 1);
       return sequences.inTurn(held, exchange, 0, async () => {
         await guarded(service, held.model, () => held.sequence.truncate(length));
         return shown(context, held);
@@ -143,12 +145,13 @@ export function addSequences(app: App, service: Service): void {
       params: sequenceParams,
       body: forkRequest,
       response: sequenceResponse,
+      before: heldBy,
     },
-    limits,
+    service,
     async (context) => {
       const held = heldBy(context);
       const exchange = context.get("exchange");
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, 1);
       return sequences.inTurn(held, exchange, 0, async () => {
         const { model, sequence } = held;
         const fork = () => guarded(service, model, () => sequence.fork());
@@ -160,7 +163,7 @@ export function addSequences(app: App, service: Service): void {
 
 /** Saving under a name, sequences from what was saved, and what there is of it. */
 function addSaving(app: App, service: Service, heldBy: (context: AppContext) => HeldSequence): void {
-  const { limits, sequences, engine } = service;
+  const { sequences, engine } = service;
   const folder = () => {
     if (service.saved !== null) return service.saved;
     throw new ApiError(403, "saving_disabled", "This server saves nothing; --save-dir FOLDER lets it.");
@@ -174,12 +177,13 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
       params: sequenceParams,
       body: savedRequest,
       response: savedResponse,
+      before: heldBy,
     },
-    limits,
+    service,
     async (context, { name }) => {
       const held = heldBy(context);
       const exchange = context.get("exchange");
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, 1);
       const saved = folder();
       const bytes = await sequences.inTurn(held, exchange, 0, () =>
         guarded(service, held.model, () => saved.save(exchange.principal!, name, held.sequence)),
@@ -191,10 +195,10 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
   const restoring = (exchange: Exchange, name: string) => {
     const { model } = engine;
     const { signal } = exchange;
-    const { salt } = exchange.principal!;
+    const { name: tenant, salt } = exchange.principal!;
     const path = folder().path(exchange.principal!, name);
     const make = (expectRoom: ExpectRoom) =>
-      guarded(service, model, () => model.restore(path, { salt, signal, expectRoom }));
+      guarded(service, model, () => model.restore(path, { salt, tenant, signal, expectRoom }));
     return { model, make };
   };
   routeWithBody(
@@ -206,10 +210,10 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
       body: savedRequest,
       response: sequenceResponse,
     },
-    limits,
+    service,
     async (context, { name }) => {
       const exchange = context.get("exchange");
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, 1);
       const { model, make } = restoring(exchange, name);
       // How long it is shows once its file is open.
       const held = await sequences.add(exchange, model, 0, make);
@@ -225,12 +229,13 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
       params: sequenceParams,
       body: savedRequest,
       response: sequenceResponse,
+      before: heldBy,
     },
-    limits,
+    service,
     async (context, { name }) => {
       const held = heldBy(context);
       const exchange = context.get("exchange");
-      await takeTurn(service, exchange);
+      await takeTurn(exchange, 1);
       return sequences.replace(held, exchange, restoring(exchange, name), () =>
         context.json(describe(service, held, null)),
       );
@@ -272,7 +277,7 @@ async function addedTokens(service: Service, prompt: Prompt, exchange: Exchange)
     return typeof prompt === "string" ? service.engine.model.promptTokens(prompt) : prompt;
   }
   expectFitting(service, prompt, "prompt");
-  return service.texts.encode(prompt, { addSpecialTokens: false, signal: exchange.signal });
+  return service.texts.encode(prompt, { addSpecialTokens: false, caller: callerOf(exchange) });
 }
 
 function describe({ served, engine }: Service, held: HeldSequence, top: number | null) {

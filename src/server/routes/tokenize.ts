@@ -1,5 +1,6 @@
 /** `POST /tokenize` and `/detokenize`, with vLLM's and llama.cpp's bodies. */
 import { ApiError } from "../api-error.js";
+import type { Exchange } from "../exchange.js";
 import { messageTexts } from "../schemas/chat.js";
 import {
   detokenizeRequest,
@@ -8,7 +9,7 @@ import {
   tokenizeRequest,
   tokenizeResponse,
 } from "../schemas/tokenize.js";
-import { chatTokens, expectFitting, expectModel, type Service, takeTextTurn } from "../service.js";
+import { callerOf, chatTokens, expectFitting, expectModel, type Service } from "../service.js";
 import type { TextThread } from "../text-thread.js";
 import { tokenPiece, tokenText } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
@@ -22,20 +23,20 @@ export function addTokenize(app: App, service: Service): void {
       path: "/tokenize",
       summary: "Token ids of a text or a conversation.",
       body: tokenizeRequest(limits),
+      wants: "text",
       response: tokenizeResponse,
     },
-    limits,
+    service,
     async (context, body) => {
       const exchange = context.get("exchange");
       expectModel(service, body.model);
-      await takeTextTurn(service, exchange);
       const tokens =
         body.messages != null
           ? await chatTokens(service, messageTexts(body.messages), {
               addGenerationPrompt: body.add_generation_prompt ?? true,
               exchange,
             })
-          : await textTokens(service, body, exchange.signal);
+          : await textTokens(service, body, exchange);
       const { tokenizer } = engine.model;
       return context.json({
         tokens:
@@ -57,20 +58,21 @@ export function addTokenize(app: App, service: Service): void {
       body: detokenizeRequest(served.info.config.contextLength),
       response: detokenizeResponse,
     },
-    limits,
+    service,
     async (context, { model, tokens }) => {
       expectModel(service, model);
       const exchange = context.get("exchange");
-      await takeTextTurn(service, exchange);
-      const { signal } = exchange;
-      const text = await expectTexts(service).decode(tokens, { skipSpecialTokens: false, signal });
+      const text = await expectTexts(service).decode(tokens, {
+        skipSpecialTokens: false,
+        caller: callerOf(exchange),
+      });
       return context.json({ prompt: text, content: text });
     },
   );
 }
 
 /** vLLM adds special tokens unless told otherwise, llama.cpp only when told so. */
-function textTokens(service: Service, body: TokenizeRequest, signal: AbortSignal): Promise<number[]> {
+function textTokens(service: Service, body: TokenizeRequest, exchange: Exchange): Promise<number[]> {
   const isLlama = body.content != null;
   const text = body.content ?? body.prompt ?? "";
   const texts = expectTexts(service);
@@ -78,7 +80,7 @@ function textTokens(service: Service, body: TokenizeRequest, signal: AbortSignal
   return texts.encode(text, {
     addSpecialTokens: isLlama ? (body.add_special ?? false) : (body.add_special_tokens ?? true),
     parseSpecial: body.parse_special ?? false,
-    signal,
+    caller: callerOf(exchange),
   });
 }
 
