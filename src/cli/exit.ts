@@ -8,7 +8,8 @@
 import { inspect } from "node:util";
 import { CommanderError } from "commander";
 import { LastrowError } from "../errors.js";
-import { coloursFor, columnsOf, type Io, printable, WordWrap } from "./terminal.js";
+import { printable } from "../printable.js";
+import { coloursFor, columnsOf, type Io, WordWrap } from "./terminal.js";
 
 /** Why a command has to end before it is done; the reason of `io.signal`. */
 export class Stop {
@@ -64,8 +65,8 @@ export function reportFailure(error: unknown, io: Io, debug: boolean): number {
       : " Run the command again with --debug for the details, and please report them.";
     reportError(io, `This is a bug in lastrow: ${said.replace(/\.?\s*$/, ".")}${advice}`);
   }
-  if (debug)
-    io.stderr.write(`${inspect(error, { colors: coloursFor(io.stderr, io.env).isColorSupported })}\n`);
+  // Without colours: they could not be told from what an error's text has of that kind.
+  if (debug) io.stderr.write(`${printable(inspect(error))}\n`);
   return 1;
 }
 

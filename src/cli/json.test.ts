@@ -26,7 +26,7 @@ describe("toJson", () => {
 
   it("leaves undefined members out and keeps the order of the others", () => {
     expect(toJson({ b: 1, gone: undefined, a: [null, true, "\u2028\n"] })).toBe(
-      '{"b":1,"a":[null,true,"\u2028\\n"]}',
+      '{"b":1,"a":[null,true,"\\u2028\\n"]}',
     );
   });
 

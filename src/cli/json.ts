@@ -1,5 +1,6 @@
 /** JSON in which every number reads back as the same float: −0 stays −0, and what JSON cannot say is an error. */
 import { LastrowError } from "../errors.js";
+import { printableJson } from "../printable.js";
 
 /** Anything that JSON can hold; keys whose value is undefined are left out. */
 export type Json =
@@ -19,10 +20,10 @@ export function toJson(value: Json): string {
   if (typeof value === "number") return jsonNumber(value);
   if (value instanceof Float32Array) return jsonNumbers(value);
   if (Array.isArray(value)) return `[${value.map(toJson).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  if (typeof value !== "object" || value === null) return printableJson(JSON.stringify(value));
   const members = Object.entries(value)
     .filter((entry): entry is [string, Json] => entry[1] !== undefined)
-    .map(([key, member]) => `${JSON.stringify(key)}:${toJson(member)}`);
+    .map(([key, member]) => `${printableJson(JSON.stringify(key))}:${toJson(member)}`);
   return `{${members.join(",")}}`;
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The process of `lastrow`: its streams, its signals, its exit code. Everything else is in program.ts. */
 import { setFlagsFromString } from "node:v8";
+import { watchTerminals } from "./closed-terminal.js";
 import { Stop } from "./exit.js";
 import { runCli } from "./program.js";
 
@@ -8,7 +9,11 @@ import { runCli } from "./program.js";
 // for it and keep them. The weights live elsewhere: a small nursery costs nothing that can be measured.
 setFlagsFromString("--semi-space-growth-factor=1");
 
+/** Milliseconds for what is still on its way to standard error. */
+const LAST_WORDS_MS = 1000;
+
 const { stdin, stdout, stderr, env } = process;
+process.on("exit", watchTerminals());
 const controller = new AbortController();
 
 function stop(reason: Stop): void {
@@ -46,3 +51,10 @@ process.exitCode = await runCli(process.argv.slice(2), {
   env,
   signal: controller.signal,
 });
+
+// All is said by now. Whoever reads standard output may take long over it; a reader of standard error that stands still
+// holds up nothing.
+const lastWords = setInterval(() => {
+  if (stdout.writableLength === 0) process.exit();
+}, LAST_WORDS_MS);
+lastWords.unref();

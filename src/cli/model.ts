@@ -1,9 +1,10 @@
 /** Loading a model for a command. */
 import type { LanguageModel } from "../language-model.js";
 import { load } from "../load.js";
+import { printable } from "../printable.js";
 import type { EngineOptions } from "./options.js";
 import { loadingDisplay } from "./progress.js";
-import { type Io, printable } from "./terminal.js";
+import type { Io } from "./terminal.js";
 
 /** @throws LastrowError as `load` */
 export async function loadModel(options: EngineOptions, io: Io): Promise<LanguageModel> {

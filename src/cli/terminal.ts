@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 import picocolors from "picocolors";
+import { printable } from "../printable.js";
 
 /** An output stream, which is a terminal or is not. */
 export interface Output extends Writable {
@@ -55,23 +56,12 @@ export function flush({ stdout }: Io): Promise<void> {
   });
 }
 
-const CONTROL = /(?![\n\t])\p{Cc}/gu;
-
 /**
  * A model's text as it goes to standard output: as it is into a pipe or a file; on a terminal, control characters
  * other than newline and tab are shown instead of obeyed.
  */
 export function textFor({ stdout }: Pick<Io, "stdout">, text: string): string {
   return stdout.isTTY === true ? printable(text) : text;
-}
-
-/** Text without control characters other than newline and tab: they become the pictures that Unicode has for them. */
-export function printable(text: string): string {
-  return text.replace(CONTROL, (char) => {
-    const code = char.charCodeAt(0);
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
-    return code === 0x7f ? "\u2421" : "\ufffd";
-  });
 }
 
 /** Longest line of a story, where the terminal is wider. */

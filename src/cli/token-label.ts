@@ -1,6 +1,7 @@
 /** A token as tables show it. */
+
+import { printable } from "../printable.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { printable } from "./terminal.js";
 
 /** Its text in quotes, spaces and newlines visible; the id alone for a model without a tokenizer. */
 export function tokenLabel(tokenizer: Tokenizer | null, token: number): string {

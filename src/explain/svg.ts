@@ -8,7 +8,10 @@ export type SvgTheme = "auto" | "light" | "dark";
 export interface SvgOptions {
   /** Default `auto`. */
   readonly theme?: SvgTheme | undefined;
-  /** Begins the names of classes and patterns, so that several figures can stand in one page. Default `lr`. */
+  /**
+   * Begins the names of classes and patterns, so that several figures can stand in one page: letters, digits and hyphens,
+   * a letter first; anything else is escaped. Default `lr`.
+   */
   readonly prefix?: string | undefined;
 }
 
@@ -65,7 +68,9 @@ const DARK: Theme = {
 };
 
 /** @returns the text of an SVG file */
-export function renderSvg(scene: Scene, { theme = "auto", prefix = "lr" }: SvgOptions = {}): string {
+export function renderSvg(scene: Scene, options: SvgOptions = {}): string {
+  const { theme = "auto" } = options;
+  const prefix = nameOf(options.prefix ?? "lr");
   const { width, height, title, description } = scene;
   const size = `${round(width)} ${round(height)}`;
   const rules =
@@ -204,6 +209,14 @@ const ENTITIES: Readonly<Record<string, string>> = {
 };
 
 /** Text as XML has it; characters that no XML may hold are left out. */
+/**
+ * A prefix as the beginning of names, in attributes and in the style sheet: what no name may have, or not begin with,
+ * becomes `_` and its code. Prefixes that differ stay different.
+ */
+function nameOf(prefix: string): string {
+  return prefix.replace(/[^A-Za-z0-9-]|^[0-9-]/gu, (char) => `_${char.codePointAt(0)?.toString(16)}_`);
+}
+
 function escaped(text: string): string {
   return text
     .replace(/[&<>"]/g, (char) => ENTITIES[char])

@@ -1,9 +1,11 @@
 /** How values from untrusted files appear in messages: short, on one line, and harmless to a terminal. */
 
+import { printableJson } from "../printable.js";
+
 const MAX_LENGTH = 80;
 
-/** Control characters that JSON leaves alone (C1), and characters that hide or reorder text. */
-const UNSAFE = /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+/** In names, characters that nobody sees are out of place, too. */
+const INVISIBLE = /[\u200b-\u200f\u2060-\u2065\ufeff]/g;
 
 /**
  * A JSON value as messages show it: strings in double quotes with everything unusual escaped, numbers as they are,
@@ -18,7 +20,7 @@ export function quoteValue(value: unknown): string {
 
 function quoteString(text: string): string {
   const shown = text.length > MAX_LENGTH ? text.slice(0, MAX_LENGTH) : text;
-  const quoted = JSON.stringify(shown).replace(UNSAFE, (char) => {
+  const quoted = printableJson(JSON.stringify(shown)).replace(INVISIBLE, (char) => {
     return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });
   return shown.length < text.length ? `${quoted}… (${text.length} characters)` : quoted;

@@ -21,23 +21,20 @@ export interface AppParts {
   readonly guard: Guard;
   readonly page: StaticPage;
   /** Told of every request at its end, and of a failure that is the server's own. */
-  readonly onRequest: (record: RequestRecord, failure: unknown) => void;
+  readonly tell: (record: RequestRecord, failure: unknown) => void;
 }
 
 /** Routes that want no key. */
 const OPEN_PATHS: ReadonlySet<string> = new Set(["/health", "/ready"]);
 
-export function createApp({ service, guard, page, onRequest }: AppParts): App {
+export function createApp({ service, guard, page, tell }: AppParts): App {
   const app = new OpenAPIHono<Env>();
-  const { keys, limits, metrics } = service;
+  const { keys, limits } = service;
 
   app.use(async (context, next) => {
     const exchange = new Exchange(context.req.raw, {
       timeoutSeconds: limits.requestSeconds,
-      tell: (record, failure) => {
-        metrics.request(record);
-        onRequest(record, failure);
-      },
+      tell,
     });
     exchange.drop = context.env?.drop ?? null;
     exchange.onClose = context.env?.onClose ?? null;

@@ -57,7 +57,7 @@ test("waits twice as long after each failure, to a limit, and begins anew once i
   first.lose(new Error("gone"));
   await vi.advanceTimersByTimeAsync(0);
   expect(supervisor.state).toBe("restarting");
-  expect(supervisor.problem).toBe("gone");
+  expect(supervisor.problem).toBe("The engine is not there (internal_error); the server's log says more.");
   expect(supervisor.answersWith(first.model)).toBe(false);
   expect(() => supervisor.model).toThrow(expect.objectContaining({ status: 503, retryAfter: 2 }));
   expect(first.dispose).toHaveBeenCalledOnce();

@@ -3,6 +3,7 @@
  * fails. What a request fails with never decides that. Owns the language model; whoever needs it asks for it anew for each
  * request.
  */
+import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../language-model.js";
 import { ApiError } from "./api-error.js";
 
@@ -52,10 +53,14 @@ export class EngineSupervisor {
     return this.#restarts;
   }
 
-  /** Why the engine is not there, in a sentence; null when it is. */
+  /**
+   * Why the engine is not there, in a sentence for anybody; null when it is. An error's own words are for the log alone:
+   * they name files.
+   */
   get problem(): string | null {
     if (this.#state === "ready" || this.#lastError === null) return null;
-    return this.#lastError instanceof Error ? this.#lastError.message : String(this.#lastError);
+    const code = this.#lastError instanceof LastrowError ? this.#lastError.code : "internal_error";
+    return `The engine is not there (${code}); the server's log says more.`;
   }
 
   /** @throws ApiError 503 when there is none just now */

@@ -2,13 +2,15 @@
  * A server on a socket of Node's: its timeouts, its connections, and how it ends. Owns the socket; the answers are
  * `LastrowServer`'s.
  */
-import { createServer as createHttpServer, type Server, STATUS_CODES } from "node:http";
+import { createServer as createHttpServer, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
-import { getRequestListener } from "@hono/node-server";
+import type { Duplex } from "node:stream";
+import { getRequestListener, RequestError } from "@hono/node-server";
 import { LastrowError } from "../errors.js";
 import { checkOptions } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
-import { ApiError } from "./api-error.js";
+import { ApiError, toApiError } from "./api-error.js";
+import { type Refusal, refuseRequest } from "./refused-request.js";
 import type { LastrowServer } from "./server.js";
 
 /** Where to listen. */
@@ -45,6 +47,22 @@ export async function listen(server: LastrowServer, options: ListenOptions): Pro
   checkOptions(options, LISTEN_OPTIONS);
   const { host, port } = options;
   const { limits } = server;
+  /** Connections with a request that was taken: their answers, of which each is told of by itself. */
+  const answering = new WeakMap<Duplex, ServerResponse>();
+  const answer = getRequestListener(
+    (request, { outgoing }) =>
+      server.fetch(request, {
+        drop: () => void outgoing.destroy(),
+        onClose: (callback) => void outgoing.once("close", callback),
+      }),
+    {
+      overrideGlobalObjects: false,
+      errorHandler: (thrown) => {
+        const { status, headers, body } = server.refuse(notRequest(thrown));
+        return new Response(body, { status, headers });
+      },
+    },
+  );
   const http = createHttpServer(
     {
       headersTimeout: limits.headerSeconds * 1000,
@@ -54,21 +72,34 @@ export async function listen(server: LastrowServer, options: ListenOptions): Pro
       connectionsCheckingInterval: LOOK_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
       noDelay: true,
+      // One without a name of a host is refused where all others are, not by Node in silence.
+      requireHostHeader: false,
     },
-    getRequestListener(
-      (request, { outgoing }) =>
-        server.fetch(request, {
-          drop: () => void outgoing.destroy(),
-          onClose: (callback) => void outgoing.once("close", callback),
-        }),
-      { overrideGlobalObjects: false },
-    ),
+    (incoming, outgoing) => {
+      const { socket } = incoming;
+      answering.set(socket, outgoing);
+      outgoing.once("close", () => answering.delete(socket));
+      void answer(incoming, outgoing);
+    },
   );
   http.maxConnections = limits.connections;
   http.setTimeout((limits.requestSeconds + SILENT_GRACE) * 1000);
   http.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-    if (socket.writable) socket.end(refusal(error.code));
-    else socket.destroy();
+    const begun = answering.get(socket);
+    // Half an answer would be taken for the rest of another.
+    if (!socket.writable || begun?.headersSent === true) socket.destroy();
+    else if (begun !== undefined)
+      socket.end(rawAnswer(refuseRequest(brokenHttp(error.code), () => undefined)));
+    else socket.end(rawAnswer(server.refuse(brokenHttp(error.code))));
+  });
+  http.on("connect", (_, socket) => {
+    socket.on("error", () => undefined);
+    socket.end(rawAnswer(server.refuse(new ApiError(405, "invalid_http", "This server is no proxy."))));
+  });
+  http.on("checkExpectation", (_, outgoing) => {
+    const error = new ApiError(417, "invalid_http", "Of expectations, 100-continue alone is met.");
+    const { status, headers, body } = server.refuse(error);
+    outgoing.writeHead(status, headers).end(body);
   });
   await begin(http, host, port);
   const { port: bound } = http.address() as AddressInfo;
@@ -88,19 +119,28 @@ export async function listen(server: LastrowServer, options: ListenOptions): Pro
   };
 }
 
-/** What one is told whose request was never a whole one. */
-function refusal(code: string | undefined): string {
-  const error =
-    code === "ERR_HTTP_REQUEST_TIMEOUT"
-      ? new ApiError(408, "request_timeout", "The request did not come in time.")
-      : code === "HPE_HEADER_OVERFLOW"
-        ? new ApiError(431, "headers_too_large", `The headers are over ${MAX_HEADER_BYTES} bytes.`)
-        : new ApiError(400, "invalid_http", "This is no HTTP request.");
-  const body = JSON.stringify(error.body);
+/** What one is told whose request was never a whole one; `code` is Node's. */
+function brokenHttp(code: string | undefined): ApiError {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new ApiError(408, "request_timeout", "The request did not come in time.");
+  }
+  if (code === "HPE_HEADER_OVERFLOW") {
+    return new ApiError(431, "headers_too_large", `The headers are over ${MAX_HEADER_BYTES} bytes.`);
+  }
+  return new ApiError(400, "invalid_http", "This is no HTTP request.");
+}
+
+/** What no request can be made of: an address or a host that is none. */
+function notRequest(thrown: unknown): ApiError {
+  if (!(thrown instanceof RequestError)) return toApiError(thrown);
+  return new ApiError(400, "invalid_http", `This is no HTTP request: ${thrown.message}.`);
+}
+
+function rawAnswer({ status, headers, body }: Refusal): string {
   return [
-    `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     "connection: close",
-    "content-type: application/json",
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
     `content-length: ${Buffer.byteLength(body)}`,
     "",
     body,

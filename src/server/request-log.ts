@@ -3,6 +3,7 @@
  * Prompts are in it only where the server was told so.
  */
 import { type DestinationStream, type Logger, pino } from "pino";
+import { printable, printableJson } from "../printable.js";
 import type { RequestRecord } from "./exchange.js";
 
 export interface Log {
@@ -11,8 +12,11 @@ export interface Log {
   warn(message: string, error?: unknown): void;
 }
 
-/** JSON lines. */
-export function jsonLog(destination: DestinationStream): Log {
+/** JSON lines; `write` is given each as a whole. */
+export function jsonLog(write: (line: string) => void): Log {
+  const destination: DestinationStream = {
+    write: (line) => write(`${printableJson(line.trimEnd())}\n`),
+  };
   const logger: Logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
   return {
     request(record, failure) {
@@ -35,6 +39,7 @@ export interface LogColours {
 
 /** `12:04:31  POST /v1/completions  200  5 + 64 tokens, 0 cached  1.2 ms queued  8 ms first  110 ms` */
 export function readableLog(write: (line: string) => void, colours: LogColours): Log {
+  // Parts are made printable one by one: the colours around them are to be obeyed.
   const time = () => colours.dim(new Date().toTimeString().slice(0, 8));
   return {
     request(record, failure) {
@@ -42,10 +47,10 @@ export function readableLog(write: (line: string) => void, colours: LogColours):
       const colour = status >= 500 ? colours.red : status >= 400 ? colours.yellow : colours.green;
       const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
       const parts = [
-        `${time()}  ${record.method} ${printablePath(record.path)}`,
+        `${time()}  ${printable(record.method)} ${printablePath(record.path)}`,
         colour(record.error === null ? String(status) : `${status} ${record.error}`),
       ];
-      if (record.key !== null) parts.push(record.key);
+      if (record.key !== null) parts.push(printable(record.key));
       if (record.completionTokens !== null) {
         parts.push(
           `${record.promptTokens} + ${record.completionTokens} tokens, ${record.cachedTokens} cached`,
@@ -54,12 +59,15 @@ export function readableLog(write: (line: string) => void, colours: LogColours):
       if (record.firstTokenMs !== null) parts.push(`first after ${ms(record.firstTokenMs)}`);
       parts.push(colours.dim(`${ms(record.totalMs)}${record.stream ? ", streamed" : ""}`));
       write(`${parts.join("  ")}\n`);
-      if (record.prompts !== null) write(`${colours.dim(`          ${JSON.stringify(record.prompts)}`)}\n`);
+      if (record.prompts !== null)
+        write(`${colours.dim(`          ${printableJson(JSON.stringify(record.prompts))}`)}\n`);
       if (failure !== null) write(`${describe(failure)}\n`);
     },
-    info: (message) => write(`${time()}  ${message}\n`),
+    info: (message) => write(`${time()}  ${printable(message)}\n`),
     warn: (message, error) =>
-      write(`${time()}  ${colours.yellow(message)}${error === undefined ? "" : ` ${describe(error)}`}\n`),
+      write(
+        `${time()}  ${colours.yellow(printable(message))}${error === undefined ? "" : ` ${describe(error)}`}\n`,
+      ),
   };
 }
 
@@ -76,7 +84,7 @@ function fields(record: RequestRecord) {
 }
 
 function describe(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return printable(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }
 
 /** A path as it was sent is percent-encoded, but for what a client has put into it by hand. */

@@ -18,6 +18,7 @@ import { TOKENIZER_FILES } from "../tokenizer/tokenizer-files.js";
 import { VERSION } from "../version.js";
 import { Admission } from "./admission.js";
 import { AnswerMemory } from "./answer-memory.js";
+import type { ApiError } from "./api-error.js";
 import { createApp } from "./app.js";
 import { BodyThread } from "./body-thread.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
@@ -27,6 +28,7 @@ import { HeldSequences } from "./held-sequences.js";
 import { ApiKeys } from "./keys.js";
 import { type ServerLimits, settleLimits } from "./limits.js";
 import { Metrics } from "./metrics.js";
+import { type Refusal, refuseRequest } from "./refused-request.js";
 import type { Connection } from "./routes/routing.js";
 import { SavedFolder } from "./saved-folder.js";
 import type { ServedModel, Service } from "./service.js";
@@ -89,6 +91,8 @@ export interface LastrowServer extends AsyncDisposable {
   readonly limits: ServerLimits;
   /** Answers one request; its signal ends the work. */
   fetch(request: Request, connection?: Connection): Promise<Response>;
+  /** What to send back for a request that HTTP's own layer refuses; it is counted and logged like all others. */
+  refuse(error: ApiError): Refusal;
   /** Whether it can generate just now. */
   readonly isReady: boolean;
   /** Reads the file of keys again; on an error the old keys stay. */
@@ -187,6 +191,10 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     keepAliveMs: options.keepAliveMs ?? 10_000,
     logPrompts: options.logPrompts === true,
   };
+  const tell = (record: RequestRecord, failure: unknown) => {
+    metrics.request(record);
+    options.onRequest?.(record, failure);
+  };
   const app = createApp({
     service,
     guard: new Guard({
@@ -195,7 +203,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
       corsOrigins: options.corsOrigins ?? [],
     }),
     page: await StaticPage.open(),
-    onRequest: (record, failure) => options.onRequest?.(record, failure),
+    tell,
   });
 
   const dispose = async () => {
@@ -208,6 +216,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     limits,
     service,
     fetch: async (request, connection = {}) => app.fetch(request, connection),
+    refuse: (error) => refuseRequest(error, tell),
     get isReady() {
       return engine.state === "ready" && !admission.isClosed;
     },

@@ -1,11 +1,11 @@
 /** `lastrow serve` as a process: how it begins, how it ends, and what slow, idle and huge clients do to it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { events } from "../server/served.js";
 import { complete, endAll, endLater, MAIN, metric, start, startIn } from "./serve-process.js";
 
@@ -62,6 +62,96 @@ describe("ends", () => {
     second.child.kill("SIGTERM");
     await expect(held.text()).rejects.toThrow();
     expect(await ended).toEqual([143, null]);
+  });
+});
+
+describe("whose terminal or reader is gone", () => {
+  test("SIGHUP ends it without a file of keys, and reads the file anew with one", async () => {
+    const open = await start();
+    const exit = once(open.child, "exit");
+    open.child.kill("SIGHUP");
+    expect(await exit).toEqual([null, "SIGHUP"]);
+
+    const folder = await mkdtemp(join(tmpdir(), "lastrow-keys-"));
+    try {
+      const keys = join(folder, "keys.txt");
+      await writeFile(keys, `one ${"k".repeat(40)}\n`);
+      const kept = await start("--api-keys", keys);
+      kept.child.kill("SIGHUP");
+      await vi.waitFor(() => expect(kept.log.join()).toMatch(/Keys read again: 1/), 10_000);
+      const end = once(kept.child, "exit");
+      kept.child.kill("SIGTERM");
+      expect(await end).toEqual([0, null]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test("SIGTERM after the terminal was closed ends it in order", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "lastrow-terminal-"));
+    try {
+      const keys = join(folder, "keys.txt");
+      await writeFile(keys, `one ${"k".repeat(40)}\n`);
+      const serve = `"${process.execPath}" "${MAIN}" serve --port 0 --threads 1 --api-keys "${keys}"`;
+      // The shell outlives the terminal, and notes how the server ended.
+      const shell = join(folder, "run.sh");
+      await writeFile(
+        shell,
+        `trap '' HUP\n${serve} &\necho $! > "${folder}/pid"\nwait $!\necho $? > "${folder}/code"\n`,
+      );
+      const terminal = spawn("script", ["-qfc", `sh "${shell}"`, "/dev/null"], {
+        stdio: ["pipe", "pipe", "inherit"],
+        env: { ...process.env, TERM: "dumb" },
+      });
+      endLater(terminal);
+      let shown = "";
+      terminal.stdout.on("data", (chunk) => {
+        shown += chunk;
+      });
+      await vi.waitFor(() => expect(shown).toMatch(/curl http/), 20_000);
+      const pid = Number(await readFile(join(folder, "pid"), "utf8"));
+      const exit = once(terminal, "exit");
+      terminal.kill("SIGKILL");
+      await exit;
+      process.kill(pid, "SIGTERM");
+      const code = await vi.waitFor(async () => {
+        const text = await readFile(join(folder, "code"), "utf8");
+        expect(text).toMatch(/\n/);
+        return text.trim();
+      }, 20_000);
+      expect(code).toBe("0");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test("a reader of the log that stands still costs no memory, and the end does not wait for it", async () => {
+    const child = spawn(process.execPath, [MAIN, "serve", "--port", "0", "--threads", "1"], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    endLater(child);
+    let shown = "";
+    child.stdout.on("data", (chunk) => {
+      shown += chunk;
+    });
+    const url = await vi.waitFor(() => {
+      const found = /http:\/\/[\d.]+:\d+/.exec(shown);
+      expect(found).not.toBeNull();
+      return found![0];
+    }, 20_000);
+    // Some 400 bytes a line: 8,000 of them are three times what is kept, and the pipe's 64 kB are full long before.
+    const flood = async (requests: number) => {
+      for (let i = 0; i < requests; i += 100) {
+        await Promise.all(Array.from({ length: 100 }, async () => (await fetch(`${url}/health`)).text()));
+      }
+    };
+    await flood(4000);
+    const settled = await metric(url, "process_resident_memory_bytes");
+    await flood(8000);
+    expect((await metric(url, "process_resident_memory_bytes")) - settled).toBeLessThan(30e6);
+    const exit = once(child, "exit");
+    child.kill("SIGTERM");
+    expect(await exit).toEqual([0, null]);
   });
 });
 

@@ -55,7 +55,7 @@ test("a model that cannot be loaded again is tried again, later each time", asyn
     onEngine: (_, error) => errors.push(error),
     loadModel: async () => {
       loads += 1;
-      if (loads === 2) throw new Error("the disk is away");
+      if (loads === 2) throw new Error("/srv/disk is away");
       return load(undefined, { threads: 2 });
     },
   });
@@ -64,7 +64,9 @@ test("a model that cannot be loaded again is tried again, later each time", asyn
   await vi.waitFor(async () => {
     // Whoever asks notices; so does the one who looks after it, now and then.
     await api.post("/v1/completions", { prompt: "Tom", max_tokens: 2, n: 16 });
-    expect(errors.map((error) => (error as Error | null)?.message)).toContain("the disk is away");
+    expect(errors.map((error) => (error as Error | null)?.message)).toContain("/srv/disk is away");
+    const ready = await (await api.get("/ready")).json();
+    expect(ready.problem ?? "").not.toContain("/srv");
   }, 20_000);
   await vi.waitFor(async () => expect((await api.get("/ready")).status).toBe(200), 30_000);
   expect(loads).toBe(3);

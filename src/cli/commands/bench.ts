@@ -3,13 +3,14 @@ import { benchModel, type ModelBenchResult } from "../../bench/model-bench.js";
 import type { Spread } from "../../bench/spread.js";
 import type { ModelInfo } from "../../language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
+import { printable } from "../../printable.js";
 import { formatCount, formatDuration } from "../format.js";
 import { toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
 import { bar } from "../progress.js";
 import { renderTable } from "../table.js";
-import { type Colours, coloursFor, type Io, printable, write } from "../terminal.js";
+import { type Colours, coloursFor, type Io, write } from "../terminal.js";
 
 export interface BenchCommandOptions extends EngineOptions, OutputOptions {
   readonly promptTokens?: number | undefined;

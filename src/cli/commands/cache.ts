@@ -3,13 +3,14 @@ import type { EngineEvent } from "../../engine/engine-stats.js";
 import type { GenerationResult } from "../../engine/generation-request.js";
 import { LastrowError } from "../../errors.js";
 import { BlockMap } from "../../kv-cache/block-map.js";
+import { printable } from "../../printable.js";
 import { requestedStop } from "../exit.js";
 import { formatCount } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import { type EngineOptions, type OutputOptions, type SamplingOptions, samplingFor } from "../options.js";
 import { spinner } from "../progress.js";
-import { type Colours, coloursFor, columnsOf, type Io, printable, write } from "../terminal.js";
+import { type Colours, coloursFor, columnsOf, type Io, write } from "../terminal.js";
 
 export interface CacheCommandOptions extends EngineOptions, SamplingOptions, OutputOptions {}
 

@@ -5,6 +5,7 @@ import { comparisonPlot } from "../../explain/figures/comparison-plot.js";
 import type { Scene } from "../../explain/scene.js";
 import { DEFAULT_COMPARED_TOKENS } from "../../generate-options.js";
 import type { ModelInfo } from "../../language-model.js";
+import { printable } from "../../printable.js";
 import { reportError, requestedStop } from "../exit.js";
 import { formatCount, formatDuration } from "../format.js";
 import { type Json, toJson } from "../json.js";
@@ -21,16 +22,7 @@ import { choosePrompt } from "../prompt.js";
 import { ShownPieces } from "../streamed-text.js";
 import { expectFolder, writeSvg } from "../svg-file.js";
 import { renderTable } from "../table.js";
-import {
-  type Colours,
-  coloursFor,
-  columnsOf,
-  type Io,
-  printable,
-  storyWrap,
-  textFor,
-  write,
-} from "../terminal.js";
+import { type Colours, coloursFor, columnsOf, type Io, storyWrap, textFor, write } from "../terminal.js";
 
 export interface CompareCommandOptions extends EngineOptions, PromptOptions, SamplingOptions, OutputOptions {
   readonly plot?: string | undefined;

@@ -9,6 +9,7 @@ import type { Scene } from "../../explain/scene.js";
 import type { SvgTheme } from "../../explain/svg.js";
 import type { LanguageModel, ModelInfo } from "../../language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
+import { printable } from "../../printable.js";
 import { reportError } from "../exit.js";
 import { formatCount } from "../format.js";
 import { type Json, toJson } from "../json.js";
@@ -18,7 +19,7 @@ import { bar } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { expectFolder, writeSvg } from "../svg-file.js";
 import { renderTable } from "../table.js";
-import { type Colours, coloursFor, columnsOf, type Io, printable, write } from "../terminal.js";
+import { type Colours, coloursFor, columnsOf, type Io, write } from "../terminal.js";
 import { tokenLabel } from "../token-label.js";
 import { DEFAULT_PROMPT } from "./compare.js";
 

@@ -1,12 +1,13 @@
 /** `lastrow inspect`: what a model is, and what it takes. */
 import type { ModelInfo } from "../../language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
+import { printable } from "../../printable.js";
 import { formatCount } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
 import { renderTable } from "../table.js";
-import { type Colours, coloursFor, type Io, printable, write } from "../terminal.js";
+import { type Colours, coloursFor, type Io, write } from "../terminal.js";
 
 export interface InspectCommandOptions extends EngineOptions, OutputOptions {
   readonly tensors?: boolean | undefined;

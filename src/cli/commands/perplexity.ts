@@ -2,12 +2,13 @@
 import { createReadStream } from "node:fs";
 import { LastrowError } from "../../errors.js";
 import type { PerplexityResult } from "../../perplexity.js";
+import { printable } from "../../printable.js";
 import { formatCount } from "../format.js";
 import { toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
 import { bar } from "../progress.js";
-import { type Colours, coloursFor, type Io, printable, write } from "../terminal.js";
+import { type Colours, coloursFor, type Io, write } from "../terminal.js";
 import { readText } from "../text-input.js";
 
 export interface PerplexityCommandOptions extends EngineOptions, OutputOptions {

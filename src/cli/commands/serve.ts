@@ -2,15 +2,17 @@
 import { readFile } from "node:fs/promises";
 import { LastrowError } from "../../errors.js";
 import { formatMemorySize } from "../../memory-size.js";
+import { printable } from "../../printable.js";
 import { isLoopback } from "../../server/guard.js";
 import { LIMITS, type LimitName, type ServerLimits } from "../../server/limits.js";
+import { logWriter } from "../../server/log-writer.js";
 import { listen } from "../../server/node-listener.js";
 import { jsonLog, type Log, readableLog } from "../../server/request-log.js";
 import { createServer, type LastrowServer } from "../../server/server.js";
 import { formatCount } from "../format.js";
 import type { EngineOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
-import { coloursFor, type Io, printable, write } from "../terminal.js";
+import { coloursFor, type Io, write } from "../terminal.js";
 
 export interface ServeCommandOptions extends EngineOptions {
   readonly host: string;
@@ -82,13 +84,14 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
   }
   try {
     await using listening = await listen(server, { host, port });
+    // Without a file of keys it means what it means to any other program: the terminal was closed.
     const onHangUp = () => {
       server.reloadKeys().then(
         (count) => log.info(`Keys read again: ${count}.`),
         (error) => log.warn(`The keys stay as they were: ${(error as Error).message}`),
       );
     };
-    process.on("SIGHUP", onHangUp);
+    if (apiKeys !== undefined) process.on("SIGHUP", onHangUp);
     try {
       await announce(server, listening.url, options, io);
       await new Promise<void>((resolve) => {
@@ -110,8 +113,15 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
 /** A log for a person on a terminal, JSON otherwise. */
 function logFor(io: Io): Log {
   const { stderr, env } = io;
-  if (stderr.isTTY !== true) return jsonLog({ write: (line) => void stderr.write(line) });
-  return readableLog((line) => void stderr.write(line), coloursFor(stderr, env));
+  const missed = (lines: number) =>
+    `Lines of the log that were left out, since its reader stood still: ${lines}.`;
+  if (stderr.isTTY !== true) {
+    return jsonLog(logWriter(stderr, (lines) => `${JSON.stringify({ level: 40, msg: missed(lines) })}\n`));
+  }
+  return readableLog(
+    logWriter(stderr, (lines) => `${missed(lines)}\n`),
+    coloursFor(stderr, env),
+  );
 }
 
 /** What a person sees when it is up. */
@@ -132,7 +142,7 @@ async function announce(
         ? "no keys; this machine only"
         : yellow("no keys: whoever reaches this address may use it");
   const lines = [
-    `${bold(id)} at ${cyan(url)}   ${dim(access)}`,
+    `${bold(printable(id))} at ${cyan(url)}   ${dim(access)}`,
     dim(
       `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${info.threads} ${info.threads === 1 ? "thread" : "threads"} · context of ${formatCount(contextLength)} tokens · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.blocks * info.kv.blockSize)} tokens)`,
     ),

@@ -2,6 +2,7 @@
 import { platform } from "#platform";
 import { readModelConfig } from "../../architectures/read-config.js";
 import { LastrowError } from "../../errors.js";
+import { printable } from "../../printable.js";
 import { loadTokenizer } from "../../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { toJson } from "../json.js";
@@ -9,7 +10,7 @@ import type { ModelOptions, OutputOptions, PromptOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { renderTable } from "../table.js";
-import { coloursFor, type Io, printable, write } from "../terminal.js";
+import { coloursFor, type Io, write } from "../terminal.js";
 import { quoted } from "../token-label.js";
 
 export interface TokenizeCommandOptions extends ModelOptions, PromptOptions, OutputOptions {

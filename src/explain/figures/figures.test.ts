@@ -124,4 +124,19 @@ describe("renderSvg", () => {
     expect(svg).not.toContain("@media");
     expect(svg).toContain('id="left-arrow"');
   });
+
+  it("escapes the prefix wherever it stands, and keeps different ones different", () => {
+    const scene = inferenceFigure(traceForward(config(1), { tokens: [1, 2] }));
+    const hostile = '"><script>alert(1)</script>} * { display: none';
+    const svg = renderSvg(scene, { prefix: hostile });
+    const plain = renderSvg(scene, { prefix: "plain" });
+    for (const mark of ["<script", "alert(1)", "display: none"]) expect(svg).not.toContain(mark);
+    const tags = (text: string) => text.match(/<\/?\w+/g);
+    expect(tags(svg)).toEqual(tags(plain));
+    const arrows = ["a b", "a_b", "a.b", "1", "_31_", "é"].map(
+      (prefix) => /<marker id="([\w-]+)-arrow"/.exec(renderSvg(scene, { prefix }))?.[1],
+    );
+    expect(new Set(arrows).size).toBe(6);
+    expect(arrows.every((name) => /^[A-Za-z_][\w-]*$/.test(name ?? ""))).toBe(true);
+  });
 });

@@ -1,0 +1,47 @@
+/**
+ * A request that never was one: HTTP's own layer refused it before there was anything to route. It is answered, counted and
+ * logged like all others.
+ */
+import type { ApiError } from "./api-error.js";
+import type { RequestRecord } from "./exchange.js";
+import { SECURITY_HEADERS } from "./guard.js";
+
+/** What goes back over the connection. */
+export interface Refusal {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export function refuseRequest(
+  error: ApiError,
+  tell: (record: RequestRecord, failure: unknown) => void,
+): Refusal {
+  const id = `req-${crypto.randomUUID()}`;
+  // What it wanted is not known: nothing of it could be read, or what was read contradicts itself.
+  const record: RequestRecord = {
+    id,
+    method: "?",
+    path: "?",
+    route: null,
+    status: error.status,
+    error: error.code,
+    key: null,
+    stream: false,
+    promptTokens: null,
+    cachedTokens: null,
+    completionTokens: null,
+    finishReasons: [],
+    queueMs: null,
+    firstTokenMs: null,
+    firstTokenSteps: null,
+    totalMs: 0,
+    prompts: null,
+  };
+  tell(record, error.status >= 500 ? (error.cause ?? error) : null);
+  return {
+    status: error.status,
+    headers: { ...SECURITY_HEADERS, "content-type": "application/json", "x-request-id": id },
+    body: JSON.stringify(error.body),
+  };
+}
