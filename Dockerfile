@@ -2,18 +2,19 @@
 # steps were gone through one by one in a clean folder.
 #
 #   docker build -t lastrow .
-#   docker run --rm -p 127.0.0.1:8080:8080 lastrow
+#   docker run --rm -p 127.0.0.1:8080:8080 -v ./keys.txt:/keys.txt:ro lastrow --host 0.0.0.0 --api-keys /keys.txt
 #
-# Inside it listens on every address, since a container has a network of its own; publish the port on 127.0.0.1 as above,
-# or mount a file of keys and give `--api-keys /keys.txt` in place of `--insecure`.
+# By itself it listens inside the container alone: whom it answers is for whoever starts it to say. A container has a network
+# of its own, so `--host 0.0.0.0` with keys as above, or with `--insecure` where the port is published on 127.0.0.1.
 
-FROM node:24-slim AS build
+FROM node:24.21.0-slim AS build
 WORKDIR /lastrow
 COPY . .
 RUN npm ci
-RUN npm prune --omit=dev --ignore-scripts
+# TypeScript is an optional peer of a dependency, and stays unless those are left out, too.
+RUN npm prune --omit=dev --omit=optional --ignore-scripts
 
-FROM node:24-slim
+FROM node:24.21.0-slim
 WORKDIR /lastrow
 ENV NODE_ENV=production
 COPY --from=build /lastrow/package.json /lastrow/LICENSE ./
@@ -24,5 +25,4 @@ USER node
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=3s --start-period=30s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8080/ready').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "dist/cli/main.js", "serve", "--host", "0.0.0.0"]
-CMD ["--insecure"]
+ENTRYPOINT ["node", "dist/cli/main.js", "serve"]

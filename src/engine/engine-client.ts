@@ -2,6 +2,7 @@
  * The engine's asynchronous face, beside those who call it: promises, sinks and streams over the messages of
  * protocol.ts. The engine itself runs behind the connection, mostly in a worker; nothing here waits for a forward pass.
  */
+import { onAbort } from "../abort-listeners.js";
 import { LastrowError } from "../errors.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { LoadProgress } from "../platform/platform.js";
@@ -176,15 +177,14 @@ export class EngineClient {
     const { signal } = options;
     if (signal?.aborted) return null;
     const sequence = this.sequence();
-    const onAbort = () => void sequence.end();
-    signal?.addEventListener("abort", onAbort);
+    const stopWaiting = onAbort(signal, () => void sequence.end());
     try {
       return await sequence.start(tokens, { ...options, once: true }, use);
     } catch (error) {
       if (signal?.aborted) return null;
       throw error;
     } finally {
-      signal?.removeEventListener("abort", onAbort);
+      stopWaiting();
     }
   }
 

@@ -1,4 +1,5 @@
 /** A generation as its caller holds it: pieces to iterate over, and the whole to await. */
+import { onAbort } from "../abort-listeners.js";
 import { INSPECT } from "../inspect.js";
 import type { GenerationHandle } from "./engine-client.js";
 import type { GenerationSink } from "./generation-job.js";
@@ -37,6 +38,7 @@ export class Generation implements AsyncIterable<GenerationPiece> {
   #failure: { readonly error: unknown } | null = null;
   #hasStarted = false;
   #hasEnded = false;
+  #stopWaiting: () => void = () => undefined;
   #isLeft = false;
 
   /** Made by `LanguageModel.generate`. */
@@ -102,7 +104,7 @@ export class Generation implements AsyncIterable<GenerationPiece> {
       this.#endUnstarted();
       return;
     }
-    signal?.addEventListener("abort", this.#onAbort);
+    this.#stopWaiting = onAbort(signal, () => this.#handle?.cancel());
     try {
       this.#handle = this.#start(this.#request, {
         tokens: (index, chosen) => {
@@ -133,17 +135,15 @@ export class Generation implements AsyncIterable<GenerationPiece> {
     return `Generation { ${state}, promptTokens: ${prompt.length}, maxTokens: ${maxTokens}${many} }: iterate over it, or await its result()`;
   }
 
-  readonly #onAbort = () => this.#handle?.cancel();
-
   #end(result: GenerationResult): void {
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#stopWaiting();
     this.#hasEnded = true;
     this.#outcome.resolve(result);
     this.#tell();
   }
 
   #fail(error: unknown): void {
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#stopWaiting();
     this.#hasEnded = true;
     this.#failure = { error };
     this.#outcome.reject(error);

@@ -6,6 +6,7 @@
  * answer; no message holds a token or an address behind a redirect (those carry signatures); every wait ends, by an
  * answer, by the time limit or by the caller's signal.
  */
+import { onAbort } from "../abort-listeners.js";
 import { LastrowError } from "../errors.js";
 
 /** What every sentence about a missing network ends with. */
@@ -79,7 +80,7 @@ export class HubConnection {
     const { signal } = this.#options;
     const abort = new AbortController();
     const stop = () => abort.abort();
-    signal?.addEventListener("abort", stop, { once: true });
+    const stopWaiting = onAbort(signal, stop);
     try {
       const response = await this.#follow(new URL(url), headers, abort);
       return await use({
@@ -88,7 +89,7 @@ export class HubConnection {
         chunks: () => this.#chunks(response, abort),
       });
     } finally {
-      signal?.removeEventListener("abort", stop);
+      stopWaiting();
       abort.abort();
     }
   }
@@ -169,11 +170,11 @@ export class HubConnection {
     await new Promise<void>((resolve) => {
       const done = () => {
         clearTimeout(timer);
-        signal?.removeEventListener("abort", done);
+        stopWaiting();
         resolve();
       };
       const timer = setTimeout(done, seconds * 1000);
-      signal?.addEventListener("abort", done, { once: true });
+      const stopWaiting = onAbort(signal, done);
       if (signal?.aborted) done();
     });
     this.throwIfAborted();
