@@ -1,4 +1,4 @@
-// exp, tanh and erf on four floats at once: the twins, bit for bit, of src/kernels/reference/math.ts, which explains
+// exp, tanh and erf on four floats at once: the twins, bit for bit, of src/numerics/math.ts, which explains
 // each step. Operations here and there correspond one to one, in the same order; docs/numerics-functions.md has the
 // constants and the measured errors.
 //

@@ -6,7 +6,7 @@ import { spreadOf } from "../src/bench/spread.js";
 import { formatDuration } from "../src/cli/format.js";
 import { renderTable } from "../src/cli/table.js";
 import { coloursFor } from "../src/cli/terminal.js";
-import { load } from "../src/load.js";
+import { load } from "../src/library/load.js";
 import { resolveSampling, type SamplingOptions } from "../src/sampling/options.js";
 import { Sampler } from "../src/sampling/sampler.js";
 import { SamplingScratch } from "../src/sampling/scratch.js";

@@ -2,6 +2,8 @@
  * The explorer as a static folder: relative addresses, so that any path on any host serves it. It bundles the library as
  * a user's page would, from dist/.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vite";
@@ -12,17 +14,24 @@ const isolationHeaders = {
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
-const library = (path: string) => fileURLToPath(new URL(`../dist/${path}`, import.meta.url));
+const root = fileURLToPath(new URL("../", import.meta.url));
+const library = (path: string) => join(root, "dist", path);
+
+/** What the package exports, and nothing else: `lastrow`, `lastrow/explain` … */
+const entries = Object.entries<{ default?: string }>(
+  JSON.parse(readFileSync(join(root, "package.json"), "utf8")).exports,
+).flatMap(([name, { default: file }]) =>
+  file === undefined
+    ? []
+    : [{ find: new RegExp(`^lastrow${name.slice(1)}$`), replacement: join(root, file) }],
+);
 
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./",
   plugins: [svelte()],
   resolve: {
-    alias: [
-      { find: /^lastrow$/, replacement: library("index.js") },
-      { find: /^lastrow\/(.*)$/, replacement: library("$1.js") },
-    ],
+    alias: entries,
   },
   worker: { format: "es" },
   build: {

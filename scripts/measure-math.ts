@@ -5,7 +5,7 @@
  *     npx tsx scripts/measure-math.ts [--stride N] [--only exp|tanh|erf|log]
  */
 import { parseArgs } from "node:util";
-import { erf, exp, log, tanh } from "../src/kernels/reference/math.js";
+import { erf, exp, log, tanh } from "../src/numerics/math.js";
 import {
   compileMathInWasm,
   erfReference,

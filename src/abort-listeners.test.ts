@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { expect, it } from "vitest";
 import { onAbort } from "./abort-listeners.js";
-import { load } from "./load.js";
+import { load } from "./library/load.js";
 
 it("has one listener for all who wait, and none when nobody does", () => {
   const { signal } = new AbortController();

@@ -3,8 +3,8 @@
  * callers have no types to stop them: whatever they give is either used or refused with `invalid_argument`.
  */
 import { LastrowError } from "./errors.js";
-import { quoteValue } from "./formats/quote-value.js";
 import { type OptionNames, unknownOption, wrongOption } from "./option-names.js";
+import { quoteValue } from "./quote-value.js";
 
 /** A refusal of an option or an argument. */
 export function invalid(message: string): LastrowError {

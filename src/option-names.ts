@@ -1,6 +1,6 @@
 /** Which options a function has, and which of them a wrong name was meant to be. */
 import { closestMatch } from "leven";
-import { quoteValue } from "./formats/quote-value.js";
+import { quoteValue } from "./quote-value.js";
 
 /** The options of one function. */
 export interface OptionNames {

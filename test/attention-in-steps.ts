@@ -6,7 +6,7 @@
  */
 import type { AttentionCall, Kernels, Tensor } from "../src/kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "../src/kernels/kv-layout.js";
-import { exp } from "../src/kernels/reference/math.js";
+import { exp } from "../src/numerics/math.js";
 
 const { fround } = Math;
 

@@ -2,11 +2,11 @@
 import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { compareWays } from "../src/engine/comparison.js";
-import { expectedRows } from "../src/engine/generation-request.js";
+import { compareWays } from "../src/client/comparison.js";
 import { type LanguageModel, LastrowError, load } from "../src/index.js";
 import { violatedInvariants } from "../src/kv-cache/invariants.js";
-import { LanguageModel as LanguageModelClass } from "../src/language-model.js";
+import { LanguageModel as LanguageModelClass } from "../src/library/language-model.js";
+import { expectedRows } from "../src/protocol/generation-request.js";
 import type { ModelParts } from "./fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "./fixture-models.js";
 import { loadInProcess } from "./in-process.js";

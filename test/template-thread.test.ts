@@ -1,7 +1,8 @@
 /** Templates in a thread of their own: one that takes too much ends alone, and the next is rendered. */
 import { afterEach, expect, test } from "vitest";
+import type { TemplateAnswer, TemplateTask } from "../src/chat/template-messages.js";
 import { TemplateRunner } from "../src/chat/template-runner.js";
-import { startTemplateThread } from "../src/platform/node-template-thread.js";
+import { startLimitedThread } from "../src/platform/node-limited-thread.js";
 
 const BUILT = new URL("../dist/chat/template-thread.js", import.meta.url);
 const OPTIONS = { addGenerationPrompt: true, namedTokens: { bos_token: "<s>" }, deadlineMs: 60_000 };
@@ -12,7 +13,7 @@ const EVER_MORE =
 let started = 0;
 const runner = new TemplateRunner(async () => {
   started++;
-  return startTemplateThread(BUILT);
+  return startLimitedThread<TemplateTask, TemplateAnswer>(BUILT, "template");
 });
 afterEach(() => {
   started = 0;
@@ -59,7 +60,10 @@ test("disposing ends what is at work and what waits", async () => {
 });
 
 test("where there are no such threads, or none can be started, it is rendered here", async () => {
-  const none = [async () => null, () => startTemplateThread(new URL("./nothing.js", BUILT))];
+  const none = [
+    async () => null,
+    () => startLimitedThread<TemplateTask, TemplateAnswer>(new URL("./nothing.js", BUILT), "template"),
+  ];
   for (const start of none) {
     const here = new TemplateRunner(start);
     expect((await render(here, SAID))[1].text).toBe("a");

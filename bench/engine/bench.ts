@@ -5,7 +5,7 @@
 import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
 import { startInProcess } from "../../src/engine/in-process.js";
-import { loadParts } from "../../src/load.js";
+import { loadParts } from "../../src/library/load.js";
 import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
 import { batching, cachedPrompt, type Figure, lateShortRequest, lookUp } from "./measures.js";

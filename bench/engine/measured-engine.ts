@@ -2,7 +2,7 @@
 
 import type { EngineCore } from "../../src/engine/engine-core.js";
 import { GenerationJob } from "../../src/engine/generation-job.js";
-import type { GenerationRequest } from "../../src/engine/generation-request.js";
+import type { GenerationRequest } from "../../src/protocol/generation-request.js";
 import { resolveSampling } from "../../src/sampling/options.js";
 
 /** A request and when it comes. */

@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { prefillOperations } from "../../src/bench/least-cost.js";
 import { spreadOf } from "../../src/bench/spread.js";
 import { renderSvg } from "../../src/explain/svg.js";
-import { load } from "../../src/load.js";
+import { load } from "../../src/library/load.js";
 import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
 import { leastSquares, type Point } from "./least-squares.js";

@@ -15,11 +15,11 @@ import {
   tokenIds,
   wholeNumber,
 } from "../formats/config-fields.js";
-import { quoteValue } from "../formats/quote-value.js";
 import type { JsonObject } from "../formats/strict-json.js";
 import type { Activation } from "../kernels/kernels.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
+import { quoteValue } from "../quote-value.js";
 import type { Architecture } from "./architecture.js";
 
 const ACTIVATIONS: readonly Activation[] = [

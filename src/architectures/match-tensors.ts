@@ -4,10 +4,10 @@
  */
 import { LastrowError } from "../errors.js";
 import type { Checkpoint, CheckpointTensor } from "../formats/checkpoint.js";
-import { quoteValue } from "../formats/quote-value.js";
 import type { StoredDtype } from "../kernels/kernels.js";
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
 import type { MatchedTensor } from "../model/load-weights.js";
+import { quoteValue } from "../quote-value.js";
 import type { Architecture } from "./architecture.js";
 
 /** The element types that weights may be stored in. */

@@ -2,8 +2,8 @@
 import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, readJsonObject } from "../formats/json-file.js";
 import type { ModelFiles } from "../formats/model-files.js";
-import { quoteValue } from "../formats/quote-value.js";
 import type { ModelConfig } from "../model/config.js";
+import { quoteValue } from "../quote-value.js";
 import type { Architecture } from "./architecture.js";
 import { architectureOf, knownArchitectures } from "./known-architectures.js";
 

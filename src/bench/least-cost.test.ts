@@ -1,7 +1,7 @@
 /** Bytes and operations counted one matrix, one row and one key at a time. */
 import { describe, expect, test } from "vitest";
 import { modelFolders } from "../../test/fixture-models.js";
-import { load } from "../load.js";
+import { load } from "../library/load.js";
 import { decodeBytes, prefillOperations } from "./least-cost.js";
 import { spreadOf } from "./spread.js";
 

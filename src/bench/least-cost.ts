@@ -3,7 +3,7 @@
  * useful counts; what a kernel pads, reads twice or computes in vain makes it slower, not busier.
  */
 import { INT8_GROUP } from "../kernels/kernels.js";
-import type { ModelInfo } from "../language-model.js";
+import type { ModelInfo } from "../library/language-model.js";
 
 /** Operations that a prompt needs; a multiplication and an addition are two. */
 export interface PrefillOperations {

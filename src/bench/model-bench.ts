@@ -5,7 +5,7 @@
 
 import { threads } from "#threads";
 import { LastrowError } from "../errors.js";
-import type { LanguageModel } from "../language-model.js";
+import type { LanguageModel } from "../library/language-model.js";
 import { decodeBytes, prefillOperations } from "./least-cost.js";
 import { type Limits, MachineLimits } from "./limits.js";
 import { type Spread, spreadOf } from "./spread.js";

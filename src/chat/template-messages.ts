@@ -1,5 +1,5 @@
 /** What a thread that renders templates and its client say to each other. */
-import type { RemoteError } from "../engine/remote-error.js";
+import type { RemoteError } from "../protocol/remote-error.js";
 import type { RenderOptions } from "./chat-renderer.js";
 import type { ChatMessage } from "./chat-template.js";
 import type { Run } from "./jinja/text.js";

@@ -3,23 +3,17 @@
  * limited, or, where the runtime has none, right here under the deadline alone. Owns the thread, which is started for the
  * first template and started anew when one has brought it down, and the tasks that wait for it: one at a time.
  */
-import { fromRemoteError } from "../engine/remote-error.js";
+
 import { LastrowError } from "../errors.js";
+import type { LimitedThread } from "../platform/limited-thread.js";
+import { fromRemoteError } from "../protocol/remote-error.js";
 import { ChatRenderer, type RenderOptions, templateFailure } from "./chat-renderer.js";
 import type { ChatMessage } from "./chat-template.js";
 import type { Run } from "./jinja/text.js";
 import type { TemplateAnswer, TemplateTask } from "./template-messages.js";
 
 /** A thread that runs template-thread.ts and is ready. */
-export interface TemplateThread {
-  post(task: TemplateTask): void;
-  onMessage(listener: (answer: TemplateAnswer) => void): void;
-  /** Sets the one who is told when it has ended by itself. */
-  onLost(listener: (reason: string) => void): void;
-  /** Whether the program has to stay alive for its answer; not so at first. */
-  hold(isHeld: boolean): void;
-  close(): Promise<void>;
-}
+export type TemplateThread = LimitedThread<TemplateTask, TemplateAnswer>;
 
 /** Milliseconds after its deadline at which a template is ended that has not looked at the clock itself. */
 const GRACE_MS = 1000;

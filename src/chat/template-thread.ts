@@ -1,6 +1,6 @@
 /** What a thread that renders templates runs: one task after the other. */
 import { workerPort } from "#threads";
-import { toRemoteError } from "../engine/remote-error.js";
+import { toRemoteError } from "../protocol/remote-error.js";
 import { ChatRenderer } from "./chat-renderer.js";
 import type { TemplateAnswer, TemplateTask } from "./template-messages.js";
 

@@ -1,6 +1,6 @@
 /** Loading a model for a command. */
-import type { LanguageModel } from "../language-model.js";
-import { load } from "../load.js";
+import type { LanguageModel } from "../library/language-model.js";
+import { load } from "../library/load.js";
 import { printable } from "../printable.js";
 import type { EngineOptions } from "./options.js";
 import { loadingDisplay } from "./progress.js";

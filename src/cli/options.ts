@@ -3,7 +3,7 @@
  * A value that cannot be read is an error here; its range is checked by the library, before any model is loaded.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { GenerateOptions } from "../generate-options.js";
+import type { GenerateOptions } from "../library/generate-options.js";
 import { parseMemorySize } from "../memory-size.js";
 import { resolveSampling } from "../sampling/options.js";
 

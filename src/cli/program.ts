@@ -1,6 +1,6 @@
 /** The command line: which commands there are, which options each has, and what happens when one is run. */
 import { Command, type HelpConfiguration, Option } from "commander";
-import { DEFAULT_COMPARED_TOKENS, DEFAULT_MAX_TOKENS } from "../generate-options.js";
+import { DEFAULT_COMPARED_TOKENS, DEFAULT_MAX_TOKENS } from "../library/generate-options.js";
 import { VERSION } from "../version.js";
 import {
   type BenchCommandOptions,

@@ -5,8 +5,8 @@
  */
 import { type Options as BarOptions, type Params, SingleBar } from "cli-progress";
 import yoctoSpinner from "yocto-spinner";
+import type { LoadProgress } from "../formats/load-progress.js";
 import { formatMemorySize } from "../memory-size.js";
-import type { LoadProgress } from "../platform/platform.js";
 import { type Colours, coloursFor, columnsOf, type Io } from "./terminal.js";
 
 /** Nothing shows earlier. */

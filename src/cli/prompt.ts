@@ -1,6 +1,6 @@
 /** Where a prompt comes from: the argument, `--tokens`, or standard input. */
 import { LastrowError } from "../errors.js";
-import type { Prompt } from "../generate-options.js";
+import type { Prompt } from "../library/generate-options.js";
 import type { PromptOptions } from "./options.js";
 import type { Io } from "./terminal.js";
 import { readText } from "./text-input.js";

@@ -1,7 +1,8 @@
 /** A generation on its way to standard output: its text, or for a model without a tokenizer its token ids. */
-import type { GenerationPiece } from "../engine/generation-request.js";
-import type { Prompt } from "../generate-options.js";
-import type { LanguageModel } from "../language-model.js";
+
+import type { Prompt } from "../library/generate-options.js";
+import type { LanguageModel } from "../library/language-model.js";
+import type { GenerationPiece } from "../protocol/generation-request.js";
 
 /** What of a piece is shown: text, or ids with spaces between them. */
 export class ShownPieces {

@@ -4,12 +4,13 @@
  * spreads them over its own steps; then beams that go on twice are forked and those that do not go on are ended.
  */
 
+import type { GenerationOutcome, GenerationSink } from "../protocol/generation-outcome.js";
+import type { BeamSettings, GenerationRequest } from "../protocol/generation-request.js";
 import { type BeamHypothesis, BeamSearch } from "../sampling/beam-search.js";
+import type { FinishReason } from "../sampling/continuation.js";
 import { logNormalizer, logSoftmaxAt } from "../sampling/logprobs.js";
 import { ScoreChanges } from "../sampling/score-changes.js";
 import type { EngineCore } from "./engine-core.js";
-import type { GenerationOutcome, GenerationSink } from "./generation-job.js";
-import type { BeamSettings, FinishReason, GenerationRequest } from "./generation-request.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 
 /** A live beam. */

@@ -8,8 +8,8 @@ import { rows as firstRows, type Kernels, type Tensor } from "../kernels/kernels
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { Decoder } from "../model/decoder.js";
+import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
 import { SamplingScratch } from "../sampling/scratch.js";
-import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.js";
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
 

@@ -4,17 +4,19 @@
  * call is told to that call alone; what goes wrong in a step ends the engine, and its client is told so.
  */
 import { LastrowError } from "../errors.js";
-import type { LoadProgress } from "../platform/platform.js";
+import type { LoadProgress } from "../formats/load-progress.js";
 import type { Threads } from "../platform/threads.js";
+import type { ComputedLogits } from "../protocol/computed-logits.js";
+import type { EngineEvent } from "../protocol/engine-stats.js";
+import type { GenerationSink } from "../protocol/generation-outcome.js";
+import type { ClientMessage, EnginePort, HostMessage } from "../protocol/messages.js";
+import { toRemoteError } from "../protocol/remote-error.js";
 import { BeamJob } from "./beam-job.js";
 import type { EngineCore } from "./engine-core.js";
-import type { EngineEvent } from "./engine-stats.js";
-import { RemoteFiles } from "./file-transfer.js";
-import { GenerationJob, type GenerationSink, type ObservedStep } from "./generation-job.js";
+import { GenerationJob, type ObservedStep } from "./generation-job.js";
 import { loadEngine } from "./load-engine.js";
-import type { ClientMessage, EnginePort, HostMessage } from "./protocol.js";
-import { toRemoteError } from "./remote-error.js";
-import type { ComputedLogits, LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
+import { RemoteFiles } from "./remote-files.js";
+import type { LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
 import { readBlocks, writeBlocks } from "./sequence-rows.js";
 import { TurnTaker } from "./turn-taker.js";
 

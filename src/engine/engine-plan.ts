@@ -2,14 +2,10 @@
  * How much an engine takes, planned before any of its memory exists: so a model that cannot fit is refused while nothing
  * of its weights has been read, and, from the Hub, before they are downloaded.
  */
+
 import { LastrowError } from "../errors.js";
-import {
-  type KernelBackend,
-  type KernelsName,
-  MAX_MEMORY_BYTES,
-  type PackedDtype,
-} from "../kernels/kernels.js";
-import { BLOCK_SIZE, type KvDtype, type KvLayout, kvBlockBytes, kvLayout } from "../kernels/kv-layout.js";
+import { type KernelBackend, MAX_MEMORY_BYTES } from "../kernels/kernels.js";
+import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { referenceBackend } from "../kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
@@ -19,24 +15,7 @@ import { type DecoderSpec, kvShapeOf } from "../model/decoder-spec.js";
 import { type PlannedWeights, planWeights } from "../model/decoder-weights.js";
 import { planStaging, type Staging } from "../model/load-weights.js";
 import type { Threads } from "../platform/threads.js";
-
-/** What decides how much an engine takes, checked: plain data. */
-export interface EngineShape {
-  /** What the model is called in messages. */
-  readonly label: string;
-  readonly decoder: DecoderSpec;
-  /** Values in the widest row that its files store. */
-  readonly widestRow: number;
-  readonly kernels: KernelsName;
-  /** Null: as many as can work at once. */
-  readonly threads: number | null;
-  readonly dtype: PackedDtype;
-  readonly kvDtype: KvDtype;
-  /** Bytes; null: room for four full contexts. */
-  readonly kvMemory: number | null;
-  /** Most rows of a step; null: 512. */
-  readonly tokenBudget: number | null;
-}
+import type { EngineShape } from "../protocol/engine-setup.js";
 
 /** Where everything will lie. Sizes in bytes. */
 export interface EnginePlan {

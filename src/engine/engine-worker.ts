@@ -1,7 +1,7 @@
 /** What an engine's worker runs, in Node and in a browser. */
 import { threads, workerPort } from "#threads";
+import type { ClientMessage, HostMessage } from "../protocol/messages.js";
 import { EngineHost } from "./engine-host.js";
-import type { ClientMessage, HostMessage } from "./protocol.js";
 
 /** Milliseconds that tokens may wait for those of the next steps: a frame of a screen, less than anyone can see. */
 const GATHER_MS = 16;

@@ -1,9 +1,9 @@
 /** An engine in the caller's own thread: for a runtime without workers, and for tests that look inside. */
 import { threads as platformThreads } from "#threads";
 import type { Threads } from "../platform/threads.js";
+import type { ClientMessage, EngineConnection, HostMessage } from "../protocol/messages.js";
+import { portPair } from "../protocol/port.js";
 import { EngineHost } from "./engine-host.js";
-import { portPair } from "./port.js";
-import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
 
 /** Milliseconds after which others in the thread get a turn: half a frame. */
 const LONGEST_HOLD_MS = 8;

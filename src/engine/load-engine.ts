@@ -1,45 +1,15 @@
 /** From what is known of a model to an engine that runs it: plans its memory, starts its kernels and reads its weights. */
+
+import type { LoadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
-import type { Kernels, KernelsName, PackedDtype } from "../kernels/kernels.js";
-import { BLOCK_SIZE, type KvDtype, type KvLayout } from "../kernels/kv-layout.js";
+import type { Kernels } from "../kernels/kernels.js";
+import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
 import { KvCache } from "../kv-cache/kv-cache.js";
 import { Decoder } from "../model/decoder.js";
-import { loadWeights, type MatchedTensor } from "../model/load-weights.js";
-import type { LoadProgress } from "../platform/platform.js";
+import { loadWeights } from "../model/load-weights.js";
+import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
 import { EngineCore } from "./engine-core.js";
-import { type EngineShape, type HelperThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
-
-/** How an engine is to be, and what it is made of: plain data. */
-export interface EngineSetup extends EngineShape {
-  /** Every tensor that the model uses, with the number of the file that it is in. */
-  readonly tensors: readonly (Omit<MatchedTensor, "file"> & { readonly file: number })[];
-  readonly files: readonly { readonly name: string; readonly size: number }[];
-}
-
-/** What an engine takes. Sizes in bytes. */
-export interface EngineInfo {
-  readonly kernels: KernelsName;
-  /** Threads that share the kernels' work. */
-  readonly threads: number;
-  /** Bytes of the weights in the kernels' memory. */
-  readonly weightBytes: number;
-  /** Type of the weights in memory; position embeddings, norms and biases are always f32. */
-  readonly dtype: PackedDtype;
-  readonly kv: {
-    readonly blockSize: number;
-    /** Type of K and V in memory. */
-    readonly dtype: KvDtype;
-    readonly blocks: number;
-    readonly blockBytes: number;
-    readonly bytesPerToken: number;
-    /** Memory that is reserved for K and V. */
-    readonly bytes: number;
-  };
-  /** All memory of the kernels: weights, K and V, working memory. */
-  readonly memoryBytes: number;
-  /** Most new rows of all sequences in one step: what was asked for, or all that the KV cache has room for. */
-  readonly tokenBudget: number;
-}
+import { type HelperThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
 
 /**
  * Loads an engine: its weights are read once, straight into the kernels' memory, which is reserved once.

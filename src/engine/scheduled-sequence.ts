@@ -2,22 +2,15 @@
  * A sequence as the engine sees it: tokens whose rows are wanted in the KV cache, the table of those that are there, and
  * who wants the logits. Changed by EngineCore and its scheduler only.
  */
+
 import type { BlockTable } from "../kv-cache/block-table.js";
+import type { ComputedLogits } from "../protocol/computed-logits.js";
 
 /**
  * Where a sequence is in its scheduler; changed there only. `waiting` for its admission, `resident` from then on, or
  * from when it got blocks in another way; `away` otherwise. Only a resident one holds blocks.
  */
 export type SequencePlace = "away" | "waiting" | "resident";
-
-/** Rows of logits that a step has computed for one sequence. */
-export interface ComputedLogits {
-  /** Position of the token that the first row follows. */
-  readonly firstPosition: number;
-  readonly count: number;
-  /** (V) Row `i`, from 0: a view that the next step overwrites. */
-  row(i: number): Float32Array;
-}
 
 /** They, in the step that has computed them. */
 export interface StepLogits extends ComputedLogits {

@@ -1,7 +1,7 @@
 /** Rows of K and V between the KV cache and messages, where they lie tensor after tensor. */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import type { RowRange } from "../kernels/kv-rows.js";
 import { readKvRows, writeKvRows } from "../kernels/kv-rows.js";
-import type { RowRange } from "../saved-sequence/write-sequence.js";
 import type { EngineCore } from "./engine-core.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 

@@ -4,8 +4,8 @@
  * run's counters, or from the formula, and says which.
  */
 import { LastrowError } from "../errors.js";
-import type { Prompt, PromptOptions } from "../generate-options.js";
-import type { LanguageModel } from "../language-model.js";
+import type { Prompt, PromptOptions } from "../library/generate-options.js";
+import type { LanguageModel } from "../library/language-model.js";
 import { checkOptions } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import { keptTensors, type Stage, stagesOf } from "./dependencies.js";

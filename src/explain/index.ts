@@ -7,9 +7,15 @@
  *
  *   const explanation = await explain(model, "Once upon a time");                 // beside a real run's counters
  *
- * `ancestors` and `descendants` answer what a row was made from and what it feeds. Pure functions and plain data, in
- * Node and in a browser.
+ *   const probe = await AttentionProbe.load(source);                              // in a worker of your own
+ *   const { heads } = probe.run(tokens, numCachedTokens, 0);                      // what each query paid attention to
+ *
+ * `ancestors` and `descendants` answer what a row was made from and what it feeds; `firstDifferentBits` and
+ * `expectedRows` are what a comparison of two runs is made of. Pure functions and plain data, in Node and in a browser.
  */
+export { firstDifferentBits } from "../client/comparison.js";
+export { expectedRows } from "../protocol/generation-request.js";
+export { AttentionProbe, type AttentionWeights } from "./attention-probe.js";
 export type { Stage, StageNeed } from "./dependencies.js";
 export { type ExplainOptions, type Explanation, explain, type WayCost } from "./explain.js";
 export { type AttentionFigureOptions, attentionFigure } from "./figures/attention-figure.js";

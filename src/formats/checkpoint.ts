@@ -6,9 +6,9 @@
  * one file after another.
  */
 import { LastrowError } from "../errors.js";
+import { quoteValue } from "../quote-value.js";
 import { JSON_LIMITS, readJsonObject } from "./json-file.js";
 import type { ModelFile, ModelFiles } from "./model-files.js";
-import { quoteValue } from "./quote-value.js";
 import { readSafetensorsHeader, type TensorEntry } from "./safetensors.js";
 import type { JsonObject } from "./strict-json.js";
 

@@ -1,7 +1,7 @@
 /** The fields of a model's JSON files: what kinds there are, and how a wrong one is reported. */
 import * as v from "valibot";
 import { LastrowError } from "../errors.js";
-import { quoteValue } from "./quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import type { JsonObject } from "./strict-json.js";
 
 /** Most ids in a list of end tokens. */

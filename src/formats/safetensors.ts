@@ -11,9 +11,9 @@
  * can leave the file.
  */
 import { LastrowError } from "../errors.js";
+import { quoteValue } from "../quote-value.js";
 import { JSON_LIMITS, jsonObjectOf } from "./json-file.js";
 import type { ModelFile } from "./model-files.js";
-import { quoteValue } from "./quote-value.js";
 import type { JsonObject } from "./strict-json.js";
 
 /** Bits of one element, for every dtype that the format knows. */

@@ -5,7 +5,7 @@
  */
 import { type ParseErrorCode, printParseErrorCode, visit } from "#jsonc-parser";
 import { LastrowError } from "../errors.js";
-import { quoteValue } from "./quote-value.js";
+import { quoteValue } from "../quote-value.js";
 
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
 

@@ -3,7 +3,7 @@
  * and digests. The routes and their paging are @huggingface/hub's; it is loaded only when the network is needed.
  */
 import { LastrowError } from "../errors.js";
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import type { HubConnection } from "./hub-connection.js";
 import { isCommit } from "./hub-name.js";
 

@@ -3,7 +3,7 @@
  * and of addresses, so what passes here is harmless in both.
  */
 import { LastrowError } from "../errors.js";
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 
 export interface HubName {
   /** `name` or `organisation/name`. */

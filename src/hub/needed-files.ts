@@ -4,7 +4,7 @@
  */
 import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, jsonObjectOf } from "../formats/json-file.js";
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 
 export const CONFIG = "config.json";
 export const WEIGHTS = "model.safetensors";

@@ -41,6 +41,13 @@ export interface KvPartShape {
   readonly bytes: number;
 }
 
+/** Rows of a sequence: of some of its blocks, in order, for each of some tensors. */
+export interface RowRange {
+  readonly firstBlock: number;
+  readonly numBlocks: number;
+  readonly tensors: readonly { readonly layer: number; readonly part: KvPart; readonly rowBytes: number }[];
+}
+
 /**
  * Copies rows out of a block.
  * @param out (count, …the part's shape), at an address that is a multiple of its element's size

@@ -4,12 +4,12 @@
  * twice.
  */
 import { LastrowError } from "../errors.js";
+import type { LoadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
-import { quoteValue } from "../formats/quote-value.js";
 import type { TensorEntry } from "../formats/safetensors.js";
 import { INT8_GROUP, type Kernels, type StoredDtype, type StoredRows } from "../kernels/kernels.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
-import type { LoadProgress } from "../platform/platform.js";
+import { quoteValue } from "../quote-value.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
 

@@ -1,7 +1,8 @@
 /** Threads of a browser, or of any other runtime without Node's modules: Web Workers. */
-import type { Port } from "../engine/port.js";
+
 import { LastrowError } from "../errors.js";
 import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
+import type { Port } from "../protocol/port.js";
 import type { Threads } from "./threads.js";
 
 /** What a helper runs. Text, not a file: no bundler has to find it. */

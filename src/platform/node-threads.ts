@@ -2,9 +2,9 @@
 import { availableParallelism } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, Worker } from "node:worker_threads";
-import type { Port } from "../engine/port.js";
 import { LastrowError } from "../errors.js";
 import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
+import type { Port } from "../protocol/port.js";
 import type { Threads } from "./threads.js";
 
 /** What a helper runs. Text, not a file: it then starts from the sources, from a package and from a bundle alike. */

@@ -1,6 +1,6 @@
 /** The engine's worker in Node, as seen from its client. */
 import { Worker } from "node:worker_threads";
-import type { EngineConnection } from "../engine/protocol.js";
+import type { EngineConnection } from "../protocol/messages.js";
 
 /** Starts a worker that runs a module. */
 export function startWorker(address: URL): Worker {

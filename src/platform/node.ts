@@ -11,7 +11,7 @@ import { fetchFromHub, isHubName } from "../hub/hub.js";
 import { shown } from "../option-checks.js";
 import { openGivenFiles } from "./given-files.js";
 import { installationKey } from "./installation-key.js";
-import { startTemplateThread } from "./node-template-thread.js";
+import { startLimitedThread } from "./node-limited-thread.js";
 import { connectEngineWorker, startWorker } from "./node-worker.js";
 import { packagePath, RUNS_FROM_SOURCES } from "./package-files.js";
 import type { ModelSource, OpenOptions, Platform } from "./platform.js";
@@ -28,9 +28,11 @@ export const platform: Platform = {
       throw new Error("this is a bundle, and the package with its script is not installed");
     return connectEngineWorker(startWorker(pathToFileURL(script)));
   },
-  async startTemplateThread() {
+  async startTemplateThread<Sent, Received>() {
     const script = RUNS_FROM_SOURCES ? null : packagePath("dist/chat/template-thread.js");
-    return script === null ? null : startTemplateThread(pathToFileURL(script));
+    return script === null
+      ? null
+      : startLimitedThread<Sent, Received>(pathToFileURL(script), "lastrow template");
   },
   openFile: async (path) => openDiskFile(pathOf(path)),
   replaceFile: async (path, pieces) => replaceFile(pathOf(path), pieces),

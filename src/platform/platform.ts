@@ -2,9 +2,11 @@
  * What differs between Node and a browser where models are loaded; threads.ts has what differs where they run. `#platform`
  * in package.json's `imports` leads to the right one.
  */
-import type { TemplateThread } from "../chat/template-runner.js";
-import type { EngineConnection } from "../engine/protocol.js";
+
+import type { LoadProgress } from "../formats/load-progress.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import type { EngineConnection } from "../protocol/messages.js";
+import type { LimitedThread } from "./limited-thread.js";
 
 /**
  * Where a model comes from:
@@ -21,20 +23,6 @@ export type ModelSource =
   | readonly File[]
   | Readonly<Record<string, string | URL>>
   | ModelFiles;
-
-/** Long work reports here; bytes are counted over all files of a phase. */
-export interface LoadProgress {
-  /** `download`: from the Hub into the cache folder. `load`: from the files into the kernels' memory. */
-  readonly phase: "download" | "load";
-  /** The file at work. */
-  readonly file: string;
-  /** Bytes that are there, of all files. */
-  readonly loadedBytes: number;
-  /** Bytes that there will be. */
-  readonly totalBytes: number;
-  /** The Hub is busy: nothing will come for so many seconds. Absent otherwise. */
-  readonly retryInSeconds?: number | undefined;
-}
 
 export interface OpenOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
@@ -61,7 +49,7 @@ export interface Platform {
    * limited. While nobody waits for it, it keeps no program alive.
    * @throws what keeps it from being started
    */
-  startTemplateThread(): Promise<TemplateThread | null>;
+  startTemplateThread<Sent, Received>(): Promise<LimitedThread<Sent, Received> | null>;
   /**
    * Opens a file to read; null when there is none of that name.
    * @throws LastrowError `invalid_argument` where there are no paths; `model_not_found`, `model_file_invalid`

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { beamSearchTwin, type TransitionTable } from "../../test/beam-search-twin.js";
 import { modelFolders } from "../../test/fixture-models.js";
-import { load } from "../load.js";
+import { load } from "../library/load.js";
 import { BeamSearch, type BeamSearchOptions } from "./beam-search.js";
 import { logNormalizer, logSoftmaxAt } from "./logprobs.js";
 

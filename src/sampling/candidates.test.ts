@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { exp } from "../kernels/reference/math.js";
+import { exp } from "../numerics/math.js";
 import { Candidates } from "./candidates.js";
 import { uniform } from "./philox.js";
 

@@ -14,8 +14,8 @@
  * their distance from the best score, and only the bucket where that point lies is ordered.
  */
 import { STRETCH } from "../kernels/kernels.js";
-import { exp } from "../kernels/reference/math.js";
 import { stretchMaxima } from "../kernels/reference/stretch-maxima.js";
+import { exp } from "../numerics/math.js";
 import { LargestValues } from "./largest-values.js";
 
 /** Least positive f32 with all 24 bits: quotients of this size and more differ where their dividends do by 2^−20. */

@@ -5,7 +5,7 @@
  * token ids, everything else in f64; `exp` and `log` are ours, so that every machine gives the same bits.
  */
 import { LastrowError } from "../errors.js";
-import { exp, log } from "../kernels/reference/math.js";
+import { exp, log } from "../numerics/math.js";
 import { argmax } from "./argmax.js";
 
 /** A token and the natural logarithm of its probability, at most 0; −Infinity for a logit of −Infinity. */
@@ -14,6 +14,16 @@ export interface TokenLogprob {
   readonly token: number;
   /** In nats. */
   readonly logprob: number;
+}
+
+/** Log-probabilities of one generated token, from the model's own logits, before any option of sampling. */
+export interface GeneratedLogprobs {
+  /** The id of the token. */
+  readonly token: number;
+  /** Natural logarithm. */
+  readonly logprob: number;
+  /** The likeliest tokens, in descending order; as many as asked for. */
+  readonly top: readonly TokenLogprob[];
 }
 
 /** What turns the logits of one row into log-probabilities. */

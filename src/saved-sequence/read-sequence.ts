@@ -3,10 +3,10 @@
  * at a time, and a block that was returned has the bytes that were saved.
  */
 import { LastrowError } from "../errors.js";
-import { sha256 } from "../formats/digests.js";
 import type { ModelFile } from "../formats/model-files.js";
 import { readSafetensorsHeader, type SafetensorsHeader } from "../formats/safetensors.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { sha256 } from "../platform/digests.js";
 import { type SavedKvShape, SavedLayout } from "./saved-layout.js";
 import {
   type CheckedMetadata,

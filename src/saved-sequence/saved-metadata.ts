@@ -6,10 +6,10 @@
  * installation's key; it covers `metadata_sha256` and the salt of the sequence, which is not in the file.
  */
 import { LastrowError } from "../errors.js";
-import { equalDigests, hmacSha256, sha256OfText } from "../formats/digests.js";
-import { quoteValue } from "../formats/quote-value.js";
 import { NUMERICS_VERSION, type PackedDtype } from "../kernels/kernels.js";
 import type { KvDtype } from "../kernels/kv-layout.js";
+import { equalDigests, hmacSha256, sha256OfText } from "../platform/digests.js";
+import { quoteValue } from "../quote-value.js";
 
 const FORMAT = "lastrow.sequence";
 const FORMAT_VERSION = "1";

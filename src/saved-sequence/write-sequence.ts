@@ -3,10 +3,10 @@
  * the header states, and once for the data, tensor by tensor. So it needs the memory of some blocks and no seeking.
  */
 
-import { sha256 } from "../formats/digests.js";
 import { safetensorsHeader } from "../formats/safetensors-writer.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
-import type { KvPart } from "../kernels/kv-rows.js";
+import type { RowRange } from "../kernels/kv-rows.js";
+import { sha256 } from "../platform/digests.js";
 import { type SavedKvShape, SavedLayout, type SavedTensor } from "./saved-layout.js";
 import { type SequenceIdentity, type Signature, savedMetadata } from "./saved-metadata.js";
 
@@ -16,13 +16,6 @@ export interface SequenceToSave {
   readonly tokens: readonly number[];
   /** Null: the file does not say who wrote it. */
   readonly signature: Signature | null;
-}
-
-/** Rows of a sequence: of some of its blocks, in order, for each of some tensors. */
-export interface RowRange {
-  readonly firstBlock: number;
-  readonly numBlocks: number;
-  readonly tensors: readonly { readonly layer: number; readonly part: KvPart; readonly rowBytes: number }[];
 }
 
 /**

@@ -4,9 +4,9 @@
  */
 
 import type { z } from "@hono/zod-openapi";
-import type { GenerationChoice, GenerationPiece, GenerationResult } from "../engine/generation-request.js";
-import type { GenerateOptions } from "../generate-options.js";
-import type { LanguageModel } from "../language-model.js";
+import type { GenerateOptions } from "../library/generate-options.js";
+import type { LanguageModel } from "../library/language-model.js";
+import type { GenerationChoice, GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
 import { ApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange } from "./exchange.js";

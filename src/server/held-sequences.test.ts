@@ -1,8 +1,8 @@
 /** Held sequences while the engine, the server or a client goes: what was being made is let go of, and nothing is counted. */
 import { expect, test, vi } from "vitest";
-import type { Sequence } from "../engine/sequence.js";
+import type { Sequence } from "../client/sequence.js";
 import { LastrowError } from "../errors.js";
-import type { LanguageModel } from "../language-model.js";
+import type { LanguageModel } from "../library/language-model.js";
 import { HeldSequences } from "./held-sequences.js";
 
 const LIMITS = { sequences: 2, sequenceBytes: 1000, sequenceSeconds: 60 };

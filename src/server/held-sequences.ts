@@ -7,9 +7,9 @@
  * held. So two requests at once give what one order of them would give. A place is given back when its sequence has let go
  * of its blocks.
  */
-import type { Sequence } from "../engine/sequence.js";
+import type { Sequence } from "../client/sequence.js";
 import { LastrowError } from "../errors.js";
-import type { LanguageModel } from "../language-model.js";
+import type { LanguageModel } from "../library/language-model.js";
 import { ApiError } from "./api-error.js";
 import type { Exchange } from "./exchange.js";
 import type { Principal } from "./keys.js";

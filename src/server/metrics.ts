@@ -3,8 +3,8 @@
  * counters of the engine are read when somebody looks, and go on counting when the engine is replaced.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { EngineStats } from "../engine/engine-stats.js";
-import type { ModelInfo } from "../language-model.js";
+import type { ModelInfo } from "../library/language-model.js";
+import type { EngineStats } from "../protocol/engine-stats.js";
 import type { RequestRecord } from "./exchange.js";
 
 /** What is read when somebody looks. */

@@ -1,5 +1,5 @@
 /** The log-probabilities of a prompt's own tokens, for requests that echo it. */
-import type { LanguageModel } from "../language-model.js";
+import type { LanguageModel } from "../library/language-model.js";
 import { logNormalizer, logSoftmaxAt, topLogprobs } from "../sampling/logprobs.js";
 import type { TextCaller } from "./text-thread.js";
 import type { ScoredToken } from "./token-text.js";

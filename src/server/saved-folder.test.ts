@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Sequence } from "../engine/sequence.js";
+import type { Sequence } from "../client/sequence.js";
 import type { Principal } from "./keys.js";
 import { SavedFolder } from "./saved-folder.js";
 

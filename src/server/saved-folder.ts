@@ -8,7 +8,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { lstat, mkdir, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { Sequence } from "../engine/sequence.js";
+import type { Sequence } from "../client/sequence.js";
 import { LastrowError } from "../errors.js";
 import { secretAt } from "../platform/secret-file.js";
 import { ApiError } from "./api-error.js";

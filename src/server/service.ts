@@ -1,7 +1,7 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
 import type { ChatMessage } from "../chat/chat-template.js";
-import type { GenerateOptions, Prompt } from "../generate-options.js";
-import type { ModelInfo } from "../language-model.js";
+import type { GenerateOptions, Prompt } from "../library/generate-options.js";
+import type { ModelInfo } from "../library/language-model.js";
 import type { Admission } from "./admission.js";
 import type { AnswerMemory } from "./answer-memory.js";
 import { ApiError, toApiError } from "./api-error.js";

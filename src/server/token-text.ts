@@ -1,6 +1,5 @@
 /** Tokens as OpenAI's answers show them, and log-probabilities in the two forms that they have there. */
-import type { GeneratedLogprobs } from "../engine/generation-request.js";
-import type { TokenLogprob } from "../sampling/logprobs.js";
+import type { GeneratedLogprobs, TokenLogprob } from "../sampling/logprobs.js";
 import type { TextStream, Tokenizer } from "../tokenizer/tokenizer.js";
 import type { ChatLogprobsBody } from "./schemas/chat.js";
 import type { CompletionLogprobsBody } from "./schemas/completions.js";

@@ -4,7 +4,7 @@
  */
 import { LastrowError } from "../errors.js";
 import type { ModelFiles } from "../formats/model-files.js";
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import { AddedTokenSplitter } from "./added-tokens.js";
 import { invalid } from "./json-objects.js";
 import { readPieceDecoder } from "./piece-decoder.js";

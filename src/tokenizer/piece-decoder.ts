@@ -4,7 +4,7 @@
  * decoded at once. Kinds that change what earlier tokens gave are refused; clean-up of spaces is such a change, and
  * left out.
  */
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import { bytesOfPiece } from "./byte-level.js";
 import { invalid, isObject, type JsonFile, type JsonObject, unsupported } from "./json-objects.js";
 import type { Vocabulary } from "./vocabulary.js";

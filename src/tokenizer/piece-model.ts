@@ -3,7 +3,7 @@
  * library out of known fields only. Refused is what the library would do wrongly in silence, and what would let a
  * hostile file take unbounded time or memory on an ordinary text.
  */
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import { invalid, isObject, type JsonObject, unsupported } from "./json-objects.js";
 import { BPE, type LibraryModel, Unigram, WordPiece } from "./library.js";
 

@@ -2,7 +2,7 @@
  * The tokens that `post_processor` of a `tokenizer.json` puts around a text. Read here rather than run by the library,
  * because a template may repeat the text, and templates of templates without bound.
  */
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import { invalid, isObject, type JsonFile, unsupported } from "./json-objects.js";
 
 /** Token ids before and after a text. */

@@ -3,7 +3,7 @@
  * that no file makes it loop (a fixed length of 0), backtrack without end (a regular expression of its own) or blow a
  * text up (replacements of replacements), and so that what is done otherwise than in Hugging Face's tokenizers is refused.
  */
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import { invalid, isObject, type JsonFile, type JsonObject, unsupported } from "./json-objects.js";
 import { PrecompiledNormalizer, SplitPreTokenizer } from "./library.js";
 import { bertNormalizer, lowercase, type Normalize, strip, stripAccents } from "./normalizers.js";

@@ -3,7 +3,7 @@
  * `added_tokens.json`, read as transformers reads them. The last two count only where `tokenizer_config.json` has no
  * `added_tokens_decoder`, and there the map goes before the config.
  */
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import { invalid, isObject, type JsonFile, type JsonObject } from "./json-objects.js";
 
 /** A token that the files add to the vocabulary, or say more about. */

@@ -8,7 +8,7 @@ import { visit } from "#jsonc-parser";
 import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, readJsonText } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import { invalid, isObject, type JsonFile, type JsonObject } from "./json-objects.js";
 import { readTokenSettings, type TokenSettings } from "./token-settings.js";
 

@@ -4,7 +4,7 @@
  * models pad their vocabulary. Nor are pieces beyond the model's ids (a `[PAD]` that was never trained): only a text
  * that uses one fails.
  */
-import { quoteValue } from "../formats/quote-value.js";
+import { quoteValue } from "../quote-value.js";
 import type { WrittenToken } from "./added-tokens.js";
 import { invalid, isObject, type JsonObject } from "./json-objects.js";
 import { type PieceModel, readPieceModel } from "./piece-model.js";

@@ -1,6 +1,6 @@
 /** The commands from arguments to output, in this process, on the embedded model and a folder without a tokenizer. */
 import { describe, expect, it } from "vitest";
-import { load } from "../../src/load.js";
+import { load } from "../../src/library/load.js";
 import { goldenCases, modelFolders } from "../fixture-models.js";
 import { run } from "./captured-io.js";
 

@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { KernelsName } from "../../src/kernels/kernels.js";
-import type { LanguageModel } from "../../src/language-model.js";
-import { load } from "../../src/load.js";
+import type { LanguageModel } from "../../src/library/language-model.js";
+import { load } from "../../src/library/load.js";
 import { type FixtureName, type GoldenCase, goldenCases, modelFolders } from "../fixture-models.js";
 
 const TOLERANCE = 2e-4;

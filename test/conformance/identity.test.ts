@@ -6,7 +6,7 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { firstDifferentBits } from "../../src/engine/comparison.js";
+import { firstDifferentBits } from "../../src/client/comparison.js";
 import type { EngineCore } from "../../src/engine/engine-core.js";
 import type { KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import type { KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
-import { load } from "../../src/load.js";
+import { load } from "../../src/library/load.js";
 
 /** Token ids 1 … 60. */
 const TOKENS = Array.from({ length: 60 }, (_, i) => i + 1);

@@ -7,7 +7,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { firstDifferentBits } from "../../src/engine/comparison.js";
+import { firstDifferentBits } from "../../src/client/comparison.js";
 import {
   ancestors,
   type RowSet,

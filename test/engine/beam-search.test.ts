@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { LanguageModel } from "../../src/language-model.js";
+import { LanguageModel } from "../../src/library/language-model.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { expectAllDisposed, expectNothingLeft, loadWatched } from "./nothing-left.js";
 

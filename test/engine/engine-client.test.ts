@@ -4,14 +4,14 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { startInProcess } from "../../src/engine/in-process.js";
-import type { EngineConnection } from "../../src/engine/protocol.js";
 import type { LastrowError } from "../../src/errors.js";
 import type { Helper } from "../../src/kernels/wasm/thread-team.js";
-import { LanguageModel } from "../../src/language-model.js";
-import { type LoadOptions, loadParts } from "../../src/load.js";
+import { LanguageModel } from "../../src/library/language-model.js";
+import { type LoadOptions, loadParts } from "../../src/library/load.js";
 import { threads as nodeThreads } from "../../src/platform/node-threads.js";
 import { connectEngineWorker, startWorker } from "../../src/platform/node-worker.js";
 import type { ModelSource } from "../../src/platform/platform.js";
+import type { EngineConnection } from "../../src/protocol/messages.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { EngineCore } from "../../src/engine/engine-core.js";
 import { type EngineEvent, type GenerateOptions, LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { LanguageModel } from "../../src/language-model.js";
+import { LanguageModel } from "../../src/library/language-model.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { expectAllDisposed, expectNothingLeft, loadWatched } from "./nothing-left.js";
 

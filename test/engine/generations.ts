@@ -4,15 +4,16 @@
  * is held against its plain twin: the same request alone, every row recomputed, nothing guessed, every word at once.
  */
 import fc from "fast-check";
+import { GenerationText } from "../../src/client/generation-text.js";
 import { BeamJob } from "../../src/engine/beam-job.js";
 import { EngineCore } from "../../src/engine/engine-core.js";
-import { GenerationJob, type GenerationSink } from "../../src/engine/generation-job.js";
-import type { GenerationResult } from "../../src/engine/generation-request.js";
-import { GenerationText } from "../../src/engine/generation-text.js";
+import { GenerationJob } from "../../src/engine/generation-job.js";
 import { LastrowError } from "../../src/errors.js";
-import { type GenerateOptions, resolveRequest } from "../../src/generate-options.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import { type GenerateOptions, resolveRequest } from "../../src/library/generate-options.js";
+import type { GenerationSink } from "../../src/protocol/generation-outcome.js";
+import type { GenerationResult } from "../../src/protocol/generation-request.js";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import type { ModelParts } from "../fed-sequence.js";
 

@@ -1,10 +1,10 @@
 /** An engine that is stepped by hand, for tests that say what each step computes. */
 import { expect } from "vitest";
 import { EngineCore } from "../../src/engine/engine-core.js";
-import type { EngineEvent } from "../../src/engine/engine-stats.js";
 import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import type { EngineEvent } from "../../src/protocol/engine-stats.js";
 import type { ModelParts } from "../fed-sequence.js";
 import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";

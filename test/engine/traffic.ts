@@ -3,16 +3,13 @@
  * says, and every row of logits that any of them is given is held, bit for bit, against the same tokens recomputed alone.
  */
 import fc from "fast-check";
-import { firstDifferentBits } from "../../src/engine/comparison.js";
+import { firstDifferentBits } from "../../src/client/comparison.js";
 import { EngineCore } from "../../src/engine/engine-core.js";
-import type {
-  ComputedLogits,
-  LogitsConsumer,
-  ScheduledSequence,
-} from "../../src/engine/scheduled-sequence.js";
+import type { LogitsConsumer, ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { LastrowError } from "../../src/errors.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import type { ComputedLogits } from "../../src/protocol/computed-logits.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
 import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";

@@ -1,11 +1,11 @@
 /** Files that are damaged, foreign or made up: always refused with one error, and nothing has changed; or harmless. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { firstDifferentBits } from "../../src/engine/comparison.js";
-import type { Sequence } from "../../src/engine/sequence.js";
+import { firstDifferentBits } from "../../src/client/comparison.js";
+import type { Sequence } from "../../src/client/sequence.js";
 import { type ErrorCode, LastrowError } from "../../src/errors.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { LanguageModel } from "../../src/language-model.js";
+import { LanguageModel } from "../../src/library/language-model.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";

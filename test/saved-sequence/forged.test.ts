@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { firstDifferentBits } from "../../src/engine/comparison.js";
-import type { Sequence } from "../../src/engine/sequence.js";
-import { LanguageModel } from "../../src/language-model.js";
+import { firstDifferentBits } from "../../src/client/comparison.js";
+import type { Sequence } from "../../src/client/sequence.js";
+import { LanguageModel } from "../../src/library/language-model.js";
 import { arbitraryTokens } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { firstDifferentBits } from "../../src/engine/comparison.js";
+import { firstDifferentBits } from "../../src/client/comparison.js";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.js";
 import { type LoadOptions, load } from "../../src/index.js";
 import { BlobFile } from "../../src/platform/url-files.js";

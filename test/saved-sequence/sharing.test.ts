@@ -1,9 +1,9 @@
 /** Who may find restored blocks, and what a restored sequence takes from whom. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { firstDifferentBits } from "../../src/engine/comparison.js";
+import { firstDifferentBits } from "../../src/client/comparison.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { LanguageModel } from "../../src/language-model.js";
-import type { LoadOptions } from "../../src/load.js";
+import { LanguageModel } from "../../src/library/language-model.js";
+import type { LoadOptions } from "../../src/library/load.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
 

@@ -1,7 +1,7 @@
 /** A client that goes away: its blocks are free within one step, whatever was generated for it. */
 import { expect, test, vi } from "vitest";
 import type { EngineCore } from "../../src/engine/engine-core.js";
-import { LanguageModel } from "../../src/language-model.js";
+import { LanguageModel } from "../../src/library/language-model.js";
 import { loadInProcess } from "../in-process.js";
 import { errorOf, events, served } from "./served.js";
 

@@ -11,7 +11,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Scene, SceneNode } from "../../src/explain/scene.js";
 import { renderSvg } from "../../src/explain/svg.js";
-import { load } from "../../src/load.js";
+import { load } from "../../src/library/load.js";
 import { cancelRequest, finishRequest } from "../engine/requests.js";
 import { modelFolders } from "../fixture-models.js";
 

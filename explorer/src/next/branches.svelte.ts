@@ -3,9 +3,7 @@
  * that they have in common. Owns the sequences until the tree starts over.
  */
 import type { LanguageModel, Sequence } from "lastrow";
-import { resolveSampling } from "lastrow/sampling/options";
-import { Sampler } from "lastrow/sampling/sampler";
-import { SamplingScratch } from "lastrow/sampling/scratch";
+import { resolveSampling, Sampler, SamplingScratch } from "lastrow/sampling";
 import type { SamplingChoice } from "./distribution.ts";
 
 export interface Branch {

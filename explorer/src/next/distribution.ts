@@ -2,8 +2,7 @@
  * What sampling makes of a row of logits, for people to see: the library's own candidates, filtered as its sampler
  * filters them.
  */
-import { argmax } from "lastrow/sampling/argmax";
-import { Candidates } from "lastrow/sampling/candidates";
+import { argmax, Candidates } from "lastrow/sampling";
 
 export interface SamplingChoice {
   /** 0: the best token alone. */

@@ -7,10 +7,8 @@
  * those of its forward passes, logits are the bits that came out.
  */
 import type { LanguageModel } from "lastrow";
-import { firstDifferentBits } from "lastrow/engine/comparison";
-import { resolveSampling } from "lastrow/sampling/options";
-import { Sampler } from "lastrow/sampling/sampler";
-import { SamplingScratch } from "lastrow/sampling/scratch";
+import { firstDifferentBits } from "lastrow/explain";
+import { resolveSampling, Sampler, SamplingScratch } from "lastrow/sampling";
 
 export type Way = "cached" | "recompute";
 

@@ -3,7 +3,7 @@
  * function of them. While a run goes on the cursor follows its end, unless somebody took it.
  */
 import type { LanguageModel } from "lastrow";
-import { expectedRows } from "lastrow/engine/generation-request";
+import { expectedRows } from "lastrow/explain";
 import { type RaceStep, race, type Way } from "./race.ts";
 
 interface RunSettings {

@@ -1,8 +1,8 @@
 /** Asks the probe's worker, which is started with the first question. A newer question makes older ones void. */
-import { fromRemoteError } from "lastrow/engine/remote-error";
+import { LastrowError } from "lastrow";
+import type { AttentionWeights } from "lastrow/explain";
 import { stories } from "lastrow/stories";
-import type { AttentionWeights } from "./attention-probe.ts";
-import type { ProbeAnswer, ProbeQuestion } from "./probe-worker.ts";
+import type { ProbeAnswer, ProbeError, ProbeQuestion } from "./probe-worker.ts";
 
 type Question = Pick<ProbeQuestion, "tokens" | "numCachedTokens" | "layer">;
 
@@ -37,7 +37,7 @@ class ProbeClient {
       if (this.#waiting?.id !== data.id) return;
       const { resolve, reject } = this.#waiting;
       this.#waiting = null;
-      if ("error" in data) reject(fromRemoteError(data.error));
+      if ("error" in data) reject(errorOf(data.error));
       else resolve(data.weights);
     };
     worker.onerror = ({ message }) => {
@@ -46,6 +46,11 @@ class ProbeClient {
     };
     return worker;
   }
+}
+
+/** Errors come without their class. */
+function errorOf({ code, message }: ProbeError): Error {
+  return code === null ? new Error(message) : new LastrowError(code, message);
 }
 
 export const probe = new ProbeClient();

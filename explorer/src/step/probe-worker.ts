@@ -1,7 +1,7 @@
 /** The attention probe in a worker, so that the page never waits for it. Answers each question in turn. */
-import { type RemoteError, toRemoteError } from "lastrow/engine/remote-error";
-import { platform } from "lastrow/platform/browser";
-import { AttentionProbe, type AttentionWeights } from "./attention-probe.ts";
+
+import { type ErrorCode, LastrowError } from "lastrow";
+import { AttentionProbe, type AttentionWeights } from "lastrow/explain";
 
 export interface ProbeQuestion {
   readonly id: number;
@@ -14,7 +14,14 @@ export interface ProbeQuestion {
 
 export type ProbeAnswer =
   | { readonly id: number; readonly weights: AttentionWeights }
-  | { readonly id: number; readonly error: RemoteError };
+  | { readonly id: number; readonly error: ProbeError };
+
+/** An error as it crosses: a structured clone would lose its class. */
+export interface ProbeError {
+  /** Null for what is not a `LastrowError`. */
+  readonly code: ErrorCode | null;
+  readonly message: string;
+}
 
 let probe: Promise<AttentionProbe> | null = null;
 
@@ -22,10 +29,15 @@ addEventListener("message", async ({ data }: MessageEvent<ProbeQuestion>) => {
   const { id, files, tokens, numCachedTokens, layer } = data;
   let answer: ProbeAnswer;
   try {
-    probe ??= AttentionProbe.load(platform, files);
+    probe ??= AttentionProbe.load(files);
     answer = { id, weights: (await probe).run(tokens, numCachedTokens, layer) };
   } catch (error) {
-    answer = { id, error: toRemoteError(error) };
+    answer = { id, error: probeError(error) };
   }
   postMessage(answer);
 });
+
+function probeError(error: unknown): ProbeError {
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: error instanceof LastrowError ? error.code : null, message };
+}

@@ -6,7 +6,7 @@ import { tick } from "svelte";
 import { cacheRun } from "../cache/cache-run.svelte.ts";
 import { SCENARIOS } from "../cache/scenarios.ts";
 import { engine } from "../model/engine.svelte.ts";
-import { route, type ViewName } from "../shell/route.svelte.ts";
+import { route, type ViewName } from "../navigation/route.svelte.ts";
 import { stepChoice } from "../step/step-state.svelte.ts";
 
 interface Stop {

@@ -1,7 +1,7 @@
 /** `lastrow bench`: how fast a model prefills and decodes here, and how near that is to the machine's limits. */
 import { benchModel, type ModelBenchResult } from "../../bench/model-bench.js";
 import type { Spread } from "../../bench/spread.js";
-import type { ModelInfo } from "../../language-model.js";
+import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
 import { formatCount, formatDuration } from "../format.js";

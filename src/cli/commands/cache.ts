@@ -1,9 +1,10 @@
 /** `lastrow cache`: runs prompts together and shows who held which block of the KV cache. */
-import type { EngineEvent } from "../../engine/engine-stats.js";
-import type { GenerationResult } from "../../engine/generation-request.js";
+
 import { LastrowError } from "../../errors.js";
 import { BlockMap } from "../../kv-cache/block-map.js";
 import { printable } from "../../printable.js";
+import type { EngineEvent } from "../../protocol/engine-stats.js";
+import type { GenerationResult } from "../../protocol/generation-request.js";
 import { requestedStop } from "../exit.js";
 import { formatCount } from "../format.js";
 import { type Json, toJson } from "../json.js";

@@ -1,8 +1,8 @@
 /** `lastrow chat`: a conversation, a line of standard input for each message. */
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import type { Conversation } from "../../chat/conversation.js";
 import { LastrowError } from "../../errors.js";
+import type { Conversation } from "../../library/conversation.js";
 import { requestedStop } from "../exit.js";
 import { loadModel } from "../model.js";
 import { type EngineOptions, type SamplingOptions, samplingFor } from "../options.js";

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { run } from "../../../test/cli/captured-io.js";
-import type { ComparisonReport } from "../../engine/comparison.js";
+import type { ComparisonReport } from "../../client/comparison.js";
 import { loadModel } from "../model.js";
 
 vi.mock("../model.js");

@@ -1,10 +1,10 @@
 /** `lastrow compare`: generates with the KV cache and by recomputing everything, and compares every logit's bits. */
 import { dirname } from "node:path";
-import type { ComparedRun, ComparisonReport, Difference } from "../../engine/comparison.js";
+import type { ComparedRun, ComparisonReport, Difference } from "../../client/comparison.js";
 import { comparisonPlot } from "../../explain/figures/comparison-plot.js";
 import type { Scene } from "../../explain/scene.js";
-import { DEFAULT_COMPARED_TOKENS } from "../../generate-options.js";
-import type { ModelInfo } from "../../language-model.js";
+import { DEFAULT_COMPARED_TOKENS } from "../../library/generate-options.js";
+import type { ModelInfo } from "../../library/language-model.js";
 import { printable } from "../../printable.js";
 import { reportError, requestedStop } from "../exit.js";
 import { formatCount, formatDuration } from "../format.js";

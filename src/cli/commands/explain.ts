@@ -7,7 +7,7 @@ import { attentionFigure } from "../../explain/figures/attention-figure.js";
 import { inferenceFigure } from "../../explain/figures/inference-figure.js";
 import type { Scene } from "../../explain/scene.js";
 import type { SvgTheme } from "../../explain/svg.js";
-import type { LanguageModel, ModelInfo } from "../../language-model.js";
+import type { LanguageModel, ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
 import { reportError } from "../exit.js";

@@ -2,8 +2,8 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, it, vi } from "vitest";
 import { capturedIo, run } from "../../../test/cli/captured-io.js";
-import type { LanguageModel } from "../../language-model.js";
-import { load } from "../../load.js";
+import type { LanguageModel } from "../../library/language-model.js";
+import { load } from "../../library/load.js";
 import { Stop } from "../exit.js";
 import { loadModel } from "../model.js";
 import { runCli } from "../program.js";

@@ -1,9 +1,10 @@
 /** `lastrow generate`: continues a prompt, and streams the text as it comes. */
 import { dirname } from "node:path";
-import type { GeneratedLogprobs, GenerationResult, Mode } from "../../engine/generation-request.js";
-import type { Sequence } from "../../engine/sequence.js";
-import type { Prompt } from "../../generate-options.js";
-import type { LanguageModel } from "../../language-model.js";
+import type { Sequence } from "../../client/sequence.js";
+import type { Prompt } from "../../library/generate-options.js";
+import type { LanguageModel } from "../../library/language-model.js";
+import type { GenerationResult, Mode } from "../../protocol/generation-request.js";
+import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
 import { requestedStop } from "../exit.js";
 import { formatCount, formatDuration, formatProbability } from "../format.js";
 import { type Json, toJson } from "../json.js";

@@ -1,5 +1,5 @@
 /** `lastrow inspect`: what a model is, and what it takes. */
-import type { ModelInfo } from "../../language-model.js";
+import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
 import { formatCount } from "../format.js";

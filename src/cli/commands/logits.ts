@@ -1,5 +1,5 @@
 /** `lastrow logits`: what the model expects after a prompt; a table of the likeliest tokens, or every logit as JSON. */
-import type { LanguageModel } from "../../language-model.js";
+import type { LanguageModel } from "../../library/language-model.js";
 import { logNormalizer, logSoftmaxAt, topLogprobs } from "../../sampling/logprobs.js";
 import { formatProbability } from "../format.js";
 import { toJson } from "../json.js";

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { run } from "../../../test/cli/captured-io.js";
-import { load } from "../../load.js";
+import { load } from "../../library/load.js";
 
 const FILE = fileURLToPath(new URL("../../../LICENSE", import.meta.url));
 

@@ -1,7 +1,7 @@
 /** `lastrow perplexity`: how well a model predicts the text of a file. */
 import { createReadStream } from "node:fs";
 import { LastrowError } from "../../errors.js";
-import type { PerplexityResult } from "../../perplexity.js";
+import type { PerplexityResult } from "../../library/perplexity.js";
 import { printable } from "../../printable.js";
 import { formatCount } from "../format.js";
 import { toJson } from "../json.js";

@@ -4,7 +4,7 @@
  */
 import { scaleLinear } from "d3-scale";
 import { line } from "d3-shape";
-import type { ComparedStep } from "../../engine/comparison.js";
+import type { ComparedStep } from "../../client/comparison.js";
 import type { Scene, SceneNode, SceneRole } from "../scene.js";
 import { label } from "./tensor-box.js";
 

@@ -3,8 +3,9 @@
  * arXiv:1606.08415 (the tanh form is its section 2); the names and their forms are Hugging Face transformers'
  * (`activations.py`); SiLU is section 2 of the same paper.
  */
+
+import { erf, exp, tanh } from "../../numerics/math.js";
 import type { Activation } from "../kernels.js";
-import { erf, exp, tanh } from "./math.js";
 
 const { fround } = Math;
 

@@ -7,6 +7,7 @@
  * `fround(a op b)` is the f32 operation.
  */
 import { LastrowError } from "../../errors.js";
+import { exp } from "../../numerics/math.js";
 import {
   type Activation,
   type AttentionCall,
@@ -23,7 +24,6 @@ import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from ".
 import { activations } from "./activations.js";
 import { bf16ToF32, f16ToF32 } from "./half.js";
 import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
-import { exp } from "./math.js";
 import { stretchMaxima } from "./stretch-maxima.js";
 
 const { fround } = Math;

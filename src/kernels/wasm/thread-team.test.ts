@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { loadInProcess } from "../../../test/in-process.js";
-import { LanguageModel } from "../../language-model.js";
+import { LanguageModel } from "../../library/language-model.js";
 import { threads as platformThreads } from "../../platform/node-threads.js";
 import type { Kernels } from "../kernels.js";
 import { MemoryPlan } from "../memory-plan.js";

@@ -1,6 +1,7 @@
 /** `POST /v1/chat/completions`: the next message of a conversation, for models with a chat template. */
-import type { GeneratedLogprobs } from "../../engine/generation-request.js";
-import type { GenerateOptions } from "../../generate-options.js";
+
+import type { GenerateOptions } from "../../library/generate-options.js";
+import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
 import { ApiError } from "../api-error.js";
 import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";

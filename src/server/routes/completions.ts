@@ -1,6 +1,7 @@
 /** `POST /v1/completions`: OpenAI's older way to generate, with everything that the engine can do. */
-import type { GeneratedLogprobs } from "../../engine/generation-request.js";
-import type { GenerateOptions, Prompt } from "../../generate-options.js";
+
+import type { GenerateOptions, Prompt } from "../../library/generate-options.js";
+import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
 import { replaceLoneSurrogates, type Tokenizer } from "../../tokenizer/tokenizer.js";
 import { ApiError } from "../api-error.js";
 import { ChunkText, wholeText } from "../chunk-text.js";

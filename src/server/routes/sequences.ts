@@ -1,7 +1,7 @@
 /** `/v1/sequences` and `/v1/saved-sequences`: sequences that a client holds, forks, cuts back and adds to, whose rows stay computed meanwhile. */
-import type { Sequence } from "../../engine/sequence.js";
-import type { Prompt } from "../../generate-options.js";
-import type { LanguageModel } from "../../language-model.js";
+import type { Sequence } from "../../client/sequence.js";
+import type { Prompt } from "../../library/generate-options.js";
+import type { LanguageModel } from "../../library/language-model.js";
 import { logNormalizer, topLogprobs } from "../../sampling/logprobs.js";
 import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";

@@ -6,7 +6,7 @@ import {
   floatSteps,
   logErrorUlps,
   type MathInWasm,
-} from "../../../test/elementary-reference.js";
+} from "../../test/elementary-reference.js";
 import { erf, exp, log, tanh } from "./math.js";
 
 const { fround } = Math;

@@ -1,6 +1,6 @@
 /** How values from untrusted files appear in messages: short, on one line, and harmless to a terminal. */
 
-import { printableJson } from "../printable.js";
+import { printableJson } from "./printable.js";
 
 const MAX_LENGTH = 80;
 

@@ -2,20 +2,21 @@
  * A conversation with a model that has a chat template. Owns its messages, and a sequence that holds the keys and values
  * of what was said, so that the next answer computes only what is new.
  */
-import type { GenerationPiece, GenerationResult } from "../engine/generation-request.js";
-import type { Sequence } from "../engine/sequence.js";
+
+import { checkMessages } from "../chat/chat-messages.js";
+import { RENDER_DEADLINE_MS } from "../chat/chat-renderer.js";
+import type { ChatMessage } from "../chat/chat-template.js";
+import { PromptEncoder } from "../chat/prompt-encoder.js";
+import type { TemplateRunner } from "../chat/template-runner.js";
+import type { Generation } from "../client/generation.js";
+import type { Sequence } from "../client/sequence.js";
 import { LastrowError } from "../errors.js";
-import type { GenerateOptions } from "../generate-options.js";
 import { INSPECT } from "../inspect.js";
-import type { LanguageModel } from "../language-model.js";
 import { checkOptions, invalid, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
+import type { GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { checkMessages } from "./chat-messages.js";
-import { RENDER_DEADLINE_MS } from "./chat-renderer.js";
-import type { ChatMessage } from "./chat-template.js";
-import { PromptEncoder } from "./prompt-encoder.js";
-import type { TemplateRunner } from "./template-runner.js";
+import type { GenerateOptions } from "./generate-options.js";
 
 /** How to answer: as `GenerateOptions`, one continuation at a time. */
 export type ReplyOptions = Omit<
@@ -44,9 +45,16 @@ export interface ConversationTemplate {
   readonly runner: TemplateRunner;
 }
 
+/** What a conversation needs of its model. */
+export interface ConversationModel {
+  readonly info: { readonly config: { readonly contextLength: number } };
+  generate(prompt: readonly number[], options: GenerateOptions): Generation;
+  sequence(tokens: readonly number[], options: Pick<ReplyOptions, "salt" | "tenant">): Promise<Sequence>;
+}
+
 /** A conversation under way; `LanguageModel.chat` begins one. One answer at a time; several conversations may run at once. */
 export class Conversation implements AsyncDisposable {
-  readonly #model: LanguageModel;
+  readonly #model: ConversationModel;
   readonly #template: ConversationTemplate;
   readonly #encoder: PromptEncoder;
   #messages: ChatMessage[] = [];
@@ -54,7 +62,7 @@ export class Conversation implements AsyncDisposable {
   #isAnswering = false;
   #isDisposed = false;
 
-  private constructor(model: LanguageModel, template: ConversationTemplate) {
+  private constructor(model: ConversationModel, template: ConversationTemplate) {
     this.#model = model;
     this.#template = template;
     this.#encoder = new PromptEncoder(template.tokenizer);
@@ -62,7 +70,7 @@ export class Conversation implements AsyncDisposable {
 
   /** Made by `LanguageModel.chat`, which says what is thrown. @internal */
   static async begin(
-    model: LanguageModel,
+    model: ConversationModel,
     template: ConversationTemplate,
     messages: readonly ChatMessage[],
   ): Promise<Conversation> {

@@ -2,23 +2,31 @@
  * The text of a generation: takes the tokens of its continuations, makes pieces of them, finds stop strings, and puts
  * the result together.
  */
-import type { ChosenToken } from "./continuation.js";
-import { EmittedText } from "./emitted-text.js";
-import type { GenerationOutcome } from "./generation-job.js";
+
+import type { GenerationOutcome } from "../protocol/generation-outcome.js";
 import type {
-  FinishReason,
-  GeneratedLogprobs,
   GenerationChoice,
   GenerationPiece,
   GenerationRequest,
   GenerationResult,
-  TextOptions,
-} from "./generation-request.js";
+} from "../protocol/generation-request.js";
+import type { ChosenToken, FinishReason } from "../sampling/continuation.js";
+import type { GeneratedLogprobs } from "../sampling/logprobs.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { EmittedText } from "./emitted-text.js";
 
 interface ContinuationText {
   readonly text: EmittedText;
   readonly tokens: number[];
   readonly logprobs: GeneratedLogprobs[];
+}
+
+/** What is made of the tokens, where they arrive. */
+export interface TextOptions {
+  readonly tokenizer: Tokenizer | null;
+  /** Texts that end a continuation. */
+  readonly stop: readonly string[];
+  readonly loadMs: number;
 }
 
 export class GenerationText {

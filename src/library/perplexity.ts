@@ -4,9 +4,9 @@
  * "Perplexity of fixed-length models", the strided form). Every token but those that have nothing before them counts once.
  */
 
-import { LastrowError } from "./errors.js";
-import { shown } from "./option-checks.js";
-import { logNormalizer, logSoftmaxAt } from "./sampling/logprobs.js";
+import { LastrowError } from "../errors.js";
+import { shown } from "../option-checks.js";
+import { logNormalizer, logSoftmaxAt } from "../sampling/logprobs.js";
 
 /** How a perplexity is measured. */
 export interface PerplexityOptions {

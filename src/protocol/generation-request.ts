@@ -1,28 +1,13 @@
 /** What a generation is asked for and what it gives. */
+
 import { LastrowError } from "../errors.js";
 import { shown } from "../option-checks.js";
-import type { TokenLogprob } from "../sampling/logprobs.js";
+import type { FinishReason } from "../sampling/continuation.js";
+import type { GeneratedLogprobs } from "../sampling/logprobs.js";
 import type { ResolvedSampling } from "../sampling/options.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
 /** How the rows of earlier tokens come to be there: from the KV cache, or computed again each time. */
 export type Mode = "cached" | "recompute";
-
-/**
- * Why a generation ended: `stop` by the end token or a stop string, `length` by `maxTokens` or the end of the context,
- * `abort` by its signal or because its reader left.
- */
-export type FinishReason = "stop" | "length" | "abort";
-
-/** Log-probabilities of one generated token, from the model's own logits, before any option of sampling. */
-export interface GeneratedLogprobs {
-  /** The id of the token. */
-  readonly token: number;
-  /** Natural logarithm. */
-  readonly logprob: number;
-  /** The likeliest tokens, in descending order; as many as asked for. */
-  readonly top: readonly TokenLogprob[];
-}
 
 /** What one step adds to one continuation. */
 export interface GenerationPiece {
@@ -114,14 +99,6 @@ export interface GenerationRequest {
   readonly endsByText: boolean;
   /** Tokens that end the text; empty to ignore them. */
   readonly eosTokenIds: ReadonlySet<number>;
-}
-
-/** What is made of the tokens, where they arrive. */
-export interface TextOptions {
-  readonly tokenizer: Tokenizer | null;
-  /** Texts that end a continuation. */
-  readonly stop: readonly string[];
-  readonly loadMs: number;
 }
 
 /** Rows through the model for L prompt tokens and I inferences: the formula that the counters are checked against. */

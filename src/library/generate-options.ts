@@ -2,16 +2,16 @@
  * What may be asked of a generation, and how it becomes a request to the engine: every option checked, and what is left
  * out taken from the model's `generation_config.json`, or from here.
  */
-import type { ComparisonObserver } from "./engine/comparison.js";
-import type { GenerationOptions } from "./engine/generation.js";
-import type { BeamSettings, GenerationRequest, Mode } from "./engine/generation-request.js";
-import { LastrowError } from "./errors.js";
-import type { GenerationDefaults } from "./formats/generation-config.js";
-import { invalid, oneOf, shown, wholeNumber } from "./option-checks.js";
-import { optionNames } from "./option-names.js";
-import { checkBeamSettings } from "./sampling/beam-search.js";
-import { resolveSampling, type SamplingOptions } from "./sampling/options.js";
-import type { Tokenizer } from "./tokenizer/tokenizer.js";
+import type { ComparisonObserver } from "../client/comparison.js";
+import type { GenerationOptions } from "../client/generation.js";
+import { LastrowError } from "../errors.js";
+import type { GenerationDefaults } from "../formats/generation-config.js";
+import { invalid, oneOf, shown, wholeNumber } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
+import type { BeamSettings, GenerationRequest, Mode } from "../protocol/generation-request.js";
+import { checkBeamSettings } from "../sampling/beam-search.js";
+import { resolveSampling, type SamplingOptions } from "../sampling/options.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
 /** Text, or token ids. */
 export type Prompt = string | readonly number[];

@@ -4,19 +4,19 @@
  */
 import { onAbort } from "../abort-listeners.js";
 import { LastrowError } from "../errors.js";
+import type { LoadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
-import type { LoadProgress } from "../platform/platform.js";
+import type { ComputedLogits } from "../protocol/computed-logits.js";
+import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
+import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
+import type { GenerationSink } from "../protocol/generation-outcome.js";
+import type { GenerationRequest } from "../protocol/generation-request.js";
+import type { ClientMessage, EngineConnection, HostMessage } from "../protocol/messages.js";
+import { fromRemoteError } from "../protocol/remote-error.js";
 import { EngineLink } from "./engine-link.js";
-import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.js";
 import { EventStream } from "./event-stream.js";
-import { type OnRead, ServedFiles } from "./file-transfer.js";
-import type { GenerationSink } from "./generation-job.js";
-import type { GenerationRequest } from "./generation-request.js";
-import type { EngineInfo, EngineSetup } from "./load-engine.js";
-import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
-import { fromRemoteError } from "./remote-error.js";
 import { RemoteSequence, type SequenceCost } from "./remote-sequence.js";
-import type { ComputedLogits } from "./scheduled-sequence.js";
+import { type OnRead, ServedFiles } from "./served-files.js";
 
 /** A generation under way. */
 export interface GenerationHandle {

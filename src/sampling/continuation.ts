@@ -2,9 +2,11 @@
  * One continuation of a prompt as it grows: chooses each token from its logits and knows when it has ended. Knows
  * nothing of text, steps, rows or caches.
  */
-import { Sampler } from "../sampling/sampler.js";
-import type { SamplingScratch } from "../sampling/scratch.js";
-import type { FinishReason, GeneratedLogprobs, GenerationRequest } from "./generation-request.js";
+
+import type { GeneratedLogprobs } from "./logprobs.js";
+import type { ResolvedSampling } from "./options.js";
+import { Sampler } from "./sampler.js";
+import type { SamplingScratch } from "./scratch.js";
 
 /** Seeds end here; the next one after the last is 0. */
 const SEEDS = 2 ** 53;
@@ -15,11 +17,28 @@ export interface ChosenToken {
   readonly logprobs?: GeneratedLogprobs;
 }
 
+/**
+ * Why a generation ended: `stop` by the end token or a stop string, `length` by `maxTokens` or the end of the context,
+ * `abort` by its signal or because its reader left.
+ */
+export type FinishReason = "stop" | "length" | "abort";
+
+/** What a continuation is told; of a generation's request. */
+export interface ContinuationSettings {
+  readonly prompt: readonly number[];
+  readonly sampling: ResolvedSampling;
+  /** Continuations that are wanted, of `bestOf` that are generated. */
+  readonly n: number;
+  readonly bestOf: number;
+  /** Tokens that end the text; empty to ignore them. */
+  readonly eosTokenIds: ReadonlySet<number>;
+}
+
 export class Continuation {
   /** From 0; it is what the request's seed + index gives alone. */
   readonly index: number;
   readonly tokens: number[] = [];
-  readonly #request: GenerationRequest;
+  readonly #request: ContinuationSettings;
   readonly #sampler: Sampler;
   /** Most tokens. */
   readonly #limit: number;
@@ -27,7 +46,7 @@ export class Continuation {
   readonly #logprobs: number[] = [];
   #finishReason: FinishReason | null;
 
-  constructor(request: GenerationRequest, index: number, limit: number, scratch: SamplingScratch) {
+  constructor(request: ContinuationSettings, index: number, limit: number, scratch: SamplingScratch) {
     const { sampling, bestOf, n } = request;
     // To rank continuations, their log-probabilities are needed even when nobody asked to see them.
     const logprobs = sampling.logprobs ?? (bestOf > n ? 0 : null);

@@ -1,25 +1,27 @@
-/** A thread of Node's that renders chat templates, with a limit on its heap. */
+/** A thread of Node's with a limit on its heap. */
 import { Worker } from "node:worker_threads";
-import type { TemplateAnswer } from "../chat/template-messages.js";
-import type { TemplateThread } from "../chat/template-runner.js";
+import type { LimitedThread } from "./limited-thread.js";
 
-/** MiB that a template may take; those of a conversation take a few. */
+/** MiB that it may take: a template of a conversation takes a few. */
 const HEAP_MIB = 256;
 const YOUNG_HEAP_MIB = 32;
 
 /**
- * Starts a thread that runs template-thread.ts.
+ * Starts a thread that runs a script, and waits for the script's first message, which says that it listens.
  * @throws what keeps it from being started
  */
-export async function startTemplateThread(address: URL): Promise<TemplateThread> {
+export async function startLimitedThread<Sent, Received>(
+  address: URL,
+  name: string,
+): Promise<LimitedThread<Sent, Received>> {
   const worker = new Worker(address, {
-    name: "lastrow template",
+    name,
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
   });
   let isClosed = false;
   let onLost: (reason: string) => void = () => undefined;
-  let onMessage: (answer: TemplateAnswer) => void = () => undefined;
+  let onMessage: (message: Received) => void = () => undefined;
   const end = (reason: string) => {
     if (isClosed) return;
     isClosed = true;
@@ -36,11 +38,11 @@ export async function startTemplateThread(address: URL): Promise<TemplateThread>
   await new Promise<void>((resolve, reject) => {
     onLost = (reason) => reject(new Error(reason));
     onMessage = () => resolve();
-    worker.on("message", (answer: TemplateAnswer) => onMessage(answer));
+    worker.on("message", (message: Received) => onMessage(message));
   });
   worker.unref();
   return {
-    post: (task) => worker.postMessage(task),
+    post: (message) => worker.postMessage(message),
     onMessage(listener) {
       onMessage = listener;
     },

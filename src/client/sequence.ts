@@ -6,12 +6,12 @@
 import { LastrowError } from "../errors.js";
 import { INSPECT } from "../inspect.js";
 import { shown } from "../option-checks.js";
+import type { ComputedLogits } from "../protocol/computed-logits.js";
+import { checkPrompt } from "../protocol/generation-request.js";
 import type { SavedSequence } from "../saved-sequence/read-sequence.js";
 import { type SequenceToSave, sequenceFile, sequenceFileBytes } from "../saved-sequence/write-sequence.js";
 import type { EngineClient } from "./engine-client.js";
-import { checkPrompt } from "./generation-request.js";
 import type { RemoteSequence, SequenceCost } from "./remote-sequence.js";
-import type { ComputedLogits } from "./scheduled-sequence.js";
 import { placeSaved, type SequenceStorage, saltOfRestored } from "./sequence-storage.js";
 
 /** What a sequence needs to know of its model. */

@@ -1,5 +1,5 @@
 /** Events for one reader, who may be slower than they come. */
-import type { EngineEvent } from "./engine-stats.js";
+import type { EngineEvent } from "../protocol/engine-stats.js";
 
 /** A reader fell behind, and so many events are missing here. */
 export interface DroppedEvents {

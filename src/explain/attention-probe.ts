@@ -4,26 +4,27 @@
  * computed here, from the queries that attention was given and the keys that it read, by the formula of
  * docs/numerics.md. Owns a model of its own, of one sequence; its logits come along, to be compared with a run's.
  */
-import type { ModelSource } from "lastrow";
-import { expectArchitecture } from "lastrow/architectures/known-architectures";
-import { matchTensors } from "lastrow/architectures/match-tensors";
-import { readModelConfig } from "lastrow/architectures/read-config";
-import { openCheckpoint } from "lastrow/formats/checkpoint";
-import type { AttentionCall, Kernels } from "lastrow/kernels/kernels";
-import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, kvOffset } from "lastrow/kernels/kv-layout";
-import { MemoryPlan } from "lastrow/kernels/memory-plan";
-import { exp } from "lastrow/kernels/reference/math";
-import { wasmBackend } from "lastrow/kernels/wasm/wasm-kernels";
-import { Decoder, planScratch } from "lastrow/model/decoder";
-import { kvShapeOf } from "lastrow/model/decoder-spec";
-import { planWeights } from "lastrow/model/decoder-weights";
-import { loadWeights, planStaging, widestRow } from "lastrow/model/load-weights";
-import type { Platform } from "lastrow/platform/platform";
+import { platform } from "#platform";
+import { expectArchitecture } from "../architectures/known-architectures.js";
+import { matchTensors } from "../architectures/match-tensors.js";
+import { readModelConfig } from "../architectures/read-config.js";
+import { openCheckpoint } from "../formats/checkpoint.js";
+import type { AttentionCall, Kernels } from "../kernels/kernels.js";
+import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, kvOffset } from "../kernels/kv-layout.js";
+import { MemoryPlan } from "../kernels/memory-plan.js";
+import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
+import { Decoder, planScratch } from "../model/decoder.js";
+import { kvShapeOf } from "../model/decoder-spec.js";
+import { planWeights } from "../model/decoder-weights.js";
+import { loadWeights, planStaging, widestRow } from "../model/load-weights.js";
+import { exp } from "../numerics/math.js";
+import type { ModelSource } from "../platform/platform.js";
 
 /** Of one layer in one forward pass. */
 export interface AttentionWeights {
   /** Positions of the queries: from this one on, one after the other. */
   readonly firstPosition: number;
+  /** How many there are. */
   readonly queries: number;
   /** Keys 0 … keys − 1; a query sees those up to its own position. */
   readonly keys: number;
@@ -40,6 +41,7 @@ interface SeenCall {
   readonly positions: Int32Array;
 }
 
+/** A model whose attention can be looked at. Its passes hold the thread: run it in a worker of your own. */
 export class AttentionProbe {
   readonly #model: Decoder;
   readonly #kernels: Kernels;
@@ -53,8 +55,12 @@ export class AttentionProbe {
     this.#calls = parts.calls;
   }
 
-  /** @throws LastrowError as `load` */
-  static async load(platform: Pick<Platform, "openModel">, source: ModelSource): Promise<AttentionProbe> {
+  /**
+   * Loads a model for looking at, f32 and on one thread, with room for one sequence of a full context.
+   * @param source as of `load`
+   * @throws LastrowError as `load`
+   */
+  static async load(source?: ModelSource): Promise<AttentionProbe> {
     const files = await platform.openModel(source, {});
     const stated = await readModelConfig(files);
     const checkpoint = await openCheckpoint(files);
@@ -88,7 +94,12 @@ export class AttentionProbe {
     }
   }
 
-  /** One inference: all rows, or the rows behind those that the cache has. */
+  /**
+   * One inference: all rows, or the rows behind those that the cache has.
+   * @param tokens of the whole sequence, from 1 to the context's length
+   * @param numCachedTokens 0 … tokens − 1
+   * @param layer from 0
+   */
   run(tokens: readonly number[], numCachedTokens: number, layer: number): AttentionWeights {
     if (numCachedTokens > 0) this.#feed(tokens.slice(0, numCachedTokens), 0, 0);
     this.#calls.length = 0;

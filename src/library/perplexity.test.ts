@@ -1,7 +1,7 @@
 /** Strided windows against Hugging Face's loop written out, with its masked labels and its shift by one. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { modelFolders } from "../test/fixture-models.js";
+import { modelFolders } from "../../test/fixture-models.js";
 import { load } from "./load.js";
 import { type ComputeRows, computePerplexity, perplexityWindows } from "./perplexity.js";
 

@@ -1,11 +1,11 @@
 /** A sequence in the engine, as its client holds it: tokens go there, logits come back. */
 import { LastrowError } from "../errors.js";
+import type { RowRange } from "../kernels/kv-rows.js";
+import type { ComputedLogits } from "../protocol/computed-logits.js";
+import type { ClientMessage, HostMessage } from "../protocol/messages.js";
+import { fromRemoteError } from "../protocol/remote-error.js";
 import type { BlockGroup } from "../saved-sequence/read-sequence.js";
-import type { RowRange } from "../saved-sequence/write-sequence.js";
 import type { EngineLink } from "./engine-link.js";
-import type { ClientMessage, HostMessage } from "./protocol.js";
-import { fromRemoteError } from "./remote-error.js";
-import type { ComputedLogits } from "./scheduled-sequence.js";
 
 /** What a sequence has taken since its start. */
 export interface SequenceCost {

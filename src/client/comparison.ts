@@ -4,18 +4,17 @@
  */
 import { LastrowError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
-import { SamplingScratch } from "../sampling/scratch.js";
-import { Continuation } from "./continuation.js";
-import type { EngineClient, StepObserver } from "./engine-client.js";
-import { Generation, type GenerationOptions } from "./generation.js";
+import type { ComputedLogits } from "../protocol/computed-logits.js";
 import {
   expectedRows,
-  type FinishReason,
   type GenerationPiece,
   type GenerationRequest,
   type Mode,
-} from "./generation-request.js";
-import type { ComputedLogits } from "./scheduled-sequence.js";
+} from "../protocol/generation-request.js";
+import { Continuation, type FinishReason } from "../sampling/continuation.js";
+import { SamplingScratch } from "../sampling/scratch.js";
+import type { EngineClient, StepObserver } from "./engine-client.js";
+import { Generation, type GenerationOptions } from "./generation.js";
 
 /** Where the two ways first gave different bits. */
 export interface Difference {

@@ -1,14 +1,10 @@
 /** A generation as its caller holds it: pieces to iterate over, and the whole to await. */
 import { onAbort } from "../abort-listeners.js";
 import { INSPECT } from "../inspect.js";
+import type { GenerationSink } from "../protocol/generation-outcome.js";
+import type { GenerationPiece, GenerationRequest, GenerationResult } from "../protocol/generation-request.js";
 import type { GenerationHandle } from "./engine-client.js";
-import type { GenerationSink } from "./generation-job.js";
-import type {
-  GenerationPiece,
-  GenerationRequest,
-  GenerationResult,
-  TextOptions,
-} from "./generation-request.js";
+import type { TextOptions } from "./generation-text.js";
 import { GenerationText } from "./generation-text.js";
 
 /** Starts a request. */

@@ -2,26 +2,32 @@
  * A loaded model: the object that programs hold. Turns prompts and options into requests for the engine, and owns the
  * engine until it is disposed.
  */
-import type { ChatMessage } from "./chat/chat-template.js";
-import type { Conversation } from "./chat/conversation.js";
-import type { TemplateRunner, TemplateThread } from "./chat/template-runner.js";
-import { type ComparisonReport, compareWays } from "./engine/comparison.js";
-import type { EngineClient } from "./engine/engine-client.js";
+import type { ChatMessage } from "../chat/chat-template.js";
+import type { TemplateRunner, TemplateThread } from "../chat/template-runner.js";
+import { type ComparisonReport, compareWays } from "../client/comparison.js";
+import type { EngineClient } from "../client/engine-client.js";
+import type { DroppedEvents } from "../client/event-stream.js";
+import { Generation } from "../client/generation.js";
+import { type LogitsRow, readLogits } from "../client/logits-reader.js";
+import { Sequence, type SequenceModel } from "../client/sequence.js";
+import type { SequenceStorage } from "../client/sequence-storage.js";
+import { LastrowError } from "../errors.js";
+import type { GenerationDefaults } from "../formats/generation-config.js";
+import type { ModelConfig } from "../model/config.js";
+import { checkOptions, invalid, isListOfIds, oneOf, shown } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
+import type { EngineInfo } from "../protocol/engine-setup.js";
 import {
   type EngineEvent,
   type EngineEventType,
   type EngineStats,
   EVENT_TYPES,
-} from "./engine/engine-stats.js";
-import type { DroppedEvents } from "./engine/event-stream.js";
-import { Generation } from "./engine/generation.js";
-import { checkPrompt, checkTokenIds } from "./engine/generation-request.js";
-import type { EngineInfo } from "./engine/load-engine.js";
-import { type LogitsRow, readLogits } from "./engine/logits-reader.js";
-import { Sequence, type SequenceModel } from "./engine/sequence.js";
-import type { SequenceStorage } from "./engine/sequence-storage.js";
-import { LastrowError } from "./errors.js";
-import type { GenerationDefaults } from "./formats/generation-config.js";
+} from "../protocol/engine-stats.js";
+import { checkPrompt, checkTokenIds } from "../protocol/generation-request.js";
+import { SavedSequence } from "../saved-sequence/read-sequence.js";
+import { openSaved, type SavedSource } from "../saved-sequence/saved-source.js";
+import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.js";
+import type { Conversation } from "./conversation.js";
 import {
   COMPARE_OPTIONS,
   COMPARISON_SEED,
@@ -35,13 +41,7 @@ import {
   type ResolvedRequest,
   resolveRequest,
 } from "./generate-options.js";
-import type { ModelConfig } from "./model/config.js";
-import { checkOptions, invalid, isListOfIds, oneOf, shown } from "./option-checks.js";
-import { optionNames } from "./option-names.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
-import { SavedSequence } from "./saved-sequence/read-sequence.js";
-import { openSaved, type SavedSource } from "./saved-sequence/saved-source.js";
-import type { EncodeOptions, Tokenizer } from "./tokenizer/tokenizer.js";
 
 /** How a sequence begins. */
 export interface SequenceOptions extends PromptOptions {
@@ -242,8 +242,8 @@ export class LanguageModel implements AsyncDisposable {
     }
     // Only who chats pays for the template engine.
     const [{ TemplateRunner }, { Conversation }] = await Promise.all([
-      import("./chat/template-runner.js"),
-      import("./chat/conversation.js"),
+      import("../chat/template-runner.js"),
+      import("./conversation.js"),
     ]);
     const { startTemplateThread } = this.#alive();
     this.#templates ??= new TemplateRunner(startTemplateThread);

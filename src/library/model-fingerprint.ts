@@ -3,8 +3,9 @@
  * were loaded. Names of folders, dates, how the weights are spread over files, kernels, threads and the type that weights
  * have in memory count for nothing. Computed along with loading, beside it where the runtime can.
  */
-import { sha256, sha256OfText } from "./digests.js";
-import type { ModelFile, ModelFiles } from "./model-files.js";
+
+import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import { sha256, sha256OfText } from "../platform/digests.js";
 
 /** Bytes of a tensor that have a checksum of their own, so that they can be computed beside each other. */
 const PIECE_BYTES = 1024 * 1024;

@@ -1,30 +1,31 @@
 /** From a model's files to a model that runs. */
 
 import { platform } from "#platform";
-import { expectArchitecture } from "./architectures/known-architectures.js";
-import { type MatchedCheckpoint, matchTensors } from "./architectures/match-tensors.js";
-import { readModelConfig } from "./architectures/read-config.js";
-import { readChatTemplate } from "./chat/chat-template.js";
-import { EngineClient } from "./engine/engine-client.js";
-import type { EngineSetup } from "./engine/load-engine.js";
-import type { EngineConnection } from "./engine/protocol.js";
-import type { SequenceStorage } from "./engine/sequence-storage.js";
-import { LastrowError } from "./errors.js";
-import { openCheckpoint } from "./formats/checkpoint.js";
-import { type GenerationDefaults, readGenerationConfig } from "./formats/generation-config.js";
-import type { ModelFile } from "./formats/model-files.js";
-import { ModelFingerprint } from "./formats/model-fingerprint.js";
-import type { KernelsName, PackedDtype } from "./kernels/kernels.js";
-import type { KvDtype } from "./kernels/kv-layout.js";
+import { expectArchitecture } from "../architectures/known-architectures.js";
+import { type MatchedCheckpoint, matchTensors } from "../architectures/match-tensors.js";
+import { readModelConfig } from "../architectures/read-config.js";
+import { readChatTemplate } from "../chat/chat-template.js";
+import { EngineClient } from "../client/engine-client.js";
+import type { SequenceStorage } from "../client/sequence-storage.js";
+import { LastrowError } from "../errors.js";
+import { openCheckpoint } from "../formats/checkpoint.js";
+import { type GenerationDefaults, readGenerationConfig } from "../formats/generation-config.js";
+import type { LoadProgress } from "../formats/load-progress.js";
+import type { ModelFile } from "../formats/model-files.js";
+import type { KernelsName, PackedDtype } from "../kernels/kernels.js";
+import type { KvDtype } from "../kernels/kv-layout.js";
+import { parseMemorySize } from "../memory-size.js";
+import { type ModelConfig, modelConfig } from "../model/config.js";
+import { widestRow } from "../model/load-weights.js";
+import { checkOptions, invalid, oneOf, wholeNumber } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
+import type { ModelSource } from "../platform/platform.js";
+import type { EngineSetup } from "../protocol/engine-setup.js";
+import type { EngineConnection } from "../protocol/messages.js";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
-import { parseMemorySize } from "./memory-size.js";
-import { type ModelConfig, modelConfig } from "./model/config.js";
-import { widestRow } from "./model/load-weights.js";
-import { checkOptions, invalid, oneOf, wholeNumber } from "./option-checks.js";
-import { optionNames } from "./option-names.js";
-import type { LoadProgress, ModelSource } from "./platform/platform.js";
-import { loadTokenizer } from "./tokenizer/load-tokenizer.js";
-import type { Tokenizer } from "./tokenizer/tokenizer.js";
+import { ModelFingerprint } from "./model-fingerprint.js";
 
 /** How a model is loaded and run. All of it is optional; nothing but `dtype` and `kvDtype` changes a bit of a logit. */
 export interface LoadOptions {
@@ -114,7 +115,7 @@ export async function loadParts(
     beforeWeights: async (fetched) => {
       const { decoder, modelType } = await readModelConfig(fetched);
       const stored = widestRow(expectArchitecture(modelType).tensors(decoder));
-      const { expectToFit } = await import("./engine/engine-plan.js");
+      const { expectToFit } = await import("../engine/engine-plan.js");
       expectToFit({ label: fetched.label, decoder, widestRow: stored, ...settings });
     },
   });
@@ -217,7 +218,7 @@ async function connect(worker: boolean | undefined): Promise<EngineConnection> {
     }
   }
   // Only now: who has a worker needs no engine beside it.
-  const { startInProcess } = await import("./engine/in-process.js");
+  const { startInProcess } = await import("../engine/in-process.js");
   return startInProcess().connection;
 }
 

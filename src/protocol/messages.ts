@@ -3,13 +3,13 @@
  * Every message but the last one names a call by the client's number for it; what the engine says of a call that the
  * client has forgotten is left unread. What a step has to say comes as one list; the first list is empty, and says that the engine listens.
  */
-import type { LoadProgress } from "../platform/platform.js";
-import type { RowRange } from "../saved-sequence/write-sequence.js";
-import type { ChosenToken } from "./continuation.js";
+import type { LoadProgress } from "../formats/load-progress.js";
+import type { RowRange } from "../kernels/kv-rows.js";
+import type { ChosenToken } from "../sampling/continuation.js";
+import type { EngineInfo, EngineSetup } from "./engine-setup.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.js";
-import type { GenerationOutcome } from "./generation-job.js";
+import type { GenerationOutcome } from "./generation-outcome.js";
 import type { GenerationRequest } from "./generation-request.js";
-import type { EngineInfo, EngineSetup } from "./load-engine.js";
 import type { Connection, Port } from "./port.js";
 import type { RemoteError } from "./remote-error.js";
 
@@ -160,6 +160,9 @@ export type HostMessage =
   | { readonly type: "events"; readonly id: number; readonly events: readonly EngineEvent[] }
   /** The last one: no call can be served any more. */
   | { readonly type: "broken"; readonly error: RemoteError };
+
+/** The engine asks for bytes of a file. */
+export type ReadQuestion = Extract<HostMessage, { type: "read" }>;
 
 /** The client's way to an engine. */
 export type EngineConnection = Connection<ClientMessage, readonly HostMessage[]>;

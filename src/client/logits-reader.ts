@@ -1,6 +1,7 @@
 /** The logits of every row of a sequence, for one who reads at his own pace. */
+
+import type { ComputedLogits } from "../protocol/computed-logits.js";
 import type { EngineClient } from "./engine-client.js";
-import type { ComputedLogits } from "./scheduled-sequence.js";
 
 /** One row of logits. */
 export interface LogitsRow {

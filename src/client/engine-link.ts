@@ -4,8 +4,8 @@
  * says what became of that call, or of the object that it was made on.
  */
 import { LastrowError } from "../errors.js";
-import type { ClientMessage, EngineConnection, HostMessage } from "./protocol.js";
-import { fromRemoteError } from "./remote-error.js";
+import type { ClientMessage, EngineConnection, HostMessage } from "../protocol/messages.js";
+import { fromRemoteError } from "../protocol/remote-error.js";
 
 /** One call. */
 export interface Receiver {

@@ -1,0 +1,10 @@
+/** A thread whose heap is limited, for work that nobody has checked: it can fail without harm to anything but itself. */
+export interface LimitedThread<Sent, Received> {
+  post(message: Sent): void;
+  onMessage(listener: (message: Received) => void): void;
+  /** Sets what is told, in words, when the thread has ended by itself. */
+  onLost(listener: (reason: string) => void): void;
+  /** Whether the program has to stay alive for its answer; not so at first. */
+  hold(isHeld: boolean): void;
+  close(): Promise<void>;
+}

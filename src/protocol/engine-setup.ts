@@ -1,0 +1,55 @@
+/** How an engine is to be, and what it then takes: plain data. */
+import type { KernelsName, PackedDtype } from "../kernels/kernels.js";
+import type { KvDtype } from "../kernels/kv-layout.js";
+import type { DecoderSpec } from "../model/decoder-spec.js";
+import type { MatchedTensor } from "../model/load-weights.js";
+
+/** What decides how much an engine takes, checked: plain data. */
+export interface EngineShape {
+  /** What the model is called in messages. */
+  readonly label: string;
+  readonly decoder: DecoderSpec;
+  /** Values in the widest row that its files store. */
+  readonly widestRow: number;
+  readonly kernels: KernelsName;
+  /** Null: as many as can work at once. */
+  readonly threads: number | null;
+  readonly dtype: PackedDtype;
+  readonly kvDtype: KvDtype;
+  /** Bytes; null: room for four full contexts. */
+  readonly kvMemory: number | null;
+  /** Most rows of a step; null: 512. */
+  readonly tokenBudget: number | null;
+}
+
+/** How an engine is to be, and what it is made of: plain data. */
+export interface EngineSetup extends EngineShape {
+  /** Every tensor that the model uses, with the number of the file that it is in. */
+  readonly tensors: readonly (Omit<MatchedTensor, "file"> & { readonly file: number })[];
+  readonly files: readonly { readonly name: string; readonly size: number }[];
+}
+
+/** What an engine takes. Sizes in bytes. */
+export interface EngineInfo {
+  readonly kernels: KernelsName;
+  /** Threads that share the kernels' work. */
+  readonly threads: number;
+  /** Bytes of the weights in the kernels' memory. */
+  readonly weightBytes: number;
+  /** Type of the weights in memory; position embeddings, norms and biases are always f32. */
+  readonly dtype: PackedDtype;
+  readonly kv: {
+    readonly blockSize: number;
+    /** Type of K and V in memory. */
+    readonly dtype: KvDtype;
+    readonly blocks: number;
+    readonly blockBytes: number;
+    readonly bytesPerToken: number;
+    /** Memory that is reserved for K and V. */
+    readonly bytes: number;
+  };
+  /** All memory of the kernels: weights, K and V, working memory. */
+  readonly memoryBytes: number;
+  /** Most new rows of all sequences in one step: what was asked for, or all that the KV cache has room for. */
+  readonly tokenBudget: number;
+}

@@ -1,0 +1,34 @@
+/** What comes of a generation, as it crosses from the engine to its client: tokens as they are chosen, and how it ended. */
+import type { ChosenToken, FinishReason } from "../sampling/continuation.js";
+
+/** How a generation ended. */
+export interface GenerationOutcome {
+  /** The continuations that were wanted, best first where that was asked for. */
+  readonly choices: readonly {
+    /** Its number among all that were generated. */
+    readonly index: number;
+    readonly finishReason: FinishReason;
+    readonly score?: number;
+  }[];
+  readonly numCachedTokens: number;
+  readonly inferences: number;
+  readonly rowsComputed: number;
+  /** Milliseconds until the first token was chosen, and from there to the end. */
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  /** Forward passes until the first token was chosen. */
+  readonly prefillSteps: number;
+}
+
+/** Where a generation's tokens go, and how it ended: exactly one of `end` and `fail`, last. */
+export interface GenerationSink {
+  /**
+   * What a step adds to a continuation: a token, or several where proposals were right. Where the request's
+   * `endsByText`, it goes on when `resume` is called.
+   */
+  tokens(index: number, chosen: readonly ChosenToken[]): void;
+  /** A continuation has ended: no more tokens of it will come. */
+  finished(index: number): void;
+  end(outcome: GenerationOutcome): void;
+  fail(error: unknown): void;
+}
