@@ -72,7 +72,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
   });
 
   app.get("*", async (context, next) => {
-    const answer = await page.answer(context.req.path);
+    const answer = await page.answer(context.req.path, context.req.raw.headers);
     if (answer !== null) return answer;
     await next();
     return undefined;
@@ -91,7 +91,9 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
 
   app.notFound((context) => {
     const { method, path } = context.req;
-    const error = new ApiError(404, "not_found", `There is no ${method} ${quoted(path)} here.`);
+    // What OpenAI's newest clients ask for by default.
+    const instead = path === "/v1/responses" ? " Use POST /v1/chat/completions." : "";
+    const error = new ApiError(404, "not_found", `There is no ${method} ${quoted(path)} here.${instead}`);
     context.get("exchange").fail(error);
     return error.response;
   });

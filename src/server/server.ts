@@ -93,6 +93,8 @@ export interface LastrowServer extends AsyncDisposable {
   fetch(request: Request, connection?: Connection): Promise<Response>;
   /** What to send back for a request that HTTP's own layer refuses; it is counted and logged like all others. */
   refuse(error: ApiError): Refusal;
+  /** Whether it has a page at `/`. */
+  readonly hasPage: boolean;
   /** Whether it can generate just now. */
   readonly isReady: boolean;
   /** Reads the file of keys again; on an error the old keys stay. */
@@ -195,6 +197,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     metrics.request(record);
     options.onRequest?.(record, failure);
   };
+  const page = await StaticPage.open();
   const app = createApp({
     service,
     guard: new Guard({
@@ -202,7 +205,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
       allowedHosts: options.allowedHosts ?? [],
       corsOrigins: options.corsOrigins ?? [],
     }),
-    page: await StaticPage.open(),
+    page,
     tell,
   });
 
@@ -217,6 +220,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     service,
     fetch: async (request, connection = {}) => app.fetch(request, connection),
     refuse: (error) => refuseRequest(error, tell),
+    hasPage: page.has("/"),
     get isReady() {
       return engine.state === "ready" && !admission.isClosed;
     },

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { StaticPage } from "./static-page.js";
 
@@ -43,6 +44,47 @@ test("has the model for its page, once", async () => {
   const config = await page.answer("/stories/config.json");
   expect(await config?.json()).toMatchObject({ model_type: "gpt2" });
   expect(page.has("/stories/../index.html")).toBe(false);
+});
+
+test("sends text compressed to who takes that, and nothing to who has it", async () => {
+  const page = await StaticPage.open(join(folder, "page"));
+  const ask = async (path: string, headers: Record<string, string>) => {
+    const answer = await page.answer(path, new Headers(headers));
+    if (answer === null) throw new Error("there is none");
+    return { answer, bytes: new Uint8Array(await answer.arrayBuffer()) };
+  };
+  const plain = await ask("/", {});
+  const small = await ask("/", { "accept-encoding": "br, gzip" });
+  expect(small.answer.headers.get("content-encoding")).toBe("gzip");
+  expect(gunzipSync(small.bytes).toString()).toBe("<!doctype html>");
+  expect(plain.answer.headers.get("content-encoding")).toBeNull();
+  expect(
+    (await ask("/", { "accept-encoding": "gzip;q=0" })).answer.headers.get("content-encoding"),
+  ).toBeNull();
+  const etag = small.answer.headers.get("etag")!;
+  expect(plain.answer.headers.get("etag")).not.toBe(etag);
+  for (const stated of [etag, `W/${etag}`, `"other", ${etag}`, "*"]) {
+    const again = await ask("/", { "accept-encoding": "gzip", "if-none-match": stated });
+    expect([again.answer.status, again.bytes.length, again.answer.headers.get("etag")]).toEqual([
+      304,
+      0,
+      etag,
+    ]);
+  }
+  expect((await ask("/", { "if-none-match": etag })).answer.status).toBe(200);
+  // The model is no text.
+  const weights = await ask("/stories/model.safetensors", { "accept-encoding": "gzip" });
+  expect(weights.answer.headers.get("content-encoding")).toBeNull();
+  expect(weights.answer.headers.get("etag")).toMatch(/^"[\w-]+"$/);
+});
+
+test("a file that has changed has another tag", async () => {
+  const page = await StaticPage.open(join(folder, "page"));
+  const before = (await page.answer("/"))?.headers.get("etag");
+  await writeFile(join(folder, "page/index.html"), "<!doctype html><p>");
+  const answer = await page.answer("/", new Headers({ "if-none-match": before! }));
+  expect(answer?.status).toBe(200);
+  expect(await answer?.text()).toBe("<!doctype html><p>");
 });
 
 test("without a page there is none", async () => {

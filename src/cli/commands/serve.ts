@@ -126,7 +126,7 @@ function logFor(io: Io): Log {
 
 /** What a person sees when it is up. */
 async function announce(
-  { served, limits }: LastrowServer,
+  { served, limits, hasPage }: LastrowServer,
   url: string,
   options: ServeCommandOptions,
   io: Io,
@@ -149,6 +149,7 @@ async function announce(
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
     ),
+    ...(hasPage ? [`The page that shows what it does: ${cyan(`${url}/`)}`] : []),
     "",
     `curl ${url}/v1/completions${key} -H "content-type: application/json" \\`,
     `  -d '{"prompt": "Once upon a time", "max_tokens": 32}'`,
