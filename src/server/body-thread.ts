@@ -5,6 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 import { ApiError } from "./api-error.js";
+import { FairQueue } from "./fair-queue.js";
 import type { SchemaParts } from "./schemas/requests.js";
 
 /** A body, and the path of the route that it was sent to. */
@@ -42,7 +43,7 @@ const SCRIPT = new URL(
 
 export class BodyThread {
   readonly #parts: SchemaParts;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting = new FairQueue<Waiting>();
   #current: Waiting | null = null;
   #worker: Worker | null = null;
   #isDisposed = false;
@@ -53,12 +54,13 @@ export class BodyThread {
 
   /**
    * @param bytes are given away
+   * @param key whose it is: of those that wait, one of each key is parsed in turn
    * @returns what the schema of the route makes of it
    * @throws ApiError as `parseBody`; 503 when the thread is lost
    */
-  parse(path: string, bytes: Uint8Array): Promise<unknown> {
+  parse(path: string, bytes: Uint8Array, key: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ task: { path, bytes }, resolve, reject });
+      this.#waiting.add(key, { task: { path, bytes }, resolve, reject });
       this.#next();
     });
   }
@@ -68,7 +70,7 @@ export class BodyThread {
     const worker = this.#worker;
     this.#worker = null;
     worker?.removeAllListeners();
-    for (const { reject } of [...(this.#current ? [this.#current] : []), ...this.#waiting.splice(0)]) {
+    for (const { reject } of [...(this.#current ? [this.#current] : []), ...this.#waiting.clear()]) {
       reject(new ApiError(503, "shutting_down", "The server is shutting down."));
     }
     await worker?.terminate();
@@ -76,8 +78,8 @@ export class BodyThread {
 
   #next(): void {
     if (this.#current !== null || this.#isDisposed) return;
-    const next = this.#waiting.shift();
-    if (next === undefined) return;
+    const next = this.#waiting.take();
+    if (next === null) return;
     this.#current = next;
     this.#worker ??= this.#start();
     const { buffer, byteLength } = next.task.bytes;

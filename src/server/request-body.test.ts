@@ -17,7 +17,13 @@ describe("a body", () => {
       body,
     });
     const limits = settleLimits(asked);
-    await readBody(request, { path: "/v1/completions", schema: z.unknown(), limits, thread: { parse } });
+    await readBody(request, {
+      path: "/v1/completions",
+      schema: z.unknown(),
+      limits,
+      thread: { parse },
+      key: "a",
+    });
     return parse.mock.calls.length;
   };
   const names = (count: number) => Array.from({ length: count }, (_, i) => `"k${i}":0`).join(",");
@@ -39,18 +45,25 @@ describe("a body", () => {
   });
 });
 
-test("a thread that is lost takes the body that it was at, and the next one has another", async () => {
+test("a thread that is lost takes the body that it was at, and the next one has another; keys take turns", async () => {
   const thread = new BodyThread({ limits: settleLimits(), contextLength: 4 });
   const bytes = () => new TextEncoder().encode('{"tokens":[1,2]}');
   const [lost, next, wrong] = await Promise.allSettled([
-    thread.parse("/of-no-route", bytes()),
-    thread.parse("/detokenize", bytes()),
-    thread.parse("/detokenize", new TextEncoder().encode('{"tokens":[1,2,3,4,5]}')),
+    thread.parse("/of-no-route", bytes(), "a"),
+    thread.parse("/detokenize", bytes(), "a"),
+    thread.parse("/detokenize", new TextEncoder().encode('{"tokens":[1,2,3,4,5]}'), "b"),
   ]);
   expect(lost).toMatchObject({ reason: { status: 503, code: "body_thread_lost" } });
   expect(next).toMatchObject({ value: { tokens: [1, 2] } });
   expect(wrong).toMatchObject({ reason: { status: 400, code: "context_length_exceeded", param: "tokens" } });
-  const waiting = thread.parse("/detokenize", bytes());
+  const done: string[] = [];
+  const parsed = ["a", "a", "a", "b", "c"].map((key) =>
+    thread.parse("/detokenize", bytes(), key).then(() => done.push(key)),
+  );
+  await Promise.all(parsed);
+  // What each key's next body waits for is one of each other key.
+  expect(done).toEqual(["a", "b", "c", "a", "a"]);
+  const waiting = thread.parse("/detokenize", bytes(), "a");
   waiting.catch(() => undefined);
   await thread.dispose();
   await expect(waiting).rejects.toMatchObject({ code: "shutting_down" });

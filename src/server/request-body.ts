@@ -21,6 +21,8 @@ export interface BodyCheck<T> {
   readonly schema: z.ZodType<T>;
   readonly limits: BodyLimits;
   readonly thread: Pick<BodyThread, "parse">;
+  /** Whose it is. */
+  readonly key: string;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface BodyCheck<T> {
  */
 export async function readBody<T>(
   request: Request,
-  { path, schema, limits, thread }: BodyCheck<T>,
+  { path, schema, limits, thread, key }: BodyCheck<T>,
 ): Promise<T> {
   const type = request.headers.get("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
@@ -38,7 +40,7 @@ export async function readBody<T>(
   if (bytes.length <= MOST_COUNTED && estimatedMs(bytes, checkCounts(bytes, limits)) <= MOST_MS) {
     return parseBody(bytes, schema);
   }
-  return (await thread.parse(path, bytes)) as T;
+  return (await thread.parse(path, bytes, key)) as T;
 }
 
 /** What parsing takes on a slow machine: names cost ten times as much as numbers, objects and lists twenty times. */

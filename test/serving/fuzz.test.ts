@@ -1,12 +1,15 @@
 /**
- * Random and mutated bodies and headers, made from the OpenAPI document: never a 500, never a hang, always OpenAI's shape
- * of an error.
+ * Random and mutated bodies and headers, made from the OpenAPI document, of two keys at once and about sequences that
+ * exist: never a 500, never a hang, always OpenAI's shape of an error, and nothing of one key's for the other.
  */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Served, served } from "../server/served.js";
 
-const RUNS = 5000;
+const RUNS = 3000;
 /** Milliseconds after which an answer counts as a hang. */
 const HANG_MS = 20_000;
 
@@ -18,6 +21,10 @@ interface Target {
   readonly schema: Schema;
 }
 
+const KEYS = ["sk-first-0123456789", "sk-second-0123456789"] as const;
+const as = (key: string) => ({ authorization: `Bearer ${key}` });
+
+let folder: string;
 let api: Served;
 let schemas: Record<string, Schema>;
 let targets: Target[];
@@ -25,12 +32,16 @@ const rejections: unknown[] = [];
 const onRejection = (reason: unknown) => rejections.push(reason);
 
 beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lastrow-fuzz-"));
+  await writeFile(join(folder, "keys.txt"), `first ${KEYS[0]}\nsecond ${KEYS[1]}\n`);
   api = await served({
+    apiKeys: join(folder, "keys.txt"),
+    saveDir: join(folder, "saved"),
     chatTemplate: "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
     // What a request may ask for is made small, so that the ones that are in order are soon done.
     limits: { maxTokens: 3, n: 2, beams: 2, prompts: 2, choices: 4, requestSeconds: 10, sequences: 4 },
   });
-  const document = await (await api.get("/openapi.json")).json();
+  const document = await (await api.get("/openapi.json", as(KEYS[0]))).json();
   schemas = document.components.schemas;
   targets = Object.entries(document.paths as Record<string, Record<string, Schema>>).flatMap(
     ([path, methods]) =>
@@ -40,40 +51,98 @@ beforeAll(async () => {
       }),
   );
 });
-afterAll(() => api[Symbol.asyncDispose]());
+afterAll(async () => {
+  await api[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
 beforeEach(() => void process.on("unhandledRejection", onRejection));
 afterEach(() => void process.off("unhandledRejection", onRejection));
 
-test("no body and no header is too much for it", async () => {
-  const withBody = targets.filter(({ method }) => method === "POST");
-  expect(withBody.length).toBeGreaterThan(6);
-  const request = fc
-    .constantFrom(...withBody)
-    .chain((target) => fc.tuple(fc.constant(target), bodyFor(target.schema), headers, mutation));
-  await fc.assert(
-    fc.asyncProperty(request, async ([target, body, extra, mutate]) => {
-      const path = target.path.replace(/\{\w+\}/g, "seq-none");
-      const text = mutate(JSON.stringify(body) ?? "null");
-      const answer = await Promise.race([
-        api.post(path, text, { headers: extra }),
-        new Promise<never>((_, reject) => {
-          const timer = setTimeout(() => reject(new Error(`${path} hangs on ${text}`)), HANG_MS);
-          timer.unref();
+/** One request, as it is drawn. */
+interface Drawn {
+  readonly target: Target;
+  readonly body: unknown;
+  readonly extra: Record<string, string>;
+  readonly mutate: (text: string) => string;
+  /** Whose key sends it. */
+  readonly by: number;
+  /** Whose sequence it is about; null: one that does not exist. */
+  readonly about: number | null;
+  /** Which of these. */
+  readonly which: number;
+}
+
+test("no bodies and no headers, of two keys at once, are too much for it", async () => {
+  const known = targets.filter(({ path, method }) => method !== "GET" || path.includes("/v1/"));
+  expect(known.filter(({ method }) => method === "POST").length).toBeGreaterThan(6);
+  const drawn: fc.Arbitrary<Drawn> = fc.constantFrom(...known).chain((target) =>
+    fc.record({
+      target: fc.constant(target),
+      body: bodyFor(target.schema),
+      extra: headers,
+      mutate: mutation,
+      by: fc.nat(1),
+      about: fc.oneof({ weight: 6, arbitrary: fc.nat(1) }, { weight: 1, arbitrary: fc.constant(null) }),
+      which: fc.nat(7),
+    }),
+  );
+  /** Sequences of each key. */
+  const held: [string[], string[]] = [[], []];
+  let about = 0;
+  const send = async ({ target, body, extra, mutate, by, about: owner, which }: Drawn) => {
+    const ids = owner === null ? [] : held[owner].slice(-4);
+    const id = ids[which % Math.max(1, ids.length)] ?? "seq-none";
+    const name = ["kept", "stories", "nothing"][which % 3];
+    const path = target.path.replace("{id}", id).replace(/\{\w+\}/g, name);
+    const text = mutate(JSON.stringify(body) ?? "null");
+    const hasBody = target.method === "POST";
+    const what = `${target.method} ${path} ${hasBody ? text : ""}`;
+    const answer = await Promise.race([
+      api.server.fetch(
+        new Request(`http://127.0.0.1:8080${path}`, {
+          method: target.method,
+          headers: { ...(hasBody && { "content-type": "application/json" }), ...as(KEYS[by]), ...extra },
+          ...(hasBody && { body: text }),
         }),
-      ]);
-      expect(answer.status, `${path} ${text}`).toBeLessThan(500);
-      const said = await answer.text();
-      expect(said, text).not.toMatch(/internal_error/);
-      if (answer.status < 400) return;
-      const { error } = JSON.parse(said);
-      expect(Object.keys(error).sort()).toEqual(["code", "message", "param", "type"]);
-      expect(error.message.length).toBeGreaterThan(0);
+      ),
+      new Promise<never>((_, reject) => {
+        setTimeout(() => reject(new Error(`${what} hangs`)), HANG_MS).unref();
+      }),
+    ]);
+    expect(answer.status, what).toBeLessThan(500);
+    const said = await answer.text();
+    expect(said, what).not.toMatch(/internal_error/);
+    if (answer.status < 400) {
+      if (path.includes("seq-")) {
+        // What is another's is not there.
+        expect(owner, what).toBe(by);
+        about += 1;
+      }
+      if (target.method === "DELETE") held[by] = held[by].filter((other) => other !== id);
+      const begun = said.startsWith("{") ? JSON.parse(said) : {};
+      if (begun.object === "sequence" && !held[by].includes(begun.id)) held[by].push(begun.id);
+      return;
+    }
+    const { error } = JSON.parse(said);
+    expect(Object.keys(error).sort()).toEqual(["code", "message", "param", "type"]);
+    expect(error.message.length).toBeGreaterThan(0);
+  };
+  await fc.assert(
+    fc.asyncProperty(fc.array(drawn, { minLength: 1, maxLength: 4 }), async (requests) => {
+      for (const [by, own] of held.entries()) {
+        if (own.length > 0) continue;
+        const begun = await api.post("/v1/sequences", { prompt: "Once" }, { headers: as(KEYS[by]) });
+        own.push((await begun.json()).id);
+      }
+      await Promise.all(requests.map(send));
     }),
     { numRuns: RUNS, endOnFailure: true },
   );
+  // Much of it was about sequences that were there.
+  expect(about).toBeGreaterThan(RUNS / 10);
   expect(api.failures).toEqual([]);
   expect(rejections).toEqual([]);
-  const metrics = await (await api.get("/metrics")).text();
+  const metrics = await (await api.get("/metrics", as(KEYS[0]))).text();
   expect(metrics).toMatch(/vllm:num_requests_running\{[^}]*\} 0\n/);
 }, 600_000);
 

@@ -72,7 +72,8 @@ export function routeWithBody<T>(
     exchange.onEnd(admitted.release);
     const { path, body: schema } = details;
     const thread = context.get("bodies");
-    return handler(context, await readBody(context.req.raw, { path, schema, limits, thread }));
+    const key = exchange.principal!.name;
+    return handler(context, await readBody(context.req.raw, { path, schema, limits, thread, key }));
   });
 }
 
