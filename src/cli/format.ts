@@ -1,4 +1,5 @@
-/** Numbers as people read them. */
+/** Numbers, and what was decided of them, as people read them. */
+import type { KvBound } from "../protocol/engine-setup.js";
 
 /** `1,234,567` */
 export function formatCount(count: number): string {
@@ -18,4 +19,16 @@ export function formatProbability(probability: number): string {
   if (percent === 0) return "0 %";
   if (percent < 0.0001) return "< 0.0001 %";
   return `${percent < 99.95 ? percent.toPrecision(3) : percent.toFixed(2)} %`;
+}
+
+const KV_BOUNDS: Readonly<Record<KvBound, string>> = {
+  asked: "as asked for",
+  contexts: "the default",
+  machine: "the default, as far as this machine's memory allows",
+  wasm: "the default, as far as WebAssembly's memory allows",
+};
+
+/** Why K and V have the memory that they have. */
+export function kvBoundWords(bound: KvBound): string {
+  return KV_BOUNDS[bound];
 }

@@ -83,7 +83,7 @@ export function addEngineOptions(command: Command): Command {
     )
     .option(
       "--kv-memory <size>",
-      "memory for keys and values, such as 64MiB (default: four full contexts)",
+      "memory for keys and values, such as 64MiB (default: four full contexts, or what the machine has room for)",
       checkedSize,
     )
     .addOption(

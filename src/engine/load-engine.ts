@@ -9,7 +9,7 @@ import { Decoder } from "../model/decoder.js";
 import { loadWeights } from "../model/load-weights.js";
 import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
 import { EngineCore } from "./engine-core.js";
-import { type HelperThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
+import { type EngineThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
 
 /**
  * Loads an engine: its weights are read once, straight into the kernels' memory, which is reserved once.
@@ -21,7 +21,7 @@ import { type HelperThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js"
 export async function loadEngine(
   setup: EngineSetup,
   files: readonly ModelFile[],
-  threads: HelperThreads,
+  threads: EngineThreads,
   onProgress?: (progress: LoadProgress) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
   const { decoder, dtype, kvDtype } = setup;
@@ -53,6 +53,7 @@ export async function loadEngine(
       blockBytes: kv.blockBytes,
       bytesPerToken: kv.blockBytes / BLOCK_SIZE,
       bytes: plan.kvBytes,
+      bound: plan.kvBound,
     },
     memoryBytes: plan.bytes,
     tokenBudget: scratch.x.rows,

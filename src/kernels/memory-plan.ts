@@ -7,7 +7,7 @@ import type { BackendSizes, IndexList, LinearWeight, PackedDtype, Tensor } from 
 /** Below this the WebAssembly module keeps its own constants and stack. */
 const RESERVED_BYTES = 65536;
 /** Whole cache lines, so that no two tensors share one. */
-const ALIGNMENT = 64;
+export const ALIGNMENT = 64;
 
 export class MemoryPlan {
   #bytes = RESERVED_BYTES;

@@ -38,8 +38,10 @@ export interface LoadOptions {
   readonly dtype?: PackedDtype | undefined;
   /**
    * Memory for K and V: bytes, or a text such as `"512MiB"`. It is rounded down to whole blocks of 16 positions.
-   * Default: what four full contexts need. Requests that do not fit beside each other take turns; what one sequence
-   * needs must be there.
+   * Default: what four full contexts need, but at most a quarter of the machine's memory (half of it for a single full
+   * context; a browser that does not tell is taken to have 4 GiB), and at most what the weights leave of WebAssembly's
+   * 4 GiB. `LanguageModel.info.kv` tells what was chosen, and why. Requests that do not fit beside each other take turns;
+   * what one sequence needs must be there.
    */
   readonly kvMemory?: number | string | undefined;
   /**

@@ -5,6 +5,10 @@ import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
 import type { Threads } from "./threads.js";
 
+const GIB = 2 ** 30;
+/** What a browser's machine is taken to have when the browser does not tell. */
+const LIKELY_GIB = 4;
+
 /** What a helper runs. Text, not a file: no bundler has to find it. */
 const HELPER_SOURCE = `
 onmessage = ({ data: { module, memory, thread } }) => {
@@ -55,6 +59,8 @@ export const threads: Threads = {
     // Some browsers' workers start no others.
     return typeof Worker !== "undefined";
   },
+  // Chromium tells, in coarse steps; other browsers do not.
+  memoryBytes: () => ((globalThis.navigator as { deviceMemory?: number })?.deviceMemory ?? LIKELY_GIB) * GIB,
   startHelper,
   yieldToEventLoop() {
     // A message comes back at once; a timer would wait four milliseconds.

@@ -1,5 +1,5 @@
 /** Threads of Node: worker threads. */
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, Worker } from "node:worker_threads";
 import { LastrowError } from "../errors.js";
@@ -61,6 +61,11 @@ export function workerPort<Sent, Received>(): Port<Sent, Received> {
 export const threads: Threads = {
   availableThreads: () => availableParallelism(),
   canShareMemory: () => true,
+  memoryBytes() {
+    // Of the container, where there is one; 0 or a huge number where there is none.
+    const limit = process.constrainedMemory?.() ?? 0;
+    return limit > 0 ? Math.min(totalmem(), limit) : totalmem();
+  },
   startHelper,
   yieldToEventLoop: () => nextTurn(),
 };

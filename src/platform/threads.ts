@@ -10,6 +10,8 @@ export interface Threads {
   availableThreads(): number;
   /** Whether threads can be started that share a memory. */
   canShareMemory(): boolean;
+  /** Memory that the machine has in all, in bytes, or less where a container or a browser says less. */
+  memoryBytes(): number;
   /** Starts a thread of the kernels. */
   startHelper: StartHelper;
   /** Lets everything else that waits in the event loop have a turn. */

@@ -16,7 +16,7 @@ export interface EngineShape {
   readonly threads: number | null;
   readonly dtype: PackedDtype;
   readonly kvDtype: KvDtype;
-  /** Bytes; null: room for four full contexts. */
+  /** Bytes; null: by what the machine has. */
   readonly kvMemory: number | null;
   /** Most rows of a step; null: 512. */
   readonly tokenBudget: number | null;
@@ -28,6 +28,13 @@ export interface EngineSetup extends EngineShape {
   readonly tensors: readonly (Omit<MatchedTensor, "file"> & { readonly file: number })[];
   readonly files: readonly { readonly name: string; readonly size: number }[];
 }
+
+/**
+ * What decided how much memory K and V have: `asked`, the option `kvMemory`; `contexts`, four full contexts, which is the
+ * most that the default takes; `machine`, the share of the machine's memory that the default takes; `wasm`, what the
+ * weights leave of WebAssembly's memory.
+ */
+export type KvBound = "asked" | "contexts" | "machine" | "wasm";
 
 /** What an engine takes. Sizes in bytes. */
 export interface EngineInfo {
@@ -47,6 +54,8 @@ export interface EngineInfo {
     readonly bytesPerToken: number;
     /** Memory that is reserved for K and V. */
     readonly bytes: number;
+    /** What kept it from being more. */
+    readonly bound: KvBound;
   };
   /** All memory of the kernels: weights, K and V, working memory. */
   readonly memoryBytes: number;

@@ -224,6 +224,7 @@ describe("inspect", () => {
     expect(stdout).toMatch(/parameters +3,161,088\n/);
     expect(stdout).toContain("9.22 kB (9,216 bytes) a token");
     expect(stdout).toContain("147 kB (147,456 bytes) a block of 16 positions");
+    expect(stdout).toContain("room for 4 full contexts: the default\n");
     expect(stdout).toContain("at most 512 rows of all sequences");
     expect(stdout).toMatch(/\nh\.0…5\.attn\.c_attn\.weight +F16 +\(192, 576\) +110,592\n/);
     expect((await run(["inspect", "--tensors"])).stdout).toMatch(/\nh\.3\.attn\.c_attn\.weight +F16 /);
@@ -243,6 +244,7 @@ describe("inspect", () => {
         contextBytes: 98304,
         blocks: 2,
         bytes: 32768,
+        bound: "asked",
       },
     });
     expect(object.tensors).toContainEqual({ name: "wte.weight", dtype: "F32", shape: [307, 64] });

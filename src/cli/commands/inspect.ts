@@ -2,7 +2,7 @@
 import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
-import { formatCount } from "../format.js";
+import { formatCount, kvBoundWords } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
@@ -29,7 +29,7 @@ export async function inspect(options: InspectCommandOptions, io: Io): Promise<n
 /** What `--json` prints. */
 function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
   const { label, config, kernels, threads, parameters, weightBytes, dtype, kv, memoryBytes, tensors } = info;
-  const { blockSize, blocks, blockBytes, bytesPerToken, bytes } = kv;
+  const { blockSize, blocks, blockBytes, bytesPerToken, bytes, bound } = kv;
   const { decoder, ...sizes } = config;
   return {
     model: label,
@@ -47,6 +47,7 @@ function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
       contextBytes: contextBlocks(info) * blockBytes,
       blocks,
       bytes,
+      bound,
     },
     tokenBudget: info.tokenBudget,
     memoryBytes,
@@ -99,7 +100,7 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
     `${size(kv.blockBytes)} a block of ${kv.blockSize} positions`,
     `${size(perContext * kv.blockBytes)} a full context of ${perContext} blocks`,
     `${size(kv.bytes)} reserved: ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"} of ${kv.dtype}`,
-    `room for ${fullContexts(kv.blocks / perContext)}`,
+    `room for ${fullContexts(kv.blocks / perContext)}: ${kvBoundWords(kv.bound)}`,
   );
   fact(
     "a step",
