@@ -72,3 +72,32 @@ export class LastrowError extends Error {
     this.code = code;
   }
 }
+
+/*
+ * The codes that many places throw. Each takes one full sentence.
+ */
+
+/** An option or an argument is refused. */
+export function invalidArgument(sentence: string): LastrowError {
+  return new LastrowError("invalid_argument", sentence);
+}
+
+/** A model file is refused. */
+export function modelFileInvalid(sentence: string): LastrowError {
+  return new LastrowError("model_file_invalid", sentence);
+}
+
+/** A sound model that lastrow does not run. */
+export function modelUnsupported(sentence: string): LastrowError {
+  return new LastrowError("model_unsupported", sentence);
+}
+
+/** A file is no saved sequence, or is damaged. */
+export function savedSequenceInvalid(sentence: string): LastrowError {
+  return new LastrowError("saved_sequence_invalid", sentence);
+}
+
+/** A sound saved sequence that this model cannot restore. */
+export function savedSequenceMismatch(sentence: string): LastrowError {
+  return new LastrowError("saved_sequence_mismatch", sentence);
+}

@@ -11,7 +11,7 @@ export type {
   ComparisonReport,
   Difference,
 } from "./client/comparison.js";
-export type { DroppedEvents } from "./client/event-stream.js";
+export type { DroppedEvents } from "./client/event-subscription.js";
 export type { Generation } from "./client/generation.js";
 export type { LogitsRow } from "./client/logits-reader.js";
 export type { Sequence } from "./client/sequence.js";

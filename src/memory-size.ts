@@ -1,5 +1,6 @@
 /** Sizes in bytes, as people write them. */
-import { invalid, shown } from "./option-checks.js";
+import { invalidArgument } from "./errors.js";
+import { shown } from "./option-checks.js";
 
 const FACTORS: Readonly<Record<string, number>> = {
   "": 1,
@@ -24,7 +25,7 @@ export function parseMemorySize(size: number | string, optionName: string): numb
   const factor = match === null ? 1 : FACTORS[match[2].toLowerCase()];
   const bytes = typeof size === "number" ? size : Math.floor(Number(match?.[1]) * (factor ?? Number.NaN));
   if (Number.isSafeInteger(bytes) && bytes > 0) return bytes;
-  throw invalid(
+  throw invalidArgument(
     `${optionName} is a positive number of bytes or a size such as 512MiB or 2GiB, not ${shown(size)}.`,
   );
 }

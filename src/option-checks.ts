@@ -2,14 +2,9 @@
  * What a caller hands over, checked: the words of a refusal are made here, so that all of them are alike. JavaScript's
  * callers have no types to stop them: whatever they give is either used or refused with `invalid_argument`.
  */
-import { LastrowError } from "./errors.js";
+import { invalidArgument } from "./errors.js";
 import { type OptionNames, unknownOption, wrongOption } from "./option-names.js";
 import { quoteValue } from "./quote-value.js";
-
-/** A refusal of an option or an argument. */
-export function invalid(message: string): LastrowError {
-  return new LastrowError("invalid_argument", message);
-}
 
 /** A value as a refusal shows it: one line, of bounded length. */
 export function shown(value: unknown): string {
@@ -50,13 +45,14 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
  */
 export function checkOptions(options: unknown, known: OptionNames): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw invalid(`The options of ${known.of} are an object, not ${shown(options)}.`);
+    throw invalidArgument(`The options of ${known.of} are an object, not ${shown(options)}.`);
   }
   const unknown = unknownOption(options, known);
-  if (unknown !== null) throw invalid(wrongOption(unknown, known));
+  if (unknown !== null) throw invalidArgument(wrongOption(unknown, known));
   for (const [name, { allows, inWords }] of KINDS) {
     const value: unknown = Reflect.get(options, name);
-    if (value !== undefined && !allows(value)) throw invalid(`${name} is ${inWords}, not ${shown(value)}.`);
+    if (value !== undefined && !allows(value))
+      throw invalidArgument(`${name} is ${inWords}, not ${shown(value)}.`);
   }
 }
 
@@ -69,13 +65,13 @@ export function wholeNumber<T>(
 ): number | T {
   if (value === undefined) return fallback;
   if (Number.isInteger(value) && value >= from && value <= to) return value;
-  throw invalid(`${name} is a whole number from ${from} to ${to}, not ${shown(value)}.`);
+  throw invalidArgument(`${name} is a whole number from ${from} to ${to}, not ${shown(value)}.`);
 }
 
 /** @throws LastrowError `invalid_argument` for anything but one of two words */
 export function oneOf<T extends string>(name: string, value: unknown, [first, second]: readonly [T, T]): T {
   if (value === first || value === second) return value as T;
-  throw invalid(`${name} is "${first}" or "${second}", not ${shown(value)}.`);
+  throw invalidArgument(`${name} is "${first}" or "${second}", not ${shown(value)}.`);
 }
 
 /** An array or a typed array of numbers; which ids there are is checked against the model. */

@@ -5,7 +5,7 @@
  * not know. Tensors are those of `GPT2LMHeadModel`; its `Conv1D` keeps weights as (in, out).
  */
 import * as v from "valibot";
-import { LastrowError } from "../errors.js";
+import { LastrowError, modelUnsupported } from "../errors.js";
 import {
   flag,
   numberFrom,
@@ -200,27 +200,23 @@ function resolveNames(object: JsonObject, fileName: string) {
 
 function checkSupported(object: JsonObject, sizes: v.InferOutput<typeof SIZES>, fileName: string): void {
   if (sizes.add_cross_attention)
-    unsupported(`${fileName}: add_cross_attention is true; cross attention is not run`);
+    throw modelUnsupported(`${fileName}: add_cross_attention is true; cross attention is not run.`);
   const quantization = object.quantization_config;
   if (quantization !== undefined && quantization !== null) {
-    unsupported(`${fileName} has a quantization_config; weights must be F32, F16 or BF16`);
+    throw modelUnsupported(`${fileName} has a quantization_config; weights must be F32, F16 or BF16.`);
   }
   const pruned = object.pruned_heads;
   if (typeof pruned === "object" && pruned !== null && Object.keys(pruned).length > 0) {
-    unsupported(`${fileName}: pruned_heads is not empty; every layer must have all its heads`);
+    throw modelUnsupported(`${fileName}: pruned_heads is not empty; every layer must have all its heads.`);
   }
 }
 
 function readActivation(name: string, fileName: string): Activation {
   const activation = ACTIVATIONS.find((known) => known === name);
   if (activation === undefined) {
-    unsupported(
-      `${fileName}: activation_function is ${quoteValue(name)}; known are ${ACTIVATIONS.join(", ")}`,
+    throw modelUnsupported(
+      `${fileName}: activation_function is ${quoteValue(name)}; known are ${ACTIVATIONS.join(", ")}.`,
     );
   }
   return activation;
-}
-
-function unsupported(sentence: string): never {
-  throw new LastrowError("model_unsupported", `${sentence}.`);
 }

@@ -2,7 +2,7 @@
  * A checkpoint's tensors against a family's list: every weight present, of a dtype that is read, and of exactly the shape
  * that the config asks for. Reads no data.
  */
-import { LastrowError } from "../errors.js";
+import { LastrowError, modelFileInvalid } from "../errors.js";
 import type { Checkpoint, CheckpointTensor } from "../formats/checkpoint.js";
 import type { StoredDtype } from "../kernels/kernels.js";
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
@@ -38,7 +38,9 @@ export function matchTensors(
   const fileNames = checkpoint.files.map((file) => file.name).join(", ");
   for (const [name, [{ shape, optional }]] of expected) {
     if (optional !== true && !stored.has(name)) {
-      invalid(`${fileNames}: tensor ${quoteValue(name)} of shape ${quoteValue(shape)} is missing`);
+      throw modelFileInvalid(
+        `${fileNames}: tensor ${quoteValue(name)} of shape ${quoteValue(shape)} is missing.`,
+      );
     }
   }
   const tensors = new Map<string, MatchedTensor>();
@@ -48,9 +50,9 @@ export function matchTensors(
     if (architecture.ignored.test(name)) continue;
     const rows = expected.get(name);
     if (rows === undefined) {
-      invalid(
+      throw modelFileInvalid(
         `${tensor.file.name}: tensor ${quoteValue(tensor.entry.name)} is no part of a ${architecture.name} with ` +
-          `${stated.layers.length} layers`,
+          `${stated.layers.length} layers.`,
       );
     }
     tensors.set(name, { ...checked(tensor, rows[0].shape), rows });
@@ -74,9 +76,9 @@ function byCanonicalName({ tensors }: Checkpoint, prefix: string): Map<string, C
     const canonical = name.startsWith(prefix) ? name.slice(prefix.length) : name;
     const other = found.get(canonical);
     if (other !== undefined) {
-      invalid(
+      throw modelFileInvalid(
         `Tensor ${quoteValue(canonical)} comes twice: ${quoteValue(other.entry.name)} in ${other.file.name} and ` +
-          `${quoteValue(name)} in ${tensor.file.name}`,
+          `${quoteValue(name)} in ${tensor.file.name}.`,
       );
     }
     found.set(canonical, tensor);
@@ -94,15 +96,13 @@ function checked({ entry, file }: CheckpointTensor, shape: TensorRow["shape"]): 
     );
   }
   if (entry.shape.length !== shape.length || shape.some((size, i) => size !== entry.shape[i])) {
-    invalid(`${tensor} has shape ${quoteValue(entry.shape)}, but the config asks for ${quoteValue(shape)}`);
+    throw modelFileInvalid(
+      `${tensor} has shape ${quoteValue(entry.shape)}, but the config asks for ${quoteValue(shape)}.`,
+    );
   }
   return { entry: { ...entry, dtype }, file };
 }
 
 function isWeightDtype(dtype: string): dtype is StoredDtype {
   return WEIGHT_DTYPES.includes(dtype);
-}
-
-function invalid(sentence: string): never {
-  throw new LastrowError("model_file_invalid", `${sentence}.`);
 }

@@ -14,7 +14,7 @@ import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { ClientMessage, EngineConnection, HostMessage } from "../protocol/messages.js";
 import { fromRemoteError } from "../protocol/remote-error.js";
 import { EngineLink } from "./engine-link.js";
-import { EventStream } from "./event-stream.js";
+import { EventSubscription } from "./event-subscription.js";
 import { RemoteSequence, type SequenceCost } from "./remote-sequence.js";
 import { type OnRead, ServedFiles } from "./served-files.js";
 
@@ -200,9 +200,9 @@ export class EngineClient {
    * What happens from now on, until the engine ends.
    * @param types what is wanted of it; null: everything
    */
-  events(types: readonly EngineEventType[] | null = null): EventStream {
+  events(types: readonly EngineEventType[] | null = null): EventSubscription {
     this.#link.expectSound();
-    const stream = new EventStream((listener) => {
+    const stream = new EventSubscription((listener) => {
       const wanted = types === null ? null : new Set(types);
       const subscription: Subscription = {
         types,

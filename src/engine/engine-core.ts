@@ -27,7 +27,8 @@ export interface EngineParts {
 /** Those that are told here; all others are the KV cache's. */
 const OWN_EVENTS: ReadonlySet<EngineEventType> = new Set<EngineEventType>(["preempted", "step"]);
 
-export interface SequenceOptions {
+/** What a new sequence shares, and with whom. */
+export interface NewSequence {
   /** Sequences share K and V with those of the same salt; null: with none. */
   readonly salt: string | null;
   /** Tenants share each step and the KV cache evenly, whatever each asks for. Default: the one without a name. */
@@ -151,7 +152,7 @@ export class EngineCore {
   start(
     tokens: readonly number[],
     consumer: LogitsConsumer,
-    options: SequenceOptions & { readonly rowsNeeded?: number },
+    options: NewSequence & { readonly rowsNeeded?: number },
   ): ScheduledSequence {
     this.expectCapacity(options.rowsNeeded ?? tokens.length);
     this.#lastArrival += 1;
@@ -176,7 +177,7 @@ export class EngineCore {
   restore(
     tokens: readonly number[],
     consumer: LogitsConsumer,
-    options: Pick<SequenceOptions, "salt" | "tenant"> & { readonly knownSalt: string | null },
+    options: Pick<NewSequence, "salt" | "tenant"> & { readonly knownSalt: string | null },
   ): ScheduledSequence {
     const { salt, knownSalt, tenant = "" } = options;
     this.expectCapacity(tokens.length);

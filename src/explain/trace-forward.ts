@@ -3,7 +3,7 @@
  * tokens and no weights: what depends on what does not depend on their values.
  */
 import { expectArchitecture } from "../architectures/known-architectures.js";
-import { LastrowError } from "../errors.js";
+import { invalidArgument } from "../errors.js";
 import { BLOCK_SIZE, kvLayout } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import type { RecordedTensor } from "../kernels/tracing/recorded-tensor.js";
@@ -70,19 +70,16 @@ function runTraced(config: ModelConfig, pass: TracedPass) {
 function checkPass(config: ModelConfig, tokens: readonly number[], numCachedTokens: number): void {
   const { contextLength, vocabSize } = config;
   if (tokens.length < 1 || tokens.length > contextLength) {
-    throw invalid(`A pass has from 1 to ${contextLength} tokens, not ${tokens.length}.`);
+    throw invalidArgument(`A pass has from 1 to ${contextLength} tokens, not ${tokens.length}.`);
   }
   const strange = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
-  if (strange !== undefined) throw invalid(`A token id is from 0 to ${vocabSize - 1}, not ${strange}.`);
+  if (strange !== undefined)
+    throw invalidArgument(`A token id is from 0 to ${vocabSize - 1}, not ${strange}.`);
   if (!Number.isInteger(numCachedTokens) || numCachedTokens < 0 || numCachedTokens >= tokens.length) {
-    throw invalid(
+    throw invalidArgument(
       `Of ${tokens.length} tokens 0 to ${tokens.length - 1} can be cached, not ${numCachedTokens}.`,
     );
   }
-}
-
-function invalid(message: string): LastrowError {
-  return new LastrowError("invalid_argument", message);
 }
 
 /** What is made with a weight, by the weight's place. */

@@ -5,16 +5,12 @@
  * What always holds: each tensor is in exactly one file, and going through `tensors` in order reads every file forwards,
  * one file after another.
  */
-import { LastrowError } from "../errors.js";
+import { LastrowError, modelFileInvalid } from "../errors.js";
 import { quoteValue } from "../quote-value.js";
 import { JSON_LIMITS, readJsonObject } from "./json-file.js";
 import type { ModelFile, ModelFiles } from "./model-files.js";
 import { readSafetensorsHeader, type TensorEntry } from "./safetensors.js";
-import type { JsonObject } from "./strict-json.js";
-
-const SINGLE_NAME = "model.safetensors";
-const INDEX_NAME = "model.safetensors.index.json";
-const MAX_FILE_NAME_LENGTH = 255;
+import { readWeightMap, WEIGHTS, WEIGHTS_INDEX } from "./shard-index.js";
 
 /** A tensor and the file that it is in. */
 export interface CheckpointTensor {
@@ -47,7 +43,7 @@ export interface Checkpoint {
  *   shards disagree, or one tensor is in two shards. Nothing stays open then.
  */
 export async function openCheckpoint(files: ModelFiles): Promise<Checkpoint> {
-  const single = await files.open(SINGLE_NAME);
+  const single = await files.open(WEIGHTS);
   return single === null ? openShards(files) : openSingle(single);
 }
 
@@ -63,11 +59,11 @@ async function openSingle(file: ModelFile): Promise<Checkpoint> {
 }
 
 async function openShards(files: ModelFiles): Promise<Checkpoint> {
-  const index = await readJsonObject(files, INDEX_NAME, JSON_LIMITS.tensors);
+  const index = await readJsonObject(files, WEIGHTS_INDEX, JSON_LIMITS.tensors);
   if (index === null) {
     throw new LastrowError(
       "model_not_found",
-      `${files.label} has no weights: expected ${SINGLE_NAME}, or shards with ${INDEX_NAME} (other formats, such as ` +
+      `${files.label} has no weights: expected ${WEIGHTS}, or shards with ${WEIGHTS_INDEX} (other formats, such as ` +
         "PyTorch's pytorch_model.bin, are not read).",
     );
   }
@@ -88,8 +84,8 @@ async function openShards(files: ModelFiles): Promise<Checkpoint> {
       const names = await addTensors(tensors, header, data);
       const unlisted = names.find((name) => weightMap.get(name) !== shardName);
       if (unlisted !== undefined) {
-        invalid(
-          `${header.name} holds tensor ${quoteValue(unlisted)}, but ${index.name} does not place it there`,
+        throw modelFileInvalid(
+          `${header.name} holds tensor ${quoteValue(unlisted)}, but ${index.name} does not place it there.`,
         );
       }
       shards.push(data);
@@ -114,39 +110,13 @@ async function addTensors(
   for (const entry of header.tensors.values()) {
     const other = tensors.get(entry.name);
     if (other !== undefined) {
-      invalid(
-        `Tensor ${quoteValue(entry.name)} comes twice: in ${other.file.name} and in ${headerFile.name}`,
+      throw modelFileInvalid(
+        `Tensor ${quoteValue(entry.name)} comes twice: in ${other.file.name} and in ${headerFile.name}.`,
       );
     }
     tensors.set(entry.name, { entry, file: dataFile });
   }
   return [...header.tensors.keys()];
-}
-
-/** Tensor name → shard name, as `weight_map` has it. */
-function readWeightMap(index: JsonObject, fileName: string): Map<string, string> {
-  const weightMap = index.weight_map;
-  if (typeof weightMap !== "object" || weightMap === null || Array.isArray(weightMap)) {
-    invalid(`${fileName}: weight_map is ${quoteValue(weightMap)}, but must map tensor names to shard names`);
-  }
-  const entries = Object.entries(weightMap);
-  if (entries.length === 0) invalid(`${fileName}: weight_map is empty`);
-  return new Map(
-    entries.map(([tensor, shard]) => {
-      if (typeof shard !== "string" || !isShardName(shard)) {
-        invalid(
-          `${fileName}: tensor ${quoteValue(tensor)} is mapped to ${quoteValue(shard)}, but a shard must be a plain ` +
-            "file name that ends in .safetensors",
-        );
-      }
-      return [tensor, shard];
-    }),
-  );
-}
-
-/** A file name that means a file in the same folder on every system: no separators, drives, streams or controls. */
-function isShardName(name: string): boolean {
-  return name.length <= MAX_FILE_NAME_LENGTH && /^[\w-][\w.+ -]*\.safetensors$/.test(name);
 }
 
 function checkAllFound(
@@ -156,7 +126,9 @@ function checkAllFound(
 ): void {
   for (const [tensor, shard] of weightMap) {
     if (!tensors.has(tensor)) {
-      invalid(`${indexName} places tensor ${quoteValue(tensor)} in ${shard}, but it is not there`);
+      throw modelFileInvalid(
+        `${indexName} places tensor ${quoteValue(tensor)} in ${shard}, but it is not there.`,
+      );
     }
   }
 }
@@ -194,7 +166,8 @@ class ReopenedFile implements ModelFile {
   async read(offset: number, target: Uint8Array): Promise<void> {
     this.#opened ??= this.#files.open(this.#plainName);
     const file = await this.#opened;
-    if (file?.size !== this.size) invalid(`${this.name} was changed or removed while it was read`);
+    if (file?.size !== this.size)
+      throw modelFileInvalid(`${this.name} was changed or removed while it was read.`);
     await file.read(offset, target);
   }
 
@@ -202,8 +175,4 @@ class ReopenedFile implements ModelFile {
     const file = await this.#opened?.catch(() => null);
     await file?.close();
   }
-}
-
-function invalid(sentence: string): never {
-  throw new LastrowError("model_file_invalid", `${sentence}.`);
 }

@@ -10,7 +10,7 @@
  * or overlaps, and each has the size that its dtype and shape ask for. So nobody who reads between `begin` and `end`
  * can leave the file.
  */
-import { LastrowError } from "../errors.js";
+import { modelFileInvalid } from "../errors.js";
 import { quoteValue } from "../quote-value.js";
 import { JSON_LIMITS, jsonObjectOf } from "./json-file.js";
 import type { ModelFile } from "./model-files.js";
@@ -102,21 +102,23 @@ export async function readSafetensorsHeader(
 
 async function readHeaderLength(file: ModelFile, maxHeaderBytes: number): Promise<number> {
   if (file.size < LENGTH_BYTES) {
-    fail(
-      `${file.name} has ${file.size} bytes: too short for a safetensors file, which starts with 8 bytes of length`,
+    throw modelFileInvalid(
+      `${file.name} has ${file.size} bytes: too short for a safetensors file, which starts with 8 bytes of length.`,
     );
   }
   const bytes = new Uint8Array(LENGTH_BYTES);
   await file.read(0, bytes);
   const length = new DataView(bytes.buffer).getBigUint64(0, true);
   if (length > BigInt(file.size - LENGTH_BYTES)) {
-    fail(
+    throw modelFileInvalid(
       `${file.name} states a header of ${length} bytes, but has ${file.size} bytes in all: it is truncated or not a ` +
-        "safetensors file",
+        "safetensors file.",
     );
   }
   if (length > BigInt(maxHeaderBytes)) {
-    fail(`${file.name} states a header of ${length} bytes; at most ${maxHeaderBytes} are read`);
+    throw modelFileInvalid(
+      `${file.name} states a header of ${length} bytes; at most ${maxHeaderBytes} are read.`,
+    );
   }
   return Number(length);
 }
@@ -125,7 +127,9 @@ async function readHeaderJson(file: ModelFile, headerBytes: number): Promise<Jso
   const bytes = new Uint8Array(headerBytes);
   await file.read(LENGTH_BYTES, bytes);
   if (bytes[0] !== 0x7b)
-    fail(`${file.name} has a header that does not begin with {: it is not a safetensors file`);
+    throw modelFileInvalid(
+      `${file.name} has a header that does not begin with {: it is not a safetensors file.`,
+    );
   return jsonObjectOf(bytes, `The header of ${file.name}`, JSON_LIMITS.tensors);
 }
 
@@ -134,12 +138,12 @@ function readMetadata(header: JsonObject, fileName: string): Map<string, string>
   // Some writers put null where they have nothing to say.
   if (metadata === null) return new Map();
   if (!isObject(metadata))
-    fail(`${fileName}: __metadata__ is ${quoteValue(metadata)}, but must be an object`);
+    throw modelFileInvalid(`${fileName}: __metadata__ is ${quoteValue(metadata)}, but must be an object.`);
   return new Map(
     Object.entries(metadata).map(([key, value]) => {
       if (typeof value !== "string") {
-        fail(
-          `${fileName}: __metadata__ has ${quoteValue(value)} at ${quoteValue(key)}, but must map text to text`,
+        throw modelFileInvalid(
+          `${fileName}: __metadata__ has ${quoteValue(value)} at ${quoteValue(key)}, but must map text to text.`,
         );
       }
       return [key, value];
@@ -156,35 +160,39 @@ interface DataPart {
 
 function readEntry(name: string, value: unknown, data: DataPart): TensorEntry {
   const tensor = `${data.fileName}: tensor ${quoteValue(name)}`;
-  if (!isObject(value)) fail(`${tensor} is ${quoteValue(value)}, but must be an object`);
+  if (!isObject(value)) throw modelFileInvalid(`${tensor} is ${quoteValue(value)}, but must be an object.`);
   const { dtype, shape, data_offsets: offsets } = value;
 
   const bits = typeof dtype === "string" ? DTYPE_BITS.get(dtype) : undefined;
   if (typeof dtype !== "string" || bits === undefined) {
-    fail(`${tensor} has dtype ${quoteValue(dtype)}, which safetensors does not know`);
+    throw modelFileInvalid(`${tensor} has dtype ${quoteValue(dtype)}, which safetensors does not know.`);
   }
   if (!Array.isArray(shape) || !shape.every(isCount)) {
-    fail(
-      `${tensor} has shape ${quoteValue(shape)}, but must have a list of whole numbers from 0 to 2^53 - 1`,
+    throw modelFileInvalid(
+      `${tensor} has shape ${quoteValue(shape)}, but must have a list of whole numbers from 0 to 2^53 - 1.`,
     );
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
-    fail(
-      `${tensor} has data_offsets ${quoteValue(offsets)}, but must have two whole numbers from 0 to 2^53 - 1`,
+    throw modelFileInvalid(
+      `${tensor} has data_offsets ${quoteValue(offsets)}, but must have two whole numbers from 0 to 2^53 - 1.`,
     );
   }
   const [begin, end] = offsets as [number, number];
-  if (begin > end) fail(`${tensor} begins at byte ${begin} of the data and ends before, at byte ${end}`);
+  if (begin > end)
+    throw modelFileInvalid(`${tensor} begins at byte ${begin} of the data and ends before, at byte ${end}.`);
   if (end > data.dataBytes) {
-    fail(
-      `${tensor} ends at byte ${end} of the data, but the file has only ${data.dataBytes}: it is truncated`,
+    throw modelFileInvalid(
+      `${tensor} ends at byte ${end} of the data, but the file has only ${data.dataBytes}: it is truncated.`,
     );
   }
   const size = tensorBytes(shape, bits);
-  if (size === null) fail(`${tensor} has dtype ${dtype} and shape ${quoteValue(shape)}: its size overflows`);
+  if (size === null)
+    throw modelFileInvalid(
+      `${tensor} has dtype ${dtype} and shape ${quoteValue(shape)}: its size overflows.`,
+    );
   if (size !== end - begin) {
-    fail(
-      `${tensor} takes ${end - begin} bytes, but its dtype ${dtype} and shape ${quoteValue(shape)} ask for ${size}`,
+    throw modelFileInvalid(
+      `${tensor} takes ${end - begin} bytes, but its dtype ${dtype} and shape ${quoteValue(shape)} ask for ${size}.`,
     );
   }
   return { name, dtype, shape, begin: data.dataStart + begin, end: data.dataStart + end };
@@ -206,14 +214,16 @@ function checkCoverage(entries: readonly TensorEntry[], dataStart: number, file:
   for (const { name, begin, end } of entries) {
     if (begin !== covered) {
       const what = begin < covered ? "overlaps the tensor before it" : "leaves a hole before it";
-      fail(
-        `${file.name}: tensor ${quoteValue(name)} ${what}: it begins at byte ${begin} instead of byte ${covered} of the file`,
+      throw modelFileInvalid(
+        `${file.name}: tensor ${quoteValue(name)} ${what}: it begins at byte ${begin} instead of byte ${covered} of the file.`,
       );
     }
     covered = end;
   }
   if (covered !== file.size) {
-    fail(`${file.name} has ${file.size} bytes, but its last tensor ends at byte ${covered}`);
+    throw modelFileInvalid(
+      `${file.name} has ${file.size} bytes, but its last tensor ends at byte ${covered}.`,
+    );
   }
 }
 
@@ -224,8 +234,4 @@ function isCount(value: unknown): value is number {
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function fail(sentence: string): never {
-  throw new LastrowError("model_file_invalid", `${sentence}.`);
 }

@@ -15,6 +15,7 @@ import { randomUUID } from "node:crypto";
 import { copyFile, link, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LastrowError } from "../errors.js";
+import { WEIGHTS, WEIGHTS_INDEX } from "../formats/shard-index.js";
 import type { HubFile } from "./hub-listing.js";
 import { isCommit } from "./hub-name.js";
 import {
@@ -26,8 +27,6 @@ import {
   neededFiles,
   type Presence,
   shardNames,
-  WEIGHTS,
-  WEIGHTS_INDEX,
 } from "./needed-files.js";
 
 /** A commit's files as far as they are in the cache. */

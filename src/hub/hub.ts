@@ -3,20 +3,14 @@
  * Face cache, which is shared with the Python tools. Writes nothing to standard output or standard error.
  */
 import { LastrowError } from "../errors.js";
+import { WEIGHTS, WEIGHTS_INDEX } from "../formats/shard-index.js";
 import { downloadBlob } from "./blob-download.js";
 import { type CachedSnapshot, HubCache } from "./hub-cache.js";
 import { FOLDER_HINT, HubConnection } from "./hub-connection.js";
 import { type HubFile, listRootFiles, resolveCommit } from "./hub-listing.js";
 import { parseHubName } from "./hub-name.js";
 import { type Environment, type HubSettings, readHubSettings } from "./hub-settings.js";
-import {
-  CONFIG,
-  type FileName,
-  MAX_INDEX_BYTES,
-  neededFiles,
-  WEIGHTS,
-  WEIGHTS_INDEX,
-} from "./needed-files.js";
+import { CONFIG, type FileName, MAX_INDEX_BYTES, neededFiles } from "./needed-files.js";
 
 export { isHubName } from "./hub-name.js";
 

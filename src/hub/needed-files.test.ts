@@ -23,12 +23,12 @@ it("asks for vocab.json and merges.txt only without tokenizer.json, for the inde
   expect(fallback.unknown).toEqual([
     "config.json",
     "generation_config.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
     "chat_template.jinja",
     "vocab.json",
     "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "model.safetensors.index.json",
   ]);
 });

@@ -62,6 +62,14 @@ export function kvLayout(shape: KvShape, dtype: KvDtype, offset: number, numBloc
   };
 }
 
+/**
+ * Where the row of a position lies, counted in rows over all blocks: block id · 16 + position mod 16.
+ * @param blockIds the sequence's blocks; row p is in block ⌊p / 16⌋
+ */
+export function slotOf(blockIds: readonly number[], position: number): number {
+  return blockIds[Math.floor(position / BLOCK_SIZE)] * BLOCK_SIZE + (position % BLOCK_SIZE);
+}
+
 /** Byte offset of K (headDim, 16) of one head in one block; V (16, headDim) follows it. */
 export function kvOffset(kv: KvLayout, block: number, layer: number, kvHead: number): number {
   return kv.offset + block * kv.blockBytes + layer * kv.layerBytes + kvHead * kv.headBytes;

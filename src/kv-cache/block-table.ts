@@ -1,6 +1,5 @@
 /**
- * Which blocks hold a sequence's rows of K and V, and which tokens these rows are of. The only place that computes a
- * slot.
+ * Which blocks hold a sequence's rows of K and V, and which tokens these rows are of.
  *
  * Row p lives in block `blockIds[⌊p / 16⌋]`, at p mod 16. Rows are appended at the end and cut off at the end, never
  * moved. Changed by its KvCache only.
@@ -11,7 +10,7 @@ import { NO_PREFIX } from "./prefix-index.js";
 export class BlockTable {
   /** Number of the sequence: unique in its KvCache, never used again. */
   readonly sequence: number;
-  /** Sequences with different salts share nothing; null: this one shares nothing with anyone. */
+  /** Sequences with different salts share nothing; null: shared with none. */
   readonly salt: string | null;
   readonly #blockIds: number[] = [];
   readonly #tokens: number[] = [];
@@ -51,11 +50,6 @@ export class BlockTable {
   /** Id of the prefix that the first `count` blocks hold. */
   prefixId(count: number): number {
     return count === 0 ? NO_PREFIX : this.#prefixIds[count - 1];
-  }
-
-  /** Where the row of a position lies, counted in rows over all blocks: block id · 16 + position mod 16. */
-  slot(position: number): number {
-    return this.#blockIds[Math.floor(position / BLOCK_SIZE)] * BLOCK_SIZE + (position % BLOCK_SIZE);
   }
 
   /** Adds a block at the end. */

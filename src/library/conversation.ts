@@ -10,9 +10,9 @@ import { PromptEncoder } from "../chat/prompt-encoder.js";
 import type { TemplateRunner } from "../chat/template-runner.js";
 import type { Generation } from "../client/generation.js";
 import type { Sequence } from "../client/sequence.js";
-import { LastrowError } from "../errors.js";
+import { invalidArgument, LastrowError } from "../errors.js";
 import { INSPECT } from "../inspect.js";
-import { checkOptions, invalid, shown } from "../option-checks.js";
+import { checkOptions, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -76,7 +76,7 @@ export class Conversation implements AsyncDisposable {
   ): Promise<Conversation> {
     if (!Array.isArray(messages)) {
       const advice = typeof messages === "string" ? " Say a text with reply(text)." : "";
-      throw invalid(`messages is a list of messages, not ${shown(messages)}.${advice}`);
+      throw invalidArgument(`messages is a list of messages, not ${shown(messages)}.${advice}`);
     }
     const conversation = new Conversation(model, template);
     if (messages.length === 0) await template.runner.check(template.source, RENDER_DEADLINE_MS);
@@ -113,7 +113,7 @@ export class Conversation implements AsyncDisposable {
   reply(content: string, options: ReplyOptions = {}): Reply {
     if (this.#isDisposed) throw new LastrowError("disposed", "The conversation was used after dispose().");
     if (this.#isAnswering) {
-      throw invalid("The last answer of this conversation has not ended yet.");
+      throw invalidArgument("The last answer of this conversation has not ended yet.");
     }
     checkOptions(options, REPLY_OPTIONS);
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];

@@ -4,9 +4,9 @@
  */
 import type { ComparisonObserver } from "../client/comparison.js";
 import type { GenerationOptions } from "../client/generation.js";
-import { LastrowError } from "../errors.js";
+import { invalidArgument, LastrowError } from "../errors.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
-import { invalid, oneOf, shown, wholeNumber } from "../option-checks.js";
+import { oneOf, shown, wholeNumber } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { BeamSettings, GenerationRequest, Mode } from "../protocol/generation-request.js";
 import { checkBeamSettings } from "../sampling/beam-search.js";
@@ -156,11 +156,11 @@ export function resolveRequest(
   const { tokenizer, defaults } = model;
   const maxTokens = options.maxTokens ?? defaults.maxNewTokens ?? defaultMaxTokens;
   if (!Number.isInteger(maxTokens) || maxTokens < 0) {
-    throw invalid(`maxTokens is a whole number from 0, not ${shown(maxTokens)}.`);
+    throw invalidArgument(`maxTokens is a whole number from 0, not ${shown(maxTokens)}.`);
   }
   const stop = typeof options.stop === "string" ? [options.stop] : (options.stop ?? []);
   if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || text === "")) {
-    throw invalid("stop is a text of at least one character, or a list of such texts.");
+    throw invalidArgument("stop is a text of at least one character, or a list of such texts.");
   }
   if (stop.length > 0 && tokenizer === null) {
     throw new LastrowError(
@@ -194,7 +194,7 @@ function resolveBeams(options: GenerateOptions, n: number): BeamSettings | null 
   const { numBeams, lengthPenalty, earlyStopping, bestOf, speculate, logprobs } = options;
   if (numBeams === undefined) {
     if (lengthPenalty === undefined && earlyStopping === undefined) return null;
-    throw invalid("lengthPenalty and earlyStopping belong to a beam search; give numBeams, too.");
+    throw invalidArgument("lengthPenalty and earlyStopping belong to a beam search; give numBeams, too.");
   }
   const others = {
     bestOf,
@@ -202,7 +202,7 @@ function resolveBeams(options: GenerateOptions, n: number): BeamSettings | null 
     logprobs: logprobs === false ? undefined : logprobs,
   };
   for (const [name, value] of Object.entries(others)) {
-    if (value !== undefined) throw invalid(`${name} cannot be combined with numBeams.`);
+    if (value !== undefined) throw invalidArgument(`${name} cannot be combined with numBeams.`);
   }
   const settings = {
     numBeams: wholeNumber("numBeams", numBeams, 1, { from: n, to: MAX_CONTINUATIONS }),

@@ -6,15 +6,15 @@ import type { ChatMessage } from "../chat/chat-template.js";
 import type { TemplateRunner, TemplateThread } from "../chat/template-runner.js";
 import { type ComparisonReport, compareWays } from "../client/comparison.js";
 import type { EngineClient } from "../client/engine-client.js";
-import type { DroppedEvents } from "../client/event-stream.js";
+import type { DroppedEvents } from "../client/event-subscription.js";
 import { Generation } from "../client/generation.js";
 import { type LogitsRow, readLogits } from "../client/logits-reader.js";
 import { Sequence, type SequenceModel } from "../client/sequence.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
-import { LastrowError } from "../errors.js";
+import { invalidArgument, LastrowError } from "../errors.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import type { ModelConfig } from "../model/config.js";
-import { checkOptions, invalid, isListOfIds, oneOf, shown } from "../option-checks.js";
+import { checkOptions, isListOfIds, oneOf, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { EngineInfo } from "../protocol/engine-setup.js";
 import {
@@ -389,7 +389,7 @@ export class LanguageModel implements AsyncDisposable {
     const { engine } = this.#alive();
     const unknown = Array.isArray(types) ? types.find((type) => !EVENT_TYPES.has(type)) : types;
     if (unknown !== undefined) {
-      throw invalid(
+      throw invalidArgument(
         `Events are listened to by a list of ${[...EVENT_TYPES].join(", ")}, not ${shown(unknown)}.`,
       );
     }
@@ -433,7 +433,7 @@ export class LanguageModel implements AsyncDisposable {
       // Which ids there are is seen to where the model's are known.
       if (!ids.some(isOther)) return ids as number[];
     }
-    throw invalid(wrongPrompt(prompt));
+    throw invalidArgument(wrongPrompt(prompt));
   }
 
   #withoutTokenizer(): LastrowError {

@@ -7,7 +7,7 @@ import { readModelConfig } from "../architectures/read-config.js";
 import { readChatTemplate } from "../chat/chat-template.js";
 import { EngineClient } from "../client/engine-client.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
-import { LastrowError } from "../errors.js";
+import { invalidArgument, LastrowError } from "../errors.js";
 import { openCheckpoint } from "../formats/checkpoint.js";
 import { type GenerationDefaults, readGenerationConfig } from "../formats/generation-config.js";
 import type { LoadProgress } from "../formats/load-progress.js";
@@ -17,7 +17,7 @@ import type { KvDtype } from "../kernels/kv-layout.js";
 import { parseMemorySize } from "../memory-size.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
 import { widestRow } from "../model/load-weights.js";
-import { checkOptions, invalid, oneOf, wholeNumber } from "../option-checks.js";
+import { checkOptions, oneOf, wholeNumber } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
 import type { EngineSetup } from "../protocol/engine-setup.js";
@@ -200,7 +200,9 @@ function expectNoOptions(source: unknown): void {
   if (typeof source !== "object" || source === null) return;
   const name = Object.keys(source).find((key) => key === "model" || LOAD_OPTIONS.names.includes(key));
   if (name === undefined) return;
-  throw invalid(`load takes the model first, then its options: ${name} is no name of a model's file.`);
+  throw invalidArgument(
+    `load takes the model first, then its options: ${name} is no name of a model's file.`,
+  );
 }
 
 /** Starts a worker for the engine, or has it run here where that is not possible and not demanded. */
@@ -257,7 +259,7 @@ function engineOptions(
     installationKey !== null &&
     !(installationKey instanceof Uint8Array && installationKey.length >= LEAST_KEY_BYTES)
   ) {
-    throw invalid(`installationKey is a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, or null.`);
+    throw invalidArgument(`installationKey is a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, or null.`);
   }
   return {
     kernels: oneOf("kernels", options.kernels ?? "wasm", ["wasm", "reference"]),

@@ -4,7 +4,7 @@
  * or mode is ambient.
  */
 import type { IndexList, Kernels } from "../kernels/kernels.js";
-import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, slotOf } from "../kernels/kv-layout.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
 
 /** New rows of one sequence. */
@@ -55,8 +55,8 @@ export function planForwardBatch(plan: MemoryPlan, sizes: ForwardBatchSizes): Fo
   };
 }
 
-/** A list with room for more entries than it has. */
-class GrowingList implements IndexList {
+/** A list of up to as many entries as were planned. */
+class BoundedList implements IndexList {
   readonly offset: number;
   length = 0;
   readonly #entries: Int32Array;
@@ -81,28 +81,28 @@ class GrowingList implements IndexList {
 
 export class ForwardBatch {
   /** (T) */
-  readonly tokenIds: GrowingList;
+  readonly tokenIds: BoundedList;
   /** (T) absolute positions, ascending by one within a sequence. */
-  readonly positions: GrowingList;
+  readonly positions: BoundedList;
   /** (T) slots that take the rows' K and V: block id · 16 + position mod 16. */
-  readonly slots: GrowingList;
+  readonly slots: BoundedList;
   /** As `AttentionCall.sequences`, for all rows. */
-  readonly sequences: GrowingList;
+  readonly sequences: BoundedList;
   /** (N) which rows become logits, ascending; their positions; and whose they are, as in `sequences`. */
-  readonly wantedRows: GrowingList;
-  readonly wantedPositions: GrowingList;
-  readonly wantedSequences: GrowingList;
-  readonly #blockTables: GrowingList;
+  readonly wantedRows: BoundedList;
+  readonly wantedPositions: BoundedList;
+  readonly wantedSequences: BoundedList;
+  readonly #blockTables: BoundedList;
 
   constructor(kernels: Kernels, plan: ForwardBatchPlan) {
-    this.tokenIds = new GrowingList(kernels, plan.tokenIds);
-    this.positions = new GrowingList(kernels, plan.positions);
-    this.slots = new GrowingList(kernels, plan.slots);
-    this.sequences = new GrowingList(kernels, plan.sequences);
-    this.wantedRows = new GrowingList(kernels, plan.wantedRows);
-    this.wantedPositions = new GrowingList(kernels, plan.wantedPositions);
-    this.wantedSequences = new GrowingList(kernels, plan.wantedSequences);
-    this.#blockTables = new GrowingList(kernels, plan.blockTables);
+    this.tokenIds = new BoundedList(kernels, plan.tokenIds);
+    this.positions = new BoundedList(kernels, plan.positions);
+    this.slots = new BoundedList(kernels, plan.slots);
+    this.sequences = new BoundedList(kernels, plan.sequences);
+    this.wantedRows = new BoundedList(kernels, plan.wantedRows);
+    this.wantedPositions = new BoundedList(kernels, plan.wantedPositions);
+    this.wantedSequences = new BoundedList(kernels, plan.wantedSequences);
+    this.#blockTables = new BoundedList(kernels, plan.blockTables);
   }
 
   /** T */
@@ -145,7 +145,7 @@ export class ForwardBatch {
       }
       this.tokenIds.push(tokens[position]);
       this.positions.push(position);
-      this.slots.push(blockIds[Math.floor(position / BLOCK_SIZE)] * BLOCK_SIZE + (position % BLOCK_SIZE));
+      this.slots.push(slotOf(blockIds, position));
     }
   }
 }

@@ -6,7 +6,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { link, mkdir, open, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
-import { LastrowError } from "../errors.js";
+import { invalidArgument } from "../errors.js";
 
 /** Bytes of a secret: as many as SHA-256 has. */
 const SECRET_BYTES = 32;
@@ -20,7 +20,9 @@ export async function secretAt(path: string): Promise<Uint8Array> {
   const known = await readSecret(path);
   if (known !== null) return known;
   await makeSecret(path);
-  return (await readSecret(path)) ?? refuse(`${path} was removed while it was made`);
+  const made = await readSecret(path);
+  if (made === null) throw invalidArgument(`${path} was removed while it was made.`);
+  return made;
 }
 
 async function readSecret(path: string): Promise<Uint8Array | null> {
@@ -32,11 +34,15 @@ async function readSecret(path: string): Promise<Uint8Array | null> {
   try {
     const found = await handle.stat();
     if (!found.isFile() || found.size !== SECRET_BYTES) {
-      refuse(`${path} is not a key of ${SECRET_BYTES} bytes; remove it, and a new one is made`);
+      throw invalidArgument(
+        `${path} is not a key of ${SECRET_BYTES} bytes; remove it, and a new one is made.`,
+      );
     }
     // Windows has no such bits, and says that everybody may read.
     if (process.platform !== "win32" && (found.mode & 0o077) !== 0) {
-      refuse(`${path} may be read or written by others; make it private (chmod 600), or remove it`);
+      throw invalidArgument(
+        `${path} may be read or written by others; make it private (chmod 600), or remove it.`,
+      );
     }
     const secret = new Uint8Array(SECRET_BYTES);
     await handle.read(secret, 0, SECRET_BYTES, 0);
@@ -70,8 +76,4 @@ function unless(...codes: string[]) {
   return (error: NodeJS.ErrnoException) => {
     if (!codes.includes(error.code ?? "")) throw error;
   };
-}
-
-function refuse(sentence: string): never {
-  throw new LastrowError("invalid_argument", `${sentence}.`);
 }

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { beamSearchTwin, type TransitionTable } from "../../test/beam-search-twin.js";
 import { modelFolders } from "../../test/fixture-models.js";
+import { goldenBeams } from "../../test/golden-beams.js";
 import { load } from "../library/load.js";
 import { BeamSearch, type BeamSearchOptions } from "./beam-search.js";
 import { logNormalizer, logSoftmaxAt } from "./logprobs.js";
@@ -344,25 +344,12 @@ function endedTexts(
   );
 }
 
-interface GoldenBeams {
-  readonly ids: readonly number[];
-  readonly numBeams: number;
-  readonly lengthPenalty: number;
-  readonly earlyStopping: boolean | "never";
-  readonly eosTokenId: number | null;
-  readonly maxNewTokens: number;
-  /** Filled up behind an end token. */
-  readonly sequences: readonly number[][];
-  readonly scores: readonly number[];
-}
-
 describe("Hugging Face transformers, float64", () => {
   /** Ours come from f32 logits; theirs are sums in f32. Scores go up to 250. */
   const RELATIVE_TOLERANCE = 1e-6;
 
   test.each(["tiny", "odd"] as const)("%s", async (name) => {
-    const url = new URL(`../../test/fixtures/${name}/beams.json`, import.meta.url);
-    const { cases }: { cases: GoldenBeams[] } = JSON.parse(await readFile(url, "utf8"));
+    const cases = await goldenBeams(name);
     const lm = await load(modelFolders[name]);
     try {
       for (const { ids, eosTokenId, sequences, scores, ...settings } of cases) {

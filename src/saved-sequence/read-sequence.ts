@@ -2,7 +2,7 @@
  * Reads a saved sequence from a file that may be anything. Sizes are checked before anything is read; some blocks are read
  * at a time, and a block that was returned has the bytes that were saved.
  */
-import { LastrowError } from "../errors.js";
+import { LastrowError, savedSequenceInvalid } from "../errors.js";
 import type { ModelFile } from "../formats/model-files.js";
 import { readSafetensorsHeader, type SafetensorsHeader } from "../formats/safetensors.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
@@ -76,7 +76,9 @@ export class SavedSequence {
     const metadata = checkMetadata(header.metadata, { ...expected, fileName: file.name });
     const layout = new SavedLayout(kv, metadata.tokens.length);
     if (metadata.blockDigests.length !== layout.numBlocks) {
-      invalid(`${file.name} has ${metadata.blockDigests.length} checksums for ${layout.numBlocks} blocks`);
+      throw savedSequenceInvalid(
+        `${file.name} has ${metadata.blockDigests.length} checksums for ${layout.numBlocks} blocks.`,
+      );
     }
     return new SavedSequence(file, metadata, layout, findTensors(header, layout), spare);
   }
@@ -147,8 +149,8 @@ export class SavedSequence {
       });
       if ((await sha256(...pieces)) === this.#metadata.blockDigests[index]) continue;
       const first = index * BLOCK_SIZE;
-      invalid(
-        `${this.#file.name} is damaged: keys and values of positions ${first} to ${first + count - 1} do not have the SHA-256 that was saved with them`,
+      throw savedSequenceInvalid(
+        `${this.#file.name} is damaged: keys and values of positions ${first} to ${first + count - 1} do not have the SHA-256 that was saved with them.`,
       );
     }
   }
@@ -158,14 +160,15 @@ export class SavedSequence {
 function findTensors(header: SafetensorsHeader, layout: SavedLayout): number[] {
   const { fileName } = header;
   if (header.tensors.size !== layout.tensors.length) {
-    invalid(
-      `${fileName} has ${header.tensors.size} tensors, not the ${layout.tensors.length} that it should have`,
+    throw savedSequenceInvalid(
+      `${fileName} has ${header.tensors.size} tensors, not the ${layout.tensors.length} that it should have.`,
     );
   }
   return layout.tensors.map(({ name, dtype, shape }) => {
     const found = header.tensors.get(name);
     const isRight = found !== undefined && found.dtype === dtype && found.shape.join() === shape.join();
-    if (!isRight) invalid(`${fileName} has no tensor ${name} of ${dtype} (${shape.join(", ")})`);
+    if (!isRight)
+      throw savedSequenceInvalid(`${fileName} has no tensor ${name} of ${dtype} (${shape.join(", ")}).`);
     return found.begin;
   });
 }
@@ -188,8 +191,4 @@ async function ofThisKind<T>(read: () => Promise<T>): Promise<T> {
       { cause },
     );
   }
-}
-
-function invalid(sentence: string): never {
-  throw new LastrowError("saved_sequence_invalid", `${sentence}.`);
 }

@@ -5,7 +5,7 @@
  * A checksum is no proof of origin, though: anybody can compute it. `hmac_sha256` can only be made by who has the
  * installation's key; it covers `metadata_sha256` and the salt of the sequence, which is not in the file.
  */
-import { LastrowError } from "../errors.js";
+import { savedSequenceInvalid, savedSequenceMismatch } from "../errors.js";
 import { NUMERICS_VERSION, type PackedDtype } from "../kernels/kernels.js";
 import type { KvDtype } from "../kernels/kv-layout.js";
 import { equalDigests, hmacSha256, sha256OfText } from "../platform/digests.js";
@@ -81,18 +81,22 @@ export function checkMetadata(
 ): CheckedMetadata {
   const { fileName } = expected;
   if (metadata.get("format") !== FORMAT) {
-    invalid(`${fileName} is a safetensors file, but no saved sequence: it does not say format ${FORMAT}`);
+    throw savedSequenceInvalid(
+      `${fileName} is a safetensors file, but no saved sequence: it does not say format ${FORMAT}.`,
+    );
   }
   const version = field(metadata, "format_version", fileName);
   if (version !== FORMAT_VERSION) {
-    mismatch(
-      `${fileName} has version ${quoteValue(version)} of the format, and this version of lastrow reads ${FORMAT_VERSION}`,
+    throw savedSequenceMismatch(
+      `${fileName} has version ${quoteValue(version)} of the format, and this version of lastrow reads ${FORMAT_VERSION}.`,
     );
   }
   const fields = Object.fromEntries(COVERED_FIELDS.map((name) => [name, field(metadata, name, fileName)]));
   const digest = field(metadata, "metadata_sha256", fileName);
   if (digest !== digestOf(fields)) {
-    invalid(`${fileName} is damaged: its metadata do not have the SHA-256 that they state`);
+    throw savedSequenceInvalid(
+      `${fileName} is damaged: its metadata do not have the SHA-256 that they state.`,
+    );
   }
   expectIdentity(fields, expected);
   const tokens = readTokens(fields.token_ids, expected);
@@ -149,8 +153,8 @@ function expectIdentity(
   for (const [name, value] of Object.entries(identityFields(identity))) {
     if (fields[name] === value) continue;
     const saved = quoteValue(fields[name]);
-    mismatch(
-      `${fileName} was saved with ${what[name as keyof typeof what]} is ${saved}, here it is ${quoteValue(value)}`,
+    throw savedSequenceMismatch(
+      `${fileName} was saved with ${what[name as keyof typeof what]} is ${saved}, here it is ${quoteValue(value)}.`,
     );
   }
 }
@@ -158,11 +162,13 @@ function expectIdentity(
 function readTokens(text: string, { fileName, vocabSize, contextLength }: ExpectedMetadata): number[] {
   const tokens = text.split(",").map((id) => (/^\d{1,10}$/.test(id) ? Number(id) : Number.NaN));
   if (tokens.length > contextLength) {
-    invalid(`${fileName} has ${tokens.length} tokens, and the model's context has ${contextLength}`);
+    throw savedSequenceInvalid(
+      `${fileName} has ${tokens.length} tokens, and the model's context has ${contextLength}.`,
+    );
   }
   if (!tokens.every((id) => id < vocabSize)) {
-    invalid(
-      `${fileName} has token_ids that are not numbers from 0 to ${vocabSize - 1} with commas between them`,
+    throw savedSequenceInvalid(
+      `${fileName} has token_ids that are not numbers from 0 to ${vocabSize - 1} with commas between them.`,
     );
   }
   return tokens;
@@ -170,14 +176,7 @@ function readTokens(text: string, { fileName, vocabSize, contextLength }: Expect
 
 function field(metadata: ReadonlyMap<string, string>, name: string, fileName: string): string {
   const value = metadata.get(name);
-  if (value === undefined) invalid(`${fileName} is damaged: its metadata have no ${name}`);
+  if (value === undefined)
+    throw savedSequenceInvalid(`${fileName} is damaged: its metadata have no ${name}.`);
   return value;
-}
-
-function invalid(sentence: string): never {
-  throw new LastrowError("saved_sequence_invalid", `${sentence}.`);
-}
-
-function mismatch(sentence: string): never {
-  throw new LastrowError("saved_sequence_mismatch", `${sentence}.`);
 }

@@ -46,10 +46,33 @@ export interface RequestRecord {
   readonly prompts: readonly unknown[] | null;
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+/** A record while its request is served. */
+type OpenRecord = { -readonly [K in keyof Omit<RequestRecord, "totalMs">]: RequestRecord[K] };
+
+/** What is known of a request when it arrives. */
+export function newRecord(method: string, path: string): OpenRecord {
+  return {
+    id: `req-${crypto.randomUUID()}`,
+    method,
+    path,
+    route: null,
+    status: 200,
+    error: null,
+    key: null,
+    stream: false,
+    promptTokens: null,
+    cachedTokens: null,
+    completionTokens: null,
+    finishReasons: [],
+    queueMs: null,
+    firstTokenMs: null,
+    firstTokenSteps: null,
+    prompts: null,
+  };
+}
 
 export class Exchange {
-  readonly record: Mutable<Omit<RequestRecord, "totalMs">>;
+  readonly record: OpenRecord;
   readonly arrival = performance.now();
   readonly url: URL;
   principal: Principal | null = null;
@@ -78,24 +101,7 @@ export class Exchange {
     },
   ) {
     this.url = new URL(request.url);
-    this.record = {
-      id: `req-${crypto.randomUUID()}`,
-      method: request.method,
-      path: this.url.pathname,
-      route: null,
-      status: 200,
-      error: null,
-      key: null,
-      stream: false,
-      promptTokens: null,
-      cachedTokens: null,
-      completionTokens: null,
-      finishReasons: [],
-      queueMs: null,
-      firstTokenMs: null,
-      firstTokenSteps: null,
-      prompts: null,
-    };
+    this.record = newRecord(request.method, this.url.pathname);
     this.#tell = options.tell;
     this.#client = request.signal;
     if (request.signal.aborted) this.#clientLeft();

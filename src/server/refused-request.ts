@@ -3,7 +3,7 @@
  * logged like all others.
  */
 import type { ApiError } from "./api-error.js";
-import type { RequestRecord } from "./exchange.js";
+import { newRecord, type RequestRecord } from "./exchange.js";
 import { SECURITY_HEADERS } from "./guard.js";
 
 /** What goes back over the connection. */
@@ -17,31 +17,12 @@ export function refuseRequest(
   error: ApiError,
   tell: (record: RequestRecord, failure: unknown) => void,
 ): Refusal {
-  const id = `req-${crypto.randomUUID()}`;
   // What it wanted is not known: nothing of it could be read, or what was read contradicts itself.
-  const record: RequestRecord = {
-    id,
-    method: "?",
-    path: "?",
-    route: null,
-    status: error.status,
-    error: error.code,
-    key: null,
-    stream: false,
-    promptTokens: null,
-    cachedTokens: null,
-    completionTokens: null,
-    finishReasons: [],
-    queueMs: null,
-    firstTokenMs: null,
-    firstTokenSteps: null,
-    totalMs: 0,
-    prompts: null,
-  };
+  const record = { ...newRecord("?", "?"), status: error.status, error: error.code, totalMs: 0 };
   tell(record, error.status >= 500 ? (error.cause ?? error) : null);
   return {
     status: error.status,
-    headers: { ...SECURITY_HEADERS, "content-type": "application/json", "x-request-id": id },
+    headers: { ...SECURITY_HEADERS, "content-type": "application/json", "x-request-id": record.id },
     body: JSON.stringify(error.body),
   };
 }

@@ -7,11 +7,11 @@ import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { platform } from "#platform";
 import { readChatTemplate } from "../chat/chat-template.js";
-import { LastrowError } from "../errors.js";
+import { invalidArgument, LastrowError } from "../errors.js";
 import { readText } from "../formats/model-files.js";
 import type { LanguageModel } from "../library/language-model.js";
 import { LOAD_OPTIONS, type LoadOptions, load } from "../library/load.js";
-import { checkOptions, invalid, shown } from "../option-checks.js";
+import { checkOptions, shown } from "../option-checks.js";
 import { optionNames, withoutOthers } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
 import { TOKENIZER_FILES } from "../tokenizer/tokenizer-files.js";
@@ -115,7 +115,7 @@ export interface LastrowServer extends AsyncDisposable {
  */
 export async function createServer(options: ServerOptions = {}): Promise<LastrowServer> {
   if (typeof options === "string") {
-    throw invalid(`The options of createServer are an object: { model: ${shown(options)} }.`);
+    throw invalidArgument(`The options of createServer are an object: { model: ${shown(options)} }.`);
   }
   checkOptions(options, SERVER_OPTIONS);
   const settled = settleLimits(options.limits);

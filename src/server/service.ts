@@ -7,13 +7,13 @@ import type { AnswerMemory } from "./answer-memory.js";
 import { ApiError, toApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
-import { type SendEvent, streamEvents } from "./event-stream.js";
 import type { Exchange } from "./exchange.js";
 import type { HeldSequences } from "./held-sequences.js";
 import type { ApiKeys } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 import type { Metrics } from "./metrics.js";
 import type { SavedFolder } from "./saved-folder.js";
+import { type SendEvent, streamEvents } from "./server-sent-events.js";
 import type { TextCaller, TextThread } from "./text-thread.js";
 
 export interface ServedModel {

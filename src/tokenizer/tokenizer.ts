@@ -5,8 +5,8 @@
  * Always: a text decoded token by token is the text decoded at once. Lone surrogates in a text count as U+FFFD, as in
  * any UTF-8 encoder.
  */
-import { LastrowError } from "../errors.js";
-import { checkOptions, invalid, isListOfIds, shown } from "../option-checks.js";
+import { invalidArgument, LastrowError } from "../errors.js";
+import { checkOptions, isListOfIds, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import { type PieceDecoder, textBytes } from "./piece-decoder.js";
 
@@ -116,7 +116,7 @@ export class Tokenizer {
    *   text is none, or longer than a Unigram vocabulary can take
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    if (typeof text !== "string") throw invalid(`What is encoded is a text, not ${shown(text)}.`);
+    if (typeof text !== "string") throw invalidArgument(`What is encoded is a text, not ${shown(text)}.`);
     checkOptions(options, ENCODE_OPTIONS);
     const { plain, parsing, prefix, suffix } = this.#parts;
     const wellFormed = replaceLoneSurrogates(text);
@@ -133,7 +133,8 @@ export class Tokenizer {
    * @throws LastrowError `token_out_of_range`, `invalid_argument` for what is no list of ids
    */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
-    if (!isListOfIds(ids)) throw invalid(`What is decoded is a list of token ids, not ${shown(ids)}.`);
+    if (!isListOfIds(ids))
+      throw invalidArgument(`What is decoded is a list of token ids, not ${shown(ids)}.`);
     checkOptions(options, DECODE_OPTIONS);
     const next = textBytes(this.#parts.decoder);
     const parts = this.#kept([...ids], options).map(next);

@@ -2,21 +2,13 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { launchChromium, openPage, type StaticSite, serveExplorer } from "./explorer-page.js";
+import { expect, test } from "vitest";
+import { openPage } from "./explorer-page.js";
 import { FILLED } from "./filled-views.js";
+import { useExplorer } from "./use-explorer.js";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-let site: StaticSite;
-let browser: Browser;
-beforeAll(async () => {
-  [site, browser] = await Promise.all([serveExplorer({ isIsolated: true }), launchChromium()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const explorer = useExplorer();
 
 const VIEWS = Object.keys(FILLED);
 const LOOKS = [
@@ -27,12 +19,12 @@ const LOOKS = [
 test.each(VIEWS.flatMap((view) => LOOKS.map((look) => ({ view, ...look }))))(
   "$view, $locale, $colorScheme",
   async ({ view, ...look }) => {
-    const page = await openPage(browser, look);
-    await page.goto(`${site.address}#/${view}`);
+    const page = await openPage(explorer.browser, look);
+    await page.goto(`${explorer.address}#/${view}`);
     await FILLED[view](page);
     // The tour stands beside any view.
     await page.locator("button.tour").click();
-    await page.goto(`${site.address}#/${view}`);
+    await page.goto(`${explorer.address}#/${view}`);
     await page.locator("aside h2").waitFor();
     expect(await page.locator("html").getAttribute("lang")).toBe(
       look.locale.startsWith("zh") ? "zh-CN" : "en",

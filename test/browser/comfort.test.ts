@@ -1,18 +1,10 @@
 /** Nothing jumps while a view fills, all controls can be reached by keyboard, and who wants no motion gets none. */
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { launchChromium, openPage, type StaticSite, serveExplorer } from "./explorer-page.js";
+import { expect, test } from "vitest";
+import { openPage } from "./explorer-page.js";
 import { FILLED } from "./filled-views.js";
+import { useExplorer } from "./use-explorer.js";
 
-let site: StaticSite;
-let browser: Browser;
-beforeAll(async () => {
-  [site, browser] = await Promise.all([serveExplorer({ isIsolated: true }), launchChromium()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const explorer = useExplorer();
 
 const VIEWS = Object.keys(FILLED);
 
@@ -32,9 +24,9 @@ test.each(
     { view, width: 390, height: 844 },
   ]),
 )("nothing jumps while $view fills, $width pixels wide", async ({ view, width, height }) => {
-  const page = await openPage(browser, { viewport: { width, height } });
+  const page = await openPage(explorer.browser, { viewport: { width, height } });
   await page.addInitScript({ content: WATCH_SHIFTS });
-  await page.goto(`${site.address}#/${view}`);
+  await page.goto(`${explorer.address}#/${view}`);
   await FILLED[view](page);
   const shifts = await page.evaluate(
     () => (globalThis as unknown as { shifts: { value: number; what: string[] }[] }).shifts,
@@ -46,8 +38,8 @@ test.each(
 });
 
 test.each(VIEWS)("every control of %s is reached by keyboard, and shows that it is", async (view) => {
-  const page = await openPage(browser);
-  await page.goto(`${site.address}#/${view}`);
+  const page = await openPage(explorer.browser);
+  await page.goto(`${explorer.address}#/${view}`);
   await FILLED[view](page);
   for (const summary of await page.locator("summary").all()) await summary.click();
   await page.evaluate(() => {
@@ -95,8 +87,8 @@ test.each(VIEWS)("every control of %s is reached by keyboard, and shows that it 
 });
 
 test("the block grid by arrow keys, the tour's end by Escape", async () => {
-  const page = await openPage(browser);
-  await page.goto(`${site.address}#/cache`);
+  const page = await openPage(explorer.browser);
+  await page.goto(`${explorer.address}#/cache`);
   await page.locator('[data-block="0"]').focus();
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("ArrowDown");
@@ -109,8 +101,8 @@ test("the block grid by arrow keys, the tour's end by Escape", async () => {
 });
 
 test.each(["reduce", "no-preference"] as const)("motion: %s", async (reducedMotion) => {
-  const page = await openPage(browser, { reducedMotion });
-  await page.goto(`${site.address}#/next`);
+  const page = await openPage(explorer.browser, { reducedMotion });
+  await page.goto(`${explorer.address}#/next`);
   await FILLED.next(page);
   // A slider's new value makes bars longer, at once or little by little.
   const animations = await page.evaluate(() => {

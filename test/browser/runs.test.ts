@@ -1,22 +1,14 @@
 /** The view of the two runs: what it shows are the engine's numbers, and the bits are the same. */
-import type { Browser } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { load } from "../../src/index.js";
-import { launchChromium, openPage, type StaticSite, serveExplorer } from "./explorer-page.js";
+import { openPage } from "./explorer-page.js";
+import { useExplorer } from "./use-explorer.js";
 
-let site: StaticSite;
-let browser: Browser;
-beforeAll(async () => {
-  [site, browser] = await Promise.all([serveExplorer({ isIsolated: true }), launchChromium()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await site.close();
-});
+const explorer = useExplorer();
 
 test("counts rows as the formula says, and finds every bit equal; the text is Node's", async () => {
-  const page = await openPage(browser);
-  await page.goto(site.address);
+  const page = await openPage(explorer.browser);
+  await page.goto(explorer.address);
   await page.locator('[data-verdict="identical"][data-compared="100"]').waitFor();
   const number = (way: string, name: string) =>
     page.locator(`[data-way="${way}"] [data-number="${name}"]`).textContent();

@@ -12,6 +12,7 @@ import {
   type KvLayout,
   kvOffset,
   scaleOffset,
+  slotOf,
   valueOffset,
 } from "../../src/kernels/kv-layout.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
@@ -41,7 +42,7 @@ function poison(kernels: Kernels, kv: KvLayout, table: BlockTable, memoryBytes: 
   const memory = kernels.u8(start, memoryBytes - start);
   const kept = new Map<number, Uint8Array>();
   for (let p = 0; p < table.length; p++) {
-    const slot = table.slot(p);
+    const slot = slotOf(table.blockIds, p);
     for (let layer = 0; layer < kv.numLayers; layer++) {
       for (let head = 0; head < kv.numKvHeads; head++) {
         const block = Math.floor(slot / BLOCK_SIZE);
@@ -119,7 +120,7 @@ describe.each(
     });
     fc.assert(
       fc.property(place, ({ position, layer, head, which }) => {
-        const slot = table.slot(position);
+        const slot = slotOf(table.blockIds, position);
         const places = [
           ...keyAndValuePlaces(kvCache.layout, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head),
         ];

@@ -25,7 +25,7 @@ import {
   rows as rowsOf,
   type Tensor,
 } from "../../src/kernels/kernels.js";
-import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
+import { BLOCK_SIZE, kvOffset, scaleOffset, slotOf, valueOffset } from "../../src/kernels/kv-layout.js";
 import { attentionInSteps, type OnAttentionStep } from "../attention-in-steps.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
@@ -158,7 +158,7 @@ class TracedRun {
   withPoisonedCache<T>({ name, layer }: TracedTensor, position: number, run: () => T): T {
     const { kernels, kvCache } = this.#parts;
     const kv = kvCache.layout;
-    const slot = this.#sequence.table.slot(position);
+    const slot = slotOf(this.#sequence.table.blockIds, position);
     const inBlock = slot % BLOCK_SIZE;
     const isValue = name.endsWith("Values");
     const cells: Float32Array[] = [];

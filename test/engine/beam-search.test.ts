@@ -1,31 +1,14 @@
 /** Beam search through the engine: Hugging Face's beams, with shared blocks, under any memory. */
-import { readFile } from "node:fs/promises";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { LastrowError } from "../../src/index.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { LanguageModel } from "../../src/library/language-model.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { goldenBeams } from "../golden-beams.js";
 import { expectAllDisposed, expectNothingLeft, loadWatched } from "./nothing-left.js";
 
 afterEach(expectNothingLeft);
 afterAll(expectAllDisposed);
-
-interface GoldenBeams {
-  readonly ids: readonly number[];
-  readonly numBeams: number;
-  readonly lengthPenalty: number;
-  readonly earlyStopping: boolean | "never";
-  readonly eosTokenId: number | null;
-  readonly maxNewTokens: number;
-  /** Filled up behind an end token. */
-  readonly sequences: readonly number[][];
-  readonly scores: readonly number[];
-}
-
-async function goldenBeams(name: "tiny" | "odd"): Promise<GoldenBeams[]> {
-  const url = new URL(`../fixtures/${name}/beams.json`, import.meta.url);
-  return JSON.parse(await readFile(url, "utf8")).cases;
-}
 
 /** Ours are sums of f32 log-probabilities in f64, theirs sums in f32. */
 const RELATIVE_TOLERANCE = 2e-6;

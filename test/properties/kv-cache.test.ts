@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BLOCK_SIZE, kvLayout } from "../../src/kernels/kv-layout.js";
+import { BLOCK_SIZE, kvLayout, slotOf } from "../../src/kernels/kv-layout.js";
 import { BlockMap } from "../../src/kv-cache/block-map.js";
 import { BlockPool } from "../../src/kv-cache/block-pool.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
@@ -75,7 +75,7 @@ class Traffic {
     if (!this.cache.reserve(table, added.length)) return;
     tokens.push(...added);
     const histories = this.#histories.of(root, tokens);
-    for (let p = table.length; p < tokens.length; p++) this.#slots[table.slot(p)] = histories[p];
+    for (let p = table.length; p < tokens.length; p++) this.#slots[slotOf(table.blockIds, p)] = histories[p];
     this.cache.commit(table, added);
   }
 
@@ -95,7 +95,9 @@ class Traffic {
     this.#expectTold();
     for (const { table, root, tokens } of this.sequences) {
       expect(table.tokens).toEqual(tokens);
-      expect(tokens.map((_, p) => this.#slots[table.slot(p)])).toEqual(this.#histories.of(root, tokens));
+      expect(tokens.map((_, p) => this.#slots[slotOf(table.blockIds, p)])).toEqual(
+        this.#histories.of(root, tokens),
+      );
     }
   }
 

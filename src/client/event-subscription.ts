@@ -1,4 +1,4 @@
-/** Events for one reader, who may be slower than they come. */
+/** The engine's events for one reader, which may be slower than they come: bounded, the oldest are dropped. */
 import type { EngineEvent } from "../protocol/engine-stats.js";
 
 /** A reader fell behind, and so many events are missing here. */
@@ -11,7 +11,7 @@ export interface DroppedEvents {
 /** Most events that wait for a reader; more, and the oldest are dropped. */
 const MAX_WAITING = 65_536;
 
-export class EventStream implements AsyncIterableIterator<EngineEvent | DroppedEvents> {
+export class EventSubscription implements AsyncIterableIterator<EngineEvent | DroppedEvents> {
   readonly #unsubscribe: () => void;
   #waiting: EngineEvent[] = [];
   /** Events of `#waiting` that have been read. */
