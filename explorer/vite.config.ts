@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
 /** What lets a page share memory between threads. */
 const isolationHeaders = {
@@ -26,10 +26,22 @@ const entries = Object.entries<{ default?: string }>(
     : [{ find: new RegExp(`^lastrow${name.slice(1)}$`), replacement: join(root, file) }],
 );
 
+/** The fonts' licence, which goes where they go; those of the bundled code are `build.license`'s. */
+const fontLicence: Plugin = {
+  name: "font-licence",
+  apply: "build",
+  generateBundle() {
+    for (const font of ["inter", "jetbrains-mono"]) {
+      const file = join(root, "node_modules/@fontsource-variable", font, "LICENSE");
+      this.emitFile({ type: "asset", fileName: `licences/${font}.txt`, source: readFileSync(file) });
+    }
+  },
+};
+
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./",
-  plugins: [svelte()],
+  plugins: [svelte(), fontLicence],
   resolve: {
     alias: entries,
   },
@@ -38,6 +50,7 @@ export default defineConfig({
     outDir: library("explorer"),
     emptyOutDir: true,
     target: "es2022",
+    license: { fileName: "licences/bundled.md" },
     // The model's files are fetched one by one, with their progress.
     assetsInlineLimit: 0,
     rollupOptions: {
