@@ -1,13 +1,10 @@
 /** Tables as they look everywhere in the command line: a rule under the head, nothing around. */
 import { stripVTControlCharacters } from "node:util";
-import Table from "cli-table3";
+import stringWidth from "string-width";
 import type { Colours } from "./terminal.js";
 
-const NO_LINES = {
-  ...{ top: "", "top-mid": "", "top-left": "", "top-right": "" },
-  ...{ bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "" },
-  ...{ left: "", "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: "  " },
-};
+/** Between two columns. */
+const GAP = "  ";
 
 export interface TableContent {
   /** Titles of the columns; a title may have several lines. Empty for a table without a head. */
@@ -17,27 +14,48 @@ export interface TableContent {
   readonly rightAligned?: readonly number[];
 }
 
-/** The lines of a table, without a newline at the end. */
+/** The lines of a table, without a newline at the end. Takes time in proportion to its cells, however many rows it has. */
 export function renderTable(colours: Colours, { head, rows, rightAligned = [] }: TableContent): string {
-  const table = new Table({
-    chars: NO_LINES,
-    colAligns: Array.from({ length: Math.max(head.length, rows[0]?.length ?? 0) }, (_, column) =>
-      rightAligned.includes(column) ? "right" : "left",
-    ),
-    // Its own colours know nothing of the stream.
-    style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
-  });
   const titles = head.map((title) => title.split("\n").map(colours.dim));
-  const headHeight = Math.max(0, ...titles.map((lines) => lines.length));
+  const headHeight = titles.reduce((most, lines) => Math.max(most, lines.length), 0);
+  const cells = rows.map((row) => row.map((cell) => cell.split("\n")));
   // Titles stand on the rule, whatever their number of lines.
   if (headHeight > 0) {
-    table.push(
-      titles.map((lines) => [...new Array(headHeight - lines.length).fill(""), ...lines].join("\n")),
+    cells.unshift(
+      titles.map((lines) => [...new Array<string>(headHeight - lines.length).fill(""), ...lines]),
     );
   }
-  table.push(...rows.map((row) => [...row]));
-  const lines = table.toString().split("\n");
-  const width = Math.max(...lines.map((line) => stripVTControlCharacters(line).trimEnd().length));
-  if (headHeight > 0) lines.splice(headHeight, 0, colours.dim("─".repeat(width)));
-  return lines.map((line) => line.trimEnd()).join("\n");
+  const widths: number[] = [];
+  for (const row of cells) {
+    for (const [column, cell] of row.entries()) {
+      for (const line of cell) widths[column] = Math.max(widths[column] ?? 0, widthOf(line));
+    }
+  }
+  const lines = cells.flatMap((row) => {
+    const height = row.reduce((most, cell) => Math.max(most, cell.length), 1);
+    return Array.from({ length: height }, (_, i) =>
+      row
+        .map((cell, column) => {
+          const line = cell[i] ?? "";
+          const space = " ".repeat(widths[column] - widthOf(line));
+          return rightAligned.includes(column) ? space + line : line + space;
+        })
+        .join(GAP)
+        .trimEnd(),
+    );
+  });
+  if (headHeight > 0) {
+    const width = lines.reduce(
+      (most, line) => Math.max(most, widthOf(stripVTControlCharacters(line).trimEnd())),
+      0,
+    );
+    lines.splice(headHeight, 0, colours.dim("─".repeat(width)));
+  }
+  return lines.join("\n");
+}
+
+/** Columns of the terminal that a text takes. */
+function widthOf(text: string): number {
+  // Most cells are plain, and the library looks for emoji in every text.
+  return /^[ -~]*$/.test(text) ? text.length : stringWidth(text);
 }

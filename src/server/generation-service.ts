@@ -155,7 +155,7 @@ export async function generateAll(
     record.promptTokens = finished.usage.prompt_tokens;
     record.completionTokens = finished.usage.completion_tokens;
     record.cachedTokens = finished.usage.prompt_tokens_details.cached_tokens;
-    record.firstTokenSteps = Math.max(...results.map(({ timings }) => timings.prefillSteps));
+    record.firstTokenSteps = results.reduce((most, { timings }) => Math.max(most, timings.prefillSteps), 0);
     record.finishReasons = finished.choices.map(({ finishReason }) => finishReason);
     return finished;
   } catch (error) {

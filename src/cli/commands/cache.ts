@@ -168,7 +168,7 @@ function tableLines(
   { colours, width }: Style,
 ): string[] {
   const cell = 5;
-  const longest = Math.max(...tables.map((blocks) => blocks.length));
+  const longest = tables.reduce((most, blocks) => Math.max(most, blocks.length), 0);
   const columns = Math.min(longest, Math.floor((width - 8) / cell));
   const head = Array.from({ length: columns }, (_, i) => String(i * 16).padStart(cell)).join("");
   const rows = tables.map((blocks, i) => {

@@ -17,5 +17,7 @@ it("joins the layers' equal tensors and nothing else", () => {
   expect(joined.map(({ name }) => name)).toEqual([
     ...["transformer.h.0,1,10.b", "transformer.h.2.b", "h.1.c", "h.2.c", "wte", "wpe"],
   ]);
+  const deep = Array.from({ length: 200_000 }, (_, layer) => tensor(`h.${layer}.b`));
+  expect(joinLayers(deep).map(({ name }) => name)).toEqual(["h.0…199999.b"]);
   expect(joinLayers([tensor("h.0.b"), tensor("h.1.b")]).map(({ name }) => name)).toEqual(["h.0…1.b"]);
 });

@@ -157,9 +157,9 @@ export function joinLayers(tensors: ModelInfo["tensors"]): ModelInfo["tensors"] 
   }
   return [...groups.values()].map(({ tensor, layers }) => {
     if (layers.length < 2) return tensor;
-    const [first, last] = [Math.min(...layers), Math.max(...layers)];
-    const numbers =
-      last - first + 1 === layers.length ? `${first}…${last}` : layers.sort((a, b) => a - b).join(",");
+    layers.sort((a, b) => a - b);
+    const [first, last] = [layers[0], layers[layers.length - 1]];
+    const numbers = last - first + 1 === layers.length ? `${first}…${last}` : layers.join(",");
     return { ...tensor, name: tensor.name.replace(/\bh\.\d+\./, `h.${numbers}.`) };
   });
 }

@@ -90,8 +90,8 @@ function panelNodes({
   readonly title: string;
   readonly curves: readonly Curve[];
 }): SceneNode[] {
-  const steps = Math.max(...curves.map(({ values }) => values.length));
-  const largest = Math.max(...curves.flatMap(({ values }) => values));
+  const steps = largestOf(curves.map(({ values }) => values.length));
+  const largest = largestOf(curves.flatMap(({ values }) => values));
   const bottom = TOP + PANEL_HEIGHT;
   // One step has no way to go: it stands at the left.
   const x = scaleLinear([1, Math.max(2, steps)], [left, left + PANEL_WIDTH]);
@@ -131,4 +131,9 @@ function namePlaces(ends: readonly number[]): number[] {
     if (i > 0) places[curve] = Math.max(places[curve], places[order[i - 1]] + NAME_HEIGHT);
   });
   return places;
+}
+
+/** The largest of some numbers that are not negative; 0 of none. */
+function largestOf(values: readonly number[]): number {
+  return values.reduce((most, value) => Math.max(most, value), 0);
 }

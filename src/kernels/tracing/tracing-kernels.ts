@@ -144,7 +144,11 @@ export class TracingKernels implements Kernels {
       firstRow += rows;
     }
     const multiplyAdds = Float64Array.from(positions, (position) => numHeads * kv.headDim * (position + 1));
-    const size = { rows: q.rows, cols: Math.max(...positions) + 1, layer };
+    const size = {
+      rows: q.rows,
+      cols: positions.reduce((most, position) => Math.max(most, position), 0) + 1,
+      layer,
+    };
     const same = this.#identity(q.rows);
     const sources = [this.#read(q), ...keys];
     const scores = this.#record({ operation: "scores", ...size, sources, multiplyAdds });
