@@ -10,7 +10,8 @@
 //
 // `T` is the type of K and V as stored: f32 or i8.
 
-import { BLOCK_SIZE, keyRowBytes, VALUE_SCALES } from "./kv-blocks";
+import { BLOCK_SIZE, QUERIES_PER_TILE } from "./generated/constants";
+import { keyRowBytes, VALUE_SCALES } from "./kv-blocks";
 import { expF32x4 } from "./math";
 
 /** Four stored values as f32. */
@@ -26,9 +27,6 @@ function load4<T>(p: usize): v128 {
 function load1<T>(p: usize): f32 {
   return <f32>load<T>(p);
 }
-
-/** Queries that share the loads of each block. */
-const QUERIES: i32 = 4;
 
 /** Which lanes of positions `first … first + 3` are at or before `position`. */
 @inline
@@ -358,7 +356,7 @@ function scaleWeights(weights: usize, scales: usize, blockBytes: usize, blockTab
 /** Tiles of up to four queries that `rows` rows of one sequence and one head make. */
 @inline
 function tilesOf(rows: i32): i32 {
-  return (rows + QUERIES - 1) / QUERIES;
+  return (rows + QUERIES_PER_TILE - 1) / QUERIES_PER_TILE;
 }
 
 /** Where a sequence is described: its rows, and the address of its block table. */
@@ -367,15 +365,15 @@ const SEQUENCE_BYTES: usize = 8;
 /**
  * Attention of the queries of `numSequences` sequences, whose rows follow one another at ascending positions. The work
  * is `numTiles` tiles of up to four queries of one sequence, for each head; those numbered `from … to − 1` are done
- * here: disjoint ranges may run at the same time, each with a scratch of its own, four rows of scores `scoreStride`
- * bytes apart. `layerBase` is the slab plus the layer's offset in a block; strides in bytes.
+ * here: disjoint ranges may run at the same time. Each thread has four rows of `allScores`. `layerBase` is the slab plus
+ * the layer's offset in a block; strides in bytes.
  */
 export function attention<T>(
-  out: usize, outStride: usize, q: usize, qStride: usize, numHeads: i32, numKvHeads: i32, headDim: i32,
-  layerBase: usize, blockBytes: usize, headBytes: usize, sequences: usize, numTiles: i32, positions: usize, scale: f32,
-  scores: usize, scoreStride: usize, from: i32, to: i32,
+  out: usize, outStride: usize, q: usize, qStride: usize, layerBase: usize, blockBytes: usize, headBytes: usize,
+  headDim: i32, queriesPerKvHead: i32, sequences: usize, numTiles: i32, positions: usize, scale: f32,
+  allScores: usize, scoreStride: usize, from: i32, to: i32, thread: i32,
 ): void {
-  const queriesPerKv = numHeads / numKvHeads;
+  const scores = allScores + <usize>(thread * QUERIES_PER_TILE) * scoreStride;
   const rowBytes = <usize>headDim << 2;
   let h = from / numTiles, inHead = from % numTiles;
   // Counted from the sequence's first row on.
@@ -389,13 +387,13 @@ export function attention<T>(
     }
     const rows = load<i32>(sequence);
     const blockTable = <usize>load<i32>(sequence, 4);
-    const inSequence = tile * QUERIES;
+    const inSequence = tile * QUERIES_PER_TILE;
     const first = <usize>(rowBefore + inSequence);
-    const keys = layerBase + <usize>(h / queriesPerKv) * headBytes;
+    const keys = layerBase + <usize>(h / queriesPerKvHead) * headBytes;
     const at = positions + (first << 2);
     const qh = q + first * qStride + <usize>h * rowBytes;
     const yh = out + first * outStride + <usize>h * rowBytes;
-    if (inSequence + QUERIES <= rows) {
+    if (inSequence + QUERIES_PER_TILE <= rows) {
       attendWith4<T>(yh, outStride, qh, qStride, headDim, keys, blockBytes, blockTable, at, scale, scores, scoreStride);
     } else {
       for (let t = 0; t < rows - inSequence; t++) {
@@ -446,7 +444,7 @@ function attendWith4<T>(out: usize, outStride: usize, q: usize, qStride: usize, 
   }
   const whole = headDim & ~7;
   let y = out;
-  for (let t = 0; t < QUERIES; t++) {
+  for (let t = 0; t < QUERIES_PER_TILE; t++) {
     memory.fill(y, 0, <usize>whole << 2);
     y += outStride;
   }

@@ -5,38 +5,35 @@
 //
 // `T` is the type of K and V as stored: f32 or i8.
 
-/** Positions in a block. */
-export const BLOCK_SIZE: i32 = 16;
-/** Largest magnitude of an int8 key or value. */
-const KV_MAX: i32 = 127;
+import { BLOCK_SIZE, KV_MAX } from "./generated/constants";
 
 /** Bytes from the scales of a head's keys to those of its values. */
-export const VALUE_SCALES: usize = 64;
+export const VALUE_SCALES: usize = 4 * BLOCK_SIZE;
 
 /** Bytes of one d of a transposed K. */
 @inline
 export function keyRowBytes<T>(): usize {
-  return sizeof<T>() << 4;
+  return <usize>BLOCK_SIZE * sizeof<T>();
 }
 
 /**
- * Writes rows of K and V into their slots, of KV heads headFrom … headTo − 1 only: disjoint ranges may run at the same
+ * Writes rows of K and V into their slots, of KV heads `from … to − 1` only: disjoint ranges may run at the same
  * time. `layerBase` is the slab plus the layer's offset in a block; strides in bytes; a slot is block id · 16 + position
  * in the block.
  */
 export function writeKv<T>(
   layerBase: usize, blockBytes: usize, headBytes: usize, headDim: i32,
-  k: usize, kStride: usize, v: usize, vStride: usize, slots: usize, rows: i32, headFrom: i32, headTo: i32,
+  k: usize, kStride: usize, v: usize, vStride: usize, slots: usize, rows: i32, from: i32, to: i32,
 ): void {
   const rowBytes = <usize>headDim << 2;
   const valueOffset = <usize>headDim * keyRowBytes<T>();
   for (let t = 0; t < rows; t++) {
     const slot = load<i32>(slots + (<usize>t << 2));
     const inBlock = <usize>(slot & (BLOCK_SIZE - 1));
-    let head = layerBase + <usize>(slot / BLOCK_SIZE) * blockBytes + <usize>headFrom * headBytes;
-    let kp = k + <usize>t * kStride + <usize>headFrom * rowBytes;
-    let vp = v + <usize>t * vStride + <usize>headFrom * rowBytes;
-    for (let h = headFrom; h < headTo; h++) {
+    let head = layerBase + <usize>(slot / BLOCK_SIZE) * blockBytes + <usize>from * headBytes;
+    let kp = k + <usize>t * kStride + <usize>from * rowBytes;
+    let vp = v + <usize>t * vStride + <usize>from * rowBytes;
+    for (let h = from; h < to; h++) {
       const keys = head + inBlock * sizeof<T>(), values = head + valueOffset + inBlock * <usize>headDim * sizeof<T>();
       if (isInteger<T>()) {
         const scales = head + 2 * valueOffset + (inBlock << 2);

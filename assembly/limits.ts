@@ -1,37 +1,11 @@
 // What a machine can do at most, for measuring against: how fast threads stream memory into vector registers, and how
-// fast vector multiply-adds run that touch no memory at all. A module of its own, apart from the kernels, with the face
-// of assembly/team.ts (commandAddress, publish, wait, help), so that the same TypeScript drives it.
-//
-// An operation is cut into chunks; a chunk belongs to whoever takes the counter down by one. Helpers sleep whenever there
-// is nothing to take: they must not disturb what is measured in between, and waking one takes microseconds where an
-// operation takes milliseconds.
-
-const OP_READ: i32 = 1;
-const OP_MULTIPLY_ADD_F32: i32 = 2;
-const OP_MULTIPLY_ADD_INT8: i32 = 3;
-
-/** Rounds of looking before the caller goes back to TypeScript to see how long it has waited. */
-const SPINS_BEFORE_RETURN: i32 = 2000000;
+// fast vector multiply-adds run that touch no memory at all. A module of its own (limits-team.ts), apart from the kernels.
 
 // One cache line each.
-const generation = memory.data(64, 64);
-const remaining = memory.data(64, 64);
-const done = memory.data(64, 64);
-const command = memory.data(128, 64);
 /** Where results go, so that no compiler may leave the work out; nobody reads them. */
 const results = memory.data(64, 64);
 /** What is multiplied with, and added: zeros. */
 const operands = memory.data(64, 64);
-
-/** Where the caller writes: operation, number of chunks, 32-bit arguments. */
-export function commandAddress(): usize {
-  return command;
-}
-
-@inline
-function argument(i: i32): i32 {
-  return load<i32>(command + (<usize>i << 2));
-}
 
 @inline
 function keep(value: v128): void {
@@ -52,11 +26,16 @@ function line(p: usize): v128 {
   return v128.or(v128.or(v128.load(p), v128.load(p, 16)), v128.or(v128.load(p, 32), v128.load(p, 48)));
 }
 
+/** Reads chunks `from … to − 1` of a buffer of `bufferChunks`, which is read again and again when there are more. */
+export function read(buffer: usize, chunkBytes: usize, bufferChunks: i32, from: i32, to: i32): void {
+  for (let chunk = from; chunk < to; chunk++) readStreams(buffer + <usize>(chunk % bufferChunks) * chunkBytes, chunkBytes);
+}
+
 /**
  * Reads `bytes`, a multiple of 1024, from `start` on, as sixteen streams side by side: a processor fetches each stream
  * ahead for itself, and so has more of them under way than it would of one.
  */
-function read(start: usize, bytes: usize): void {
+function readStreams(start: usize, bytes: usize): void {
   const stream = bytes >> 4;
   let a = i32x4.splat(0), b = a, c = a, d = a;
   for (let p = start, end = start + stream; p < end; p += 64) {
@@ -83,14 +62,14 @@ function read(start: usize, bytes: usize): void {
 /**
  * Thirteen values, each multiplied and added to in turn (two operations that round separately, as in the kernels): enough
  * of them to hide the latency, and with both operands they fill the fifteen registers that V8 has for vectors. Operands
- * come from memory, once, because V8 makes a constant anew wherever it is used. 52 multiply-adds a round.
+ * come from memory, once, because V8 makes a constant anew wherever it is used. 52 multiply-adds a round; a chunk is `rounds`.
  */
-function multiplyAddF32(rounds: i32): void {
+export function multiplyAddF32(rounds: i32, from: i32, to: i32): void {
   const factor = v128.load(operands), addend = v128.load(operands, 16);
   let a = f32x4.splat(1), b = f32x4.splat(2), c = f32x4.splat(3), d = f32x4.splat(4), e = f32x4.splat(5);
   let f = f32x4.splat(6), g = f32x4.splat(7), h = f32x4.splat(8), i = f32x4.splat(9), j = f32x4.splat(10);
   let k = f32x4.splat(11), l = f32x4.splat(12), m = f32x4.splat(13);
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0, all = (to - from) * rounds; round < all; round++) {
     a = f32x4.add(f32x4.mul(a, factor), addend);
     b = f32x4.add(f32x4.mul(b, factor), addend);
     c = f32x4.add(f32x4.mul(c, factor), addend);
@@ -109,12 +88,12 @@ function multiplyAddF32(rounds: i32): void {
 }
 
 /** The same with what the int8 kernels add up: products of 16-bit integers, two to a lane. 104 multiply-adds a round. */
-function multiplyAddInt8(rounds: i32): void {
+export function multiplyAddInt8(rounds: i32, from: i32, to: i32): void {
   const factor = v128.load(operands), addend = v128.load(operands, 16);
   let a = i32x4.splat(1), b = i32x4.splat(2), c = i32x4.splat(3), d = i32x4.splat(4), e = i32x4.splat(5);
   let f = i32x4.splat(6), g = i32x4.splat(7), h = i32x4.splat(8), i = i32x4.splat(9), j = i32x4.splat(10);
   let k = i32x4.splat(11), l = i32x4.splat(12), m = i32x4.splat(13);
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0, all = (to - from) * rounds; round < all; round++) {
     a = i32x4.add(i32x4.dot_i16x8_s(a, factor), addend);
     b = i32x4.add(i32x4.dot_i16x8_s(b, factor), addend);
     c = i32x4.add(i32x4.dot_i16x8_s(c, factor), addend);
@@ -130,64 +109,4 @@ function multiplyAddInt8(rounds: i32): void {
     m = i32x4.add(i32x4.dot_i16x8_s(m, factor), addend);
   }
   keepAll(a, b, c, d, e, f, g, h, i, j, k, l, m);
-}
-
-/**
- * One chunk of the published operation. Arguments of reading: the address of a buffer, bytes of a chunk, and how many
- * chunks the buffer has, which is read again and again when there are more; of the others: rounds of a chunk.
- */
-function compute(chunk: i32): void {
-  switch (argument(0)) {
-    case OP_READ: {
-      const bytes = <usize>argument(3);
-      read(<usize>argument(2) + <usize>(chunk % argument(4)) * bytes, bytes);
-      break;
-    }
-    case OP_MULTIPLY_ADD_F32: {
-      multiplyAddF32(argument(2));
-      break;
-    }
-    case OP_MULTIPLY_ADD_INT8: {
-      multiplyAddInt8(argument(2));
-      break;
-    }
-  }
-}
-
-/** Takes chunks until none is left. */
-function work(): void {
-  while (true) {
-    const chunk = atomic.sub<i32>(remaining, 1) - 1;
-    if (chunk < 0) return;
-    compute(chunk);
-    atomic.add<i32>(done, 1);
-  }
-}
-
-/** Publishes the operation in `command`, works along, and waits; 1 when every chunk is done, 0 when that takes long. */
-export function publish(): i32 {
-  atomic.store<i32>(done, 0);
-  atomic.store<i32>(remaining, argument(1));
-  atomic.add<i32>(generation, 1);
-  atomic.notify(generation, -1);
-  work();
-  return wait();
-}
-
-/** Waits on, as `publish` does. */
-export function wait(): i32 {
-  const chunks = argument(1);
-  for (let i = 0; i < SPINS_BEFORE_RETURN; i++) if (atomic.load<i32>(done) == chunks) return 1;
-  return 0;
-}
-
-/** A helper's life. Never returns. */
-export function help(): void {
-  let seen = 0;
-  while (true) {
-    // Returns at once where an operation was published since.
-    atomic.wait<i32>(generation, seen, -1);
-    seen = atomic.load<i32>(generation);
-    work();
-  }
 }

@@ -4,8 +4,9 @@
 // to f32 once and is scaled; groups are added in the order 0, 1, 2 … from zero, then the bias. Nothing depends on how
 // many rows or columns are computed beside an element.
 
+import { PANEL_COLUMNS } from "./generated/constants";
 import { finish, MANY_ROWS, rowsInBlock } from "./linear";
-import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES, int8PanelBytes, PANEL_COLUMNS } from "./panels";
+import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES } from "./panels";
 import { integerBytes } from "./quantise";
 
 /** Rows of the largest tile. */
@@ -147,24 +148,23 @@ function tile4(
 }
 
 /**
- * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `panelFrom … panelTo − 1` only.
- * `x` is quantised, its rows `xStride` bytes apart. `bias` 0 means none.
+ * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `from … to − 1` only. `x` is
+ * quantised, its rows `xStride` bytes apart. `bias` 0 means none.
  */
 export function linearInt8(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
-  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, from: i32, to: i32,
 ): void {
-  const panelBytes = int8PanelBytes(inFeatures);
   const block = rowsInBlock(rows, <i32>xStride, TILE_ROWS);
   // Many rows all go through one panel before the next. Of few, a tile first goes through many, because memory is read
   // fastest from front to back.
   const group = rows < MANY_ROWS ? GROUP_PANELS : 1;
   for (let r = 0; r < rows; r += block) {
     const here = min(block, rows - r);
-    for (let p = panelFrom; p < panelTo; p += group) {
+    for (let p = from; p < to; p += group) {
       tiles(
         y + <usize>r * yStride, yStride, x + <usize>r * xStride, xStride, here,
-        weight, panelBytes, bias, inFeatures, outFeatures, p, min(p + group, panelTo),
+        weight, panelBytes, bias, inFeatures, outFeatures, p, min(p + group, to),
       );
     }
   }

@@ -4,8 +4,9 @@
 // across output columns, so an element's sum does not depend on how many rows or columns are computed beside it: one
 // row and many rows give the same bits. Multiply and add round separately; there is no fused operation.
 
+import { PANEL_COLUMNS } from "./generated/constants";
 import { storeLanes } from "./lanes";
-import { PANEL_BYTES, PANEL_COLUMNS } from "./panels";
+import { PANEL_BYTES } from "./panels";
 
 /** Rows of the largest tile. */
 const TILE_ROWS: i32 = 5;
@@ -256,19 +257,19 @@ function tiles(
 }
 
 /**
- * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `panelFrom … panelTo − 1` only:
- * disjoint ranges may run at the same time. `bias` 0 means none. Strides are in bytes.
+ * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `from … to − 1` only: disjoint
+ * ranges may run at the same time. `bias` 0 means none. Strides are in bytes.
  */
 export function linear(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
-  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, from: i32, to: i32,
 ): void {
   const block = rowsInBlock(rows, inFeatures << 2, TILE_ROWS);
   const ahead = goesAhead(rows, inFeatures) ? 1 : 0;
   for (let r = 0; r < rows; r += block) {
     linearBlock(
       y + <usize>r * yStride, yStride, x + <usize>r * xStride, xStride, min(block, rows - r), ahead,
-      weight, bias, inFeatures, outFeatures, panelFrom, panelTo,
+      weight, panelBytes, bias, inFeatures, outFeatures, from, to,
     );
   }
 }
@@ -276,9 +277,8 @@ export function linear(
 /** @param ahead rows that go ahead: 0 or 1 */
 function linearBlock(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, ahead: i32,
-  weight: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
+  weight: usize, panelBytes: usize, bias: usize, inFeatures: i32, outFeatures: i32, panelFrom: i32, panelTo: i32,
 ): void {
-  const panelBytes = <usize>inFeatures * PANEL_BYTES;
   const full = min(panelTo, outFeatures / PANEL_COLUMNS);
   const group = ahead == 1 ? PANELS_AHEAD : 1;
   // Short panels of a group stay near while the rows of a tile go through all of them; of long ones only one does.

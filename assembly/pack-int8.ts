@@ -1,35 +1,34 @@
 // Weights on their way in as int8: each group of inputs of each column becomes a scale and integers (quantise.ts), in
 // the panels of panels.ts. Columns past the last one are zero, and so is the input that fills up an odd number.
 
-import {
-  INT8_GROUP, INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES, int8PanelBytes, PANEL_COLUMNS,
-} from "./panels";
+import { INT8_GROUP, PANEL_COLUMNS, WEIGHT_MAX } from "./generated/constants";
+import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES } from "./panels";
 import { largestOf, quotients, within } from "./quantise";
 import { allFinite, firstLanes, loadStored, magnitudes, storedBytes } from "./stored";
 
-/** Largest magnitude of a weight's integer. */
-const WEIGHT_MAX: i16 = 127;
-
 /**
- * Stored rows are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. The slice begins with a group and holds whole ones,
- * but for the last. Answers 1 when every value is finite.
+ * Panels `from … to − 1` of stored rows that are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. The
+ * slice begins with a group and holds whole ones, but for the last. Answers whether every value is finite.
  */
-export function packInOutInt8(weight: usize, inFeatures: i32, outFeatures: i32, src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32): i32 {
+export function packInOutInt8(
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32,
+  src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
+): bool {
   let finite = true;
-  const panelBytes = int8PanelBytes(inFeatures);
   const size = storedBytes(dtype);
   const stride = <usize>srcCols * size;
   for (let r = 0; r < rowCount; r += INT8_GROUP) {
     const rows = min(INT8_GROUP, rowCount - r);
-    const from = src + <usize>r * stride;
-    let to = weight + <usize>((firstRow + r) / INT8_GROUP) * INT8_GROUP_BYTES;
-    for (let n = 0; n < outFeatures; n += PANEL_COLUMNS) {
-      const largest = packGroup(to, from + <usize>n * size, stride, rows, dtype, firstLanes(outFeatures - n), firstLanes(outFeatures - n - 4));
+    const row = src + <usize>r * stride;
+    let group = weight + <usize>from * panelBytes + <usize>((firstRow + r) / INT8_GROUP) * INT8_GROUP_BYTES;
+    for (let p = from; p < to; p++) {
+      const n = p * PANEL_COLUMNS;
+      const largest = packGroup(group, row + <usize>n * size, stride, rows, dtype, firstLanes(outFeatures - n), firstLanes(outFeatures - n - 4));
       finite = finite && allFinite(largest);
-      to += panelBytes;
+      group += panelBytes;
     }
   }
-  return finite ? 1 : 0;
+  return finite;
 }
 
 /** One group of one panel, of columns in lanes; the largest magnitudes among it. */
@@ -44,7 +43,7 @@ function packGroup(to: usize, src: usize, stride: usize, rows: i32, dtype: i32, 
   }
   a = v128.and(a, low);
   b = v128.and(b, high);
-  const s0 = f32x4.div(a, f32x4.splat(WEIGHT_MAX)), s1 = f32x4.div(b, f32x4.splat(WEIGHT_MAX));
+  const s0 = f32x4.div(a, f32x4.splat(<f32>WEIGHT_MAX)), s1 = f32x4.div(b, f32x4.splat(<f32>WEIGHT_MAX));
   v128.store(to, s0);
   v128.store(to, s1, 16);
   let q = to + INT8_SCALE_BYTES;
@@ -63,23 +62,25 @@ function packGroup(to: usize, src: usize, stride: usize, rows: i32, dtype: i32, 
 
 @inline
 function quotientsOf(p: usize, next: usize, dtype: i32, low: v128, high: v128, s0: v128, s1: v128): v128 {
-  return within(quotients(v128.and(loadStored(p, dtype), low), v128.and(loadStored(p + next, dtype), high), s0, s1), WEIGHT_MAX);
+  return within(quotients(v128.and(loadStored(p, dtype), low), v128.and(loadStored(p + next, dtype), high), s0, s1), <i16>WEIGHT_MAX);
 }
 
-/** Stored rows are outputs: row n holds W[0 … inFeatures − 1][n]. Answers 1 when every value is finite. */
-export function packOutInInt8(weight: usize, inFeatures: i32, src: usize, dtype: i32, firstRow: i32, rowCount: i32): i32 {
+/** Rows `from … to − 1` of stored rows that are outputs: row n holds W[0 … inFeatures − 1][n]. Answers as above. */
+export function packOutInInt8(
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32,
+  src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
+): bool {
   let finite = true;
-  const panelBytes = int8PanelBytes(inFeatures);
   const size = storedBytes(dtype);
   const next = <usize>4 * size;
-  for (let r = 0; r < rowCount; r++) {
+  for (let r = from; r < to; r++) {
     const row = src + <usize>r * <usize>inFeatures * size;
     const n = firstRow + r, column = n % PANEL_COLUMNS;
-    let to = weight + <usize>(n / PANEL_COLUMNS) * panelBytes;
+    let group = weight + <usize>(n / PANEL_COLUMNS) * panelBytes;
     for (let k = 0; k < inFeatures; k += INT8_GROUP) {
       const count = min(INT8_GROUP, inFeatures - k);
-      const from = row + <usize>k * size;
-      let p = from;
+      const first = row + <usize>k * size;
+      let p = first;
       let largest = i32x4.splat(0);
       for (let i = 0; i < count; i += 4) {
         largest = i32x4.max_u(largest, magnitudes(v128.and(loadStored(p, dtype), firstLanes(count - i))));
@@ -87,10 +88,10 @@ export function packOutInInt8(weight: usize, inFeatures: i32, src: usize, dtype:
       }
       finite = finite && allFinite(largest);
       const scale = largestOf(largest) / <f32>WEIGHT_MAX;
-      f32.store(to + (<usize>column << 2), scale);
+      f32.store(group + (<usize>column << 2), scale);
       const scales = f32x4.splat(scale);
-      let q = to + INT8_SCALE_BYTES + (<usize>column << 1);
-      p = from;
+      let q = group + INT8_SCALE_BYTES + (<usize>column << 1);
+      p = first;
       for (let i = 0; i < count; i += 8) {
         const v = quotientsOf(p, next, dtype, firstLanes(count - i), firstLanes(count - i - 4), scales, scales);
         const pairs = i8x16.narrow_i16x8_s(v, v);
@@ -101,16 +102,18 @@ export function packOutInInt8(weight: usize, inFeatures: i32, src: usize, dtype:
         q += 4 * INT8_PAIR_BYTES;
         p += 2 * next;
       }
-      to += INT8_GROUP_BYTES;
+      group += INT8_GROUP_BYTES;
     }
   }
-  return finite ? 1 : 0;
+  return finite;
 }
 
 /** out[t] = column tokenIds[t] of a packed (width, V) int8 weight, integer times scale. Strides in bytes. */
-export function embedInt8(out: usize, outStride: usize, tokenIds: usize, rows: i32, weight: usize, width: i32): void {
-  const panelBytes = int8PanelBytes(width);
-  for (let t = 0; t < rows; t++) {
+export function embedInt8(
+  out: usize, outStride: usize, tokenIds: usize, weight: usize, panelBytes: usize, width: i32, vocabSize: i32,
+  from: i32, to: i32,
+): void {
+  for (let t = from; t < to; t++) {
     const id = load<i32>(tokenIds + (<usize>t << 2));
     const column = <usize>(id % PANEL_COLUMNS);
     let group = weight + <usize>(id / PANEL_COLUMNS) * panelBytes;

@@ -3,53 +3,63 @@
 // A packed weight is a row of panels of 8 output columns: panel p holds W[k][8p … 8p + 7] for k = 0, 1, 2 …, 32 bytes
 // each, so that a kernel streams it front to back. Columns past the last one are zero.
 
+import { PANEL_COLUMNS } from "./generated/constants";
 import { storeLanes } from "./lanes";
-import { PANEL_BYTES, PANEL_COLUMNS } from "./panels";
+import { PANEL_BYTES } from "./panels";
 import { allFinite, firstLanes, loadStored, magnitudes, storedBytes } from "./stored";
 
-/** Stored rows are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. Answers 1 when every one of these is finite. */
-export function packInOut(weight: usize, inFeatures: i32, outFeatures: i32, src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32): i32 {
+/**
+ * Panels `from … to − 1` of stored rows that are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. Answers
+ * whether every one of these is finite.
+ */
+export function packInOut(
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32,
+  src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
+): bool {
   let largest = i32x4.splat(0);
-  const panelBytes = <usize>inFeatures * PANEL_BYTES;
   const size = storedBytes(dtype);
   const stride = <usize>srcCols * size;
-  let panel = weight + <usize>firstRow * PANEL_BYTES;
+  let panel = weight + <usize>from * panelBytes + <usize>firstRow * PANEL_BYTES;
   // Panel by panel: each is then written front to back.
-  for (let n = 0; n < outFeatures; n += PANEL_COLUMNS) {
+  for (let i = from; i < to; i++) {
+    const n = i * PANEL_COLUMNS;
     const low = firstLanes(outFeatures - n), high = firstLanes(outFeatures - n - 4);
     let p = src + <usize>n * size;
     const end = panel + <usize>rowCount * PANEL_BYTES;
-    for (let to = panel; to < end; to += PANEL_BYTES) {
+    for (let at = panel; at < end; at += PANEL_BYTES) {
       const a = v128.and(loadStored(p, dtype), low), b = v128.and(loadStored(p + 4 * size, dtype), high);
       largest = i32x4.max_u(largest, i32x4.max_u(magnitudes(a), magnitudes(b)));
-      v128.store(to, a);
-      v128.store(to, b, 16);
+      v128.store(at, a);
+      v128.store(at, b, 16);
       p += stride;
     }
     panel += panelBytes;
   }
-  return allFinite(largest) ? 1 : 0;
+  return allFinite(largest);
 }
 
-/** Stored rows are outputs: row n holds W[0 … inFeatures − 1][n]. Answers 1 when every value is finite. */
-export function packOutIn(weight: usize, inFeatures: i32, src: usize, dtype: i32, firstRow: i32, rowCount: i32): i32 {
+/** Rows `from … to − 1` of stored rows that are outputs: row n holds W[0 … inFeatures − 1][n]. Answers as above. */
+export function packOutIn(
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32,
+  src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
+): bool {
   let largest = i32x4.splat(0);
   const size = storedBytes(dtype);
   const stride = <usize>inFeatures * size;
-  let r = 0;
-  while (r < rowCount) {
+  let r = from;
+  while (r < to) {
     const n = firstRow + r;
     const row = src + <usize>r * stride;
-    const to = weight + <usize>(n / PANEL_COLUMNS) * <usize>inFeatures * PANEL_BYTES + (<usize>(n % PANEL_COLUMNS) << 2);
-    if (n % 4 == 0 && r + 4 <= rowCount) {
-      largest = i32x4.max_u(largest, packFourColumns(to, inFeatures, row, stride, dtype));
+    const column = weight + <usize>(n / PANEL_COLUMNS) * panelBytes + (<usize>(n % PANEL_COLUMNS) << 2);
+    if (n % 4 == 0 && r + 4 <= to) {
+      largest = i32x4.max_u(largest, packFourColumns(column, inFeatures, row, stride, dtype));
       r += 4;
     } else {
-      largest = i32x4.max_u(largest, packColumn(to, inFeatures, row, dtype));
+      largest = i32x4.max_u(largest, packColumn(column, inFeatures, row, dtype));
       r += 1;
     }
   }
-  return allFinite(largest) ? 1 : 0;
+  return allFinite(largest);
 }
 
 /** A stored row to a column of a panel; the largest magnitudes among it. */
@@ -97,14 +107,20 @@ function packFourColumns(to: usize, inFeatures: i32, row: usize, stride: usize, 
   return largest;
 }
 
-/** `count` stored values to f32 at `out`. Answers 1 when every value is finite. */
-export function unpack(out: usize, src: usize, dtype: i32, count: i32): i32 {
+/** The first `width` values of stored rows of `srcCols` to f32, from row `firstRow` of `out` on. Answers as above. */
+export function unpackRows(
+  out: usize, outStride: usize, width: i32,
+  src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
+): bool {
   let largest = i32x4.splat(0);
   const size = storedBytes(dtype);
-  for (let i = 0; i < count; i += 4) {
-    const v = v128.and(loadStored(src + <usize>i * size, dtype), firstLanes(count - i));
-    largest = i32x4.max_u(largest, magnitudes(v));
-    storeLanes(out + (<usize>i << 2), v, count - i);
+  for (let r = from; r < to; r++) {
+    const row = src + <usize>r * <usize>srcCols * size, y = out + <usize>(firstRow + r) * outStride;
+    for (let i = 0; i < width; i += 4) {
+      const v = v128.and(loadStored(row + <usize>i * size, dtype), firstLanes(width - i));
+      largest = i32x4.max_u(largest, magnitudes(v));
+      storeLanes(y + (<usize>i << 2), v, width - i);
+    }
   }
-  return allFinite(largest) ? 1 : 0;
+  return allFinite(largest);
 }

@@ -4,11 +4,8 @@
 // largest integer. A quotient that is NaN counts as 0, so a group of zeros has scale 0 and zeros. A NaN or an infinity
 // in the group makes the scale NaN or infinite and, with zeros for integers, every product with the group NaN.
 
-import { INT8_GROUP, int8Groups } from "./panels";
+import { ACTIVATION_MAX, INT8_GROUP } from "./generated/constants";
 import { firstLanes, magnitudes } from "./stored";
-
-/** Largest magnitude of an activation's integer: 15 bits with the sign. */
-const ACTIVATION_MAX: i16 = 16383;
 
 /** The largest of four magnitudes. */
 @inline
@@ -39,16 +36,9 @@ export function integerBytes(width: i32): usize {
   return <usize>((width + 7) & ~7) << 1;
 }
 
-/** Bytes of a quantised row: its integers, then its scales; src/kernels/wasm/wasm-kernels.ts. */
-@inline
-export function quantisedRowBytes(width: i32): usize {
-  return (integerBytes(width) + (<usize>int8Groups(width) << 2) + 15) & ~15;
-}
-
-/** Quantises rows of activations. Rows of `out` follow one another; `xStride` is in bytes. */
-export function quantiseRows(out: usize, x: usize, xStride: usize, rows: i32, width: i32): void {
-  const outStride = quantisedRowBytes(width);
-  for (let t = 0; t < rows; t++) {
+/** Quantises rows of activations, each to its integers and then its scales. Strides in bytes. */
+export function quantiseRows(out: usize, outStride: usize, x: usize, xStride: usize, width: i32, from: i32, to: i32): void {
+  for (let t = from; t < to; t++) {
     let xp = x + <usize>t * xStride;
     let q = out + <usize>t * outStride;
     let s = q + integerBytes(width);
@@ -71,10 +61,10 @@ export function quantiseRows(out: usize, x: usize, xStride: usize, rows: i32, wi
       s += 4;
       const scales = f32x4.splat(scale);
       for (; xp < end; xp += 32) {
-        v128.store(q, within(quotients(v128.load(xp), v128.load(xp, 16), scales, scales), ACTIVATION_MAX));
+        v128.store(q, within(quotients(v128.load(xp), v128.load(xp, 16), scales, scales), <i16>ACTIVATION_MAX));
         q += 16;
       }
-      if (rest != 0) v128.store(q, within(quotients(low, high, scales, scales), ACTIVATION_MAX));
+      if (rest != 0) v128.store(q, within(quotients(low, high, scales, scales), <i16>ACTIVATION_MAX));
     }
   }
 }

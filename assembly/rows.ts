@@ -1,14 +1,20 @@
-// Operations that treat each row, or each element, on its own.
+// Operations that treat each row, or each element, on its own, of rows `from … to − 1`. Strides are in bytes.
 
+import {
+  ACTIVATION_GELU, ACTIVATION_GELU_FAST, ACTIVATION_GELU_NEW, ACTIVATION_RELU, PANEL_COLUMNS, STRETCH,
+} from "./generated/constants";
 import { storeLanes } from "./lanes";
 import { erfF32x4, expF32x4, tanhF32x4 } from "./math";
-import { PANEL_BYTES, PANEL_COLUMNS } from "./panels";
+import { PANEL_BYTES } from "./panels";
 
-/** out[t] = column tokenIds[t] of a packed (width, V) weight. Strides in bytes. */
-export function embed(out: usize, outStride: usize, tokenIds: usize, rows: i32, weight: usize, width: i32): void {
-  for (let t = 0; t < rows; t++) {
+/** out[t] = column tokenIds[t] of a packed (width, V) weight. */
+export function embed(
+  out: usize, outStride: usize, tokenIds: usize, weight: usize, panelBytes: usize, width: i32, vocabSize: i32,
+  from: i32, to: i32,
+): void {
+  for (let t = from; t < to; t++) {
     const id = load<i32>(tokenIds + (<usize>t << 2));
-    let w = weight + <usize>(id / PANEL_COLUMNS) * <usize>width * PANEL_BYTES + (<usize>(id % PANEL_COLUMNS) << 2);
+    let w = weight + <usize>(id / PANEL_COLUMNS) * panelBytes + (<usize>(id % PANEL_COLUMNS) << 2);
     let y = out + <usize>t * outStride;
     const end = y + (<usize>width << 2);
     while (y < end) {
@@ -27,25 +33,25 @@ function addRow(x: usize, y: usize, width: i32): void {
   for (; i < end; i += 4) f32.store(x + i, f32.load(x + i) + f32.load(y + i));
 }
 
-/** x[t] += table[indices[t]]. Strides in bytes. */
-export function addRowsAt(x: usize, xStride: usize, indices: usize, rows: i32, table: usize, tableStride: usize, width: i32): void {
-  for (let t = 0; t < rows; t++) {
+/** x[t] += table[indices[t]]. */
+export function addRowsAt(x: usize, xStride: usize, indices: usize, table: usize, tableStride: usize, width: i32, from: i32, to: i32): void {
+  for (let t = from; t < to; t++) {
     const index = <usize>load<i32>(indices + (<usize>t << 2));
     addRow(x + <usize>t * xStride, table + index * tableStride, width);
   }
 }
 
-/** out[t] = x[indices[t]]. Strides in bytes. */
-export function gatherRows(out: usize, outStride: usize, x: usize, xStride: usize, indices: usize, rows: i32, width: i32): void {
-  for (let t = 0; t < rows; t++) {
+/** out[t] = x[indices[t]]. */
+export function gatherRows(out: usize, outStride: usize, x: usize, xStride: usize, indices: usize, width: i32, from: i32, to: i32): void {
+  for (let t = from; t < to; t++) {
     const index = <usize>load<i32>(indices + (<usize>t << 2));
     memory.copy(out + <usize>t * outStride, x + index * xStride, <usize>width << 2);
   }
 }
 
-/** x[t] += y[t]. Strides in bytes. */
-export function add(x: usize, xStride: usize, y: usize, yStride: usize, rows: i32, width: i32): void {
-  for (let t = 0; t < rows; t++) addRow(x + <usize>t * xStride, y + <usize>t * yStride, width);
+/** x[t] += y[t]. */
+export function add(x: usize, xStride: usize, y: usize, yStride: usize, width: i32, from: i32, to: i32): void {
+  for (let t = from; t < to; t++) addRow(x + <usize>t * xStride, y + <usize>t * yStride, width);
 }
 
 @inline
@@ -57,9 +63,11 @@ function highToF64(v: v128): v128 {
  * Layer norm. Mean and variance are f64 sums in four lanes (lane j adds elements j, j + 4, j + 8 …), joined as
  * (0 + 1) + (2 + 3); the normalised value rounds to f32 once, then gain and bias apply in f32.
  */
-export function layerNorm(out: usize, outStride: usize, x: usize, xStride: usize, rows: i32, width: i32, gain: usize, bias: usize, epsilon: f64): void {
+export function layerNorm(
+  out: usize, outStride: usize, x: usize, xStride: usize, width: i32, gain: usize, bias: usize, epsilon: f64, from: i32, to: i32,
+): void {
   const vectors = <usize>(width & ~3) << 2, end = <usize>width << 2;
-  for (let t = 0; t < rows; t++) {
+  for (let t = from; t < to; t++) {
     const xt = x + <usize>t * xStride, yt = out + <usize>t * outStride;
 
     let low = f64x2.splat(0), high = low;
@@ -119,12 +127,6 @@ export function layerNorm(out: usize, outStride: usize, x: usize, xStride: usize
   }
 }
 
-const GELU_NEW: i32 = 0;
-const GELU_ERF: i32 = 1;
-const GELU_FAST: i32 = 2;
-const RELU: i32 = 3;
-// SiLU is what remains.
-
 /** √(2/π) */
 const SQRT_2_OVER_PI: f32 = 0.7978845608028654;
 const SQRT_HALF: f32 = 0.7071067811865476;
@@ -132,32 +134,32 @@ const SQRT_HALF: f32 = 0.7071067811865476;
 @inline
 function activation(x: v128, kind: i32): v128 {
   const one = f32x4.splat(1);
-  if (kind == GELU_NEW) {
+  if (kind == ACTIVATION_GELU_NEW) {
     // ½x (1 + tanh(√(2/π) (x + 0.044715 x³)))
     const cube = f32x4.mul(f32x4.mul(x, x), x);
     const inner = f32x4.mul(f32x4.splat(SQRT_2_OVER_PI), f32x4.add(x, f32x4.mul(f32x4.splat(0.044715), cube)));
     return f32x4.mul(f32x4.mul(f32x4.splat(0.5), x), f32x4.add(one, tanhF32x4(inner)));
   }
-  if (kind == GELU_ERF) {
+  if (kind == ACTIVATION_GELU) {
     // ½x (1 + erf(x / √2))
     return f32x4.mul(f32x4.mul(f32x4.splat(0.5), x), f32x4.add(one, erfF32x4(f32x4.mul(x, f32x4.splat(SQRT_HALF)))));
   }
-  if (kind == GELU_FAST) {
+  if (kind == ACTIVATION_GELU_FAST) {
     // ½x (1 + tanh(√(2/π) x (1 + 0.044715 x²)))
     const factor = f32x4.add(one, f32x4.mul(f32x4.mul(f32x4.splat(0.044715), x), x));
     const inner = f32x4.mul(f32x4.mul(x, f32x4.splat(SQRT_2_OVER_PI)), factor);
     return f32x4.mul(f32x4.mul(f32x4.splat(0.5), x), f32x4.add(one, tanhF32x4(inner)));
   }
   // max propagates NaN, unlike a comparison.
-  if (kind == RELU) return f32x4.max(x, f32x4.splat(0));
-  // x / (1 + exp(−x))
+  if (kind == ACTIVATION_RELU) return f32x4.max(x, f32x4.splat(0));
+  // SiLU is what remains: x / (1 + exp(−x))
   return f32x4.div(x, f32x4.add(one, expF32x4(f32x4.neg(x))));
 }
 
 /** Lanes past a row's end are read, computed and dropped. */
-export function activate(x: usize, stride: usize, rows: i32, width: i32, kind: i32): void {
-  for (let t = 0; t < rows; t++) {
-    const xt = x + <usize>t * stride;
+export function activate(x: usize, xStride: usize, width: i32, kind: i32, from: i32, to: i32): void {
+  for (let t = from; t < to; t++) {
+    const xt = x + <usize>t * xStride;
     for (let n = 0; n < width; n += 4) {
       const p = xt + (<usize>n << 2);
       storeLanes(p, activation(v128.load(p), kind), width - n);
@@ -165,15 +167,12 @@ export function activate(x: usize, stride: usize, rows: i32, width: i32, kind: i
   }
 }
 
-/** Values that are looked at together: `STRETCH` in src/kernels/kernels.ts. */
-const STRETCH: i32 = 64;
-
 /** out[t][s] = the largest of the s-th `STRETCH` values of x[t], the last stretch perhaps shorter; NaN where one is NaN. */
-export function stretchMaxima(out: usize, outStride: usize, x: usize, xStride: usize, rows: i32, width: i32): void {
-  for (let t = 0; t < rows; t++) {
-    let xp = x + <usize>t * xStride, to = out + <usize>t * outStride;
-    for (let from = 0; from < width; from += STRETCH) {
-      let left = min(STRETCH, width - from);
+export function stretchMaxima(out: usize, outStride: usize, x: usize, xStride: usize, width: i32, from: i32, to: i32): void {
+  for (let t = from; t < to; t++) {
+    let xp = x + <usize>t * xStride, y = out + <usize>t * outStride;
+    for (let first = 0; first < width; first += STRETCH) {
+      let left = min(STRETCH, width - first);
       let a = f32x4.splat(-Infinity), b = a;
       for (; left >= 8; left -= 8) {
         a = f32x4.max(a, v128.load(xp));
@@ -188,8 +187,8 @@ export function stretchMaxima(out: usize, outStride: usize, x: usize, xStride: u
         largest = max(largest, f32.load(xp));
         xp += 4;
       }
-      f32.store(to, largest);
-      to += 4;
+      f32.store(y, largest);
+      y += 4;
     }
   }
 }

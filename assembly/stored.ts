@@ -1,20 +1,19 @@
 // Values as checkpoints store them, converted to f32, which is exact.
 
-const DTYPE_F32: i32 = 0;
-const DTYPE_BF16: i32 = 2;
+import { STORED_BF16, STORED_F32 } from "./generated/constants";
 
 /** Bytes of a stored value. */
 @inline
 export function storedBytes(dtype: i32): usize {
-  return dtype == DTYPE_F32 ? 4 : 2;
+  return dtype == STORED_F32 ? 4 : 2;
 }
 
 /** The four stored values from `p` on, as f32. */
 @inline
 export function loadStored(p: usize, dtype: i32): v128 {
-  if (dtype == DTYPE_F32) return v128.load(p);
+  if (dtype == STORED_F32) return v128.load(p);
   const stored = v128.load_ext<u16>(p);
-  if (dtype == DTYPE_BF16) return i32x4.shl(stored, 16);
+  if (dtype == STORED_BF16) return i32x4.shl(stored, 16);
   // A half's exponent and mantissa, moved to where a float has them, are the value times 2⁻¹¹²: also a subnormal one.
   const rest = v128.and(stored, i32x4.splat(0x7fff));
   const value = f32x4.mul(i32x4.shl(rest, 13), f32x4.splat(5192296858534827628530496329220096.0));

@@ -2,7 +2,7 @@
  * Compiles assembly/ to WebAssembly and writes it, as base64, into modules: it then loads the same way in Node, in a
  * browser and in a bundle, without a second file to find. The kernels twice, from the same source: over a shared memory
  * for several threads, and over an ordinary one for runtimes that give no shared memory. And the module that measures
- * the machine's limits.
+ * the machine's limits. Before that, it has written what both sides know of the operations (generate-operations.ts).
  *
  * Compiling takes half a minute, so modules that carry the digest of the present sources are left as they are.
  */
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { generateOperations } from "./generate-operations.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const compiler = "node_modules/assemblyscript";
@@ -34,7 +35,11 @@ const limitsModule = join(root, "src/bench/limits-binary.ts");
 
 /** Of everything that the binaries depend on. */
 async function sourcesDigest(): Promise<string> {
-  const sources = (await readdir(join(root, "assembly"))).sort().map((name) => `assembly/${name}`);
+  const names = await readdir(join(root, "assembly"), { recursive: true });
+  const sources = names
+    .filter((name) => /\.(ts|json)$/.test(name))
+    .sort()
+    .map((name) => `assembly/${name}`);
   const hash = createHash("sha256");
   for (const name of [...sources, "scripts/build-kernels.ts", `${compiler}/package.json`]) {
     const bytes = await readFile(join(root, name));
@@ -56,6 +61,7 @@ async function compile(folder: string, source: string, memoryOptions: readonly s
   return bytes.toString("base64");
 }
 
+await generateOperations(root);
 const madeBy = `// Made by scripts/build-kernels.ts from assembly/, of SHA-256 ${await sourcesDigest()}.\n`;
 const isPresent = async (path: string) => (await readFile(path, "utf8").catch(() => "")).startsWith(madeBy);
 
@@ -67,7 +73,7 @@ if ((await isPresent(kernelsModule)) && (await isPresent(limitsModule))) {
     const [single, shared, limits] = await Promise.all([
       compile(folder, "index.ts", []),
       compile(folder, "index.ts", SHARED),
-      compile(folder, "limits.ts", SHARED),
+      compile(folder, "limits-team.ts", SHARED),
     ]);
     await writeFile(
       kernelsModule,

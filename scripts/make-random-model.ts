@@ -9,7 +9,8 @@ import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LastrowError } from "../src/errors.js";
-import type { Activation, StoredDtype } from "../src/kernels/kernels.js";
+import type { Activation } from "../src/kernels/kernels.js";
+import type { StoredDtype } from "../src/kernels/weight-types.js";
 import { planRandomModel, type RandomModelFile, type RandomModelOptions } from "./random-model.js";
 
 /** What a folder made by this script, or by transformers, has; all that `force` removes. */

@@ -7,7 +7,8 @@
 import { gpt2 } from "../src/architectures/gpt2.js";
 import { LastrowError } from "../src/errors.js";
 import { safetensorsHeader } from "../src/formats/safetensors-writer.js";
-import type { Activation, StoredDtype } from "../src/kernels/kernels.js";
+import type { Activation } from "../src/kernels/kernels.js";
+import type { StoredDtype } from "../src/kernels/weight-types.js";
 import type { DecoderSpec } from "../src/model/decoder-spec.js";
 
 /** Bytes of one piece of a file; a multiple of every element size. */

@@ -18,8 +18,9 @@ export type { Sequence } from "./client/sequence.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
 export type { LoadProgress } from "./formats/load-progress.js";
 export type { ModelFile, ModelFiles } from "./formats/model-files.js";
-export type { Activation, KernelsName, PackedDtype } from "./kernels/kernels.js";
-export type { KvDtype } from "./kernels/kv-layout.js";
+export type { Activation, KernelsName } from "./kernels/kernels.js";
+export type { KvDtype } from "./kernels/kv-types.js";
+export type { PackedDtype } from "./kernels/weight-types.js";
 export type { Conversation, Reply, ReplyOptions } from "./library/conversation.js";
 export type { CompareOptions, GenerateOptions, Prompt, PromptOptions } from "./library/generate-options.js";
 export type {

@@ -68,10 +68,10 @@ export function wholeNumber<T>(
   throw invalidArgument(`${name} is a whole number from ${from} to ${to}, not ${shown(value)}.`);
 }
 
-/** @throws LastrowError `invalid_argument` for anything but one of two words */
-export function oneOf<T extends string>(name: string, value: unknown, [first, second]: readonly [T, T]): T {
-  if (value === first || value === second) return value as T;
-  throw invalidArgument(`${name} is "${first}" or "${second}", not ${shown(value)}.`);
+/** @throws LastrowError `invalid_argument` for anything but one of some words */
+export function oneOf<T extends string>(name: string, value: unknown, words: readonly T[]): T {
+  if (words.includes(value as T)) return value as T;
+  throw invalidArgument(`${name} is ${words.map((word) => `"${word}"`).join(" or ")}, not ${shown(value)}.`);
 }
 
 /** An array or a typed array of numbers; which ids there are is checked against the model. */

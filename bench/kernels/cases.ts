@@ -3,15 +3,11 @@
  * run. Weights, K and V lie there in as many copies as no cache has room for, used in turn; rows of activations, which a
  * pass has just written, in one.
  */
-import {
-  columns,
-  rows as firstRows,
-  type KernelBackend,
-  type Kernels,
-  type PackedDtype,
-} from "../../src/kernels/kernels.js";
-import { BLOCK_SIZE, type KvDtype, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
+import { columns, rows as firstRows, type KernelBackend, type Kernels } from "../../src/kernels/kernels.js";
+import { BLOCK_SIZE, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
+import type { KvDtype } from "../../src/kernels/kv-types.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
+import type { PackedDtype } from "../../src/kernels/weight-types.js";
 
 const WIDTH = 768;
 const INNER = 4 * WIDTH;
@@ -62,7 +58,7 @@ function planOperands(plan: MemoryPlan, backend: KernelBackend) {
     y: plan.tensor(PROMPT, INNER),
     bias: plan.tensor(1, INNER),
     logits: plan.tensor(BATCH, VOCAB),
-    scratch: plan.tensor(PROMPT, backend.quantisedFloats(INNER)),
+    scratch: plan.tensor(PROMPT, backend.scratchFloats(INNER, "int8")),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { LastrowError, modelFileInvalid } from "../errors.js";
 import type { Checkpoint, CheckpointTensor } from "../formats/checkpoint.js";
-import type { StoredDtype } from "../kernels/kernels.js";
+import type { StoredDtype } from "../kernels/weight-types.js";
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
 import type { MatchedTensor } from "../model/load-weights.js";
 import { quoteValue } from "../quote-value.js";

@@ -2,7 +2,7 @@
  * The least that a model can take: the bytes that decoding must read, the operations that a prompt needs. Only what is
  * useful counts; what a kernel pads, reads twice or computes in vain makes it slower, not busier.
  */
-import { INT8_GROUP } from "../kernels/kernels.js";
+import { WEIGHT_TYPES } from "../kernels/weight-types.js";
 import type { ModelInfo } from "../library/language-model.js";
 
 /** Operations that a prompt needs; a multiplication and an addition are two. */
@@ -41,7 +41,8 @@ export function decodeBytes({ config, weightBytes, dtype, kv }: ModelInfo, posit
   return weightBytes - positionEmbeddings - embeddings + kv.bytesPerToken * (position + 1);
 }
 
-/** Bytes of one token's embedding: int8 has a scale for each group of it. */
+/** Bytes of one token's embedding, with the scales of its groups. */
 function embeddingBytes(width: number, dtype: ModelInfo["dtype"]): number {
-  return dtype === "int8" ? width + 4 * Math.ceil(width / INT8_GROUP) : 4 * width;
+  const { elementBytes, group, scaleBytes } = WEIGHT_TYPES[dtype];
+  return elementBytes * width + scaleBytes * Math.ceil(width / group);
 }

@@ -5,7 +5,9 @@
  */
 import { LastrowError } from "../errors.js";
 import { type StartHelper, type TeamExports, ThreadTeam } from "../kernels/wasm/thread-team.js";
+import type { PackedDtype } from "../kernels/weight-types.js";
 import { limitsBinary } from "./limits-binary.js";
+import { LimitsCommands } from "./limits-commands.js";
 
 export interface Limits {
   /** Bytes that all threads together read from memory, in 10⁹ a second. */
@@ -15,6 +17,14 @@ export interface Limits {
   /** The same for 16-bit integers that are multiplied and added up in 32 bits (`i32x4.dot_i16x8_s`, `i32x4.add`). */
   readonly int8Gops: number;
 }
+
+/** The rate that products with weights of each type are held against, and its name. */
+export const PRODUCT_RATE: Readonly<
+  Record<PackedDtype, { readonly limit: "f32GFlops" | "int8Gops"; readonly unit: string }>
+> = {
+  f32: { limit: "f32GFlops", unit: "GFLOP/s" },
+  int8: { limit: "int8Gops", unit: "GOP/s of int8" },
+};
 
 export interface MachineLimitsOptions {
   /** Threads that work at once, the caller's included: 1 to 64. */
@@ -40,13 +50,12 @@ const CHUNKS_PER_THREAD = 32;
 /** Each rate is the best of so many in a row. */
 const ATTEMPTS = 3;
 
-/** Operations of assembly/limits.ts, with what a round of each does: 13 vectors, 4 or 8 multiply-adds each. */
-const READ = 1;
-const F32 = { operation: 2, operationsPerRound: 2 * 13 * 4 };
-const INT8 = { operation: 3, operationsPerRound: 2 * 13 * 8 };
+/** Operations of a round of each loop of assembly/limits.ts: 13 vectors, 4 or 8 multiply-adds each. */
+const OPERATIONS_PER_ROUND = { multiplyAddF32: 2 * 13 * 4, multiplyAddInt8: 2 * 13 * 8 };
 
 export class MachineLimits {
   readonly #team: ThreadTeam;
+  readonly #commands: LimitsCommands;
   readonly #readChunks: number;
 
   /**
@@ -86,6 +95,7 @@ export class MachineLimits {
 
   private constructor(team: ThreadTeam, readChunks: number) {
     this.#team = team;
+    this.#commands = new LimitsCommands(team);
     this.#readChunks = readChunks;
   }
 
@@ -96,8 +106,8 @@ export class MachineLimits {
   measure(): Limits {
     return {
       readGBs: best(() => this.#readRate()),
-      f32GFlops: best(() => this.#multiplyAddRate(F32)),
-      int8Gops: best(() => this.#multiplyAddRate(INT8)),
+      f32GFlops: best(() => this.#multiplyAddRate("multiplyAddF32")),
+      int8Gops: best(() => this.#multiplyAddRate("multiplyAddInt8")),
     };
   }
 
@@ -107,24 +117,18 @@ export class MachineLimits {
   }
 
   #readRate(): number {
-    const team = this.#team;
     const passes = Math.ceil(LEAST_READ_BYTES / (this.#readChunks * READ_CHUNK_BYTES));
     const chunks = passes * this.#readChunks;
-    team.set(2, RESERVED_BYTES);
-    team.set(3, READ_CHUNK_BYTES);
-    team.set(4, this.#readChunks);
     const start = performance.now();
-    team.run(READ, chunks);
+    this.#commands.read(chunks, chunks, RESERVED_BYTES, READ_CHUNK_BYTES, this.#readChunks);
     return (chunks * READ_CHUNK_BYTES) / (performance.now() - start) / 1e6;
   }
 
-  #multiplyAddRate({ operation, operationsPerRound }: typeof F32): number {
-    const team = this.#team;
-    const chunks = CHUNKS_PER_THREAD * team.size;
-    team.set(2, ROUNDS);
+  #multiplyAddRate(loop: keyof typeof OPERATIONS_PER_ROUND): number {
+    const chunks = CHUNKS_PER_THREAD * this.#team.size;
     const start = performance.now();
-    team.run(operation, chunks);
-    return (chunks * ROUNDS * operationsPerRound) / (performance.now() - start) / 1e6;
+    this.#commands[loop](chunks, chunks, ROUNDS);
+    return (chunks * ROUNDS * OPERATIONS_PER_ROUND[loop]) / (performance.now() - start) / 1e6;
   }
 }
 

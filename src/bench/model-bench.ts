@@ -7,7 +7,7 @@ import { threads } from "#threads";
 import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../library/language-model.js";
 import { decodeBytes, prefillOperations } from "./least-cost.js";
-import { type Limits, MachineLimits } from "./limits.js";
+import { type Limits, MachineLimits, PRODUCT_RATE } from "./limits.js";
 import { type Spread, spreadOf } from "./spread.js";
 
 export interface ModelBenchOptions {
@@ -94,7 +94,7 @@ export async function benchModel(
   const prefill = spreadOf(requests.map(({ prefillMs }) => (1000 * promptTokens) / prefillMs));
   const decode = spreadOf(requests.map(({ decodedTokens, decodeMs }) => (1000 * decodedTokens) / decodeMs));
   const { products, attention } = prefillOperations(info, promptTokens);
-  const productRate = info.dtype === "int8" ? limit.int8Gops : limit.f32GFlops;
+  const productRate = limit[PRODUCT_RATE[info.dtype].limit];
   const leastSeconds = (products / productRate + attention / limit.f32GFlops) / 1e9;
   return {
     prefillTokensPerSecond: prefill,

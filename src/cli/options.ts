@@ -3,6 +3,8 @@
  * A value that cannot be read is an error here; its range is checked by the library, before any model is loaded.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
+import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
 import type { GenerateOptions } from "../library/generate-options.js";
 import { parseMemorySize } from "../memory-size.js";
 import { resolveSampling } from "../sampling/options.js";
@@ -18,10 +20,10 @@ export interface ModelOptions {
 export interface EngineOptions extends ModelOptions {
   readonly kernels?: "wasm" | "reference" | undefined;
   readonly kvMemory?: string | undefined;
-  readonly kvDtype?: "f32" | "int8" | undefined;
+  readonly kvDtype?: KvDtype | undefined;
   readonly threads?: number | undefined;
   readonly tokenBudget?: number | undefined;
-  readonly dtype?: "f32" | "int8" | undefined;
+  readonly dtype?: PackedDtype | undefined;
 }
 
 export interface PromptOptions {
@@ -74,7 +76,7 @@ export function addEngineOptions(command: Command): Command {
       new Option(
         "--dtype <type>",
         "how weights are kept: f32, or int8: about a quarter of the memory, and faster",
-      ).choices(["f32", "int8"]),
+      ).choices(PACKED_DTYPES),
     )
     .option(
       "--threads <count>",
@@ -90,7 +92,7 @@ export function addEngineOptions(command: Command): Command {
       new Option(
         "--kv-dtype <type>",
         "how keys and values are kept: f32, or int8 in a quarter of the memory",
-      ).choices(["f32", "int8"]),
+      ).choices(KV_DTYPES),
     )
     .option(
       "--token-budget <count>",

@@ -2,6 +2,7 @@
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { RowRange } from "../kernels/kv-rows.js";
 import { readKvRows, writeKvRows } from "../kernels/kv-rows.js";
+import { KV_TYPES } from "../kernels/kv-types.js";
 import type { EngineCore } from "./engine-core.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 
@@ -52,9 +53,9 @@ export function writeBlocks(
   placeOf: (index: number) => number | null,
 ): void {
   const { dtype } = core.kvCache.layout;
-  // The kernels are the fastest to write rows, but would quantise those of int8, which are quantised already; and with a
+  // The kernels are the fastest to write rows, but would quantise what is quantised already; and with a
   // small token budget there is no room for a block's rows to be handed to them.
-  const fitsKernels = dtype === "f32" && core.model.maxRows >= BLOCK_SIZE;
+  const fitsKernels = KV_TYPES[dtype].keepsRows && core.model.maxRows >= BLOCK_SIZE;
   const write = fitsKernels ? writeWithKernels : writeBlockByBlock;
   let placed: PlacedBlock[] = [];
   for (let row = 0; row < given.count; row += BLOCK_SIZE) {

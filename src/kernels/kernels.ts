@@ -9,12 +9,10 @@
  * description of a place in it, so an operation allocates nothing.
  */
 import type { KvLayout } from "./kv-layout.js";
+import type { PackedDtype, StoredDtype } from "./weight-types.js";
 
 /** Which operations a model runs on: WebAssembly, or plain TypeScript that is written to be read. The same bits. */
 export type KernelsName = "wasm" | "reference";
-
-/** Version of docs/numerics.md: numbers that were computed by another version may have other bits. */
-export const NUMERICS_VERSION = 1;
 
 /** Values that `Kernels.stretchMaxima` looks at together. */
 export const STRETCH = 64;
@@ -39,15 +37,6 @@ export interface IndexList {
   readonly length: number;
 }
 
-/**
- * How linear weights are kept in memory. `int8`: in each output column every `INT8_GROUP` inputs share an f32 scale,
- * and a weight is an integer from −127 to 127 times it (docs/numerics.md).
- */
-export type PackedDtype = "f32" | "int8";
-
-/** Inputs that share a scale, in int8 weights and in the activations that they meet; assembly/panels.ts. */
-export const INT8_GROUP = 64;
-
 /** A matrix W (inFeatures, outFeatures) in the layout that its implementation streams best. Opaque to all others. */
 export interface LinearWeight {
   readonly dtype: PackedDtype;
@@ -55,9 +44,6 @@ export interface LinearWeight {
   readonly inFeatures: number;
   readonly outFeatures: number;
 }
-
-/** Weight types that checkpoints store and that packing understands. */
-export type StoredDtype = "F32" | "F16" | "BF16";
 
 /**
  * How a stored matrix lies in its file: `in-out` is (inFeatures, outFeatures), Conv1D's way and GPT-2's;
@@ -116,9 +102,9 @@ export interface Kernels {
   u8(offset: number, length: number): Uint8Array;
 
   /**
-   * Converts stored rows to f32 (exactly), quantises them when the weight is int8, and puts them into their places.
-   * Rows of an int8 weight in `in-out` order are quantised together: they begin at a multiple of `INT8_GROUP`, and end
-   * at one or at the last row. Only rows in `in-out` order can hold more than the weight's own columns.
+   * Converts stored rows to f32 (exactly), quantises them where the weight's type has scales, and puts them into their
+   * places. Rows in `in-out` order that share scales are quantised together: they begin at a multiple of their type's
+   * `group`, and end at one or at the last row. Only rows in `in-out` order can hold more than the weight's own columns.
    * @returns false when a value is NaN or infinite.
    */
   packLinear(weight: LinearWeight, order: StoredOrder, rows: StoredRows): boolean;
@@ -166,8 +152,8 @@ export interface BackendSizes {
   readonly scoreRows: number;
   /** Bytes that a packed weight takes. */
   packedBytes(inFeatures: number, outFeatures: number, dtype: PackedDtype): number;
-  /** Floats of working memory that `linear` takes for each row of `inFeatures` that meets an int8 weight. */
-  quantisedFloats(inFeatures: number): number;
+  /** Floats of working memory that `linear` takes for each row of `inFeatures` that meets a weight of this type. */
+  scratchFloats(inFeatures: number, dtype: PackedDtype): number;
 }
 
 /** What is known of an implementation before its memory exists. */

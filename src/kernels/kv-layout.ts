@@ -4,18 +4,13 @@
  *   slab   = block 0 | block 1 | …            a block is contiguous: it can be copied or saved in one piece
  *   block  = layer 0 | layer 1 | …
  *   layer  = head 0 | head 1 | …              KV heads
- *   head   = K (headDim, 16) | V (16, headDim)                                   f32
- *   head   = K (headDim, 16) | V (16, headDim) | 16 key scales | 16 value scales  int8, with scales of f32
+ *   head   = K (headDim, 16) | V (16, headDim)
+ *   head   = K (headDim, 16) | V (16, headDim) | 16 key scales | 16 value scales  of a type with scales, which are f32
  *
  * K is stored transposed, so that the 16 keys of a block lie side by side and one vector load serves four of them;
  * V is stored by position, so that one load serves four of its dimensions.
  */
-
-/**
- * How K and V are kept. `int8`: the key, or the value, of a position and a head is headDim integers from −127 to 127
- * times one scale (docs/numerics.md).
- */
-export type KvDtype = "f32" | "int8";
+import { KV_TYPES, type KvDtype } from "./kv-types.js";
 
 /** Positions in a block. Part of the numerics: softmax sums run in 16 lanes, block by block (docs/numerics.md). */
 export const BLOCK_SIZE = 16;
@@ -77,17 +72,15 @@ export function kvOffset(kv: KvLayout, block: number, layer: number, kvHead: num
 
 /** Bytes from the start of a head's K to its V. */
 export function valueOffset(kv: KvLayout): number {
-  return ELEMENT_BYTES[kv.dtype] * BLOCK_SIZE * kv.headDim;
+  return KV_TYPES[kv.dtype].elementBytes * BLOCK_SIZE * kv.headDim;
 }
 
-/** Bytes from the start of a head's K to the scales of its keys; those of its values follow. int8 only. */
+/** Bytes from the start of a head's K to the scales of its keys; those of its values follow. Only of a type with scales. */
 export function scaleOffset(kv: KvLayout): number {
   return 2 * valueOffset(kv);
 }
 
-const ELEMENT_BYTES: Readonly<Record<KvDtype, number>> = { f32: 4, int8: 1 };
-
 function headBytes(headDim: number, dtype: KvDtype): number {
-  const scales = dtype === "int8" ? 2 * BLOCK_SIZE * 4 : 0;
-  return 2 * BLOCK_SIZE * headDim * ELEMENT_BYTES[dtype] + scales;
+  const { elementBytes, scaled } = KV_TYPES[dtype];
+  return 2 * BLOCK_SIZE * (headDim * elementBytes + (scaled ? 4 : 0));
 }

@@ -3,9 +3,10 @@
  * directions and changes no bit: integers and scales of int8 stay what they are.
  */
 import type { Kernels } from "./kernels.js";
-import { BLOCK_SIZE, type KvDtype, type KvLayout, kvOffset, scaleOffset, valueOffset } from "./kv-layout.js";
+import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "./kv-layout.js";
+import { KV_TYPES } from "./kv-types.js";
 
-/** What a block keeps of a position and a layer; scales belong to int8. */
+/** What a block keeps of a position and a layer; not every type has scales. */
 export type KvPart = "key" | "value" | "key_scale" | "value_scale";
 
 /** Which rows: the first ones of one part of one layer of a block. */
@@ -21,12 +22,13 @@ export interface KvRows {
 export function kvParts(kv: Pick<KvLayout, "dtype" | "numKvHeads" | "headDim">): readonly KvPartShape[] {
   const { dtype, numKvHeads, headDim } = kv;
   const shape = [numKvHeads, headDim];
-  const bytes = numKvHeads * headDim * (dtype === "f32" ? 4 : 1);
+  const { elementBytes, scaled, savedAs } = KV_TYPES[dtype];
+  const bytes = numKvHeads * headDim * elementBytes;
   const scales = (part: KvPart) =>
-    ({ part, element: "f32", shape: [numKvHeads], bytes: 4 * numKvHeads }) as const;
-  const elements = (part: KvPart) => ({ part, element: dtype, shape, bytes }) as const;
+    ({ part, elementBytes: 4, savedAs: "F32", shape: [numKvHeads], bytes: 4 * numKvHeads }) as const;
+  const elements = (part: KvPart) => ({ part, elementBytes, savedAs, shape, bytes }) as const;
   return [
-    ...(dtype === "int8" ? [scales("key_scale"), scales("value_scale")] : []),
+    ...(scaled ? [scales("key_scale"), scales("value_scale")] : []),
     elements("key"),
     elements("value"),
   ];
@@ -34,7 +36,9 @@ export function kvParts(kv: Pick<KvLayout, "dtype" | "numKvHeads" | "headDim">):
 
 export interface KvPartShape {
   readonly part: KvPart;
-  readonly element: KvDtype;
+  readonly elementBytes: keyof typeof ELEMENTS;
+  /** The element's type in a saved sequence. */
+  readonly savedAs: "F32" | "I8";
   /** Of a row: (heads, headDim), or (heads) of scales. */
   readonly shape: readonly number[];
   /** Of a row. */
@@ -53,9 +57,9 @@ export interface RowRange {
  * @param out (count, …the part's shape), at an address that is a multiple of its element's size
  */
 export function readKvRows(memory: KvMemory, kv: KvLayout, rows: KvRows, out: Uint8Array): void {
-  const { slab, order } = placeOf(memory, kv, rows);
+  const { slab, elementsOf, order } = placeOf(memory, kv, rows);
   copy({
-    to: elementsOf(out, slab),
+    to: elementsOf(out),
     toOrder: order.rows,
     from: slab,
     fromOrder: order.slab,
@@ -65,11 +69,11 @@ export function readKvRows(memory: KvMemory, kv: KvLayout, rows: KvRows, out: Ui
 
 /** Copies rows into a block; what `readKvRows` copied out. */
 export function writeKvRows(memory: KvMemory, kv: KvLayout, rows: KvRows, source: Uint8Array): void {
-  const { slab, order } = placeOf(memory, kv, rows);
+  const { slab, elementsOf, order } = placeOf(memory, kv, rows);
   copy({
     to: slab,
     toOrder: order.slab,
-    from: elementsOf(source, slab),
+    from: elementsOf(source),
     fromOrder: order.rows,
     counts: order.counts,
   });
@@ -77,8 +81,19 @@ export function writeKvRows(memory: KvMemory, kv: KvLayout, rows: KvRows, source
 
 type KvMemory = Pick<Kernels, "i32" | "u8">;
 
-/** f32 is copied as 32-bit integers: a NaN keeps its payload. */
 type Elements = Int32Array | Uint8Array;
+
+/** Views of elements of so many bytes. Floats are copied as integers: a NaN keeps its payload. */
+const ELEMENTS = {
+  4: {
+    inMemory: (memory: KvMemory, offset: number, bytes: number): Elements => memory.i32(offset, bytes / 4),
+    of: (bytes: Uint8Array): Elements => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
+  },
+  1: {
+    inMemory: (memory: KvMemory, offset: number, bytes: number): Elements => memory.u8(offset, bytes),
+    of: (bytes: Uint8Array): Elements => bytes,
+  },
+} as const;
 
 /** How far apart, in elements, heads are, and the neighbours of the outer and of the inner loop. */
 interface Order {
@@ -94,20 +109,17 @@ interface Walk {
   readonly rows: Order;
 }
 
-function placeOf(memory: KvMemory, kv: KvLayout, rows: KvRows): { slab: Elements; order: Walk } {
-  const { layerBytes, dtype } = kv;
+function placeOf(memory: KvMemory, kv: KvLayout, rows: KvRows) {
   const offset = kvOffset(kv, rows.block, rows.layer, 0);
-  const isWords = dtype === "f32" || rows.part === "key_scale" || rows.part === "value_scale";
-  return {
-    slab: isWords ? memory.i32(offset, layerBytes / 4) : memory.u8(offset, layerBytes),
-    order: walkOf(kv, rows),
-  };
+  const isScale = rows.part === "key_scale" || rows.part === "value_scale";
+  const { inMemory, of } = ELEMENTS[isScale ? 4 : KV_TYPES[kv.dtype].elementBytes];
+  return { slab: inMemory(memory, offset, kv.layerBytes), elementsOf: of, order: walkOf(kv, rows) };
 }
 
 /** Along the dimensions of a row: they are many, and lie side by side in the row. */
 function walkOf(kv: KvLayout, { part, count }: KvRows): Walk {
   const { numKvHeads: heads, headDim, headBytes } = kv;
-  const elementBytes = kv.dtype === "f32" ? 4 : 1;
+  const { elementBytes } = KV_TYPES[kv.dtype];
   const perRow = heads * headDim;
   const head = headBytes / elementBytes;
   switch (part) {
@@ -132,12 +144,6 @@ function walkOf(kv: KvLayout, { part, count }: KvRows): Walk {
       };
     }
   }
-}
-
-function elementsOf(bytes: Uint8Array, like: Elements): Elements {
-  return like instanceof Uint8Array
-    ? bytes
-    : new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 }
 
 function copy(call: {

@@ -2,7 +2,8 @@
  * Decides where everything lies before any memory exists, so that a model that cannot fit is refused before a byte of
  * it is read, and so that memory is reserved once and never grows.
  */
-import type { BackendSizes, IndexList, LinearWeight, PackedDtype, Tensor } from "./kernels.js";
+import type { BackendSizes, IndexList, LinearWeight, Tensor } from "./kernels.js";
+import type { PackedDtype } from "./weight-types.js";
 
 /** Below this the WebAssembly module keeps its own constants and stack. */
 const RESERVED_BYTES = 65536;
@@ -49,7 +50,7 @@ export class MemoryPlan {
 
   /** Working memory of `Kernels.linear`, for at most `rows` rows of at most `inFeatures`. */
   linearScratch(rows: number, inFeatures: number): Tensor {
-    return this.tensor(rows, this.#dtype === "int8" ? this.#backend.quantisedFloats(inFeatures) : 0);
+    return this.tensor(rows, this.#backend.scratchFloats(inFeatures, this.#dtype));
   }
 
   indices(length: number): IndexList {

@@ -12,8 +12,9 @@ import { openCheckpoint } from "../formats/checkpoint.js";
 import { type GenerationDefaults, readGenerationConfig } from "../formats/generation-config.js";
 import type { LoadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
-import type { KernelsName, PackedDtype } from "../kernels/kernels.js";
-import type { KvDtype } from "../kernels/kv-layout.js";
+import type { KernelsName } from "../kernels/kernels.js";
+import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
+import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
 import { parseMemorySize } from "../memory-size.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
 import { widestRow } from "../model/load-weights.js";
@@ -264,8 +265,8 @@ function engineOptions(
   return {
     kernels: oneOf("kernels", options.kernels ?? "wasm", ["wasm", "reference"]),
     threads: wholeNumber("threads", options.threads, null, { from: 1, to: MAX_THREADS }),
-    dtype: oneOf("dtype", options.dtype ?? "f32", ["f32", "int8"]),
-    kvDtype: oneOf("kvDtype", options.kvDtype ?? "f32", ["f32", "int8"]),
+    dtype: oneOf("dtype", options.dtype ?? "f32", PACKED_DTYPES),
+    kvDtype: oneOf("kvDtype", options.kvDtype ?? "f32", KV_DTYPES),
     tokenBudget: wholeNumber("tokenBudget", options.tokenBudget, null, { from: 1, to: MAX_TOKEN_BUDGET }),
     kvMemory: kvMemory === undefined ? null : parseMemorySize(kvMemory, "kvMemory"),
   };

@@ -7,8 +7,9 @@ import { LastrowError } from "../errors.js";
 import type { LoadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { TensorEntry } from "../formats/safetensors.js";
-import { INT8_GROUP, type Kernels, type StoredDtype, type StoredRows } from "../kernels/kernels.js";
+import type { Kernels, StoredRows } from "../kernels/kernels.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
+import { STORED_BYTES, type StoredDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { quoteValue } from "../quote-value.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
@@ -40,9 +41,10 @@ export function widestRow(rows: readonly TensorRow[]): number {
   return rows.reduce((widest, { shape }) => Math.max(widest, shape[shape.length - 1]), 0);
 }
 
-/** Reserves the staging area: a slice has room for at least one group of rows of `widest` values. */
+/** Reserves the staging area: a slice has room for a group of rows of `widest` values, whatever type they are packed to. */
 export function planStaging(plan: MemoryPlan, widest: number): Staging {
-  const sliceBytes = Math.max(SLICE_BYTES, 4 * INT8_GROUP * widest);
+  const largestGroup = Math.max(...Object.values(WEIGHT_TYPES).map(({ group }) => group));
+  const sliceBytes = Math.max(SLICE_BYTES, 4 * largestGroup * widest);
   const slices = Math.max(2, Math.floor((MAX_SLICES * SLICE_BYTES) / sliceBytes));
   return { offset: plan.reserve(slices * sliceBytes), slices, sliceBytes };
 }
@@ -115,7 +117,7 @@ function* slicesOf(
   for (const tensor of tensors) {
     const { shape, dtype, begin, end } = tensor.entry;
     const destinations = tensor.rows.map((row) => destinationOf(row, places, kernels));
-    const rowBytes = shape[shape.length - 1] * (dtype === "F32" ? 4 : 2);
+    const rowBytes = shape[shape.length - 1] * STORED_BYTES[dtype];
     const numRows = (end - begin) / rowBytes;
     const rowGroup = Math.max(...destinations.map((destination) => destination.rowGroup));
     const rowsPerSlice = rowGroup * Math.floor(staging.sliceBytes / rowBytes / rowGroup);
@@ -158,7 +160,7 @@ function destinationOf(
   const { weight } = place;
   if (order === undefined) throw new Error(`weight ${to} has no order`);
   return {
-    rowGroup: weight.dtype === "int8" && order === "in-out" ? INT8_GROUP : 1,
+    rowGroup: order === "in-out" ? WEIGHT_TYPES[weight.dtype].group : 1,
     pack: (stored) => kernels.packLinear(weight, order, { ...stored, within }),
   };
 }

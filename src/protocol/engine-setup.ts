@@ -1,6 +1,7 @@
 /** How an engine is to be, and what it then takes: plain data. */
-import type { KernelsName, PackedDtype } from "../kernels/kernels.js";
-import type { KvDtype } from "../kernels/kv-layout.js";
+import type { KernelsName } from "../kernels/kernels.js";
+import type { KvDtype } from "../kernels/kv-types.js";
+import type { PackedDtype } from "../kernels/weight-types.js";
 import type { DecoderSpec } from "../model/decoder-spec.js";
 import type { MatchedTensor } from "../model/load-weights.js";
 

@@ -1,6 +1,6 @@
 /**
  * Which tensors a saved sequence has: for each layer `layer.N.key` and `layer.N.value` (positions, heads, headDim), and
- * with K and V of int8 their scales, `layer.N.key_scale` and `layer.N.value_scale` (positions, heads). Heads are KV
+ * where the type of K and V has scales (int8), these, `layer.N.key_scale` and `layer.N.value_scale` (positions, heads). Heads are KV
  * heads. Scales come first, so that every tensor begins at a multiple of its element's size.
  *
  * A block's rows, in memory and under its checksum, are those of all tensors, one after the other, in the same order.
@@ -30,23 +30,18 @@ export class SavedLayout {
   constructor(kv: SavedKvShape, numPositions: number) {
     const layers = Array.from({ length: kv.numLayers }, (_, layer) => layer);
     const parts = kvParts(kv);
-    const tensorOf = (
-      layer: number,
-      { part, element, shape, bytes }: (typeof parts)[number],
-    ): SavedTensor => ({
-      name: `layer.${layer}.${part}`,
-      dtype: element === "f32" ? "F32" : "I8",
-      shape: [numPositions, ...shape],
-      bytes: numPositions * bytes,
-      layer,
-      part,
-      rowBytes: bytes,
-    });
-    const of = (element: "f32" | "int8") =>
-      layers.flatMap((layer) =>
-        parts.filter((part) => part.element === element).map((part) => tensorOf(layer, part)),
-      );
-    this.tensors = [...of("f32"), ...of("int8")];
+    this.tensors = layers
+      .flatMap((layer) => parts.map((part) => ({ layer, ...part })))
+      .sort((a, b) => b.elementBytes - a.elementBytes)
+      .map(({ layer, part, savedAs, shape, bytes }) => ({
+        name: `layer.${layer}.${part}`,
+        dtype: savedAs,
+        shape: [numPositions, ...shape],
+        bytes: numPositions * bytes,
+        layer,
+        part,
+        rowBytes: bytes,
+      }));
     this.rowBytes = this.tensors.reduce((sum, { rowBytes }) => sum + rowBytes, 0);
     this.numPositions = numPositions;
   }

@@ -6,8 +6,8 @@
  * installation's key; it covers `metadata_sha256` and the salt of the sequence, which is not in the file.
  */
 import { savedSequenceInvalid, savedSequenceMismatch } from "../errors.js";
-import { NUMERICS_VERSION, type PackedDtype } from "../kernels/kernels.js";
-import type { KvDtype } from "../kernels/kv-layout.js";
+import { KV_TYPES, type KvDtype } from "../kernels/kv-types.js";
+import { type PackedDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { equalDigests, hmacSha256, sha256OfText } from "../platform/digests.js";
 import { quoteValue } from "../quote-value.js";
 
@@ -116,7 +116,13 @@ export function maxHeaderBytes(limits: { readonly tensors: number; readonly cont
 }
 
 function identityFields({ fingerprint, dtype, kvDtype }: SequenceIdentity) {
-  return { fingerprint, dtype, kv_dtype: kvDtype, numerics_version: String(NUMERICS_VERSION) };
+  const version = numericsVersion(WEIGHT_TYPES[dtype].numericsVersion, KV_TYPES[kvDtype].numericsVersion);
+  return { fingerprint, dtype, kv_dtype: kvDtype, numerics_version: version };
+}
+
+/** One number where the types of weights and of K and V have the same version; otherwise both. */
+export function numericsVersion(ofWeights: number, ofKv: number): string {
+  return ofWeights === ofKv ? String(ofWeights) : `${ofWeights}/${ofKv}`;
 }
 
 /** What `metadata_sha256` covers, in this order. */

@@ -5,19 +5,13 @@ import type {
   KernelBackend,
   Kernels,
   LinearWeight,
-  PackedDtype,
-  StoredDtype,
   StoredOrder,
   Tensor,
 } from "../../src/kernels/kernels.js";
-import {
-  type KvDtype,
-  type KvLayout,
-  type KvShape,
-  kvBlockBytes,
-  kvLayout,
-} from "../../src/kernels/kv-layout.js";
+import { type KvLayout, type KvShape, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
+import type { KvDtype } from "../../src/kernels/kv-types.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
+import type { PackedDtype, StoredDtype } from "../../src/kernels/weight-types.js";
 
 /** What is written before anything else: it must never reach a result. */
 const GARBAGE = Number.NaN;
@@ -109,7 +103,7 @@ export class KernelBench {
 
   /** `Kernels.linear`, with working memory of its own. */
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
-    const scratch = this.#plan.tensor(x.rows, this.#backend.quantisedFloats(weight.inFeatures));
+    const scratch = this.#plan.tensor(x.rows, this.#backend.scratchFloats(weight.inFeatures, weight.dtype));
     this.kernels.linear(out, x, weight, bias, scratch);
   }
 

@@ -4,9 +4,10 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { INT8_GROUP, type KernelBackend, rows, type StoredOrder } from "../../src/kernels/kernels.js";
+import { type KernelBackend, rows, type StoredOrder } from "../../src/kernels/kernels.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
+import { INT8_GROUP } from "../../src/kernels/weight-types.js";
 import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
 

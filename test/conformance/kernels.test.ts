@@ -8,16 +8,16 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   type Activation,
   type KernelBackend,
-  type PackedDtype,
   rows,
   STRETCH,
-  type StoredDtype,
   type StoredOrder,
   type Tensor,
 } from "../../src/kernels/kernels.js";
-import { BLOCK_SIZE, type KvDtype, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
+import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
+import type { KvDtype } from "../../src/kernels/kv-types.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
+import type { PackedDtype, StoredDtype } from "../../src/kernels/weight-types.js";
 import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
 

@@ -5,7 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import type { KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
+import type { KernelsName } from "../../src/kernels/kernels.js";
+import type { PackedDtype } from "../../src/kernels/weight-types.js";
 import { load } from "../../src/library/load.js";
 
 /** Token ids 1 … 60. */

@@ -5,16 +5,17 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
-import type { Kernels, KernelsName, PackedDtype } from "../../src/kernels/kernels.js";
+import type { Kernels, KernelsName } from "../../src/kernels/kernels.js";
 import {
   BLOCK_SIZE,
-  type KvDtype,
   type KvLayout,
   kvOffset,
   scaleOffset,
   slotOf,
   valueOffset,
 } from "../../src/kernels/kv-layout.js";
+import type { KvDtype } from "../../src/kernels/kv-types.js";
+import type { PackedDtype } from "../../src/kernels/weight-types.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
 import { FedSequence } from "../fed-sequence.js";
 import { arbitraryTokens, type FixtureName, modelFolders } from "../fixture-models.js";

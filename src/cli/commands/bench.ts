@@ -1,4 +1,5 @@
 /** `lastrow bench`: how fast a model prefills and decodes here, and how near that is to the machine's limits. */
+import { PRODUCT_RATE } from "../../bench/limits.js";
 import { benchModel, type ModelBenchResult } from "../../bench/model-bench.js";
 import type { Spread } from "../../bench/spread.js";
 import type { ModelInfo } from "../../library/language-model.js";
@@ -84,8 +85,8 @@ function reportObject({ label, dtype, threads }: ModelInfo, report: BenchReport)
 
 function renderReport(info: ModelInfo, report: BenchReport, colours: Colours): string {
   const { limits, share, promptTokens, newTokens, repetitions } = report;
-  const productLimit =
-    info.dtype === "int8" ? `${rate(limits.int8Gops)} GOP/s of int8` : `${rate(limits.f32GFlops)} GFLOP/s`;
+  const { limit, unit } = PRODUCT_RATE[info.dtype];
+  const productLimit = `${rate(limits[limit])} ${unit}`;
   const figures = renderTable(colours, {
     head: ["", "median\ntokens/s", "min", "max", "of the limit", ""],
     rows: [

@@ -3,13 +3,11 @@
  * a weight is an integer times its scale. Activations are quantised in the same groups, row by row, so that a group's
  * products are added as integers, exactly.
  */
-import { INT8_GROUP, type LinearWeight, type StoredOrder, type StoredRows } from "../kernels.js";
+import type { LinearWeight, StoredOrder, StoredRows } from "../kernels.js";
+import { ACTIVATION_MAX, INT8_GROUP, WEIGHT_MAX } from "../weight-types.js";
+import type { PackedWeight, StoredValues } from "./packed-weight.js";
 
 const { fround } = Math;
-
-/** Largest magnitudes of the integers. */
-const WEIGHT_MAX = 127;
-const ACTIVATION_MAX = 16383;
 
 /** Bytes of a column: the scales of its groups, then its integers, in whole floats. */
 export function int8ColumnBytes(inFeatures: number): number {
@@ -36,7 +34,7 @@ export function quantised(value: number, scale: number, largestInteger: number):
   return within + 1.5 * 2 ** 52 - 1.5 * 2 ** 52;
 }
 
-export class Int8Weight {
+export class Int8Weight implements PackedWeight {
   readonly #buffer: ArrayBuffer;
   readonly #weight: LinearWeight;
 
@@ -45,12 +43,7 @@ export class Int8Weight {
     this.#weight = weight;
   }
 
-  /** Quantises stored rows, as `Kernels.packLinear` says; `values` reads them by row of the slice and column. */
-  pack(
-    order: StoredOrder,
-    { firstRow, rowCount }: StoredRows,
-    values: (row: number, column: number) => number,
-  ): boolean {
+  pack(order: StoredOrder, { firstRow, rowCount }: StoredRows, values: StoredValues): boolean {
     const { outFeatures: N, inFeatures: K } = this.#weight;
     const [fromK, toK] = order === "in-out" ? [firstRow, firstRow + rowCount] : [0, K];
     const [fromN, toN] = order === "in-out" ? [0, N] : [firstRow, firstRow + rowCount];
@@ -72,13 +65,12 @@ export class Int8Weight {
     return finite;
   }
 
-  /** out (inFeatures) = column n. */
   column(out: Float32Array, n: number): void {
     const { scales, integers } = this.#column(n);
     for (let k = 0; k < out.length; k++) out[k] = fround(integers[k] * scales[Math.floor(k / INT8_GROUP)]);
   }
 
-  /** out (outFeatures) = x (inFeatures) · W, group after group. */
+  /** Group after group. */
   multiply(out: Float32Array, x: Float32Array): void {
     const groups = Array.from({ length: groupsOf(x.length) }, (_, g) => {
       const group = x.subarray(g * INT8_GROUP, (g + 1) * INT8_GROUP);

@@ -21,15 +21,13 @@ import {
   type Tensor,
 } from "../kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "../kv-layout.js";
+import { KV_TYPES } from "../kv-types.js";
 import { activations } from "./activations.js";
-import { bf16ToF32, f16ToF32 } from "./half.js";
-import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
+import { KV_ELEMENTS, PACKED, STORED_VALUES } from "./packed-types.js";
+import type { PackedWeight, StoredValues } from "./packed-weight.js";
 import { stretchMaxima } from "./stretch-maxima.js";
 
 const { fround } = Math;
-
-/** Largest magnitude of an int8 key or value. */
-const KV_MAX = 127;
 
 class ReferenceKernels implements Kernels {
   readonly name = "reference";
@@ -58,21 +56,7 @@ class ReferenceKernels implements Kernels {
 
   packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): boolean {
     const width = order === "in-out" ? weight.outFeatures : weight.inFeatures;
-    const values = this.#storedValues(stored, width);
-    if (weight.dtype === "int8") return this.#int8(weight).pack(order, stored, values);
-    // Packed here means column after column.
-    const packed = this.f32(weight.offset, weight.inFeatures * weight.outFeatures);
-    let finite = true;
-    for (let r = 0; r < stored.rowCount; r++) {
-      for (let c = 0; c < width; c++) {
-        const value = values(r, c);
-        const row = stored.firstRow + r;
-        const at = order === "in-out" ? c * weight.inFeatures + row : row * weight.inFeatures + c;
-        packed[at] = value;
-        finite &&= Number.isFinite(value);
-      }
-    }
-    return finite;
+    return this.#weight(weight).pack(order, stored, this.#storedValues(stored, width));
   }
 
   unpackRows(out: Tensor, stored: StoredRows): boolean {
@@ -90,12 +74,8 @@ class ReferenceKernels implements Kernels {
 
   embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void {
     const ids = this.#indices(tokenIds);
-    if (weight.dtype === "int8") {
-      const int8 = this.#int8(weight);
-      for (let t = 0; t < out.rows; t++) int8.column(this.#row(out, t), ids[t]);
-      return;
-    }
-    for (let t = 0; t < out.rows; t++) this.#row(out, t).set(this.#column(weight, ids[t]));
+    const packed = this.#weight(weight);
+    for (let t = 0; t < out.rows; t++) packed.column(this.#row(out, t), ids[t]);
   }
 
   addRowsAt(x: Tensor, indices: IndexList, table: Tensor): void {
@@ -141,19 +121,10 @@ class ReferenceKernels implements Kernels {
     const { inFeatures, outFeatures } = weight;
     this.#multiplyAdds += x.rows * inFeatures * outFeatures;
     const b = bias === null ? null : this.#row(bias, 0);
-    const int8 = weight.dtype === "int8" ? this.#int8(weight) : null;
-    // One view over all columns: one for each would take longer than the multiplications.
-    const weights = this.f32(weight.offset, int8 === null ? outFeatures * inFeatures : 0);
+    const packed = this.#weight(weight);
     for (let t = 0; t < x.rows; t++) {
-      const row = this.#row(x, t);
       const result = this.#row(out, t);
-      if (int8 !== null) int8.multiply(result, row);
-      for (let n = 0; n < outFeatures && int8 === null; n++) {
-        const first = n * inFeatures;
-        let sum = 0;
-        for (let k = 0; k < inFeatures; k++) sum = fround(sum + fround(row[k] * weights[first + k]));
-        result[n] = sum;
-      }
+      packed.multiply(result, this.#row(x, t));
       if (b !== null) for (let n = 0; n < outFeatures; n++) result[n] = fround(result[n] + b[n]);
     }
   }
@@ -168,6 +139,7 @@ class ReferenceKernels implements Kernels {
 
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
     const { headDim } = kv;
+    const { scaleOf, stored } = KV_ELEMENTS[kv.dtype];
     const at = this.#indices(slots);
     for (let t = 0; t < k.rows; t++) {
       const block = Math.floor(at[t] / BLOCK_SIZE);
@@ -178,12 +150,10 @@ class ReferenceKernels implements Kernels {
         const { keys, values, keyScales, valueScales } = this.#head(kv, block, layer, h);
         const key = kRow.subarray(h * headDim, (h + 1) * headDim);
         const value = vRow.subarray(h * headDim, (h + 1) * headDim);
-        if (kv.dtype === "int8") {
-          keyScales[inBlock] = scaleOf(key, KV_MAX);
-          valueScales[inBlock] = scaleOf(value, KV_MAX);
+        if (scaleOf !== null) {
+          keyScales[inBlock] = scaleOf(key);
+          valueScales[inBlock] = scaleOf(value);
         }
-        const stored = (element: number, scale: number) =>
-          kv.dtype === "int8" ? quantised(element, scale, KV_MAX) : element;
         for (let d = 0; d < headDim; d++) {
           keys[d * BLOCK_SIZE + inBlock] = stored(key[d], keyScales[inBlock]);
           values[inBlock * headDim + d] = stored(value[d], valueScales[inBlock]);
@@ -197,7 +167,7 @@ class ReferenceKernels implements Kernels {
     const { kv, numHeads, layer } = call;
     const { headDim } = kv;
     const queriesPerKvHead = numHeads / kv.numKvHeads;
-    const isInt8 = kv.dtype === "int8";
+    const { scaled } = KV_TYPES[kv.dtype];
     const positions = this.#indices(call.positions);
     this.#multiplyAdds += attentionMultiplyAdds(call, this.i32(0, Math.floor(this.#buffer.byteLength / 4)));
     const blockTables = this.#blockTables(call);
@@ -222,7 +192,7 @@ class ReferenceKernels implements Kernels {
           for (let d = 0, at = inBlock; d < headDim; d++, at += keyStride) {
             score = fround(score + fround(query[d] * keys[at]));
           }
-          if (isInt8) score = fround(score * keyScales[inBlock]);
+          if (scaled) score = fround(score * keyScales[inBlock]);
           weights[p] = fround(score * call.scale);
           top = Math.max(top, weights[p]);
         }
@@ -238,7 +208,7 @@ class ReferenceKernels implements Kernels {
         for (let p = 0; p <= position; p++) {
           const { values, valueScales } = heads[Math.floor(p / BLOCK_SIZE)];
           const inBlock = p % BLOCK_SIZE;
-          const weight = isInt8 ? fround(weights[p] * valueScales[inBlock]) : weights[p];
+          const weight = scaled ? fround(weights[p] * valueScales[inBlock]) : weights[p];
           const first = inBlock * headDim;
           for (let d = 0; d < headDim; d++) {
             output[d] = fround(output[d] + fround(weight * values[first + d]));
@@ -259,8 +229,8 @@ class ReferenceKernels implements Kernels {
     return this.f32(x.offset + 4 * r * x.stride, x.cols);
   }
 
-  #int8(weight: LinearWeight): Int8Weight {
-    return new Int8Weight(this.#buffer, weight);
+  #weight(weight: LinearWeight): PackedWeight {
+    return PACKED[weight.dtype].open(this.#buffer, weight);
   }
 
   #indices(list: IndexList): Int32Array {
@@ -270,14 +240,14 @@ class ReferenceKernels implements Kernels {
   #head(kv: KvLayout, block: number, layer: number, head: number) {
     const offset = kvOffset(kv, block, layer, head);
     const length = BLOCK_SIZE * kv.headDim;
-    const isInt8 = kv.dtype === "int8";
-    const Elements = isInt8 ? Int8Array : Float32Array;
+    const { Elements } = KV_ELEMENTS[kv.dtype];
     const scales = offset + scaleOffset(kv);
+    const numScales = KV_TYPES[kv.dtype].scaled ? BLOCK_SIZE : 0;
     return {
       keys: new Elements(this.#buffer, offset, length),
       values: new Elements(this.#buffer, offset + valueOffset(kv), length),
-      keyScales: this.f32(isInt8 ? scales : 0, isInt8 ? BLOCK_SIZE : 0),
-      valueScales: this.f32(isInt8 ? scales + 4 * BLOCK_SIZE : 0, isInt8 ? BLOCK_SIZE : 0),
+      keyScales: this.f32(scales, numScales),
+      valueScales: this.f32(scales + 4 * numScales, numScales),
     };
   }
 
@@ -291,21 +261,12 @@ class ReferenceKernels implements Kernels {
     return offsets;
   }
 
-  #column(weight: LinearWeight, n: number): Float32Array {
-    return this.f32(weight.offset + 4 * n * weight.inFeatures, weight.inFeatures);
-  }
-
   /** Reads stored values by index, as f32. */
-  #storedValues(stored: StoredRows, width: number): (row: number, column: number) => number {
+  #storedValues(stored: StoredRows, width: number): StoredValues {
     const { cols, from } = stored.within ?? { cols: width, from: 0 };
-    const length = stored.rowCount * cols;
-    if (stored.dtype === "F32") {
-      const values = this.f32(stored.offset, length);
-      return (row, column) => values[row * cols + from + column];
-    }
-    const toF32 = stored.dtype === "F16" ? f16ToF32 : bf16ToF32;
-    const bits = new Uint16Array(this.#buffer, stored.offset, length);
-    return (row, column) => toF32(bits[row * cols + from + column]);
+    const { Values, toF32 } = STORED_VALUES[stored.dtype];
+    const values = new Values(this.#buffer, stored.offset, stored.rowCount * cols);
+    return (row, column) => toF32(values[row * cols + from + column]);
   }
 }
 
@@ -328,9 +289,8 @@ export const referenceBackend: KernelBackend = {
   name: "reference",
   threads: 1,
   scoreRows: 1,
-  packedBytes: (inFeatures, outFeatures, dtype) =>
-    outFeatures * (dtype === "int8" ? int8ColumnBytes(inFeatures) : 4 * inFeatures),
-  quantisedFloats: () => 0,
+  packedBytes: (inFeatures, outFeatures, dtype) => outFeatures * PACKED[dtype].columnBytes(inFeatures),
+  scratchFloats: () => 0,
   async create(bytes) {
     try {
       return new ReferenceKernels(new ArrayBuffer(bytes));

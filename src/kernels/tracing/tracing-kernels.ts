@@ -308,5 +308,5 @@ function overlap(a: Tensor, b: Tensor): boolean {
 export const tracingSizes: BackendSizes = {
   scoreRows: 1,
   packedBytes: (inFeatures, outFeatures) => 4 * inFeatures * outFeatures,
-  quantisedFloats: () => 1,
+  scratchFloats: () => 0,
 };

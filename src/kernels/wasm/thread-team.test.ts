@@ -4,7 +4,7 @@ import { LanguageModel } from "../../library/language-model.js";
 import { threads as platformThreads } from "../../platform/node-threads.js";
 import type { Kernels } from "../kernels.js";
 import { MemoryPlan } from "../memory-plan.js";
-import { type Helper, OPERATION, ThreadTeam } from "./thread-team.js";
+import { type Helper, ThreadTeam } from "./thread-team.js";
 import { wasmBackend } from "./wasm-kernels.js";
 
 /** Kernels with helpers, and the helpers. */
@@ -55,10 +55,10 @@ describe("a team of threads", () => {
     const memory = new WebAssembly.Memory({ initial: 1 });
     const exports = { commandAddress: () => 1024, publish: () => 0, wait: () => 0 };
     const team = new ThreadTeam(exports, memory, [], 5);
-    expect(() => team.run(OPERATION.add, 2)).toThrow(
+    expect(() => team.run(0, 2, 2)).toThrow(
       expect.objectContaining({ code: "thread_lost", message: expect.stringMatching(/did not finish/) }),
     );
-    expect(() => team.run(OPERATION.add, 2)).toThrow(expect.objectContaining({ code: "thread_lost" }));
+    expect(() => team.run(0, 2, 2)).toThrow(expect.objectContaining({ code: "thread_lost" }));
   });
 
   test("is refused when a helper cannot be started", async () => {

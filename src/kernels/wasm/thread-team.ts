@@ -3,7 +3,7 @@
  * and notices when a helper is gone. The team itself is assembly/team.ts.
  */
 import { LastrowError } from "../../errors.js";
-import type { KernelExports } from "./kernel-exports.js";
+import { COMMAND, COMMAND_BYTES } from "./operations.js";
 
 /** What a helper thread is given. */
 export interface HelperStart {
@@ -24,32 +24,28 @@ export interface Helper {
 /** Starts a helper thread; resolves when it is ready. */
 export type StartHelper = (start: HelperStart) => Promise<Helper>;
 
-/** What the team needs of the WebAssembly module. */
-export type TeamExports = Pick<KernelExports, "commandAddress" | "publish" | "wait">;
+/** What a module of a team offers its caller (assembly/team.ts); helpers call `help`. */
+export interface TeamExports {
+  /** Where a command is written. */
+  commandAddress(): number;
+  /** Publishes it, works along and waits: 1 when it is done, 0 when that takes long. */
+  publish(): number;
+  /** Waits on. */
+  wait(): number;
+}
 
 /** Milliseconds after which helpers that do not finish a single operation are taken for dead. */
 const LONGEST_OPERATION_MS = 20_000;
 
-/** Numbers of assembly/team.ts. */
-export const OPERATION = {
-  linear: 1,
-  attention: 2,
-  layerNorm: 3,
-  activate: 4,
-  add: 5,
-  linearInt8: 6,
-  quantise: 7,
-  writeKv: 8,
-} as const;
-
 export class ThreadTeam {
   readonly size: number;
+  /** The command to come, as the generated classes write it. */
+  readonly words: Int32Array;
+  readonly floats: Float32Array;
+  readonly doubles: Float64Array;
   readonly #exports: TeamExports;
   readonly #longestOperationMs: number;
   readonly #helpers: readonly Helper[];
-  readonly #command: Int32Array;
-  readonly #commandFloats: Float32Array;
-  readonly #commandDouble: Float64Array;
   #lost: string | null = null;
   #disposed = false;
 
@@ -64,9 +60,9 @@ export class ThreadTeam {
     this.#exports = exports;
     this.#helpers = helpers;
     const address = exports.commandAddress();
-    this.#command = new Int32Array(memory.buffer, address, 30);
-    this.#commandFloats = new Float32Array(memory.buffer, address, 30);
-    this.#commandDouble = new Float64Array(memory.buffer, address + 120, 1);
+    this.words = new Int32Array(memory.buffer, address, COMMAND_BYTES / 4);
+    this.floats = new Float32Array(memory.buffer, address, COMMAND_BYTES / 4);
+    this.doubles = new Float64Array(memory.buffer, address, COMMAND_BYTES / 8);
     for (const helper of helpers) {
       helper.onEnd((reason) => {
         this.#lost ??= reason;
@@ -74,30 +70,25 @@ export class ThreadTeam {
     }
   }
 
-  /** Writes argument `i` (from 2) of the operation to come. */
-  set(i: number, value: number): void {
-    this.#command[i] = value;
-  }
-
-  setF32(i: number, value: number): void {
-    this.#commandFloats[i] = value;
-  }
-
-  setF64(value: number): void {
-    this.#commandDouble[0] = value;
-  }
-
   /**
-   * Runs the operation whose arguments were set, in `chunks` pieces.
+   * Runs the operation whose parameters were written, on so many items in `chunks` pieces.
+   * @returns its answer: false where a part of it answered so
    * @throws LastrowError `disposed`; `thread_lost` when a helper has ended or does not finish: the memory is then of
    *   no use
    */
-  run(operation: number, chunks: number): void {
+  run(operation: number, items: number, chunks: number): boolean {
     if (this.#disposed) throw new LastrowError("disposed", "The model was disposed while it was at work.");
     if (this.#lost !== null) throw this.#threadLost(this.#lost);
-    this.#command[0] = operation;
-    this.#command[1] = chunks;
-    if (this.#exports.publish() === 1) return;
+    const { words } = this;
+    words[COMMAND.operation] = operation;
+    words[COMMAND.items] = items;
+    words[COMMAND.chunks] = chunks;
+    words[COMMAND.answer] = 1;
+    if (this.#exports.publish() === 0) this.#waitOn();
+    return words[COMMAND.answer] === 1;
+  }
+
+  #waitOn(): void {
     const start = performance.now();
     while (this.#exports.wait() === 0) {
       if (performance.now() - start > this.#longestOperationMs) {

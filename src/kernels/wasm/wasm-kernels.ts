@@ -1,49 +1,30 @@
 /**
- * The kernels in WebAssembly SIMD (assembly/), over one linear memory. This file translates tensors into
- * addresses and strides in bytes, and says how finely an operation is cut for the team of threads.
+ * The kernels in WebAssembly SIMD (assembly/), over one linear memory. This file says what each operation is handed and
+ * how finely it is cut for the team of threads; operations.ts has their table.
  */
 import { LastrowError } from "../../errors.js";
 import {
   type Activation,
   type AttentionCall,
   attentionMultiplyAdds,
-  INT8_GROUP,
   type IndexList,
   type KernelBackend,
   type Kernels,
   type LinearWeight,
-  type PackedDtype,
-  type StoredDtype,
   type StoredOrder,
   type StoredRows,
   type Tensor,
 } from "../kernels.js";
-import type { KvDtype, KvLayout } from "../kv-layout.js";
-import type { KernelExports } from "./kernel-exports.js";
+import type { KvLayout } from "../kv-layout.js";
+import { KernelCommands } from "./commands.js";
 import { kernelsBinary } from "./kernels-binary.js";
-import { OPERATION, type StartHelper, ThreadTeam } from "./thread-team.js";
+import { ACTIVATION_NUMBER, PANEL_COLUMNS, QUERIES_PER_TILE } from "./operations.js";
+import { KV_OPERATIONS, PACKED } from "./packed-types.js";
+import { type StartHelper, type TeamExports, ThreadTeam } from "./thread-team.js";
 
 const PAGE_BYTES = 65536;
-/** Output columns in a panel of a packed weight; assembly/panels.ts. */
-const PANEL_COLUMNS = 8;
-/** Queries of a tile of attention; assembly/attention.ts. */
-const QUERIES_PER_TILE = 4;
 /** Elements that activation takes as a row when a tensor has no gaps. */
 const ACTIVATION_WIDTH = 256;
-
-const STORED_BYTES: Readonly<Record<StoredDtype, number>> = { F32: 4, F16: 2, BF16: 2 };
-const DTYPE_NUMBER: Readonly<Record<StoredDtype, number>> = { F32: 0, F16: 1, BF16: 2 };
-/** Numbers of assembly/team.ts. */
-const KV_DTYPE_NUMBER: Readonly<Record<KvDtype, number>> = { f32: 0, int8: 1 };
-/** Numbers of assembly/rows.ts. */
-const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
-  gelu_new: 0,
-  gelu_pytorch_tanh: 0,
-  gelu: 1,
-  gelu_fast: 2,
-  relu: 3,
-  silu: 4,
-};
 
 /**
  * Chunks that an operation is cut into, for each thread: enough that a thread which is held up leaves its share to
@@ -56,18 +37,18 @@ const LEAST_WORK = 16384;
 class WasmKernels implements Kernels {
   readonly name = "wasm";
   readonly #memory: WebAssembly.Memory;
-  readonly #exports: KernelExports;
   readonly #team: ThreadTeam;
+  readonly #commands: KernelCommands;
   readonly #leastWork: number;
   readonly #words: Int32Array;
   #multiplyAdds = 0;
 
-  constructor(memory: WebAssembly.Memory, exports: KernelExports, team: ThreadTeam, leastWork: number) {
+  constructor(memory: WebAssembly.Memory, team: ThreadTeam, leastWork: number) {
     this.#words = new Int32Array(memory.buffer);
     this.#leastWork = leastWork;
     this.#memory = memory;
-    this.#exports = exports;
     this.#team = team;
+    this.#commands = new KernelCommands(team);
   }
 
   get multiplyAdds(): number {
@@ -87,177 +68,102 @@ class WasmKernels implements Kernels {
   }
 
   packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): boolean {
-    const { offset, inFeatures, outFeatures } = weight;
-    const { firstRow, rowCount, within } = stored;
-    const dtype = DTYPE_NUMBER[stored.dtype];
-    const exports = this.#exports;
+    const { inFeatures, outFeatures } = weight;
+    const { packInOut, packOutIn } = PACKED[weight.dtype];
+    const { rowCount } = stored;
     if (order === "in-out") {
-      const pack = weight.dtype === "int8" ? exports.packInOutInt8 : exports.packInOut;
-      const src = firstStored(stored);
-      const cols = within?.cols ?? outFeatures;
-      return pack(offset, inFeatures, outFeatures, src, cols, dtype, firstRow, rowCount) === 1;
+      const panels = panelsOf(outFeatures);
+      const chunks = this.#chunks(panels, rowCount * outFeatures);
+      return this.#commands[packInOut](panels, chunks, weight, stored, outFeatures);
     }
-    const pack = weight.dtype === "int8" ? exports.packOutInInt8 : exports.packOutIn;
-    return pack(offset, inFeatures, stored.offset, dtype, firstRow, rowCount) === 1;
+    const chunks = this.#chunks(rowCount, rowCount * inFeatures);
+    return this.#commands[packOutIn](rowCount, chunks, weight, stored, inFeatures);
   }
 
   unpackRows(out: Tensor, stored: StoredRows): boolean {
-    const { dtype, firstRow, rowCount, within } = stored;
-    const from = firstStored(stored);
-    const rowBytes = STORED_BYTES[dtype] * (within?.cols ?? out.cols);
-    let finite = true;
-    for (let r = 0; r < rowCount; r++) {
-      const target = out.offset + 4 * out.stride * (firstRow + r);
-      finite =
-        this.#exports.unpack(target, from + r * rowBytes, DTYPE_NUMBER[dtype], out.cols) === 1 && finite;
-    }
-    return finite;
+    const { rowCount } = stored;
+    const chunks = this.#chunks(rowCount, rowCount * out.cols);
+    return this.#commands.unpackRows(rowCount, chunks, out, out.cols, stored, out.cols);
   }
 
   embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void {
-    const embed = weight.dtype === "int8" ? this.#exports.embedInt8 : this.#exports.embed;
-    embed(out.offset, 4 * out.stride, tokenIds.offset, out.rows, weight.offset, out.cols);
+    const chunks = this.#chunks(out.rows, out.rows * out.cols);
+    this.#commands[PACKED[weight.dtype].embed](out.rows, chunks, out, tokenIds, weight);
   }
 
   addRowsAt(x: Tensor, indices: IndexList, table: Tensor): void {
-    this.#exports.addRowsAt(
-      x.offset,
-      4 * x.stride,
-      indices.offset,
-      x.rows,
-      table.offset,
-      4 * table.stride,
-      x.cols,
-    );
+    this.#commands.addRowsAt(x.rows, this.#chunks(x.rows, x.rows * x.cols), x, indices, table, x.cols);
   }
 
   gatherRows(out: Tensor, x: Tensor, indices: IndexList): void {
-    this.#exports.gatherRows(
-      out.offset,
-      4 * out.stride,
-      x.offset,
-      4 * x.stride,
-      indices.offset,
-      out.rows,
-      out.cols,
-    );
+    const { rows, cols } = out;
+    this.#commands.gatherRows(rows, this.#chunks(rows, rows * cols), out, x, indices, cols);
   }
 
   add(x: Tensor, y: Tensor): void {
-    const team = this.#team;
-    team.set(2, x.offset);
-    team.set(3, 4 * x.stride);
-    team.set(4, y.offset);
-    team.set(5, 4 * y.stride);
-    team.set(6, x.rows);
-    team.set(7, x.cols);
-    team.run(OPERATION.add, this.#chunks(x.rows, x.rows * x.cols));
+    this.#commands.add(x.rows, this.#chunks(x.rows, x.rows * x.cols), x, y, x.cols);
   }
 
   layerNorm(out: Tensor, x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): void {
-    const team = this.#team;
-    team.set(2, out.offset);
-    team.set(3, 4 * out.stride);
-    team.set(4, x.offset);
-    team.set(5, 4 * x.stride);
-    team.set(6, x.rows);
-    team.set(7, x.cols);
-    team.set(8, gain.offset);
-    team.set(9, bias.offset);
-    team.setF64(epsilon);
-    team.run(OPERATION.layerNorm, this.#chunks(x.rows, 4 * x.rows * x.cols));
+    const { rows, cols } = x;
+    this.#commands.layerNorm(rows, this.#chunks(rows, 4 * rows * cols), out, x, cols, gain, bias, epsilon);
   }
 
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
-    const { dtype, inFeatures, outFeatures } = weight;
-    const team = this.#team;
-    this.#multiplyAdds += x.rows * inFeatures * outFeatures;
-    if (dtype === "int8") this.#quantise(scratch, x);
-    team.set(2, out.offset);
-    team.set(3, 4 * out.stride);
-    team.set(4, dtype === "int8" ? scratch.offset : x.offset);
-    team.set(5, dtype === "int8" ? 4 * quantisedFloats(inFeatures) : 4 * x.stride);
-    team.set(6, x.rows);
-    team.set(7, weight.offset);
-    team.set(8, bias === null ? 0 : bias.offset);
-    team.set(9, inFeatures);
-    team.set(10, outFeatures);
-    const panels = Math.ceil(outFeatures / PANEL_COLUMNS);
-    const operation = dtype === "int8" ? OPERATION.linearInt8 : OPERATION.linear;
-    team.run(operation, this.#chunks(panels, x.rows * inFeatures * outFeatures));
-  }
-
-  /** Quantises the rows of x into working memory, where all chunks of a product find them. */
-  #quantise(scratch: Tensor, x: Tensor): void {
-    const { rows, cols } = x;
-    const chunks = this.#chunks(rows, 4 * rows * cols);
-    if (chunks === 1) {
-      this.#exports.quantiseRows(scratch.offset, x.offset, 4 * x.stride, rows, cols);
-      return;
+    const { inFeatures, outFeatures } = weight;
+    const { rows } = x;
+    const { linear, quantisedBytes } = PACKED[weight.dtype];
+    const work = rows * inFeatures * outFeatures;
+    this.#multiplyAdds += work;
+    let from = x.offset;
+    let stride = 4 * x.stride;
+    if (quantisedBytes !== null) {
+      // Into working memory, where all chunks of the product find them.
+      from = scratch.offset;
+      stride = quantisedBytes(inFeatures);
+      const chunks = this.#chunks(rows, 4 * rows * inFeatures);
+      this.#commands.quantiseRows(rows, chunks, from, stride, x, inFeatures);
     }
-    const team = this.#team;
-    team.set(2, scratch.offset);
-    team.set(3, x.offset);
-    team.set(4, 4 * x.stride);
-    team.set(5, rows);
-    team.set(6, cols);
-    team.run(OPERATION.quantise, chunks);
+    const panels = panelsOf(outFeatures);
+    const chunks = this.#chunks(panels, work);
+    this.#commands[linear](panels, chunks, out, from, stride, rows, weight, bias);
   }
 
   activate(x: Tensor, activation: Activation): void {
-    const team = this.#team;
     // One long row is as good as many, and can be cut anywhere.
     const width = x.stride === x.cols && x.cols % ACTIVATION_WIDTH === 0 ? ACTIVATION_WIDTH : x.cols;
     const rows = (x.rows * x.cols) / width;
-    team.set(2, x.offset);
-    team.set(3, width === x.cols ? 4 * x.stride : 4 * width);
-    team.set(4, rows);
-    team.set(5, width);
-    team.set(6, ACTIVATION_NUMBER[activation]);
-    team.run(OPERATION.activate, this.#chunks(rows, 16 * rows * width));
+    const stride = width === x.cols ? 4 * x.stride : 4 * width;
+    const chunks = this.#chunks(rows, 16 * rows * width);
+    this.#commands.activate(rows, chunks, x.offset, stride, width, ACTIVATION_NUMBER[activation]);
   }
 
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
-    const team = this.#team;
-    team.set(2, kv.offset + layer * kv.layerBytes);
-    team.set(3, kv.blockBytes);
-    team.set(4, kv.headBytes);
-    team.set(5, kv.headDim);
-    team.set(6, k.offset);
-    team.set(7, 4 * k.stride);
-    team.set(8, v.offset);
-    team.set(9, 4 * v.stride);
-    team.set(10, slots.offset);
-    team.set(11, k.rows);
-    team.set(12, kv.numKvHeads);
-    team.set(13, KV_DTYPE_NUMBER[kv.dtype]);
-    team.run(OPERATION.writeKv, this.#chunks(kv.numKvHeads, 2 * k.rows * k.cols));
+    const { numKvHeads } = kv;
+    const chunks = this.#chunks(numKvHeads, 2 * k.rows * k.cols);
+    this.#commands[KV_OPERATIONS[kv.dtype].writeKv](numKvHeads, chunks, kv, layer, k, v, slots, k.rows);
   }
 
   attention(call: AttentionCall): void {
-    const { kv, q, out, numHeads } = call;
+    const { kv, numHeads } = call;
     const { numTiles, work } = this.#attentionWork(call);
     if (numTiles === 0) return;
     this.#multiplyAdds += attentionMultiplyAdds(call, this.#words);
-    const team = this.#team;
-    team.set(2, out.offset);
-    team.set(3, 4 * out.stride);
-    team.set(4, q.offset);
-    team.set(5, 4 * q.stride);
-    team.set(6, numHeads);
-    team.set(7, kv.numKvHeads);
-    team.set(8, kv.headDim);
-    team.set(9, kv.offset + call.layer * kv.layerBytes);
-    team.set(10, kv.blockBytes);
-    team.set(11, kv.headBytes);
-    team.set(12, call.sequences.offset);
-    team.set(13, numTiles);
-    team.set(14, call.positions.offset);
-    team.setF32(15, call.scale);
-    team.set(16, call.scratch.offset);
-    team.set(17, 4 * call.scratch.stride);
-    team.set(18, KV_DTYPE_NUMBER[kv.dtype]);
-    team.run(OPERATION.attention, this.#chunks(numTiles * numHeads, work * numHeads * kv.headDim));
+    const tiles = numTiles * numHeads;
+    this.#commands[KV_OPERATIONS[kv.dtype].attention](
+      tiles,
+      this.#chunks(tiles, work * numHeads * kv.headDim),
+      call.out,
+      call.q,
+      kv,
+      call.layer,
+      numHeads / kv.numKvHeads,
+      call.sequences,
+      numTiles,
+      call.positions,
+      call.scale,
+      call.scratch,
+    );
   }
 
   /** Tiles of queries of one head, and the multiply-adds of one of its dimensions. */
@@ -277,7 +183,7 @@ class WasmKernels implements Kernels {
   }
 
   stretchMaxima(out: Tensor, x: Tensor): void {
-    this.#exports.stretchMaxima(out.offset, 4 * out.stride, x.offset, 4 * x.stride, x.rows, x.cols);
+    this.#commands.stretchMaxima(x.rows, this.#chunks(x.rows, x.rows * x.cols), out, x, x.cols);
   }
 
   dispose(): Promise<void> {
@@ -299,25 +205,8 @@ export interface WasmOptions {
   readonly leastWork?: number;
 }
 
-/** Byte offset of the first stored value that is meant. */
-function firstStored({ offset, dtype, within }: StoredRows): number {
-  return offset + STORED_BYTES[dtype] * (within?.from ?? 0);
-}
-
-/** Panels as assembly/panels.ts has them. */
-function packedBytes(inFeatures: number, outFeatures: number, dtype: PackedDtype): number {
-  const pairs = Math.ceil(inFeatures / 2);
-  const panelBytes =
-    dtype === "int8"
-      ? PANEL_COLUMNS * (4 * Math.ceil(inFeatures / INT8_GROUP) + 2 * pairs)
-      : PANEL_COLUMNS * 4 * inFeatures;
-  return panelBytes * Math.ceil(outFeatures / PANEL_COLUMNS);
-}
-
-/** A row of integers and scales as assembly/quantise.ts has it. */
-function quantisedFloats(inFeatures: number): number {
-  const bytes = 16 * Math.ceil(inFeatures / 8) + 4 * Math.ceil(inFeatures / INT8_GROUP);
-  return 4 * Math.ceil(bytes / 16);
+function panelsOf(outFeatures: number): number {
+  return Math.ceil(outFeatures / PANEL_COLUMNS);
 }
 
 /** The WebAssembly kernels, with as many threads as asked for. */
@@ -326,8 +215,9 @@ export function wasmBackend(options: WasmOptions): KernelBackend {
     name: "wasm",
     threads: options.threads,
     scoreRows: QUERIES_PER_TILE * options.threads,
-    packedBytes,
-    quantisedFloats,
+    packedBytes: (inFeatures, outFeatures, dtype) =>
+      panelsOf(outFeatures) * PACKED[dtype].panelBytes(inFeatures),
+    scratchFloats: (inFeatures, dtype) => (PACKED[dtype].quantisedBytes?.(inFeatures) ?? 0) / 4,
     create: (bytes) => createKernels(bytes, options),
   };
 }
@@ -361,8 +251,8 @@ async function createKernels(
     );
   }
   const instance = await WebAssembly.instantiate(module, { env: { memory } });
-  const exports = instance.exports as unknown as KernelExports;
+  const exports = instance.exports as unknown as TeamExports;
   const numbers = Array.from({ length: threads - 1 }, (_, i) => i + 1);
   const helpers = await Promise.all(numbers.map((thread) => startHelper({ module, memory, thread })));
-  return new WasmKernels(memory, exports, new ThreadTeam(exports, memory, helpers), leastWork);
+  return new WasmKernels(memory, new ThreadTeam(exports, memory, helpers), leastWork);
 }

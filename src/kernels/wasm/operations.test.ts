@@ -1,0 +1,29 @@
+import { readdir, readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { kernelsBinary } from "./kernels-binary.js";
+
+test("the module offers a team's four functions, and no operation beside its commands", async () => {
+  for (const binary of Object.values(kernelsBinary)) {
+    const module = await WebAssembly.compile(Buffer.from(binary, "base64"));
+    const names = WebAssembly.Module.exports(module).flatMap(({ kind, name }) =>
+      kind === "function" ? [name] : [],
+    );
+    // Tiles are exported to keep them from being inlined: assembly/linear.ts.
+    const called = names.filter((name) => !/^tile[2-5]$/.test(name));
+    expect(called.sort()).toEqual(["commandAddress", "help", "publish", "wait"]);
+  }
+});
+
+test("types of weights and of K and V are rows of tables: no source compares with one by name", async () => {
+  const src = fileURLToPath(new URL("../../", import.meta.url));
+  const sources = (await readdir(src, { recursive: true })).filter((name) => /(?<!\.test)\.ts$/.test(name));
+  expect(sources.length).toBeGreaterThan(100);
+  const comparing = await Promise.all(
+    sources.map(async (name) => {
+      const text = await readFile(`${src}${name}`, "utf8");
+      return /[=!]==? "(f32|int8)"|case "(f32|int8)"/.test(text) ? [name] : [];
+    }),
+  );
+  expect(comparing.flat()).toEqual([]);
+});

@@ -1,0 +1,175 @@
+/**
+ * The operations of the WebAssembly kernels: one table, from which scripts/generate-operations.ts makes both sides of the
+ * calling convention. `commands.ts` beside this file writes a command, assembly/generated/dispatch.ts reads it and calls
+ * the operation's function. Constants that both sides know are here, too, and become assembly/generated/constants.ts.
+ *
+ * An operation is cut into items that can be computed apart: rows, panels of a weight, heads. Its function gets the
+ * parameters in this order, and then its share of the items as `from` and `to`.
+ */
+import { type Activation, STRETCH } from "../kernels.js";
+import { BLOCK_SIZE } from "../kv-layout.js";
+import { KV_MAX } from "../kv-types.js";
+import { ACTIVATION_MAX, INT8_GROUP, type StoredDtype, WEIGHT_MAX } from "../weight-types.js";
+
+/** Bytes of a command, from an address that is a multiple of 64. */
+export const COMMAND_BYTES = 256;
+/** Where a command's own 32-bit words are, before the parameters: indices. */
+export const COMMAND = { operation: 0, items: 1, chunks: 2, answer: 3, parameters: 4 };
+
+/** Output columns in a panel of a packed weight: two vectors of four lanes. */
+export const PANEL_COLUMNS = 8;
+/** Queries of attention that share the loads of each block. */
+export const QUERIES_PER_TILE = 4;
+
+/** @public commands.ts uses it, which is generated. */
+export const STORED_NUMBER: Readonly<Record<StoredDtype, number>> = { F32: 0, F16: 1, BF16: 2 };
+export const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
+  gelu_new: 0,
+  gelu_pytorch_tanh: 0,
+  gelu: 1,
+  gelu_fast: 2,
+  relu: 3,
+  silu: 4,
+};
+
+/** What assembly/ knows by the same name; the entries of a record `PREFIX` as `PREFIX_ENTRY`. */
+export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<string, number>>>> = {
+  ACTIVATION_MAX,
+  BLOCK_SIZE,
+  INT8_GROUP,
+  KV_MAX,
+  PANEL_COLUMNS,
+  QUERIES_PER_TILE,
+  STRETCH,
+  WEIGHT_MAX,
+  ACTIVATION: ACTIVATION_NUMBER,
+  STORED: STORED_NUMBER,
+};
+
+/**
+ * Types of parameters: what TypeScript hands over → what assembly/ gets.
+ * - `matrix`: a tensor → the address of its first row, and the bytes from each row to the next
+ * - `vector`: a tensor of one row, or null → its address, or 0
+ * - `list`: an index list → its address
+ * - `weight`: a packed weight → its address, the bytes of a panel, its inputs, its outputs
+ * - `stored`: stored rows, and how many values a row has if they do not say → the address of the first value that is
+ *   meant, the values of a row, the stored type's number, the number of the first row, the number of rows
+ * - `layer`: K and V, and a layer's number → the slab plus the layer's offset in a block; the bytes of a block and of a
+ *   head; the size of a head
+ * - `address`, `bytes`, `count`, `f32`, `f64`: a number
+ */
+export type ParameterType =
+  | "matrix"
+  | "vector"
+  | "list"
+  | "weight"
+  | "stored"
+  | "layer"
+  | "address"
+  | "bytes"
+  | "count"
+  | "f32"
+  | "f64";
+
+export interface Operation {
+  /** The file of assembly/ that has its function. */
+  readonly file: string;
+  /** The function, where it is not called as the operation is. */
+  readonly function?: string;
+  /** What is cut. */
+  readonly items: string;
+  readonly parameters: Readonly<Record<string, ParameterType>>;
+  /** The function returns a boolean: the operation's answer is whether all of them are true. */
+  readonly answers?: true;
+  /** The function has working memory for each thread, and gets the thread's number last. */
+  readonly perThread?: true;
+}
+
+/** What operations have in common that do the same for different types. */
+type Unnamed = Omit<Operation, "file" | "function">;
+
+const pack = { parameters: { weight: "weight", src: "stored" }, answers: true } as const;
+const packInOut: Unnamed = { ...pack, items: "panels" };
+const packOutIn: Unnamed = { ...pack, items: "stored rows" };
+
+const embed: Unnamed = { items: "rows", parameters: { out: "matrix", tokenIds: "list", weight: "weight" } };
+
+const linear: Unnamed = {
+  items: "panels",
+  parameters: {
+    out: "matrix",
+    x: "address",
+    xStride: "bytes",
+    rows: "count",
+    weight: "weight",
+    bias: "vector",
+  },
+};
+
+const writeKv: Operation = {
+  file: "kv-blocks",
+  items: "KV heads",
+  parameters: { kv: "layer", k: "matrix", v: "matrix", slots: "list", rows: "count" },
+};
+
+const attention: Operation = {
+  file: "attention",
+  items: "tiles of queries, of each head",
+  parameters: {
+    out: "matrix",
+    q: "matrix",
+    kv: "layer",
+    queriesPerKvHead: "count",
+    sequences: "list",
+    numTiles: "count",
+    positions: "list",
+    scale: "f32",
+    scores: "matrix",
+  },
+  perThread: true,
+};
+
+/** Each row on its own. */
+const rows = { file: "rows", items: "rows" };
+
+export const OPERATIONS: Readonly<Record<string, Operation>> = {
+  packInOut: { ...packInOut, file: "pack" },
+  packInOutInt8: { ...packInOut, file: "pack-int8" },
+  packOutIn: { ...packOutIn, file: "pack" },
+  packOutInInt8: { ...packOutIn, file: "pack-int8" },
+  unpackRows: {
+    file: "pack",
+    items: "stored rows",
+    parameters: { out: "matrix", width: "count", src: "stored" },
+    answers: true,
+  },
+  embed: { ...embed, file: "rows" },
+  embedInt8: { ...embed, file: "pack-int8" },
+  addRowsAt: { ...rows, parameters: { x: "matrix", indices: "list", table: "matrix", width: "count" } },
+  gatherRows: { ...rows, parameters: { out: "matrix", x: "matrix", indices: "list", width: "count" } },
+  add: { ...rows, parameters: { x: "matrix", y: "matrix", width: "count" } },
+  layerNorm: {
+    ...rows,
+    parameters: {
+      out: "matrix",
+      x: "matrix",
+      width: "count",
+      gain: "vector",
+      bias: "vector",
+      epsilon: "f64",
+    },
+  },
+  activate: { ...rows, parameters: { x: "address", xStride: "bytes", width: "count", activation: "count" } },
+  stretchMaxima: { ...rows, parameters: { out: "matrix", x: "matrix", width: "count" } },
+  quantiseRows: {
+    file: "quantise",
+    items: "rows",
+    parameters: { out: "address", outStride: "bytes", x: "matrix", width: "count" },
+  },
+  linear: { ...linear, file: "linear" },
+  linearInt8: { ...linear, file: "linear-int8" },
+  writeKv: { ...writeKv, function: "writeKv<f32>" },
+  writeKvInt8: { ...writeKv, function: "writeKv<i8>" },
+  attention: { ...attention, function: "attention<f32>" },
+  attentionInt8: { ...attention, function: "attention<i8>" },
+};
