@@ -89,6 +89,14 @@ describe("another's prompt of 256 tokens has its first token within two steps wh
   });
 });
 
+test("nobody waits for another tenant to compute what both begin with", () => {
+  const engine = engineOf();
+  engine.start([...run(0, 256), ...run(700, 44)], { tenant: "flood" });
+  for (const text of texts(20, 300)) engine.start([999, ...text], { tenant: "flood" });
+  const prompt = engine.start(run(0, 256), { tenant: "guest" });
+  expect(stepsUntilServed(engine, prompt)).toBeLessThanOrEqual(2);
+});
+
 test("three that flood leave a fourth its part of two steps", () => {
   const engine = engineOf();
   for (const tenant of ["a", "b", "c"]) {
@@ -147,6 +155,20 @@ describe("memory", () => {
       expect(engine.of("preempted")).toEqual([]);
       expect(engine.served).toContain(guest);
     }
+  });
+
+  test("the sequence that came first of all gives way to nobody, also above its share", () => {
+    const engine = engineOf({ numBlocks: 12 });
+    const first = engine.start(run(0, 120), { tenant: "large", more: 5 });
+    engine.step();
+    const guest = engine.start(run(500, 50), { tenant: "guest" });
+    for (let i = 0; i < 5; i++) {
+      engine.step();
+      expect(engine.served).toEqual([first]);
+    }
+    expect(first.numPreemptions).toBe(0);
+    engine.core.end(first);
+    expect(stepsUntilServed(engine, guest)).toBe(1);
   });
 
   test("what needs more than its share waits until it comes first of all, and then nobody stops it", () => {

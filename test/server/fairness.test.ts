@@ -74,6 +74,26 @@ test("beside requests of 128 texts each, the other key's prompt has its first to
   expect(api.failures).toEqual([]);
 }, 60_000);
 
+test("a request counts as the texts that it makes", async () => {
+  const leaving = new AbortController();
+  const ask = () =>
+    api.post(
+      "/v1/completions",
+      { prompt: [ids(1, 5), ids(9, 5)], n: 16, max_tokens: 400, ignore_eos: true, stream: true },
+      { ...GUEST, signal: leaving.signal },
+    );
+  const { admission } = api.server.service;
+  const before = admission.running;
+  const [first, second] = [await ask(), await ask()];
+  // 64 texts and two requests: a key's part.
+  expect(admission.running - before).toBe(66);
+  const third = ask().catch(() => undefined);
+  await vi.waitFor(() => expect(admission.waiting).toBe(1));
+  leaving.abort();
+  await Promise.allSettled([first.text(), second.text(), third]);
+  await vi.waitFor(() => expect([admission.running, admission.waiting]).toEqual([0, 0]));
+});
+
 test("a text is tokenised after at most one text of each other key", async () => {
   const files: Record<string, string> = {};
   for (const name of ["tokenizer.json", "vocab.json", "merges.txt"]) {
