@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { LastrowError } from "../errors.js";
 import { VERSION } from "../version.js";
 
 /** This module's address, or its bundle's; bundles in CommonJS have none. */
@@ -23,6 +24,19 @@ export const RUNS_FROM_SOURCES = ADDRESS?.endsWith(".ts") === true;
 export function packagePath(path: string): string | null {
   const folder = packageFolder();
   return folder === null ? null : join(folder, ...path.split("/"));
+}
+
+/**
+ * The script of a thread.
+ * @throws LastrowError `runtime_unsupported` where `packagePath` gives null
+ */
+export function threadScript(path: string): string {
+  const script = packagePath(path);
+  if (script !== null) return script;
+  throw new LastrowError(
+    "runtime_unsupported",
+    "The server's threads run scripts of the package; this code was bundled and runs where lastrow is not installed: install it there.",
+  );
 }
 
 function packageFolder(): string | null {

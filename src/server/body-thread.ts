@@ -4,6 +4,7 @@
  * lost takes the body that it was at with it, and no other.
  */
 import { Worker } from "node:worker_threads";
+import { threadScript } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
 import { FairQueue } from "./fair-queue.js";
 import type { SchemaParts } from "./schemas/requests.js";
@@ -36,13 +37,11 @@ const HEAP_PER_MIB = 64;
 const HEAP_BASE = 64;
 
 /** The compiled thread; the sources cannot run as a thread, so there it is the one that was built of them. */
-const SCRIPT = new URL(
-  import.meta.url.endsWith(".ts") ? "../../dist/server/body-thread-main.js" : "./body-thread-main.js",
-  import.meta.url,
-);
+const SCRIPT = "dist/server/body-thread-main.js";
 
 export class BodyThread {
   readonly #parts: SchemaParts;
+  readonly #script = threadScript(SCRIPT);
   readonly #waiting = new FairQueue<Waiting>();
   #current: Waiting | null = null;
   #worker: Worker | null = null;
@@ -89,7 +88,7 @@ export class BodyThread {
 
   #start(): Worker {
     const { bodyBytes } = this.#parts.limits;
-    const worker = new Worker(SCRIPT, {
+    const worker = new Worker(this.#script, {
       workerData: this.#parts,
       name: "lastrow bodies",
       resourceLimits: { maxOldGenerationSizeMb: HEAP_BASE + Math.ceil(bodyBytes / MIB) * HEAP_PER_MIB },

@@ -6,7 +6,7 @@
 import { Worker } from "node:worker_threads";
 import type { ChatMessage } from "../chat/chat-template.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
-import { packagePath } from "../platform/package-files.js";
+import { threadScript } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
 import { FairQueue } from "./fair-queue.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
@@ -69,14 +69,7 @@ export class TextThread {
    * @throws LastrowError as `loadTokenizer`, and for a chat template that cannot be parsed; `runtime_unsupported`
    */
   static async start(data: TextThreadData, deadlineMs: number): Promise<TextThread> {
-    const script = packagePath(SCRIPT);
-    if (script === null) {
-      throw new LastrowError(
-        "runtime_unsupported",
-        "The server tokenises in a thread, whose script is a file of the package; this code was bundled and runs where lastrow is not installed: install it there.",
-      );
-    }
-    const thread = new TextThread(data, deadlineMs, script);
+    const thread = new TextThread(data, deadlineMs, threadScript(SCRIPT));
     await new Promise<void>((resolve, reject) => {
       thread.#onStarted = { resolve, reject };
       thread.#start();

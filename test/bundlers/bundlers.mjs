@@ -119,8 +119,10 @@ async function rollup(folder, { input, output }) {
     input: join(folder, input),
     plugins: [resolve.default(), commonjs.default(), json.default()],
     onwarn(warning) {
-      // Dependencies have circles and `this` at their top; what cannot be resolved would not run.
-      if (warning.code === "UNRESOLVED_IMPORT") throw new Error(warning.message);
+      // Dependencies have circles, `this` at their top, and built-ins of newer runtimes; what else cannot be resolved
+      // would not run.
+      if (warning.code === "UNRESOLVED_IMPORT" && !warning.exporter?.startsWith("node:"))
+        throw new Error(warning.message);
     },
   });
   await bundle.write({ format: "es", ...output });

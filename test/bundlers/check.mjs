@@ -54,7 +54,7 @@ try {
       encoding: "utf8",
       timeout: 60_000,
     });
-    expectSame(`${name}, Node`, JSON.parse(output), { text, worker: true, served: text });
+    expectSame(`${name}, Node`, JSON.parse(output), { text, worker: true, replied: 12, served: text });
   }
   for (const [name, { build, findsWorker }] of Object.entries(bundlers.forPages)) {
     const site = await serveFolder(await build(folder), {
