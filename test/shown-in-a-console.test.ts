@@ -28,7 +28,9 @@ test("a sequence and a conversation say what they hold", async () => {
   await sequence.dispose();
   expect(inspect(sequence)).toBe(`Sequence { disposed, ${held}`);
 
-  const chat = await lm.chat([{ role: "user", content: "Hello" }], { template: "{{ messages[0].content }}" });
+  const chat = await lm.chat([{ role: "user", content: "Hello" }], {
+    template: "{% for message in messages %}{{ message.content }} {% endfor %}",
+  });
   expect(inspect(chat)).toBe("Conversation { messages: 1 }");
   const answer = chat.reply("Tom", { maxTokens: 1 }).result();
   expect(inspect(chat)).toBe("Conversation { answering, messages: 1 }");

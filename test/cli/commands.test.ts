@@ -114,8 +114,8 @@ describe("generate", () => {
 
   it("sums up on a terminal's standard error only, and not with --quiet", async () => {
     const args = ["generate", "Tom", "--max-tokens", "2", "--seed", "9"];
-    const env = { NO_COLOR: "1" };
-    // On a slow machine a spinner may come before it.
+    // What moves on a slow machine does not move in CI.
+    const env = { NO_COLOR: "1", CI: "1" };
     expect((await run(args, { isTerminal: true, env })).stderr).toMatch(
       /2 tokens · [\d,]+ tokens\/s · prompt of 2 in .* · length · seed 9\n$/,
     );

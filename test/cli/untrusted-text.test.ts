@@ -10,7 +10,7 @@ import { run } from "./captured-io.js";
 const HOSTILE = "x\u001b]0;owned\u0007\u001b[2J\u009b31m\u202egnp.exe\u2066\u2028";
 const ESCAPE = "\u001b";
 /** What our own colours and bars send. */
-const OWN = new RegExp(`${ESCAPE}\\[(?:[\\d;]*[mKGA]|\\?(?:25|2026)[hl])`, "g");
+const OWN = new RegExp(`${ESCAPE}(?:[78]|\\[(?:[\\d;]*[mKGA]|\\?(?:7|25|2026)[hl]))`, "g");
 const UNSAFE = /(?![\n\t])\p{Cc}|[\u2028-\u202e\u2066-\u206f]/u;
 
 let folder: string;
