@@ -4,8 +4,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { keyIn } from "../../src/platform/installation-key.js";
-import { type FileSystem, nodeFiles, replaceFile } from "../../src/platform/replace-file.js";
+import { keyIn } from "./installation-key.js";
+import { type FileSystem, nodeFiles, replaceFile } from "./replace-file.js";
 
 const PIECES = ["one ", "two ", "three"];
 const NEW = PIECES.join("");

@@ -1,10 +1,10 @@
 /** Templates in a thread of their own: one that takes too much ends alone, and the next is rendered. */
 import { afterEach, expect, test } from "vitest";
-import type { TemplateAnswer, TemplateTask } from "../src/chat/template-messages.js";
-import { TemplateRunner } from "../src/chat/template-runner.js";
-import { startLimitedThread } from "../src/platform/node-limited-thread.js";
+import { startLimitedThread } from "../platform/node-limited-thread.js";
+import type { TemplateAnswer, TemplateTask } from "./template-messages.js";
+import { TemplateRunner } from "./template-runner.js";
 
-const BUILT = new URL("../dist/chat/template-thread.js", import.meta.url);
+const BUILT = new URL("../../dist/chat/template-thread.js", import.meta.url);
 const OPTIONS = { addGenerationPrompt: true, namedTokens: { bos_token: "<s>" }, deadlineMs: 60_000 };
 const SAID = "{{ bos_token }}{{ messages[0].content }}";
 const EVER_MORE =

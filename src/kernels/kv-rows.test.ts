@@ -1,11 +1,11 @@
 /** Rows of K and V that are copied out of blocks are the rows that the kernels were given, by position and head. */
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
-import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
-import { kvParts, readKvRows, writeKvRows } from "../../src/kernels/kv-rows.js";
-import { quantised, scaleOf } from "../../src/kernels/reference/int8.js";
-import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
-import { KernelBench } from "./kernel-bench.js";
+import { KernelBench } from "../../test/conformance/kernel-bench.js";
+import { BLOCK_SIZE } from "./kv-layout.js";
+import { kvParts, readKvRows, writeKvRows } from "./kv-rows.js";
+import { quantised, scaleOf } from "./reference/int8.js";
+import { referenceBackend } from "./reference/reference-kernels.js";
 
 const bench = await KernelBench.create(referenceBackend, 1024 * 1024);
 afterAll(() => bench.kernels.dispose());

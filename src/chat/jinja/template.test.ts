@@ -4,13 +4,13 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { ChatMessage } from "../src/chat/chat-template.js";
-import { ChatTemplate } from "../src/chat/chat-template-engine.js";
-import { Template, TemplateRefusal } from "../src/chat/jinja/template.js";
-import { loadTokenizer } from "../src/tokenizer/load-tokenizer.js";
-import type { Tokenizer } from "../src/tokenizer/tokenizer.js";
-import { gpt2VocabularyFiles } from "./gpt2-vocabulary.js";
-import { memoryFiles } from "./memory-files.js";
+import { gpt2VocabularyFiles } from "../../../test/gpt2-vocabulary.js";
+import { memoryFiles } from "../../../test/memory-files.js";
+import { loadTokenizer } from "../../tokenizer/load-tokenizer.js";
+import type { Tokenizer } from "../../tokenizer/tokenizer.js";
+import type { ChatMessage } from "../chat-template.js";
+import { ChatTemplate } from "../chat-template-engine.js";
+import { Template, TemplateRefusal } from "./template.js";
 
 interface Expected {
   readonly template: string;
@@ -21,13 +21,13 @@ interface Expected {
 }
 
 const fixture = (name: string) =>
-  readFileSync(new URL(`./fixtures/chat-templates/${name}`, import.meta.url), "utf8");
+  readFileSync(new URL(`../../../test/fixtures/chat-templates/${name}`, import.meta.url), "utf8");
 const EXPECTED: Expected[] = JSON.parse(fixture("expected.json"));
 const SPECIALS = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|system|>", "<|assistant|>"];
 
 /** The embedded model's tokenizer with more special tokens. */
 async function tokenizerWith(flags: Record<string, { lstrip?: boolean; rstrip?: boolean }>) {
-  const stories = readFileSync(new URL("../models/stories/tokenizer.json", import.meta.url), "utf8");
+  const stories = readFileSync(new URL("../../../models/stories/tokenizer.json", import.meta.url), "utf8");
   const json = JSON.parse(stories);
   const specials = [...new Set([...SPECIALS, ...Object.keys(flags)])];
   const first = Math.max(...json.added_tokens.map(({ id }: { id: number }) => id), 2047) + 1;
@@ -95,7 +95,7 @@ interface PublishedCases {
   }[];
 }
 
-const PUBLISHED = readdirSync(new URL("./fixtures/chat-templates/published", import.meta.url))
+const PUBLISHED = readdirSync(new URL("../../../test/fixtures/chat-templates/published", import.meta.url))
   .filter((name) => name.endsWith(".jinja"))
   .map((name) => name.slice(0, -".jinja".length));
 

@@ -2,11 +2,11 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { makeRandomModel } from "../scripts/make-random-model.js";
-import { planRandomModel, toBf16, toF16 } from "../scripts/random-model.js";
 import { openCheckpoint } from "../src/formats/checkpoint.js";
-import { memoryFiles } from "./memory-files.js";
-import { randomModelFiles } from "./random-model.js";
+import { memoryFiles } from "../test/memory-files.js";
+import { randomModelFiles } from "../test/random-model.js";
+import { makeRandomModel } from "./make-random-model.js";
+import { planRandomModel, toBf16, toF16 } from "./random-model.js";
 
 /** What seed 1 gives for `wte.weight`; a change of these breaks every recorded measurement. */
 const FIRST_VALUES = [-0.02308625914156437, 0.0056780059821903706, 0.004504558630287647];

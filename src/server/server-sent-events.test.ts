@@ -1,6 +1,6 @@
 /** Streams of events with a clock that the test turns: silence, slow readers, failures, and what leaves in one piece. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type SendEvent, streamEvents } from "../../src/server/server-sent-events.js";
+import { type SendEvent, streamEvents } from "./server-sent-events.js";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] }));
 afterEach(() => void vi.useRealTimers());

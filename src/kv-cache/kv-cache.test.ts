@@ -4,14 +4,14 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { BLOCK_SIZE, kvLayout, slotOf } from "../../src/kernels/kv-layout.js";
-import { BlockMap } from "../../src/kv-cache/block-map.js";
-import { BlockPool } from "../../src/kv-cache/block-pool.js";
-import type { BlockTable } from "../../src/kv-cache/block-table.js";
-import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { KvCache } from "../../src/kv-cache/kv-cache.js";
-import type { KvEvent } from "../../src/kv-cache/kv-events.js";
-import { PrefixIndex } from "../../src/kv-cache/prefix-index.js";
+import { BLOCK_SIZE, kvLayout, slotOf } from "../kernels/kv-layout.js";
+import { BlockMap } from "./block-map.js";
+import { BlockPool } from "./block-pool.js";
+import type { BlockTable } from "./block-table.js";
+import { violatedInvariants } from "./invariants.js";
+import { KvCache } from "./kv-cache.js";
+import type { KvEvent } from "./kv-events.js";
+import { PrefixIndex } from "./prefix-index.js";
 
 const SHAPE = { numLayers: 1, numKvHeads: 1, headDim: 4 };
 
