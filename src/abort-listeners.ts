@@ -1,6 +1,6 @@
 /**
- * Who wants to know when a signal aborts. Any number may wait for one signal (a server's, or a program's own), and Node warns
- * of a leak at the eleventh listener: so each signal has one listener of ours, as long as anybody waits for it.
+ * Callbacks for the abort of a signal. Any number may wait for one signal (a server's, or a program's own), and Node warns
+ * of a leak at the eleventh listener: so each signal has one listener of ours, as long as a callback is registered.
  */
 
 interface Waiting {

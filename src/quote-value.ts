@@ -4,7 +4,7 @@ import { printableJson } from "./printable.js";
 
 const MAX_LENGTH = 80;
 
-/** In names, characters that nobody sees are out of place, too. */
+/** In names, invisible characters are out of place, too. */
 const INVISIBLE = /[\u200b-\u200f\u2060-\u2065\ufeff]/g;
 
 /**

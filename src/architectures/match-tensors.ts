@@ -51,7 +51,7 @@ export function matchTensors(
     const rows = expected.get(name);
     if (rows === undefined) {
       throw modelFileInvalid(
-        `${tensor.file.name}: tensor ${quoteValue(tensor.entry.name)} is no part of a ${architecture.name} with ` +
+        `${tensor.file.name}: tensor ${quoteValue(tensor.entry.name)} does not belong to a ${architecture.name} with ` +
           `${stated.layers.length} layers.`,
       );
     }

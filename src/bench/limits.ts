@@ -71,7 +71,7 @@ export class MachineLimits {
     } catch (cause) {
       throw new LastrowError(
         "memory_limit_exceeded",
-        `This runtime gives no shared memory of ${pages * PAGE_BYTES} bytes to measure the machine's limits with.`,
+        `This runtime cannot provide ${pages * PAGE_BYTES} bytes of shared memory to measure the machine's limits with.`,
         { cause },
       );
     }

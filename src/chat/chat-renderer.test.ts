@@ -123,7 +123,7 @@ describe("a message that leaves nothing behind is told", () => {
   const nothingOf = (index: number) =>
     expect.objectContaining({
       code: "invalid_argument",
-      message: expect.stringContaining(`nothing of message ${index}`),
+      message: expect.stringContaining(`drops message ${index}`),
     });
 
   test("a role that the template leaves out", () => {

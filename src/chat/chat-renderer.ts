@@ -19,7 +19,7 @@ export interface RenderOptions {
   readonly deadlineMs: number;
 }
 
-/** Milliseconds that a template may take where nobody says otherwise. */
+/** Milliseconds that a template may take by default. */
 export const RENDER_DEADLINE_MS = 5000;
 
 export class ChatRenderer {
@@ -55,7 +55,7 @@ export class ChatRenderer {
     if (lost !== null) {
       throw new LastrowError(
         "invalid_argument",
-        `The chat template uses nothing of message ${lost}, whose role is ${messages[lost].role}: leave it out, or use a template that knows what to do with it.`,
+        `The chat template drops message ${lost}, whose role is ${messages[lost].role}: leave the message out, or use a template that handles it.`,
       );
     }
     return rendered.runs;

@@ -7,7 +7,7 @@ type ChatRole = "system" | "developer" | "user" | "assistant";
 
 /** One message of a conversation. */
 export interface ChatMessage {
-  /** Who says it; which roles there may be, and in which order, is the template's to decide. */
+  /** The speaker. Which roles may occur, and in which order, is up to the template. */
   readonly role: ChatRole;
   /** The text; what looks like a special token in it is plain text. */
   readonly content: string;
@@ -31,5 +31,5 @@ export async function readChatTemplate(files: ModelFiles): Promise<string | null
     const named = stated.find((entry) => entry?.name === "default") ?? stated[0];
     if (typeof named?.template === "string") return named.template;
   }
-  throw new LastrowError("tokenizer_invalid", `${config.name} has a chat_template that is no text.`);
+  throw new LastrowError("tokenizer_invalid", `${config.name} has a chat_template that is not text.`);
 }

@@ -5,7 +5,6 @@ import type { ChatMessage } from "./chat-template.js";
 import type { Run } from "./jinja/text.js";
 
 export interface TemplateTask {
-  /** The template. */
   readonly source: string;
   /** Null: the template is only parsed. */
   readonly conversation: {

@@ -1,5 +1,5 @@
 /**
- * Renders templates, which are programs that nobody has checked, where they can do no harm: in a thread whose heap is
+ * Renders templates, which are untrusted programs, where they can do no harm: in a thread whose heap is
  * limited, or, where the runtime has none, right here under the deadline alone. Owns the thread, which is started for the
  * first template and started anew when one has brought it down, and the tasks that wait for it: one at a time.
  */

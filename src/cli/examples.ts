@@ -51,7 +51,10 @@ const EXAMPLES = {
   cache: [
     ["lastrow cache", "four stories that begin alike"],
     ['lastrow cache "$(cat rules.txt) First." "$(cat rules.txt) Second."', "your own prompts"],
-    ["lastrow cache --kv-memory 1MiB --max-tokens 60", "little memory: who gives way, what is evicted"],
+    [
+      "lastrow cache --kv-memory 1MiB --max-tokens 60",
+      "little memory: which sequences give way, what is evicted",
+    ],
     ["lastrow cache --json | jq '.events[] | select(.type == \"hit\")'", "every block that was found"],
   ],
   bench: [
@@ -70,7 +73,7 @@ const EXAMPLES = {
     ["lastrow serve --model openai-community/gpt2 --kv-memory 2GiB --port 9000", "GPT-2 with room for many"],
     [
       "lastrow serve --host 0.0.0.0 --api-keys keys.txt",
-      "for others, who need a key: lines of a name and a key",
+      "for other machines, with keys: a name and a key on each line",
     ],
     ["lastrow serve --chat-template template.jinja", "chats with a model that has no template"],
   ],

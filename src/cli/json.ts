@@ -44,7 +44,7 @@ function jsonNumbers(values: Float32Array): string {
 
 function jsonNumber(value: number): string {
   if (!Number.isFinite(value)) {
-    throw new LastrowError("numerical_error", `The result holds ${value}, which JSON has no number for.`);
+    throw new LastrowError("numerical_error", `The result holds ${value}, which JSON cannot express.`);
   }
   // An f32 is exact as a double, and JavaScript prints a double so that it reads back the same.
   return Object.is(value, -0) ? "-0" : String(value);

@@ -37,11 +37,11 @@ for (const [signal, exitCode] of [
 }
 
 stdout.on("error", (error: NodeJS.ErrnoException) => {
-  // Whoever read standard output has seen enough: as `head` does.
+  // The reader of standard output closed it early, as `head` does.
   if (error.code === "EPIPE") stop(new Stop(141));
   else stop(new Stop(1, `Standard output cannot be written: ${error.message}.`));
 });
-// There is nobody left to tell.
+// No reader is left.
 stderr.on("error", () => undefined);
 
 process.exitCode = await runCli(process.argv.slice(2), {

@@ -142,12 +142,12 @@ export function addSamplingOptions(command: Command, defaultTokens: number): Com
 export function addContinuationOptions(command: Command): Command {
   return command
     .optionsGroup("Continuations:")
-    .option("--n <count>", "so many continuations; number i is what seed + i gives alone", atLeastOne)
-    .option("--best-of <count>", "generate so many, show the n likeliest", atLeastOne)
-    .option("--num-beams <count>", "beam search with so many beams instead of sampling", atLeastOne)
-    .option("--length-penalty <number>", "of beams: scores are over length ^ this (default: 1)", decimal)
+    .option("--n <count>", "continuations; number i is what seed + i gives alone", atLeastOne)
+    .option("--best-of <count>", "generate this many, show the n likeliest", atLeastOne)
+    .option("--num-beams <count>", "beam search with this many beams instead of sampling", atLeastOne)
+    .option("--length-penalty <number>", "beams: scores are divided by length ^ this (default: 1)", decimal)
     .addOption(
-      new Option("--early-stopping <when>", "of beams: stop looking for better ones (default: false)")
+      new Option("--early-stopping <when>", "beams: stop looking for better ones (default: false)")
         .choices(["true", "false", "never"])
         .argParser((when) => (when === "never" ? when : when === "true")),
     )

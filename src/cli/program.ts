@@ -133,13 +133,13 @@ function addExplain(program: Command, io: Io, done: Done): void {
     .addHelpText("after", examplesOf("explain"));
   addPromptOptions(command)
     .option("--max-tokens <count>", "inferences of the run (default: 32)", atLeastOne)
-    .option("--seed <number>", "of the text; costs do not depend on it (default: 7)", wholeNumber);
+    .option("--seed <number>", "seed of the text; costs do not depend on it (default: 7)", wholeNumber);
   addEngineOptions(command);
   addOutputOptions(command)
     .option("--svg <folder>", "write four figures of the last inference: whole, and attention, both ways")
     .option("--layer <number>", "the layer that figures show in full, from 0 (default: 0)", wholeNumber)
     .addOption(
-      new Option("--theme <theme>", "of the figures; auto follows the viewer (default: auto)").choices([
+      new Option("--theme <theme>", "theme of the figures; auto follows the viewer (default: auto)").choices([
         "auto",
         "light",
         "dark",
@@ -233,7 +233,7 @@ function addPerplexity(program: Command, io: Io, done: Done): void {
     .description(
       "Scores every token of a text with what is before it, in windows of the model's context that move on by a stride, as Hugging Face's guide to perplexity does.",
     )
-    .argument("[file]", "a file of UTF-8 text; standard input when it is left out or -")
+    .argument("[file]", "a file of UTF-8 text; standard input when omitted or -")
     .addHelpText("after", examplesOf("perplexity"));
   command
     .optionsGroup("Text:")
@@ -254,7 +254,7 @@ function addCache(program: Command, io: Io, done: Done): void {
     .command("cache")
     .summary("which prompts share which blocks of the KV cache")
     .description(
-      "Continues several prompts at once and shows, from the engine's events, who held which block of the KV cache, which blocks were shared, and what stays findable.",
+      "Continues several prompts at once and shows, from the engine's events, which sequence held which block of the KV cache, which blocks were shared, and what stays findable.",
     )
     .argument("[prompts...]", "up to 26 prompts (default: four that begin alike)")
     .addHelpText("after", examplesOf("cache"));
@@ -288,7 +288,7 @@ function addBench(program: Command, io: Io, done: Done): void {
     )
     .option(
       "--repetitions <count>",
-      `measured requests, after one that warms up (default: ${DEFAULT_REPETITIONS})`,
+      `measured requests, after a warm-up (default: ${DEFAULT_REPETITIONS})`,
       atLeastOne,
     );
   addEngineOptions(command);
@@ -303,12 +303,12 @@ function addChat(program: Command, io: Io, done: Done): void {
     .command("chat")
     .summary("talk with a model that has a chat template")
     .description(
-      "Answers each line of standard input as a message of a conversation, which stays in the KV cache. /reset begins anew, /help lists what else there is, /exit ends.",
+      "Answers each line of standard input as a message of a conversation, which stays in the KV cache. /reset begins anew, /help lists the other commands, /exit ends.",
     )
     .addHelpText("after", examplesOf("chat"));
   command
     .optionsGroup("Conversation:")
-    .option("--system <text>", "what the assistant is told first")
+    .option("--system <text>", "the system message, which begins the conversation")
     .option("--chat-template <file>", "a Jinja template, in place of the model's own");
   addSamplingOptions(command, DEFAULT_MAX_TOKENS);
   addEngineOptions(command);
@@ -326,7 +326,7 @@ function addServe(program: Command, io: Io, done: Done): void {
     .command("serve")
     .summary("answer OpenAI's API over HTTP")
     .description(
-      "Serves a model to programs that speak OpenAI's API, on this machine only unless told otherwise. Ends on SIGTERM or ctrl-C when what is under way has been answered; the second one ends it at once.",
+      "Serves a model to programs that speak OpenAI's API, on this machine only unless told otherwise. On SIGTERM or ctrl-C it finishes the requests under way and ends; a second one ends it at once.",
     )
     .addHelpText("after", examplesOf("serve"));
   addEngineOptions(command);
@@ -337,13 +337,13 @@ function addServe(program: Command, io: Io, done: Done): void {
     .option("--debug", "show the stack and the causes of an error")
     .helpOption("-h, --help", "show this help");
   command.action(async (options: ServeCommandOptions) => {
-    // Only who serves pays for what it takes.
+    // Loaded lazily: other commands do not need the server.
     const { serve } = await import("./commands/serve.js");
     done(await serve(options, io), { endsBySignal: true });
   });
 }
 
-const PIPED_PROMPT = "the prompt; standard input when it is left out or -, less one newline at its end";
+const PIPED_PROMPT = "the prompt; standard input when omitted or -, without one newline at its end";
 
 function helpStyle(colours: Colours): HelpConfiguration {
   return {

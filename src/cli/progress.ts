@@ -1,5 +1,5 @@
 /**
- * What moves on the screen while somebody waits: a bar where there is a measure, a spinner where there is none. Only on
+ * What moves on the screen while a command runs: a bar where there is a measure, a spinner where there is none. Only on
  * standard error, only when it is a terminal, only when the wait is about a second or longer; nothing of it stays.
  * At most one of them is on the screen, and never while text is streamed.
  */

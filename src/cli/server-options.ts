@@ -6,21 +6,33 @@ import { decimal, wholeNumber } from "./options.js";
 export function addServerOptions(command: Command): Command {
   command
     .optionsGroup("Server:")
-    .option("--host <address>", "where to listen; others than this machine need --api-keys", "127.0.0.1")
-    .option("--port <number>", "0 takes any that is free", portNumber, 8080)
-    .option("--api-keys <file>", "lines of a name and a key; read again on SIGHUP")
-    .option("--insecure", "listen to others without keys")
+    .option("--host <address>", "address to listen on; beyond this machine it needs --api-keys", "127.0.0.1")
+    .option("--port <number>", "port to listen on; 0 picks a free one", portNumber, 8080)
+    .option("--api-keys <file>", "a name and a key on each line; read again on SIGHUP")
+    .option("--insecure", "listen beyond this machine without keys")
     .option("--allow-host <name>", "a name that this server has, such as a proxy's; repeatable", collected)
-    .option("--cors-origin <origin>", "pages that may use it, or * for all; repeatable", collected)
+    .option(
+      "--cors-origin <origin>",
+      "an origin whose pages may use this server, or *; repeatable",
+      collected,
+    )
     .option("--served-model-name <name>", "what clients call the model")
     .option("--chat-template <file>", "a Jinja template, in place of the model's own")
     .option("--share-prefixes", "one prefix cache for all keys: for a single tenant")
     .option(
       "--cache-secret-file <file>",
-      "what keys' salts are derived from (default: kept in --save-dir, else new each time)",
+      "secret that the keys' salts are derived from (default: kept in --save-dir, else new each time)",
     )
-    .option("--save-dir <folder>", "where clients may save sequences; one server each (default: nowhere)")
-    .option("--drain-seconds <number>", "what is under way gets to finish on SIGTERM", seconds, 30);
+    .option(
+      "--save-dir <folder>",
+      "folder for clients' saved sequences, of this server alone (default: none)",
+    )
+    .option(
+      "--drain-seconds <number>",
+      "time that requests under way have to finish after SIGTERM",
+      seconds,
+      30,
+    );
   command.optionsGroup("Limits:");
   for (const { flag, unit, about, default: standard, least } of Object.values(LIMITS)) {
     const shown = standard === null ? "" : ` (default: ${standard})`;

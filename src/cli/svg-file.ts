@@ -7,8 +7,8 @@ import { renderSvg, type SvgOptions } from "../explain/svg.js";
 /** What is wrong with a folder, by the system's code. */
 const FOLDER_FAULTS: Readonly<Record<string, string>> = {
   ENOENT: "there is no such folder",
-  EEXIST: "it is no folder",
-  ENOTDIR: "it is no folder",
+  EEXIST: "it is not a folder",
+  ENOTDIR: "it is not a folder",
   EACCES: "it may not be written to",
 };
 

@@ -33,7 +33,7 @@ export function coloursFor(stream: Output, env: Io["env"]): Colours {
   return picocolors.createColors(!env.NO_COLOR && (forced || capable));
 }
 
-/** Characters in a line of the stream; 80 where nobody knows. */
+/** Characters in a line of the stream; 80 where that is unknown. */
 export function columnsOf(stream: Output): number {
   return stream.isTTY === true && stream.columns ? stream.columns : 80;
 }

@@ -48,7 +48,7 @@ export interface ComparedRun {
   readonly firstStepMs: number;
   /** The same of the last step: one row, or all of them. */
   readonly lastStepMs: number;
-  /** Each inference. */
+  /** In order of inference. */
   readonly steps: readonly ComparedStep[];
 }
 
@@ -76,7 +76,7 @@ export interface ComparisonReport {
   readonly formula: { readonly cached: number; readonly recompute: number };
 }
 
-/** Who watches a comparison. What a function of it throws ends the comparison. */
+/** Callbacks that observe a comparison. An error that one throws ends the comparison. */
 export interface ComparisonObserver {
   /** A piece of the cached run. */
   readonly onPiece?: ((piece: GenerationPiece) => void) | undefined;
@@ -224,7 +224,7 @@ export async function compareWays(
 const WARM_UP_MS = 50;
 
 /**
- * Forward passes over the prompt that nobody times: compiling the kernels and touching memory for the first time would
+ * Forward passes over the prompt that are not timed: compiling the kernels and touching memory for the first time would
  * otherwise count against the way that happens to be first.
  */
 async function warmUp(

@@ -1,6 +1,6 @@
 /**
- * The engine's asynchronous face, beside those who call it: promises, sinks and streams over the messages of
- * protocol.ts. The engine itself runs behind the connection, mostly in a worker; nothing here waits for a forward pass.
+ * The engine's asynchronous face, for its callers: promises, sinks and streams over the messages of
+ * protocol/messages.ts. The engine itself runs behind the connection, mostly in a worker; nothing here waits for a forward pass.
  */
 import { onAbort } from "../abort-listeners.js";
 import { LastrowError } from "../errors.js";
@@ -26,7 +26,7 @@ export interface GenerationHandle {
   resume(index: number, kept: number | null): void;
 }
 
-/** Who is shown the inferences of a generation. */
+/** Observes the inferences of a generation. */
 export interface StepObserver {
   /** Inferences whose logits are wanted: the first ones. */
   readonly logitsOf: number;
@@ -44,9 +44,9 @@ export interface LoadEngineOptions {
   readonly onRead?: OnRead | undefined;
 }
 
-/** One who is told of events. */
+/** An event subscriber. */
 interface Subscription {
-  /** What he wants to hear of; null: everything. */
+  /** Requested event types; null: all. */
   readonly types: readonly EngineEventType[] | null;
   tell(event: EngineEvent): void;
   end(error: unknown): void;
@@ -55,7 +55,7 @@ interface Subscription {
 export class EngineClient {
   readonly #link: EngineLink;
   readonly #streams = new Set<Subscription>();
-  /** Number of the call that listens to events, while someone does. */
+  /** Number of the call that listens to events, while there are subscribers. */
   #listening: number | null = null;
 
   /** Takes over the connection. `load` is to be called first. */
@@ -228,7 +228,7 @@ export class EngineClient {
     return stream;
   }
 
-  /** Ends everything; those who wait are told so. */
+  /** Ends everything; pending calls fail. */
   dispose(label: string): Promise<void> {
     return this.#link.end(new LastrowError("disposed", `${label} was disposed of.`));
   }

@@ -43,7 +43,7 @@ export class EngineLink {
     return this.#connection.isWorker;
   }
 
-  /** Calls that are taken up, and how often someone waits for one. */
+  /** Calls that are taken up, and how many waiters each has. */
   get underWay(): { readonly calls: number; readonly waits: number } {
     return { calls: this.#receivers.size, waits: this.#waiting };
   }
@@ -72,7 +72,7 @@ export class EngineLink {
     if (this.#end === null) this.#connection.post(message, transfer);
   }
 
-  /** Someone waits from now on. Returns how to say that he does no more. */
+  /** Registers a waiter. Returns a function that removes it. */
   wait(): () => void {
     let isWaiting = true;
     this.#waiting += 1;
@@ -110,7 +110,7 @@ export class EngineLink {
     try {
       receiver.receive(message);
     } catch (error) {
-      // What one cannot take is no matter of the others.
+      // A failure of one receiver must not reach the others.
       this.forget(message.id);
       receiver.fail(error);
     }

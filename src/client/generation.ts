@@ -25,10 +25,10 @@ export class Generation implements AsyncIterable<GenerationPiece> {
   readonly #options: GenerationOptions;
   readonly #text: GenerationText;
   readonly #outcome = deferred<GenerationResult>();
-  /** Pieces that nobody has taken yet. */
+  /** Pieces that have not been read yet. */
   readonly #pieces: GenerationPiece[] = [];
   readonly #readers: { resolve: () => void }[] = [];
-  /** Who is given the pieces as they come, in place of one who iterates. */
+  /** Receives the pieces as they come, in place of an iterator. */
   #onPiece: ((piece: GenerationPiece) => void) | null = null;
   #handle: GenerationHandle | null = null;
   #failure: { readonly error: unknown } | null = null;
@@ -50,7 +50,7 @@ export class Generation implements AsyncIterable<GenerationPiece> {
       this.#pieces.push(piece);
       this.#tell();
     });
-    // A failure also reaches the one who iterates; it is not unhandled when nobody asks for the result.
+    // A failure also reaches the iterator; without a caller of `result` it is not an unhandled rejection.
     this.#outcome.promise.catch(() => undefined);
   }
 

@@ -1,4 +1,4 @@
-/** The logits of every row of a sequence, for one who reads at his own pace. */
+/** The logits of every row of a sequence, read at the caller's own pace. */
 
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import type { EngineClient } from "./engine-client.js";
@@ -36,7 +36,7 @@ export async function* readLogits(
       };
       if (from > 0) await sequence.extend(from, next, from, use);
       else {
-        // Nobody else finds what is computed here: each row's logits are wanted, so nothing could be taken either.
+        // No other sequence finds what is computed here: each row's logits are wanted, so nothing could be taken either.
         await sequence.start(next, { salt: null, tenant, logitsFrom: 0, rowsNeeded: tokens.length }, use);
       }
       yield* rows;

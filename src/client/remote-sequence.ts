@@ -23,7 +23,7 @@ interface Question {
   readonly reject: (error: unknown) => void;
 }
 
-/** How far a sequence is whose rows are given. */
+/** Progress of a sequence whose rows are given. */
 export interface ReservedRows {
   /** Rows that it has. */
   readonly length: number;
@@ -40,7 +40,7 @@ function rowsOf({ layer, part, rowBytes }: RowRange["tensors"][number]): RowRang
   return { layer, part, rowBytes };
 }
 
-/** Whoever holds one asks one thing at a time. */
+/** Its holder makes one call at a time. */
 export class RemoteSequence {
   readonly #link: EngineLink;
   readonly #id: number;
@@ -163,14 +163,14 @@ export class RemoteSequence {
     return this.#request({ type: "commitRows", id: this.#id, tokens }, reserved);
   }
 
-  /** Another one with the same tokens, whose blocks it shares. */
+  /** A sequence with the same tokens, which shares this one's blocks. */
   fork(): RemoteSequence {
     const forked = new RemoteSequence(this.#link);
     this.#link.post({ type: "forkSequence", id: forked.#id, from: this.#id });
     return forked;
   }
 
-  /** Gives its blocks back; whoever waits for its logits waits no more. */
+  /** Gives its blocks back; a pending request for its logits fails. */
   end(): Promise<void> {
     if (this.#hasEnded) return Promise.resolve();
     this.#hasEnded = true;
@@ -261,7 +261,7 @@ export class RemoteSequence {
         return;
       case "ended":
         this.#link.forget(this.#id);
-        this.#end(new LastrowError("aborted", "The sequence was ended while it was computed."));
+        this.#end(new LastrowError("aborted", "The sequence was ended while it was being computed."));
     }
   }
 

@@ -22,9 +22,9 @@ export interface SequenceModel {
   readonly storage: SequenceStorage;
 }
 
-/** What a sequence is at. */
+/** The state of a sequence. */
 interface SequenceState {
-  /** With whom it shares K and V; null: with nobody. */
+  /** Sequences with the same salt share K and V; null: shared with none. */
   readonly salt: string | null;
   readonly tokens: readonly number[];
   readonly logits: Float32Array;
@@ -111,7 +111,7 @@ export class Sequence implements AsyncDisposable {
     return [...this.#state.tokens];
   }
 
-  /** (vocabulary) The logits after the last token; your own to read, overwritten by nobody. */
+  /** (vocabulary) The logits after the last token; yours to keep; never overwritten. */
   get logits(): Float32Array {
     return this.#state.logits;
   }
@@ -145,7 +145,7 @@ export class Sequence implements AsyncDisposable {
       if (!Number.isInteger(length) || length < 1 || length > this.length) {
         throw new LastrowError(
           "invalid_argument",
-          `A sequence of ${this.length} tokens is cut back to 1 to ${this.length} of them, not ${shown(length)}.`,
+          `A sequence of ${this.length} tokens can be cut back to 1 to ${this.length} tokens, not ${shown(length)}.`,
         );
       }
       if (length === this.length) return;

@@ -1,6 +1,6 @@
 /**
  * The engine, synchronous: each `step` plans, runs one forward pass over the new rows of all sequences, and hands the
- * logits to those who asked for them. Owns the model, the KV cache and the scheduler; knows nothing of text, sampling or
+ * logits to the consumers that asked for them. Owns the model, the KV cache and the scheduler; knows nothing of text, sampling or
  * promises. What a consumer does with its logits (go on, fork, cut back, end) it does through the methods here.
  */
 import { LastrowError } from "../errors.js";
@@ -24,10 +24,10 @@ export interface EngineParts {
   readonly maxSequences: number;
 }
 
-/** Those that are told here; all others are the KV cache's. */
+/** Event types that the core itself sends; the others come from the KV cache. */
 const OWN_EVENTS: ReadonlySet<EngineEventType> = new Set<EngineEventType>(["preempted", "step"]);
 
-/** What a new sequence shares, and with whom. */
+/** What a new sequence shares, and with which others. */
 export interface NewSequence {
   /** Sequences share K and V with those of the same salt; null: with none. */
   readonly salt: string | null;
@@ -45,7 +45,7 @@ export class EngineCore {
   readonly samplingScratch: SamplingScratch;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Set<ScheduledSequence>();
-  /** What each listener wants to hear of; null: everything. */
+  /** Event types that each listener asked for; null: all. */
   readonly #listeners = new Map<(event: EngineEvent) => void, ReadonlySet<EngineEventType> | null>();
   #lastArrival = 0;
   #steps = 0;
@@ -72,7 +72,7 @@ export class EngineCore {
     });
   }
 
-  /** Someone waits for logits. */
+  /** Whether a consumer waits for logits. */
   get hasWork(): boolean {
     const { waiting, resident } = this.#scheduler;
     return waiting.length > 0 || resident.some(({ isAwaited }) => isAwaited);
@@ -130,7 +130,7 @@ export class EngineCore {
   }
 
   /**
-   * Tells a listener of what happens; what nobody wants to hear of costs nothing. Returns how to stop it.
+   * Tells a listener of what happens; events without a listener cost nothing. Returns how to stop it.
    * @param types what it wants to hear of; null: everything
    */
   listen(
@@ -167,9 +167,9 @@ export class EngineCore {
 
   /**
    * Starts a sequence whose rows are given, not computed: first those that are known already, then what is written into
-   * the blocks that it gets. Nobody waits for it until it is extended, and nothing of it counts before it is committed;
-   * like all that nobody waits for it may lose its blocks meanwhile. It gets empty blocks only: while it is not certain
-   * that what comes is sound, nobody gives way.
+   * the blocks that it gets. No consumer waits for it until it is extended, and nothing of it counts before it is committed;
+   * like any idle sequence it may lose its blocks meanwhile. It gets empty blocks only: while it is not certain
+   * that what comes is sound, no sequence gives way.
    * @param tokens all that it will have, the last of which is to be computed
    * @param knownSalt blocks that are known under this salt are taken; the sequence itself has another one, or none
    * @throws LastrowError `kv_memory_exhausted` when they do not fit into the cache even alone
@@ -202,7 +202,7 @@ export class EngineCore {
   }
 
   /**
-   * Makes room for `rows` more rows of such a sequence, or for as many as there can be: others that nobody waits for lose
+   * Makes room for `rows` more rows of such a sequence, or for as many as there can be: idle others lose
    * theirs.
    */
   makeRoom(sequence: ScheduledSequence, rows: number): void {
@@ -284,7 +284,7 @@ export class EngineCore {
     this.kvCache.truncate(sequence.table, 0);
   }
 
-  /** A sequence with the tokens of another one, whose blocks it shares. Nobody waits for it until it is extended. */
+  /** A sequence with the tokens of another one, whose blocks it shares. It is idle until it is extended. */
   fork(sequence: ScheduledSequence, consumer: LogitsConsumer): ScheduledSequence {
     this.#expectAlive(sequence);
     const table = this.kvCache.fork(sequence.table);
@@ -307,7 +307,7 @@ export class EngineCore {
   }
 
   /**
-   * One forward pass over the new rows of all sequences that someone waits for.
+   * One forward pass over the new rows of all sequences that a consumer waits for.
    * @returns whether there was anything to do
    * @throws what the kernels throw (`thread_lost`), or an error that is a bug: the core is then of no use any more
    */
@@ -360,7 +360,7 @@ export class EngineCore {
     return this.model.forward(this.kvCache.layout);
   }
 
-  /** Declares all rows written, and returns what is left to do: give the logits to those who wait for them. */
+  /** Declares all rows written, and returns what is left to do: give the logits to the consumers that wait for them. */
   #commit(rows: readonly ScheduledRows[], logits: Tensor, forwardMs: number): (() => void)[] {
     const maxima = firstRows(this.model.scratch.maxima, 0, logits.rows); // (N, ⌈V / STRETCH⌉)
     this.kernels.stretchMaxima(maxima, logits);
@@ -384,7 +384,7 @@ export class EngineCore {
         deliveries.push(() => this.#fail(sequence, new LastrowError("numerical_error", message)));
         continue;
       }
-      // A guess may be wrong, and then its NaN is nobody's: as if the step had had no room for it.
+      // A guess may be wrong, and then its NaN does not count: as if the step had had no room for it.
       computed.count = numSound;
       const { table, tokens } = sequence;
       const end = table.length + count - (wanted - numSound);
@@ -413,7 +413,7 @@ export class EngineCore {
     return (i) => this.kernels.f32(offset + 4 * (first + i) * stride, cols);
   }
 
-  /** Nothing can be planned though someone waits: what waits longest cannot be served. */
+  /** Nothing can be planned though a sequence waits: what waits longest cannot be served. */
   #failStuck(): void {
     const { waiting, resident } = this.#scheduler;
     const stuck = resident.find(({ isAwaited }) => isAwaited) ?? waiting[0];

@@ -1,5 +1,5 @@
 /**
- * The engine's side of the messages: owns the core, steps it as long as anyone waits for anything, and answers. Between
+ * The engine's side of the messages: owns the core, steps it as long as a call waits, and answers. Between
  * steps it takes what has arrived, so that a cancel or a new prompt waits for one step at most. What goes wrong with one
  * call is told to that call alone; what goes wrong in a step ends the engine, and its client is told so.
  */
@@ -49,7 +49,7 @@ export class EngineHost {
 
   /**
    * @param longestHoldMs how long steps may follow each other before everything else in the thread gets a turn
-   * @param gatherMs how long tokens that nobody is asked about may wait for those of the next steps
+   * @param gatherMs how long tokens that need no answer may wait for those of the next steps
    */
   constructor(
     port: EnginePort,
@@ -84,7 +84,7 @@ export class EngineHost {
     };
   }
 
-  /** Ends everything, without a word to anyone. */
+  /** Ends everything, without sending anything. */
   async close(): Promise<void> {
     this.#broken ??= { error: new LastrowError("disposed", "The engine was ended.") };
     this.#files?.fail();
@@ -346,7 +346,7 @@ export class EngineHost {
     }
   }
 
-  /** Nobody can be served any more, and nothing of the core is touched again. */
+  /** No call can be served any more, and the core is not touched again. */
   #break(cause: unknown): void {
     const message = `The model's engine has ended by an internal error (${cause instanceof Error ? cause.message : String(cause)}); load the model again, and please report it.`;
     const error = cause instanceof LastrowError ? cause : new LastrowError("engine_lost", message, { cause });
@@ -377,7 +377,7 @@ export class EngineHost {
 
   #flush(): void {
     if (this.#events.length > 0) {
-      // Whoever gets an answer has been told what led to it.
+      // Events are sent before the answers that they led to.
       this.#outbox.unshift({ type: "events", id: this.#listenerId, events: this.#events });
       this.#events = [];
     }

@@ -29,12 +29,12 @@ export interface EnginePlan {
   readonly kvBound: KvBound;
   readonly scratch: DecoderScratch;
   readonly staging: Staging;
-  /** All of it. */
+  /** Bytes in all. */
   readonly bytes: number;
 }
 
 const MAX_THREADS = 64;
-/** Rows that one forward pass takes, of all sequences together, when nobody says how many. */
+/** Rows that one forward pass takes, of all sequences together, by default. */
 const DEFAULT_TOKEN_BUDGET = 512;
 /** Most sequences in one forward pass. */
 export const MAX_SEQUENCES = 64;

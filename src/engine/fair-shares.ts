@@ -1,5 +1,5 @@
 /**
- * How tenants share what a step has: nobody gets more than it asks for, and nobody less than its equal part while another
+ * How tenants share what a step has: no tenant gets more than it asks for, and none less than its equal part while another
  * has more. Owns the order in which they take turns where something cannot be divided.
  */
 
@@ -59,7 +59,7 @@ function wantedRows({ tokens, table, logitsFrom }: ScheduledSequence): number {
 }
 
 /**
- * Divides a whole among those that ask for parts of it (max-min fairness): who asks for less than an equal part gets it,
+ * Divides a whole among those that ask for parts of it (max-min fairness): a tenant that asks for less than an equal part gets it,
  * and what that leaves goes to the others in equal parts. What is left of a division goes to the first ones.
  * @param total a whole number from 0
  * @param demands whole numbers from 0, in the order of turns
@@ -87,7 +87,7 @@ export function fairShares(total: number, demands: readonly number[]): number[] 
   return shares;
 }
 
-/** Whose turn it is: whoever has waited longest for one, newcomers last. */
+/** Whose turn it is: the tenant that has waited longest for one, newcomers last. */
 export class TurnOrder {
   #order: readonly string[] = [];
 

@@ -1,5 +1,5 @@
 /**
- * How many KV blocks an engine has: as many as fit into the memory that was asked for, or, when nobody asked, as the
+ * How many KV blocks an engine has: as many as fit into the memory that was asked for, or, by default, as the
  * machine has room for. Decided from numbers alone, so the same machine chooses the same.
  */
 import { LastrowError } from "../errors.js";
@@ -15,7 +15,7 @@ const CONTEXT_SHARE = 1 / 2;
 
 /** What decides it. */
 export interface KvNeeds {
-  /** `LoadOptions.kvMemory` in bytes; null: nobody asked. */
+  /** `LoadOptions.kvMemory` in bytes; null: the default. */
   readonly asked: number | null;
   /** Bytes of one block. */
   readonly blockBytes: number;

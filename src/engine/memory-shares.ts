@@ -1,4 +1,4 @@
-/** How much of the KV cache each tenant has, and who has more than its part. A snapshot: sequences that come or go change it. */
+/** How much of the KV cache each tenant has, and which have more than their part. A snapshot: sequences that come or go change it. */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 

@@ -1,6 +1,6 @@
 /**
  * A sequence as the engine sees it: tokens whose rows are wanted in the KV cache, the table of those that are there, and
- * who wants the logits. Changed by EngineCore and its scheduler only.
+ * the consumer of its logits. Changed by EngineCore and its scheduler only.
  */
 
 import type { BlockTable } from "../kv-cache/block-table.js";
@@ -18,7 +18,7 @@ export interface StepLogits extends ComputedLogits {
   maxima(i: number): Float32Array;
 }
 
-/** Who asked for a sequence's logits. Called from inside a step. */
+/** Receives a sequence's logits. Called from inside a step. */
 export interface LogitsConsumer {
   /** Rows that were wanted, in order of position; perhaps not all of them yet. */
   take(logits: StepLogits): void;
@@ -27,20 +27,20 @@ export interface LogitsConsumer {
 }
 
 export class ScheduledSequence {
-  /** Who came first is served first, and preempted last. Forks share their origin's number. */
+  /** The lowest is served first, and preempted last. Forks share their origin's number. */
   readonly arrival: number;
-  /** Who shares steps and memory evenly with the others. */
+  /** The tenant; tenants share steps and memory evenly. */
   readonly tenant: string;
   readonly table: BlockTable;
-  /** Whoever asked last. */
+  /** The consumer that asked last. */
   consumer: LogitsConsumer;
   /** All tokens, computed or not. */
   readonly tokens: number[];
-  /** Rows from this position on become logits that nobody has been given yet. */
+  /** Rows from this position on become logits that have not been given out yet. */
   logitsFrom: number;
   /** Tokens from this position on are guesses: those that a step has no room for are forgotten. */
   guessedFrom = Number.POSITIVE_INFINITY;
-  /** Someone waits for logits of rows that are not computed. */
+  /** Whether a consumer waits for logits of rows that are not computed. */
   isAwaited = false;
   place: SequencePlace = "away";
   hasEnded = false;

@@ -4,9 +4,9 @@
  * Waiting sequences are admitted in the order of their arrival, when all their rows fit beside those that run; one whose
  * next block another is computing just now waits for it, so that prompts that begin alike and arrive together compute
  * their beginning once. Running sequences get their rows first. What is left of the budget is shared by those that still
- * have a prompt to compute: equal shares, and what short ones leave goes to long ones, so that nobody takes more than
+ * have a prompt to compute: equal shares, and what short ones leave goes to long ones, so that no tenant takes more than
  * half while another waits, and a short prompt's first token never waits for a long one's end. When blocks run out,
- * sequences that nobody waits for lose theirs first, then the youngest: their blocks stay findable, and they resume with
+ * idle sequences lose theirs first, then the youngest: their blocks stay findable, and they resume with
  * the same bits.
  *
  * All of this holds within a tenant. Tenants that want something at once take turns at being admitted, and each step's
@@ -14,7 +14,7 @@
  * KV cache takes blocks from the youngest sequences of those that have more. Only the sequence that came first of all
  * never gives way to another tenant's: so whatever fits alone comes to its end.
  *
- * Owns who is waiting and who is resident. A sequence is resident from its admission until it ends or is preempted; it is
+ * Owns which sequences are waiting and which are resident. A sequence is resident from its admission until it ends or is preempted; it is
  * in one place at a time, and holds blocks only there.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
@@ -39,7 +39,7 @@ interface Plan {
   readonly tenants: readonly string[];
   /** What was admitted for it. */
   readonly admitted: Set<ScheduledSequence>;
-  /** A tenant waits for memory of its share: nobody beyond its own gets what becomes free. */
+  /** A tenant waits for memory of its share: no tenant beyond its own share gets what becomes free. */
   claimed: boolean;
 }
 
@@ -79,7 +79,7 @@ export class Scheduler {
     return this.#tokensHit;
   }
 
-  /** Takes up a sequence that someone waits for. One that is resident goes on where it is. */
+  /** Takes up a sequence that a consumer waits for: queues it unless it is resident. */
   await(sequence: ScheduledSequence): void {
     sequence.isAwaited = true;
     if (sequence.place === "away") this.#move(sequence, "waiting");
@@ -91,7 +91,7 @@ export class Scheduler {
   }
 
   /**
-   * Reserves room for rows that are not computed; others that nobody waits for lose theirs for it.
+   * Reserves room for rows that are not computed; idle others lose theirs for it.
    * @returns whether there is room
    */
   reserve(sequence: ScheduledSequence, count: number): boolean {
@@ -121,7 +121,7 @@ export class Scheduler {
   }
 
   /**
-   * Chooses the rows of a step; their blocks are reserved. Empty only when nobody waits for anything.
+   * Chooses the rows of a step; their blocks are reserved. Empty only when no sequence is waited for.
    */
   plan(): ScheduledRows[] {
     const tenants = this.#turns.of(this.#tenants());
@@ -158,7 +158,7 @@ export class Scheduler {
     return [...tenants].sort((a, b) => memory.usedBy(a) - memory.usedBy(b));
   }
 
-  /** Whose sequences someone waits for. */
+  /** Tenants with sequences that are waited for. */
   #tenants(): Set<string> {
     const tenants = new Set<string>();
     for (const sequence of this.#resident) if (sequence.isAwaited) tenants.add(sequence.tenant);
@@ -235,7 +235,7 @@ export class Scheduler {
   }
 
   /**
-   * Who loses its blocks for another: one that nobody waits for, longest unused first; or else the youngest, of a tenant
+   * Which sequence loses its blocks for another: an idle one, longest unused first; or else the youngest, of a tenant
    * that has more than its share, where the other has less, or of its own.
    */
   #victim(plan: Plan, favoured: ScheduledSequence): ScheduledSequence | null {
@@ -264,7 +264,7 @@ export class Scheduler {
       : null;
   }
 
-  /** Who came first of all that someone waits for. */
+  /** The earliest of all sequences that are waited for. */
   #oldest(): ScheduledSequence | undefined {
     const resident = this.#resident.find(({ isAwaited }) => isAwaited);
     const [waiting] = this.#waiting;
@@ -285,7 +285,7 @@ export class Scheduler {
     );
   }
 
-  /** Takes a sequence's blocks away; they stay findable. It waits at its place, if anyone waits for it. */
+  /** Takes a sequence's blocks away; they stay findable. It waits at its place, if it is waited for. */
   #preempt(sequence: ScheduledSequence): void {
     this.#kvCache.truncate(sequence.table, 0);
     sequence.numPreemptions += 1;
@@ -357,7 +357,7 @@ export class Scheduler {
     }
   }
 
-  /** Takes the blocks of the sequence that nobody waits for and that was not used for longest; false without one. */
+  /** Takes the blocks of the idle sequence that was not used for longest; false without one. */
   #preemptIdle(isSpared: (sequence: ScheduledSequence) => boolean): boolean {
     const victim = this.#longestIdle(isSpared);
     if (victim === null) return false;

@@ -24,7 +24,7 @@ import type { ModelSource } from "../platform/platform.js";
 export interface AttentionWeights {
   /** Positions of the queries: from this one on, one after the other. */
   readonly firstPosition: number;
-  /** How many there are. */
+  /** Number of query rows. */
   readonly queries: number;
   /** Keys 0 … keys − 1; a query sees those up to its own position. */
   readonly keys: number;

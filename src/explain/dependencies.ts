@@ -8,9 +8,9 @@ const LAYER = /^h\.\d+\./;
 export interface StageNeed {
   /** Its name in the trace, without its layer's `h.0.`; `x` for the residual stream. */
   readonly tensor: string;
-  /** How many rows. */
+  /** Rows that are needed. */
   readonly rows: number;
-  /** Of how many. */
+  /** Rows that there are. */
   readonly of: number;
   /** `all`: every row of the sequence; `row`: one, its own last row or the one that is looked up in a table. */
   readonly which: "row" | "all";

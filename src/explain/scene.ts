@@ -55,15 +55,14 @@ export type TextRole = "title" | "name" | "shape" | "operation" | "note" | "tick
 /** A rectangle: mostly a row, or a run of rows. */
 export interface SceneRect {
   readonly type: "rect";
-  /** Of the left side. */
+  /** Left edge, in the scene's units. */
   readonly x: number;
-  /** Of the top. */
+  /** Top edge; y grows downwards. */
   readonly y: number;
   /** Above 0. */
   readonly width: number;
   /** Above 0. */
   readonly height: number;
-  /** What it is. */
   readonly role: SceneRole;
   /** Corner radius, default 0. */
   readonly radius?: number;
@@ -76,7 +75,6 @@ export interface ScenePath {
   readonly type: "path";
   /** SVG path data. */
   readonly d: string;
-  /** What it is. */
   readonly role: SceneRole;
   /** With an arrow head at its end. */
   readonly isArrow?: boolean;
@@ -89,9 +87,7 @@ export interface SceneText {
   readonly x: number;
   /** Of the baseline. */
   readonly y: number;
-  /** Plain text. */
   readonly text: string;
-  /** What it is. */
   readonly role: TextRole;
   /** Which point of the text lies at `x`. */
   readonly anchor: "start" | "middle" | "end";
@@ -111,11 +107,11 @@ export interface SceneGroup {
 /** Anything that a scene is made of. */
 export type SceneNode = SceneRect | ScenePath | SceneText | SceneGroup;
 
-/** A whole figure. */
+/** A whole figure: what lies where, before it is drawn. */
 export interface Scene {
-  /** Of the figure. */
+  /** In the scene's units: pixels of a page, at full size. */
   readonly width: number;
-  /** Of the figure. */
+  /** In the scene's units. */
   readonly height: number;
   /** What the figure shows, in a few words. */
   readonly title: string;

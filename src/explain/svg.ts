@@ -1,4 +1,4 @@
-/** Draws a scene as a standalone SVG: shapes, a style sheet, and a text for those who cannot see it. */
+/** Draws a scene as a standalone SVG: shapes, a style sheet, and a description for screen readers. */
 import type { Scene, SceneNode, SceneRole, TextRole } from "./scene.js";
 
 /** `auto`: light, or dark where the viewer prefers it. */
@@ -112,7 +112,7 @@ function drawn(node: SceneNode, prefix: string): string {
   }
 }
 
-/** Patterns mark what colours mark, for those who see no colours and for paper. */
+/** Patterns mark what colours mark, for readers who see no colours, and for print. */
 function definitions(prefix: string): string {
   const hatch = (name: string, lines: string) =>
     `<pattern id="${prefix}-${name}-pattern" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="${prefix}-${name}-ground" width="6" height="6"/><path class="${prefix}-${name}-line" d="${lines}"/></pattern>`;
@@ -196,7 +196,7 @@ function styleSheet(theme: Theme, prefix: string): string {
     .join("\n");
 }
 
-/** Hundredths are finer than anyone sees. */
+/** Hundredths are finer than the eye sees. */
 function round(value: number): string {
   return String(Math.round(value * 100) / 100);
 }

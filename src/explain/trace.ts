@@ -19,7 +19,6 @@ export interface TracedTensor {
    * Weights that rows are looked up in: `wte.weight`, `wpe.weight`. Unique in a trace.
    */
   readonly name: string;
-  /** How it was made. */
   readonly operation: RecordedOperation;
   /** Number of its layer; null outside of the layers. */
   readonly layer: number | null;

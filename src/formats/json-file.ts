@@ -14,7 +14,7 @@ type JsonBounds = Pick<JsonCounts, "depth" | "containers" | "elements">;
 
 /** What a JSON file may be. */
 export interface JsonLimits extends JsonBounds {
-  /** Its size. */
+  /** Most bytes of the file. */
   readonly bytes: number;
 }
 

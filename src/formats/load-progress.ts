@@ -4,11 +4,11 @@
 export interface LoadProgress {
   /** `download`: from the Hub into the cache folder. `load`: from the files into the kernels' memory. */
   readonly phase: "download" | "load";
-  /** The file at work. */
+  /** Name of the file that is being read or downloaded. */
   readonly file: string;
   /** Bytes that are there, of all files. */
   readonly loadedBytes: number;
-  /** Bytes that there will be. */
+  /** Bytes in all. */
   readonly totalBytes: number;
   /** The Hub is busy: nothing will come for so many seconds. Absent otherwise. */
   readonly retryInSeconds?: number | undefined;

@@ -1,5 +1,5 @@
 /**
- * Writes the header of a safetensors file; whoever calls writes the tensors' bytes behind it, in the same order. What
+ * Writes the header of a safetensors file; the caller writes the tensors' bytes behind it, in the same order. What
  * readSafetensorsHeader reads, and the format's own library.
  */
 

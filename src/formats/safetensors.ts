@@ -1,5 +1,5 @@
 /**
- * The header of a safetensors file: which tensors it has and where. The data itself is read by those who use it.
+ * The header of a safetensors file: which tensors it has and where. The data itself is read elsewhere.
  *
  * Format (https://github.com/huggingface/safetensors, README): 8 bytes N, an unsigned little-endian integer; N bytes
  * of JSON, `{ "name": { "dtype", "shape", "data_offsets": [begin, end] }, …, "__metadata__": { "key": "text" } }`,
@@ -7,8 +7,8 @@
  * little-endian and in row-major order. No start is aligned to anything.
  *
  * What always holds of a header that was returned: its tensors cover the data part of the file exactly, without holes
- * or overlaps, and each has the size that its dtype and shape ask for. So nobody who reads between `begin` and `end`
- * can leave the file.
+ * or overlaps, and each has the size that its dtype and shape ask for. So reading between `begin` and `end` can
+ * never leave the file.
  */
 import { modelFileInvalid } from "../errors.js";
 import { quoteValue } from "../quote-value.js";

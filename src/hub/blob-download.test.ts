@@ -293,12 +293,12 @@ describe("checking", () => {
   it("does not wait for ever", async () => {
     const env = { HF_HUB_DOWNLOAD_TIMEOUT: "0.1" };
     server.intercept = ({ url }) => url.includes("/tree/");
-    await expect(run({ env })).rejects.toThrow("nothing came for 0.1 seconds");
+    await expect(run({ env })).rejects.toThrow("no data arrived for 0.1 seconds");
     answerWeights((response) => {
       response.writeHead(200, { "content-length": WEIGHTS.length }).write(WEIGHTS.subarray(0, 10));
       return true;
     });
-    await expect(run({ env })).rejects.toThrow("nothing came for 0.1 seconds");
+    await expect(run({ env })).rejects.toThrow("no data arrived for 0.1 seconds");
   });
 });
 

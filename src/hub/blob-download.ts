@@ -110,7 +110,7 @@ class Transfer {
     const name = file.digestKind === "sha256" ? "SHA-256" : "git hash";
     throw new LastrowError(
       "hub_integrity",
-      `${file.path} arrived with the ${name} ${found}, but the Hub states ${file.digest}; what was loaded is deleted, so try again.`,
+      `${file.path} arrived with the ${name} ${found}, but the Hub states ${file.digest}; the download was deleted; try again.`,
     );
   }
 
@@ -124,7 +124,7 @@ class Transfer {
         if (this.size > 0) await this.#startOver();
       } else if (!this.#isMissingPart(answer)) {
         if (this.size > 0) return false;
-        hub.unreachable(`it answered with status ${answer.status} to a request for the whole of a file`);
+        hub.unreachable(`it answered with status ${answer.status} to a request for a whole file`);
       }
       this.#checkLength(answer);
       for await (const chunk of answer.chunks()) await this.#take(chunk);
@@ -168,7 +168,7 @@ class Transfer {
     const { file } = this.#download;
     throw new LastrowError(
       "hub_integrity",
-      `${file.path} comes with ${found}, but the Hub states ${file.size}; what was loaded is deleted, so try again.`,
+      `${file.path} comes with ${found}, but the Hub states ${file.size}; the download was deleted; try again.`,
     );
   }
 }

@@ -120,7 +120,7 @@ export class HubCache {
     }
   }
 
-  /** Notes files that the repository does not have at a commit, as Python does, so that nobody asks again. */
+  /** Notes files that the repository does not have at a commit, as Python does, so that they are not asked for again. */
   async noteAbsent(commit: string, names: readonly string[]): Promise<void> {
     const folder = join(this.folder, ".no_exist", commit);
     await mkdir(folder, { recursive: true });

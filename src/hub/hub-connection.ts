@@ -186,7 +186,7 @@ export class HubConnection {
     const isSafe =
       target?.protocol === "https:" || (target?.protocol === "http:" && from.protocol === "http:");
     if (location === "" || target === null || !isSafe) {
-      this.unreachable(`it redirects (${response.status}) to where no file can be`);
+      this.unreachable(`it redirects (${response.status}) to an address that is not allowed`);
     }
     return target;
   }
@@ -235,7 +235,7 @@ export class HubConnection {
     } catch (cause) {
       this.throwIfAborted();
       if (cause instanceof LastrowError) throw cause;
-      this.unreachable(isLate ? `nothing came for ${timeoutMs / 1000} seconds` : reasonOf(cause), cause);
+      this.unreachable(isLate ? `no data arrived for ${timeoutMs / 1000} seconds` : reasonOf(cause), cause);
     } finally {
       clearTimeout(timer);
     }

@@ -89,6 +89,6 @@ async function understand<T>(hub: HubConnection, call: () => Promise<T>): Promis
     return await call();
   } catch (error) {
     if (error instanceof LastrowError) throw error;
-    return hub.unreachable("what answered there does not speak as a Hub does", error);
+    return hub.unreachable("the answer is not one of a Hub", error);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What the environment says about the Hub: where it is, who asks, and where its files are kept. The variables and their
+ * What the environment says about the Hub: its address, the access token, and where its files are kept. The variables and their
  * order are those of the Python package huggingface_hub (`constants.py`, "Environment variables" in its documentation),
  * so that both find the same files. An empty variable counts as unset.
  */

@@ -17,7 +17,7 @@ export { isHubName } from "./hub-name.js";
 /** Bytes are counted over all files that this download has to fetch; parts from an earlier one count as loaded. */
 export interface HubProgress {
   readonly phase: "download";
-  /** The file at work. */
+  /** Name of the file that is being downloaded. */
   readonly file: string;
   readonly loadedBytes: number;
   readonly totalBytes: number;
@@ -56,7 +56,7 @@ export interface FetchedModel {
  *
  * A complete snapshot is used without asking the Hub anything, so a second run needs no network. A branch is therefore
  * not followed: `name` stays at the commit at which it was first fetched (or at which the Python tools last saw it).
- * Who wants the newest gives a commit, or deletes the cache's `refs/<branch>`. When a snapshot has config and weights
+ * For the newest, give a commit, or delete the cache's `refs/<branch>`. When a snapshot has config and weights
  * but it is not known whether the repository has more (Python fetched just these), the Hub is asked, and what is there
  * is taken when it cannot be reached or the cache folder cannot be written.
  *

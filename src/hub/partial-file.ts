@@ -1,7 +1,7 @@
 /**
  * Unfinished downloads. A `PartialFile` belongs to one download: it has a name that no other process uses, and takes
  * over what an interrupted download left by renaming it to that name, which only one process can succeed in. So two
- * processes that fetch the same file each write a file of their own, and whoever is done last replaces a whole file by
+ * processes that fetch the same file each write a file of their own, and the last to finish replaces a whole file by
  * an equal one. Names of our own also keep away from `<blob>.incomplete`, which Python may be appending to.
  *
  *     <digest>.lastrow.incomplete                          left behind by a download that was interrupted
@@ -87,7 +87,7 @@ export class PartialFile {
   async finish(blobPath: string): Promise<void> {
     await this.#handle.sync();
     await this.#handle.close();
-    // Windows lets nobody replace a file that is open; what is there under a blob's name is this very content.
+    // Windows does not let an open file be replaced; what is there under a blob's name is this very content.
     if (!(await renamed(this.#path, blobPath))) {
       await stat(blobPath);
       await rm(this.#path, { force: true });
@@ -108,7 +108,7 @@ export class PartialFile {
   }
 }
 
-/** Unfinished downloads of a blob that nobody is at, longest first. */
+/** Unfinished downloads of a blob that no process is writing, longest first. */
 async function abandoned(folder: string, digest: string): Promise<string[]> {
   const found: { name: string; size: number }[] = [];
   for (const name of await readdir(folder)) {

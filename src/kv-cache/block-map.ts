@@ -1,6 +1,6 @@
 /**
  * The KV cache as its events tell it: which sequence holds which blocks in which order, and which blocks can be found.
- * Built from the stream alone, so that whoever listens, near or far, sees what the cache sees.
+ * Built from the stream alone, so that a listener, in any thread, sees what the cache sees.
  */
 import type { KvEvent } from "./kv-events.js";
 

@@ -62,7 +62,7 @@ export class BlockPool {
   }
 
   /**
-   * As `release`, for contents that nobody will ask for again: the last reference makes the block the next one to be
+   * As `release`, for contents that will not be asked for again: the last reference makes the block the next one to be
    * handed out, so that the same few blocks serve, and stay in the processor's cache.
    */
   discard(block: number): void {

@@ -107,7 +107,7 @@ export class KvCache {
     const last = partial ? table.blockIds[Math.floor(table.length / BLOCK_SIZE)] : null;
     const isShared = last !== null && this.pool.refCount(last) > 1;
     const isVisible = last !== null && this.index.isPublished(last);
-    // With no block to spare, a published block that nobody else holds is written in place, and no longer findable.
+    // With no block to spare, a published block that no other sequence holds is written in place, and no longer findable.
     const inPlace = isVisible && !isShared && this.pool.numFree < needed + 1;
     const copies = (isShared || isVisible) && !inPlace ? 1 : 0;
     if (Math.max(needed, 0) + copies > this.pool.numFree) return false;
@@ -205,7 +205,7 @@ export class KvCache {
     this.listener?.({ type: "evicted", block });
   }
 
-  /** What can be found is kept as long as possible; what nobody can ask for again is the next to be used. */
+  /** What can be found is kept as long as possible; what cannot be asked for again is the next to be used. */
   #release(table: BlockTable, block: number): void {
     if (this.index.isPublished(block)) this.pool.release(block);
     else this.pool.discard(block);

@@ -1,6 +1,6 @@
 /**
  * What happens in the KV cache, as it happens: one stream that metrics, tests and displays read. Nothing is built when
- * nobody listens.
+ * there is no listener.
  */
 
 /** Sequences are named by the numbers that their tables have, blocks by their ids. */

@@ -139,7 +139,7 @@ export class Conversation implements AsyncDisposable {
     const result = () => {
       begun ??= begin();
       whole ??= finish(begun);
-      // Also told to the one who iterates.
+      // The iterator is told, too.
       whole.catch(() => undefined);
       return whole;
     };

@@ -41,7 +41,7 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
    */
   readonly n?: number | undefined;
   /**
-   * Generate so many continuations, `n` to 64, and give the `n` whose tokens have the highest mean log-probability, best
+   * Generate this many continuations, `n` to 64, and give the `n` whose tokens have the highest mean log-probability, best
    * first. Default `n`. With more than `n`, each comes as one piece at the end.
    */
   readonly bestOf?: number | undefined;
@@ -68,12 +68,12 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
    */
   readonly cachePrompt?: boolean | undefined;
   /**
-   * Share K and V only with requests that give the same salt: nobody else can learn from the time to the first token
+   * Share K and V only with requests that give the same salt: requests with another salt cannot learn from the time to the first token
    * what was asked before. Default: the empty salt.
    */
   readonly salt?: string | undefined;
   /**
-   * Whose it is, any text: each step and the KV cache are shared evenly by the tenants that want something, however much
+   * The tenant that asks, any text: each step and the KV cache are shared evenly by the tenants that want something, however much
    * one of them asks for. The answer is the same. Default: the tenant without a name.
    */
   readonly tenant?: string | undefined;
@@ -86,7 +86,7 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
 
 /**
  * How to generate what is compared: as `GenerateOptions`, one continuation, without those that `compare` settles itself
- * (`mode` is what it compares, and a shared cache would leave rows out), and who wants to see it.
+ * (`mode` is what it compares, and a shared cache would leave rows out), and the observer of its events.
  */
 export interface CompareOptions
   extends Omit<GenerateOptions, "mode" | "logprobs" | "cachePrompt" | "salt" | MultipleContinuations>,

@@ -240,7 +240,7 @@ export class LanguageModel implements AsyncDisposable {
         `${this.info.label} has no chat template; give one of your own (template), or use generate.`,
       );
     }
-    // Only who chats pays for the template engine.
+    // Loaded lazily: only chats need the template engine.
     const [{ TemplateRunner }, { Conversation }] = await Promise.all([
       import("../chat/template-runner.js"),
       import("./conversation.js"),
@@ -380,18 +380,16 @@ export class LanguageModel implements AsyncDisposable {
 
   /**
    * What happens in the engine from now on: blocks of the KV cache that are allocated, written, found, shared, copied,
-   * released and evicted; sequences that are preempted; steps. What nobody listens to costs nothing; events wait for a slow
+   * released and evicted; sequences that are preempted; steps. Events without a listener cost nothing; events wait for a slow
    * reader. Ends with the model.
    * @param types those that are wanted; default: all
-   * @throws LastrowError `invalid_argument` for what is no list of types, `disposed`
+   * @throws LastrowError `invalid_argument` for anything but a list of types, `disposed`
    */
   events(types?: readonly EngineEventType[]): AsyncIterableIterator<EngineEvent | DroppedEvents> {
     const { engine } = this.#alive();
     const unknown = Array.isArray(types) ? types.find((type) => !EVENT_TYPES.has(type)) : types;
     if (unknown !== undefined) {
-      throw invalidArgument(
-        `Events are listened to by a list of ${[...EVENT_TYPES].join(", ")}, not ${shown(unknown)}.`,
-      );
+      throw invalidArgument(`events takes a list of ${[...EVENT_TYPES].join(", ")}, not ${shown(unknown)}.`);
     }
     return engine.events(types ?? null);
   }

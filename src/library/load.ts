@@ -202,7 +202,7 @@ function expectNoOptions(source: unknown): void {
   const name = Object.keys(source).find((key) => key === "model" || LOAD_OPTIONS.names.includes(key));
   if (name === undefined) return;
   throw invalidArgument(
-    `load takes the model first, then its options: ${name} is no name of a model's file.`,
+    `load takes the model first, then its options: ${name} is not the name of a model file.`,
   );
 }
 
@@ -222,7 +222,7 @@ async function connect(worker: boolean | undefined): Promise<EngineConnection> {
       }
     }
   }
-  // Only now: who has a worker needs no engine beside it.
+  // Loaded lazily: unused with a worker.
   const { startInProcess } = await import("../engine/in-process.js");
   return startInProcess().connection;
 }

@@ -80,7 +80,7 @@ export async function computePerplexity(
   if (total === 0) {
     throw new LastrowError(
       "invalid_argument",
-      `The text has ${tokens.length === 1 ? "one token" : `${tokens.length} tokens`}: a perplexity needs two or more, since nothing predicts the first, and a context of two.`,
+      `The text has ${tokens.length === 1 ? "one token" : `${tokens.length} tokens`}: a perplexity needs at least two, since nothing predicts the first, and a context of at least two.`,
     );
   }
   let scored = 0;

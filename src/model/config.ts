@@ -11,9 +11,9 @@ export interface ModelConfig {
   readonly modelType: string;
   /** Everything that changes a logit. */
   readonly decoder: DecoderSpec;
-  /** Number of layers. */
+  /** From 1. */
   readonly numLayers: number;
-  /** Attention heads. */
+  /** Query heads. */
   readonly numHeads: number;
   /** Heads of K and V. */
   readonly numKvHeads: number;
@@ -27,7 +27,7 @@ export interface ModelConfig {
   readonly contextLength: number;
   /** Number of token ids, V in the shape comments. */
   readonly vocabSize: number;
-  /** Of the MLP. */
+  /** The MLP's activation. */
   readonly activation: Activation;
   /** The output matrix is the embedding, read the other way. */
   readonly tieWordEmbeddings: boolean;

@@ -71,7 +71,7 @@ export type WeightName =
 export interface TensorRow {
   /** The checkpoint's name, without the prefix that some writers put before it. */
   readonly name: string;
-  /** As stored. */
+  /** Sizes as stored in the file. */
   readonly shape: readonly number[];
   readonly to: WeightName;
   /** How a matrix of a product lies in its file; vectors and tables of rows have none. */

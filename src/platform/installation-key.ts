@@ -1,6 +1,6 @@
 /**
  * The key of this installation: 32 random bytes in a file that only its owner may read, made when it is first asked for.
- * Who has it can say of a saved sequence that it was saved here. Node only.
+ * A holder of the key can prove that a saved sequence was saved here. Node only.
  */
 import { join } from "node:path";
 import { LastrowError } from "../errors.js";

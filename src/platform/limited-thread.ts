@@ -1,4 +1,4 @@
-/** A thread whose heap is limited, for work that nobody has checked: it can fail without harm to anything but itself. */
+/** A thread whose heap is limited, for untrusted work: it can fail without harm to anything but itself. */
 export interface LimitedThread<Sent, Received> {
   post(message: Sent): void;
   onMessage(listener: (message: Received) => void): void;

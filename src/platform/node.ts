@@ -50,7 +50,9 @@ function pathOf(path: string | URL): string {
   try {
     return fileURLToPath(path);
   } catch (cause) {
-    throw new LastrowError("invalid_argument", `${shown(path)} is no path and no file: address.`, { cause });
+    throw new LastrowError("invalid_argument", `${shown(path)} is neither a path nor a file: address.`, {
+      cause,
+    });
   }
 }
 

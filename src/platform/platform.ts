@@ -27,7 +27,7 @@ export type ModelSource =
 export interface OpenOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** False: nobody will open the weights, so they are not downloaded. Default true. */
+  /** False: the weights will not be opened, so they are not downloaded. Default true. */
   readonly weights?: boolean | undefined;
   /** Given all other files before a download of weights begins; what it throws ends it. */
   readonly beforeWeights?: ((files: ModelFiles) => Promise<void>) | undefined;
@@ -40,13 +40,13 @@ export interface Platform {
    */
   openModel(source: ModelSource | undefined, options: OpenOptions): Promise<ModelFiles>;
   /**
-   * Starts a worker that runs src/engine/engine-worker.ts. While nobody waits for it, it keeps no program alive.
+   * Starts a worker that runs src/engine/engine-worker.ts. While no call waits for it, it keeps no program alive.
    * @throws what keeps it from being started: a runtime without workers, a bundle without its file, a page's policy
    */
   startEngineWorker(): Promise<EngineConnection>;
   /**
    * Starts a thread that runs src/chat/template-thread.ts with a limit on its heap; null where a thread's heap cannot be
-   * limited. While nobody waits for it, it keeps no program alive.
+   * limited. While no call waits for it, it keeps no program alive.
    * @throws what keeps it from being started
    */
   startTemplateThread<Sent, Received>(): Promise<LimitedThread<Sent, Received> | null>;

@@ -38,7 +38,7 @@ async function readSecret(path: string): Promise<Uint8Array | null> {
         `${path} is not a key of ${SECRET_BYTES} bytes; remove it, and a new one is made.`,
       );
     }
-    // Windows has no such bits, and says that everybody may read.
+    // Windows has no such bits, and reports the file as readable by all.
     if (process.platform !== "win32" && (found.mode & 0o077) !== 0) {
       throw invalidArgument(
         `${path} may be read or written by others; make it private (chmod 600), or remove it.`,

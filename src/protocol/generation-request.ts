@@ -24,7 +24,7 @@ export interface GenerationPiece {
   readonly logprobs?: readonly GeneratedLogprobs[];
 }
 
-/** How long a generation took, by the clock of who asked: other requests at the same time count in. */
+/** How long a generation took, by the caller's clock: other requests at the same time count in. */
 export interface GenerationTimings {
   /** Milliseconds from the start of loading until the model could be used. */
   readonly loadMs: number;
@@ -32,7 +32,7 @@ export interface GenerationTimings {
   readonly prefillMs: number;
   /** Milliseconds from there to the end. */
   readonly decodeMs: number;
-  /** The engine's forward passes from the request until that first token, whoever they were for. */
+  /** The engine's forward passes from the request until that first token, those for other requests included. */
   readonly prefillSteps: number;
 }
 
@@ -44,7 +44,6 @@ export interface GenerationChoice {
   readonly tokens: readonly number[];
   /** One entry for each of `tokens`; only when asked for. */
   readonly logprobs?: readonly GeneratedLogprobs[];
-  /** Why it ended. */
   readonly finishReason: FinishReason;
   /** Of a beam search: the sum of log-probabilities over length ^ `lengthPenalty`. */
   readonly score?: number;
@@ -88,9 +87,9 @@ export interface GenerationRequest {
   readonly beams: BeamSettings | null;
   /** Tokens that prompt look-up proposes for a step; 0: none. */
   readonly speculate: number;
-  /** Who shares K and V with whom; null: nobody with this request. */
+  /** Requests with the same salt share K and V; null: shared with none. */
   readonly salt: string | null;
-  /** Who asks: see `EngineCore.start`. */
+  /** The tenant that asks: see `EngineCore.start`. */
   readonly tenant: string;
   /**
    * A stop string may end a continuation: after tokens of it, the engine waits to be told how it goes on. Not in a beam

@@ -18,7 +18,7 @@ export type ClientMessage =
   | { readonly type: "load"; readonly id: number; readonly setup: EngineSetup }
   /** What a `read` asked for, in its own buffer; the answers come in the order of the questions. */
   | { readonly type: "bytes"; readonly buffer: ArrayBuffer }
-  /** The file cannot be read, or nobody wants it any more. */
+  /** The file cannot be read, or it is no longer wanted. */
   | { readonly type: "readFailed" }
   /**
    * Answered by `tokens` and `finished`, then by `ended` or `failed`.

@@ -4,7 +4,7 @@
 export interface Port<Sent, Received> {
   /** @param transfer buffers that the receiver takes over; they may be gone here afterwards */
   post(message: Sent, transfer?: ArrayBuffer[]): void;
-  /** Sets the one who is given every message, from the first one on. */
+  /** Sets the receiver of every message, from the first one on. */
   onMessage(listener: (message: Received) => void): void;
 }
 
@@ -12,7 +12,7 @@ export interface Port<Sent, Received> {
 export interface Connection<Sent, Received> extends Port<Sent, Received> {
   /** Whether the engine runs in a thread of its own. */
   readonly isWorker: boolean;
-  /** Sets the one who is told when the other side has ended without being asked to. */
+  /** Sets the callback for when the other side has ended without being asked to. */
   onLost(listener: (reason: string) => void): void;
   /** Whether the program has to stay alive for what is to come; not so at first. */
   hold(isHeld: boolean): void;

@@ -42,13 +42,13 @@ export class Continuation {
   readonly #sampler: Sampler;
   /** Most tokens. */
   readonly #limit: number;
-  /** Of everything that was chosen, an end token included; 0 where nobody needs them. */
+  /** Of everything that was chosen, an end token included; 0 where they are not needed. */
   readonly #logprobs: number[] = [];
   #finishReason: FinishReason | null;
 
   constructor(request: ContinuationSettings, index: number, limit: number, scratch: SamplingScratch) {
     const { sampling, bestOf, n } = request;
-    // To rank continuations, their log-probabilities are needed even when nobody asked to see them.
+    // To rank continuations, their log-probabilities are needed even when they were not asked for.
     const logprobs = sampling.logprobs ?? (bestOf > n ? 0 : null);
     this.index = index;
     this.#request = request;

@@ -10,15 +10,15 @@ import { argmax } from "./argmax.js";
 
 /** A token and the natural logarithm of its probability, at most 0; −Infinity for a logit of −Infinity. */
 export interface TokenLogprob {
-  /** The id. */
+  /** Token id. */
   readonly token: number;
-  /** In nats. */
+  /** Natural logarithm. */
   readonly logprob: number;
 }
 
 /** Log-probabilities of one generated token, from the model's own logits, before any option of sampling. */
 export interface GeneratedLogprobs {
-  /** The id of the token. */
+  /** Token id. */
   readonly token: number;
   /** Natural logarithm. */
   readonly logprob: number;

@@ -25,7 +25,7 @@ export class SamplingScratch {
     return this.#candidates;
   }
 
-  /** (V) How often each token was seen: all zero between calls, which whoever counts sees to. */
+  /** (V) How often each token was seen: all zero between calls; the code that counts resets it. */
   get counts(): Int32Array {
     this.#counts ??= new Int32Array(this.vocabSize);
     return this.#counts;

@@ -108,7 +108,7 @@ export class SavedSequence {
         yield group;
       }
     } finally {
-      // Whoever stops early leaves nothing behind that outlives the file.
+      // Stopping early leaves nothing behind that outlives the file.
       await Promise.allSettled([reading]);
     }
   }
@@ -173,7 +173,7 @@ function findTensors(header: SafetensorsHeader, layout: SavedLayout): number[] {
   });
 }
 
-/** A promise that nobody looks at yet: if it fails, that is told where it is awaited. */
+/** A promise that is awaited later: a failure before that is not an unhandled rejection. */
 export function awaitedLater<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
@@ -187,7 +187,7 @@ async function ofThisKind<T>(read: () => Promise<T>): Promise<T> {
     if (!(cause instanceof LastrowError) || cause.code !== "model_file_invalid") throw cause;
     throw new LastrowError(
       "saved_sequence_invalid",
-      `It is no saved sequence, or damaged: ${cause.message}`,
+      `It is not a saved sequence, or it is damaged: ${cause.message}`,
       { cause },
     );
   }

@@ -2,7 +2,7 @@
  * What a saved sequence says about itself, as the text of safetensors' `__metadata__`, and the checks on it.
  *
  * `metadata_sha256` covers all other fields, and these the blocks' checksums: whatever is changed in a file is noticed.
- * A checksum is no proof of origin, though: anybody can compute it. `hmac_sha256` can only be made by who has the
+ * A checksum is no proof of origin, though: anyone can compute it. `hmac_sha256` can only be made with the
  * installation's key; it covers `metadata_sha256` and the salt of the sequence, which is not in the file.
  */
 import { savedSequenceInvalid, savedSequenceMismatch } from "../errors.js";
@@ -16,9 +16,9 @@ const FORMAT_VERSION = "1";
 
 /** What K and V depend on, besides tokens and numerics: files of another identity are refused. */
 export interface SequenceIdentity {
-  /** Of the model: see model-fingerprint.ts. */
+  /** The model's fingerprint: see model-fingerprint.ts. */
   readonly fingerprint: string;
-  /** Of its weights in memory. */
+  /** Type of the model's weights in memory. */
   readonly dtype: PackedDtype;
   readonly kvDtype: KvDtype;
 }
@@ -30,7 +30,7 @@ export interface SavedContents {
   readonly blockDigests: readonly string[];
 }
 
-/** The key that signs, and for whom. */
+/** The key that signs, and the salt that it signs for. */
 export interface Signature {
   readonly installationKey: Uint8Array;
   readonly salt: string;
@@ -82,7 +82,7 @@ export function checkMetadata(
   const { fileName } = expected;
   if (metadata.get("format") !== FORMAT) {
     throw savedSequenceInvalid(
-      `${fileName} is a safetensors file, but no saved sequence: it does not say format ${FORMAT}.`,
+      `${fileName} is a safetensors file, but not a saved sequence: it does not say format ${FORMAT}.`,
     );
   }
   const version = field(metadata, "format_version", fileName);
@@ -154,7 +154,7 @@ function expectIdentity(
     fingerprint: "another model: its fingerprint",
     dtype: "other weights: their dtype",
     kv_dtype: "another type of K and V: kvDtype",
-    numerics_version: "another version of the numerics:",
+    numerics_version: "another version of the numerics: it",
   };
   for (const [name, value] of Object.entries(identityFields(identity))) {
     if (fields[name] === value) continue;

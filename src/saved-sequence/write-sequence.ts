@@ -14,7 +14,7 @@ export interface SequenceToSave {
   readonly identity: SequenceIdentity;
   readonly kv: SavedKvShape;
   readonly tokens: readonly number[];
-  /** Null: the file does not say who wrote it. */
+  /** Null: the file is not signed. */
   readonly signature: Signature | null;
 }
 

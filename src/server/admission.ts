@@ -41,7 +41,7 @@ export class Admission {
     this.#choices = new Places(limits.concurrent, () => this.#part);
   }
 
-  /** Nobody is admitted any more. */
+  /** Whether admission is over. */
   get isClosed(): boolean {
     return this.#isClosed;
   }
@@ -106,7 +106,7 @@ export class Admission {
     };
   }
 
-  /** Admits nobody any more, lets those who wait and run finish, and resolves when the last one has. */
+  /** Admits no more requests, lets waiting and running ones finish, and resolves when the last one has. */
   close(): Promise<void> {
     this.#isClosed = true;
     if (this.#requests.used === 0) return Promise.resolve();

@@ -104,7 +104,7 @@ export function toApiError(error: unknown): ApiError {
     });
   }
   if (error.code.startsWith("saved_sequence_")) {
-    // The library's message names the file, which is nobody's business.
+    // The library's message names the file, which must not reach a client.
     return new ApiError(status, error.code, SAVED_MESSAGES[error.code] ?? "", {
       param: "name",
       cause: error,

@@ -1,6 +1,6 @@
 /**
  * The model that answers: loads it, and loads it again when it says that its engine is lost, waiting longer each time it
- * fails. What a request fails with never decides that. Owns the language model; whoever needs it asks for it anew for each
+ * fails. What a request fails with never decides that. Owns the language model; its users ask for it anew for each
  * request.
  */
 import { LastrowError } from "../errors.js";
@@ -54,7 +54,7 @@ export class EngineSupervisor {
   }
 
   /**
-   * Why the engine is not there, in a sentence for anybody; null when it is. An error's own words are for the log alone:
+   * Why the engine is not there, in a sentence for clients; null when it is. An error's own words are for the log alone:
    * they name files.
    */
   get problem(): string | null {

@@ -1,5 +1,5 @@
 /**
- * One request and its answer, from arrival to the last byte: who asked, what it took, and the one signal that ends its
+ * One request and its answer, from arrival to the last byte: whose it is, what it took, and the one signal that ends its
  * work: the client went away, its time is up, or the server stops. Ends exactly once, and then tells the log and the
  * metrics.
  */
@@ -12,13 +12,12 @@ import type { Principal } from "./keys.js";
 export interface RequestRecord {
   /** Made up here, and sent back as `x-request-id`. */
   readonly id: string;
-  /** Of HTTP. */
   readonly method: string;
-  /** Of the address, without its query. */
+  /** The address's path, without its query. */
   readonly path: string;
   /** The route's pattern; null where none matched. */
   readonly route: string | null;
-  /** Of HTTP; of a stream the one that it began with. */
+  /** The HTTP status; of a stream the one that it began with. */
   readonly status: number;
   /** The code of the error, also of one in mid-stream. */
   readonly error: string | null;
@@ -34,13 +33,13 @@ export interface RequestRecord {
   readonly completionTokens: number | null;
   /** Why each of its texts ended. */
   readonly finishReasons: readonly string[];
-  /** Until it was its turn. */
+  /** Milliseconds until it was its turn. */
   readonly queueMs: number | null;
-  /** Until its first token. */
+  /** Milliseconds until its first token. */
   readonly firstTokenMs: number | null;
   /** The engine's steps until the first token of each of its prompts, of the one that took most. */
   readonly firstTokenSteps: number | null;
-  /** Until its answer ended. */
+  /** Milliseconds until its answer ended. */
   readonly totalMs: number;
   /** The prompts, where they are to be logged. */
   readonly prompts: readonly unknown[] | null;

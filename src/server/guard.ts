@@ -49,7 +49,7 @@ export class Guard {
       throw new ApiError(
         403,
         "host_not_allowed",
-        `This server does not go by the name ${JSON.stringify(hostname.slice(0, 100))}; --allow-host names those that it has.`,
+        `This server does not answer to the name ${JSON.stringify(hostname.slice(0, 100))}; add it with --allow-host.`,
       );
     }
     const origin = headers.get("origin");
@@ -66,7 +66,7 @@ export class Guard {
     throw new ApiError(
       403,
       "origin_not_allowed",
-      `Pages of ${JSON.stringify(origin.slice(0, 100))} may not use this server; --cors-origin names those that may.`,
+      `Pages from ${JSON.stringify(origin.slice(0, 100))} may not use this server; allow them with --cors-origin.`,
     );
   }
 
@@ -96,12 +96,12 @@ export function authenticate(keys: ApiKeys, request: Request): Principal {
     401,
     "invalid_api_key",
     header === null
-      ? "This server wants a key: send authorization: Bearer YOUR_KEY."
+      ? "This server requires a key: send authorization: Bearer YOUR_KEY."
       : "The key that was sent is not one of this server's.",
   );
 }
 
-/** On every answer. The page may share memory between threads; nobody may frame, sniff or embed what is here. */
+/** On every answer. The page may share memory between threads; what is here may not be framed, sniffed or embedded. */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",

@@ -15,7 +15,7 @@ import type { Exchange } from "./exchange.js";
 import type { Principal } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 
-/** A sequence and who holds it. */
+/** A sequence and its holder. */
 export interface HeldSequence {
   readonly id: string;
   /** Unix seconds. */
@@ -62,7 +62,7 @@ type Asker = Pick<Exchange, "principal" | "signal" | "reason" | "onEnd">;
 /** Counts a sequence that is being made as one of so many tokens. @throws ApiError 429 when there is no room for it */
 export type ExpectRoom = (tokens: number) => void;
 
-/** Milliseconds between looks for those whose time is up. */
+/** Milliseconds between looks for sequences that have expired. */
 const SWEEP_MS = 1000;
 
 export class HeldSequences {
@@ -180,7 +180,7 @@ export class HeldSequences {
         return await work();
       } catch (error) {
         if (!entry.sequence.hasEnded) throw error;
-        // It is of no use to anyone. Its own failure is told once, then it is not there.
+        // It is of no more use. Its own failure is reported once, then it is gone.
         const isItsOwnEnd = entry.hasPlace && !this.#isDisposed;
         this.#forget(entry);
         throw isItsOwnEnd && isDisposed(error) ? notFound() : error;
@@ -215,7 +215,7 @@ export class HeldSequences {
   }
 
   /**
-   * Lets go of a sequence: at once for all who ask for it from now on, and of its blocks when it is its turn.
+   * Lets go of a sequence: at once for all requests from now on, and of its blocks when it is its turn.
    * @throws ApiError 404 when it is not held any more
    */
   async remove(held: HeldSequence): Promise<void> {
@@ -248,7 +248,7 @@ export class HeldSequences {
     return done;
   }
 
-  /** @throws ApiError when nobody is there for it any more, or no model */
+  /** @throws ApiError when its client has gone, or there is no model */
   #expectUse({ signal, reason }: Asker, model: LanguageModel): void {
     if (signal.aborted) throw reason;
     if (this.#isDisposed || this.#gone.has(model)) {
@@ -280,7 +280,7 @@ export class HeldSequences {
       throw new ApiError(
         429,
         "sequence_limit",
-        `A key may hold ${sequences} sequences; delete one, or wait until one's time is up.`,
+        `A key may hold ${sequences} sequences; delete one, or wait until one expires.`,
       );
     }
     const bytes = (own.tokens + tokens) * this.#bytesPerToken;
@@ -323,7 +323,7 @@ function notFound(): ApiError {
   return new ApiError(
     404,
     "sequence_not_found",
-    "There is no such sequence: it never was, or its time is up.",
+    "There is no such sequence: it never existed or has expired.",
     { param: "id" },
   );
 }

@@ -1,5 +1,5 @@
 /**
- * Who may ask: the keys of a file, kept as SHA-256 digests and compared in constant time, and what each key's owner is
+ * Access: the keys of a file, kept as SHA-256 digests and compared in constant time, and what each key's owner is
  * called. Owns the digests; the keys themselves are forgotten when the file is read.
  *
  * The file has a line for each key: a name, white space, the key (`alice sk-4f0c…`), or `sha256:` and 64 hexadecimal
@@ -8,11 +8,11 @@
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import { LastrowError } from "../errors.js";
 
-/** Who sent a request. */
+/** The owner of a request. */
 export interface Principal {
   /** The key's name; "anonymous" where no keys are asked for. */
   readonly name: string;
-  /** Whose prefixes it shares: its own, or everybody's where that is allowed. */
+  /** Whose prefixes it shares: its own, or those of all where that is allowed. */
   readonly salt: string;
 }
 
@@ -88,7 +88,7 @@ export class ApiKeys {
     this.#keys = keys;
   }
 
-  /** Whose key it is; null for nobody's. Takes the same time for every key. */
+  /** The key's owner; null for an unknown key. Takes the same time for every key. */
   identify(presented: string | null): Principal | null {
     if (this.#keys === null) return this.#anonymous;
     if (presented === null) return null;

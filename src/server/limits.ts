@@ -52,10 +52,10 @@ export const LIMITS = {
   answerBytes: limit(
     "max-answer-bytes",
     "bytes",
-    "answers that are made or wait for their readers",
+    "answers being made or waiting for their readers",
     256 * 1024 * 1024,
   ),
-  answerBytesPerKey: limit("max-answer-bytes-per-key", "bytes", "those of one key", 128 * 1024 * 1024),
+  answerBytesPerKey: limit("max-answer-bytes-per-key", "bytes", "the same of one key", 128 * 1024 * 1024),
   logitBias: limit("max-logit-bias", "count", "entries of logit_bias", 1024, 0),
   stopTexts: limit("max-stop", "count", "stop texts", 16, 0),
   stopLength: limit("max-stop-length", "characters", "length of a stop text", 256),
@@ -69,10 +69,10 @@ export const LIMITS = {
   perKey: limit(
     "max-concurrent-per-key",
     "count",
-    "of them one key's (default: half where there are more keys)",
+    "texts of one key at once (default: half where there are more keys)",
     null,
   ),
-  queue: limit("max-queue", "count", "requests that wait; over it: 429", 256, 0),
+  queue: limit("max-queue", "count", "requests that wait; beyond that: 429", 256, 0),
   requestSeconds: limit("request-timeout", "seconds", "time of a whole request", 600, LEAST_SECONDS),
   headerSeconds: limit(
     "header-timeout",
@@ -90,7 +90,12 @@ export const LIMITS = {
   ),
   idleSeconds: limit("idle-timeout", "seconds", "time that an idle connection is kept", 30, LEAST_SECONDS),
   connections: limit("max-connections", "count", "connections at once", 16384),
-  streamBytes: limit("max-stream-buffer", "bytes", "what waits for a slow reader of a stream", 1024 * 1024),
+  streamBytes: limit(
+    "max-stream-buffer",
+    "bytes",
+    "data that waits for a slow reader of a stream",
+    1024 * 1024,
+  ),
   textSeconds: limit("text-timeout", "seconds", "time to tokenise a text or render a chat", 5, LEAST_SECONDS),
   sequences: limit("max-sequences", "count", "sequences that a key holds", 16, 0),
   sequenceBytes: limit(

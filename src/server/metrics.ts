@@ -1,13 +1,13 @@
 /**
  * Metrics in Prometheus' format, under vLLM's names where it has one, so that dashboards for it work. Owns the registry;
- * counters of the engine are read when somebody looks, and go on counting when the engine is replaced.
+ * counters of the engine are read at each scrape, and go on counting when the engine is replaced.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ModelInfo } from "../library/language-model.js";
 import type { EngineStats } from "../protocol/engine-stats.js";
 import type { RequestRecord } from "./exchange.js";
 
-/** What is read when somebody looks. */
+/** Values that are read at each scrape. */
 export interface MetricSources {
   /** Null when there is no engine just now. */
   readonly stats: () => Promise<EngineStats | null>;
@@ -124,7 +124,7 @@ export class Metrics {
     this.#held = gauge("lastrow:held_sequences", "Sequences that clients hold.");
     this.#answers = gauge(
       "lastrow:answer_bytes",
-      "Memory of answers that are made or wait for their readers, as it is bounded.",
+      "Memory of answers being made or waiting for their readers, as it is bounded.",
     );
     this.#cacheInfo = new Gauge({
       name: "vllm:cache_config_info",

@@ -94,10 +94,14 @@ export async function listen(server: LastrowServer, options: ListenOptions): Pro
   });
   http.on("connect", (_, socket) => {
     socket.on("error", () => undefined);
-    socket.end(rawAnswer(server.refuse(new ApiError(405, "invalid_http", "This server is no proxy."))));
+    socket.end(rawAnswer(server.refuse(new ApiError(405, "invalid_http", "This server is not a proxy."))));
   });
   http.on("checkExpectation", (_, outgoing) => {
-    const error = new ApiError(417, "invalid_http", "Of expectations, 100-continue alone is met.");
+    const error = new ApiError(
+      417,
+      "invalid_http",
+      "The only expectation that is supported is 100-continue.",
+    );
     const { status, headers, body } = server.refuse(error);
     outgoing.writeHead(status, headers).end(body);
   });
@@ -127,13 +131,13 @@ function brokenHttp(code: string | undefined): ApiError {
   if (code === "HPE_HEADER_OVERFLOW") {
     return new ApiError(431, "headers_too_large", `The headers are over ${MAX_HEADER_BYTES} bytes.`);
   }
-  return new ApiError(400, "invalid_http", "This is no HTTP request.");
+  return new ApiError(400, "invalid_http", "Malformed HTTP request.");
 }
 
 /** What no request can be made of: an address or a host that is none. */
 function notRequest(thrown: unknown): ApiError {
   if (!(thrown instanceof RequestError)) return toApiError(thrown);
-  return new ApiError(400, "invalid_http", `This is no HTTP request: ${thrown.message}.`);
+  return new ApiError(400, "invalid_http", `Malformed HTTP request: ${thrown.message}.`);
 }
 
 function rawAnswer({ status, headers, body }: Refusal): string {
@@ -151,9 +155,13 @@ function begin(http: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     http.once("error", (cause: NodeJS.ErrnoException) => {
       const why =
-        cause.code === "EADDRINUSE" ? "something else listens there; --port takes another" : cause.message;
+        cause.code === "EADDRINUSE"
+          ? "something else listens there; choose another with --port"
+          : cause.message;
       reject(
-        new LastrowError("invalid_argument", `${host}, port ${port}, cannot be had: ${why}.`, { cause }),
+        new LastrowError("invalid_argument", `${host}, port ${port}, cannot be listened on: ${why}.`, {
+          cause,
+        }),
       );
     });
     http.listen({ host: host.replace(/^\[|\]$/g, ""), port, backlog: 1024 }, resolve);

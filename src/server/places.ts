@@ -109,7 +109,7 @@ export class Places {
 
   #startNext(): void {
     for (;;) {
-      // Who waits for many places is not overtaken for ever by those that need few.
+      // A request for many places is not overtaken for ever by those for few.
       let isSaving = false;
       const next = this.#lines.take((key, { count }) => {
         const own = this.#usedBy.get(key) ?? 0;

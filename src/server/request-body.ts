@@ -21,7 +21,7 @@ export interface BodyCheck<T> {
   readonly schema: z.ZodType<T>;
   readonly limits: BodyLimits;
   readonly thread: Pick<BodyThread, "parse">;
-  /** Whose it is. */
+  /** Name of the key that sent it. */
   readonly key: string;
 }
 
@@ -91,11 +91,7 @@ function withCode(issue: z.core.$ZodIssue): CodedIssue | null {
 
 async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
   const tooLarge = () =>
-    new ApiError(
-      413,
-      "request_too_large",
-      `The body is over ${limit} bytes, which is as long as one may be.`,
-    );
+    new ApiError(413, "request_too_large", `The body is over ${limit} bytes, the most that is accepted.`);
   const announced = request.headers.get("content-length");
   if (announced !== null) {
     if (Number(announced) > limit) throw tooLarge();

@@ -3,7 +3,7 @@
  * it a file for each name, and what each key has saved, counted once and then kept. Names are plain names, so no path ever
  * comes from a request. A key's changes are made one after the other; other keys' do not wait for them.
  *
- * The folder also holds the secret that outlives the server: whoever restores finds the rows of before the restart.
+ * The folder also holds the secret that outlives the server: a restored sequence finds the rows of before the restart.
  */
 import { createHash, createHmac } from "node:crypto";
 import { lstat, mkdir, readdir, unlink } from "node:fs/promises";
@@ -27,7 +27,7 @@ export interface SavedFile {
 interface KeyFiles {
   readonly folder: string;
   readonly files: Map<string, SavedFile>;
-  /** Of all files. */
+  /** Bytes of all files. */
   bytes: number;
   /** The change that was begun last. */
   last: Promise<unknown>;
@@ -112,7 +112,7 @@ export class SavedFolder {
       const file = own.files.get(name);
       if (file === undefined) throw notFound();
       await unlink(join(own.folder, name + SUFFIX)).catch((error) => {
-        // Somebody has removed it by hand.
+        // It was removed by hand.
         if (error.code !== "ENOENT") throw error;
       });
       own.files.delete(name);
@@ -207,7 +207,9 @@ function namesIn(folder: string): Promise<string[]> {
 function failureOf(error: unknown): unknown {
   const isOurs = error instanceof LastrowError && error.code !== "file_not_written";
   if (error instanceof ApiError || isOurs) return error;
-  return new ApiError(507, "not_saved", "The server's disk refused; nothing has changed.", { cause: error });
+  return new ApiError(507, "not_saved", "The server could not write to its disk; nothing has changed.", {
+    cause: error,
+  });
 }
 
 function notFound(): ApiError {

@@ -8,11 +8,11 @@ import { toApiError } from "./api-error.js";
 export interface EventStreamOptions {
   /** Milliseconds of silence after which a comment is sent; also how long a first event is waited for. */
   readonly keepAliveMs: number;
-  /** Most bytes that wait for the reader beyond what one turn of the event loop brings; one who is further behind is dropped. */
+  /** Most bytes that wait for the reader beyond what one turn of the event loop brings; a reader further behind is dropped. */
   readonly maxBufferedBytes: number;
-  /** Called when the reader has gone or fallen too far behind: whoever sends should stop. */
+  /** Called when the reader has gone or fallen too far behind: sending should stop. */
   readonly onReaderLost: () => void;
-  /** Cuts the connection of one who has fallen too far behind; null: whoever reads the body is given an error. */
+  /** Cuts the connection of a reader that has fallen too far behind; null: the body's reader gets an error. */
   readonly drop: (() => void) | null;
   /** Called when all has been sent; so many bytes of it still wait for the reader. */
   readonly onEnd: (waiting: number) => void;

@@ -35,7 +35,7 @@ import type { ServedModel, Service } from "./service.js";
 import { StaticPage } from "./static-page.js";
 import { TextThread } from "./text-thread.js";
 
-/** What is served, to whom, and how much of it. `LoadOptions` are the engine's. */
+/** What is served, who may use it, and how much of it. `LoadOptions` are the engine's. */
 export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   /** As `load` takes it; the embedded model by default. */
   readonly model?: ModelSource | undefined;
@@ -146,7 +146,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   const metrics = new Metrics(options.servedModelName ?? servedName(options.model), {
     stats: async () => {
       if (engine.state !== "ready") return null;
-      // It may be lost meanwhile, and whoever looks wants the other numbers.
+      // The engine may be lost meanwhile; the other numbers are still wanted.
       return engine.model.stats().catch(() => null);
     },
     waiting: () => admission.waiting,
@@ -242,7 +242,7 @@ async function watchSteps(model: LanguageModel, metrics: Metrics): Promise<void>
       if (event.type === "step") metrics.step(event.rows, event.sequences);
     }
   } catch {
-    // The engine is lost; whoever waits for it is told, and the next one is watched anew.
+    // The engine is lost; its callers are told, and the next one is watched anew.
   }
 }
 
@@ -280,7 +280,7 @@ async function readKeys(path: string): Promise<string> {
   }
 }
 
-/** A Hub name as it is; of a path or an address nothing but its end, since the rest is nobody's business. */
+/** A Hub name as it is; of a path or an address only its end, since the rest must not be shown. */
 function servedName(model: ModelSource | undefined): string {
   if (model === undefined) return "stories";
   if (typeof model === "string") {

@@ -72,7 +72,7 @@ export async function takeTurn(exchange: Exchange, choices: number): Promise<voi
   exchange.record.queueMs = admitted.queueMs;
 }
 
-/** Who the text thread works for. */
+/** The caller that the text thread works for. */
 export function callerOf({ principal, signal }: Exchange): TextCaller {
   return { key: principal!.name, signal };
 }
@@ -127,7 +127,7 @@ export async function chatTokens(
   expectFitting(service, messages.map(({ content }) => content).join(""), "messages");
   const tokens = await texts.encodeChat(messages, addGenerationPrompt, callerOf(exchange));
   if (tokens.length === 0) {
-    throw new ApiError(400, "empty_prompt", "The chat template makes nothing of these messages.", {
+    throw new ApiError(400, "empty_prompt", "The chat template renders these messages as an empty prompt.", {
       param: "messages",
     });
   }
@@ -168,7 +168,7 @@ function tooLong(message: string, param: string): ApiError {
 /** Bytes of an answer that its size does not count: headers, and what keeps it. */
 const ANSWER_OVERHEAD = 1024;
 
-/** Counts what is made of an answer until it has left; where nobody says when, it is the runtime's. */
+/** Counts what is made of an answer until it has left; where that cannot be known, it is the runtime's. */
 export function holdAnswer({ answers, keys }: Service, exchange: Exchange, bytes: number): void {
   const { onClose, drop, principal } = exchange;
   if (onClose === null || drop === null) return;

@@ -57,7 +57,7 @@ const compress = promisify(gzip);
 interface Prepared {
   readonly mtimeMs: number;
   readonly size: number;
-  /** Of its content, without quotes. */
+  /** The content's entity tag, without quotes. */
   readonly tag: string;
   /** Null for what is not compressed. */
   readonly compressed: Uint8Array<ArrayBuffer> | null;

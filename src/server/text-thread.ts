@@ -18,7 +18,7 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** For whom a task is done. */
+/** The caller of a task. */
 export interface TextCaller {
   /** Whose turn it is: those that wait are served a text of each key in turn. */
   readonly key: string;
@@ -55,7 +55,7 @@ export class TextThread {
   #current: Waiting | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isDisposed = false;
-  /** Who waits for the very first start. */
+  /** The caller that waits for the very first start. */
   #onStarted: { resolve: () => void; reject: (error: unknown) => void } | null = null;
 
   private constructor(data: TextThreadData, deadlineMs: number, script: string) {
@@ -135,7 +135,7 @@ export class TextThread {
   #next(): void {
     if (!this.#isReady || this.#current !== null) return;
     let next = this.#waiting.take();
-    // Nobody waits for what was asked by one that has gone.
+    // The client of the request has gone.
     while (next?.caller.signal.aborted) {
       next.reject(new ApiError(499, "client_closed_request", "The client went away."));
       next = this.#waiting.take();
@@ -164,7 +164,7 @@ export class TextThread {
     const worker = this.#worker;
     this.#worker = null;
     worker?.removeAllListeners();
-    // An error that arrives while it ends is nobody's any more.
+    // An error that arrives while it ends concerns no caller.
     worker?.on("error", () => undefined);
     void worker?.terminate();
     if (!this.#isDisposed) this.#start();

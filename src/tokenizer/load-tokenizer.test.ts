@@ -142,7 +142,7 @@ describe("files that cannot be used", () => {
     ["a piece without end", vocab({ ["a".repeat(1025)]: 1 }), /over 1024 long/],
     ["an unknown model", model({ type: "Magic" }), /a model of type "Magic"; BPE, WordPiece and Unigram/],
     ["a flag that is none", model({ byte_fallback: 1 }), /has 1 as byte_fallback of its model/],
-    ["added tokens of no list", (json) => ({ ...json, added_tokens: 7 }), /added_tokens that are no list/],
+    ["added tokens of no list", (json) => ({ ...json, added_tokens: 7 }), /added_tokens that are not a list/],
     [
       "an added token without an id",
       (json) => ({ ...json, added_tokens: [{ content: "x" }] }),
@@ -176,7 +176,7 @@ describe("files that cannot be used", () => {
     [
       "a post-processor's unknown token",
       (json) => ({ ...json, added_tokens: [], model: { ...json.model, vocab: { a: 0 }, merges: [] } }),
-      /adds "<\|endoftext\|>", which is no token/,
+      /adds "<\|endoftext\|>", which is not a token/,
     ],
     [
       "a template that repeats the text",

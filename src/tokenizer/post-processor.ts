@@ -42,7 +42,7 @@ class Reader {
       throw this.#invalid(`that is ${quoteValue(processor)}, not an object with a type`);
     switch (processor.type) {
       case "ByteLevel":
-        // Only moves offsets, which nobody here asks for.
+        // Only moves offsets, which are not used here.
         return { prefix: [], suffix: [] };
       case "BertProcessing":
       case "RobertaProcessing":
@@ -98,7 +98,7 @@ class Reader {
   /** @param ids the token's, as the post-processor has them; undefined when it leaves that to the vocabulary */
   #id(token: string, ids: unknown): number {
     const id = this.#idOf.get(token);
-    if (id === undefined) throw this.#invalid(`that adds ${quoteValue(token)}, which is no token`);
+    if (id === undefined) throw this.#invalid(`that adds ${quoteValue(token)}, which is not a token`);
     if (ids === undefined || (Array.isArray(ids) && ids.length === 1 && ids[0] === id)) return id;
     throw unsupported(
       this.#fileName,

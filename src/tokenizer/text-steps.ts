@@ -160,7 +160,7 @@ class StepReader {
       case "BertPreTokenizer":
         return bertWords;
       case "Punctuation":
-        // The behaviours are many, and nobody publishes the others with a model of this kind.
+        // The behaviours are many, and no published model of this kind uses the others.
         if (step.behavior === "Contiguous") return punctuationRuns;
         throw this.#unsupported("a Punctuation step that is not Contiguous");
       case "FixedLength":

@@ -1,7 +1,7 @@
 /**
  * The files that define a tokenizer, as JSON: `tokenizer.json`, or GPT-2's older `vocab.json` with `merges.txt` written
  * as `tokenizer.json` would say it; and what the files beside them change of it. Checks that they are JSON objects without repeated keys or deep nesting, nothing
- * else. Vocabularies rightly hold keys such as `constructor`, so no key is forbidden; nobody may look keys up through
+ * else. Vocabularies rightly hold keys such as `constructor`, so no key is forbidden; keys must not be looked up through
  * a prototype.
  */
 import { visit } from "#jsonc-parser";

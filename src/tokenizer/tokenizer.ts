@@ -116,7 +116,7 @@ export class Tokenizer {
    *   text is none, or longer than a Unigram vocabulary can take
    */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    if (typeof text !== "string") throw invalidArgument(`What is encoded is a text, not ${shown(text)}.`);
+    if (typeof text !== "string") throw invalidArgument(`encode takes a text, not ${shown(text)}.`);
     checkOptions(options, ENCODE_OPTIONS);
     const { plain, parsing, prefix, suffix } = this.#parts;
     const wellFormed = replaceLoneSurrogates(text);
@@ -133,8 +133,7 @@ export class Tokenizer {
    * @throws LastrowError `token_out_of_range`, `invalid_argument` for what is no list of ids
    */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
-    if (!isListOfIds(ids))
-      throw invalidArgument(`What is decoded is a list of token ids, not ${shown(ids)}.`);
+    if (!isListOfIds(ids)) throw invalidArgument(`decode takes a list of token ids, not ${shown(ids)}.`);
     checkOptions(options, DECODE_OPTIONS);
     const next = textBytes(this.#parts.decoder);
     const parts = this.#kept([...ids], options).map(next);
@@ -211,7 +210,7 @@ export class Tokenizer {
     if (Number.isInteger(id) && id >= 0 && id < vocabSize) return;
     throw new LastrowError(
       "token_out_of_range",
-      `${shown(id)} is no token id; this model's are 0 to ${vocabSize - 1}.`,
+      `${shown(id)} is not a token id; this model's are 0 to ${vocabSize - 1}.`,
     );
   }
 }

@@ -45,7 +45,7 @@ export function readVocabulary({ json, fileName, declared }: TokenizerFiles): Vo
     if (piece.length > MAX_PIECE_LENGTH || /\p{Surrogate}/u.test(piece)) {
       throw invalid(
         file,
-        `has the piece ${shown}, which is over ${MAX_PIECE_LENGTH} long or no Unicode text`,
+        `has the piece ${shown}, which is over ${MAX_PIECE_LENGTH} long or not Unicode text`,
       );
     }
     if (!isId(id)) {
@@ -95,7 +95,7 @@ function nextId(pieces: ReadonlyMap<number, string>, modelSize: number, added: I
 
 function readAddedTokens(json: JsonObject, fileName: string): AddedToken[] {
   const listed = json.added_tokens ?? [];
-  if (!Array.isArray(listed)) throw invalid(fileName, "has added_tokens that are no list");
+  if (!Array.isArray(listed)) throw invalid(fileName, "has added_tokens that are not a list");
   return listed.map((token: unknown, i) => {
     if (!isObject(token) || typeof token.content !== "string" || token.content === "" || !isId(token.id)) {
       throw invalid(fileName, `has an added token (number ${i}) without a content or an id`);

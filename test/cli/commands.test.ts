@@ -357,6 +357,6 @@ describe("cache", () => {
   it("refuses more prompts than there are letters", async () => {
     const { exitCode, stderr } = await run(["cache", ...new Array(27).fill("x")]);
     expect(exitCode).toBe(1);
-    expect(stderr).toContain("At most 26 prompts have a letter each.");
+    expect(stderr).toContain("At most 26 prompts can be shown, a letter for each.");
   });
 });

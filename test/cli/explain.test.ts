@@ -60,7 +60,7 @@ describe("explain", () => {
     expect(stdout).toMatch(/h\.0…5\.attn\.weightedValues +1 of softmax \+ all 8 of V/);
     expect(stdout).toMatch(/h\.0…5\.attn\.q +1 of ln_1/);
     expect(stdout).toMatch(/lm_head +1 of ln_f/);
-    expect(stdout).toContain("Nobody asks for an old row of Q.");
+    expect(stdout).toContain("No stage needs an old row of Q.");
     for (const line of stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
   });
 

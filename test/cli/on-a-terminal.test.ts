@@ -70,7 +70,7 @@ it("errors are broken at words on a terminal, and stay one line in a pipe", asyn
   const args = ["serve", "--host", "0.0.0.0"];
   const piped = await run(args);
   const shown = await onTerminal(args);
-  expect(piped.stderr).toMatch(/^error: Whoever reaches .{60,}\n$/);
+  expect(piped.stderr).toMatch(/^error: Anyone who can reach .{60,}\n$/);
   const lines = stripVTControlCharacters(shown.stderr).trimEnd().split("\n");
   expect(lines.length).toBeGreaterThan(1);
   expectNarrow(lines);
@@ -119,8 +119,8 @@ describe("files", () => {
     await writeFile(join(folder, "file"), "");
     const none = join(folder, "none");
     for (const [args, reason] of [
-      [["compare", "--plot", join(folder, "file/p.svg")], "it is no folder"],
-      [["explain", "--svg", join(folder, "file")], "it is no folder"],
+      [["compare", "--plot", join(folder, "file/p.svg")], "it is not a folder"],
+      [["explain", "--svg", join(folder, "file")], "it is not a folder"],
       [["generate", "Tom", "--save", join(none, "s")], "there is no such folder"],
     ] as const) {
       // A model that does not exist would be told first if it were looked for.

@@ -91,7 +91,7 @@ test.each<[string, () => Uint8Array, string, RegExp]>([
   ["another model", () => withField("fingerprint", "0".repeat(64)), "mismatch", /its fingerprint is "000/],
   ["other weights", () => withField("dtype", "int8"), "mismatch", /their dtype is "int8", here it is "f32"/],
   ["another KV type", () => withField("kv_dtype", "int8"), "mismatch", /kvDtype is "int8"/],
-  ["other numerics", () => withField("numerics_version", "0"), "mismatch", /numerics: is "0"/],
+  ["other numerics", () => withField("numerics_version", "0"), "mismatch", /numerics: it is "0"/],
   ["no checksum", () => withField("block_sha256", ""), "invalid", /has 1 checksums for 2 blocks\.$/],
   [
     "a checksum too many",

@@ -1,4 +1,4 @@
-/** Jinja2's filters: what stands behind `|`, but for the few that nobody has in a chat template. */
+/** Jinja2's filters: what stands behind `|`, but for the few that no chat template uses. */
 import { toJson } from "./json.js";
 import { TESTS } from "./tests.js";
 import { Text } from "./text.js";

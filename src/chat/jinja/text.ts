@@ -17,7 +17,6 @@ export const MAX_TEXT = 2 ** 26;
 
 export class Text {
   readonly runs: readonly Run[];
-  /** All of it. */
   readonly value: string;
 
   private constructor(runs: readonly Run[], value: string) {

@@ -37,7 +37,7 @@ export async function bench(options: BenchCommandOptions, io: Io): Promise<numbe
   const loadMs = performance.now() - start;
   const { info } = model;
   const newTokens = options.newTokens ?? DEFAULT_NEW_TOKENS;
-  // A prompt that nobody asked for gets shorter where the context is short.
+  // The default prompt is shortened to fit a short context.
   const fitting = Math.max(1, info.config.contextLength - newTokens);
   const promptTokens = options.promptTokens ?? Math.min(DEFAULT_PROMPT_TOKENS, fitting);
   const repetitions = options.repetitions ?? DEFAULT_REPETITIONS;

@@ -1,4 +1,4 @@
-/** `lastrow cache`: runs prompts together and shows who held which block of the KV cache. */
+/** `lastrow cache`: runs prompts together and shows which sequence held which block of the KV cache. */
 
 import { LastrowError } from "../../errors.js";
 import { BlockMap } from "../../kv-cache/block-map.js";
@@ -15,7 +15,7 @@ import { type Colours, coloursFor, columnsOf, type Io, write } from "../terminal
 
 export interface CacheCommandOptions extends EngineOptions, SamplingOptions, OutputOptions {}
 
-/** What is generated for each prompt when nobody says how much. */
+/** What is generated for each prompt by default. */
 export const DEFAULT_CACHE_TOKENS = 24;
 
 const BEGINNING =
@@ -56,14 +56,20 @@ export async function cache(
   const sampling = samplingFor(options);
   const texts = prompts.length === 0 ? DEFAULT_PROMPTS : prompts;
   if (texts.length > LETTERS.length) {
-    throw new LastrowError("invalid_argument", `At most ${LETTERS.length} prompts have a letter each.`);
+    throw new LastrowError(
+      "invalid_argument",
+      `At most ${LETTERS.length} prompts can be shown, a letter for each.`,
+    );
   }
   const model = await loadModel(options, io);
   const events: EngineEvent[] = [];
   const listening = (async () => {
     for await (const event of model.events()) {
       if (event.type === "dropped")
-        throw new LastrowError("invalid_argument", "Too much happens to show it.");
+        throw new LastrowError(
+          "invalid_argument",
+          "There are too many events to show; use fewer prompts or tokens.",
+        );
       events.push(event);
     }
   })();

@@ -222,7 +222,7 @@ function keptSentence({ kept, promptLength, fedTokens }: Explanation, colours: C
   if (asked.length === 0) return ["A single row needs no other: there is nothing to keep yet."];
   return [
     `Of ${formatCount(promptLength + fedTokens)} rows a stage needs one, attention all of ${colours.yellow(asked.join(" and "))}: keep those.`,
-    `Nobody asks for an old row of ${others.join(" or ")}.`,
+    `No stage needs an old row of ${others.join(" or ")}.`,
   ];
 }
 

@@ -41,7 +41,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
   if (apiKeys === undefined && options.insecure !== true && !isLoopback(host)) {
     throw new LastrowError(
       "invalid_argument",
-      `Whoever reaches ${host} could use this server; give --api-keys FILE, or --insecure if that is what you want.`,
+      `Anyone who can reach ${host} could use this server; give --api-keys FILE, or --insecure if that is what you want.`,
     );
   }
   const cacheSecret =
@@ -140,7 +140,7 @@ async function announce(
       ? "each request needs a key"
       : isLoopback(options.host)
         ? "no keys; this machine only"
-        : yellow("no keys: whoever reaches this address may use it");
+        : yellow("no keys: anyone who can reach this address may use it");
   const lines = [
     `${bold(printable(id))} at ${cyan(url)}   ${dim(access)}`,
     dim(

@@ -111,7 +111,7 @@ function settle(service: Service, exchange: Exchange, body: CompletionRequest): 
     bestOf: isSearch ? undefined : (body.best_of ?? undefined),
     numBeams,
     logprobs: logprobs ?? undefined,
-    // Who wants the prompt's log-probabilities has all of its rows computed.
+    // For the prompt's log-probabilities all of its rows are computed.
     ...(echo && logprobs !== null && { cachePrompt: false }),
   };
   const choices = prompts.length * Math.max(options.bestOf ?? 1, options.n ?? 1, numBeams ?? 1);

@@ -7,7 +7,7 @@ import { readBody } from "../request-body.js";
 import { errorSchema } from "../schemas/common.js";
 import type { Service } from "../service.js";
 
-/** What the one who listens can do for an answer. */
+/** What the listener can do for an answer. */
 export interface Connection {
   /** Cuts it, whatever was still to come. */
   readonly drop?: () => void;
@@ -48,7 +48,7 @@ export function route(app: App, details: RouteDetails, handler: Handler<undefine
 
 interface BodyRouteDetails<T> extends RouteDetails {
   readonly body: z.ZodType<T>;
-  /** Among whom it takes its place: those that want the engine, unless it says that it wants only the text thread. */
+  /** Where it takes its place: among the requests that want the engine, unless it says that it wants only the text thread. */
   readonly wants?: "engine" | "text";
   /** What is done before it waits for its place: finding, and keeping, what it is about. */
   readonly before?: (context: AppContext) => unknown;

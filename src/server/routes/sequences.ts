@@ -82,7 +82,7 @@ export function addSequences(app: App, service: Service): void {
     {
       method: "delete",
       path: ONE,
-      summary: "Let go of a sequence.",
+      summary: "Delete a sequence.",
       params: sequenceParams,
       response: "none",
     },
@@ -166,7 +166,11 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
   const { sequences, engine } = service;
   const folder = () => {
     if (service.saved !== null) return service.saved;
-    throw new ApiError(403, "saving_disabled", "This server saves nothing; --save-dir FOLDER lets it.");
+    throw new ApiError(
+      403,
+      "saving_disabled",
+      "This server does not save sequences; start it with --save-dir FOLDER.",
+    );
   };
   routeWithBody(
     app,

@@ -24,7 +24,7 @@ export function completionRequest(limits: ServerLimits) {
         .openapi({ description: "What to continue; the model's start token when absent." }),
       ...generationFields(limits),
       best_of: count(limits.n, 1).openapi({
-        description: "Generate so many and give the n likeliest; not with stream.",
+        description: "Generate this many and give the n likeliest; not with stream.",
       }),
       logprobs: count(limits.logprobs).openapi({
         description: "Report each token's log-probability and that many alternatives.",

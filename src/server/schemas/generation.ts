@@ -19,7 +19,7 @@ export function generationFields(limits: ServerLimits) {
       .openapi({ description: "An id of /v1/models; the served model when absent." }),
     max_tokens: count(limits.maxTokens).openapi({ description: "Most tokens to generate." }),
     max_completion_tokens: count(limits.maxTokens).openapi({
-      description: "The same; it wins over max_tokens.",
+      description: "The same as max_tokens, and takes precedence.",
     }),
     temperature: z.number().min(0).max(100).nullish().openapi({ description: "0 is greedy." }),
     top_p: z.number().min(0).max(1).nullish(),

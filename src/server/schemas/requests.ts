@@ -1,4 +1,4 @@
-/** Every body that a route takes, by the route's path: for whoever checks one where there are no routes. */
+/** Every body that a route takes, by the route's path: for checking one where there are no routes. */
 import type { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { chatRequest } from "./chat.js";

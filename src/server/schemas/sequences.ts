@@ -62,7 +62,7 @@ export const sequenceResponse = z
     created: z.int(),
     expires_at: z.int().openapi({ description: "Unix seconds; every use renews it." }),
     length: z.int().openapi({ description: "Its tokens." }),
-    bytes: z.int().openapi({ description: "Of their keys and values." }),
+    bytes: z.int().openapi({ description: "Size of their keys and values." }),
     tokens: z.array(z.int()),
     cached_tokens: z.int(),
     top_logprobs: z
@@ -84,7 +84,7 @@ export const savedListResponse = z
         .object({
           object: z.literal("saved_sequence"),
           name: z.string(),
-          bytes: z.int().openapi({ description: "Of its file." }),
+          bytes: z.int().openapi({ description: "Size of its file." }),
           created: z.int(),
         })
         .openapi("SavedFile"),

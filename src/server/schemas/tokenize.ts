@@ -11,10 +11,10 @@ export function tokenizeRequest(limits: ServerLimits) {
       prompt: z.string().nullish().openapi({ description: "The text, as vLLM's clients send it." }),
       messages: chatMessages(limits).nullish().openapi({ description: "A conversation in a text's place." }),
       add_generation_prompt: z.boolean().nullish(),
-      add_special_tokens: z.boolean().nullish().openapi({ description: "Of vLLM; default true." }),
+      add_special_tokens: z.boolean().nullish().openapi({ description: "vLLM's name; default true." }),
       return_token_strs: z.boolean().nullish(),
       content: z.string().nullish().openapi({ description: "The text, as llama.cpp's clients send it." }),
-      add_special: z.boolean().nullish().openapi({ description: "Of llama.cpp; default false." }),
+      add_special: z.boolean().nullish().openapi({ description: "llama.cpp's name; default false." }),
       parse_special: z.boolean().nullish().openapi({
         description: "Whether special tokens written in the text count as such; default false.",
       }),
