@@ -4,6 +4,12 @@ import { ChatRenderer } from "./chat-renderer.js";
 import type { ChatMessage } from "./chat-template.js";
 import { PromptEncoder } from "./prompt-encoder.js";
 
+/** What one prompt may take. */
+export interface TemplateLimits {
+  readonly deadlineMs: number;
+  readonly contextLength: number;
+}
+
 export class ChatTemplate {
   readonly #renderer: ChatRenderer;
   readonly #tokenizer: Tokenizer;
@@ -11,19 +17,19 @@ export class ChatTemplate {
   readonly #deadlineMs: number;
 
   /**
-   * @param deadlineMs of rendering one conversation
+   * @param limits `deadlineMs` of rendering one conversation, `contextLength` in tokens
    * @throws LastrowError `tokenizer_invalid` when the template cannot be parsed
    */
-  constructor(source: string, tokenizer: Tokenizer, deadlineMs: number) {
+  constructor(source: string, tokenizer: Tokenizer, { deadlineMs, contextLength }: TemplateLimits) {
     this.#renderer = new ChatRenderer(source);
     this.#tokenizer = tokenizer;
-    this.#encoder = new PromptEncoder(tokenizer);
+    this.#encoder = new PromptEncoder(tokenizer, contextLength);
     this.#deadlineMs = deadlineMs;
   }
 
   /**
    * The token ids of a conversation.
-   * @throws LastrowError as `ChatRenderer.render`, and `tokenizer_invalid` as `Tokenizer.encode`
+   * @throws LastrowError as `ChatRenderer.render` and `PromptEncoder.encode`
    */
   encode(messages: readonly ChatMessage[], addGenerationPrompt = true): number[] {
     const runs = this.#renderer.render(messages, {
@@ -31,6 +37,6 @@ export class ChatTemplate {
       namedTokens: this.#tokenizer.namedTokens,
       deadlineMs: this.#deadlineMs,
     });
-    return this.#encoder.encode(runs);
+    return this.#encoder.encode(runs, messages);
   }
 }

@@ -18,8 +18,8 @@ const runList = fc.array(fc.record({ text: fc.string({ unit, maxLength: 8 }), or
 /** Tokens as they stand in a prompt: specials by their text, all else a character each. */
 function encoded(specials: readonly string[], runs: readonly Run[], flags = {}): (string | [string])[] {
   const tokenizer = textTokenizer(specials, flags);
-  return new PromptEncoder(tokenizer)
-    .encode(runs)
+  return new PromptEncoder(tokenizer, 1000)
+    .encode(runs, [])
     .map((id) => (id < specials.length ? [specials[id]] : String.fromCodePoint(id - specials.length)));
 }
 

@@ -4,6 +4,8 @@
  */
 import { AddedTokenSplitter } from "../tokenizer/added-tokens.js";
 import type { SpecialToken, Tokenizer } from "../tokenizer/tokenizer.js";
+import { templateFailure } from "./chat-renderer.js";
+import type { ChatMessage } from "./chat-template.js";
 import type { Run } from "./jinja/text.js";
 
 const WHITE_SPACE = /^\p{White_Space}$/u;
@@ -12,15 +14,18 @@ const OTHER = /^[^\p{White_Space}\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}
 
 export class PromptEncoder {
   readonly #tokenizer: Tokenizer;
+  readonly #contextLength: number;
   readonly #splitter: AddedTokenSplitter<SpecialToken>;
   /** Characters that no special token has. */
   readonly #space: string;
   readonly #letter: string;
   readonly #other: string;
 
-  constructor(tokenizer: Tokenizer) {
+  /** @param contextLength tokens that a prompt can have at most */
+  constructor(tokenizer: Tokenizer, contextLength: number) {
     const { specialTokens } = tokenizer;
     this.#tokenizer = tokenizer;
+    this.#contextLength = contextLength;
     this.#splitter = new AddedTokenSplitter(specialTokens.map((token) => [token.content, token]));
     const used = new Set(specialTokens.map(({ content }) => content).join(""));
     this.#space = firstUnused(used, WHITE_SPACE);
@@ -30,10 +35,13 @@ export class PromptEncoder {
 
   /**
    * Token ids of a prompt. The tokenizer's own start token is not added: a template writes its own.
-   * @throws LastrowError as `Tokenizer.encode`
+   * @param messages what the prompt was made of
+   * @throws LastrowError as `Tokenizer.encode`; `chat_template_failed` when the template has made more of the messages
+   *   than the context could ever hold, which is not tokenised
    */
-  encode(runs: readonly Run[]): number[] {
+  encode(runs: readonly Run[], messages: readonly ChatMessage[]): number[] {
     const text = runs.map((run) => run.text).join("");
+    this.#expectFitting(text.length, messages);
     const shown = runs.map((run) => (run.origin === 0 ? run.text : this.#standIn(run.text))).join("");
     const ids: number[] = [];
     for (const section of this.#splitter.split(shown)) {
@@ -44,6 +52,17 @@ export class PromptEncoder {
       }
     }
     return ids;
+  }
+
+  #expectFitting(length: number, messages: readonly ChatMessage[]): void {
+    const contextLength = this.#contextLength;
+    const added = messages.reduce((rest, { content }) => rest - content.length, length);
+    // A token has a byte at least. How long the longest one is takes a look at all of them.
+    if (added <= contextLength || added <= contextLength * this.#tokenizer.longestToken) return;
+    throw templateFailure(
+      `it adds ${added} characters to these messages, more than ${contextLength} tokens could hold`,
+      null,
+    );
   }
 
   /** What stands for a message's text where special tokens are looked for: only its ends count beside one. */

@@ -65,7 +65,7 @@ export class Conversation implements AsyncDisposable {
   private constructor(model: ConversationModel, template: ConversationTemplate) {
     this.#model = model;
     this.#template = template;
-    this.#encoder = new PromptEncoder(template.tokenizer);
+    this.#encoder = new PromptEncoder(template.tokenizer, model.info.config.contextLength);
   }
 
   /** Made by `LanguageModel.chat`, which says what is thrown. @internal */
@@ -184,7 +184,7 @@ export class Conversation implements AsyncDisposable {
       namedTokens: tokenizer.namedTokens,
       deadlineMs: RENDER_DEADLINE_MS,
     });
-    return this.#encoder.encode(runs);
+    return this.#encoder.encode(runs, messages);
   }
 
   /** Holds the rows of what was said; they are in the prefix cache just now, so next to nothing is computed. */

@@ -1,12 +1,12 @@
 /**
  * Large bodies are parsed and checked beside the event loop: what comes back is a right body, whose size the limits
- * bound, or what is wrong. Owns the thread, which starts with the first such body and ends with the server; one that is
- * lost takes the body that it was at with it, and no other.
+ * bound, or what is wrong. Owns the thread, which starts with the first such body and ends with the server, and the bodies
+ * that wait for it, of which keys take turns; one that is lost takes the body that it was at with it, and no other.
  */
 import { Worker } from "node:worker_threads";
 import { threadScript } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
-import { FairQueue } from "./fair-queue.js";
+import { type Caller, FairQueue } from "./fair-queue.js";
 import type { SchemaParts } from "./schemas/requests.js";
 
 /** A body, and the path of the route that it was sent to. */
@@ -27,6 +27,7 @@ export type BodyAnswer =
 
 interface Waiting {
   readonly task: BodyTask;
+  readonly caller: Caller;
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
@@ -53,13 +54,14 @@ export class BodyThread {
 
   /**
    * @param bytes are given away
-   * @param key whose it is: of those that wait, one of each key is parsed in turn
+   * @param caller of those that wait, one of each key is parsed in turn
    * @returns what the schema of the route makes of it
-   * @throws ApiError as `parseBody`; 503 when the thread is lost
+   * @throws ApiError as `parseBody`; 503 when the thread is lost or the server ends, 499 when the client has gone
    */
-  parse(path: string, bytes: Uint8Array, key: string): Promise<unknown> {
+  parse(path: string, bytes: Uint8Array, caller: Caller): Promise<unknown> {
+    if (this.#isDisposed) return Promise.reject(shuttingDown());
     return new Promise((resolve, reject) => {
-      this.#waiting.add(key, { task: { path, bytes }, resolve, reject });
+      this.#waiting.add(caller.key, { task: { path, bytes }, caller, resolve, reject });
       this.#next();
     });
   }
@@ -69,15 +71,18 @@ export class BodyThread {
     const worker = this.#worker;
     this.#worker = null;
     worker?.removeAllListeners();
-    for (const { reject } of [...(this.#current ? [this.#current] : []), ...this.#waiting.clear()]) {
-      reject(new ApiError(503, "shutting_down", "The server is shutting down."));
-    }
+    this.#current?.reject(shuttingDown());
+    for (const { reject } of this.#waiting.clear()) reject(shuttingDown());
     await worker?.terminate();
   }
 
   #next(): void {
     if (this.#current !== null || this.#isDisposed) return;
-    const next = this.#waiting.take();
+    let next = this.#waiting.take();
+    while (next?.caller.signal.aborted) {
+      next.reject(new ApiError(499, "client_closed_request", "The client went away."));
+      next = this.#waiting.take();
+    }
     if (next === null) return;
     this.#current = next;
     this.#worker ??= this.#start();
@@ -115,4 +120,8 @@ export class BodyThread {
     });
     return worker;
   }
+}
+
+function shuttingDown(): ApiError {
+  return new ApiError(503, "shutting_down", "The server is shutting down.");
 }

@@ -1,4 +1,13 @@
 /** What waits, in a line for each key; the keys take turns. Owns the lines and whose turn it is. */
+
+/** The caller of a task that waits. */
+export interface Caller {
+  /** The key that it came with. */
+  readonly key: string;
+  /** Aborted when nothing waits for its result any more. */
+  readonly signal: AbortSignal;
+}
+
 export class FairQueue<T> {
   /** Lines that are not empty, in the order of their turns. */
   readonly #lines = new Map<string, T[]>();

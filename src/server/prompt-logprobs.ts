@@ -1,7 +1,7 @@
 /** The log-probabilities of a prompt's own tokens, for requests that echo it. */
 import type { LanguageModel } from "../library/language-model.js";
 import { logNormalizer, logSoftmaxAt, topLogprobs } from "../sampling/logprobs.js";
-import type { TextCaller } from "./text-thread.js";
+import type { Caller } from "./fair-queue.js";
 import type { ScoredToken } from "./token-text.js";
 
 /**
@@ -14,7 +14,7 @@ export async function promptLogprobs(
   model: LanguageModel,
   tokens: readonly number[],
   count: number,
-  { key, signal }: TextCaller,
+  { key, signal }: Caller,
 ): Promise<ScoredToken[]> {
   const scored: ScoredToken[] = [{ token: tokens[0], logprob: null, top: null }];
   if (tokens.length === 1) return scored;

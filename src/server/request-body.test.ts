@@ -6,6 +6,7 @@ import { settleLimits } from "./limits.js";
 import { readBody } from "./request-body.js";
 
 const MIB = 1024 * 1024;
+const CALLER = { key: "a", signal: new AbortController().signal };
 
 describe("a body", () => {
   const parse = vi.fn(async () => ({}));
@@ -17,13 +18,8 @@ describe("a body", () => {
       body,
     });
     const limits = settleLimits(asked);
-    await readBody(request, {
-      path: "/v1/completions",
-      schema: z.unknown(),
-      limits,
-      thread: { parse },
-      key: "a",
-    });
+    const path = "/v1/completions";
+    await readBody(request, { path, schema: z.unknown(), limits, thread: { parse }, caller: CALLER });
     return parse.mock.calls.length;
   };
   const names = (count: number) => Array.from({ length: count }, (_, i) => `"k${i}":0`).join(",");
@@ -49,22 +45,32 @@ test("a thread that is lost takes the body that it was at, and the next one has 
   const thread = new BodyThread({ limits: settleLimits(), contextLength: 4 });
   const bytes = () => new TextEncoder().encode('{"tokens":[1,2]}');
   const [lost, next, wrong] = await Promise.allSettled([
-    thread.parse("/of-no-route", bytes(), "a"),
-    thread.parse("/detokenize", bytes(), "a"),
-    thread.parse("/detokenize", new TextEncoder().encode('{"tokens":[1,2,3,4,5]}'), "b"),
+    thread.parse("/of-no-route", bytes(), CALLER),
+    thread.parse("/detokenize", bytes(), CALLER),
+    thread.parse("/detokenize", new TextEncoder().encode('{"tokens":[1,2,3,4,5]}'), CALLER),
   ]);
   expect(lost).toMatchObject({ reason: { status: 503, code: "body_thread_lost" } });
   expect(next).toMatchObject({ value: { tokens: [1, 2] } });
   expect(wrong).toMatchObject({ reason: { status: 400, code: "context_length_exceeded", param: "tokens" } });
-  const done: string[] = [];
-  const parsed = ["a", "a", "a", "b", "c"].map((key) =>
-    thread.parse("/detokenize", bytes(), key).then(() => done.push(key)),
-  );
-  await Promise.all(parsed);
-  // What each key's next body waits for is one of each other key.
-  expect(done).toEqual(["a", "b", "c", "a", "a"]);
-  const waiting = thread.parse("/detokenize", bytes(), "a");
+  const waiting = thread.parse("/detokenize", bytes(), CALLER);
   waiting.catch(() => undefined);
   await thread.dispose();
   await expect(waiting).rejects.toMatchObject({ code: "shutting_down" });
+  await expect(thread.parse("/detokenize", bytes(), CALLER)).rejects.toMatchObject({ code: "shutting_down" });
+});
+
+test("a body is read after at most one body of each other key, and one whose client has gone is not", async () => {
+  const thread = new BodyThread({ limits: settleLimits(), contextLength: 4 });
+  const done: string[] = [];
+  const parse = (key: string, signal = CALLER.signal) =>
+    thread
+      .parse("/detokenize", new TextEncoder().encode('{"tokens":[1,2]}'), { key, signal })
+      .then(() => done.push(key));
+  const leaving = new AbortController();
+  const others = ["a", "a", "a", "b", "b"].map((key) => parse(key));
+  const left = expect(parse("b", leaving.signal)).rejects.toMatchObject({ status: 499 });
+  leaving.abort();
+  await Promise.all([...others, left, parse("guest")]);
+  expect(done).toEqual(["a", "b", "guest", "a", "b", "a"]);
+  await thread.dispose();
 });

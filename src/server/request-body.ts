@@ -6,6 +6,7 @@ import type * as z from "zod";
 import { countJson, type JsonCounts } from "../formats/json-counts.js";
 import { ApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
+import type { Caller } from "./fair-queue.js";
 import type { ServerLimits } from "./limits.js";
 
 type BodyLimits = Pick<ServerLimits, "bodyBytes" | "jsonDepth" | "jsonContainers" | "jsonElements">;
@@ -21,8 +22,7 @@ export interface BodyCheck<T> {
   readonly schema: z.ZodType<T>;
   readonly limits: BodyLimits;
   readonly thread: Pick<BodyThread, "parse">;
-  /** Name of the key that sent it. */
-  readonly key: string;
+  readonly caller: Caller;
 }
 
 /**
@@ -30,7 +30,7 @@ export interface BodyCheck<T> {
  */
 export async function readBody<T>(
   request: Request,
-  { path, schema, limits, thread, key }: BodyCheck<T>,
+  { path, schema, limits, thread, caller }: BodyCheck<T>,
 ): Promise<T> {
   const type = request.headers.get("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
@@ -40,7 +40,7 @@ export async function readBody<T>(
   if (bytes.length <= MOST_COUNTED && estimatedMs(bytes, checkCounts(bytes, limits)) <= MOST_MS) {
     return parseBody(bytes, schema);
   }
-  return (await thread.parse(path, bytes, key)) as T;
+  return (await thread.parse(path, bytes, caller)) as T;
 }
 
 /** What parsing takes on a slow machine: names cost ten times as much as numbers, objects and lists twenty times. */

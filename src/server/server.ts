@@ -166,7 +166,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   const served: ServedModel = {
     id: options.servedModelName ?? servedName(options.model),
     info: model.info,
-    longestToken: longestToken(model),
+    longestToken: model.tokenizer?.longestToken ?? 0,
     created: Math.floor(Date.now() / 1000),
   };
   const limits: ServerLimits = {
@@ -260,9 +260,16 @@ async function startTexts(
   }
   const chatTemplate = options.chatTemplate ?? (await readChatTemplate(opened));
   const deadlineMs = limits.textSeconds * 1000;
-  const { vocabSize } = model.info.config;
+  const { vocabSize, contextLength } = model.info.config;
   // A template has half of the time, so that one that overruns is told from a text that is long.
-  const data = { label: opened.label, files, vocabSize, chatTemplate, renderMs: deadlineMs / 2 };
+  const data = {
+    label: opened.label,
+    files,
+    vocabSize,
+    contextLength,
+    chatTemplate,
+    renderMs: deadlineMs / 2,
+  };
   return TextThread.start(data, deadlineMs);
 }
 
@@ -288,13 +295,4 @@ function servedName(model: ModelSource | undefined): string {
     return isPath ? basename(model.replace(/[/\\]+$/, "")) || "model" : model;
   }
   return model instanceof URL ? basename(model.pathname) || "model" : "model";
-}
-
-function longestToken({ tokenizer }: LanguageModel): number {
-  if (tokenizer === null) return 0;
-  let longest = 1;
-  for (let id = 0; id < tokenizer.vocabSize; id++) {
-    longest = Math.max(longest, tokenizer.tokenBytes(id).length);
-  }
-  return longest;
 }

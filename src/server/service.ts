@@ -8,13 +8,14 @@ import { ApiError, toApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange } from "./exchange.js";
+import type { Caller } from "./fair-queue.js";
 import type { HeldSequences } from "./held-sequences.js";
 import type { ApiKeys } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 import type { Metrics } from "./metrics.js";
 import type { SavedFolder } from "./saved-folder.js";
 import { type SendEvent, streamEvents } from "./server-sent-events.js";
-import type { TextCaller, TextThread } from "./text-thread.js";
+import type { TextThread } from "./text-thread.js";
 
 export interface ServedModel {
   /** What clients call it. */
@@ -72,8 +73,8 @@ export async function takeTurn(exchange: Exchange, choices: number): Promise<voi
   exchange.record.queueMs = admitted.queueMs;
 }
 
-/** The caller that the text thread works for. */
-export function callerOf({ principal, signal }: Exchange): TextCaller {
+/** The caller that the threads of texts and bodies work for. */
+export function callerOf({ principal, signal }: Exchange): Caller {
   return { key: principal!.name, signal };
 }
 

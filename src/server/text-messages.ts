@@ -7,6 +7,8 @@ export interface TextThreadData {
   readonly files: Readonly<Record<string, string>>;
   readonly vocabSize: number;
   readonly chatTemplate: string | null;
+  /** Tokens that a prompt can have at most. */
+  readonly contextLength: number;
   /** Milliseconds that rendering a conversation may take. */
   readonly renderMs: number;
 }

@@ -7,7 +7,7 @@ import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
-const { label, files, vocabSize, chatTemplate, renderMs }: TextThreadData = workerData;
+const { label, files, vocabSize, chatTemplate, contextLength, renderMs }: TextThreadData = workerData;
 const port = parentPort!;
 
 const given: ModelFiles = {
@@ -36,7 +36,10 @@ async function prepare(): Promise<Texts> {
   if (tokenizer === null) throw new Error("a text thread was started without a tokenizer");
   return {
     tokenizer,
-    template: chatTemplate === null ? null : new ChatTemplate(chatTemplate, tokenizer, renderMs),
+    template:
+      chatTemplate === null
+        ? null
+        : new ChatTemplate(chatTemplate, tokenizer, { deadlineMs: renderMs, contextLength }),
   };
 }
 

@@ -8,21 +8,14 @@ import type { ChatMessage } from "../chat/chat-template.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
 import { threadScript } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
-import { FairQueue } from "./fair-queue.js";
+import { type Caller, FairQueue } from "./fair-queue.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
 interface Waiting {
   readonly task: TextTask;
-  readonly caller: TextCaller;
+  readonly caller: Caller;
   resolve(answer: TextAnswer): void;
   reject(error: unknown): void;
-}
-
-/** The caller of a task. */
-export interface TextCaller {
-  /** Whose turn it is: those that wait are served a text of each key in turn. */
-  readonly key: string;
-  readonly signal: AbortSignal;
 }
 
 export interface EncodeTask {
@@ -30,7 +23,7 @@ export interface EncodeTask {
   readonly addSpecialTokens?: boolean;
   /** Whether special tokens written in the text count as such. Default false. */
   readonly parseSpecial?: boolean;
-  readonly caller: TextCaller;
+  readonly caller: Caller;
 }
 
 /** Milliseconds that a thread may take to read its tokenizer. */
@@ -98,7 +91,7 @@ export class TextThread {
   async encodeChat(
     messages: readonly ChatMessage[],
     addGenerationPrompt: boolean,
-    caller: TextCaller,
+    caller: Caller,
   ): Promise<number[]> {
     return tokensOf(await this.#run({ kind: "chat", messages, addGenerationPrompt }, caller));
   }
@@ -106,7 +99,7 @@ export class TextThread {
   /** Text of token ids. @throws LastrowError `token_out_of_range` */
   async decode(
     tokens: readonly number[],
-    { skipSpecialTokens, caller }: { readonly skipSpecialTokens: boolean; readonly caller: TextCaller },
+    { skipSpecialTokens, caller }: { readonly skipSpecialTokens: boolean; readonly caller: Caller },
   ): Promise<string> {
     const answer = await this.#run({ kind: "decode", tokens, skipSpecialTokens }, caller);
     if (answer.kind === "text") return answer.text;
@@ -122,7 +115,7 @@ export class TextThread {
     await this.#worker?.terminate();
   }
 
-  #run(task: TextTask, caller: TextCaller): Promise<TextAnswer> {
+  #run(task: TextTask, caller: Caller): Promise<TextAnswer> {
     if (this.#isDisposed) {
       return Promise.reject(new LastrowError("disposed", "The server has been shut down."));
     }

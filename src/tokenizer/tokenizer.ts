@@ -75,6 +75,8 @@ export interface TextStream {
 export class Tokenizer {
   readonly #parts: TokenizerParts;
   readonly #specialIds: ReadonlySet<number>;
+  /** 0: not looked for yet. */
+  #longestToken = 0;
 
   /** Made by `loadTokenizer`. */
   constructor(parts: TokenizerParts) {
@@ -105,6 +107,16 @@ export class Tokenizer {
   /** Number of ids of the model; a tokenizer may use fewer. */
   get vocabSize(): number {
     return this.#parts.vocabSize;
+  }
+
+  /** Bytes of the longest token: no text that is longer than n times as much has only n tokens. */
+  get longestToken(): number {
+    if (this.#longestToken === 0) {
+      for (let id = 0; id < this.vocabSize; id++) {
+        this.#longestToken = Math.max(this.#longestToken, this.tokenBytes(id).length, 1);
+      }
+    }
+    return this.#longestToken;
   }
 
   /**

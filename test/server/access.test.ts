@@ -161,15 +161,18 @@ test("a request has its place before its body is read", async () => {
   expect((await api.post("/v1/completions", { prompt: "Once", max_tokens: 1 }, as(ALICE))).status).toBe(200);
 });
 
-test("tokenising has turns of its own: it waits for no generation, and has the same limits", async () => {
+test.each([
+  ["tokenising", "/tokenize", { prompt: "Once upon a time" }],
+  ["detokenising", "/detokenize", { tokens: [1, 2, 3] }],
+])("%s has turns of its own: it waits for no generation, and has the same limits", async (_, path, body) => {
   const stream = { prompt: "Once", max_tokens: 400, ignore_eos: true, stream: true };
   const running = await api.post("/v1/completions", stream, as(ALICE));
-  const tokenize = (key: string) => api.post("/tokenize", { prompt: "Once upon a time" }, as(key));
+  const ask = (key: string) => api.post(path, body, as(key));
   // One runs and one waits; a third is one too many for the key.
-  const answers = await Promise.all([ALICE, ALICE, ALICE, BOB].map(tokenize));
+  const answers = await Promise.all([ALICE, ALICE, ALICE, BOB].map(ask));
   expect(answers.map(({ status }) => status)).toEqual([200, 200, 429, 200]);
   expect(answers[2].headers.get("retry-after")).toBe("1");
-  expect((await tokenize(ALICE)).status).toBe(200);
+  expect((await ask(ALICE)).status).toBe(200);
   await running.body!.cancel();
 });
 

@@ -134,6 +134,8 @@ test("a template's faults are the server's, what it refuses or drops is the clie
       {%- for i in range(9999) -%}{%- set ns.l = [ns.l, l + []] -%}{%- endfor -%}
     {%- elif said == 'range' -%}{{ range(300000000) | length }}
     {%- elif said == 'fault' -%}{{ said + 1 }}
+    {%- elif said == 'long' -%}{% for i in range(99999) %}{{ 'once upon a time ' }}{% endfor %}
+    {%- elif said == 'again' -%}{% for i in range(99999) %}{{ said }}{% endfor %}
     {%- elif said == 'refuse' -%}{{ raise_exception('No such thing.') }}
     {%- else -%}{{ said }}{%- endif -%}`;
   await using odd = await served({ chatTemplate, limits: { textSeconds: 60 } });
@@ -150,6 +152,11 @@ test("a template's faults are the server's, what it refuses or drops is the clie
   expect(next.status).toBe(200);
   expect(await errorOf(await say("range"))).toMatchObject({ status: 500, code: "chat_template_failed" });
   expect(await errorOf(await say("fault"))).toMatchObject({ status: 500, code: "chat_template_failed" });
+  for (const said of ["long", "again"]) {
+    const error = await errorOf(await say(said));
+    expect(error).toMatchObject({ status: 500, code: "chat_template_failed" });
+    expect(error.message).toMatch(/adds \d+ characters to these messages, more than 512 tokens could hold/);
+  }
   const refused = await errorOf(await say("refuse"));
   expect(refused).toMatchObject({ status: 400, code: "invalid_argument" });
   expect(refused.message).toContain("No such thing");

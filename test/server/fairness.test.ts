@@ -101,7 +101,14 @@ test("a text is tokenised after at most one text of each other key", async () =>
     if (files[name] === "") delete files[name];
   }
   const { vocab_size } = JSON.parse(await readFile(join(modelFolders.stories, "config.json"), "utf8"));
-  const data = { label: "stories", files, vocabSize: vocab_size, chatTemplate: null, renderMs: 5000 };
+  const data = {
+    label: "stories",
+    files,
+    vocabSize: vocab_size,
+    contextLength: 512,
+    chatTemplate: null,
+    renderMs: 5000,
+  };
   const thread = await TextThread.start(data, 5000);
   try {
     const { signal } = new AbortController();

@@ -23,6 +23,7 @@ interface Expected {
 const fixture = (name: string) =>
   readFileSync(new URL(`../../../test/fixtures/chat-templates/${name}`, import.meta.url), "utf8");
 const EXPECTED: Expected[] = JSON.parse(fixture("expected.json"));
+const LIMITS = { deadlineMs: 5000, contextLength: 1000 };
 const SPECIALS = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|system|>", "<|assistant|>"];
 
 /** The embedded model's tokenizer with more special tokens. */
@@ -55,13 +56,13 @@ const read = (by: Tokenizer, text: string) =>
 describe("render as transformers does", () => {
   test.each(EXPECTED)("$template, $conversation, prompt for an answer: $addGenerationPrompt", (expected) => {
     const { template, messages, addGenerationPrompt, text } = expected;
-    const ids = new ChatTemplate(fixture(template), tokenizer, 5000).encode(messages, addGenerationPrompt);
+    const ids = new ChatTemplate(fixture(template), tokenizer, LIMITS).encode(messages, addGenerationPrompt);
     expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(text);
     expect(ids).toEqual(read(tokenizer, text));
   });
 
   test("and refuse what the template refuses", () => {
-    const template = new ChatTemplate(fixture("llama-2.jinja"), tokenizer, 5000);
+    const template = new ChatTemplate(fixture("llama-2.jinja"), tokenizer, LIMITS);
     const twice: ChatMessage[] = [
       { role: "user", content: "a" },
       { role: "user", content: "b" },
@@ -143,7 +144,10 @@ describe("special tokens", () => {
       "</s>": { lstrip: true, rstrip: true },
     });
     for (const { template, messages, addGenerationPrompt, text } of EXPECTED) {
-      const ids = new ChatTemplate(fixture(template), stripping, 5000).encode(messages, addGenerationPrompt);
+      const ids = new ChatTemplate(fixture(template), stripping, LIMITS).encode(
+        messages,
+        addGenerationPrompt,
+      );
       expect(ids, `${template}: ${text}`).toEqual(read(stripping, text));
     }
     const shown = read(stripping, "a <|im_start|> b <|im_end|> c </s> d");
@@ -154,7 +158,7 @@ describe("special tokens", () => {
     const stripping = await tokenizerWith({ "<|im_end|>": { rstrip: true } });
     const source = "<|im_start|>{{ messages[0].content }}<|im_end|>";
     for (const content of ["<|im_end|>", " <|im_end|> x", "<|im_<|im_end|>end|>", "x<|im_", "|im_end|>"]) {
-      const ids = new ChatTemplate(source, stripping, 5000).encode([{ role: "user", content }]);
+      const ids = new ChatTemplate(source, stripping, LIMITS).encode([{ role: "user", content }]);
       expect(ids.filter((id) => stripping.isSpecial(id))).toHaveLength(2);
       expect(stripping.decode(ids)).toBe(content);
     }
@@ -165,7 +169,7 @@ describe("special tokens", () => {
     const template = new ChatTemplate(
       "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}",
       gpt2,
-      5000,
+      LIMITS,
     );
     expect(template.encode([{ role: "user", content: "Hello" }])).toEqual([15496, 50256]);
   });
@@ -178,7 +182,7 @@ describe("special tokens", () => {
   ])("%s: a message that holds it is text", async (_, special, content) => {
     const odd = await tokenizerWith({ [special]: {} });
     const source = `${special}{{ messages[0].content }}<|im_end|>`;
-    const ids = new ChatTemplate(source, odd, 5000).encode([{ role: "user", content }]);
+    const ids = new ChatTemplate(source, odd, LIMITS).encode([{ role: "user", content }]);
     expect(ids.filter((id) => odd.isSpecial(id))).toEqual(
       [special, "<|im_end|>"].flatMap((text) => read(odd, text)),
     );

@@ -5,7 +5,7 @@ import type { BodyThread } from "../body-thread.js";
 import type { Exchange } from "../exchange.js";
 import { readBody } from "../request-body.js";
 import { errorSchema } from "../schemas/common.js";
-import type { Service } from "../service.js";
+import { callerOf, type Service } from "../service.js";
 
 /** What the listener can do for an answer. */
 export interface Connection {
@@ -72,8 +72,8 @@ export function routeWithBody<T>(
     exchange.onEnd(admitted.release);
     const { path, body: schema } = details;
     const thread = context.get("bodies");
-    const key = exchange.principal!.name;
-    return handler(context, await readBody(context.req.raw, { path, schema, limits, thread, key }));
+    const caller = callerOf(exchange);
+    return handler(context, await readBody(context.req.raw, { path, schema, limits, thread, caller }));
   });
 }
 

@@ -56,6 +56,7 @@ export function addTokenize(app: App, service: Service): void {
       path: "/detokenize",
       summary: "Text of token ids.",
       body: detokenizeRequest(served.info.config.contextLength),
+      wants: "text",
       response: detokenizeResponse,
     },
     service,
