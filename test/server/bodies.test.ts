@@ -114,3 +114,15 @@ describe("a body that would hold the event loop", () => {
     expect([...schemas.keys()].toSorted()).toEqual(taking.toSorted());
   });
 });
+
+test("the API's document says with which status each route answers, also those that have nothing to say", async () => {
+  const { paths } = await (await api.get("/openapi.json")).json();
+  const statuses = (path: string, method: string) =>
+    Object.keys(paths[path][method].responses).filter((status) => /^\d+$/.test(status));
+  const { id } = await (await api.post("/v1/sequences", { prompt: "Once" })).json();
+  expect(statuses("/v1/sequences", "post")).toEqual(["200"]);
+  expect(String((await api.delete(`/v1/sequences/${id}`)).status)).toBe(
+    statuses("/v1/sequences/{id}", "delete")[0],
+  );
+  expect(statuses("/v1/saved-sequences/{name}", "delete")).toEqual(["204"]);
+});

@@ -103,7 +103,7 @@ function declare(app: App, details: RouteDetails, body: z.ZodType | undefined): 
       ...(body && { body: { required: true, content: { "application/json": { schema: body } } } }),
     },
     responses: {
-      200: { description: "Done.", ...(content && { content }) },
+      [content === undefined ? 204 : 200]: { description: "Done.", ...(content && { content }) },
       "4XX": error,
       "5XX": error,
     },
