@@ -4,6 +4,7 @@ import type { EngineCore } from "../../src/engine/engine-core.js";
 import { GenerationJob } from "../../src/engine/generation-job.js";
 import type { GenerationRequest } from "../../src/protocol/generation-request.js";
 import { resolveSampling } from "../../src/sampling/options.js";
+import { SamplingScratch } from "../../src/sampling/scratch.js";
 
 /** A request and when it comes. */
 export interface MeasuredRequest {
@@ -48,6 +49,7 @@ export function run(core: EngineCore, requests: readonly MeasuredRequest[]): Mea
   const numCachedTokens: number[] = [];
   const rowsBefore = core.model.rowsComputed;
   const { kernels } = core;
+  const scratch = new SamplingScratch(core.model.spec.vocabSize);
   const { linear } = kernels;
   let matrixMs = 0;
   kernels.linear = (...args) => {
@@ -61,7 +63,7 @@ export function run(core: EngineCore, requests: readonly MeasuredRequest[]): Mea
     while (waiting.length > 0 && (waiting[0][1].arrival ?? 0) <= steps.length) {
       const [index, request] = waiting.shift()!;
       const [arrivedAt, arrivedMs] = [steps.length, performance.now()];
-      new GenerationJob(core, generationRequest(core, request), {
+      new GenerationJob(core, scratch, generationRequest(core, request), {
         tokens() {
           firstTokens[index] ??= { steps: steps.length - arrivedAt + 1, ms: performance.now() - arrivedMs };
         },

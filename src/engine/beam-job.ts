@@ -10,6 +10,7 @@ import { type BeamHypothesis, BeamSearch } from "../sampling/beam-search.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import { logNormalizer, logSoftmaxAt } from "../sampling/logprobs.js";
 import { ScoreChanges } from "../sampling/score-changes.js";
+import type { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineCore } from "./engine-core.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 
@@ -41,18 +42,24 @@ export class BeamJob {
 
   /**
    * Starts it.
+   * @param scratch to choose tokens in, during the core's steps; others may use it between them
    * @throws LastrowError `kv_memory_exhausted` when a beam cannot fit even alone, `invalid_argument` for settings that
    *   are out of their ranges
    */
-  constructor(core: EngineCore, request: GenerationRequest, beams: BeamSettings, sink: GenerationSink) {
+  constructor(
+    core: EngineCore,
+    scratch: SamplingScratch,
+    request: GenerationRequest,
+    beams: BeamSettings,
+    sink: GenerationSink,
+  ) {
     const { prompt, maxTokens, eosTokenIds, n, mode, salt, tenant } = request;
-    const { contextLength } = core.model.spec;
-    const limit = Math.min(maxTokens, contextLength - prompt.length);
+    const limit = Math.min(maxTokens, core.contextLength - prompt.length);
     this.#core = core;
     this.#firstStep = core.steps;
     this.#request = request;
     this.#sink = sink;
-    this.#changes = new ScoreChanges(request.sampling, core.samplingScratch);
+    this.#changes = new ScoreChanges(request.sampling, scratch);
     this.#search =
       limit <= 0
         ? null

@@ -1,17 +1,19 @@
 /**
  * The engine, synchronous: each `step` plans, runs one forward pass over the new rows of all sequences, and hands the
- * logits to the consumers that asked for them. Owns the model, the KV cache and the scheduler; knows nothing of text, sampling or
- * promises. What a consumer does with its logits (go on, fork, cut back, end) it does through the methods here.
+ * logits to the consumers that asked for them. Owns the model, its kernels, the KV cache and the scheduler; knows nothing
+ * of text, sampling or promises. What a consumer does with its logits (go on, fork, cut back, end) it does through the
+ * methods here.
  */
 import { LastrowError } from "../errors.js";
-import { rows as firstRows, type Kernels, type Tensor } from "../kernels/kernels.js";
+import type { Kernels, Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import type { RowRange } from "../kernels/kv-rows.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { Decoder } from "../model/decoder.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
-import { SamplingScratch } from "../sampling/scratch.js";
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
+import { type GivenRows, readBlocks, writeBlocks } from "./sequence-rows.js";
 
 /** What runs the model. One owner: the language model. */
 export interface EngineParts {
@@ -38,11 +40,12 @@ export interface NewSequence {
 }
 
 export class EngineCore {
+  /** Its own, as are the next two: public for tests that look inside. @internal */
   readonly model: Decoder;
+  /** @internal */
   readonly kernels: Kernels;
+  /** @internal */
   readonly kvCache: KvCache;
-  /** For all that choose tokens here: they take turns. */
-  readonly samplingScratch: SamplingScratch;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Set<ScheduledSequence>();
   /** Event types that each listener asked for; null: all. */
@@ -60,7 +63,6 @@ export class EngineCore {
     this.model = model;
     this.kernels = kernels;
     this.kvCache = kvCache;
-    this.samplingScratch = new SamplingScratch(model.spec.vocabSize);
     const limits = {
       tokenBudget: Math.min(tokenBudget, model.maxRows),
       maxSequences,
@@ -81,6 +83,11 @@ export class EngineCore {
   /** Forward passes so far. */
   get steps(): number {
     return this.#steps;
+  }
+
+  /** Most tokens of a sequence. */
+  get contextLength(): number {
+    return this.model.spec.contextLength;
   }
 
   /** Rows that fit into the KV cache when nothing else is in it. */
@@ -213,10 +220,19 @@ export class EngineCore {
     }
   }
 
-  /** The block that rows are to be written into, or null when it has been lost. @param index from 0 */
-  reservedBlock({ table }: ScheduledSequence, index: number): number | null {
-    const isOwn = index * BLOCK_SIZE >= table.length && index < table.blockIds.length;
-    return isOwn ? table.blockIds[index] : null;
+  /** Writes rows into the blocks that are reserved for them; those of blocks that have been lost meanwhile are left out. */
+  placeRows(sequence: ScheduledSequence, given: GivenRows): void {
+    this.#expectAlive(sequence);
+    const { table } = sequence;
+    writeBlocks(this.#rowSpace, given, (index) => {
+      const isOwn = index * BLOCK_SIZE >= table.length && index < table.blockIds.length;
+      return isOwn ? table.blockIds[index] : null;
+    });
+  }
+
+  /** Copies of rows of a sequence, all of which are in the cache (`expectRows`); in `memory` if it is large enough. */
+  readRows({ table }: ScheduledSequence, range: RowRange, memory: ArrayBuffer): Uint8Array<ArrayBuffer> {
+    return readBlocks(this.#rowSpace, table, range, memory);
   }
 
   /** Declares rows of such a sequence written: those of `tokens`, all behind the ones that it had. */
@@ -333,6 +349,11 @@ export class EngineCore {
     return true;
   }
 
+  /** Ends its threads; nothing of it is of use any more. */
+  dispose(): Promise<void> {
+    return this.kernels.dispose();
+  }
+
   /** @throws LastrowError `kv_memory_exhausted` when so many rows do not fit even alone */
   expectCapacity(rows: number): void {
     if (rows <= this.capacity) return;
@@ -342,6 +363,10 @@ export class EngineCore {
       "kv_memory_exhausted",
       `${rows} rows of keys and values need ${needed} KV blocks, and there are ${pool.numBlocks}; give more KV memory (kvMemory: ${needed * layout.blockBytes} bytes or more), or ask for fewer tokens.`,
     );
+  }
+
+  get #rowSpace() {
+    return { kernels: this.kernels, kv: this.kvCache.layout, model: this.model };
   }
 
   #forward(rows: readonly ScheduledRows[]): Tensor {
@@ -362,8 +387,7 @@ export class EngineCore {
 
   /** Declares all rows written, and returns what is left to do: give the logits to the consumers that wait for them. */
   #commit(rows: readonly ScheduledRows[], logits: Tensor, forwardMs: number): (() => void)[] {
-    const maxima = firstRows(this.model.scratch.maxima, 0, logits.rows); // (N, ⌈V / STRETCH⌉)
-    this.kernels.stretchMaxima(maxima, logits);
+    const maxima = this.model.stretchMaxima(logits); // (N, ⌈V / STRETCH⌉)
     const deliveries: (() => void)[] = [];
     let firstRow = 0;
     for (const { sequence, count, wanted } of rows) {

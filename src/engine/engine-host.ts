@@ -11,13 +11,13 @@ import type { EngineEvent } from "../protocol/engine-stats.js";
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { ClientMessage, EnginePort, HostMessage } from "../protocol/messages.js";
 import { toRemoteError } from "../protocol/remote-error.js";
+import { SamplingScratch } from "../sampling/scratch.js";
 import { BeamJob } from "./beam-job.js";
 import type { EngineCore } from "./engine-core.js";
 import { GenerationJob, type ObservedStep } from "./generation-job.js";
 import { loadEngine } from "./load-engine.js";
 import { RemoteFiles } from "./remote-files.js";
 import type { LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
-import { readBlocks, writeBlocks } from "./sequence-rows.js";
 import { TurnTaker } from "./turn-taker.js";
 
 type Message<Type extends ClientMessage["type"]> = Extract<ClientMessage, { type: Type }>;
@@ -32,6 +32,8 @@ export class EngineHost {
   /** What to do when the rows of a sequence are there again. */
   readonly #rowsWanted = new Map<number, () => void>();
   #core: EngineCore | null = null;
+  /** For all that choose tokens here: they take turns. */
+  #scratch: SamplingScratch | null = null;
   #files: RemoteFiles | null = null;
   /** What ended the core, or kept it from being made. */
   #broken: { readonly error: unknown } | null = null;
@@ -89,7 +91,7 @@ export class EngineHost {
     this.#broken ??= { error: new LastrowError("disposed", "The engine was ended.") };
     this.#files?.fail();
     this.#outbox = [];
-    await this.#core?.kernels.dispose();
+    await this.#core?.dispose();
   }
 
   #receive(message: ClientMessage): void {
@@ -188,10 +190,11 @@ export class EngineHost {
       .then(async ({ core, info }) => {
         this.#files = null;
         if (this.#broken !== null) {
-          await core.kernels.dispose();
+          await core.dispose();
           return;
         }
         this.#core = core;
+        this.#scratch = new SamplingScratch(setup.decoder.vocabSize);
         this.#say({ type: "loaded", id, info });
       })
       .catch((error) => {
@@ -203,6 +206,8 @@ export class EngineHost {
 
   #generate({ id, request, observed }: Message<"generate">): void {
     const core = this.#expectCore();
+    const scratch = this.#scratch;
+    if (scratch === null) throw new Error("no engine was loaded");
     let hasBegun = false;
     const sink: GenerationSink = {
       tokens: (index, chosen) => {
@@ -229,8 +234,8 @@ export class EngineHost {
     };
     const job =
       request.beams === null
-        ? new GenerationJob(core, request, sink, observed === null ? undefined : onStep)
-        : new BeamJob(core, request, request.beams, sink);
+        ? new GenerationJob(core, scratch, request, sink, observed === null ? undefined : onStep)
+        : new BeamJob(core, scratch, request, request.beams, sink);
     this.#generations.set(id, job);
     job.begin();
   }
@@ -256,7 +261,7 @@ export class EngineHost {
     const core = this.#expectCore();
     const sequence = this.#sequenceOf(id);
     const read = () => {
-      const rows = readBlocks(core, sequence, range, memory);
+      const rows = core.readRows(sequence, range, memory);
       this.#say({ type: "rows", id, rows }, rows.buffer);
     };
     if (core.expectRows(sequence)) read();
@@ -264,9 +269,7 @@ export class EngineHost {
   }
 
   #placeRows({ id, rows, ...source }: Message<"placeRows">): void {
-    const core = this.#expectCore();
-    const sequence = this.#sequenceOf(id);
-    writeBlocks(core, { ...source, rows }, (index) => core.reservedBlock(sequence, index));
+    this.#expectCore().placeRows(this.#sequenceOf(id), { ...source, rows });
     this.#say({ type: "placed", id, rows }, rows.buffer);
   }
 

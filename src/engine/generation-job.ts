@@ -12,6 +12,7 @@ import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import { type ChosenToken, Continuation } from "../sampling/continuation.js";
 import { PromptLookup } from "../sampling/prompt-lookup.js";
+import type { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineCore } from "./engine-core.js";
 import type { ScheduledSequence, StepLogits } from "./scheduled-sequence.js";
 
@@ -54,18 +55,19 @@ export class GenerationJob {
 
   /**
    * Starts it.
+   * @param scratch to choose tokens in, during the core's steps; others may use it between them
    * @param onStep is shown every inference
    * @throws LastrowError `kv_memory_exhausted` when it cannot fit even alone
    */
   constructor(
     core: EngineCore,
+    scratch: SamplingScratch,
     request: GenerationRequest,
     sink: GenerationSink,
     onStep?: (step: ObservedStep) => void,
   ) {
     const { prompt, maxTokens, bestOf } = request;
-    const { contextLength } = core.model.spec;
-    const limit = Math.min(maxTokens, contextLength - prompt.length);
+    const limit = Math.min(maxTokens, core.contextLength - prompt.length);
     this.#core = core;
     this.#firstStep = core.steps;
     this.#request = request;
@@ -74,7 +76,7 @@ export class GenerationJob {
     this.#limit = limit;
     this.#continuations = Array.from(
       { length: bestOf },
-      (_, index) => new Continuation(request, index, limit, core.samplingScratch),
+      (_, index) => new Continuation(request, index, limit, scratch),
     );
     const [first] = this.#continuations;
     if (limit <= 0) return;

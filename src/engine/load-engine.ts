@@ -26,7 +26,7 @@ export async function loadEngine(
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
   const { decoder, dtype, kvDtype } = setup;
   const plan = planEngine(setup, threads);
-  const { backend, weights, kv, scratch } = plan;
+  const { backend, weights, kv } = plan;
   const kernels = await backend.create(plan.bytes);
   try {
     const tensors = setup.tensors.map((tensor) => ({ ...tensor, file: files[tensor.file] }));
@@ -35,8 +35,9 @@ export async function loadEngine(
     await kernels.dispose();
     throw error;
   }
+  const model = new Decoder(decoder, kernels, weights.weights, plan.scratch);
   const core = new EngineCore({
-    model: new Decoder(decoder, kernels, weights.weights, scratch),
+    model,
     kernels,
     kvCache: kvCacheIn(kernels, kv),
     maxSequences: MAX_SEQUENCES,
@@ -56,7 +57,7 @@ export async function loadEngine(
       bound: plan.kvBound,
     },
     memoryBytes: plan.bytes,
-    tokenBudget: scratch.x.rows,
+    tokenBudget: model.maxRows,
   };
   return { core, info };
 }

@@ -159,6 +159,17 @@ export class Decoder {
   }
 
   /**
+   * The largest values of each stretch of logits, as `Kernels.stretchMaxima`.
+   * @param logits (N, V) those of the last call of `forward`
+   * @returns (N, ⌈V / STRETCH⌉), valid as long as they are
+   */
+  stretchMaxima(logits: Tensor): Tensor {
+    const maxima = rows(this.scratch.maxima, 0, logits.rows);
+    this.#kernels.stretchMaxima(maxima, logits);
+    return maxima;
+  }
+
+  /**
    * Writes rows of K and V that are known already into the cache, which must be of f32. Works where `forward` works, so not
    * while that does.
    * @param keys (R, numKvHeads, headDim) f32, as bytes; so `values`

@@ -14,6 +14,7 @@ import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import { type GenerateOptions, resolveRequest } from "../../src/library/generate-options.js";
 import type { GenerationSink } from "../../src/protocol/generation-outcome.js";
 import type { GenerationResult } from "../../src/protocol/generation-request.js";
+import { SamplingScratch } from "../../src/sampling/scratch.js";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import type { ModelParts } from "../fed-sequence.js";
 
@@ -27,6 +28,9 @@ const MODEL = {
   ...{ label: "random", vocabSize: 32, tokenizer: LETTER_TOKENIZER },
   ...{ defaults: {}, eosTokenIds: [END_TOKEN], loadMs: 0 },
 };
+
+/** One for all requests, as in an engine. */
+const SCRATCH = new SamplingScratch(MODEL.vocabSize);
 
 interface Request {
   /** Step before which it arrives. */
@@ -244,8 +248,8 @@ class Asked {
     };
     this.#job =
       beams === null
-        ? new GenerationJob(core, resolved.request, sink)
-        : new BeamJob(core, resolved.request, beams, sink);
+        ? new GenerationJob(core, SCRATCH, resolved.request, sink)
+        : new BeamJob(core, SCRATCH, resolved.request, beams, sink);
     this.#job.begin();
   }
 
