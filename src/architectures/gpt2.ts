@@ -165,7 +165,7 @@ function gpt2Tensors({ hiddenSize: C, vocabSize: V, contextLength, layers, tied 
   rows.push(
     { name: "ln_f.weight", shape: [C], to: "finalNorm.gain" },
     { name: "ln_f.bias", shape: [C], to: "finalNorm.bias" },
-    // One that is there is used even when the config ties it to `wte`: where the two differ, transformers 5 does not tie
+    // A stored lm_head is used even when the config ties it to `wte`: where the two differ, transformers 5 does not tie
     // them either.
     { name: "lm_head.weight", shape: [V, C], to: "head", order: "out-in", optional: tied },
   );

@@ -1,6 +1,6 @@
 /**
  * How fast a model prefills and decodes, and how near that is to what this machine can do: requests and measurements of
- * the machine's limits take turns, so that whatever else the machine is at slows both.
+ * the machine's limits take turns, so that other work on the machine slows both.
  */
 
 import { threads } from "#threads";
@@ -14,7 +14,7 @@ export interface ModelBenchOptions {
   readonly promptTokens: number;
   /** From 2: the first one belongs to the prompt. */
   readonly newTokens: number;
-  /** Measured requests, after one that warms up. */
+  /** Measured requests, after a warm-up. */
   readonly repetitions: number;
   /** Most memory that the process has used so far, in bytes. */
   readonly peakRss: () => number;

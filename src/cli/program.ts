@@ -64,7 +64,7 @@ function asOptions(args: readonly string[], { commands }: Command): readonly str
   const [first = "help", asked] = args;
   if (first !== "help") return args;
   if (asked === undefined) return ["--help"];
-  // A command that there is not is told as one.
+  // An unknown command is reported as one.
   return commands.some((command) => command.name() === asked) ? [asked, "--help"] : [asked];
 }
 

@@ -103,7 +103,7 @@ export class EngineClient {
   }
 
   /**
-   * Starts a generation; its sink is told how it goes on, from later turns of the event loop. Without room for it even
+   * Starts a generation; its sink is called as it goes on, from later turns of the event loop. Without room for it even
    * alone it fails with `kv_memory_exhausted`.
    * @returns how to end it early, and how to go on with what waits for a word about its text
    * @throws what ended the engine

@@ -4,7 +4,7 @@ import type { EngineEvent } from "../protocol/engine-stats.js";
 /** A reader fell behind, and so many events are missing here. */
 export interface DroppedEvents {
   readonly type: "dropped";
-  /** How many; the oldest of those that waited. */
+  /** Number of dropped events: the oldest that waited. */
   readonly count: number;
 }
 
@@ -19,7 +19,7 @@ export class EventSubscription implements AsyncIterableIterator<EngineEvent | Dr
   #numDropped = 0;
   #reader: (() => void) | null = null;
   #hasEnded = false;
-  /** What the reader is told when all that waits is read. */
+  /** What reading fails with once all that waits is read. */
   #failure: { readonly error: unknown } | null = null;
 
   /** @param subscribe takes a listener, and returns how to stop it */

@@ -138,7 +138,7 @@ export class EngineCore {
 
   /**
    * Tells a listener of what happens; events without a listener cost nothing. Returns how to stop it.
-   * @param types what it wants to hear of; null: everything
+   * @param types requested event types; null: all
    */
   listen(
     listener: (event: EngineEvent) => void,
@@ -312,7 +312,7 @@ export class EngineCore {
     return forked;
   }
 
-  /** Ends a sequence, whatever it is at: its blocks are given back, its consumer hears nothing more. */
+  /** Ends a sequence in any state: its blocks are given back, its consumer is not called again. */
   end(sequence: ScheduledSequence): void {
     if (sequence.hasEnded) return;
     sequence.hasEnded = true;

@@ -1,7 +1,7 @@
 /**
  * The engine's side of the messages: owns the core, steps it as long as a call waits, and answers. Between
  * steps it takes what has arrived, so that a cancel or a new prompt waits for one step at most. What goes wrong with one
- * call is told to that call alone; what goes wrong in a step ends the engine, and its client is told so.
+ * call is reported to that call alone; what goes wrong in a step ends the engine, which is reported to its client.
  */
 import { LastrowError } from "../errors.js";
 import type { LoadProgress } from "../formats/load-progress.js";

@@ -91,7 +91,7 @@ export function fairShares(total: number, demands: readonly number[]): number[] 
 export class TurnOrder {
   #order: readonly string[] = [];
 
-  /** Those that are there now, in the order of their turns. The others are forgotten. */
+  /** The tenants that are there now, in the order of their turns. The others are forgotten. */
   of(present: ReadonlySet<string>): readonly string[] {
     const known = this.#order.filter((tenant) => present.has(tenant));
     const newcomers = [...present].filter((tenant) => !known.includes(tenant));

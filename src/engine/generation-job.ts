@@ -37,7 +37,7 @@ export class GenerationJob {
   readonly #continuations: Continuation[];
   /** The sequences that are alive, by continuation. */
   readonly #sequences = new Map<Continuation, ScheduledSequence>();
-  /** Those that have been, for their counters. */
+  /** Sequences that have ended, for their counters. */
   readonly #ended: ScheduledSequence[] = [];
   /** The continuations of which no more tokens will come. */
   readonly #finished = new Set<Continuation>();

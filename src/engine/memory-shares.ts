@@ -15,7 +15,7 @@ export class MemoryShares {
   /**
    * Counts what running sequences have and are promised: what they miss, and one more for each, for its next row. What
    * several of a tenant's sequences share counts once.
-   * @param tenants those that want something
+   * @param tenants the tenants with sequences that are waited for
    */
   constructor(numBlocks: number, tenants: readonly string[], resident: readonly ScheduledSequence[]) {
     this.#share = Math.floor(numBlocks / tenants.length);

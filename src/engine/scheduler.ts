@@ -35,7 +35,7 @@ export interface ScheduledRows {
 interface Plan {
   readonly rows: ScheduledRows[];
   readonly sequences: Set<ScheduledSequence>;
-  /** Those that want something, in the order of their turns. */
+  /** Tenants with sequences that are waited for, in the order of their turns. */
   readonly tenants: readonly string[];
   /** What was admitted for it. */
   readonly admitted: Set<ScheduledSequence>;

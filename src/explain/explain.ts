@@ -1,6 +1,6 @@
 /**
  * The explanation of a generation: what the last row needs at each stage and what each way of generating costs, both by
- * the trace, beside what a real run of the model counted. Nothing in it is told: a number comes from the trace, from the
+ * the trace, beside what a real run of the model counted. Nothing in it is asserted: a number comes from the trace, from the
  * run's counters, or from the formula, and says which.
  */
 import { LastrowError } from "../errors.js";

@@ -85,7 +85,7 @@ export interface SceneText {
   readonly type: "text";
   /** Of the point that `anchor` is about. */
   readonly x: number;
-  /** Of the baseline. */
+  /** The baseline. */
   readonly y: number;
   readonly text: string;
   readonly role: TextRole;

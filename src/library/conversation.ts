@@ -39,7 +39,6 @@ export interface Reply extends AsyncIterable<GenerationPiece> {
 
 /** How the messages of a conversation become a prompt. */
 export interface ConversationTemplate {
-  /** The template. */
   readonly source: string;
   readonly tokenizer: Tokenizer;
   readonly runner: TemplateRunner;

@@ -382,7 +382,7 @@ export class LanguageModel implements AsyncDisposable {
    * What happens in the engine from now on: blocks of the KV cache that are allocated, written, found, shared, copied,
    * released and evicted; sequences that are preempted; steps. Events without a listener cost nothing; events wait for a slow
    * reader. Ends with the model.
-   * @param types those that are wanted; default: all
+   * @param types requested event types; default: all
    * @throws LastrowError `invalid_argument` for anything but a list of types, `disposed`
    */
   events(types?: readonly EngineEventType[]): AsyncIterableIterator<EngineEvent | DroppedEvents> {

@@ -74,7 +74,7 @@ export interface LoadOptions {
    * needed; in a browser none. Null: none.
    */
   readonly installationKey?: Uint8Array | null | undefined;
-  /** Told of bytes downloaded, then of bytes loaded, from time to time and at the end of each. */
+  /** Called with the bytes downloaded, then with the bytes loaded: from time to time, and at the end of each. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Cancels loading with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -130,7 +130,7 @@ export async function loadParts(
   const connecting = connectEngine();
   let engine: EngineClient | null = null;
   try {
-    // What goes wrong with it is told where it is awaited.
+    // Its failure is reported where it is awaited.
     connecting.catch(() => undefined);
     const tokenizer = await loadTokenizer(texts, stated.vocabSize);
     const chatTemplate = await readChatTemplate(files);

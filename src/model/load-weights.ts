@@ -32,7 +32,7 @@ export interface Staging {
   readonly offset: number;
   /** Slices that there is room for, at least 2. */
   readonly slices: number;
-  /** Of one slice. */
+  /** Bytes of one slice. */
   readonly sliceBytes: number;
 }
 
@@ -80,7 +80,7 @@ export async function loadWeights(
     const { value: slice } = slices.next();
     if (slice === undefined) return;
     const read = slice.tensor.file.read(slice.begin, slice.bytes);
-    // What goes wrong with it is told when it is its turn, or not at all when an earlier one failed.
+    // Its failure is reported at its turn, or not at all when an earlier one failed.
     read.catch(() => undefined);
     asked.push({ slice, read });
   };

@@ -25,7 +25,7 @@ export async function installationKey(): Promise<Uint8Array | null> {
 /**
  * The key in a folder; makes both where they are not there.
  * @returns null where none can be kept: a read-only or a missing home
- * @throws LastrowError `invalid_argument` for a file that is no key, or one that others may read
+ * @throws LastrowError `invalid_argument` for a file that is not a key, or that others may read
  */
 export async function keyIn(folder: string): Promise<Uint8Array | null> {
   try {

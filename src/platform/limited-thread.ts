@@ -2,7 +2,7 @@
 export interface LimitedThread<Sent, Received> {
   post(message: Sent): void;
   onMessage(listener: (message: Received) => void): void;
-  /** Sets what is told, in words, when the thread has ended by itself. */
+  /** Sets the callback for when the thread has ended by itself; it is given the reason in words. */
   onLost(listener: (reason: string) => void): void;
   /** Whether the program has to stay alive for its answer; not so at first. */
   hold(isHeld: boolean): void;

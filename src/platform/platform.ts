@@ -56,7 +56,7 @@ export interface Platform {
    */
   openFile(path: string | URL): Promise<ModelFile | null>;
   /**
-   * Writes a file, which appears whole or not at all and replaces one that was there.
+   * Writes a file, which appears whole or not at all and replaces an existing one.
    * @throws LastrowError `invalid_argument` where there are no paths; `file_not_written`; what `pieces` throws
    */
   replaceFile(path: string | URL, pieces: AsyncIterable<Uint8Array>): Promise<void>;

@@ -1,6 +1,6 @@
 /**
  * A secret that outlives the program: 32 random bytes in a file that only its owner may read. It is made once, whole or not
- * at all, and a file that is no such secret is an error, never replaced. Node only.
+ * at all, and a file that is not such a secret is an error, never replaced. Node only.
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import { constants } from "node:fs";
@@ -13,7 +13,7 @@ const SECRET_BYTES = 32;
 
 /**
  * The secret in a file; makes it, and its folder, where they are not there.
- * @throws LastrowError `invalid_argument` for a file that is no secret, or one that others may read; what the file system
+ * @throws LastrowError `invalid_argument` for a file that is not a secret, or that others may read; what the file system
  *   throws where none can be kept
  */
 export async function secretAt(path: string): Promise<Uint8Array> {

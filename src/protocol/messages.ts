@@ -97,7 +97,7 @@ export type ClientMessage =
   | { readonly type: "stats"; readonly id: number }
   /**
    * Answered by `events`, until `unlisten`; takes the place of an earlier one.
-   * @property types those that are wanted; null: all
+   * @property types requested event types; null: all
    */
   | { readonly type: "listen"; readonly id: number; readonly types: readonly EngineEventType[] | null }
   | { readonly type: "unlisten" };

@@ -16,7 +16,7 @@ export interface Connection<Sent, Received> extends Port<Sent, Received> {
   onLost(listener: (reason: string) => void): void;
   /** Whether the program has to stay alive for what is to come; not so at first. */
   hold(isHeld: boolean): void;
-  /** Ends the engine, whatever it is at. Further calls do nothing. */
+  /** Ends the engine, also in the middle of a step. Further calls do nothing. */
   close(): Promise<void>;
 }
 

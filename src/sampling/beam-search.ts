@@ -13,7 +13,7 @@
  *
  * Sums are f64: a beam's own, plus the new log-probability, from the first generated token on. Equal sums rank by the
  * lower beam, then the lower token; equal scores by the earlier step, then by rank. What is −Infinity never happens:
- * it is no candidate. Only IEEE-754 operations occur, so every machine finds the same beams and the same scores.
+ * it is not a candidate. Only IEEE-754 operations occur, so every machine finds the same beams and the same scores.
  */
 import { LastrowError } from "../errors.js";
 

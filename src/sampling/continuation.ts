@@ -23,7 +23,7 @@ export interface ChosenToken {
  */
 export type FinishReason = "stop" | "length" | "abort";
 
-/** What a continuation is told; of a generation's request. */
+/** What a continuation takes from a generation's request. */
 export interface ContinuationSettings {
   readonly prompt: readonly number[];
   readonly sampling: ResolvedSampling;

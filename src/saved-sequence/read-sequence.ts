@@ -32,7 +32,7 @@ export interface BlockGroup {
 
 /** Most bytes that are read at a time, but for a block that has more. */
 const GROUP_BYTES = 8 * 1024 * 1024;
-/** Groups that are at work at once: one is read, one checked, one taken in. */
+/** Groups in flight at once: one is read, one checked, one taken in. */
 const GROUPS_AT_WORK = 3;
 
 /** A file whose header is sound and fits. */

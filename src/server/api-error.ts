@@ -1,5 +1,5 @@
 /**
- * What a client is told when something is wrong: always OpenAI's error body, and one table from the library's error
+ * The answer to a client when something is wrong: always OpenAI's error body, and one table from the library's error
  * codes to HTTP statuses.
  */
 import { type ErrorCode, LastrowError } from "../errors.js";
@@ -88,7 +88,7 @@ const SAVED_MESSAGES: Readonly<Partial<Record<ErrorCode, string>>> = {
 /** Seconds in which a lost engine has usually come back. */
 const RETRY_LOST_ENGINE = 2;
 
-/** Any failure as an answer. What is no error of ours tells the client nothing of its insides. */
+/** Any failure as an answer. An error that lastrow did not throw on purpose shows the client nothing of its insides. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (!(error instanceof LastrowError) || error.code === "internal_error") {

@@ -37,7 +37,7 @@ const MIB = 1024 * 1024;
 const HEAP_PER_MIB = 64;
 const HEAP_BASE = 64;
 
-/** The compiled thread; the sources cannot run as a thread, so there it is the one that was built of them. */
+/** The compiled thread; the sources cannot run as a thread, so tests use the build's. */
 const SCRIPT = "dist/server/body-thread-main.js";
 
 export class BodyThread {

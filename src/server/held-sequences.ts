@@ -35,7 +35,7 @@ interface Entry extends HeldSequence {
   expires: number;
   /** When its time is up, by the monotonic clock: the other one may be set. */
   deadline: number;
-  /** Requests that are at it; its time is not up before they are done. */
+  /** Requests that use it; it does not expire before they are done. */
   users: number;
   /** Tokens that are counted for it: those that it has, and those that are being added. */
   tokens: number;

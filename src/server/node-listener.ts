@@ -47,7 +47,7 @@ export async function listen(server: LastrowServer, options: ListenOptions): Pro
   checkOptions(options, LISTEN_OPTIONS);
   const { host, port } = options;
   const { limits } = server;
-  /** Connections with a request that was taken: their answers, of which each is told of by itself. */
+  /** Connections with a request that was taken: each of their answers is reported by itself. */
   const answering = new WeakMap<Duplex, ServerResponse>();
   const answer = getRequestListener(
     (request, { outgoing }) =>
@@ -123,7 +123,7 @@ export async function listen(server: LastrowServer, options: ListenOptions): Pro
   };
 }
 
-/** What one is told whose request was never a whole one; `code` is Node's. */
+/** The answer to a request that never arrived whole; `code` is Node's. */
 function brokenHttp(code: string | undefined): ApiError {
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
     return new ApiError(408, "request_timeout", "The request did not come in time.");
@@ -134,7 +134,7 @@ function brokenHttp(code: string | undefined): ApiError {
   return new ApiError(400, "invalid_http", "Malformed HTTP request.");
 }
 
-/** What no request can be made of: an address or a host that is none. */
+/** The answer where the address or the host is invalid. */
 function notRequest(thrown: unknown): ApiError {
   if (!(thrown instanceof RequestError)) return toApiError(thrown);
   return new ApiError(400, "invalid_http", `Malformed HTTP request: ${thrown.message}.`);

@@ -76,7 +76,7 @@ interface CodedIssue {
   readonly code: string;
 }
 
-/** Of several things that a field may be, the one that it is but for what an error code says, such as its length. */
+/** What is wrong with a field where that has an error code of its own; among alternatives, the first such. Null: nothing. */
 function withCode(issue: z.core.$ZodIssue): CodedIssue | null {
   if (issue.code === "custom" && typeof issue.params?.code === "string") {
     return { message: issue.message, code: issue.params.code };

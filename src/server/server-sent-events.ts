@@ -65,7 +65,7 @@ export async function streamEvents(
     const bytes = encoder.encode(unsent);
     unsent = "";
     const waiting = maxBufferedBytes - (controller.desiredSize ?? 0);
-    // What one turn brings may be more than that, and is no fault of the reader's.
+    // What one turn brings may be more than that, and is not the reader's fault.
     if (waiting === 0 || waiting + bytes.length <= maxBufferedBytes) {
       controller.enqueue(bytes);
       return;

@@ -39,9 +39,9 @@ import { TextThread } from "./text-thread.js";
 export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   /** As `load` takes it; the embedded model by default. */
   readonly model?: ModelSource | undefined;
-  /** The address that it listens on: names that are asked for are checked against it. Default: this machine's. */
+  /** The address that it listens on; a request's Host is checked against it. Default: this machine's. */
   readonly boundTo?: string | null | undefined;
-  /** More names that it has, such as a proxy's. */
+  /** More host names of this server, such as a proxy's. */
   readonly allowedHosts?: readonly string[] | undefined;
   /** Origins whose pages may use it; `*` for all. Default: none. */
   readonly corsOrigins?: readonly string[] | undefined;
@@ -57,15 +57,15 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly sharePrefixes?: boolean | undefined;
   /** What the keys' salts are derived from. Default: kept in `saveDir`; without one random, new with each start. */
   readonly cacheSecret?: Uint8Array | undefined;
-  /** What it refuses to do; docs/serving.md has them all, with their defaults. */
+  /** The server's limits; docs/serving.md has them all, with their defaults. */
   readonly limits?: Partial<ServerLimits> | undefined;
   /** Milliseconds after which a quiet stream gets a comment line. Default 10,000. */
   readonly keepAliveMs?: number | undefined;
-  /** Put prompts into the records of requests. Default false. */
+  /** Whether records of requests hold the prompts. Default false. */
   readonly logPrompts?: boolean | undefined;
-  /** Told of every request at its end, and of a failure that is the server's own (else null). */
+  /** Called at the end of every request, with the failure if it is the server's own (else null). */
   readonly onRequest?: ((record: RequestRecord, failure: unknown) => void) | undefined;
-  /** Told of what becomes of the engine. */
+  /** Called when the state of the engine changes. */
   readonly onEngine?: ((state: EngineState, error: unknown) => void) | undefined;
   /** How a model is loaded; `load` unless a test has another way. @internal */
   readonly loadModel?: ((signal: AbortSignal) => Promise<LanguageModel>) | undefined;
@@ -87,7 +87,7 @@ const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
 export interface LastrowServer extends AsyncDisposable {
   /** The model, as clients see it. */
   readonly served: ServedModel;
-  /** What it refuses to do, defaults filled in. */
+  /** The server's limits, defaults filled in. */
   readonly limits: ServerLimits;
   /** Answers one request; its signal ends the work. */
   fetch(request: Request, connection?: Connection): Promise<Response>;
@@ -261,7 +261,7 @@ async function startTexts(
   const chatTemplate = options.chatTemplate ?? (await readChatTemplate(opened));
   const deadlineMs = limits.textSeconds * 1000;
   const { vocabSize, contextLength } = model.info.config;
-  // A template has half of the time, so that one that overruns is told from a text that is long.
+  // A template has half of the time, so that a slow template is told from a long text.
   const data = {
     label: opened.label,
     files,

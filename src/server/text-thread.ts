@@ -35,7 +35,7 @@ const YOUNG_HEAP_MIB = 32;
 /** Bytes of heap that a tokenizer takes for each character of its files, with room to spare: half of it will do. */
 const HEAP_PER_CHARACTER = 64;
 
-/** The compiled thread; the sources cannot run as a thread, so there it is the one that was built of them. */
+/** The compiled thread; the sources cannot run as a thread, so tests use the build's. */
 const SCRIPT = "dist/server/text-thread-main.js";
 
 export class TextThread {

@@ -8,8 +8,8 @@ import type { CompletionLogprobsBody } from "./schemas/completions.js";
 const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * A token's text; `bytes:\xe4` where its bytes are no text; `token_id:7` for one that stands for none: the model has it
- * and the tokenizer has not, or there is no tokenizer.
+ * A token's text; `bytes:\xe4` where its bytes are no text; `token_id:7` for a token without text: the tokenizer
+ * does not have it, or there is no tokenizer.
  */
 export function tokenText(tokenizer: Tokenizer | null, id: number): string {
   const piece = tokenizer === null ? "" : tokenPiece(tokenizer, id);
@@ -69,7 +69,7 @@ export class CompletionLogprobs {
   }
 }
 
-/** The likeliest tokens, and the one that was chosen if it is none of them: that is why there may be one more. */
+/** The likeliest tokens, and the chosen one if it is not among them: so there may be one more. */
 function withToken(top: readonly TokenLogprob[], chosen: TokenLogprob): readonly TokenLogprob[] {
   return top.some(({ token }) => token === chosen.token) ? top : [...top, chosen];
 }

@@ -14,7 +14,7 @@ export interface WrittenToken {
   readonly singleWord: boolean;
 }
 
-/** A part of a text: a token, or text that is none and not empty. */
+/** A part of a text: a token, or other text, which is not empty. */
 export interface Section<Token> {
   /** As it is in the text, without the white space that belongs to a token. */
   readonly text: string;

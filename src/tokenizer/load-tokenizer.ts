@@ -40,7 +40,7 @@ export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promi
     specials,
   );
   let parsing: PieceEncoder | null = null;
-  /** A token that the model cannot take is none of its own. */
+  /** A token that the model cannot take does not count as its own. */
   const ownId = (token: string | undefined) => {
     const id = token === undefined ? undefined : idOf.get(token);
     return id === undefined || id >= vocabSize ? null : id;
@@ -67,7 +67,7 @@ interface EncoderParts {
   readonly steps: TextSteps;
   /** The tokens that are looked for in a text. */
   readonly added: readonly AddedToken[];
-  /** Those that no text may reach. */
+  /** Added tokens that no text may reach. */
   readonly unreachable: readonly AddedToken[];
 }
 

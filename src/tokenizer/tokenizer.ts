@@ -140,9 +140,9 @@ export class Tokenizer {
   }
 
   /**
-   * Text of token ids: their bytes joined and read as UTF-8, where what is no character is U+FFFD. Spaces are not
+   * Text of token ids: their bytes joined and read as UTF-8, where bytes that are not a character become U+FFFD. Spaces are not
    * cleaned up. Ids that the model has and the tokenizer has not stand for nothing.
-   * @throws LastrowError `token_out_of_range`, `invalid_argument` for what is no list of ids
+   * @throws LastrowError `token_out_of_range`, `invalid_argument` for anything but a list of ids
    */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
     if (!isListOfIds(ids)) throw invalidArgument(`decode takes a list of token ids, not ${shown(ids)}.`);
@@ -232,7 +232,7 @@ function utf8Decoder(): TextDecoder {
   return new TextDecoder("utf-8", { ignoreBOM: true });
 }
 
-/** Half a surrogate pair is no character; a UTF-8 encoder writes U+FFFD for it. */
+/** Half a surrogate pair is not a character; a UTF-8 encoder writes U+FFFD for it. */
 export function replaceLoneSurrogates(text: string): string {
   return text.replace(/\p{Surrogate}/gu, "\uFFFD");
 }

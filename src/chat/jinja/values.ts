@@ -205,7 +205,7 @@ function compareTexts(a: string, b: string): number {
   return x.length - y.length;
 }
 
-/** What a loop goes over. @throws Error for what is no iterable */
+/** What a loop goes over. @throws Error for what is not iterable */
 export function iterate(value: Value): readonly Value[] {
   if (value instanceof List) return value.items;
   if (value instanceof Dict) return value.keys();
