@@ -53,7 +53,8 @@ export class FedSequence {
     if (!kvCache.reserve(table, tokenIds.length)) throw new Error("no KV block is left for this test");
     const count = tokenIds.length;
     const { blockIds, length: from } = table;
-    const tokens = [...table.tokens, ...tokenIds];
+    table.append(tokenIds);
+    const { tokens } = table;
     model.batch.clear();
     model.batch.add({
       tokens,
@@ -64,7 +65,7 @@ export class FedSequence {
     });
     const logits = model.forward(kvCache.layout);
     this.rowsComputed += tokenIds.length;
-    kvCache.commit(table, tokenIds);
+    kvCache.commit(table, count);
     return logits;
   }
 

@@ -164,9 +164,10 @@ export class EngineCore {
     this.expectCapacity(options.rowsNeeded ?? tokens.length);
     this.#lastArrival += 1;
     const table = this.kvCache.createSequence(options.salt);
+    table.append(tokens);
     const { tenant = "" } = options;
-    const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant }, table, tokens, consumer);
-    sequence.logitsFrom = options.logitsFrom ?? tokens.length - 1;
+    const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant }, table, consumer);
+    if (options.logitsFrom !== undefined) sequence.logitsFrom = options.logitsFrom;
     this.#sequences.add(sequence);
     this.#scheduler.await(sequence);
     return sequence;
@@ -191,14 +192,11 @@ export class EngineCore {
     const { kvCache } = this;
     const table = kvCache.createSequence(salt);
     const maxBlocks = Math.floor((tokens.length - 1) / BLOCK_SIZE);
-    kvCache.attach(table, kvCache.findPrefix(knownSalt, tokens, maxBlocks), tokens);
+    const known = kvCache.findPrefix(knownSalt, tokens, maxBlocks);
+    table.append(tokens.slice(0, known.blocks.length * BLOCK_SIZE));
+    kvCache.attach(table, known);
     this.#lastArrival += 1;
-    const sequence = new ScheduledSequence(
-      { arrival: this.#lastArrival, tenant },
-      table,
-      table.tokens,
-      consumer,
-    );
+    const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant }, table, consumer);
     sequence.numCachedTokens = table.length;
     sequence.lastStep = this.#steps;
     this.#sequences.add(sequence);
@@ -245,8 +243,8 @@ export class EngineCore {
       return;
     }
     const written = tokens.slice(0, table.capacity - table.length);
-    this.kvCache.commit(table, written);
-    for (const token of written) sequence.tokens.push(token);
+    table.append(written);
+    this.kvCache.commit(table, written.length);
     sequence.numCachedTokens = table.length;
   }
 
@@ -269,7 +267,7 @@ export class EngineCore {
   extend(sequence: ScheduledSequence, tokens: readonly number[], logitsFrom?: number): void {
     this.#expectAlive(sequence);
     this.expectCapacity(sequence.tokens.length + tokens.length);
-    for (const token of tokens) sequence.tokens.push(token);
+    sequence.table.append(tokens);
     sequence.logitsFrom = logitsFrom ?? sequence.tokens.length - 1;
     sequence.guessedFrom = Number.POSITIVE_INFINITY;
     this.#scheduler.await(sequence);
@@ -290,21 +288,23 @@ export class EngineCore {
   /** Forgets a sequence's tokens from `length` on, and their rows. */
   cut(sequence: ScheduledSequence, length: number): void {
     this.#expectAlive(sequence);
-    sequence.tokens.length = length;
-    if (sequence.table.length > length) this.kvCache.truncate(sequence.table, length);
+    const { table } = sequence;
+    // Blocks that are reserved behind its rows stay its own.
+    if (length < table.length) this.kvCache.truncate(table, length);
+    else table.forget(length);
   }
 
   /** Forgets a sequence's rows, not its tokens: they are computed again. */
   forgetRows(sequence: ScheduledSequence): void {
     this.#expectAlive(sequence);
-    this.kvCache.truncate(sequence.table, 0);
+    this.kvCache.clear(sequence.table);
   }
 
   /** A sequence with the tokens of another one, whose blocks it shares. It is idle until it is extended. */
   fork(sequence: ScheduledSequence, consumer: LogitsConsumer): ScheduledSequence {
     this.#expectAlive(sequence);
     const table = this.kvCache.fork(sequence.table);
-    const forked = new ScheduledSequence(sequence, table, sequence.tokens, consumer);
+    const forked = new ScheduledSequence(sequence, table, consumer);
     forked.numCachedTokens = sequence.numCachedTokens;
     forked.lastStep = sequence.lastStep;
     this.#sequences.add(forked);
@@ -410,14 +410,13 @@ export class EngineCore {
       }
       // A guess may be wrong, and then its NaN does not count: as if the step had had no room for it.
       computed.count = numSound;
-      const { table, tokens } = sequence;
-      const end = table.length + count - (wanted - numSound);
-      this.kvCache.commit(table, tokens.slice(table.length, end));
+      const { table } = sequence;
+      this.kvCache.commit(table, count - (wanted - numSound));
       if (wanted === 0) continue;
       // Rows whose logits were given are not given again when they are computed again, after a preemption.
       sequence.logitsFrom = table.length;
-      if (table.length >= sequence.guessedFrom) tokens.length = table.length;
-      if (table.length === tokens.length) sequence.isAwaited = false;
+      if (table.length >= sequence.guessedFrom) table.forget(table.length);
+      if (sequence.numPending === 0) sequence.isAwaited = false;
       deliveries.push(() => this.#deliver(sequence, computed));
     }
     return deliveries;

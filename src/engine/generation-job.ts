@@ -184,20 +184,25 @@ export class GenerationJob {
 
   /** Feeds the last chosen token, with what look-up proposes behind it. */
   #goOn(continuation: Continuation): void {
-    const { prompt, mode } = this.#request;
+    const { prompt, mode, speculate } = this.#request;
     const core = this.#core;
     const sequence = this.#sequenceOf(continuation);
     const last = continuation.tokens.length - 1;
-    const proposed = this.#propose(continuation);
-    core.cut(sequence, prompt.length + last);
+    const token = continuation.tokens[last];
     if (mode === "recompute") core.forgetRows(sequence);
-    core.speculate(sequence, continuation.tokens[last], proposed);
+    if (speculate === 0) {
+      core.extend(sequence, [token]);
+      return;
+    }
+    const proposed = this.#propose(continuation);
+    // What was proposed before and not chosen is forgotten.
+    core.cut(sequence, prompt.length + last);
+    core.speculate(sequence, token, proposed);
   }
 
   /** Tokens to check along with the last one: never so many that they would go past the end. */
   #propose(continuation: Continuation): readonly number[] {
     const { prompt, speculate } = this.#request;
-    if (speculate === 0) return [];
     let lookup = this.#lookups.get(continuation);
     if (lookup === undefined) {
       lookup = new PromptLookup({ maxTokens: speculate });

@@ -1,6 +1,6 @@
 /**
- * A sequence as the engine sees it: tokens whose rows are wanted in the KV cache, the table of those that are there, and
- * the consumer of its logits. Changed by EngineCore and its scheduler only.
+ * A sequence as the engine sees it: the table of its tokens and of those of their rows that are in the KV cache, and the
+ * consumer of its logits. Changed by EngineCore and its scheduler only.
  */
 
 import type { BlockTable } from "../kv-cache/block-table.js";
@@ -34,8 +34,6 @@ export class ScheduledSequence {
   readonly table: BlockTable;
   /** The consumer that asked last. */
   consumer: LogitsConsumer;
-  /** All tokens, computed or not. */
-  readonly tokens: number[];
   /** Rows from this position on become logits that have not been given out yet. */
   logitsFrom: number;
   /** Tokens from this position on are guesses: those that a step has no room for are forgotten. */
@@ -57,15 +55,18 @@ export class ScheduledSequence {
   constructor(
     { arrival, tenant }: { readonly arrival: number; readonly tenant: string },
     table: BlockTable,
-    tokens: readonly number[],
     consumer: LogitsConsumer,
   ) {
     this.arrival = arrival;
     this.tenant = tenant;
     this.table = table;
-    this.tokens = [...tokens];
-    this.logitsFrom = tokens.length - 1;
+    this.logitsFrom = table.tokens.length - 1;
     this.consumer = consumer;
+  }
+
+  /** All tokens, computed or not: the table's. */
+  get tokens(): readonly number[] {
+    return this.table.tokens;
   }
 
   /** Rows that are not in the cache. */

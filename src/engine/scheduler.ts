@@ -287,7 +287,7 @@ export class Scheduler {
 
   /** Takes a sequence's blocks away; they stay findable. It waits at its place, if it is waited for. */
   #preempt(sequence: ScheduledSequence): void {
-    this.#kvCache.truncate(sequence.table, 0);
+    this.#kvCache.clear(sequence.table);
     sequence.numPreemptions += 1;
     this.#move(sequence, sequence.isAwaited ? "waiting" : "away");
     this.#onPreempted(sequence);
@@ -311,7 +311,7 @@ export class Scheduler {
     });
     if (sequence === undefined || !this.#makePlace(sequence, plan)) return false;
     const { tokens, table } = sequence;
-    this.#kvCache.attach(table, this.#findPrefix(sequence), tokens);
+    this.#kvCache.attach(table, this.#findPrefix(sequence));
     this.#move(sequence, "resident");
     plan.admitted.add(sequence);
     if (table.salt !== null) {

@@ -1,8 +1,9 @@
 /**
- * Which blocks hold a sequence's rows of K and V, and which tokens these rows are of.
+ * A sequence's tokens, and which blocks hold the rows of K and V of the first `length` of them.
  *
- * Row p lives in block `blockIds[⌊p / 16⌋]`, at p mod 16. Rows are appended at the end and cut off at the end, never
- * moved. Changed by its KvCache only.
+ * Row p is that of token p, and lives in block `blockIds[⌊p / 16⌋]`, at p mod 16. Rows are appended at the end and cut off
+ * at the end, never moved. Whoever computes the sequence appends its tokens, and forgets those without a row; all else is
+ * changed by its KvCache only.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import { NO_PREFIX } from "./prefix-index.js";
@@ -14,6 +15,7 @@ export class BlockTable {
   readonly salt: string | null;
   readonly #blockIds: number[] = [];
   readonly #tokens: number[] = [];
+  #length = 0;
   /** Ids of the prefixes that end with the first blocks; as many as are published, from the front. */
   readonly #prefixIds: number[] = [];
 
@@ -24,10 +26,10 @@ export class BlockTable {
 
   /** Rows written so far. */
   get length(): number {
-    return this.#tokens.length;
+    return this.#length;
   }
 
-  /** The tokens of the rows written so far. */
+  /** All tokens; the rows of those behind `length` are not written. */
   get tokens(): readonly number[] {
     return this.#tokens;
   }
@@ -69,12 +71,27 @@ export class BlockTable {
     return block;
   }
 
-  /** Notes the tokens of rows that were written, within the blocks held. */
-  appendTokens(tokens: readonly number[]): void {
-    if (this.#tokens.length + tokens.length > this.capacity) {
-      throw new Error(`${tokens.length} more rows do not fit into ${this.#blockIds.length} KV blocks`);
-    }
+  /** Adds tokens, whose rows are to come. */
+  append(tokens: readonly number[]): void {
     for (const token of tokens) this.#tokens.push(token);
+  }
+
+  /** Forgets the tokens from `length` on, none of which has a row. */
+  forget(length: number): void {
+    if (length < this.#length) throw new Error(`${this.#length} rows are written; they are cut first`);
+    if (length < this.#tokens.length) this.#tokens.length = length;
+  }
+
+  /** Notes that the rows of the next `count` tokens were written, within the blocks held. */
+  appendRows(count: number): void {
+    const length = this.#length + count;
+    if (length > this.capacity) {
+      throw new Error(`${count} more rows do not fit into ${this.#blockIds.length} KV blocks`);
+    }
+    if (length > this.#tokens.length) {
+      throw new Error(`${length} rows are more than the ${this.#tokens.length} tokens of the sequence`);
+    }
+    this.#length = length;
   }
 
   /** Notes that the next full block's prefix has an id. */
@@ -83,8 +100,8 @@ export class BlockTable {
   }
 
   /** Forgets the rows from `length` on, and the ids of prefixes that reach past it. */
-  cutTokens(length: number): void {
-    this.#tokens.length = length;
+  cutRows(length: number): void {
+    this.#length = length;
     this.#prefixIds.length = Math.min(this.#prefixIds.length, Math.floor(length / BLOCK_SIZE));
   }
 }

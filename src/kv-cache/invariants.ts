@@ -10,6 +10,8 @@ export function violatedInvariants(cache: KvCache): string[] {
   const expected = new Int32Array(pool.numBlocks);
   for (const table of cache.tables) {
     if (table.length > table.capacity) violated.push(`${table.length} rows in ${table.capacity} slots`);
+    if (table.length > table.tokens.length)
+      violated.push(`${table.length} rows of ${table.tokens.length} tokens`);
     if (table.numPublished * BLOCK_SIZE > table.length)
       violated.push("a block that is not full is published");
     for (const block of table.blockIds) {

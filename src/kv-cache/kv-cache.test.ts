@@ -62,7 +62,8 @@ class Traffic {
   create(salt: string | null, tokens: readonly number[]): void {
     const table = this.cache.createSequence(salt);
     const found = this.cache.findPrefix(salt, tokens, Math.floor((tokens.length - 1) / BLOCK_SIZE));
-    this.cache.attach(table, found, tokens);
+    table.append(tokens.slice(0, found.blocks.length * BLOCK_SIZE));
+    this.cache.attach(table, found);
     this.hits += found.blocks.length;
     const root = salt === null ? `alone ${table.sequence}` : `salt ${salt}`;
     this.sequences.push({ table, root, tokens: tokens.slice(0, table.length) });
@@ -76,7 +77,8 @@ class Traffic {
     tokens.push(...added);
     const histories = this.#histories.of(root, tokens);
     for (let p = table.length; p < tokens.length; p++) this.#slots[slotOf(table.blockIds, p)] = histories[p];
-    this.cache.commit(table, added);
+    table.append(added);
+    this.cache.commit(table, added.length);
   }
 
   fork(which: number): void {
@@ -408,4 +410,20 @@ describe("BlockPool", () => {
     expect(pool.refCount(2)).toBe(1);
     expect(() => pool.release(1)).toThrow(/without a reference/);
   });
+});
+
+test("rows are those of tokens: none without one, and tokens outlive their rows", () => {
+  const cache = new KvCache(kvLayout(SHAPE, "f32", 0, 4), { copyBlock: () => undefined });
+  const table = cache.createSequence();
+  table.append([1, 2, 3]);
+  expect(cache.reserve(table, 5)).toBe(true);
+  expect(() => cache.commit(table, 4)).toThrow(/4 rows are more than the 3 tokens/);
+  cache.commit(table, 2);
+  expect(() => table.forget(1)).toThrow(/2 rows are written/);
+  cache.clear(table);
+  expect([table.length, table.tokens, cache.pool.numFree]).toEqual([0, [1, 2, 3], 4]);
+  cache.truncate(table, 1);
+  expect(table.tokens).toEqual([1]);
+  expect(() => cache.truncate(table, 2)).toThrow(/has no token 2/);
+  expect(violatedInvariants(cache)).toEqual([]);
 });

@@ -82,8 +82,8 @@ export class KvCache {
     return { blocks, free };
   }
 
-  /** Gives a sequence without rows the blocks of a prefix that was just found for its tokens and its salt. */
-  attach(table: BlockTable, { blocks }: FoundPrefix, tokens: readonly number[]): void {
+  /** Gives a sequence without rows the blocks of a prefix that was just found for its tokens. */
+  attach(table: BlockTable, { blocks }: FoundPrefix): void {
     this.#expectAlive(table);
     if (table.length > 0) throw new Error("a sequence that has rows cannot take a prefix");
     for (const block of blocks) {
@@ -92,7 +92,7 @@ export class KvCache {
       table.appendPrefixId(this.index.idOf(block));
       this.listener?.({ type: "hit", block, sequence: table.sequence });
     }
-    table.appendTokens(tokens.slice(0, blocks.length * BLOCK_SIZE));
+    table.appendRows(blocks.length * BLOCK_SIZE);
   }
 
   /**
@@ -118,19 +118,18 @@ export class KvCache {
   }
 
   /**
-   * Declares the next reserved rows written, and publishes the blocks that are now full. Where another sequence has
+   * Declares the next `count` reserved rows written, those of the sequence's next tokens, and publishes the blocks that are now full. Where another sequence has
    * published the same contents meanwhile, its block takes the place of this one's.
-   * @param tokens those of the rows, in order
    */
-  commit(table: BlockTable, tokens: readonly number[]): void {
+  commit(table: BlockTable, count: number): void {
     this.#expectAlive(table);
     const from = table.length;
-    table.appendTokens(tokens);
+    table.appendRows(count);
     this.listener?.({ type: "written", sequence: table.sequence, from, to: table.length });
     if (table.salt !== null) this.#publishFull(table, table.salt);
   }
 
-  /** A new sequence with the rows of another one, of which it shares all blocks. */
+  /** A new sequence with the tokens and the rows of another one, of which it shares all blocks. */
   fork(table: BlockTable): BlockTable {
     this.#expectAlive(table);
     const forked = this.createSequence(table.salt);
@@ -140,23 +139,38 @@ export class KvCache {
       forked.appendBlock(block);
       this.listener?.({ type: "shared", block, sequence: forked.sequence });
     }
-    forked.appendTokens(table.tokens);
+    forked.append(table.tokens);
+    forked.appendRows(table.length);
     for (let i = 1; i <= table.numPublished; i++) forked.appendPrefixId(table.prefixId(i));
     return forked;
   }
 
-  /** Forgets the rows from `length` on and gives back the blocks that hold none of the others, last block first. */
+  /**
+   * Forgets the tokens from `length` on, with the rows that they have, and gives back the blocks that hold no row of the
+   * others, last block first.
+   */
   truncate(table: BlockTable, length: number): void {
-    this.#expectAlive(table);
-    if (length > table.length) throw new Error(`a sequence of ${table.length} rows has no row ${length}`);
-    table.cutTokens(length);
-    while (table.capacity - BLOCK_SIZE >= length) this.#release(table, table.popBlock());
+    const { length: count } = table.tokens;
+    if (length > count) throw new Error(`a sequence of ${count} tokens has no token ${length}`);
+    this.#cutRows(table, Math.min(length, table.length));
+    table.forget(length);
+  }
+
+  /** Gives back all blocks of a sequence: its tokens stay, and have no rows any more. */
+  clear(table: BlockTable): void {
+    this.#cutRows(table, 0);
   }
 
   /** Ends a sequence: all its blocks are given back, and its table must not be used again. */
   free(table: BlockTable): void {
-    this.truncate(table, 0);
+    this.clear(table);
     this.#tables.delete(table);
+  }
+
+  #cutRows(table: BlockTable, length: number): void {
+    this.#expectAlive(table);
+    table.cutRows(length);
+    while (table.capacity - BLOCK_SIZE >= length) this.#release(table, table.popBlock());
   }
 
   #publishFull(table: BlockTable, salt: string): void {

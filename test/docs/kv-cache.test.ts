@@ -75,7 +75,8 @@ class Executed {
     this.#tables.set(name, table);
     const tokens = this.#continued([], rest);
     const found = this.cache.findPrefix("", tokens, Math.floor((tokens.length - 1) / BLOCK_SIZE));
-    this.cache.attach(table, found, tokens);
+    table.append(tokens);
+    this.cache.attach(table, found);
     this.#tokens.set(name, tokens);
     this.#compute(name);
   }
@@ -87,9 +88,10 @@ class Executed {
 
   #compute(name: string): void {
     const table = this.#tableOf(name);
-    const added = this.#tokensOf(name).slice(table.length);
-    if (!this.cache.reserve(table, added.length)) throw new Error("no room");
-    this.cache.commit(table, added);
+    table.append(this.#tokensOf(name).slice(table.tokens.length));
+    const count = table.tokens.length - table.length;
+    if (!this.cache.reserve(table, count)) throw new Error("no room");
+    this.cache.commit(table, count);
   }
 
   /** `33 x, 10 y`: the next 33 tokens of a text x, and 10 of y. Token i of x is x's code · 1000 + i. */
