@@ -162,7 +162,7 @@ test("a template's faults are the server's, what it refuses or drops is the clie
   expect(refused.message).toContain("No such thing");
   const dropped = await errorOf(await say("go on", { role: "system", content: "Be kind." }));
   expect(dropped).toMatchObject({ status: 400, code: "invalid_argument" });
-  expect(dropped.message).toContain("nothing of message 0");
+  expect(dropped.message).toContain("drops message 0");
   expect((await say("go on")).status).toBe(200);
 });
 
