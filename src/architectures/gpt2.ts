@@ -5,65 +5,41 @@
  * not know. Tensors are those of `GPT2LMHeadModel`; its `Conv1D` keeps weights as (in, out).
  */
 import * as v from "valibot";
-import { LastrowError, modelUnsupported } from "../errors.js";
-import {
-  flag,
-  numberFrom,
-  readFields,
-  text,
-  tokenId,
-  tokenIds,
-  wholeNumber,
-} from "../formats/config-fields.js";
+import { modelUnsupported } from "../errors.js";
+import { flag, readFields, text } from "../formats/config-fields.js";
 import type { JsonObject } from "../formats/strict-json.js";
-import type { Activation } from "../kernels/kernels.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
-import { quoteValue } from "../quote-value.js";
 import type { Architecture } from "./architecture.js";
-
-const ACTIVATIONS: readonly Activation[] = [
-  "gelu_new",
-  "gelu",
-  "gelu_fast",
-  "gelu_pytorch_tanh",
-  "relu",
-  "silu",
-];
-
-/**
- * Upper bounds, far above any GPT-2, that keep every product of sizes (bytes of weights, of KV) below 2^53. Those of the
- * widths also keep 64 stored rows of a matrix, which are read together, within 16 MB: 64 · 4 · 62,500.
- */
-const MAX_LAYERS = 4096;
-const MAX_WIDTH = 15_625;
-const MAX_INNER_WIDTH = 4 * MAX_WIDTH;
-const MAX_CONTEXT = 1_048_576;
-const MAX_VOCABULARY = 16_777_216;
-
-/** A smaller ε would round to nothing in f32. */
-const MIN_EPSILON = 1e-30;
+import {
+  activationNamed,
+  epsilon,
+  expectMultiple,
+  readTokens,
+  refuseQuantised,
+  resolveNames,
+  size,
+} from "./family-fields.js";
 
 /** GPT-2's own end-of-text token, the default of `bos_token_id` and `eos_token_id`. */
 const DEFAULT_TOKEN_ID = 50_256;
 
-/** Second name in a file → name in `GPT2Config`. */
-const SECOND_NAMES: ReadonlyMap<string, string> = new Map([
-  ["num_hidden_layers", "n_layer"],
-  ["num_attention_heads", "n_head"],
-  ["hidden_size", "n_embd"],
-  ["max_position_embeddings", "n_positions"],
-]);
+const SECOND_NAMES = {
+  num_hidden_layers: "n_layer",
+  num_attention_heads: "n_head",
+  hidden_size: "n_embd",
+  max_position_embeddings: "n_positions",
+};
 
-const SIZES = v.object({
-  n_layer: v.optional(wholeNumber(1, MAX_LAYERS), 12),
-  n_head: v.optional(wholeNumber(1, MAX_WIDTH), 12),
-  n_embd: v.optional(wholeNumber(1, MAX_WIDTH), 768),
-  n_inner: v.optional(v.nullable(wholeNumber(1, MAX_INNER_WIDTH)), null),
-  n_positions: v.optional(wholeNumber(1, MAX_CONTEXT), 1024),
-  vocab_size: v.optional(wholeNumber(1, MAX_VOCABULARY), 50_257),
+const FIELDS = v.object({
+  n_layer: v.optional(size.layers(), 12),
+  n_head: v.optional(size.heads(), 12),
+  n_embd: v.optional(size.width(), 768),
+  n_inner: v.optional(v.nullable(size.innerWidth()), null),
+  n_positions: v.optional(size.context(), 1024),
+  vocab_size: v.optional(size.vocabulary(), 50_257),
   activation_function: v.optional(text(), "gelu_new"),
-  layer_norm_epsilon: v.optional(numberFrom(MIN_EPSILON, 1), 1e-5),
+  layer_norm_epsilon: v.optional(epsilon(), 1e-5),
   scale_attn_weights: v.optional(flag(), true),
   scale_attn_by_inverse_layer_idx: v.optional(flag(), false),
   tie_word_embeddings: v.optional(flag(), true),
@@ -80,41 +56,33 @@ export const gpt2: Architecture = {
   ignored: /^h\.\d+\.attn\.(bias|masked_bias)$/,
 };
 
-/**
- * `n_positions` is the context's length; without it, `n_ctx`, as the oldest files have it. An end or start token that
- * the file does not state is 50256, if the vocabulary has that, and else there is none; one that is not in the vocabulary
- * never comes, so there is none either.
- */
+/** `n_positions` is the context's length; without it, `n_ctx`, as the oldest files have it. */
 function readGpt2Config(object: JsonObject, fileName: string): ModelConfig {
-  const { fields, nameInFile } = resolveNames(object, fileName);
-  const sizes = readFields(SIZES, fields, fileName, nameInFile);
-  checkSupported(object, sizes, fileName);
-  const { n_embd: hiddenSize, n_head: numHeads, vocab_size: vocabSize } = sizes;
-  if (hiddenSize % numHeads !== 0) {
-    throw new LastrowError(
-      "model_file_invalid",
-      `${fileName}: ${nameInFile("n_embd")} is ${hiddenSize}, but must be a multiple of ${nameInFile("n_head")}, ` +
-        `which is ${numHeads}.`,
-    );
+  const hasLength = Object.hasOwn(object, "n_positions") || Object.hasOwn(object, "max_position_embeddings");
+  const named = resolveNames(
+    object,
+    hasLength ? SECOND_NAMES : { ...SECOND_NAMES, n_ctx: "n_positions" },
+    fileName,
+  );
+  const read = readFields(FIELDS, named.fields, fileName, named.nameInFile);
+  refuseQuantised(object, fileName);
+  if (read.add_cross_attention) {
+    throw modelUnsupported(`${fileName}: add_cross_attention is true; cross attention is not run.`);
   }
-  const defaultToken = DEFAULT_TOKEN_ID < vocabSize ? DEFAULT_TOKEN_ID : null;
-  const tokens = v.object({
-    bos_token_id: v.optional(tokenId(vocabSize), defaultToken),
-    eos_token_id: v.optional(tokenIds(vocabSize), defaultToken === null ? [] : [defaultToken]),
-  });
-  const { bos_token_id: bosTokenId, eos_token_id: eosTokenIds } = readFields(tokens, fields, fileName);
-  return modelConfig(decoderSpec(sizes, fileName), {
-    modelType: "gpt2",
-    bosTokenId,
-    eosTokenIds: eosTokenIds ?? [],
-  });
+  const pruned = object.pruned_heads;
+  if (typeof pruned === "object" && pruned !== null && Object.keys(pruned).length > 0) {
+    throw modelUnsupported(`${fileName}: pruned_heads is not empty; every layer must have all its heads.`);
+  }
+  expectMultiple(named, [read.n_embd, "n_embd"], [read.n_head, "n_head"], fileName);
+  const tokens = readTokens(named.fields, read.vocab_size, DEFAULT_TOKEN_ID, fileName);
+  return modelConfig(decoderSpec(read, fileName), { modelType: "gpt2", ...tokens });
 }
 
-function decoderSpec(sizes: v.InferOutput<typeof SIZES>, fileName: string): DecoderSpec {
+function decoderSpec(sizes: v.InferOutput<typeof FIELDS>, fileName: string): DecoderSpec {
   const { n_embd: hiddenSize, n_head: numHeads } = sizes;
   const headDim = hiddenSize / numHeads;
   const norm = { epsilon: sizes.layer_norm_epsilon };
-  const activation = readActivation(sizes.activation_function, fileName);
+  const activation = activationNamed(sizes.activation_function, "activation_function", fileName);
   const mlp = { norm, innerSize: sizes.n_inner ?? 4 * hiddenSize, activation };
   const layers = Array.from({ length: sizes.n_layer }, (_, layer) => {
     let scale = 1;
@@ -170,53 +138,4 @@ function gpt2Tensors({ hiddenSize: C, vocabSize: V, contextLength, layers, tied 
     { name: "lm_head.weight", shape: [V, C], to: "head", order: "out-in", optional: tied },
   );
   return rows;
-}
-
-/**
- * The fields under the names of `GPT2Config`, and the way back to the file's own names.
- * @throws LastrowError `model_file_invalid` when a field comes under both of its names with different values
- */
-function resolveNames(object: JsonObject, fileName: string) {
-  const fields: JsonObject = Object.assign(Object.create(null), object);
-  const namesInFile = new Map<string, string>();
-  for (const [second, first] of SECOND_NAMES) {
-    if (!Object.hasOwn(object, second)) continue;
-    if (Object.hasOwn(object, first) && object[first] !== object[second]) {
-      throw new LastrowError(
-        "model_file_invalid",
-        `${fileName}: ${first} is ${quoteValue(object[first])} and ${second} is ${quoteValue(object[second])}, but ` +
-          "they mean the same and must be equal.",
-      );
-    }
-    fields[first] = object[second];
-    namesInFile.set(first, second);
-  }
-  if (!Object.hasOwn(fields, "n_positions") && Object.hasOwn(object, "n_ctx")) {
-    fields.n_positions = object.n_ctx;
-    namesInFile.set("n_positions", "n_ctx");
-  }
-  return { fields, nameInFile: (field: string) => namesInFile.get(field) ?? field };
-}
-
-function checkSupported(object: JsonObject, sizes: v.InferOutput<typeof SIZES>, fileName: string): void {
-  if (sizes.add_cross_attention)
-    throw modelUnsupported(`${fileName}: add_cross_attention is true; cross attention is not run.`);
-  const quantization = object.quantization_config;
-  if (quantization !== undefined && quantization !== null) {
-    throw modelUnsupported(`${fileName} has a quantization_config; weights must be F32, F16 or BF16.`);
-  }
-  const pruned = object.pruned_heads;
-  if (typeof pruned === "object" && pruned !== null && Object.keys(pruned).length > 0) {
-    throw modelUnsupported(`${fileName}: pruned_heads is not empty; every layer must have all its heads.`);
-  }
-}
-
-function readActivation(name: string, fileName: string): Activation {
-  const activation = ACTIVATIONS.find((known) => known === name);
-  if (activation === undefined) {
-    throw modelUnsupported(
-      `${fileName}: activation_function is ${quoteValue(name)}; known are ${ACTIVATIONS.join(", ")}.`,
-    );
-  }
-  return activation;
 }
