@@ -2,7 +2,9 @@
  * The answer to a client when something is wrong: always OpenAI's error body, and one table from the library's error
  * codes to HTTP statuses.
  */
+
 import { type ErrorCode, LastrowError } from "../errors.js";
+import { printableJson } from "../printable.js";
 
 /** OpenAI's error body. */
 export interface ApiErrorBody {
@@ -38,6 +40,11 @@ export class ApiError extends Error {
     this.retryAfter = details.retryAfter ?? null;
   }
 
+  /** The body as JSON text, in which nothing that a terminal would obey is raw: a client may print it as it comes. */
+  get json(): string {
+    return printableJson(JSON.stringify(this.body));
+  }
+
   get body(): ApiErrorBody {
     const { message, param, code } = this;
     return { error: { message, type: this.#type, param, code } };
@@ -48,7 +55,7 @@ export class ApiError extends Error {
     const headers = new Headers({ "content-type": "application/json" });
     if (this.retryAfter !== null) headers.set("retry-after", String(this.retryAfter));
     if (this.status === 401) headers.set("www-authenticate", "Bearer");
-    return new Response(JSON.stringify(this.body), { status: this.status, headers });
+    return new Response(this.json, { status: this.status, headers });
   }
 
   get #type(): string {

@@ -2,7 +2,9 @@
  * The server as a function from requests to answers. What every request goes through, in this order: an exchange that
  * ends once and is logged; the name it was sent to and the origin it comes from; its key; its route.
  */
+
 import { OpenAPIHono } from "@hono/zod-openapi";
+import { quoteValue } from "../quote-value.js";
 import { ApiError, toApiError } from "./api-error.js";
 import { Exchange, type RequestRecord } from "./exchange.js";
 import { authenticate, type Guard, SECURITY_HEADERS } from "./guard.js";
@@ -13,7 +15,7 @@ import type { App, Env } from "./routes/routing.js";
 import { addSequences } from "./routes/sequences.js";
 import { addStatus } from "./routes/status.js";
 import { addTokenize } from "./routes/tokenize.js";
-import { holdAnswer, quoted, type Service } from "./service.js";
+import { holdAnswer, type Service } from "./service.js";
 import type { StaticPage } from "./static-page.js";
 
 export interface AppParts {
@@ -93,7 +95,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
     const { method, path } = context.req;
     // What OpenAI's newest clients ask for by default.
     const instead = path === "/v1/responses" ? " Use POST /v1/chat/completions." : "";
-    const error = new ApiError(404, "not_found", `There is no ${method} ${quoted(path)} here.${instead}`);
+    const error = new ApiError(404, "not_found", `There is no ${method} ${quoteValue(path)} here.${instead}`);
     context.get("exchange").fail(error);
     return error.response;
   });

@@ -3,7 +3,9 @@
  * another origin, and with a key. A page in a browser can send requests to loopback addresses, and a name that its owner
  * points there makes them same-origin: so the names are checked.
  */
+
 import { isIP } from "node:net";
+import { quoteValue } from "../quote-value.js";
 import { ApiError } from "./api-error.js";
 import type { ApiKeys, Principal } from "./keys.js";
 
@@ -49,7 +51,7 @@ export class Guard {
       throw new ApiError(
         403,
         "host_not_allowed",
-        `This server does not answer to the name ${JSON.stringify(hostname.slice(0, 100))}; add it with --allow-host.`,
+        `This server does not answer to the name ${quoteValue(hostname)}; add it with --allow-host.`,
       );
     }
     const origin = headers.get("origin");
@@ -66,7 +68,7 @@ export class Guard {
     throw new ApiError(
       403,
       "origin_not_allowed",
-      `Pages from ${JSON.stringify(origin.slice(0, 100))} may not use this server; allow them with --cors-origin.`,
+      `Pages from ${quoteValue(origin)} may not use this server; allow them with --cors-origin.`,
     );
   }
 

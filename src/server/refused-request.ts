@@ -23,6 +23,6 @@ export function refuseRequest(
   return {
     status: error.status,
     headers: { ...SECURITY_HEADERS, "content-type": "application/json", "x-request-id": record.id },
-    body: JSON.stringify(error.body),
+    body: error.json,
   };
 }

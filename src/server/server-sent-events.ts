@@ -99,7 +99,7 @@ export async function streamEvents(
   })
     .catch((error: unknown) => {
       outcome.failure = { error };
-      if (hasBegun) write(`data: ${JSON.stringify(toApiError(error).body)}\n\n`);
+      if (hasBegun) write(`data: ${toApiError(error).json}\n\n`);
     })
     .then(() => {
       clearInterval(timer);

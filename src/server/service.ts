@@ -1,7 +1,9 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
+
 import type { ChatMessage } from "../chat/chat-template.js";
 import type { GenerateOptions, Prompt } from "../library/generate-options.js";
 import type { ModelInfo } from "../library/language-model.js";
+import { quoteValue } from "../quote-value.js";
 import type { Admission } from "./admission.js";
 import type { AnswerMemory } from "./answer-memory.js";
 import { ApiError, toApiError } from "./api-error.js";
@@ -56,7 +58,7 @@ export function expectModel({ served }: Service, model: string | null | undefine
   throw new ApiError(
     404,
     "model_not_found",
-    `There is no model ${quoted(model)} here; this server has ${served.id}.`,
+    `There is no model ${quoteValue(model)} here; this server has ${served.id}.`,
     {
       param: "model",
     },
@@ -253,9 +255,4 @@ export async function streamAnswer(
   hasBegun = true;
   exchange.outlivesHandler = !isDone;
   return response;
-}
-
-/** A text of a client's in a message: one line, of bounded length. */
-export function quoted(text: string): string {
-  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
 }

@@ -208,3 +208,16 @@ test("keys are read again, and a file that is wrong changes nothing", async () =
 function digest(text: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
 }
+
+test("an error that names what a client sent has nothing in it that a terminal obeys, raw or read", async () => {
+  const hostile = "x\u202egnp\u009b31m\u2028";
+  const [model, path] = await Promise.all([
+    api.post("/v1/completions", { prompt: "a", model: hostile }, as(ALICE)),
+    api.get(`/${encodeURIComponent(hostile)}`, as(ALICE).headers),
+  ]);
+  for (const answer of [model, path]) {
+    expect(answer.status).toBe(404);
+    const text = await answer.text();
+    expect(text + JSON.parse(text).error.message).not.toMatch(/\p{Cc}|[\u2028-\u202e\u2066-\u206f]/u);
+  }
+});
