@@ -10,6 +10,8 @@ export function missingBlocks({ tokens, table }: ScheduledSequence): number {
 export class MemoryShares {
   /** Blocks that each tenant may have while others want them. */
   readonly #share: number;
+  /** Blocks that each tenant's running sequences have. */
+  readonly #held: ReadonlyMap<string, ReadonlySet<number>>;
   readonly #used: ReadonlyMap<string, number>;
 
   /**
@@ -19,17 +21,17 @@ export class MemoryShares {
    */
   constructor(numBlocks: number, tenants: readonly string[], resident: readonly ScheduledSequence[]) {
     this.#share = Math.floor(numBlocks / tenants.length);
+    const held = new Map(tenants.map((tenant) => [tenant, new Set<number>()]));
+    const promised = new Map<string, number>();
+    for (const sequence of resident) {
+      const { isAwaited, tenant, table } = sequence;
+      if (!isAwaited) continue;
+      for (const block of table.blockIds) held.get(tenant)?.add(block);
+      promised.set(tenant, (promised.get(tenant) ?? 0) + missingBlocks(sequence) + 1);
+    }
+    this.#held = held;
     this.#used = new Map(
-      tenants.map((tenant) => {
-        const held = new Set<number>();
-        let promised = 0;
-        for (const sequence of resident) {
-          if (!sequence.isAwaited || sequence.tenant !== tenant) continue;
-          for (const block of sequence.table.blockIds) held.add(block);
-          promised += missingBlocks(sequence) + 1;
-        }
-        return [tenant, held.size + promised];
-      }),
+      tenants.map((tenant) => [tenant, held.get(tenant)!.size + (promised.get(tenant) ?? 0)]),
     );
   }
 
@@ -38,9 +40,22 @@ export class MemoryShares {
     return this.#used.get(tenant) ?? 0;
   }
 
-  /** Whether a tenant's share has room for so many more blocks. */
-  leaves(tenant: string, more: number): boolean {
-    return this.usedBy(tenant) + more <= this.#share;
+  /** Whether a tenant has no more than its share. */
+  isWithin(tenant: string): boolean {
+    return this.usedBy(tenant) <= this.#share;
+  }
+
+  /**
+   * Whether a tenant's share has room for a sequence, and for one more block of it. What it finds counts like what is
+   * computed for it, unless its tenant has it already: whether others have it makes no difference, or a tenant could be
+   * owed a place until others give way for it, and not be owed it any more once they have.
+   * @param numBlocks that the sequence's rows take
+   * @param found those of them that are there
+   */
+  hasRoomFor(tenant: string, numBlocks: number, found: readonly number[]): boolean {
+    const held = this.#held.get(tenant);
+    const own = found.filter((block) => held?.has(block)).length;
+    return this.usedBy(tenant) + numBlocks - own + 1 <= this.#share;
   }
 
   /** The youngest of some sequences, in the order of their arrival, of the tenant that has most beyond its share. */

@@ -250,9 +250,7 @@ export class Scheduler {
     );
     if (plan.tenants.length > 1) {
       const memory = this.#memoryOf(plan.tenants);
-      const victim = memory.leaves(favoured.tenant, 0)
-        ? memory.youngestBeyond(holding, this.#oldest())
-        : null;
+      const victim = memory.isWithin(favoured.tenant) ? memory.youngestBeyond(holding, this.#oldest()) : null;
       if (victim !== null) return victim;
     }
     const own = holding.findLast(
@@ -339,7 +337,7 @@ export class Scheduler {
       const fits = needed + promised <= this.#kvCache.pool.numFree;
       if (plan.tenants.length === 1 && fits) return true;
       const memory = this.#memoryOf(plan.tenants);
-      const isOwed = memory.leaves(sequence.tenant, needed + 1);
+      const isOwed = memory.hasRoomFor(sequence.tenant, blocksFor(sequence.tokens.length), blocks);
       if (plan.claimed && !isOwed) return false;
       if (fits) return true;
       if (this.#preemptIdle(() => false)) continue;

@@ -1,7 +1,7 @@
 /** The engine under random traffic: whatever is shared, batched, chunked, preempted, forked, cut back: the same bits. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { CLAIMED, newTally, ScenarioRun, scenarios, Truth, trafficModels } from "./traffic.js";
+import { CLAIMED, FOUND, newTally, ScenarioRun, scenarios, Truth, trafficModels } from "./traffic.js";
 
 test.each([
   { kvDtype: "f32", numRuns: 2000 },
@@ -14,7 +14,7 @@ test.each([
     const tally = newTally();
     fc.assert(
       fc.property(scenarios, (scenario) => new ScenarioRun(engine, truth, scenario, tally).run()),
-      { numRuns, examples: [[CLAIMED]] },
+      { numRuns, examples: [[CLAIMED], [FOUND]] },
     );
     await dispose();
     // The traffic is of a kind that shares, forks, cuts back, is refused and preempted.

@@ -106,6 +106,21 @@ export const CLAIMED: Scenario = {
   ],
 };
 
+/**
+ * One tenant finds blocks that the other's sequences have: whether its share has room for them must not change when those
+ * give way for it, or they give way in every step and nothing goes on.
+ */
+export const FOUND: Scenario = {
+  numBlocks: 7,
+  tokenBudget: 1,
+  maxSequences: 2,
+  arrivals: [
+    { step: 0, text: 0, shared: 32, own: 0, salt: "", tenant: "b", turns: 16, seed: 2044427269 },
+    { step: 0, text: 0, shared: 49, own: 0, salt: "", tenant: "", turns: 1, seed: 0 },
+    { step: 21, text: 0, shared: 16, own: 0, salt: "", tenant: "a", turns: 8, seed: 146350251 },
+  ],
+};
+
 export interface Scenario {
   readonly numBlocks: number;
   readonly tokenBudget: number;

@@ -191,6 +191,19 @@ test("a sequence belongs to its key", async () => {
   expect((await begin(BOB)).status).toBe(200);
 });
 
+test("an error that names what a client sent has nothing in it that a terminal obeys, raw or read", async () => {
+  const hostile = "x\u202egnp\u009b31m\u2028";
+  const [model, path] = await Promise.all([
+    api.post("/v1/completions", { prompt: "a", model: hostile }, as(ALICE)),
+    api.get(`/${encodeURIComponent(hostile)}`, as(ALICE).headers),
+  ]);
+  for (const answer of [model, path]) {
+    expect(answer.status).toBe(404);
+    const text = await answer.text();
+    expect(text + JSON.parse(text).error.message).not.toMatch(/\p{Cc}|[\u2028-\u202e\u2066-\u206f]/u);
+  }
+});
+
 test("keys are read again, and a file that is wrong changes nothing", async () => {
   const status = async (key: string) => (await api.get("/version", as(key).headers)).status;
   await writeFile(file, `alice ${ALICE}\nalice ${BOB}\n`);
@@ -208,16 +221,3 @@ test("keys are read again, and a file that is wrong changes nothing", async () =
 function digest(text: string): Promise<ArrayBuffer> {
   return crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
 }
-
-test("an error that names what a client sent has nothing in it that a terminal obeys, raw or read", async () => {
-  const hostile = "x\u202egnp\u009b31m\u2028";
-  const [model, path] = await Promise.all([
-    api.post("/v1/completions", { prompt: "a", model: hostile }, as(ALICE)),
-    api.get(`/${encodeURIComponent(hostile)}`, as(ALICE).headers),
-  ]);
-  for (const answer of [model, path]) {
-    expect(answer.status).toBe(404);
-    const text = await answer.text();
-    expect(text + JSON.parse(text).error.message).not.toMatch(/\p{Cc}|[\u2028-\u202e\u2066-\u206f]/u);
-  }
-});
