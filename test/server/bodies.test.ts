@@ -1,4 +1,7 @@
-/** Bodies that are wrong in every element: each is refused as a 400 that says what is wrong, on every route. */
+/**
+ * Bodies that are wrong in every element: each is refused as a 400 that says what is wrong, on every route. And one that is
+ * right in many.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { requestSchemas } from "../../src/server/schemas/requests.js";
 import { errorOf, type Served, served } from "./served.js";
@@ -125,4 +128,16 @@ test("the API's document says with which status each route answers, also those t
     statuses("/v1/sequences/{id}", "delete")[0],
   );
   expect(statuses("/v1/saved-sequences/{name}", "delete")).toEqual(["204"]);
+});
+
+test("many prompts and continuations of one request bring no warning about listeners", async () => {
+  const warnings: string[] = [];
+  const listen = ({ name }: Error) => warnings.push(name);
+  process.on("warning", listen);
+  const prompt = Array.from({ length: 16 }, (_, i) => `Once upon a time ${i}`);
+  const answer = await api.post("/v1/completions", { prompt, n: 2, temperature: 1, max_tokens: 2 });
+  expect((await answer.json()).choices).toHaveLength(32);
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("warning", listen);
+  expect(warnings).toEqual([]);
 });

@@ -1,0 +1,72 @@
+/**
+ * The last bytes of the kernels' memory. Vectors are read whole: what lies behind the last tensor of a plan that ends with a
+ * page must be there to be read, and nothing of it may count.
+ */
+import { expect, test } from "vitest";
+import type { Kernels, Tensor } from "../kernels.js";
+import { referenceBackend } from "../reference/reference-kernels.js";
+import { wasmBackend } from "./wasm-kernels.js";
+
+/** Two pages, all of them planned. */
+const BYTES = 2 * 65_536;
+
+const startHelper = () => Promise.reject(new Error("one thread has no helpers"));
+const backends = [wasmBackend({ threads: 1, startHelper }), referenceBackend];
+
+/** A row of `cols` values that ends with the last planned byte. */
+function lastRow(kernels: Kernels, cols: number, value = 1): Tensor {
+  const offset = BYTES - 4 * cols;
+  kernels.f32(offset, cols).fill(value);
+  return { offset, rows: 1, cols, stride: cols };
+}
+
+/** A row somewhere before it. */
+function earlierRow(kernels: Kernels, cols: number, values: (i: number) => number): Tensor {
+  const offset = 66_000;
+  kernels.f32(offset, cols).set(Float32Array.from({ length: cols }, (_, i) => values(i)));
+  return { offset, rows: 1, cols, stride: cols };
+}
+
+const operations: Record<string, (kernels: Kernels, cols: number) => Tensor> = {
+  add(kernels, cols) {
+    const x = earlierRow(kernels, cols, (i) => i / 3);
+    kernels.add(x, lastRow(kernels, cols));
+    return x;
+  },
+  activate(kernels, cols) {
+    const x = lastRow(kernels, cols, 0.7);
+    kernels.activate(x, "gelu_new");
+    return x;
+  },
+  layerNorm(kernels, cols) {
+    const x = earlierRow(kernels, cols, (i) => Math.sin(i));
+    const last = lastRow(kernels, cols);
+    kernels.layerNorm(x, x, last, last, 1e-5);
+    return x;
+  },
+  "unpackRows, of two bytes a value"(kernels, cols) {
+    const offset = BYTES - 2 * cols;
+    new Uint16Array(kernels.u8(offset, 2 * cols).buffer, offset, cols).fill(0x3f80);
+    const out = earlierRow(kernels, cols, () => 0);
+    expect(kernels.unpackRows(out, { offset, dtype: "BF16", firstRow: 0, rowCount: 1 })).toBe(true);
+    return out;
+  },
+  stretchMaxima(kernels, cols) {
+    const out = earlierRow(kernels, 1, () => 0);
+    kernels.stretchMaxima(out, lastRow(kernels, cols, 3));
+    return out;
+  },
+};
+
+test.each(Object.entries(operations))("%s reads the last row as any other", async (_, run) => {
+  for (const cols of [1, 2, 3, 5, 6, 7, 9]) {
+    const results = [];
+    for (const backend of backends) {
+      const kernels = await backend.create(BYTES);
+      const { offset, cols: width } = run(kernels, cols);
+      results.push(kernels.i32(offset, width).slice());
+      await kernels.dispose();
+    }
+    expect(results[0]).toEqual(results[1]);
+  }
+});
