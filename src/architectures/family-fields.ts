@@ -6,7 +6,7 @@ import * as v from "valibot";
 import { LastrowError, modelUnsupported } from "../errors.js";
 import { numberFrom, readFields, tokenId, tokenIds, wholeNumber } from "../formats/config-fields.js";
 import type { JsonObject } from "../formats/strict-json.js";
-import type { Activation } from "../kernels/kernels.js";
+import { ACTIVATIONS, type Activation } from "../kernels/kernels.js";
 import type { ModelConfig } from "../model/config.js";
 import { quoteValue } from "../quote-value.js";
 
@@ -28,15 +28,6 @@ export const size = {
 
 /** ε of a norm; a smaller one would round to nothing in f32. */
 export const epsilon = () => numberFrom(1e-30, 1);
-
-const ACTIVATIONS: readonly Activation[] = [
-  "gelu_new",
-  "gelu",
-  "gelu_fast",
-  "gelu_pytorch_tanh",
-  "relu",
-  "silu",
-];
 
 /** @throws LastrowError `model_unsupported` for one that the kernels do not have */
 export function activationNamed(name: string, field: string, fileName: string): Activation {

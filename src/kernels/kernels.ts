@@ -17,8 +17,10 @@ export type KernelsName = "wasm" | "reference";
 /** Values that `Kernels.stretchMaxima` looks at together. */
 export const STRETCH = 64;
 
-/** The activation of the MLP, by Hugging Face's names. */
-export type Activation = "gelu_new" | "gelu" | "gelu_fast" | "gelu_pytorch_tanh" | "relu" | "silu";
+/** The activations of an MLP, by Hugging Face's names. */
+export const ACTIVATIONS = ["gelu_new", "gelu", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu"] as const;
+/** The activation of the MLP. */
+export type Activation = (typeof ACTIVATIONS)[number];
 
 /** A matrix of f32, row-major. Row r starts at byte `offset + 4 * r * stride`. */
 export interface Tensor {

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AddedTokenSplitter } from "./added-tokens.js";
-import { Beginnings, LongestMatch } from "./longest-match.js";
+import { LongestMatch } from "./longest-match.js";
 
 /** The parts of a text; tokens in brackets. */
 function split(text: string, tokens: Record<string, object>): string[] {
@@ -58,16 +58,6 @@ describe("the longest of many texts", () => {
           const longest = found.sort((a, b) => b.length - a.length)[0] ?? null;
           expect(match.at(given, at)).toBe(longest);
         }
-      }),
-      { numRuns: 1000 },
-    );
-  });
-
-  test("and so are beginnings", () => {
-    fc.assert(
-      fc.property(texts, text, (list, given) => {
-        fc.pre(given !== "");
-        expect(new Beginnings(list).has(given)).toBe(list.some((one) => one.startsWith(given)));
       }),
       { numRuns: 1000 },
     );

@@ -43,30 +43,6 @@ export class LongestMatch {
   }
 }
 
-/** Whether some of the texts goes on after `beginning`. */
-export class Beginnings {
-  readonly #sorted: readonly string[];
-  readonly #firstUnits: ReadonlySet<number>;
-
-  constructor(texts: Iterable<string>) {
-    this.#sorted = [...texts].sort();
-    this.#firstUnits = new Set(this.#sorted.map((text) => text.charCodeAt(0)));
-  }
-
-  /** @param beginning of at least one character */
-  has(beginning: string): boolean {
-    if (!this.#firstUnits.has(beginning.charCodeAt(0))) return false;
-    let low = 0;
-    let high = this.#sorted.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#sorted[middle] < beginning) low = middle + 1;
-      else high = middle;
-    }
-    return low < this.#sorted.length && this.#sorted[low].startsWith(beginning);
-  }
-}
-
 /** Whether `piece` comes after what `text` has at `at`. */
 function isAfter(piece: string, text: string, at: number): boolean {
   const common = commonLength(piece, text, at);

@@ -6,21 +6,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
-import type { Activation } from "../../src/kernels/kernels.js";
+import { ACTIVATIONS } from "../../src/kernels/kernels.js";
 import { load } from "../../src/library/load.js";
 import { arbitraryTokens } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 import { naiveLogits } from "./naive-gpt2.js";
-
-const ACTIVATIONS: readonly Activation[] = [
-  "gelu_new",
-  "gelu",
-  "gelu_fast",
-  "gelu_pytorch_tanh",
-  "relu",
-  "silu",
-];
 
 const configuration = fc.record({
   layers: fc.integer({ min: 1, max: 3 }),

@@ -6,6 +6,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
+  ACTIVATIONS,
   type Activation,
   type KernelBackend,
   rows,
@@ -24,14 +25,6 @@ import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
 const wasm = (threads: number) =>
   wasmBackend({ threads, startHelper: platformThreads.startHelper, leastWork: 0 });
 const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
-const ACTIVATIONS: readonly Activation[] = [
-  "gelu_new",
-  "gelu",
-  "gelu_fast",
-  "gelu_pytorch_tanh",
-  "relu",
-  "silu",
-];
 
 /** Values that break careless code, among ordinary ones. */
 const EXTREMES = [
