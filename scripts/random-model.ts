@@ -9,7 +9,7 @@ import { LastrowError } from "../src/errors.js";
 import { safetensorsHeader } from "../src/formats/safetensors-writer.js";
 import type { Activation } from "../src/kernels/kernels.js";
 import type { StoredDtype } from "../src/kernels/weight-types.js";
-import type { DecoderSpec } from "../src/model/decoder-spec.js";
+import type { AttentionSpec, DecoderSpec, LayerSpec, MlpSpec } from "../src/model/decoder-spec.js";
 
 /** Bytes of one piece of a file; a multiple of every element size. */
 const PIECE_BYTES = 1024 * 1024;
@@ -151,15 +151,26 @@ function decoderSpec({
   activation,
   tied,
 }: RandomModel): DecoderSpec {
-  const norm = { epsilon: 1e-5 };
-  const attention = { norm, numHeads: heads, numKvHeads: heads, headDim: embd / heads, scale: 1 };
-  const layer = { attention, mlp: { norm, innerSize: inner, activation } };
+  const norm = { kind: "layer", epsilon: 1e-5 } as const;
+  const attention: AttentionSpec = {
+    ...{ norm, normAfter: null, qkNorm: null, rotation: null, window: null, softcap: null },
+    ...{ numHeads: heads, numKvHeads: heads, headDim: embd / heads, scale: 1, bias: { qkv: true, o: true } },
+  };
+  const mlp: MlpSpec = {
+    ...{ norm, normAfter: null, innerSize: inner, activation, gated: false, bias: true },
+  };
+  const layer: LayerSpec = { attention, mlp, residual: "serial", residualScale: 1 };
   return {
     hiddenSize: embd,
     vocabSize: vocab,
     contextLength: context,
+    embeddingScale: 1,
+    learnedPositions: true,
+    rotations: [],
     layers: Array.from({ length: layers }, () => layer),
     finalNorm: norm,
+    logitScale: 1,
+    logitSoftcap: null,
     tied,
   };
 }

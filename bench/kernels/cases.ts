@@ -155,6 +155,8 @@ function attentionCases(plan: MemoryPlan, { x, y }: Operands, dtype: KvDtype): K
           sequences: sequences[turn % contexts],
           positions,
           scale: 0.125,
+          window: null,
+          softcap: null,
           scratch,
         });
       },

@@ -109,19 +109,20 @@ describe("readModelConfig", () => {
 
   it("makes a decoder of every field that changes a logit", async () => {
     const { decoder } = await read(gpt2({ n_layer: 2, n_embd: 24, n_positions: 5, vocab_size: 60 }));
-    const norm = { epsilon: 1e-5 };
-    const scale = Math.fround(1 / Math.sqrt(2));
-    const attention = { norm, numHeads: 12, numKvHeads: 12, headDim: 2, scale };
-    const layer = { attention, mlp: { norm, innerSize: 96, activation: "gelu_new" } };
+    const norm = { kind: "layer", epsilon: 1e-5 };
+    const attention = {
+      ...{ norm, normAfter: null, qkNorm: null, rotation: null, window: null, softcap: null },
+      ...{ numHeads: 12, numKvHeads: 12, headDim: 2, scale: Math.fround(1 / Math.sqrt(2)) },
+      bias: { qkv: true, o: true },
+    };
+    const mlp = {
+      ...{ norm, normAfter: null, innerSize: 96, activation: "gelu_new", gated: false, bias: true },
+    };
+    const layer = { attention, mlp, residual: "serial", residualScale: 1 };
     expect(decoder).toEqual({
-      ...{
-        hiddenSize: 24,
-        vocabSize: 60,
-        contextLength: 5,
-        layers: [layer, layer],
-        finalNorm: norm,
-        tied: true,
-      },
+      ...{ hiddenSize: 24, vocabSize: 60, contextLength: 5, layers: [layer, layer], tied: true },
+      ...{ embeddingScale: 1, learnedPositions: true, rotations: [], finalNorm: norm },
+      ...{ logitScale: 1, logitSoftcap: null },
     });
   });
 
@@ -137,7 +138,9 @@ describe("readModelConfig", () => {
   it("hands its ε to every norm", async () => {
     const { decoder } = await read(gpt2({ n_layer: 1, layer_norm_epsilon: 1 }));
     const [{ attention, mlp }] = decoder.layers;
-    expect([attention.norm, mlp.norm, decoder.finalNorm]).toEqual([1, 1, 1].map((epsilon) => ({ epsilon })));
+    expect([attention.norm, mlp.norm, decoder.finalNorm]).toEqual(
+      [1, 1, 1].map((epsilon) => ({ kind: "layer", epsilon })),
+    );
   });
 
   it("names the model and the file when there is none", async () => {

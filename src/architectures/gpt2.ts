@@ -9,7 +9,7 @@ import { modelUnsupported } from "../errors.js";
 import { flag, readFields, text } from "../formats/config-fields.js";
 import type { JsonObject } from "../formats/strict-json.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
-import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
+import type { AttentionSpec, DecoderSpec, LayerSpec, MlpSpec, TensorRow } from "../model/decoder-spec.js";
 import type { Architecture } from "./architecture.js";
 import {
   activationNamed,
@@ -81,22 +81,33 @@ function readGpt2Config(object: JsonObject, fileName: string): ModelConfig {
 function decoderSpec(sizes: v.InferOutput<typeof FIELDS>, fileName: string): DecoderSpec {
   const { n_embd: hiddenSize, n_head: numHeads } = sizes;
   const headDim = hiddenSize / numHeads;
-  const norm = { epsilon: sizes.layer_norm_epsilon };
+  const norm = { kind: "layer", epsilon: sizes.layer_norm_epsilon } as const;
   const activation = activationNamed(sizes.activation_function, "activation_function", fileName);
-  const mlp = { norm, innerSize: sizes.n_inner ?? 4 * hiddenSize, activation };
-  const layers = Array.from({ length: sizes.n_layer }, (_, layer) => {
+  const mlp: MlpSpec = {
+    ...{ norm, normAfter: null },
+    ...{ innerSize: sizes.n_inner ?? 4 * hiddenSize, activation, gated: false, bias: true },
+  };
+  const layers = Array.from({ length: sizes.n_layer }, (_, layer): LayerSpec => {
     let scale = 1;
     if (sizes.scale_attn_weights) scale /= Math.sqrt(headDim);
     if (sizes.scale_attn_by_inverse_layer_idx) scale /= layer + 1;
-    const attention = { norm, numHeads, numKvHeads: numHeads, headDim, scale: Math.fround(scale) };
-    return { attention, mlp };
+    const attention: AttentionSpec = {
+      ...{ norm, normAfter: null, qkNorm: null, rotation: null, window: null, softcap: null },
+      ...{ numHeads, numKvHeads: numHeads, headDim, scale: Math.fround(scale), bias: { qkv: true, o: true } },
+    };
+    return { attention, mlp, residual: "serial", residualScale: 1 };
   });
   return {
     hiddenSize,
     vocabSize: sizes.vocab_size,
     contextLength: sizes.n_positions,
+    embeddingScale: 1,
+    learnedPositions: true,
+    rotations: [],
     layers,
     finalNorm: norm,
+    logitScale: 1,
+    logitSoftcap: null,
     tied: sizes.tie_word_embeddings,
   };
 }
@@ -110,8 +121,8 @@ function gpt2Tensors({ hiddenSize: C, vocabSize: V, contextLength, layers, tied 
   layers.forEach(({ mlp: { innerSize } }, i) => {
     const h = `h.${i}`;
     const at = `layers.${i}` as const;
-    const q = { columns: { from: 0, count: C }, traceName: `${h}.attn.q` };
-    const kv = { columns: { from: C, count: 2 * C }, traceName: `${h}.attn.kv` };
+    const q = { outputs: { from: 0, count: C }, traceName: `${h}.attn.q` };
+    const kv = { outputs: { from: C, count: 2 * C }, traceName: `${h}.attn.kv` };
     const conv1d = { order: "in-out" } as const;
     rows.push(
       { name: `${h}.ln_1.weight`, shape: [C], to: `${at}.attentionNorm.gain` },

@@ -79,10 +79,14 @@ export interface AttentionCall {
    * whose block i holds positions 16 i … 16 i + 15.
    */
   readonly sequences: IndexList;
-  /** Absolute position of each row of `q`, ascending in a sequence: row t attends to positions 0 … positions[t]. */
+  /** Absolute position of each row of `q`, ascending in a sequence: row t sees keys up to positions[t], its own. */
   readonly positions: IndexList;
+  /** So many keys are seen by each row, the last ones; null: all from position 0. At least 1. */
+  readonly window: number | null;
   /** Scores are multiplied by this f32 value. */
   readonly scale: number;
+  /** Then they become cap · tanh(score / cap), each operation rounded to f32; cap is an f32 value, null: they stay. */
+  readonly softcap: number | null;
   /** Working memory: `KernelBackend.scoreRows` rows of as many floats as the blocks of the longest table have positions. */
   readonly scratch: Tensor;
 }
@@ -94,7 +98,7 @@ export interface Kernels {
 
   /**
    * Multiply-adds of all calls of `linear` and `attention` so far: rows · inFeatures · outFeatures, and for each query
-   * 2 · numHeads · headDim · (position + 1). What is done to single elements is not counted.
+   * 2 · numHeads · headDim · the keys that it sees. What is done to single elements is not counted.
    */
   readonly multiplyAdds: number;
 
@@ -124,6 +128,17 @@ export interface Kernels {
   /** out = (x − mean) / √(variance + epsilon) · gain + bias for each row; `out` may be `x`. */
   layerNorm(out: Tensor, x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): void;
   /**
+   * out = x / √(mean of x² + epsilon) · gain over each `gain.cols` values of a row, which divide `x.cols`: over the whole
+   * row, or over each head of it. `out` may be `x`.
+   */
+  rmsNorm(out: Tensor, x: Tensor, gain: Tensor, epsilon: number): void;
+  /**
+   * Turns each head of each row of x (T, heads · headDim): with d = angles.cols ≤ headDim and i < d/2, (x[i], x[i + d/2])
+   * becomes (x[i] · cos − x[i + d/2] · sin, x[i + d/2] · cos + x[i] · sin), each product and each sum rounded to f32.
+   * @param angles (T, d): for row t the cosines of its pairs, then their sines
+   */
+  rotate(x: Tensor, angles: Tensor, headDim: number): void;
+  /**
    * out (T, outFeatures) = x (T, inFeatures) · W + bias; every sum runs k = 0, 1, 2 …, the bias last. An int8 weight
    * meets quantised activations: exact sums of integers in each group, then groups 0, 1, 2 …, the bias last.
    * `scratch` is what `MemoryPlan.linearScratch` reserved for at least T rows of at least `inFeatures`.
@@ -131,6 +146,12 @@ export interface Kernels {
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void;
   /** x = activation(x), element by element. */
   activate(x: Tensor, activation: Activation): void;
+  /** out = activation(gate) · up, element by element; `out` may be `gate`. */
+  gate(out: Tensor, gate: Tensor, up: Tensor, activation: Activation): void;
+  /** x *= factor, an f32 value. */
+  scale(x: Tensor, factor: number): void;
+  /** x = cap · tanh(x / cap), element by element, each operation rounded to f32; cap is an f32 value. */
+  softcap(x: Tensor, cap: number): void;
   /**
    * Writes rows of K and V (T, numKvHeads · headDim) into their slots, quantised where the layout says so; slot =
    * block id · 16 + position mod 16.
@@ -182,11 +203,19 @@ export const MAX_MEMORY_BYTES = 65_535 * 65_536;
  * Multiply-adds of one call: both sums of attention, over the keys that each query sees.
  * @param words all of the kernels' memory
  */
-export function attentionMultiplyAdds({ numHeads, kv, positions }: AttentionCall, words: Int32Array): number {
+export function attentionMultiplyAdds(
+  { numHeads, kv, positions, window }: AttentionCall,
+  words: Int32Array,
+): number {
   const first = positions.offset / 4;
   let keys = 0;
-  for (let i = first; i < first + positions.length; i++) keys += words[i] + 1;
+  for (let i = first; i < first + positions.length; i++) keys += words[i] + 1 - firstKey(words[i], window);
   return 2 * numHeads * kv.headDim * keys;
+}
+
+/** The first key that a query at `position` sees. */
+export function firstKey(position: number, window: AttentionCall["window"]): number {
+  return window === null ? 0 : Math.max(0, position + 1 - window);
 }
 
 /** Columns `from … from + cols − 1` of a tensor, without copying. */

@@ -12,29 +12,64 @@ export interface DecoderSpec {
   readonly hiddenSize: number;
   /** Number of token ids, V in shape comments. */
   readonly vocabSize: number;
-  /** Most positions that a sequence can have. */
+  /** Most positions that a sequence can have: the length that the model is loaded with. */
   readonly contextLength: number;
+  /** Factor on the embedding's rows, an f32 value (Gemma: √C; Granite); 1: none. */
+  readonly embeddingScale: number;
+  /** A table of positions is added to the embedding's rows (GPT-2, GPT-Neo). */
+  readonly learnedPositions: boolean;
+  /** The rotations that layers name by their number. Empty: none. */
+  readonly rotations: readonly RotationSpec[];
   /** First to last; at least one. All have the same widths: they share working tensors and KV blocks. */
   readonly layers: readonly LayerSpec[];
   /** Before the head. */
   readonly finalNorm: NormSpec;
+  /** Factor on the logits, an f32 value (Granite: 1 / `logits_scaling`); 1: none. */
+  readonly logitScale: number;
+  /** Logits become cap · tanh(logit / cap), after the factor; cap is an f32 value, null: none (Gemma 2). */
+  readonly logitSoftcap: number | null;
   /** The head is the embedding, read the other way: one matrix in memory. */
   readonly tied: boolean;
 }
 
-/** Layer norm with gain and bias: (x − mean) / √(variance + epsilon) · gain + bias. */
-interface NormSpec {
+/**
+ * Rotary positions (Su et al., "RoFormer", arXiv:2104.09864). Of each head the first d = 2 · `frequencies.length` values
+ * turn, in pairs (i, i + d/2), by the position times the pair's frequency; the others stay.
+ * @public families' files will make them.
+ */
+export interface RotationSpec {
+  /** (d/2) radians a position, f32 values. */
+  readonly frequencies: readonly number[];
+  /** Factor on cosine and sine, an f32 value (yarn, longrope); 1: none. */
+  readonly factor: number;
+}
+
+/**
+ * - `layer`: (x − mean) / √(variance + epsilon) · gain + bias. Ba, Kiros, Hinton: arXiv:1607.06450.
+ * - `rms`: x / √(mean of x² + epsilon) · gain. Zhang, Sennrich: arXiv:1910.07467.
+ */
+export interface NormSpec {
+  readonly kind: "layer" | "rms";
   readonly epsilon: number;
 }
 
-/** x += attention(norm(x)), then x += mlp(norm(x)). */
 export interface LayerSpec {
   readonly attention: AttentionSpec;
   readonly mlp: MlpSpec;
+  /**
+   * - `serial`: x += attention(norm(x)), then x += mlp(norm(x)).
+   * - `parallel`: x += attention(norm(x)) + mlp(norm(x)), both of the same x.
+   */
+  readonly residual: "serial" | "parallel";
+  /** Factor on what attention and MLP add to x, an f32 value (Granite); 1: none. */
+  readonly residualScale: number;
 }
 
-interface AttentionSpec {
-  readonly norm: NormSpec;
+export interface AttentionSpec {
+  /** Of what attention reads; null: x as it is (OLMo 2). */
+  readonly norm: NormSpec | null;
+  /** Of what attention adds to x; null: none (Gemma, OLMo 2 have it). */
+  readonly normAfter: NormSpec | null;
   /** Heads of queries. */
   readonly numHeads: number;
   /** Heads of keys and values; divides `numHeads`. */
@@ -43,29 +78,54 @@ interface AttentionSpec {
   readonly headDim: number;
   /** Factor on the scores, an f32 value. */
   readonly scale: number;
+  /** Which products have a bias: those that make queries, keys and values; the one behind attention. */
+  readonly bias: { readonly qkv: boolean; readonly o: boolean };
+  /**
+   * Of queries and keys, before they turn, an `rms` norm: over each head, with one gain for all heads (Qwen 3, Gemma 3),
+   * or over the whole row (OLMo 2). Null: none.
+   */
+  readonly qkNorm: { readonly over: "head" | "row"; readonly norm: NormSpec } | null;
+  /** Number in `DecoderSpec.rotations`; null: queries and keys do not turn. */
+  readonly rotation: number | null;
+  /** So many keys are seen by a query, the last ones up to its own position; null: all of them. */
+  readonly window: number | null;
+  /** Scores become cap · tanh(score / cap), after `scale`; cap is an f32 value, null: none (Gemma 2). */
+  readonly softcap: number | null;
 }
 
-/** down(activation(up(x))). */
-interface MlpSpec {
-  readonly norm: NormSpec;
+export interface MlpSpec {
+  /**
+   * Of what the MLP reads. Null in a serial layer: x as it is (OLMo 2); in a parallel one: what attention reads (StableLM).
+   */
+  readonly norm: NormSpec | null;
+  /** Of what the MLP adds to x; null: none. */
+  readonly normAfter: NormSpec | null;
   readonly innerSize: number;
   readonly activation: Activation;
+  /** down(activation(gate(x)) · up(x)) instead of down(activation(up(x))). Shazeer: arXiv:2002.05202. */
+  readonly gated: boolean;
+  /** All its products have a bias. */
+  readonly bias: boolean;
 }
 
-type NormName = `${"attentionNorm" | "mlpNorm"}.${"gain" | "bias"}`;
-type LinearName = `${"q" | "kv" | "o" | "up" | "down"}.${"weight" | "bias"}`;
+type NormName = "attentionNorm" | "attentionNormAfter" | "mlpNorm" | "mlpNormAfter" | "queryNorm" | "keyNorm";
+type LinearName = "q" | "kv" | "o" | "up" | "gateUp" | "down";
 
-/** Where a tensor goes: the place of a weight in `DecoderWeights`. */
+/**
+ * Where a tensor goes: the place of a weight in `DecoderWeights`. `kv` has all of K and then all of V, `gateUp` first the
+ * gate and then up; a gated MLP has it instead of `up`. An `rms` norm has no bias.
+ */
 export type WeightName =
   | "embedding"
   | "positions"
-  | `layers.${number}.${NormName | LinearName}`
+  | `layers.${number}.${NormName}.${"gain" | "bias"}`
+  | `layers.${number}.${LinearName}.${"weight" | "bias"}`
   | `finalNorm.${"gain" | "bias"}`
   | "head";
 
 /**
- * One tensor of a checkpoint, or the part of one that is a weight of its own. A family's list of them is all there is to
- * say of its files: the check of names and shapes, where each tensor goes, what it is called in a trace, and what a
+ * One tensor of a checkpoint, or a part of one; several parts may make one weight. A family's list of them is all there is
+ * to say of its files: the check of names and shapes, where each tensor goes, what it is called in a trace, and what a
  * random model is made of.
  */
 export interface TensorRow {
@@ -76,8 +136,15 @@ export interface TensorRow {
   readonly to: WeightName;
   /** How a matrix of a product lies in its file; vectors and tables of rows have none. */
   readonly order?: StoredOrder;
-  /** The columns of each stored row that are this weight's; by default all. */
-  readonly columns?: { readonly from: number; readonly count: number };
+  /**
+   * Which outputs of the stored tensor are meant: columns of `in-out`, rows of `out-in`, elements of a vector. By default
+   * all.
+   */
+  readonly outputs?: { readonly from: number; readonly count: number };
+  /** Which output of the weight is the first of them; by default 0. */
+  readonly at?: number;
+  /** Added to each value of a vector, which rounds once to f32 (Gemma stores the gains of its norms less 1). */
+  readonly plus?: 1;
   /** What is made with it is called so in a trace; by default `name` without its last part. */
   readonly traceName?: string;
   /** The checkpoint need not have it. */

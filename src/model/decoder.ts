@@ -10,7 +10,7 @@
 import { columns, type Kernels, rows, STRETCH, type Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
-import type { DecoderSpec } from "./decoder-spec.js";
+import type { DecoderSpec, NormSpec } from "./decoder-spec.js";
 import type { DecoderWeights, LinearWeights, NormWeights } from "./decoder-weights.js";
 import { ForwardBatch, type ForwardBatchPlan, planForwardBatch } from "./forward-batch.js";
 
@@ -153,7 +153,7 @@ export class Decoder {
     for (let layer = 0; layer <= last; layer++) this.#layer(layer, all, layer < last ? all : goOn, kv);
     if (N === 0) return wanted.logits;
 
-    this.#norm(wanted.normed, goOn.x, finalNorm, spec.finalNorm.epsilon); // (N, C)
+    this.#norm(wanted.normed, goOn.x, finalNorm, spec.finalNorm); // (N, C)
     kernels.linear(wanted.logits, wanted.normed, head, null, this.scratch.linear); // (N, V)
     return wanted.logits;
   }
@@ -203,7 +203,7 @@ export class Decoder {
     const { attention, mlp } = this.spec.layers[layer];
     const { x, normed, q, attended, inner } = goOn;
 
-    this.#norm(all.normed, all.x, weights.attentionNorm, attention.norm.epsilon); // (T, C)
+    this.#norm(all.normed, all.x, weights.attentionNorm, attention.norm); // (T, C)
     this.#linear(all.kv, all.normed, weights.kv); // (T, 2K)
     kernels.writeKv(kv, layer, all.k, all.v, batch.slots);
     if (x.rows === 0) return;
@@ -221,20 +221,23 @@ export class Decoder {
       sequences: goOn === all ? batch.sequences : batch.wantedSequences,
       positions: goOn === all ? batch.positions : batch.wantedPositions,
       scale: attention.scale,
+      window: attention.window,
+      softcap: attention.softcap,
       scratch: scratch.scores,
     });
     this.#linear(normed, attended, weights.o); // (R, C)
     kernels.add(x, normed);
 
-    this.#norm(normed, x, weights.mlpNorm, mlp.norm.epsilon); // (R, C)
+    this.#norm(normed, x, weights.mlpNorm, mlp.norm); // (R, C)
     this.#linear(inner, normed, weights.up); // (R, innerSize)
     kernels.activate(inner, mlp.activation);
     this.#linear(normed, inner, weights.down); // (R, C)
     kernels.add(x, normed);
   }
 
-  #norm(out: Tensor, x: Tensor, { gain, bias }: NormWeights, epsilon: number): void {
-    this.#kernels.layerNorm(out, x, gain, bias, epsilon);
+  #norm(out: Tensor, x: Tensor, { gain, bias }: NormWeights, spec: NormSpec | null): void {
+    if (spec?.kind !== "layer") throw new Error("only layer norms are written yet");
+    this.#kernels.layerNorm(out, x, gain, bias, spec.epsilon);
   }
 
   #linear(out: Tensor, x: Tensor, { weight, bias }: LinearWeights): void {

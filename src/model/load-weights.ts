@@ -18,7 +18,7 @@ import type { WeightPlace } from "./decoder-weights.js";
 export interface MatchedTensor {
   readonly entry: TensorEntry & { readonly dtype: StoredDtype };
   readonly file: ModelFile;
-  /** One, or several that share its columns. */
+  /** One, or several that share its outputs. */
   readonly rows: readonly TensorRow[];
 }
 
@@ -147,13 +147,13 @@ function packSlice({ tensor: { entry, file }, destinations, rows }: Slice): void
 }
 
 function destinationOf(
-  { to, order, shape, columns }: TensorRow,
+  { to, order, shape, outputs }: TensorRow,
   places: ReadonlyMap<WeightName, WeightPlace>,
   kernels: Kernels,
 ): Destination {
   const place = places.get(to);
   if (place === undefined) throw new Error(`weight ${to} has no place in memory`);
-  const within = columns && { cols: shape[shape.length - 1], from: columns.from };
+  const within = outputs && { cols: shape[shape.length - 1], from: outputs.from };
   if (place.kind === "rows") {
     return { rowGroup: 1, pack: (stored) => kernels.unpackRows(place.tensor, { ...stored, within }) };
   }

@@ -390,6 +390,8 @@ function attentionCase(
     sequences: bench.indices(sequences.flatMap(([, count]) => [count, bench.indices(table).offset])),
     positions: bench.indices(positions),
     scale,
+    window: null,
+    softcap: null,
     scratch: bench.tensor(bench.scoreRows, numBlocks * BLOCK_SIZE),
   });
   return {

@@ -7,11 +7,12 @@
  * `fround(a op b)` is the f32 operation.
  */
 import { LastrowError } from "../../errors.js";
-import { exp } from "../../numerics/math.js";
+import { exp, tanh } from "../../numerics/math.js";
 import {
   type Activation,
   type AttentionCall,
   attentionMultiplyAdds,
+  firstKey,
   type IndexList,
   type KernelBackend,
   type Kernels,
@@ -117,6 +118,36 @@ class ReferenceKernels implements Kernels {
     }
   }
 
+  /** Zhang, Sennrich: "Root Mean Square Layer Normalization", arXiv:1910.07467, with the mean in f64. */
+  rmsNorm(out: Tensor, x: Tensor, gain: Tensor, epsilon: number): void {
+    const g = this.#row(gain, 0);
+    for (let t = 0; t < x.rows; t++) {
+      for (let first = 0; first < x.cols; first += gain.cols) {
+        const stretch = this.#row(x, t).subarray(first, first + gain.cols);
+        const result = this.#row(out, t).subarray(first, first + gain.cols);
+        const mean = sumInFourLanes(stretch, (value) => value * value) / gain.cols;
+        const scale = 1 / Math.sqrt(mean + epsilon);
+        for (let c = 0; c < gain.cols; c++) result[c] = fround(fround(stretch[c] * scale) * g[c]);
+      }
+    }
+  }
+
+  rotate(x: Tensor, angles: Tensor, headDim: number): void {
+    const half = angles.cols / 2;
+    for (let t = 0; t < x.rows; t++) {
+      const row = this.#row(x, t);
+      const turn = this.#row(angles, t);
+      for (let first = 0; first < x.cols; first += headDim) {
+        for (let i = 0; i < half; i++) {
+          const [cos, sin] = [turn[i], turn[half + i]];
+          const [a, b] = [row[first + i], row[first + half + i]];
+          row[first + i] = fround(fround(a * cos) - fround(b * sin));
+          row[first + half + i] = fround(fround(b * cos) + fround(a * sin));
+        }
+      }
+    }
+  }
+
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
     const { inFeatures, outFeatures } = weight;
     this.#multiplyAdds += x.rows * inFeatures * outFeatures;
@@ -134,6 +165,30 @@ class ReferenceKernels implements Kernels {
     for (let t = 0; t < x.rows; t++) {
       const row = this.#row(x, t);
       for (let c = 0; c < x.cols; c++) row[c] = f(row[c]);
+    }
+  }
+
+  gate(out: Tensor, gate: Tensor, up: Tensor, activation: Activation): void {
+    const f = activations[activation];
+    for (let t = 0; t < out.rows; t++) {
+      const result = this.#row(out, t);
+      const gates = this.#row(gate, t);
+      const values = this.#row(up, t);
+      for (let c = 0; c < out.cols; c++) result[c] = fround(f(gates[c]) * values[c]);
+    }
+  }
+
+  scale(x: Tensor, factor: number): void {
+    for (let t = 0; t < x.rows; t++) {
+      const row = this.#row(x, t);
+      for (let c = 0; c < x.cols; c++) row[c] = fround(row[c] * factor);
+    }
+  }
+
+  softcap(x: Tensor, cap: number): void {
+    for (let t = 0; t < x.rows; t++) {
+      const row = this.#row(x, t);
+      for (let c = 0; c < x.cols; c++) row[c] = capped(row[c], cap);
     }
   }
 
@@ -162,9 +217,9 @@ class ReferenceKernels implements Kernels {
     }
   }
 
-  /** Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, equation 1, over the keys up to each query. */
+  /** Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, equation 1, over the keys that each query sees. */
   attention(call: AttentionCall): void {
-    const { kv, numHeads, layer } = call;
+    const { kv, numHeads, layer, softcap } = call;
     const { headDim } = kv;
     const queriesPerKvHead = numHeads / kv.numKvHeads;
     const { scaled } = KV_TYPES[kv.dtype];
@@ -176,6 +231,7 @@ class ReferenceKernels implements Kernels {
     const keyStride = BLOCK_SIZE;
     for (let t = 0; t < call.q.rows; t++) {
       const position = positions[t];
+      const first = firstKey(position, call.window);
       const blockTable = this.i32(blockTables[t], Math.floor(position / BLOCK_SIZE) + 1);
       for (let h = 0; h < numHeads; h++) {
         const query = this.#row(call.q, t).subarray(h * headDim, (h + 1) * headDim);
@@ -185,7 +241,7 @@ class ReferenceKernels implements Kernels {
         );
 
         let top = Number.NEGATIVE_INFINITY;
-        for (let p = 0; p <= position; p++) {
+        for (let p = first; p <= position; p++) {
           const { keys, keyScales } = heads[Math.floor(p / BLOCK_SIZE)];
           const inBlock = p % BLOCK_SIZE;
           let score = 0;
@@ -194,24 +250,25 @@ class ReferenceKernels implements Kernels {
           }
           if (scaled) score = fround(score * keyScales[inBlock]);
           weights[p] = fround(score * call.scale);
+          if (softcap !== null) weights[p] = capped(weights[p], softcap);
           top = Math.max(top, weights[p]);
         }
 
         const lanes = new Float32Array(BLOCK_SIZE);
-        for (let p = 0; p <= position; p++) {
+        for (let p = first; p <= position; p++) {
           weights[p] = exp(fround(weights[p] - top));
           lanes[p % BLOCK_SIZE] = fround(lanes[p % BLOCK_SIZE] + weights[p]);
         }
         const sum = joinLanes(lanes);
 
         output.fill(0);
-        for (let p = 0; p <= position; p++) {
+        for (let p = first; p <= position; p++) {
           const { values, valueScales } = heads[Math.floor(p / BLOCK_SIZE)];
           const inBlock = p % BLOCK_SIZE;
           const weight = scaled ? fround(weights[p] * valueScales[inBlock]) : weights[p];
-          const first = inBlock * headDim;
+          const at = inBlock * headDim;
           for (let d = 0; d < headDim; d++) {
-            output[d] = fround(output[d] + fround(weight * values[first + d]));
+            output[d] = fround(output[d] + fround(weight * values[at + d]));
           }
         }
         for (let d = 0; d < headDim; d++) output[d] = fround(output[d] / sum);
@@ -268,6 +325,11 @@ class ReferenceKernels implements Kernels {
     const values = new Values(this.#buffer, stored.offset, stored.rowCount * cols);
     return (row, column) => toF32(values[row * cols + from + column]);
   }
+}
+
+/** cap · tanh(x / cap) */
+function capped(x: number, cap: number): number {
+  return fround(cap * tanh(fround(x / cap)));
 }
 
 /** Σ f(x[c]) in f64: lane j adds c = j, j + 4, j + 8 …; then (0 + 1) + (2 + 3). */

@@ -6,7 +6,15 @@
  * There is no memory but for the lists of a batch. What lies where is known from what was written there: a row that is
  * read and was never written is an error, as is one that was overwritten in part.
  */
-import type { AttentionCall, BackendSizes, IndexList, Kernels, LinearWeight, Tensor } from "../kernels.js";
+import {
+  type AttentionCall,
+  type BackendSizes,
+  firstKey,
+  type IndexList,
+  type Kernels,
+  type LinearWeight,
+  type Tensor,
+} from "../kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kv-layout.js";
 import type { RecordedOperation, RecordedTensor, RowSource } from "./recorded-tensor.js";
 
@@ -112,6 +120,26 @@ export class TracingKernels implements Kernels {
     this.#make(x, "activate", [this.#read(x)]);
   }
 
+  rmsNorm(): void {
+    throw new Error("rmsNorm is not written yet");
+  }
+
+  rotate(): void {
+    throw new Error("rotate is not written yet");
+  }
+
+  gate(): void {
+    throw new Error("gate is not written yet");
+  }
+
+  scale(): void {
+    throw new Error("scale is not written yet");
+  }
+
+  softcap(): void {
+    throw new Error("softcap is not written yet");
+  }
+
   writeKv(_kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
     const written = this.#slots.get(layer) ?? new Map<number, WrittenSlot>();
     this.#slots.set(layer, written);
@@ -135,15 +163,21 @@ export class TracingKernels implements Kernels {
       const [rows, table] = sequences.subarray(s, s + 2);
       const length = positions[firstRow + rows - 1] + 1;
       const slots = this.i32(table, Math.ceil(length / BLOCK_SIZE));
-      // Row t reads positions 0 … positions[t] of its own sequence, and nothing of the others.
+      // Row t reads positions of its own sequence, up to its own, and nothing of the others.
       const to = new Int32Array(q.rows);
-      for (let t = firstRow; t < firstRow + rows; t++) to[t] = positions[t] + 1;
       const from = new Int32Array(q.rows);
+      for (let t = firstRow; t < firstRow + rows; t++) {
+        from[t] = firstKey(positions[t], call.window);
+        to[t] = positions[t] + 1;
+      }
       keys.push({ tensor: this.#joined("keys", layer, kv, slots, length), from, to });
       values.push({ tensor: this.#joined("values", layer, kv, slots, length), from, to });
       firstRow += rows;
     }
-    const multiplyAdds = Float64Array.from(positions, (position) => numHeads * kv.headDim * (position + 1));
+    const multiplyAdds = Float64Array.from(
+      positions,
+      (position) => numHeads * kv.headDim * (position + 1 - firstKey(position, call.window)),
+    );
     const size = {
       rows: q.rows,
       cols: positions.reduce((most, position) => Math.max(most, position), 0) + 1,

@@ -109,6 +109,26 @@ class WasmKernels implements Kernels {
     this.#commands.layerNorm(rows, this.#chunks(rows, 4 * rows * cols), out, x, cols, gain, bias, epsilon);
   }
 
+  rmsNorm(): void {
+    throw new Error("rmsNorm is not written yet");
+  }
+
+  rotate(): void {
+    throw new Error("rotate is not written yet");
+  }
+
+  gate(): void {
+    throw new Error("gate is not written yet");
+  }
+
+  scale(): void {
+    throw new Error("scale is not written yet");
+  }
+
+  softcap(): void {
+    throw new Error("softcap is not written yet");
+  }
+
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
     const { inFeatures, outFeatures } = weight;
     const { rows } = x;
@@ -146,6 +166,8 @@ class WasmKernels implements Kernels {
 
   attention(call: AttentionCall): void {
     const { kv, numHeads } = call;
+    if (call.window !== null || call.softcap !== null)
+      throw new Error("window and softcap are not written yet");
     const { numTiles, work } = this.#attentionWork(call);
     if (numTiles === 0) return;
     this.#multiplyAdds += attentionMultiplyAdds(call, this.#words);
