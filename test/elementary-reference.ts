@@ -1,6 +1,6 @@
 /**
- * What lastrow's exp, tanh, erf and log are measured against, computed in ways that share nothing with them; and their
- * WebAssembly twins, compiled on the spot. Used by the unit test and by scripts/measure-math.ts.
+ * What lastrow's elementary functions are measured against, computed in ways that share nothing with them; and the
+ * WebAssembly twins of three of them, compiled on the spot. Used by the unit tests and by scripts/measure-math.ts.
  */
 import { readFile } from "node:fs/promises";
 import asc from "assemblyscript/asc";
@@ -109,17 +109,90 @@ function doubleSpacing(y: number): number {
  */
 export function logErrorUlps(x: number, y: number): number {
   const argument = decompose(x);
-  const claimed = decompose(y);
   const n = BigInt(Math.round(y / Math.LN2));
-  const r = n * LN2 - shift(claimed.mantissa, FRACTION + BigInt(claimed.exponent)); // −y = r − n ln 2
+  const sum = expOfFixed(n * LN2 - fixed(y)); // −y = r − n ln 2
+  const ratio = shift(argument.mantissa * sum, BigInt(argument.exponent) - n);
+  // Scaled before it becomes a double: the difference may be as small as 2^−106.
+  return Math.abs(toNumber(ratio - ONE)) / doubleSpacing(y);
+}
+
+/** How far `y` is from e^x, in units of y's last place, for finite x and normal y: from y e^(−x) − 1. */
+export function expErrorUlps(x: number, y: number): number {
+  const claimed = decompose(y);
+  const n = BigInt(Math.round(x / Math.LN2));
+  const sum = expOfFixed(n * LN2 - fixed(x));
+  const ratio = shift(claimed.mantissa * sum, BigInt(claimed.exponent) - n);
+  return (Math.abs(toNumber(ratio - ONE)) * y) / doubleSpacing(y);
+}
+
+/** A double in fixed point; bits below 2^−192 are cut off. */
+function fixed(x: number): bigint {
+  const { mantissa, exponent } = decompose(x);
+  return shift(mantissa, FRACTION + BigInt(exponent));
+}
+
+function toNumber(x: bigint): number {
+  return Number(x) / 2 ** Number(FRACTION);
+}
+
+/** eʳ as a Taylor series, r and result in fixed point. */
+function expOfFixed(r: bigint): bigint {
   let sum = ONE;
   for (let k = 1n, term = ONE; term !== 0n && term !== -1n; k++) {
     term = ((term * r) >> FRACTION) / k;
     sum += term;
   }
-  const ratio = shift(argument.mantissa * sum, BigInt(argument.exponent) - n);
-  // Scaled before it becomes a double: the difference may be as small as 2^−106.
-  return Math.abs(Number(ratio - ONE)) / 2 ** Number(FRACTION) / doubleSpacing(y);
+  return sum;
+}
+
+/** π/2 = 8 atan(1/5) − 2 atan(1/239) (Machin), in fixed point. */
+const HALF_PI = (() => {
+  const atanOfInverse = (n: bigint) => {
+    let sum = 0n;
+    for (let k = 1n, power = ONE / n; power > 0n; k += 2n, power /= n * n) {
+      sum += (k & 2n) === 0n ? power / k : -power / k;
+    }
+    return sum;
+  };
+  return 8n * atanOfInverse(5n) - 2n * atanOfInverse(239n);
+})();
+
+/** cos(x) and sin(x) in fixed point, for |x| up to 2³⁰: Taylor series of what is left of whole quarter turns. */
+function cosineAndSine(x: number): [cosine: bigint, sine: bigint] {
+  const angle = fixed(x);
+  const n = (2n * angle + HALF_PI) / (2n * HALF_PI);
+  const r = angle - n * HALF_PI;
+  let cosine = 0n;
+  let sine = 0n;
+  for (let k = 0n, term = ONE; term !== 0n && term !== -1n; k++, term = ((term * r) >> FRACTION) / k) {
+    const signed = (k & 2n) === 0n ? term : -term;
+    if ((k & 1n) === 0n) cosine += signed;
+    else sine += signed;
+  }
+  const turned = [
+    [cosine, sine],
+    [-sine, cosine],
+    [-cosine, -sine],
+    [sine, -cosine],
+  ] as const;
+  const [c, s] = turned[Number(n & 3n)]!;
+  return [c, s];
+}
+
+/** cos(x) and sin(x) to the last bit of a double. */
+export function cosineAndSineReference(x: number): { cos: number; sin: number } {
+  const [cosine, sine] = cosineAndSine(x);
+  return { cos: toNumber(cosine), sin: toNumber(sine) };
+}
+
+/** How far `cos` and `sin` are from cos(x) and sin(x), in units of their last places. */
+export function rotationErrorUlps(
+  x: number,
+  own: { cos: number; sin: number },
+): { cos: number; sin: number } {
+  const [cosine, sine] = cosineAndSine(x);
+  const error = (y: number, exact: bigint) => Math.abs(toNumber(fixed(y) - exact)) / doubleSpacing(y);
+  return { cos: error(own.cos, cosine), sin: error(own.sin, sine) };
 }
 
 const floatView = new Float32Array(1);
