@@ -165,7 +165,7 @@ function decoderSpec({
     vocabSize: vocab,
     contextLength: context,
     embeddingScale: 1,
-    learnedPositions: true,
+    learnedPositions: context,
     rotations: [],
     layers: Array.from({ length: layers }, () => layer),
     finalNorm: norm,

@@ -6,23 +6,29 @@ import type { JsonObject } from "../formats/strict-json.js";
 import type { ModelConfig } from "../model/config.js";
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
 
+/** What a program asks for, beside the files. */
+export interface WantedContext {
+  /** The length to load the model with, at least 1; by default the family chooses: all that the model was made for. */
+  readonly contextLength?: number | undefined;
+}
+
 /** A model family. */
 export interface Architecture {
   /** `model_type` in `config.json`. */
   readonly id: string;
-  /** In sentences: "no part of a GPT-2 with 2 layers". */
+  /** In sentences: "does not belong to GPT-2 with 2 layers". */
   readonly name: string;
   /**
    * Reads the fields of `config.json`.
    * @param fileName for messages
    * @throws LastrowError `model_file_invalid`, naming the field, what it is and what it must be; `model_unsupported` for
-   *   whatever the forward pass does not do
+   *   whatever the forward pass does not do; `invalid_argument` for a context that the model was not made for
    */
-  config(fields: JsonObject, fileName: string): ModelConfig;
+  config(fields: JsonObject, fileName: string, wanted: WantedContext): ModelConfig;
   /** Every tensor that its checkpoints have and the model uses; parts of one tensor are rows of their own. */
   tensors(decoder: DecoderSpec): TensorRow[];
-  /** What some writers put before every name but the head's: `transformer.`. */
-  readonly prefix: string;
-  /** Tensors that are no weights and are passed over: causal masks, tables of angles. */
+  /** What writers put before names, `transformer.`: of those that fit, the first is taken off. */
+  readonly prefixes: readonly string[];
+  /** Tensors that are passed over where they are not in `tensors`, without a prefix: causal masks, tables of angles. */
   readonly ignored: RegExp;
 }

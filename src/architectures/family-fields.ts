@@ -3,15 +3,18 @@
  * family's file names its fields, their defaults, and what it refuses.
  */
 import * as v from "valibot";
-import { LastrowError, modelUnsupported } from "../errors.js";
+import { invalidArgument, modelFileInvalid, modelUnsupported } from "../errors.js";
 import { numberFrom, readFields, tokenId, tokenIds, wholeNumber } from "../formats/config-fields.js";
 import type { JsonObject } from "../formats/strict-json.js";
 import { ACTIVATIONS, type Activation } from "../kernels/kernels.js";
 import type { ModelConfig } from "../model/config.js";
 import { quoteValue } from "../quote-value.js";
+import type { WantedContext } from "./architecture.js";
 
 /** Widest that a residual stream is. */
 const MAX_WIDTH = 15_625;
+/** Widest that rows are inside attention, all heads together, and inside an MLP. */
+const WIDEST_INSIDE = 4 * MAX_WIDTH;
 
 /**
  * Sizes, with upper bounds far above any model that fits, which keep every product of them (bytes of weights, of KV) below
@@ -21,7 +24,7 @@ export const size = {
   layers: () => wholeNumber(1, 4096),
   heads: () => wholeNumber(1, MAX_WIDTH),
   width: () => wholeNumber(1, MAX_WIDTH),
-  innerWidth: () => wholeNumber(1, 4 * MAX_WIDTH),
+  innerWidth: () => wholeNumber(1, WIDEST_INSIDE),
   context: () => wholeNumber(1, 1_048_576),
   vocabulary: () => wholeNumber(1, 16_777_216),
 };
@@ -35,6 +38,18 @@ export function activationNamed(name: string, field: string, fileName: string): 
   if (activation !== undefined) return activation;
   throw modelUnsupported(
     `${fileName}: ${field} is ${quoteValue(name)}; known are ${ACTIVATIONS.join(", ")}.`,
+  );
+}
+
+/**
+ * The length that a model is loaded with: what is asked for, or all that it was made for.
+ * @throws LastrowError `invalid_argument` for more than that
+ */
+export function readContextLength(maxContextLength: number, { contextLength }: WantedContext): number {
+  if (contextLength === undefined) return maxContextLength;
+  if (contextLength <= maxContextLength) return contextLength;
+  throw invalidArgument(
+    `A context of ${contextLength} tokens is asked for, but this model was made for ${maxContextLength} at most.`,
   );
 }
 
@@ -60,8 +75,7 @@ export function resolveNames(
   for (const [second, first] of Object.entries(secondNames)) {
     if (!Object.hasOwn(object, second)) continue;
     if (Object.hasOwn(object, first) && object[first] !== object[second]) {
-      throw new LastrowError(
-        "model_file_invalid",
+      throw modelFileInvalid(
         `${fileName}: ${first} is ${quoteValue(object[first])} and ${second} is ${quoteValue(object[second])}, but ` +
           "they mean the same and must be equal.",
       );
@@ -74,19 +88,19 @@ export function resolveNames(
 
 /**
  * `bos_token_id` and `eos_token_id`. One that is not in the vocabulary never comes, so there is none.
- * @param byDefault the token that is meant where a file states none
+ * @param byDefault the tokens that are meant where a file states none
  * @throws LastrowError `model_file_invalid`
  */
 export function readTokens(
   fields: JsonObject,
   vocabSize: number,
-  byDefault: number | null,
+  byDefault: { readonly bos: number | null; readonly eos: number | null },
   fileName: string,
 ): Pick<ModelConfig, "bosTokenId" | "eosTokenIds"> {
-  const token = byDefault !== null && byDefault < vocabSize ? byDefault : null;
+  const { bos, eos } = byDefault;
   const schema = v.object({
-    bos_token_id: v.optional(tokenId(vocabSize), token),
-    eos_token_id: v.optional(tokenIds(vocabSize), token === null ? [] : [token]),
+    bos_token_id: v.optional(tokenId(vocabSize), bos),
+    eos_token_id: v.optional(tokenIds(vocabSize), eos),
   });
   const { bos_token_id: bosTokenId, eos_token_id: eosTokenIds } = readFields(schema, fields, fileName);
   return { bosTokenId, eosTokenIds: eosTokenIds ?? [] };
@@ -100,8 +114,7 @@ export function expectMultiple(
   fileName: string,
 ): void {
   if (width % heads === 0) return;
-  throw new LastrowError(
-    "model_file_invalid",
+  throw modelFileInvalid(
     `${fileName}: ${nameInFile(widthField)} is ${width}, but must be a multiple of ${nameInFile(headsField)}, which is ${heads}.`,
   );
 }

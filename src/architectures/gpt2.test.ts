@@ -4,11 +4,12 @@ import { describe, expect, it } from "vitest";
 import { memoryFiles } from "../../test/memory-files.js";
 import { LastrowError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
+import type { WantedContext } from "./architecture.js";
 import { readModelConfig } from "./read-config.js";
 
-function read(config: unknown): Promise<ModelConfig> {
+function read(config: unknown, wanted?: WantedContext): Promise<ModelConfig> {
   const text = typeof config === "string" ? config : JSON.stringify(config);
-  return readModelConfig(memoryFiles("my-model", { "config.json": text }));
+  return readModelConfig(memoryFiles("my-model", { "config.json": text }), wanted);
 }
 
 async function refusal(config: unknown): Promise<string> {
@@ -33,6 +34,7 @@ const GPT2: Omit<ModelConfig, "decoder"> = {
   hiddenSize: 768,
   innerSize: 3072,
   contextLength: 1024,
+  maxContextLength: 1024,
   vocabSize: 50257,
   activation: "gelu_new",
   tieWordEmbeddings: true,
@@ -56,6 +58,7 @@ describe("readModelConfig", () => {
       hiddenSize: 60,
       innerSize: 100,
       contextLength: 77,
+      maxContextLength: 77,
       vocabSize: 211,
       activation: "gelu",
       bosTokenId: 0,
@@ -69,10 +72,13 @@ describe("readModelConfig", () => {
     [{ n_embd: 24 }, { hiddenSize: 24, headDim: 2, innerSize: 96 }],
     [{ n_inner: 7 }, { innerSize: 7 }],
     [{ n_inner: null }, {}],
-    [{ n_positions: 5 }, { contextLength: 5 }],
-    [{ n_ctx: 5 }, { contextLength: 5 }],
-    [{ n_positions: 5, n_ctx: 6 }, { contextLength: 5 }],
-    [{ max_position_embeddings: 5 }, { contextLength: 5 }],
+    [{ n_positions: 5 }, { contextLength: 5, maxContextLength: 5 }],
+    [{ n_ctx: 5 }, { contextLength: 5, maxContextLength: 5 }],
+    [
+      { n_positions: 5, n_ctx: 6 },
+      { contextLength: 5, maxContextLength: 5 },
+    ],
+    [{ max_position_embeddings: 5 }, { contextLength: 5, maxContextLength: 5 }],
     [{ num_hidden_layers: 2, n_layer: 2 }, { numLayers: 2 }],
     [{ num_attention_heads: 2 }, { numHeads: 2, numKvHeads: 2, headDim: 384 }],
     [{ hidden_size: 12 }, { hiddenSize: 12, headDim: 1, innerSize: 48 }],
@@ -121,7 +127,7 @@ describe("readModelConfig", () => {
     const layer = { attention, mlp, residual: "serial", residualScale: 1 };
     expect(decoder).toEqual({
       ...{ hiddenSize: 24, vocabSize: 60, contextLength: 5, layers: [layer, layer], tied: true },
-      ...{ embeddingScale: 1, learnedPositions: true, rotations: [], finalNorm: norm },
+      ...{ embeddingScale: 1, learnedPositions: 5, rotations: [], finalNorm: norm },
       ...{ logitScale: 1, logitSoftcap: null },
     });
   });
@@ -141,6 +147,17 @@ describe("readModelConfig", () => {
     expect([attention.norm, mlp.norm, decoder.finalNorm]).toEqual(
       [1, 1, 1].map((epsilon) => ({ kind: "layer", epsilon })),
     );
+  });
+
+  it("is loaded with the context that is asked for, up to the model's own", async () => {
+    const { contextLength, maxContextLength, decoder } = await read(gpt2(), { contextLength: 100 });
+    expect([contextLength, maxContextLength]).toEqual([100, 1024]);
+    expect([decoder.contextLength, decoder.learnedPositions]).toEqual([100, 1024]);
+    expect((await read(gpt2(), { contextLength: 1024 })).contextLength).toBe(1024);
+    await expect(read(gpt2(), { contextLength: 1025 })).rejects.toMatchObject({
+      code: "invalid_argument",
+      message: "A context of 1025 tokens is asked for, but this model was made for 1024 at most.",
+    });
   });
 
   it("names the model and the file when there is none", async () => {

@@ -10,11 +10,12 @@ import { flag, readFields, text } from "../formats/config-fields.js";
 import type { JsonObject } from "../formats/strict-json.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
 import type { AttentionSpec, DecoderSpec, LayerSpec, MlpSpec, TensorRow } from "../model/decoder-spec.js";
-import type { Architecture } from "./architecture.js";
+import type { Architecture, WantedContext } from "./architecture.js";
 import {
   activationNamed,
   epsilon,
   expectMultiple,
+  readContextLength,
   readTokens,
   refuseQuantised,
   resolveNames,
@@ -51,13 +52,13 @@ export const gpt2: Architecture = {
   name: "GPT-2",
   config: readGpt2Config,
   tensors: gpt2Tensors,
-  prefix: "transformer.",
+  prefixes: ["transformer."],
   // Causal masks that older versions of transformers stored beside the weights.
   ignored: /^h\.\d+\.attn\.(bias|masked_bias)$/,
 };
 
 /** `n_positions` is the context's length; without it, `n_ctx`, as the oldest files have it. */
-function readGpt2Config(object: JsonObject, fileName: string): ModelConfig {
+function readGpt2Config(object: JsonObject, fileName: string, wanted: WantedContext): ModelConfig {
   const hasLength = Object.hasOwn(object, "n_positions") || Object.hasOwn(object, "max_position_embeddings");
   const named = resolveNames(
     object,
@@ -74,11 +75,19 @@ function readGpt2Config(object: JsonObject, fileName: string): ModelConfig {
     throw modelUnsupported(`${fileName}: pruned_heads is not empty; every layer must have all its heads.`);
   }
   expectMultiple(named, [read.n_embd, "n_embd"], [read.n_head, "n_head"], fileName);
-  const tokens = readTokens(named.fields, read.vocab_size, DEFAULT_TOKEN_ID, fileName);
-  return modelConfig(decoderSpec(read, fileName), { modelType: "gpt2", ...tokens });
+  const contextLength = readContextLength(read.n_positions, wanted);
+  const defaults = { bos: DEFAULT_TOKEN_ID, eos: DEFAULT_TOKEN_ID };
+  return modelConfig(decoderSpec(read, contextLength, fileName), {
+    ...{ modelType: "gpt2", maxContextLength: read.n_positions },
+    ...readTokens(named.fields, read.vocab_size, defaults, fileName),
+  });
 }
 
-function decoderSpec(sizes: v.InferOutput<typeof FIELDS>, fileName: string): DecoderSpec {
+function decoderSpec(
+  sizes: v.InferOutput<typeof FIELDS>,
+  contextLength: number,
+  fileName: string,
+): DecoderSpec {
   const { n_embd: hiddenSize, n_head: numHeads } = sizes;
   const headDim = hiddenSize / numHeads;
   const norm = { kind: "layer", epsilon: sizes.layer_norm_epsilon } as const;
@@ -100,9 +109,9 @@ function decoderSpec(sizes: v.InferOutput<typeof FIELDS>, fileName: string): Dec
   return {
     hiddenSize,
     vocabSize: sizes.vocab_size,
-    contextLength: sizes.n_positions,
+    contextLength,
     embeddingScale: 1,
-    learnedPositions: true,
+    learnedPositions: sizes.n_positions,
     rotations: [],
     layers,
     finalNorm: norm,
@@ -113,10 +122,16 @@ function decoderSpec(sizes: v.InferOutput<typeof FIELDS>, fileName: string): Dec
 }
 
 /** C is `hiddenSize`, V `vocabSize`. Q, K and V are stored as one matrix. */
-function gpt2Tensors({ hiddenSize: C, vocabSize: V, contextLength, layers, tied }: DecoderSpec): TensorRow[] {
+function gpt2Tensors({
+  hiddenSize: C,
+  vocabSize: V,
+  learnedPositions,
+  layers,
+  tied,
+}: DecoderSpec): TensorRow[] {
   const rows: TensorRow[] = [
     { name: "wte.weight", shape: [V, C], to: "embedding", order: "out-in" },
-    { name: "wpe.weight", shape: [contextLength, C], to: "positions" },
+    { name: "wpe.weight", shape: [learnedPositions, C], to: "positions" },
   ];
   layers.forEach(({ mlp: { innerSize } }, i) => {
     const h = `h.${i}`;

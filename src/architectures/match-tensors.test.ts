@@ -176,7 +176,7 @@ describe("matchTensors of a GPT-2", () => {
     expect(() => matchTensors(changed(checkpoint, name, {}), gpt2, decoder)).toThrow(
       expect.objectContaining({
         code: "model_file_invalid",
-        message: `model.safetensors: tensor "${name}" does not belong to a GPT-2 with 2 layers.`,
+        message: `model.safetensors: tensor "${name}" does not belong to GPT-2 with 2 layers.`,
       }),
     );
   });

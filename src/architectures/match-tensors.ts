@@ -23,7 +23,7 @@ export interface MatchedCheckpoint {
 }
 
 /**
- * Finds and checks every weight. A name may have the family's prefix (`transformer.`) or not.
+ * Finds and checks every weight. A name may have a prefix of the family (`transformer.`) or not.
  *
  * @throws LastrowError `model_file_invalid` for a weight that is missing, comes twice or has another shape than the config
  *   asks for, and for a tensor that is no part of the family; `model_unsupported` for a dtype other than F32, F16 and BF16
@@ -33,7 +33,7 @@ export function matchTensors(
   architecture: Architecture,
   stated: DecoderSpec,
 ): MatchedCheckpoint {
-  const stored = byCanonicalName(checkpoint, architecture.prefix);
+  const stored = byCanonicalName(checkpoint, architecture.prefixes);
   const expected = rowsByName(architecture.tensors(stated));
   const fileNames = checkpoint.files.map((file) => file.name).join(", ");
   for (const [name, [{ shape, optional }]] of expected) {
@@ -47,12 +47,13 @@ export function matchTensors(
   let parameters = 0;
   let hasHead = false;
   for (const [name, tensor] of stored) {
-    if (architecture.ignored.test(name)) continue;
     const rows = expected.get(name);
     if (rows === undefined) {
+      if (architecture.ignored.test(name)) continue;
+      const layers = stated.layers.length;
       throw modelFileInvalid(
-        `${tensor.file.name}: tensor ${quoteValue(tensor.entry.name)} does not belong to a ${architecture.name} with ` +
-          `${stated.layers.length} layers.`,
+        `${tensor.file.name}: tensor ${quoteValue(tensor.entry.name)} does not belong to ${architecture.name} with ` +
+          `${layers} ${layers === 1 ? "layer" : "layers"}.`,
       );
     }
     tensors.set(name, { ...checked(tensor, rows[0].shape), rows });
@@ -64,16 +65,23 @@ export function matchTensors(
 
 function rowsByName(rows: readonly TensorRow[]): Map<string, TensorRow[]> {
   const byName = new Map<string, TensorRow[]>();
-  for (const row of rows) byName.set(row.name, [...(byName.get(row.name) ?? []), row]);
+  for (const row of rows) {
+    const others = byName.get(row.name);
+    if (others === undefined) byName.set(row.name, [row]);
+    else others.push(row);
+  }
   return byName;
 }
 
 /** In the checkpoint's order. */
-function byCanonicalName({ tensors }: Checkpoint, prefix: string): Map<string, CheckpointTensor> {
+function byCanonicalName(
+  { tensors }: Checkpoint,
+  prefixes: readonly string[],
+): Map<string, CheckpointTensor> {
   const found = new Map<string, CheckpointTensor>();
   for (const tensor of tensors.values()) {
     const { name } = tensor.entry;
-    const canonical = name.startsWith(prefix) ? name.slice(prefix.length) : name;
+    const canonical = name.slice(prefixes.find((prefix) => name.startsWith(prefix))?.length ?? 0);
     const other = found.get(canonical);
     if (other !== undefined) {
       throw modelFileInvalid(

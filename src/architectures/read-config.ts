@@ -4,7 +4,7 @@ import { JSON_LIMITS, readJsonObject } from "../formats/json-file.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import type { ModelConfig } from "../model/config.js";
 import { quoteValue } from "../quote-value.js";
-import type { Architecture } from "./architecture.js";
+import type { Architecture, WantedContext } from "./architecture.js";
 import { architectureOf, knownArchitectures } from "./known-architectures.js";
 
 const FILE_NAME = "config.json";
@@ -12,12 +12,13 @@ const FILE_NAME = "config.json";
 /**
  * Reads `config.json`.
  *
+ * @param wanted the context to load the model with
  * @returns the config; every number is in its range, head sizes fit, and products of up to four sizes are below 2^53
  * @throws LastrowError `model_not_found` when there is no `config.json`; `model_file_invalid`, naming the field, what
  *   it is and what it must be, when it is not sound; `model_unsupported` when it describes what is not run: another
- *   `model_type`, or whatever the family refuses
+ *   `model_type`, or whatever the family refuses; `invalid_argument` for a context that the model was not made for
  */
-export async function readModelConfig(files: ModelFiles): Promise<ModelConfig> {
+export async function readModelConfig(files: ModelFiles, wanted: WantedContext = {}): Promise<ModelConfig> {
   const file = await readJsonObject(files, FILE_NAME, JSON_LIMITS.config);
   if (file === null) {
     throw new LastrowError(
@@ -25,7 +26,7 @@ export async function readModelConfig(files: ModelFiles): Promise<ModelConfig> {
       `${files.label} has no ${FILE_NAME}: expected a Hugging Face model folder with ${FILE_NAME} and model.safetensors.`,
     );
   }
-  return familyOf(file.json.model_type, file.name).config(file.json, file.name);
+  return familyOf(file.json.model_type, file.name).config(file.json, file.name, wanted);
 }
 
 function familyOf(modelType: unknown, fileName: string): Architecture {

@@ -23,8 +23,10 @@ export interface ModelConfig {
   readonly hiddenSize: number;
   /** Width inside the MLP. */
   readonly innerSize: number;
-  /** Most positions a sequence can have. */
+  /** Most positions a sequence can have: the length that the model is loaded with. */
   readonly contextLength: number;
+  /** Most positions that the model was made for. */
+  readonly maxContextLength: number;
   /** Number of token ids, V in the shape comments. */
   readonly vocabSize: number;
   /** The MLP's activation. */
@@ -40,7 +42,7 @@ export interface ModelConfig {
 /** The summary of a decoder. */
 export function modelConfig(
   decoder: DecoderSpec,
-  rest: Pick<ModelConfig, "modelType" | "bosTokenId" | "eosTokenIds">,
+  rest: Pick<ModelConfig, "modelType" | "maxContextLength" | "bosTokenId" | "eosTokenIds">,
 ): ModelConfig {
   const { hiddenSize, vocabSize, contextLength, layers, tied } = decoder;
   const { attention, mlp } = layers[0];

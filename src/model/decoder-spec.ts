@@ -16,8 +16,8 @@ export interface DecoderSpec {
   readonly contextLength: number;
   /** Factor on the embedding's rows, an f32 value (Gemma: √C; Granite); 1: none. */
   readonly embeddingScale: number;
-  /** A table of positions is added to the embedding's rows (GPT-2, GPT-Neo). */
-  readonly learnedPositions: boolean;
+  /** Rows of the table of positions that is added to the embedding's rows (GPT-2, GPT-Neo); 0: there is none. */
+  readonly learnedPositions: number;
   /** The rotations that layers name by their number. Empty: none. */
   readonly rotations: readonly RotationSpec[];
   /** First to last; at least one. All have the same widths: they share working tensors and KV blocks. */

@@ -29,7 +29,7 @@ interface LayerWeights {
 
 export interface DecoderWeights {
   readonly embedding: LinearWeight; // (C, V): transposed
-  readonly positions: Tensor; // (contextLength, C)
+  readonly positions: Tensor; // (learnedPositions, C)
   readonly layers: readonly LayerWeights[];
   readonly finalNorm: NormWeights;
   readonly head: LinearWeight; // (C, V): `embedding` itself when tied
@@ -85,7 +85,7 @@ export function planWeights(plan: MemoryPlan, spec: DecoderSpec): PlannedWeights
     };
   };
   const embedding = matrix("embedding", C, V);
-  const positions = rows("positions", spec.contextLength, C);
+  const positions = rows("positions", spec.learnedPositions, C);
   const layers = spec.layers.map(layerWeights);
   const finalNorm = { gain: rows("finalNorm.gain", 1, C), bias: rows("finalNorm.bias", 1, C) };
   const head = spec.tied ? embedding : matrix("head", C, V);

@@ -120,7 +120,7 @@ const CASES: readonly (readonly [what: string, files: Files, code: string, ...sa
     "a layer too few",
     config({ n_layer: 1 }),
     "model_file_invalid",
-    'tensor "transformer.h.1.attn.c_attn.bias" does not belong to a GPT-2 with 1 layers',
+    'tensor "transformer.h.1.attn.c_attn.bias" does not belong to GPT-2 with 1 layer',
   ],
   [
     "a width that the weights do not have",

@@ -11,7 +11,7 @@ import { inferenceFigure } from "./inference-figure.js";
 
 function config(numLayers: number, contextLength = 64): ModelConfig {
   const sizes = { n_layer: numLayers, n_head: 2, n_embd: 8, n_positions: contextLength, vocab_size: 61 };
-  return gpt2.config({ model_type: "gpt2", ...sizes }, "config.json");
+  return gpt2.config({ model_type: "gpt2", ...sizes }, "config.json", {});
 }
 
 const tokens = (length: number) => Array.from({ length }, (_, i) => i % 61);
