@@ -1,30 +1,22 @@
 /** Jinja2's filters: what stands behind `|`, but for the few that no chat template uses. */
+import { percentFormat } from "./format.js";
 import { toJson } from "./json.js";
+import { absolute, round, toFloat, toInteger } from "./number-filters.js";
+import { binary } from "./operators.js";
 import { TESTS } from "./tests.js";
 import { Text } from "./text.js";
-import {
-  capitalize,
-  integer,
-  lower,
-  padded,
-  percentFormat,
-  replace,
-  strip,
-  textOf,
-  upper,
-} from "./text-methods.js";
+import { capitalize, integer, lower, padded, replace, strip, textOf, upper } from "./text-methods.js";
 import {
   Args,
   compare,
   Dict,
   describe,
-  Float,
+  foundOr,
   isEqual,
   isTrue,
   iterate,
   List,
   Namespace,
-  numberOf,
   str,
   Undefined,
   type Value,
@@ -55,10 +47,9 @@ function attributeOf(value: Value, path: Value): Value {
   return steps.reduce<Value>((from, step) => {
     const index = /^\d+$/.test(step) ? Number(step) : null;
     if (from instanceof Dict)
-      return from.get(Text.of(step)) ?? new Undefined(`'dict object' has no attribute '${step}'`);
-    if (from instanceof Namespace)
-      return from.attributes.get(step) ?? new Undefined(`no attribute '${step}'`);
-    if (from instanceof List && index !== null) return from.items[index] ?? new Undefined(`no item ${index}`);
+      return foundOr(from.get(Text.of(step)), `'dict object' has no attribute '${step}'`);
+    if (from instanceof Namespace) return foundOr(from.attributes.get(step), `no attribute '${step}'`);
+    if (from instanceof List && index !== null) return foundOr(from.items[index], `no item ${index}`);
     if (from instanceof Undefined) throw new Error(`${from.what}`);
     return new Undefined(`${describe(from)} has no attribute '${step}'`);
   }, value);
@@ -152,39 +143,12 @@ function indent(value: Value, args: Args): Value {
   );
 }
 
-function toInteger(value: Value, args: Args): Value {
-  const [fallback = 0, base = 10] = args.take("default", "base");
-  if (value instanceof Text) {
-    const text = strip(value, null, "both").value.replaceAll("_", "");
-    const radix = integer(base, "base");
-    const digits = radix === 10 ? /^[-+]?\d+$/ : /^[-+]?(0[xob])?[\da-z]+$/i;
-    if (digits.test(text)) {
-      const number = Number.parseInt(text.replace(/^([-+]?)0[xob]/i, "$1"), radix);
-      if (!Number.isNaN(number)) return number;
-    }
-    return isFloatText(text) ? Math.trunc(Number(text)) : fallback;
-  }
-  const number = numberOf(value);
-  return number === null || !Number.isFinite(number) ? fallback : Math.trunc(number);
-}
-
-function isFloatText(text: string): boolean {
-  return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text);
-}
-
-function round(value: Value, args: Args): Value {
-  const [precision = 0, method] = args.take("precision", "method");
-  const number = numberOf(value);
-  if (number === null) throw new Error(`${describe(value)} cannot be rounded`);
-  const scale = 10 ** integer(precision, "precision");
-  const scaled = number * scale;
-  const how = method === undefined ? "common" : str(method).value;
-  if (how === "ceil") return new Float(Math.ceil(scaled) / scale);
-  if (how === "floor") return new Float(Math.floor(scaled) / scale);
-  // Python rounds halves to even.
-  const floor = Math.floor(scaled);
-  const isHalf = scaled - floor === 0.5;
-  return new Float((isHalf ? floor + (Math.abs(floor) % 2) : Math.round(scaled)) / scale);
+/** The `format` filter: Python's `%` with the arguments as a tuple, or with named ones as a dict. */
+function formatted(format: Text, { positional, named }: Args): Text {
+  if (named.size === 0) return percentFormat(format, new List(positional, "tuple"));
+  if (positional.length > 0)
+    throw new Error("can't handle positional and keyword arguments at the same time");
+  return percentFormat(format, new Dict([...named].map(([name, item]) => [Text.of(name), item] as const)));
 }
 
 function truncate(value: Value, args: Args): Value {
@@ -194,6 +158,7 @@ function truncate(value: Value, args: Args): Value {
   const text = str(value);
   const tail = textOf(end, "truncate");
   const limit = integer(most, "length");
+  if (limit < tail.length) throw new Error(`expected length >= ${tail.length}, got ${limit}`);
   if (text.length <= limit + integer(leeway, "leeway")) return text;
   const cut = Text.join([Text.of(""), ...text.characters().slice(0, limit - tail.length)]);
   if (killWords !== undefined && isTrue(killWords)) return Text.join([cut, tail]);
@@ -205,7 +170,8 @@ function titleFilter(value: Value): Value {
   const text = str(value);
   const words: Text[] = [];
   for (const { 0: word, index } of text.value.matchAll(/[-\s({[<]+|[^-\s({[<]+/g)) {
-    words.push(capitalize(text.slice(index, index + word.length)));
+    const [first, ...rest] = text.slice(index, index + word.length).characters();
+    words.push(upper(first), ...rest.map(lower));
   }
   return Text.join([Text.of(""), ...words]);
 }
@@ -305,57 +271,39 @@ const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>([
       return replace(str(value), str(from ?? null), str(to ?? null), most);
     },
   ],
-  ["format", (value, { positional }) => percentFormat(str(value), positional)],
+  ["format", (value, args) => formatted(str(value), args)],
   ["center", (value, args) => padded(str(value), integer(args.take("width")[0] ?? 80, "width"), "center")],
   ["truncate", truncate],
   ["wordcount", (value) => str(value).value.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0],
   [
     "urlencode",
-    (value) =>
-      str(value).mapRuns((run) =>
+    (value) => {
+      if (value instanceof Dict || value instanceof List) throw new Error("urlencode takes a text here");
+      return str(value).mapRuns((run) =>
         encodeURIComponent(run)
           .replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
           .replaceAll("%2F", "/"),
-      ),
+      );
+    },
   ],
   ["int", toInteger],
-  [
-    "float",
-    (value, args) => {
-      const [fallback = new Float(0)] = args.take("default");
-      const text = value instanceof Text ? strip(value, null, "both").value : "";
-      const number = value instanceof Text && isFloatText(text) ? Number(text) : numberOf(value);
-      return number === null ? fallback : new Float(number);
-    },
-  ],
-  [
-    "abs",
-    (value) => {
-      const number = Math.abs(numberOf(value) ?? Number.NaN);
-      if (Number.isNaN(number)) throw new Error(`bad operand type for abs(): ${describe(value)}`);
-      return value instanceof Float ? new Float(number) : number;
-    },
-  ],
+  ["float", toFloat],
+  ["abs", absolute],
   ["round", round],
   [
     "sum",
     (value, args) => {
       const [attribute, start = 0] = args.take("attribute", "start");
-      const numbers = iterate(value).map((item) => (attribute == null ? item : attributeOf(item, attribute)));
-      const all = [start, ...numbers];
-      const total = all.reduce((sum: number, item) => {
-        const number = numberOf(item);
-        if (number === null) throw new Error(`${describe(item)} cannot be added up`);
-        return sum + number;
-      }, 0);
-      return all.some((item) => item instanceof Float) ? new Float(total) : total;
+      const items = iterate(value).map((item) => (attribute == null ? item : attributeOf(item, attribute)));
+      if (start instanceof Text) throw new Error("sum() can't sum strings");
+      return items.reduce((sum, item) => binary("+", sum, item), start);
     },
   ],
   ["max", extreme(1)],
   ["min", extreme(-1)],
   ["list", (value) => new List(iterate(value))],
-  ["first", (value) => iterate(value)[0] ?? new Undefined("No first item, sequence was empty.")],
-  ["last", (value) => iterate(value).at(-1) ?? new Undefined("No last item, sequence was empty.")],
+  ["first", (value) => foundOr(iterate(value)[0], "No first item, sequence was empty.")],
+  ["last", (value) => foundOr(iterate(value).at(-1), "No last item, sequence was empty.")],
   [
     "reverse",
     (value) =>

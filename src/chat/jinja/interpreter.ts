@@ -22,6 +22,7 @@ import {
   describe,
   Float,
   Func,
+  foundOr,
   isEqual,
   isTrue,
   iterate,
@@ -210,13 +211,13 @@ export class Interpreter {
         const isPlain = parameter.type === "Identifier";
         if (!isPlain && parameter.type !== "KeywordArgumentExpression") throw new Error("no parameter");
         const key = isPlain ? parameter.value : parameter.key.value;
-        const given = positional[i] ?? left.get(key);
+        const given = i < positional.length ? positional[i] : left.get(key);
         left.delete(key);
         const fallback = () =>
           isPlain
             ? new Undefined(`parameter '${key}' was not provided`)
             : this.#value(parameter.value, scope);
-        scope.set(key, given ?? fallback());
+        scope.set(key, given === undefined ? fallback() : given);
       }
       if (positional.length > parameters.length && !used.has("varargs")) {
         throw new Error(`macro '${name}' takes not more than ${parameters.length} argument(s)`);
@@ -356,7 +357,7 @@ function namesIn(node: unknown, names = new Set<string>()): Set<string> {
 /** Jinja2's `loop`. */
 function loopObject(items: readonly Value[], i: number, state: { changed: Value | null }): Namespace {
   const { length } = items;
-  const at = (index: number, which: string) => items[index] ?? new Undefined(`there is no ${which} item`);
+  const at = (index: number, which: string) => foundOr(items[index], `there is no ${which} item`);
   return new Namespace(
     new Map<string, Value>([
       ["index", i + 1],

@@ -1,7 +1,8 @@
 /** Python's operators over a template's values, and what is behind a dot or in brackets. */
+import { percentFormat } from "./format.js";
 import { contains } from "./tests.js";
 import { Text } from "./text.js";
-import { percentFormat, textMethod } from "./text-methods.js";
+import { textMethod } from "./text-methods.js";
 import {
   type Args,
   compare,
@@ -66,10 +67,7 @@ export function binary(operator: string, left: Value, right: Value): Value {
       );
     }
   }
-  if (operator === "%" && left instanceof Text) {
-    const isTuple = right instanceof List && right.kind === "tuple";
-    return percentFormat(left, isTuple ? right.items : [right]);
-  }
+  if (operator === "%" && left instanceof Text) return percentFormat(left, right);
   const [a, b] = [numberOf(left), numberOf(right)];
   if (a === null || b === null) {
     throw new Error(`${operator} cannot be applied to ${describe(left)} and ${describe(right)}`);
@@ -112,25 +110,28 @@ export function negative(value: Value): Value {
 /** What is behind a dot: a method first, then an item. @throws Error of an undefined value */
 export function attribute(object: Value, name: string): Value {
   expectDefined(object);
-  return methodOf(object, name) ?? itemOf(object, Text.of(name)) ?? missing(object, name);
+  const method = methodOf(object, name);
+  if (method !== undefined) return method;
+  const found = itemOf(object, Text.of(name));
+  return found === undefined ? missing(object, name) : found;
 }
 
 /** What is in brackets: an item first, then a method. @throws Error of an undefined value */
 export function item(object: Value, key: Value): Value {
   expectDefined(object);
-  const found = itemOf(object, key) ?? (key instanceof Text ? methodOf(object, key.value) : null);
-  return found ?? missing(object, str(key).value);
+  const found = itemOf(object, key);
+  if (found !== undefined) return found;
+  const method = key instanceof Text ? methodOf(object, key.value) : undefined;
+  return method ?? missing(object, str(key).value);
 }
 
-function itemOf(object: Value, key: Value): Value | null | undefined {
-  if (object instanceof Dict) return object.has(key) ? (object.get(key) as Value) : undefined;
+/** Undefined where there is none: an item may be None. */
+function itemOf(object: Value, key: Value): Value | undefined {
+  if (object instanceof Dict) return object.get(key);
   if (object instanceof Namespace) return key instanceof Text ? object.attributes.get(key.value) : undefined;
-  if (typeof key !== "number") return undefined;
-  if (object instanceof Text) {
-    const characters = object.characters();
-    return characters.at(key) ?? undefined;
-  }
-  if (object instanceof List && object.isIndexed) return object.items.at(key);
+  if (typeof key !== "number" && typeof key !== "boolean") return undefined;
+  if (object instanceof Text) return object.characters().at(Number(key));
+  if (object instanceof List && object.isIndexed) return object.items.at(Number(key));
   return undefined;
 }
 
@@ -162,7 +163,8 @@ function methodOf(object: Value, name: string): Func | undefined {
       case "get":
         return made((args) => {
           const [key = null, fallback = null] = args.take("key", "default");
-          return object.has(key) ? (object.get(key) as Value) : fallback;
+          const found = object.get(key);
+          return found === undefined ? fallback : found;
         });
       case "pop":
       case "popitem":
@@ -181,6 +183,8 @@ function methodOf(object: Value, name: string): Func | undefined {
           if (at === -1) throw new Error("the value is not in the list");
           return at;
         });
+      case "copy":
+        return made(() => new List(object.items, object.kind));
       case "count":
         return made(
           (args) => object.items.filter((one) => isEqual(one, args.take("value")[0] ?? null)).length,

@@ -30,6 +30,14 @@ export function strftime(date: Date, format: string): string {
     M: () => two(date.getMinutes()),
     S: () => two(date.getSeconds()),
     f: () => String(date.getMilliseconds() * 1000).padStart(6, "0"),
+    k: () => String(hour).padStart(2),
+    l: () => String(hour % 12 || 12).padStart(2),
+    P: () => (hour < 12 ? "am" : "pm"),
+    U: () => two(Math.floor((days + 7 - date.getDay()) / 7)),
+    W: () => two(Math.floor((days + 7 - ((date.getDay() + 6) % 7)) / 7)),
+    V: () => two(isoWeek(date).week),
+    G: () => isoWeek(date).year,
+    g: () => two(isoWeek(date).year % 100),
     j: () => String(days + 1).padStart(3, "0"),
     s: () => Math.floor(date.getTime() / 1000),
     D: () => strftime(date, "%m/%d/%y"),
@@ -52,6 +60,14 @@ export function strftime(date: Date, format: string): string {
     const value = String(directives[letter]());
     return dash === "-" ? value.replace(/^[0 ]+(?=.)/, "") : value;
   });
+}
+
+/** The week of ISO 8601, which belongs to the year of its Thursday. */
+function isoWeek(date: Date): { readonly week: number; readonly year: number } {
+  const thursday = new Date(date.getFullYear(), date.getMonth(), date.getDate() + 4 - (date.getDay() || 7));
+  const year = thursday.getFullYear();
+  const days = (Date.UTC(year, thursday.getMonth(), thursday.getDate()) - Date.UTC(year, 0)) / 864e5;
+  return { week: Math.floor(days / 7) + 1, year };
 }
 
 function two(number: number): string {

@@ -1,5 +1,6 @@
 /** Jinja2's tests: what stands behind `is`, and what `select` and its kin apply. */
 import { Text } from "./text.js";
+import { LOWER_CASE, UPPER_CASE } from "./text-methods.js";
 import {
   compare,
   Dict,
@@ -43,8 +44,8 @@ export const TESTS: ReadonlyMap<string, Test> = new Map<string, Test>([
   ["odd", (value) => Math.abs(expectNumber(value) % 2) === 1],
   ["even", (value) => expectNumber(value) % 2 === 0],
   ["divisibleby", (value, by) => expectNumber(value) % expectNumber(by) === 0],
-  ["lower", (value) => value instanceof Text && /^(?=.*\p{Ll})[^\p{Lu}\p{Lt}]*$/su.test(value.value)],
-  ["upper", (value) => value instanceof Text && /^(?=.*\p{Lu})[^\p{Ll}\p{Lt}]*$/su.test(value.value)],
+  ["lower", (value) => value instanceof Text && LOWER_CASE.test(value.value)],
+  ["upper", (value) => value instanceof Text && UPPER_CASE.test(value.value)],
   ["escaped", (_value) => false],
   ["sameas", (a, b) => a === b || (a instanceof Text && b instanceof Text && a.value === b.value)],
   ["in", isIn],

@@ -1,23 +1,17 @@
 /** The methods of Python's `str` that templates call; each keeps the origins of its characters. */
+
+import { braceFormat } from "./format.js";
 import { Text } from "./text.js";
-import {
-  type Args,
-  Float,
-  Func,
-  iterate,
-  List,
-  numberOf,
-  repr,
-  str,
-  typeName,
-  type Value,
-} from "./values.js";
+import { type Args, Float, Func, iterate, List, numberOf, typeName, type Value } from "./values.js";
 
 /** Python's white space: not JavaScript's, which has U+FEFF and lacks U+0085 and U+001C to U+001F. */
 const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 const WORDS = new RegExp(`[^${SPACE}]+`, "g");
 const LINE_END = "\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029";
 const LINE_ENDS = new RegExp(`\\r\\n|[${LINE_END}]`, "g");
+
+export const LOWER_CASE = /^(?=.*\p{Lowercase})[^\p{Uppercase}\p{Lt}]*$/su;
+export const UPPER_CASE = /^(?=.*\p{Uppercase})[^\p{Lowercase}\p{Lt}]*$/su;
 
 type Method = (text: Text, args: Args) => Value;
 
@@ -37,7 +31,15 @@ export function lower(text: Text): Text {
 
 export function capitalize(text: Text): Text {
   const [first, ...rest] = text.characters();
-  return first === undefined ? text : Text.join([upper(first), ...rest.map(lower)]);
+  return first === undefined ? text : Text.join([titleCase(first), ...rest.map(lower)]);
+}
+
+/** A character as it begins a word: of several letters that it becomes in upper case (ß, ﬁ) only the first is. */
+function titleCase(character: Text): Text {
+  return character.mapRuns((run) => {
+    const [first = "", ...rest] = run.toUpperCase();
+    return first + rest.join("").toLowerCase();
+  });
 }
 
 /** `strip` and its halves: characters, or white space, cut from the ends. */
@@ -81,65 +83,6 @@ export function replace(text: Text, from: Text, to: Text, count = -1): Text {
     found = text.value.indexOf(from.value, at);
   }
   return pieces.length === 0 ? text : Text.join([...pieces, text.slice(at)]);
-}
-
-/** Python's `%` and `format` filter: `%s`, `%d`, `%i`, `%f`, `%x`, `%r`, `%%`, with a width and a precision. */
-export function percentFormat(format: Text, values: readonly Value[]): Text {
-  const pieces: Text[] = [];
-  let at = 0;
-  let next = 0;
-  for (const { 0: spec, index, groups } of format.value.matchAll(
-    /%(?<flags>[-0+ ]*)(?<width>\d*)(?:\.(?<precision>\d+))?(?<kind>[sdifxr%])/g,
-  )) {
-    const { flags = "", width = "", precision, kind = "" } = groups ?? {};
-    pieces.push(format.slice(at, index));
-    at = index + spec.length;
-    if (kind === "%") {
-      pieces.push(Text.of("%"));
-      continue;
-    }
-    if (next === values.length) throw new Error("not enough arguments for format string");
-    const value = values[next++];
-    let shown: Text;
-    if (kind === "s") shown = str(value);
-    else if (kind === "r") shown = str(value).derive(repr(value));
-    else {
-      const number = numberOf(value);
-      if (number === null)
-        throw new Error(`%${kind} format: a real number is required, not ${typeName(value)}`);
-      const digits =
-        kind === "f"
-          ? number.toFixed(Math.min(Number(precision ?? 6), 100))
-          : Math.trunc(number).toString(kind === "x" ? 16 : 10);
-      shown = Text.of(flags.includes("+") && number >= 0 ? `+${digits}` : digits);
-    }
-    if (kind === "s" && precision !== undefined) {
-      shown = Text.join([Text.of(""), ...shown.characters().slice(0, Number(precision))]);
-    }
-    const fill = Math.max(Number(width) - shown.length, 0);
-    if (flags.includes("-")) pieces.push(shown, Text.of(" ").repeat(fill));
-    else pieces.push(Text.of(flags.includes("0") && kind !== "s" ? "0" : " ").repeat(fill), shown);
-  }
-  if (next < values.length) throw new Error("not all arguments converted during string formatting");
-  return Text.join([...pieces, format.slice(at)]);
-}
-
-/** `"{} and {name}".format(…)`, without conversions. */
-function braceFormat(format: Text, { positional, named }: Args): Text {
-  const pieces: Text[] = [];
-  let at = 0;
-  let next = 0;
-  for (const { 0: spec, 1: name, index } of format.value.matchAll(/\{\{|\}\}|\{(\w*)\}/g)) {
-    pieces.push(format.slice(at, index));
-    at = index + spec.length;
-    if (name === undefined) pieces.push(format.slice(index, index + 1));
-    else {
-      const value = /^\d*$/.test(name) ? positional[name === "" ? next++ : Number(name)] : named.get(name);
-      if (value === undefined) throw new Error(`format() has no argument ${name === "" ? next - 1 : name}`);
-      pieces.push(str(value));
-    }
-  }
-  return Text.join([...pieces, format.slice(at)]);
 }
 
 function split(text: Text, separator: Value | undefined, limit: number): Text[] {
@@ -204,20 +147,54 @@ function splitLines(text: Text, keepEnds: boolean): Text[] {
   return at < text.value.length ? [...lines, text.slice(at)] : lines;
 }
 
-/** Whether a text has one of some texts at an end of it. */
-function hasAffix(
-  text: Text,
-  affix: Value | undefined,
-  has: (value: string, affix: string) => boolean,
-): boolean {
-  const affixes = affix instanceof List && affix.kind === "tuple" ? affix.items : [affix];
-  return affixes.some((one) => has(text.value, textOf(one, "startswith and endswith").value));
+/** What a method looks at: its text between two positions, and the first of them. Null where they are past each other. */
+function within(text: Text, from: Value | undefined, to: Value | undefined) {
+  if (from === undefined && to === undefined) return { part: text, start: 0 };
+  const { length } = text;
+  const position = (bound: Value | undefined, byDefault: number) => {
+    if (bound === undefined || bound === null) return byDefault;
+    const at = integer(bound, "a position");
+    return at < 0 ? Math.max(at + length, 0) : at;
+  };
+  const start = position(from, 0);
+  const end = Math.min(position(to, length), length);
+  if (start > end) return null;
+  return { part: Text.join([Text.of(""), ...text.characters().slice(start, end)]), start };
 }
 
-function findIn(text: Text, part: Value | undefined, fromRight: boolean): number {
-  const { value } = textOf(part, "find");
-  const at = fromRight ? text.value.lastIndexOf(value) : text.value.indexOf(value);
-  return at === -1 ? -1 : text.slice(0, at).length;
+/** `startswith` and `endswith`: whether a text has one of some texts at an end of it. */
+function affixed(has: (value: string, affix: string) => boolean): Method {
+  return (text, args) => {
+    const [affix, from, to] = args.take("prefix", "start", "end");
+    const affixes = affix instanceof List && affix.kind === "tuple" ? affix.items : [affix];
+    const looked = within(text, from, to);
+    return affixes.some((one) => {
+      const { value } = textOf(one, "startswith and endswith");
+      return looked !== null && has(looked.part.value, value);
+    });
+  };
+}
+
+/** `find` and `rfind`. */
+function finding(fromRight: boolean): (text: Text, args: Args) => number {
+  return (text, args) => {
+    const [part, from, to] = args.take("sub", "start", "end");
+    const { value } = textOf(part, "find");
+    const looked = within(text, from, to);
+    if (looked === null) return -1;
+    const at = fromRight ? looked.part.value.lastIndexOf(value) : looked.part.value.indexOf(value);
+    return at === -1 ? -1 : looked.start + looked.part.slice(0, at).length;
+  };
+}
+
+/** `index` and `rindex`. */
+function indexing(fromRight: boolean): Method {
+  const find = finding(fromRight);
+  return (text, args) => {
+    const at = find(text, args);
+    if (at === -1) throw new Error("substring not found");
+    return at;
+  };
 }
 
 export function padded(text: Text, width: number, align: "left" | "right" | "center", fill = " "): Text {
@@ -233,7 +210,7 @@ function titled(text: Text): Text {
   return Text.join([
     Text.of(""),
     ...text.characters().map((character) => {
-      const cased = afterLetter ? lower(character) : upper(character);
+      const cased = afterLetter ? lower(character) : titleCase(character);
       afterLetter = /\p{L}/u.test(character.value);
       return cased;
     }),
@@ -270,14 +247,8 @@ const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["strip", (text, args) => strip(text, args.take("chars")[0], "both")],
   ["lstrip", (text, args) => strip(text, args.take("chars")[0], "left")],
   ["rstrip", (text, args) => strip(text, args.take("chars")[0], "right")],
-  [
-    "startswith",
-    (text, args) => hasAffix(text, args.take("prefix")[0], (value, affix) => value.startsWith(affix)),
-  ],
-  [
-    "endswith",
-    (text, args) => hasAffix(text, args.take("suffix")[0], (value, affix) => value.endsWith(affix)),
-  ],
+  ["startswith", affixed((value, affix) => value.startsWith(affix))],
+  ["endswith", affixed((value, affix) => value.endsWith(affix))],
   [
     "split",
     (text, args) => {
@@ -319,21 +290,18 @@ const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
         : text;
     },
   ],
-  ["find", (text, args) => findIn(text, args.take("sub")[0], false)],
-  ["rfind", (text, args) => findIn(text, args.take("sub")[0], true)],
-  [
-    "index",
-    (text, args) => {
-      const at = findIn(text, args.take("sub")[0], false);
-      if (at === -1) throw new Error("substring not found");
-      return at;
-    },
-  ],
+  ["find", finding(false)],
+  ["rfind", finding(true)],
+  ["index", indexing(false)],
+  ["rindex", indexing(true)],
   [
     "count",
     (text, args) => {
-      const { value } = textOf(args.take("sub")[0], "count");
-      return value === "" ? text.length + 1 : text.value.split(value).length - 1;
+      const [part, from, to] = args.take("sub", "start", "end");
+      const { value } = textOf(part, "count");
+      const looked = within(text, from, to);
+      if (looked === null) return 0;
+      return value === "" ? looked.part.length + 1 : looked.part.value.split(value).length - 1;
     },
   ],
   [
@@ -362,8 +330,9 @@ const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["isalpha", is(/^\p{L}+$/u)],
   ["isalnum", is(/^[\p{L}\p{N}]+$/u)],
   ["isspace", is(new RegExp(`^[${SPACE}]+$`, "u"))],
-  ["islower", is(/^(?=.*\p{Ll})[^\p{Lu}\p{Lt}]*$/su)],
-  ["isupper", is(/^(?=.*\p{Lu})[^\p{Ll}\p{Lt}]*$/su)],
+  ["islower", is(LOWER_CASE)],
+  ["isupper", is(UPPER_CASE)],
+  ["isascii", is(/^[\0-\x7f]*$/)],
 ]);
 
 /** @throws Error where a method needs a text and has something else */

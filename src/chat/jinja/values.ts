@@ -15,6 +15,11 @@ export class Undefined {
   constructor(readonly what: string) {}
 }
 
+/** What was found, which may be None; where nothing was, an undefined value. */
+export function foundOr(value: Value | undefined, what: string): Value {
+  return value === undefined ? new Undefined(what) : value;
+}
+
 /** What a list is in Python; a generator, as filters such as `map` yield it, is true even where it is empty. */
 type ListKind = "list" | "tuple" | "generator" | "dict_items" | "dict_keys" | "dict_values";
 
@@ -91,7 +96,9 @@ export class Args {
     }
     const unknown = [...this.named.keys()].find((name) => !parameters.includes(name));
     if (unknown !== undefined) throw new Error(`there is no argument ${unknown}`);
-    return parameters.map((name, i) => this.positional[i] ?? this.named.get(name));
+    return parameters.map((name, i) =>
+      i < this.positional.length ? this.positional[i] : this.named.get(name),
+    );
   }
 }
 
