@@ -100,9 +100,14 @@ function nameTensors(
   length: number,
 ): TracedTensor[] {
   const named: TracedTensor[] = [];
+  const taken = new Map<string, number>();
   for (const tensor of recorded) {
     const { id, operation, rows, cols, sources, multiplyAdds } = tensor;
-    const { name, layer } = moduleOf(tensor, named, modules);
+    const module = moduleOf(tensor, recorded, named, modules);
+    const count = (taken.get(module.name) ?? 0) + 1;
+    taken.set(module.name, count);
+    const name = count === 1 ? module.name : `${module.name}.${count}`;
+    const { layer } = module;
     named.push({
       ...{ id, name, operation, layer, rows, cols, sources, multiplyAdds },
       firstPosition: firstPosition(tensor, length),
@@ -120,6 +125,7 @@ function firstPosition({ operation, rows }: RecordedTensor, length: number): num
 /** @param named the tensors before this one */
 function moduleOf(
   tensor: RecordedTensor,
+  recorded: readonly RecordedTensor[],
   named: readonly TracedTensor[],
   modules: ReadonlyMap<number, WeightModule>,
 ): Module {
@@ -133,17 +139,28 @@ function moduleOf(
     case "embed":
     case "addRowsAt":
     case "layerNorm":
+    case "rmsNorm":
     case "linear":
       return moduleAt(tensor.weight, modules);
-    case "columns":
-      // K is the first half of what K and V are computed as.
-      return beside(sources[0], firstColumn === 0 ? "k" : "v");
+    case "columns": {
+      // Halves of what is computed as one: K and V, or what a gated MLP multiplies.
+      const { to } = moduleAt(recorded[tensor.sources[0].tensor].weight, modules);
+      const [first, second] = to.endsWith(".gateUp.weight") ? ["gate", "up"] : ["k", "v"];
+      return beside(sources[0], firstColumn === 0 ? first : second);
+    }
     case "gatherRows":
       return { name: `${sources[0].name}.wanted`, layer: sources[0].layer };
     case "add":
       return beside(sources[1], "residual");
     case "activate":
+    case "gate":
       return beside(sources[0], "act");
+    case "rotate":
+      return { name: `${sources[0].name}.rotated`, layer: sources[0].layer };
+    case "scale":
+      return { name: `${sources[0].name}.scaled`, layer: sources[0].layer };
+    case "softcap":
+      return { name: `${sources[0].name}.capped`, layer: sources[0].layer };
     default: {
       const query = [...modules.values()].find(({ to }) => to === `layers.${tensor.layer}.q.weight`);
       if (query === undefined) throw new Error(`layer ${tensor.layer} has no queries`);
@@ -157,7 +174,7 @@ function beside({ name, layer }: Module, last: string): Module {
   return { name: name.replace(/[^.]+$/, last), layer };
 }
 
-function moduleAt(weight: number | null, modules: ReadonlyMap<number, WeightModule>): Module {
+function moduleAt(weight: number | null, modules: ReadonlyMap<number, WeightModule>): WeightModule {
   const module = modules.get(weight ?? -1);
   if (module === undefined) throw new Error(`no weight lies at ${weight}`);
   return module;

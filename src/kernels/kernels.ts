@@ -3,7 +3,7 @@
  *
  * Every implementation gives the same bits (a NaN's payload apart): the order of the operations behind each output
  * element is fixed here and in docs/numerics.md, by the element's own row and position, never by how many rows are
- * fed at once. One suite, test/conformance/kernels.test.ts, runs over all implementations.
+ * fed at once. The suites test/conformance/kernels*.test.ts run over all implementations.
  *
  * All tensors live in one linear memory of a size that is fixed when the kernels are made. A tensor is a plain
  * description of a place in it, so an operation allocates nothing.

@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   ACTIVATIONS,
   type Activation,
-  type KernelBackend,
   rows,
   STRETCH,
   type StoredOrder,
@@ -16,48 +15,9 @@ import {
 } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
-import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
-import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import type { PackedDtype, StoredDtype } from "../../src/kernels/weight-types.js";
-import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
-
-const wasm = (threads: number) =>
-  wasmBackend({ threads, startHelper: platformThreads.startHelper, leastWork: 0 });
-const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
-
-/** Values that break careless code, among ordinary ones. */
-const EXTREMES = [
-  0,
-  -0,
-  1,
-  -1,
-  3.4028234663852886e38,
-  -3.4028234663852886e38,
-  1e-45,
-  -1e-45,
-  1.1754943508222875e-38,
-  Infinity,
-  -Infinity,
-  NaN,
-  88.7,
-  -87.3,
-  -103.9,
-  1e20,
-  -1e-20,
-  0.5,
-  16777217,
-];
-
-const ordinary = fc.double({ min: -4, max: 4, noNaN: true }).map(Math.fround);
-const extreme = fc.oneof(
-  { weight: 3, arbitrary: ordinary },
-  { weight: 1, arbitrary: fc.constantFrom(...EXTREMES) },
-);
-
-function floats(length: number, value: fc.Arbitrary<number> = ordinary) {
-  return fc.array(value, { minLength: length, maxLength: length });
-}
+import { backends, EXTREMES, extreme, floats } from "./kernel-suite.js";
 
 let benches: KernelBench[];
 beforeAll(async () => {

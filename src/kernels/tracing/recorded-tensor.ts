@@ -12,8 +12,13 @@ export type RecordedOperation =
   | "gatherRows"
   | "add"
   | "layerNorm"
+  | "rmsNorm"
+  | "rotate"
   | "linear"
   | "activate"
+  | "gate"
+  | "scale"
+  | "softcap"
   /** Some columns of a tensor, without copying. */
   | "columns"
   /** K, or V, of one sequence, row p for position p: from the cache, or new. */

@@ -4,7 +4,7 @@
  * what it does.
  *
  * There is no memory but for the lists of a batch. What lies where is known from what was written there: a row that is
- * read and was never written is an error, as is one that was overwritten in part.
+ * read and was never written is an error, as is one whose columns were made by several operations.
  */
 import {
   type AttentionCall,
@@ -22,6 +22,8 @@ import type { RecordedOperation, RecordedTensor, RowSource } from "./recorded-te
 interface Written {
   readonly id: number;
   readonly place: Tensor;
+  /** Columns of it that were read by themselves. */
+  readonly columns: { readonly id: number; readonly place: Tensor }[];
 }
 
 /** Who wrote a slot of the KV cache: rows of these tensors. */
@@ -39,7 +41,10 @@ export class TracingKernels implements Kernels {
   /** Everything that was made, in this order; a tensor's sources come before it. */
   readonly recorded: RecordedTensor[] = [];
   readonly #lists: { readonly offset: number; readonly entries: Int32Array }[] = [];
+  /** In the order of writing; where two lie over one another, the later one counts. */
   #written: Written[] = [];
+  /** Where numbers were put in by the caller. */
+  readonly #given: { readonly offset: number; readonly end: number }[] = [];
   /** Weights that rows were looked up in, by offset. */
   readonly #tables = new Map<number, number>();
   /** By layer, by slot. */
@@ -57,8 +62,10 @@ export class TracingKernels implements Kernels {
     return this.recorded[this.#read(place).tensor];
   }
 
-  f32(): Float32Array {
-    throw new Error("tracing kernels hold no numbers");
+  /** Somewhere to put numbers that no operation made, such as the angles of a rotation: they are not kept. */
+  f32(offset: number, length: number): Float32Array {
+    this.#given.push({ offset, end: offset + 4 * length });
+    return new Float32Array(length);
   }
 
   u8(): Uint8Array {
@@ -98,7 +105,9 @@ export class TracingKernels implements Kernels {
   }
 
   gatherRows(out: Tensor, x: Tensor, indices: IndexList): void {
-    if (out.rows > 0) this.#make(out, "gatherRows", [this.#at(this.#read(x).tensor, indices)]);
+    if (out.rows === 0) return;
+    if (this.#isGiven(x)) this.f32(out.offset, extent(out));
+    else this.#make(out, "gatherRows", [this.#at(this.#read(x).tensor, indices)]);
   }
 
   add(x: Tensor, y: Tensor): void {
@@ -120,24 +129,25 @@ export class TracingKernels implements Kernels {
     this.#make(x, "activate", [this.#read(x)]);
   }
 
-  rmsNorm(): void {
-    throw new Error("rmsNorm is not written yet");
+  rmsNorm(out: Tensor, x: Tensor, gain: Tensor): void {
+    this.#make(out, "rmsNorm", [this.#read(x)], { weight: gain.offset });
   }
 
-  rotate(): void {
-    throw new Error("rotate is not written yet");
+  /** The angles are made from positions, which are made from nothing. */
+  rotate(x: Tensor): void {
+    this.#make(x, "rotate", [this.#read(x)]);
   }
 
-  gate(): void {
-    throw new Error("gate is not written yet");
+  gate(out: Tensor, gate: Tensor, up: Tensor): void {
+    this.#make(out, "gate", [this.#read(gate), this.#read(up)]);
   }
 
-  scale(): void {
-    throw new Error("scale is not written yet");
+  scale(x: Tensor): void {
+    this.#make(x, "scale", [this.#read(x)]);
   }
 
-  softcap(): void {
-    throw new Error("softcap is not written yet");
+  softcap(x: Tensor): void {
+    this.#make(x, "softcap", [this.#read(x)]);
   }
 
   writeKv(_kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
@@ -236,8 +246,14 @@ export class TracingKernels implements Kernels {
   ): void {
     if (place.rows === 0) return;
     const id = this.#record({ operation, rows: place.rows, cols: place.cols, sources, ...more });
-    this.#written = this.#written.filter((known) => !overlap(known.place, place));
-    this.#written.push({ id, place });
+    this.#written = this.#written.filter((known) => !holds(place, known.place));
+    this.#written.push({ id, place, columns: [] });
+  }
+
+  #isGiven(place: Tensor): boolean {
+    const { offset } = place;
+    const end = offset + 4 * extent(place);
+    return this.#given.some((given) => given.offset <= offset && end <= given.end);
   }
 
   #record(tensor: NewTensor): number {
@@ -256,12 +272,15 @@ export class TracingKernels implements Kernels {
   /** The rows of a place, each made from the same row of what was written there. */
   #read(place: Tensor): RowSource {
     if (place.rows === 0) return { tensor: 0, ...this.#identity(0) };
-    const found = this.#written.findLast((known) => holds(known.place, place));
-    if (found === undefined) throw new Error(`the forward pass reads what nothing wrote, at ${place.offset}`);
+    const found = this.#written.findLast((known) => overlap(known.place, place));
+    if (found === undefined || !holds(found.place, place))
+      throw new Error(`the forward pass reads what nothing wrote, at ${place.offset}`);
     const first = distance(found.place, place);
     const firstRow = Math.floor(first / place.stride);
     const firstColumn = first % place.stride;
     if (found.place.cols === place.cols) return this.#shifted(found.id, firstRow, place.rows);
+    const known = found.columns.find(({ place: part }) => holds(part, place) && holds(place, part));
+    if (known !== undefined) return { tensor: known.id, ...this.#identity(place.rows) };
     const id = this.#record({
       operation: "columns",
       firstColumn,
@@ -269,7 +288,7 @@ export class TracingKernels implements Kernels {
       cols: place.cols,
       sources: [this.#shifted(found.id, firstRow, place.rows)],
     });
-    this.#written.push({ id, place });
+    found.columns.push({ id, place });
     return { tensor: id, ...this.#identity(place.rows) };
   }
 

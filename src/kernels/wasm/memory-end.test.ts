@@ -44,6 +44,40 @@ const operations: Record<string, (kernels: Kernels, cols: number) => Tensor> = {
     kernels.layerNorm(x, x, last, last, 1e-5);
     return x;
   },
+  rmsNorm(kernels, cols) {
+    const x = earlierRow(kernels, cols, (i) => Math.cos(i));
+    kernels.rmsNorm(x, x, lastRow(kernels, cols), 1e-5);
+    return x;
+  },
+  rotate(kernels, cols) {
+    const x = lastRow(kernels, 2 * cols, 0.7);
+    kernels.rotate(
+      x,
+      earlierRow(kernels, 2 * cols, (i) => Math.sin(i)),
+      2 * cols,
+    );
+    return x;
+  },
+  "rotate, by the last row of angles"(kernels, cols) {
+    const x = earlierRow(kernels, 2 * cols, (i) => Math.sin(i));
+    kernels.rotate(x, lastRow(kernels, 2 * cols, 0.7), 2 * cols);
+    return x;
+  },
+  gate(kernels, cols) {
+    const x = earlierRow(kernels, cols, (i) => Math.sin(i));
+    kernels.gate(x, x, lastRow(kernels, cols, 0.7), "silu");
+    return x;
+  },
+  scale(kernels, cols) {
+    const x = lastRow(kernels, cols, 0.7);
+    kernels.scale(x, 3);
+    return x;
+  },
+  softcap(kernels, cols) {
+    const x = lastRow(kernels, cols, 0.7);
+    kernels.softcap(x, 30);
+    return x;
+  },
   "unpackRows, of two bytes a value"(kernels, cols) {
     const offset = BYTES - 2 * cols;
     new Uint16Array(kernels.u8(offset, 2 * cols).buffer, offset, cols).fill(0x3f80);

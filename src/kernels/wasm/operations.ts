@@ -131,6 +131,8 @@ const attention: Operation = {
 
 /** Each row on its own. */
 const rows = { file: "rows", items: "rows" };
+const norm = { file: "norms", items: "rows" };
+const elements = { file: "elements", items: "rows" };
 
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
   packInOut: { ...packInOut, file: "pack" },
@@ -149,7 +151,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   gatherRows: { ...rows, parameters: { out: "matrix", x: "matrix", indices: "list", width: "count" } },
   add: { ...rows, parameters: { x: "matrix", y: "matrix", width: "count" } },
   layerNorm: {
-    ...rows,
+    ...norm,
     parameters: {
       out: "matrix",
       x: "matrix",
@@ -159,7 +161,22 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
       epsilon: "f64",
     },
   },
-  activate: { ...rows, parameters: { x: "address", xStride: "bytes", width: "count", activation: "count" } },
+  rmsNorm: {
+    ...norm,
+    parameters: { out: "matrix", x: "matrix", cols: "count", gain: "vector", width: "count", epsilon: "f64" },
+  },
+  rotate: {
+    file: "rotation",
+    items: "rows",
+    parameters: { x: "matrix", width: "count", angles: "matrix", size: "count", headDim: "count" },
+  },
+  activate: { ...elements, parameters: { x: "matrix", width: "count", activation: "count" } },
+  gate: {
+    ...elements,
+    parameters: { out: "matrix", gate: "matrix", up: "matrix", width: "count", activation: "count" },
+  },
+  scale: { ...elements, parameters: { x: "matrix", width: "count", factor: "f32" } },
+  softcap: { ...elements, parameters: { x: "matrix", width: "count", cap: "f32" } },
   stretchMaxima: { ...rows, parameters: { out: "matrix", x: "matrix", width: "count" } },
   quantiseRows: {
     file: "quantise",

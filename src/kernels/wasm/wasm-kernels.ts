@@ -23,8 +23,8 @@ import { KV_OPERATIONS, PACKED } from "./packed-types.js";
 import { type StartHelper, type TeamExports, ThreadTeam } from "./thread-team.js";
 
 const PAGE_BYTES = 65536;
-/** Elements that activation takes as a row when a tensor has no gaps. */
-const ACTIVATION_WIDTH = 256;
+/** Elements that are taken as a row, by operations on single elements, when tensors have no gaps. */
+const ELEMENTS = 256;
 
 /**
  * Chunks that an operation is cut into, for each thread: enough that a thread which is held up leaves its share to
@@ -109,26 +109,6 @@ class WasmKernels implements Kernels {
     this.#commands.layerNorm(rows, this.#chunks(rows, 4 * rows * cols), out, x, cols, gain, bias, epsilon);
   }
 
-  rmsNorm(): void {
-    throw new Error("rmsNorm is not written yet");
-  }
-
-  rotate(): void {
-    throw new Error("rotate is not written yet");
-  }
-
-  gate(): void {
-    throw new Error("gate is not written yet");
-  }
-
-  scale(): void {
-    throw new Error("scale is not written yet");
-  }
-
-  softcap(): void {
-    throw new Error("softcap is not written yet");
-  }
-
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
     const { inFeatures, outFeatures } = weight;
     const { rows } = x;
@@ -149,13 +129,37 @@ class WasmKernels implements Kernels {
     this.#commands[linear](panels, chunks, out, from, stride, rows, weight, bias);
   }
 
+  rmsNorm(out: Tensor, x: Tensor, gain: Tensor, epsilon: number): void {
+    const { rows, cols } = x;
+    const chunks = this.#chunks(rows, 4 * rows * cols);
+    this.#commands.rmsNorm(rows, chunks, out, x, cols, gain, gain.cols, epsilon);
+  }
+
+  rotate(x: Tensor, angles: Tensor, headDim: number): void {
+    const { rows, cols } = x;
+    this.#commands.rotate(rows, this.#chunks(rows, 2 * rows * cols), x, cols, angles, angles.cols, headDim);
+  }
+
   activate(x: Tensor, activation: Activation): void {
-    // One long row is as good as many, and can be cut anywhere.
-    const width = x.stride === x.cols && x.cols % ACTIVATION_WIDTH === 0 ? ACTIVATION_WIDTH : x.cols;
-    const rows = (x.rows * x.cols) / width;
-    const stride = width === x.cols ? 4 * x.stride : 4 * width;
-    const chunks = this.#chunks(rows, 16 * rows * width);
-    this.#commands.activate(rows, chunks, x.offset, stride, width, ACTIVATION_NUMBER[activation]);
+    const [values] = elementRows(x);
+    const chunks = this.#elementChunks(values, 16);
+    this.#commands.activate(values.rows, chunks, values, values.cols, ACTIVATION_NUMBER[activation]);
+  }
+
+  gate(out: Tensor, gate: Tensor, up: Tensor, activation: Activation): void {
+    const [to, gates, ups] = elementRows(out, gate, up);
+    const number = ACTIVATION_NUMBER[activation];
+    this.#commands.gate(to.rows, this.#elementChunks(to, 16), to, gates, ups, to.cols, number);
+  }
+
+  scale(x: Tensor, factor: number): void {
+    const [values] = elementRows(x);
+    this.#commands.scale(values.rows, this.#elementChunks(values, 1), values, values.cols, factor);
+  }
+
+  softcap(x: Tensor, cap: number): void {
+    const [values] = elementRows(x);
+    this.#commands.softcap(values.rows, this.#elementChunks(values, 16), values, values.cols, cap);
   }
 
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
@@ -212,6 +216,11 @@ class WasmKernels implements Kernels {
     return this.#team.dispose();
   }
 
+  /** The same for an operation of so much work an element. */
+  #elementChunks({ rows, cols }: Tensor, work: number): number {
+    return this.#chunks(rows, rows * cols * work);
+  }
+
   /** How many pieces to cut an operation into: `items` that can be computed apart, `work` in all. */
   #chunks(items: number, work: number): number {
     if (this.#team.size === 1 || work < this.#leastWork) return 1;
@@ -225,6 +234,15 @@ export interface WasmOptions {
   readonly startHelper: StartHelper;
   /** Least multiply-adds, or element operations, that are shared; tests share everything. */
   readonly leastWork?: number;
+}
+
+/** Tensors of one shape for an operation on single elements: one long row is as good as many, and can be cut anywhere. */
+function elementRows(...tensors: Tensor[]): Tensor[] {
+  const { rows, cols } = tensors[0];
+  const whole = tensors.every(({ stride }) => rows === 1 || stride === cols);
+  if (!whole || cols % ELEMENTS !== 0) return tensors;
+  const shape = { rows: (rows * cols) / ELEMENTS, cols: ELEMENTS, stride: ELEMENTS };
+  return tensors.map(({ offset }) => ({ offset, ...shape }));
 }
 
 function panelsOf(outFeatures: number): number {

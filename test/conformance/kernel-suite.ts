@@ -1,0 +1,45 @@
+/** What the suites of the kernels share: all implementations, and values that break careless code. */
+import fc from "fast-check";
+import type { KernelBackend } from "../../src/kernels/kernels.js";
+import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
+import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
+import { threads } from "../../src/platform/node-threads.js";
+
+/** Shares everything, however little it is. */
+const wasm = (count: number) =>
+  wasmBackend({ threads: count, startHelper: threads.startHelper, leastWork: 0 });
+/** The reference first. */
+export const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
+
+/** Values that break careless code, among ordinary ones. */
+export const EXTREMES = [
+  0,
+  -0,
+  1,
+  -1,
+  3.4028234663852886e38,
+  -3.4028234663852886e38,
+  1e-45,
+  -1e-45,
+  1.1754943508222875e-38,
+  Infinity,
+  -Infinity,
+  NaN,
+  88.7,
+  -87.3,
+  -103.9,
+  1e20,
+  -1e-20,
+  0.5,
+  16777217,
+];
+
+const ordinary = fc.double({ min: -4, max: 4, noNaN: true }).map(Math.fround);
+export const extreme = fc.oneof(
+  { weight: 3, arbitrary: ordinary },
+  { weight: 1, arbitrary: fc.constantFrom(...EXTREMES) },
+);
+
+export function floats(length: number, value: fc.Arbitrary<number> = ordinary) {
+  return fc.array(value, { minLength: length, maxLength: length });
+}
