@@ -107,7 +107,9 @@ const OPTION_NAMES = [
 function withOptionNames({ code, message }: LastrowError): string {
   if (code === "chat_template_missing") return message.replace("(template)", "(--chat-template)");
   const [name] = message.split(" ", 1);
-  if (code !== "invalid_argument" || !OPTION_NAMES.includes(name)) return message;
+  if (code !== "invalid_argument") return message;
+  if (name === "contextLength") return `--context${message.slice(name.length)}`;
+  if (!OPTION_NAMES.includes(name)) return message;
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return `--${flag}${message.slice(name.length)}`;
 }

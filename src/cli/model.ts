@@ -8,11 +8,12 @@ import type { Io } from "./terminal.js";
 
 /** @throws LastrowError as `load` */
 export async function loadModel(options: EngineOptions, io: Io): Promise<LanguageModel> {
-  const { model, kernels, kvMemory, kvDtype, threads, dtype, tokenBudget } = options;
+  const { model, kernels, context, kvMemory, kvDtype, threads, dtype, tokenBudget } = options;
   const display = loadingDisplay(io, printable(model ?? "stories"));
   try {
     return await load(model, {
       kernels,
+      contextLength: context,
       kvMemory,
       kvDtype,
       threads,

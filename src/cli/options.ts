@@ -19,6 +19,7 @@ export interface ModelOptions {
 
 export interface EngineOptions extends ModelOptions {
   readonly kernels?: "wasm" | "reference" | undefined;
+  readonly context?: number | undefined;
   readonly kvMemory?: string | undefined;
   readonly kvDtype?: KvDtype | undefined;
   readonly threads?: number | undefined;
@@ -81,6 +82,11 @@ export function addEngineOptions(command: Command): Command {
     .option(
       "--threads <count>",
       "threads that share the work (default: all cores); the same bits",
+      atLeastOne,
+    )
+    .option(
+      "--context <tokens>",
+      "most tokens of a text, prompt included (default: what the model was made for; longrope: its shorter length)",
       atLeastOne,
     )
     .option(

@@ -28,7 +28,10 @@ import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
 
-/** How a model is loaded and run. All of it is optional; nothing but `dtype` and `kvDtype` changes a bit of a logit. */
+/**
+ * How a model is loaded and run. All of it is optional; nothing but `dtype`, `kvDtype` and, for a model with two tables of
+ * rotary frequencies, `contextLength` changes a bit of a logit.
+ */
 export interface LoadOptions {
   /** `wasm` (the default), or `reference`: plain TypeScript, the same bits, far slower. */
   readonly kernels?: KernelsName | undefined;
@@ -37,6 +40,13 @@ export interface LoadOptions {
    * deviates a little. They are made of the checkpoint's weights when it is loaded, whatever type those have.
    */
   readonly dtype?: PackedDtype | undefined;
+  /**
+   * Most positions that a sequence can have: 1 up to what the model was made for, which is the default. A shorter one
+   * takes less memory and changes no bit. A model with two tables of rotary frequencies (`longrope`, as Phi has it) is
+   * loaded with the shorter of its two lengths and that one's table by default; a longer context must be asked for, takes
+   * the other table, and so changes every bit.
+   */
+  readonly contextLength?: number | undefined;
   /**
    * Memory for K and V: bytes, or a text such as `"512MiB"`. It is rounded down to whole blocks of 16 positions.
    * Default: what four full contexts need, but at most a quarter of the machine's memory (half of it for a single full
@@ -81,11 +91,13 @@ export interface LoadOptions {
 }
 
 export const LOAD_OPTIONS = optionNames<LoadOptions>()("load", {
-  ...{ kernels: true, dtype: true, kvDtype: true, kvMemory: true, threads: true, worker: true },
-  ...{ tokenBudget: true, installationKey: true, onProgress: true, signal: true },
+  ...{ kernels: true, dtype: true, contextLength: true, kvDtype: true, kvMemory: true, threads: true },
+  ...{ worker: true, tokenBudget: true, installationKey: true, onProgress: true, signal: true },
 });
 
 const MAX_THREADS = 64;
+/** Which of them there are is for the model to say. */
+const CONTEXT_LENGTHS = { from: 1, to: 1_048_576 };
 const MAX_TOKEN_BUDGET = 65_536;
 
 /**
@@ -109,6 +121,9 @@ export async function loadParts(
 ): Promise<LanguageModelParts> {
   const start = performance.now();
   const settings = engineOptions(options);
+  const wanted = {
+    contextLength: wholeNumber("contextLength", options.contextLength, undefined, CONTEXT_LENGTHS),
+  };
   expectNoOptions(source);
   throwIfAborted(options.signal);
   const files = await platform.openModel(source, {
@@ -116,7 +131,7 @@ export async function loadParts(
     signal: options.signal,
     // What is not supported, or cannot fit, is not worth its download.
     beforeWeights: async (fetched) => {
-      const { decoder, modelType } = await readModelConfig(fetched);
+      const { decoder, modelType } = await readModelConfig(fetched, wanted);
       const stored = widestRow(expectArchitecture(modelType).tensors(decoder));
       const { expectToFit } = await import("../engine/engine-plan.js");
       expectToFit({ label: fetched.label, decoder, widestRow: stored, ...settings });
@@ -124,7 +139,7 @@ export async function loadParts(
   });
   const fingerprint = new ModelFingerprint();
   const texts = fingerprint.texts(files);
-  const stated = await readModelConfig(texts);
+  const stated = await readModelConfig(texts, wanted);
   const defaults = await readGenerationConfig(files, stated.vocabSize);
   // Starts while the tokenizer is read.
   const connecting = connectEngine();

@@ -5,7 +5,7 @@
  */
 import { log } from "./math.js";
 
-const LOG2_E = 1.4426950408889634;
+const LOG2_E = Math.LOG2E;
 /** 1.5 · 2⁵². A sum with it has no bits below 1: adding and taking it away rounds to an integer, ties to even. */
 const ROUNDING = 6755399441055744;
 /** ln 2 = LN2_HEAD + LN2_TAIL. The first has 42 bits, so that its product with any n (11 bits) is exact. */

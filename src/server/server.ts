@@ -72,8 +72,8 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
 }
 
 const ENGINE_OPTIONS = {
-  ...{ kernels: true, dtype: true, kvDtype: true, kvMemory: true, threads: true, worker: true },
-  ...{ tokenBudget: true, installationKey: true, onProgress: true },
+  ...{ kernels: true, dtype: true, contextLength: true, kvDtype: true, kvMemory: true, threads: true },
+  ...{ worker: true, tokenBudget: true, installationKey: true, onProgress: true },
 };
 const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
   ...ENGINE_OPTIONS,

@@ -74,6 +74,14 @@ describe("failures", () => {
     [["generate", "Tom", "--model", modelFolders.tiny], "[tokenizer_missing]"],
     [["tokenize", "Tom", "--model", modelFolders.tiny], "[tokenizer_missing]"],
     [["inspect", "--model", "./no-such-folder"], "[model_not_found]"],
+    [
+      ["inspect", "--context", "513"],
+      "error: A context of 513 tokens is asked for, but this model was made for 512 at most.",
+    ],
+    [
+      ["inspect", "--context", "2000000"],
+      "error: --context is a whole number from 1 to 1048576, not 2000000.",
+    ],
     [["inspect", "--kv-memory", "1"], "one KV block of this model takes 147456"],
   ])("%j", async (args, sentence) => {
     const said = await complaint(args);

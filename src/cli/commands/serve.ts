@@ -57,6 +57,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
     server = await createServer({
       model: options.model,
       kernels: options.kernels,
+      contextLength: options.context,
       kvMemory: options.kvMemory,
       kvDtype: options.kvDtype,
       threads: options.threads,
