@@ -10,7 +10,7 @@ import { ALIGNMENT, MemoryPlan } from "../kernels/memory-plan.js";
 import { referenceBackend } from "../kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
 import { formatMemorySize } from "../memory-size.js";
-import { type DecoderScratch, planScratch } from "../model/decoder.js";
+import { type DecoderScratch, planScratch } from "../model/decoder-scratch.js";
 import { type DecoderSpec, kvShapeOf } from "../model/decoder-spec.js";
 import { type PlannedWeights, planWeights } from "../model/decoder-weights.js";
 import { planStaging, type Staging } from "../model/load-weights.js";

@@ -55,10 +55,10 @@ export type StoredOrder = "in-out" | "out-in";
 
 /** A run of whole stored rows waiting in kernel memory. */
 export interface StoredRows {
-  /** Byte offset of the first value, a multiple of 4. */
+  /** Byte offset of the first value, a multiple of its size. */
   readonly offset: number;
   readonly dtype: StoredDtype;
-  /** Number of the first row, as stored. */
+  /** Number of the first row, as it is to be packed. */
   readonly firstRow: number;
   readonly rowCount: number;
   /** Where the rows hold more than what is packed: how many values a row has, and the first that is meant. */

@@ -35,7 +35,6 @@ export interface DecoderSpec {
 /**
  * Rotary positions (Su et al., "RoFormer", arXiv:2104.09864). Of each head the first d = 2 · `frequencies.length` values
  * turn, in pairs (i, i + d/2), by the position times the pair's frequency; the others stay.
- * @public families' files will make them.
  */
 export interface RotationSpec {
   /** (d/2) radians a position, f32 values. */
@@ -108,8 +107,14 @@ export interface MlpSpec {
   readonly bias: boolean;
 }
 
-type NormName = "attentionNorm" | "attentionNormAfter" | "mlpNorm" | "mlpNormAfter" | "queryNorm" | "keyNorm";
-type LinearName = "q" | "kv" | "o" | "up" | "gateUp" | "down";
+export type NormName =
+  | "attentionNorm"
+  | "attentionNormAfter"
+  | "mlpNorm"
+  | "mlpNormAfter"
+  | "queryNorm"
+  | "keyNorm";
+export type LinearName = "q" | "kv" | "o" | "up" | "gateUp" | "down";
 
 /**
  * Where a tensor goes: the place of a weight in `DecoderWeights`. `kv` has all of K and then all of V, `gateUp` first the

@@ -4,32 +4,37 @@
  */
 import type { LinearWeight, Tensor } from "../kernels/kernels.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
-import type { DecoderSpec, LayerSpec, WeightName } from "./decoder-spec.js";
+import type { DecoderSpec, LayerSpec, LinearName, NormName, NormSpec, WeightName } from "./decoder-spec.js";
 
 export interface NormWeights {
-  readonly gain: Tensor; // (1, C)
-  readonly bias: Tensor; // (1, C)
+  readonly gain: Tensor; // (1, width)
+  readonly bias: Tensor | null; // (1, width)
 }
 
 export interface LinearWeights {
   readonly weight: LinearWeight; // (in, out)
-  readonly bias: Tensor; // (1, out)
+  readonly bias: Tensor | null; // (1, out)
 }
 
-/** Q is numHeads · headDim wide, K and V numKvHeads · headDim each. */
+/** Q is numHeads · headDim wide, K and V numKvHeads · headDim each. A norm that the layer does not have is null. */
 interface LayerWeights {
-  readonly attentionNorm: NormWeights;
+  readonly attentionNorm: NormWeights | null; // C
   readonly q: LinearWeights; // (C, Q)
   readonly kv: LinearWeights; // (C, K + V): first all of K, then all of V
+  readonly queryNorm: NormWeights | null; // headDim or Q
+  readonly keyNorm: NormWeights | null; // headDim or K
   readonly o: LinearWeights; // (Q, C)
-  readonly mlpNorm: NormWeights;
+  readonly attentionNormAfter: NormWeights | null; // C
+  readonly mlpNorm: NormWeights | null; // C
+  /** Gated: (C, 2 · innerSize), first the gate. */
   readonly up: LinearWeights; // (C, innerSize)
   readonly down: LinearWeights; // (innerSize, C)
+  readonly mlpNormAfter: NormWeights | null; // C
 }
 
 export interface DecoderWeights {
   readonly embedding: LinearWeight; // (C, V): transposed
-  readonly positions: Tensor; // (learnedPositions, C)
+  readonly positions: Tensor | null; // (learnedPositions, C)
   readonly layers: readonly LayerWeights[];
   readonly finalNorm: NormWeights;
   readonly head: LinearWeight; // (C, V): `embedding` itself when tied
@@ -38,7 +43,8 @@ export interface DecoderWeights {
 /** A place that a tensor's rows are packed into. */
 export type WeightPlace =
   | { readonly kind: "linear"; readonly weight: LinearWeight }
-  | { readonly kind: "rows"; readonly tensor: Tensor };
+  | { readonly kind: "vector"; readonly tensor: Tensor } // (1, width)
+  | { readonly kind: "table"; readonly tensor: Tensor };
 
 export interface PlannedWeights {
   readonly weights: DecoderWeights;
@@ -50,9 +56,14 @@ export interface PlannedWeights {
 export function planWeights(plan: MemoryPlan, spec: DecoderSpec): PlannedWeights {
   const { hiddenSize: C, vocabSize: V } = spec;
   const places = new Map<WeightName, WeightPlace>();
-  const rows = (name: WeightName, count: number, cols: number): Tensor => {
-    const tensor = plan.tensor(count, cols);
-    places.set(name, { kind: "rows", tensor });
+  const vector = (name: WeightName, width: number): Tensor => {
+    const tensor = plan.tensor(1, width);
+    places.set(name, { kind: "vector", tensor });
+    return tensor;
+  };
+  const table = (name: WeightName, rows: number, cols: number): Tensor => {
+    const tensor = plan.tensor(rows, cols);
+    places.set(name, { kind: "table", tensor });
     return tensor;
   };
   const matrix = (name: WeightName, inFeatures: number, outFeatures: number): LinearWeight => {
@@ -60,34 +71,40 @@ export function planWeights(plan: MemoryPlan, spec: DecoderSpec): PlannedWeights
     places.set(name, { kind: "linear", weight });
     return weight;
   };
+  const norm = (name: `layers.${number}.${NormName}` | "finalNorm", { kind }: NormSpec, width: number) => ({
+    gain: vector(`${name}.gain`, width),
+    bias: kind === "layer" ? vector(`${name}.bias`, width) : null,
+  });
   const layerWeights = ({ attention, mlp }: LayerSpec, i: number): LayerWeights => {
-    const norm = (name: "attentionNorm" | "mlpNorm"): NormWeights => ({
-      gain: rows(`layers.${i}.${name}.gain`, 1, C),
-      bias: rows(`layers.${i}.${name}.bias`, 1, C),
-    });
-    const linear = (
-      name: "q" | "kv" | "o" | "up" | "down",
-      inFeatures: number,
-      outFeatures: number,
-    ): LinearWeights => ({
+    const normOf = (name: NormName, of: NormSpec | null, width = C): NormWeights | null =>
+      of === null ? null : norm(`layers.${i}.${name}`, of, width);
+    const linear = (name: LinearName, inFeatures: number, outFeatures: number, bias: boolean) => ({
       weight: matrix(`layers.${i}.${name}.weight`, inFeatures, outFeatures),
-      bias: rows(`layers.${i}.${name}.bias`, 1, outFeatures),
+      bias: bias ? vector(`layers.${i}.${name}.bias`, outFeatures) : null,
     });
-    const queryWidth = attention.numHeads * attention.headDim;
+    const { numHeads, numKvHeads, headDim, qkNorm, bias } = attention;
+    const [queryWidth, keyWidth] = [numHeads * headDim, numKvHeads * headDim];
+    const qkNormSpec = qkNorm?.norm ?? null;
+    const byHead = qkNorm?.over === "head";
+    const { innerSize } = mlp;
     return {
-      attentionNorm: norm("attentionNorm"),
-      q: linear("q", C, queryWidth),
-      kv: linear("kv", C, 2 * attention.numKvHeads * attention.headDim),
-      o: linear("o", queryWidth, C),
-      mlpNorm: norm("mlpNorm"),
-      up: linear("up", C, mlp.innerSize),
-      down: linear("down", mlp.innerSize, C),
+      attentionNorm: normOf("attentionNorm", attention.norm),
+      q: linear("q", C, queryWidth, bias.qkv),
+      kv: linear("kv", C, 2 * keyWidth, bias.qkv),
+      queryNorm: normOf("queryNorm", qkNormSpec, byHead ? headDim : queryWidth),
+      keyNorm: normOf("keyNorm", qkNormSpec, byHead ? headDim : keyWidth),
+      o: linear("o", queryWidth, C, bias.o),
+      attentionNormAfter: normOf("attentionNormAfter", attention.normAfter),
+      mlpNorm: normOf("mlpNorm", mlp.norm),
+      up: mlp.gated ? linear("gateUp", C, 2 * innerSize, mlp.bias) : linear("up", C, innerSize, mlp.bias),
+      down: linear("down", innerSize, C, mlp.bias),
+      mlpNormAfter: normOf("mlpNormAfter", mlp.normAfter),
     };
   };
   const embedding = matrix("embedding", C, V);
-  const positions = rows("positions", spec.learnedPositions, C);
+  const positions = spec.learnedPositions > 0 ? table("positions", spec.learnedPositions, C) : null;
   const layers = spec.layers.map(layerWeights);
-  const finalNorm = { gain: rows("finalNorm.gain", 1, C), bias: rows("finalNorm.bias", 1, C) };
+  const finalNorm = norm("finalNorm", spec.finalNorm, C);
   const head = spec.tied ? embedding : matrix("head", C, V);
   return { weights: { embedding, positions, layers, finalNorm, head }, places };
 }

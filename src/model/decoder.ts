@@ -1,68 +1,18 @@
 /**
- * The forward pass of a decoder-only transformer, as its `DecoderSpec` says (GPT-2: Radford et al., "Language Models are
- * Unsupervised Multitask Learners", 2019, and Hugging Face's `modeling_gpt2.py`). Written against the kernels and nothing
- * else, and fed with rows: recomputing, decoding from the cache and prefilling in chunks differ only in which rows they
- * feed.
+ * The forward pass of a decoder-only transformer, as its `DecoderSpec` says, whatever its family. Written against the
+ * kernels and nothing else, and fed with rows: recomputing, decoding from the cache and prefilling in chunks differ only in
+ * which rows they feed.
  *
  * Owns its working memory and the count of rows that entered. In shape comments: T new rows, N rows whose logits are
  * wanted, R rows of either kind; C hidden size, V vocabulary, Q all heads of queries, K all heads of keys.
  */
-import { columns, type Kernels, rows, STRETCH, type Tensor } from "../kernels/kernels.js";
-import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
-import type { MemoryPlan } from "../kernels/memory-plan.js";
-import type { DecoderSpec, NormSpec } from "./decoder-spec.js";
+import { columns, type Kernels, rows, type Tensor } from "../kernels/kernels.js";
+import type { KvLayout } from "../kernels/kv-layout.js";
+import type { DecoderScratch } from "./decoder-scratch.js";
+import type { AttentionSpec, DecoderSpec, MlpSpec, NormSpec } from "./decoder-spec.js";
 import type { DecoderWeights, LinearWeights, NormWeights } from "./decoder-weights.js";
-import { ForwardBatch, type ForwardBatchPlan, planForwardBatch } from "./forward-batch.js";
-
-/** Working memory of a forward pass over at most `maxRows` rows, `maxLogitsRows` of which become logits. */
-export interface DecoderScratch {
-  readonly x: Tensor; // (T, C) the residual stream
-  readonly normed: Tensor; // (T, C)
-  readonly q: Tensor; // (T, Q)
-  readonly kv: Tensor; // (T, 2K)
-  readonly attended: Tensor; // (T, Q)
-  readonly inner: Tensor; // (T, innerSize)
-  readonly scores: Tensor; // (rows that the kernels ask for, contextLength in whole blocks)
-  readonly linear: Tensor; // (T, what the kernels ask for)
-  readonly wantedX: Tensor; // (N, C)
-  readonly wantedNormed: Tensor; // (N, C)
-  readonly logits: Tensor; // (N, V)
-  /** For what chooses from the logits. */
-  readonly maxima: Tensor; // (N, ⌈V / STRETCH⌉)
-  readonly batch: ForwardBatchPlan;
-}
-
-/** Most that one forward pass takes. */
-export interface DecoderLimits {
-  readonly maxRows: number;
-  readonly maxLogitsRows: number;
-  readonly maxSequences: number;
-}
-
-/** Plans the working memory, which all layers share. */
-export function planScratch(plan: MemoryPlan, spec: DecoderSpec, limits: DecoderLimits): DecoderScratch {
-  const { hiddenSize: C, vocabSize: V } = spec;
-  const { attention, mlp } = spec.layers[0];
-  const queryWidth = attention.numHeads * attention.headDim;
-  const kvWidth = 2 * attention.numKvHeads * attention.headDim;
-  const { maxRows, maxLogitsRows } = limits;
-  const blocksPerContext = Math.ceil(spec.contextLength / BLOCK_SIZE);
-  return {
-    x: plan.tensor(maxRows, C),
-    normed: plan.tensor(maxRows, C),
-    q: plan.tensor(maxRows, queryWidth),
-    kv: plan.tensor(maxRows, kvWidth),
-    attended: plan.tensor(maxRows, queryWidth),
-    inner: plan.tensor(maxRows, mlp.innerSize),
-    scores: plan.tensor(plan.scoreRows, blocksPerContext * BLOCK_SIZE),
-    linear: plan.linearScratch(maxRows, Math.max(C, queryWidth, mlp.innerSize)),
-    wantedX: plan.tensor(maxLogitsRows, C),
-    wantedNormed: plan.tensor(maxLogitsRows, C),
-    logits: plan.tensor(maxLogitsRows, V),
-    maxima: plan.tensor(maxLogitsRows, Math.ceil(V / STRETCH)),
-    batch: planForwardBatch(plan, { ...limits, blocksPerContext }),
-  };
-}
+import { ForwardBatch } from "./forward-batch.js";
+import { PassAngles } from "./pass-angles.js";
 
 /** The first rows of the working tensors, for as many rows as go through a layer past its K and V. */
 interface PassRows {
@@ -70,7 +20,12 @@ interface PassRows {
   readonly normed: Tensor; // (R, C)
   readonly q: Tensor; // (R, Q)
   readonly attended: Tensor; // (R, Q)
+  /** What goes into the activation: gate and up, where the MLP is gated. */
+  readonly up: Tensor; // (R, innerSize), or (R, 2 · innerSize)
+  /** What comes out of it: the first columns of `up`. */
   readonly inner: Tensor; // (R, innerSize)
+  /** For each rotation. */
+  readonly angles: readonly Tensor[]; // (R, d)
 }
 
 /** All rows of a pass: K and V are made of each. */
@@ -92,6 +47,7 @@ export class Decoder {
   readonly batch: ForwardBatch;
   readonly #kernels: Kernels;
   readonly #weights: DecoderWeights;
+  readonly #angles: PassAngles;
   /** By number of rows; made when first needed, so that later passes allocate nothing. */
   readonly #allRows: AllRows[] = [];
   readonly #wantedRows: WantedRows[] = [];
@@ -104,6 +60,7 @@ export class Decoder {
     this.#weights = weights;
     this.scratch = scratch;
     this.batch = new ForwardBatch(kernels, scratch.batch);
+    this.#angles = new PassAngles(kernels, spec.rotations, scratch.angles);
   }
 
   /** Rows that have entered `forward`, over all calls. */
@@ -145,16 +102,20 @@ export class Decoder {
     const all = this.#rowsOf(T);
     const wanted = this.#wantedRowsOf(N);
 
+    this.#angles.fill(batch);
     kernels.embed(all.x, batch.tokenIds, embedding); // x (T, C)
-    kernels.addRowsAt(all.x, batch.positions, positions);
+    if (spec.embeddingScale !== 1) kernels.scale(all.x, spec.embeddingScale);
+    if (positions !== null) kernels.addRowsAt(all.x, batch.positions, positions);
     // Past the last layer's K and V only the rows whose logits are wanted matter: every later stage is row by row.
     const goOn = N === T ? all : wanted;
     const last = spec.layers.length - 1;
     for (let layer = 0; layer <= last; layer++) this.#layer(layer, all, layer < last ? all : goOn, kv);
     if (N === 0) return wanted.logits;
 
-    this.#norm(wanted.normed, goOn.x, finalNorm, spec.finalNorm); // (N, C)
+    this.#norm(wanted.normed, goOn.x, spec.finalNorm, finalNorm); // (N, C)
     kernels.linear(wanted.logits, wanted.normed, head, null, this.scratch.linear); // (N, V)
+    if (spec.logitScale !== 1) kernels.scale(wanted.logits, spec.logitScale);
+    if (spec.logitSoftcap !== null) kernels.softcap(wanted.logits, spec.logitSoftcap);
     return wanted.logits;
   }
 
@@ -200,18 +161,21 @@ export class Decoder {
     const { batch, scratch } = this;
     const kernels = this.#kernels;
     const weights = this.#weights.layers[layer];
-    const { attention, mlp } = this.spec.layers[layer];
-    const { x, normed, q, attended, inner } = goOn;
+    const { attention, mlp, residual, residualScale } = this.spec.layers[layer];
+    const { x, normed, q, attended } = goOn;
 
-    this.#norm(all.normed, all.x, weights.attentionNorm, attention.norm); // (T, C)
-    this.#linear(all.kv, all.normed, weights.kv); // (T, 2K)
+    const readByAll = this.#norm(all.normed, all.x, attention.norm, weights.attentionNorm); // (T, C)
+    this.#linear(all.kv, readByAll, weights.kv); // (T, 2K)
+    this.#turn(all.k, attention, weights.keyNorm, all.angles);
     kernels.writeKv(kv, layer, all.k, all.v, batch.slots);
     if (x.rows === 0) return;
     if (goOn !== all) {
       kernels.gatherRows(x, all.x, batch.wantedRows); // (N, C)
-      kernels.gatherRows(normed, all.normed, batch.wantedRows); // (N, C)
+      if (attention.norm !== null) kernels.gatherRows(normed, all.normed, batch.wantedRows); // (N, C)
     }
-    this.#linear(q, normed, weights.q); // (R, Q)
+    const readByQueries = attention.norm === null ? x : normed; // (R, C)
+    this.#linear(q, readByQueries, weights.q); // (R, Q)
+    this.#turn(q, attention, weights.queryNorm, goOn.angles);
     kernels.attention({
       q,
       out: attended, // (R, Q)
@@ -220,24 +184,56 @@ export class Decoder {
       layer,
       sequences: goOn === all ? batch.sequences : batch.wantedSequences,
       positions: goOn === all ? batch.positions : batch.wantedPositions,
-      scale: attention.scale,
       window: attention.window,
+      scale: attention.scale,
       softcap: attention.softcap,
       scratch: scratch.scores,
     });
-    this.#linear(normed, attended, weights.o); // (R, C)
-    kernels.add(x, normed);
 
-    this.#norm(normed, x, weights.mlpNorm, mlp.norm); // (R, C)
-    this.#linear(inner, normed, weights.up); // (R, innerSize)
-    kernels.activate(inner, mlp.activation);
-    this.#linear(normed, inner, weights.down); // (R, C)
-    kernels.add(x, normed);
+    if (residual === "serial") this.#addAttention(layer, goOn);
+    // In parallel attention's part is added once the MLP has read: x as it was, or what attention read.
+    const unnormed = residual === "serial" ? x : readByQueries;
+    const read = mlp.norm === null ? unnormed : this.#norm(normed, x, mlp.norm, weights.mlpNorm); // (R, C)
+    this.#linear(goOn.up, read, weights.up);
+    if (residual === "parallel") this.#addAttention(layer, goOn);
+    this.#activate(goOn, mlp);
+    this.#linear(normed, goOn.inner, weights.down); // (R, C)
+    this.#norm(normed, normed, mlp.normAfter, weights.mlpNormAfter);
+    this.#add(x, normed, residualScale);
   }
 
-  #norm(out: Tensor, x: Tensor, { gain, bias }: NormWeights, spec: NormSpec | null): void {
-    if (spec?.kind !== "layer") throw new Error("only layer norms are written yet");
-    this.#kernels.layerNorm(out, x, gain, bias, spec.epsilon);
+  #addAttention(layer: number, { x, normed, attended }: PassRows): void {
+    const { attention, residualScale } = this.spec.layers[layer];
+    const { o, attentionNormAfter } = this.#weights.layers[layer];
+    this.#linear(normed, attended, o); // (R, C)
+    this.#norm(normed, normed, attention.normAfter, attentionNormAfter);
+    this.#add(x, normed, residualScale);
+  }
+
+  /** @returns what was normed, or `x` as it is where there is no norm */
+  #norm(out: Tensor, x: Tensor, spec: NormSpec | null, weights: NormWeights | null): Tensor {
+    if (spec === null || weights === null) return x;
+    const { gain, bias } = weights;
+    if (bias === null) this.#kernels.rmsNorm(out, x, gain, spec.epsilon);
+    else this.#kernels.layerNorm(out, x, gain, bias, spec.epsilon);
+    return out;
+  }
+
+  /** What happens to queries and keys between their product and attention: norm and rotation. */
+  #turn(x: Tensor, spec: AttentionSpec, norm: NormWeights | null, angles: readonly Tensor[]): void {
+    this.#norm(x, x, spec.qkNorm?.norm ?? null, norm);
+    if (spec.rotation !== null) this.#kernels.rotate(x, angles[spec.rotation], spec.headDim);
+  }
+
+  #activate({ up, inner }: PassRows, { innerSize, gated, activation }: MlpSpec): void {
+    if (!gated) this.#kernels.activate(inner, activation);
+    else this.#kernels.gate(inner, inner, columns(up, innerSize, innerSize), activation);
+  }
+
+  /** x += y · factor; `y` is overwritten. */
+  #add(x: Tensor, y: Tensor, factor: number): void {
+    if (factor !== 1) this.#kernels.scale(y, factor);
+    this.#kernels.add(x, y);
   }
 
   #linear(out: Tensor, x: Tensor, { weight, bias }: LinearWeights): void {
@@ -251,14 +247,13 @@ export class Decoder {
     const kv = rows(scratch.kv, 0, T);
     const width = kv.cols / 2;
     const made = {
+      ...this.#passRows(T),
       x: rows(scratch.x, 0, T),
       normed: rows(scratch.normed, 0, T),
       kv,
       k: columns(kv, 0, width),
       v: columns(kv, width, width),
-      q: rows(scratch.q, 0, T),
-      attended: rows(scratch.attended, 0, T),
-      inner: rows(scratch.inner, 0, T),
+      angles: scratch.angles.map(({ all }) => rows(all, 0, T)),
     };
     this.#allRows[T] = made;
     return made;
@@ -267,13 +262,24 @@ export class Decoder {
   #wantedRowsOf(N: number): WantedRows {
     const { scratch } = this;
     this.#wantedRows[N] ??= {
+      ...this.#passRows(N),
       x: rows(scratch.wantedX, 0, N),
       normed: rows(scratch.wantedNormed, 0, N),
-      q: rows(scratch.q, 0, N),
-      attended: rows(scratch.attended, 0, N),
-      inner: rows(scratch.inner, 0, N),
       logits: rows(scratch.logits, 0, N),
+      angles: scratch.angles.map(({ wanted }) => rows(wanted, 0, N)),
     };
     return this.#wantedRows[N];
+  }
+
+  /** What rows of either kind work in, one kind after the other. */
+  #passRows(count: number): Pick<PassRows, "q" | "attended" | "up" | "inner"> {
+    const { scratch, spec } = this;
+    const up = rows(scratch.up, 0, count);
+    return {
+      q: rows(scratch.q, 0, count),
+      attended: rows(scratch.attended, 0, count),
+      up,
+      inner: columns(up, 0, spec.layers[0].mlp.innerSize),
+    };
   }
 }

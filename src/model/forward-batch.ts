@@ -71,6 +71,10 @@ class BoundedList implements IndexList {
     return this.offset + 4 * this.length;
   }
 
+  at(index: number): number {
+    return this.#entries[index];
+  }
+
   push(value: number): void {
     if (this.length === this.#entries.length)
       throw new Error("a forward pass was given more than was planned");

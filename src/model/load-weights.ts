@@ -13,12 +13,13 @@ import { STORED_BYTES, type StoredDtype, WEIGHT_TYPES } from "../kernels/weight-
 import { quoteValue } from "../quote-value.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
+import { type Destination, destinationOf, expectEachOutputOnce } from "./weight-parts.js";
 
 /** A tensor of a checkpoint that the model uses: where it is, and the weights that are made of it. */
 export interface MatchedTensor {
   readonly entry: TensorEntry & { readonly dtype: StoredDtype };
   readonly file: ModelFile;
-  /** One, or several that share its outputs. */
+  /** One, or several that share its outputs: parts. */
   readonly rows: readonly TensorRow[];
 }
 
@@ -49,13 +50,6 @@ export function planStaging(plan: MemoryPlan, widest: number): Staging {
   return { offset: plan.reserve(slices * sliceBytes), slices, sliceBytes };
 }
 
-/** Where rows of one stored tensor go. */
-interface Destination {
-  /** Rows that must be packed together: slices hold whole groups of so many, but for the last. */
-  readonly rowGroup: number;
-  readonly pack: (rows: StoredRows) => boolean;
-}
-
 /**
  * Fills the places from the files.
  * @throws LastrowError `weights_not_finite` naming the tensor, and what the files throw
@@ -67,8 +61,10 @@ export async function loadWeights(
   staging: Staging,
   onProgress?: (progress: LoadProgress) => void,
 ): Promise<void> {
-  const filled = new Set(tensors.flatMap(({ rows }) => rows.map(({ to }) => to)));
-  for (const name of places.keys()) if (!filled.has(name)) throw new Error(`weight ${name} has no tensor`);
+  expectEachOutputOnce(
+    tensors.flatMap(({ rows }) => rows),
+    places,
+  );
   const inFileOrder = tensors.toSorted(
     (a, b) => compareStrings(a.file.name, b.file.name) || a.entry.begin - b.entry.begin,
   );
@@ -119,7 +115,7 @@ function* slicesOf(
     const destinations = tensor.rows.map((row) => destinationOf(row, places, kernels));
     const rowBytes = shape[shape.length - 1] * STORED_BYTES[dtype];
     const numRows = (end - begin) / rowBytes;
-    const rowGroup = Math.max(...destinations.map((destination) => destination.rowGroup));
+    const rowGroup = destinations.reduce((most, destination) => Math.max(most, destination.rowGroup), 1);
     const rowsPerSlice = rowGroup * Math.floor(staging.sliceBytes / rowBytes / rowGroup);
     for (let firstRow = 0; firstRow < numRows; firstRow += rowsPerSlice) {
       const rowCount = Math.min(rowsPerSlice, numRows - firstRow);
@@ -137,6 +133,7 @@ function* slicesOf(
 }
 
 function packSlice({ tensor: { entry, file }, destinations, rows }: Slice): void {
+  // A part takes of a slice what is its own, which may be nothing.
   for (const { pack } of destinations) {
     if (pack(rows)) continue;
     throw new LastrowError(
@@ -144,25 +141,6 @@ function packSlice({ tensor: { entry, file }, destinations, rows }: Slice): void
       `${file.name}: tensor ${quoteValue(entry.name)} holds a NaN or an infinity; every weight must be a finite number.`,
     );
   }
-}
-
-function destinationOf(
-  { to, order, shape, outputs }: TensorRow,
-  places: ReadonlyMap<WeightName, WeightPlace>,
-  kernels: Kernels,
-): Destination {
-  const place = places.get(to);
-  if (place === undefined) throw new Error(`weight ${to} has no place in memory`);
-  const within = outputs && { cols: shape[shape.length - 1], from: outputs.from };
-  if (place.kind === "rows") {
-    return { rowGroup: 1, pack: (stored) => kernels.unpackRows(place.tensor, { ...stored, within }) };
-  }
-  const { weight } = place;
-  if (order === undefined) throw new Error(`weight ${to} has no order`);
-  return {
-    rowGroup: order === "in-out" ? WEIGHT_TYPES[weight.dtype].group : 1,
-    pack: (stored) => kernels.packLinear(weight, order, { ...stored, within }),
-  };
 }
 
 function compareStrings(a: string, b: string): number {

@@ -1,0 +1,184 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { memoryFile } from "../../test/memory-files.js";
+import type { KernelBackend } from "../kernels/kernels.js";
+import { MemoryPlan } from "../kernels/memory-plan.js";
+import { referenceBackend } from "../kernels/reference/reference-kernels.js";
+import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
+import { PACKED_DTYPES, type PackedDtype, STORED_BYTES } from "../kernels/weight-types.js";
+import type { TensorRow, WeightName } from "./decoder-spec.js";
+import type { WeightPlace } from "./decoder-weights.js";
+import { loadWeights } from "./load-weights.js";
+import { expectEachOutputOnce } from "./weight-parts.js";
+
+const BACKENDS: readonly KernelBackend[] = [
+  referenceBackend,
+  wasmBackend({ threads: 1, startHelper: () => Promise.reject(new Error("no helpers")) }),
+];
+
+/** A stored tensor and what its outputs are for. */
+interface StoredTensor {
+  readonly shape: readonly number[];
+  readonly values: readonly number[];
+  readonly rows: readonly TensorRow[];
+}
+
+/** Two weights: a matrix (K, outputs) and a vector (outputs). */
+const [MATRIX, VECTOR] = ["layers.0.kv.weight", "layers.0.kv.bias"] as const;
+
+interface LoadOptions {
+  readonly dtype: PackedDtype;
+  readonly storedDtype: "F32" | "BF16";
+  /** Rows of the widest tensor that a slice has room for. */
+  readonly sliceRows: number;
+}
+
+/** The bytes of both weights after loading them from these tensors. */
+async function load(
+  backend: KernelBackend,
+  { dtype, storedDtype, sliceRows }: LoadOptions,
+  [inFeatures, outFeatures]: readonly [number, number],
+  stored: readonly StoredTensor[],
+): Promise<Uint8Array> {
+  const plan = new MemoryPlan(backend, dtype);
+  const from = plan.bytes;
+  const places = new Map<WeightName, WeightPlace>([
+    [MATRIX, { kind: "linear", weight: plan.linear(inFeatures, outFeatures) }],
+    [VECTOR, { kind: "vector", tensor: plan.tensor(1, outFeatures) }],
+  ]);
+  const bytes = plan.bytes - from;
+  const widest = Math.max(...stored.map(({ shape }) => shape[shape.length - 1]));
+  const sliceBytes = 4 * widest * sliceRows;
+  const staging = { offset: plan.reserve(2 * sliceBytes), slices: 2, sliceBytes };
+  const kernels = await backend.create(plan.bytes);
+  const floats = Float32Array.from(stored.flatMap(({ values }) => values));
+  const words = new Uint32Array(floats.buffer);
+  const stored16 = Uint16Array.from(words, (word) => word >>> 16);
+  const content = new Uint8Array(storedDtype === "F32" ? floats.buffer : stored16.buffer);
+  const file = memoryFile("m", content);
+  let begin = 0;
+  const tensors = stored.map(({ shape, values, rows }) => {
+    const end = begin + STORED_BYTES[storedDtype] * values.length;
+    const entry = { name: rows[0].name, dtype: storedDtype, shape, begin, end };
+    begin = end;
+    return { entry, file, rows };
+  });
+  await loadWeights(tensors, places, kernels, staging);
+  expect(file.bytesRead).toBe(content.length);
+  return kernels.u8(from, bytes);
+}
+
+const cuts = fc.record({
+  inFeatures: fc.integer({ min: 1, max: 70 }),
+  counts: fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 6 }),
+  order: fc.array(fc.nat(), { minLength: 6, maxLength: 6 }),
+  /** Outputs before each part that nothing uses. */
+  gaps: fc.array(fc.nat({ max: 3 }), { minLength: 6, maxLength: 6 }),
+  inOneTensor: fc.boolean(),
+  sliceRows: fc.integer({ min: 1, max: 9 }),
+  dtype: fc.constantFrom(...PACKED_DTYPES),
+  storedDtype: fc.constantFrom("F32", "BF16"),
+});
+
+test.each(BACKENDS)(
+  "parts of stored tensors, in any order, make the weight that a whole one makes: $name",
+  async (backend) => {
+    await fc.assert(
+      fc.asyncProperty(cuts, async ({ inFeatures, counts, order, gaps, inOneTensor, ...options }) => {
+        let at = 0;
+        const parts = counts.map((count, i) => {
+          const part = { count, at, gap: gaps[i], order: order[i] };
+          at += count;
+          return part;
+        });
+        const outFeatures = at;
+        const row = (n: number) =>
+          Array.from({ length: inFeatures }, (_, k) => Math.fround(Math.sin(n * 71 + k)));
+        const all = Array.from({ length: outFeatures }, (_, n) => n);
+        const unused = Number.NaN;
+        const size = [inFeatures, outFeatures] as const;
+        const whole = await load(backend, { ...options, sliceRows: 64 }, size, [
+          {
+            shape: [outFeatures, inFeatures],
+            values: all.flatMap(row),
+            rows: [{ name: "w", shape: [outFeatures, inFeatures], to: MATRIX, order: "out-in" }],
+          },
+          {
+            shape: [outFeatures],
+            values: all.map((n) => n + 1),
+            rows: [{ name: "b", shape: [outFeatures], to: VECTOR }],
+          },
+        ]);
+
+        const shuffled = parts.toSorted((a, b) => a.order - b.order);
+        const stored: StoredTensor[] = [];
+        for (const group of inOneTensor ? [shuffled] : shuffled.map((part) => [part])) {
+          const outputs = group.flatMap(({ gap, at, count }) => [
+            ...Array.from({ length: gap }, () => null),
+            ...Array.from({ length: count }, (_, i) => at + i),
+          ]);
+          const ranges = group.map(({ at, count }) => ({
+            at,
+            outputs: { from: outputs.indexOf(at), count },
+          }));
+          const shape = [outputs.length, inFeatures];
+          const name = `tensor ${stored.length}`;
+          stored.push({
+            shape,
+            values: outputs.flatMap((n) => (n === null ? row(0).map(() => unused) : row(n))),
+            rows: ranges.map((range) => ({
+              ...{ name, shape, to: MATRIX, order: "out-in" as const },
+              ...range,
+            })),
+          });
+        }
+        // Less 1, which `plus` makes up for.
+        stored.push({
+          shape: [outFeatures],
+          values: all,
+          rows: parts.map(({ at, count }) => ({
+            ...{ name: "b", shape: [outFeatures], to: VECTOR, at, plus: 1 as const },
+            outputs: { from: at, count },
+          })),
+        });
+        const inParts = await load(backend, options, size, stored);
+        expect(Buffer.compare(inParts, whole)).toBe(0);
+      }),
+      { numRuns: 100 },
+    );
+  },
+);
+
+describe("each output of each weight is filled once, or the weight is named", () => {
+  const plan = new MemoryPlan(referenceBackend);
+  const places = new Map<WeightName, WeightPlace>([
+    [MATRIX, { kind: "linear", weight: plan.linear(2, 6) }],
+    ["positions", { kind: "table", tensor: plan.tensor(1, 9) }],
+  ]);
+  const positions: TensorRow = { name: "p", shape: [4, 9], to: "positions", outputs: { from: 2, count: 1 } };
+  const part = (from: number, count: number, at: number): TensorRow => ({
+    ...{ name: "w", shape: [6, 2], to: MATRIX, order: "out-in" as const },
+    ...{ outputs: { from, count }, at },
+  });
+
+  test.each<[readonly TensorRow[], string]>([
+    [[part(0, 2, 4)], "weight layers.0.kv.weight: outputs 0 to 3 have no tensor"],
+    [[part(0, 3, 0), part(3, 2, 4)], "weight layers.0.kv.weight: outputs 3 to 3 have no tensor"],
+    [[part(0, 3, 0), part(0, 4, 2)], "weight layers.0.kv.weight: output 2 has two tensors"],
+    [[part(0, 6, 0), part(0, 1, 3)], "weight layers.0.kv.weight: output 3 has two tensors"],
+    [[part(0, 5, 0)], "weight layers.0.kv.weight: has 6 outputs, and tensors for 5"],
+    [[part(0, 6, 0), part(0, 1, 6)], "weight layers.0.kv.weight: has 6 outputs, and tensors for 7"],
+    [[part(4, 3, 0), part(0, 3, 3)], "weight layers.0.kv.weight: takes outputs 4 to 6 of w"],
+    [[], "weight layers.0.kv.weight: has 6 outputs, and tensors for 0"],
+    [
+      [part(0, 6, 0), { name: "h", shape: [6, 2], to: "head", order: "out-in" }],
+      "weight head has no place in memory",
+    ],
+  ])("%j", (rows, sentence) => {
+    expect(() => expectEachOutputOnce([...rows, positions], places)).toThrow(sentence);
+  });
+
+  test("all filled", () => {
+    expectEachOutputOnce([part(3, 3, 0), part(0, 3, 3), positions], places);
+  });
+});
