@@ -78,20 +78,23 @@ describe("bar", () => {
     expect(io.stderr.text).toBe("");
   });
 
-  it("fits the line", () => {
-    const state = {
-      label: "downloading openai-community/gpt2",
-      unit: "bytes",
-      value: 5e7,
-      total: 5e8,
-      rate: 1e7,
-    } as const;
+  it("fits the line, and says what has room", () => {
+    const labels = [
+      "loading llama: model-00001-of-00002.safetensors",
+      "loading model-00001-of-00002.safetensors",
+    ];
+    const bytes = { unit: "bytes", value: 1.25e9, total: 2.5e9, bytesPerSecond: 1.2e9 } as const;
     const colours = coloursFor(capturedIo().stdout, {});
-    for (const width of [20, 40, 60, 80, 120]) {
-      expect(barLine({ ...state, width, colours }).length).toBeLessThan(width);
-    }
-    expect(barLine({ ...state, width: 120, colours })).toBe(
-      `downloading openai-community/gpt2 ${"━".repeat(4)}${"─".repeat(36)}  10 %  50 MB of 500 MB  10 MB/s`,
+    const line = (width: number) => barLine({ labels, ...bytes, width, colours });
+    for (let width = 2; width < 200; width++) expect(line(width).length).toBeLessThan(width);
+    const measure = "1.25 GB of 2.5 GB  1.2 GB/s";
+    expect(line(140)).toBe(`${labels[0]} ${"━".repeat(20)}${"─".repeat(20)}  50 %  ${measure}`);
+    expect(line(100)).toBe(`${labels[0]} ${"━".repeat(6)}${"─".repeat(6)}  50 %  ${measure}`);
+    expect(line(99)).toBe(`${labels[1]} ${"━".repeat(9)}${"─".repeat(9)}  50 %  ${measure}`);
+    expect(line(80)).toBe(`${labels[1]}  50 %  ${measure}`);
+    expect(line(60)).toBe(`${labels[1]}  50 %`);
+    expect(barLine({ labels: ["rows"], unit: "rows", value: 1, total: 2, width: 40, colours })).toBe(
+      `rows ${"━".repeat(7)}${"─".repeat(7)}  50 %  1 of 2 rows`,
     );
   });
 });
@@ -120,18 +123,19 @@ describe("spinner", () => {
 });
 
 describe("loadingDisplay", () => {
-  it("shows one bar for each phase, with the rate since it began", () => {
+  it("shows one bar for each phase, with the file and the rate", () => {
     const io = terminal();
     const display = loadingDisplay(io, "gpt2");
-    for (const [phase, verb] of [
-      ["download", "downloading gpt2"],
-      ["load", "loading gpt2"],
+    const file = "mod\u001b.safetensors";
+    for (const [phase, words] of [
+      ["download", "downloading mod␛.safetensors "],
+      ["load", "loading mod␛.safetensors "],
     ] as const) {
-      // Half of it was there already.
-      display.onProgress({ phase, file: "model.safetensors", loadedBytes: 5e6, totalBytes: 1e7 });
+      const progress = { phase, file, totalBytes: 1e7 };
+      display.onProgress({ ...progress, loadedBytes: 5e6, bytesPerSecond: 0 });
       vi.advanceTimersByTime(1000);
-      display.onProgress({ phase, file: "model.safetensors", loadedBytes: 6e6, totalBytes: 1e7 });
-      expect(io.stderr.text).toContain(verb);
+      display.onProgress({ ...progress, loadedBytes: 6e6, bytesPerSecond: 1e6 });
+      expect(io.stderr.text).toContain(words);
       expect(io.stderr.text).toContain("6 MB of 10 MB  1 MB/s");
       io.stderr.text = "";
     }
@@ -142,7 +146,10 @@ describe("loadingDisplay", () => {
   it("says that it waits for the Hub, and then goes on", () => {
     const io = terminal();
     const display = loadingDisplay(io, "gpt2");
-    const progress = { phase: "download", file: "model.safetensors", totalBytes: 1e7 } as const;
+    const progress = {
+      ...({ phase: "download", file: "model.safetensors" } as const),
+      ...{ totalBytes: 1e7, bytesPerSecond: 1e6 },
+    };
     display.onProgress({ ...progress, loadedBytes: 5e6 });
     vi.advanceTimersByTime(1000);
     display.onProgress({ ...progress, loadedBytes: 5e6, retryInSeconds: 30 });

@@ -4,7 +4,7 @@
  */
 import { onAbort } from "../abort-listeners.js";
 import { LastrowError } from "../errors.js";
-import type { LoadProgress } from "../formats/load-progress.js";
+import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
@@ -39,7 +39,7 @@ export interface StepObserver {
 }
 
 export interface LoadEngineOptions {
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  readonly onProgress?: ((progress: ReadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onRead?: OnRead | undefined;
 }

@@ -4,7 +4,7 @@
  * call is reported to that call alone; what goes wrong in a step ends the engine, which is reported to its client.
  */
 import { LastrowError } from "../errors.js";
-import type { LoadProgress } from "../formats/load-progress.js";
+import type { ReadProgress } from "../formats/load-progress.js";
 import type { Threads } from "../platform/threads.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import type { EngineEvent } from "../protocol/engine-stats.js";
@@ -184,7 +184,7 @@ export class EngineHost {
       this.#say({ type: "read", id, ...question }, question.buffer);
       this.#flush();
     });
-    const onProgress = (progress: LoadProgress) => this.#say({ type: "progress", id, progress });
+    const onProgress = (progress: ReadProgress) => this.#say({ type: "progress", id, progress });
     this.#files = remote;
     loadEngine(setup, remote.files, this.#threads, onProgress)
       .then(async ({ core, info }) => {

@@ -4,7 +4,7 @@
  * twice.
  */
 import { LastrowError } from "../errors.js";
-import type { LoadProgress } from "../formats/load-progress.js";
+import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { TensorEntry } from "../formats/safetensors.js";
 import type { Kernels, StoredRows } from "../kernels/kernels.js";
@@ -59,7 +59,7 @@ export async function loadWeights(
   places: ReadonlyMap<WeightName, WeightPlace>,
   kernels: Kernels,
   staging: Staging,
-  onProgress?: (progress: LoadProgress) => void,
+  onProgress?: (progress: ReadProgress) => void,
 ): Promise<void> {
   expectEachOutputOnce(
     tensors.flatMap(({ rows }) => rows),

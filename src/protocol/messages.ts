@@ -3,7 +3,7 @@
  * Every message but the last one names a call by the client's number for it; what the engine says of a call that the
  * client has forgotten is left unread. What a step has to say comes as one list; the first list is empty, and says that the engine listens.
  */
-import type { LoadProgress } from "../formats/load-progress.js";
+import type { ReadProgress } from "../formats/load-progress.js";
 import type { RowRange } from "../kernels/kv-rows.js";
 import type { ChosenToken } from "../sampling/continuation.js";
 import type { EngineInfo, EngineSetup } from "./engine-setup.js";
@@ -112,7 +112,7 @@ export type HostMessage =
       readonly length: number;
       readonly buffer: ArrayBuffer;
     }
-  | { readonly type: "progress"; readonly id: number; readonly progress: LoadProgress }
+  | { readonly type: "progress"; readonly id: number; readonly progress: ReadProgress }
   | { readonly type: "loaded"; readonly id: number; readonly info: EngineInfo }
   | {
       readonly type: "tokens";

@@ -2,6 +2,7 @@
 import { platform } from "#platform";
 import { readModelConfig } from "../../architectures/read-config.js";
 import { LastrowError } from "../../errors.js";
+import { withRate } from "../../formats/load-progress.js";
 import { printable } from "../../printable.js";
 import { loadTokenizer } from "../../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../../tokenizer/tokenizer.js";
@@ -45,7 +46,7 @@ export async function tokenize(
 async function openTokenizer({ model }: ModelOptions, io: Io): Promise<Tokenizer> {
   const display = loadingDisplay(io, printable(model ?? "stories"));
   try {
-    const { onProgress } = display;
+    const onProgress = withRate(display.onProgress);
     const files = await platform.openModel(model, { onProgress, signal: io.signal, weights: false });
     const { vocabSize } = await readModelConfig(files);
     const tokenizer = await loadTokenizer(files, vocabSize);
