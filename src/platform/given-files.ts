@@ -3,14 +3,16 @@
 import { LastrowError } from "../errors.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { shown } from "../option-checks.js";
-import type { ModelSource } from "./platform.js";
 import {
-  addressedFiles,
-  BlobFile,
-  type FetchOptions,
-  openAddress as fetchAddress,
-  parseAddress,
-} from "./url-files.js";
+  entryFiles,
+  handleFiles,
+  isFileList,
+  isFolderEntry,
+  isFolderHandle,
+  listedFiles,
+} from "./picked-files.js";
+import type { ModelSource } from "./platform.js";
+import { addressedFiles, type FetchOptions, openAddress as fetchAddress, parseAddress } from "./url-files.js";
 
 /** Opens an address in a way of the platform's own; null leaves it to `fetch`. */
 export type AddressOpener = (address: URL) => Promise<ModelFile | null>;
@@ -25,8 +27,10 @@ export function openGivenFiles(
   openAddress: AddressOpener = async () => null,
 ): ModelFiles {
   if (source instanceof URL) return addressedFiles(source.href, source, options);
-  if (Array.isArray(source)) return listedFiles(source);
   if (typeof source === "object" && source !== null) {
+    if (isFileList(source)) return listedFiles(source);
+    if (isFolderEntry(source)) return entryFiles(source);
+    if (isFolderHandle(source)) return handleFiles(source);
     if (isModelFiles(source)) return source;
     return mappedFiles(source as Readonly<Record<string, string | URL>>, options, openAddress);
   }
@@ -56,14 +60,4 @@ function mappedFiles(
 
 function isModelFiles(source: object): source is ModelFiles {
   return "open" in source && typeof source.open === "function";
-}
-
-function listedFiles(files: readonly File[]): ModelFiles {
-  return {
-    label: files[0]?.webkitRelativePath?.split("/")[0] || "files",
-    async open(name) {
-      const file = files.find((candidate) => candidate.name === name);
-      return file === undefined ? null : new BlobFile(name, file);
-    },
-  };
 }

@@ -3,29 +3,34 @@
  * in package.json's `imports` leads to the right one.
  */
 
-import type { LoadProgress } from "../formats/load-progress.js";
+import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import type { EngineConnection } from "../protocol/messages.js";
 import type { LimitedThread } from "./limited-thread.js";
+import type { FolderEntry, FolderHandle } from "./picked-files.js";
 
 /**
  * Where a model comes from:
  * - a string: in Node `"stories"`, a folder, a Hub name (`openai-community/gpt2`, a revision after `@`) or a web
  *   address; in a browser a web address, absolute or relative to the page. An address names the folder of the files.
  * - a `URL`: the folder of the files (`http:`, `https:`; in Node `file:` too)
- * - a list of `File`s, as a file input or a drop gives them
+ * - a list of `File`s, as a file input or a drop gives them; of a folder with folders in it, the files beside the
+ *   `config.json` nearest its top
+ * - a folder of a browser: `FileSystemDirectoryHandle`, or the `FileSystemDirectoryEntry` of a drop
  * - an object that maps file names to addresses, such as `stories` of `lastrow/stories`
  * - anything with `open(name)`: files of your own making
  */
 export type ModelSource =
   | string
   | URL
-  | readonly File[]
+  | ArrayLike<File>
+  | FolderEntry
+  | FolderHandle
   | Readonly<Record<string, string | URL>>
   | ModelFiles;
 
 export interface OpenOptions {
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  readonly onProgress?: ((progress: ReadProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** False: the weights will not be opened, so they are not downloaded. Default true. */
   readonly weights?: boolean | undefined;

@@ -158,7 +158,20 @@ export class BlobFile implements ModelFile {
         `${this.name} has ${this.size} bytes; byte ${end} was expected.`,
       );
     }
-    target.set(new Uint8Array(await this.#blob.slice(offset, end).arrayBuffer()));
+    let bytes: ArrayBuffer;
+    try {
+      bytes = await this.#blob.slice(offset, end).arrayBuffer();
+    } catch (cause) {
+      // A file on disk that was changed or removed since it was picked.
+      throw new LastrowError(
+        "model_file_invalid",
+        `${this.name} cannot be read: ${(cause as Error).message}`,
+        {
+          cause,
+        },
+      );
+    }
+    target.set(new Uint8Array(bytes));
   }
 
   async close(): Promise<void> {}
