@@ -25,6 +25,16 @@ describe("reportFailure", () => {
     expect(said(error, true)).toMatch(/\n *\[cause\]: Error: ECONNREFUSED\n/);
   });
 
+  it("calls what helps against too little memory as it is on the command line", () => {
+    const error = new LastrowError(
+      "memory_limit_exceeded",
+      "dtype needs 5 GB. It fits with contextLength 512, or with kvMemory 12MiB, or with dtype int8 and kvDtype int8.",
+    );
+    expect(said(error)).toBe(
+      "error: dtype needs 5 GB. It fits with --context 512, or with --kv-memory 12MiB, or with --dtype int8 and --kv-dtype int8. [memory_limit_exceeded]\n",
+    );
+  });
+
   it("keeps control characters of untrusted names off the terminal", () => {
     expect(said(new LastrowError("model_file_invalid", "Tensor \u001b[2J is odd."))).not.toContain("\u001b");
   });

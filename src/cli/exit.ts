@@ -93,6 +93,7 @@ const OPTION_NAMES = [
   "logitBias",
   "seed",
   "logprobs",
+  "contextLength",
   "kvMemory",
   "threads",
   "tokenBudget",
@@ -106,10 +107,15 @@ const OPTION_NAMES = [
 /** The message of an error, with an option called as it is on the command line. */
 function withOptionNames({ code, message }: LastrowError): string {
   if (code === "chat_template_missing") return message.replace("(template)", "(--chat-template)");
+  if (code === "memory_limit_exceeded") {
+    return message.replace(/(?<= with | and )(?:contextLength|kvMemory|kvDtype|dtype)(?= )/g, flagOf);
+  }
   const [name] = message.split(" ", 1);
-  if (code !== "invalid_argument") return message;
-  if (name === "contextLength") return `--context${message.slice(name.length)}`;
-  if (!OPTION_NAMES.includes(name)) return message;
-  const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return `--${flag}${message.slice(name.length)}`;
+  if (code !== "invalid_argument" || !OPTION_NAMES.includes(name)) return message;
+  return `${flagOf(name)}${message.slice(name.length)}`;
+}
+
+function flagOf(name: string): string {
+  if (name === "contextLength") return "--context";
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

@@ -1,5 +1,7 @@
 import { expect, it } from "vitest";
-import { formatCount, formatDuration, formatProbability } from "./format.js";
+import type { ModelInfo } from "../library/language-model.js";
+import type { ContextBound } from "../protocol/engine-setup.js";
+import { contextNotice, contextWords, formatCount, formatDuration, formatProbability } from "./format.js";
 
 it("durations have three digits, and seconds from one second on", () => {
   const shown = [0, 0.004, 4.214, 9.996, 42.14, 99.96, 421.4, 999.4, 999.6, 1234, 65_432, 654_321].map(
@@ -20,4 +22,22 @@ it("probabilities have three digits, and four near certainty", () => {
 
 it("counts have thousands", () => {
   expect([0, 999, 1000, 1234567].map(formatCount)).toEqual(["0", "999", "1,000", "1,234,567"]);
+});
+
+it("tells of a context that is shorter than what the model was made for, and of none else", () => {
+  const info = (contextLength: number, contextBound: ContextBound) =>
+    ({
+      config: { contextLength, maxContextLength: 131_072 },
+      ...{ contextBound, kv: { bytes: 536_870_912 } },
+    }) as ModelInfo;
+  expect(contextWords(info(131_072, "model"))).toBe("131,072 tokens");
+  expect(contextNotice(info(131_072, "model"))).toBeNull();
+  expect(contextWords(info(1000, "asked"))).toBe("1,000 of 131,072 tokens, as asked for");
+  expect(contextNotice(info(1000, "asked"))).toBeNull();
+  expect(contextNotice(info(8192, "machine"))).toBe(
+    "context: 8,192 of 131,072 tokens, as far as this machine's free memory allows; 537 MB for keys and values (--context, --kv-memory)",
+  );
+  expect(contextNotice(info(4096, "model"))).toBe(
+    "context: 4,096 of 131,072 tokens, the model's own default; 537 MB for keys and values (--context)",
+  );
 });

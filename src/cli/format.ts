@@ -1,5 +1,7 @@
 /** Numbers, and what was decided of them, as people read them. */
-import type { KvBound } from "../protocol/engine-setup.js";
+import type { ModelInfo } from "../library/language-model.js";
+import { formatMemorySize } from "../memory-size.js";
+import type { ContextBound, KvBound } from "../protocol/engine-setup.js";
 
 /** `1,234,567` */
 export function formatCount(count: number): string {
@@ -31,4 +33,27 @@ const KV_BOUNDS: Readonly<Record<KvBound, string>> = {
 /** Why K and V have the memory that they have. */
 export function kvBoundWords(bound: KvBound): string {
   return KV_BOUNDS[bound];
+}
+
+const CONTEXT_BOUNDS: Readonly<Record<ContextBound, string>> = {
+  asked: "as asked for",
+  model: "the model's own default",
+  kvMemory: "as far as --kv-memory allows",
+  machine: "as far as this machine's free memory allows",
+  wasm: "as far as WebAssembly's memory allows",
+};
+
+/** How long the context is, and why it is shorter than what the model was made for where it is. */
+export function contextWords({ contextBound, config }: Pick<ModelInfo, "contextBound" | "config">): string {
+  const { contextLength, maxContextLength } = config;
+  if (contextLength === maxContextLength) return `${formatCount(contextLength)} tokens`;
+  return `${formatCount(contextLength)} of ${formatCount(maxContextLength)} tokens, ${CONTEXT_BOUNDS[contextBound]}`;
+}
+
+/** What to know of a context that is shorter than what the model was made for though nobody asked for that; else null. */
+export function contextNotice(info: Pick<ModelInfo, "contextBound" | "config" | "kv">): string | null {
+  const { contextLength, maxContextLength } = info.config;
+  if (contextLength === maxContextLength || info.contextBound === "asked") return null;
+  const options = info.contextBound === "model" ? "--context" : "--context, --kv-memory";
+  return `context: ${contextWords(info)}; ${formatMemorySize(info.kv.bytes)} for keys and values (${options})`;
 }

@@ -2,16 +2,25 @@
 import type { LanguageModel } from "../library/language-model.js";
 import { load } from "../library/load.js";
 import { printable } from "../printable.js";
+import { contextNotice } from "./format.js";
 import type { EngineOptions } from "./options.js";
 import { loadingDisplay } from "./progress.js";
-import type { Io } from "./terminal.js";
+import { coloursFor, type Io } from "./terminal.js";
 
-/** @throws LastrowError as `load` */
-export async function loadModel(options: EngineOptions, io: Io): Promise<LanguageModel> {
+/**
+ * Loads a model, and tells on standard error of a context that is shorter than what it was made for.
+ * @throws LastrowError as `load`
+ */
+export async function loadModel(
+  options: EngineOptions,
+  io: Io,
+  { tellsContext = true }: { readonly tellsContext?: boolean } = {},
+): Promise<LanguageModel> {
   const { model, kernels, context, kvMemory, kvDtype, threads, dtype, tokenBudget } = options;
   const display = loadingDisplay(io, printable(model ?? "stories"));
+  let lm: LanguageModel;
   try {
-    return await load(model, {
+    lm = await load(model, {
       kernels,
       contextLength: context,
       kvMemory,
@@ -25,4 +34,7 @@ export async function loadModel(options: EngineOptions, io: Io): Promise<Languag
   } finally {
     display.stop();
   }
+  const notice = tellsContext ? contextNotice(lm.info) : null;
+  if (notice !== null) io.stderr.write(`${coloursFor(io.stderr, io.env).dim(notice)}\n`);
+  return lm;
 }

@@ -91,7 +91,7 @@ export function addEngineOptions(command: Command): Command {
     )
     .option(
       "--kv-memory <size>",
-      "memory for keys and values, such as 64MiB (default: four full contexts, or what the machine has room for)",
+      "memory for keys and values, such as 64MiB (default: up to four full contexts, by what is free)",
       checkedSize,
     )
     .addOption(

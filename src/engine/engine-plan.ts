@@ -14,12 +14,16 @@ import { type DecoderScratch, planScratch } from "../model/decoder-scratch.js";
 import { type DecoderSpec, kvShapeOf } from "../model/decoder-spec.js";
 import { type PlannedWeights, planWeights } from "../model/decoder-weights.js";
 import { planStaging, type Staging } from "../model/load-weights.js";
-import type { Threads } from "../platform/threads.js";
-import type { EngineShape, KvBound } from "../protocol/engine-setup.js";
-import { chooseKvBlocks, DEFAULT_CONTEXTS } from "./kv-memory.js";
+import type { MachineMemory, Threads } from "../platform/threads.js";
+import type { ContextBound, EngineShape, KvBound } from "../protocol/engine-setup.js";
+import { chooseMemory, DEFAULT_CONTEXTS, leastBlocks } from "./kv-memory.js";
 
 /** Where everything will lie. Sizes in bytes. */
 export interface EnginePlan {
+  /** Of the context that it is loaded with. */
+  readonly decoder: DecoderSpec;
+  readonly contextLength: number;
+  readonly contextBound: ContextBound;
   readonly backend: KernelBackend;
   readonly weights: PlannedWeights;
   readonly weightBytes: number;
@@ -43,36 +47,82 @@ const MAX_LOGITS_ROWS = MAX_SEQUENCES;
 const MAX_LOGITS_BYTES = 16 * 1024 * 1024;
 
 /** What an engine needs to know of the machine that it runs on. */
-export type EngineThreads = Pick<
-  Threads,
-  "availableThreads" | "canShareMemory" | "memoryBytes" | "startHelper"
->;
+export type EngineThreads = Pick<Threads, "availableThreads" | "canShareMemory" | "memory" | "startHelper">;
 
 /**
- * Plans an engine.
+ * Plans an engine. The decoder's context is shortened where it was not asked for and memory does not allow it.
  * @param threads of which `startHelper` is not called here
  * @throws LastrowError `memory_limit_exceeded`; `invalid_argument` for KV memory without room for a block
  */
 export function planEngine(shape: EngineShape, threads: EngineThreads): EnginePlan {
-  const { decoder, kvDtype } = shape;
   const backend = chooseBackend(shape, threads);
-  const contextBlocks = Math.ceil(decoder.contextLength / BLOCK_SIZE);
-  // Few blocks take less working memory, since a step has no more rows than there is room for.
-  const most = placeAll(shape, backend, DEFAULT_CONTEXTS * contextBlocks);
-  const { blocks, bound } = chooseKvBlocks({
-    asked: shape.kvMemory,
-    blockBytes: kvBlockBytes(kvShapeOf(decoder), kvDtype),
-    contextBlocks,
-    otherBytes: most.bytes - most.kvBytes + ALIGNMENT,
-    machineBytes: threads.memoryBytes(),
+  const machine = threads.memory();
+  const plan = planOn(shape, backend, machine);
+  if (plan.lack === null) return plan;
+  throw new LastrowError("memory_limit_exceeded", refusal(shape, plan, backend, machine));
+}
+
+/** A plan, and whose memory it goes beyond, if any. */
+type CheckedPlan = EnginePlan & { readonly lack: "wasm" | "machine" | null };
+
+function planOn(shape: EngineShape, backend: KernelBackend, machine: MachineMemory): CheckedPlan {
+  const { decoder, isContextAsked: isAsked, kvDtype } = shape;
+  const { contextLength } = decoder;
+  const blockBytes = kvBlockBytes(kvShapeOf(decoder), kvDtype);
+  const { blocks, kvBound, ...context } = chooseMemory({
+    contextLength,
+    isAsked,
+    askedKvBytes: shape.kvMemory,
+    blockBytes,
+    otherBytes(contextLength) {
+      // Few blocks take less working memory, since a step has no more rows than there is room for.
+      const contextBlocks = Math.ceil(contextLength / BLOCK_SIZE);
+      const most = placeAll(withContext(shape, contextLength), backend, DEFAULT_CONTEXTS * contextBlocks);
+      return most.bytes - most.kvBytes + ALIGNMENT;
+    },
+    machine,
   });
-  const plan = { ...placeAll(shape, backend, blocks), kvBound: bound };
-  const { weightBytes, kvBytes, bytes } = plan;
-  if (bytes <= MAX_MEMORY_BYTES) return plan;
-  throw new LastrowError(
-    "memory_limit_exceeded",
-    `${shape.label} needs ${formatMemorySize(weightBytes)} for weights, ${formatMemorySize(kvBytes)} for keys and values and ${formatMemorySize(bytes - weightBytes - kvBytes)} to work in; WebAssembly's memory ends at ${formatMemorySize(MAX_MEMORY_BYTES)}.`,
-  );
+  const plan = placeAll(withContext(shape, context.contextLength), backend, blocks);
+  const leastKvBytes = Math.min(plan.kvBytes, leastBlocks({ contextLength, isAsked }) * blockBytes);
+  const leastBytes = plan.bytes - plan.kvBytes + leastKvBytes;
+  const lack = plan.bytes > MAX_MEMORY_BYTES ? "wasm" : leastBytes > machine.totalBytes ? "machine" : null;
+  return { ...plan, ...context, kvBound, lack };
+}
+
+function withContext(shape: EngineShape, contextLength: number): EngineShape {
+  return { ...shape, decoder: { ...shape.decoder, contextLength } };
+}
+
+/** What is needed, what there is, and what would help. */
+function refusal(
+  shape: EngineShape,
+  plan: CheckedPlan,
+  backend: KernelBackend,
+  machine: MachineMemory,
+): string {
+  const { weightBytes, kv, kvBytes, bytes, lack } = plan;
+  const tokens = kv.numBlocks * BLOCK_SIZE;
+  const limit =
+    lack === "wasm"
+      ? `WebAssembly's memory ends at ${formatMemorySize(MAX_MEMORY_BYTES)}`
+      : `this machine has ${formatMemorySize(machine.totalBytes)}`;
+  const fits = (change: Partial<EngineShape>): CheckedPlan | null => {
+    const changed = planOn({ ...shape, ...change }, backend, machine);
+    return changed.lack === null ? changed : null;
+  };
+  const advice: string[] = [];
+  const shorter = shape.isContextAsked ? fits({ isContextAsked: false }) : null;
+  if (shorter !== null) advice.push(`contextLength ${shorter.contextLength}`);
+  const lessKv = shape.kvMemory === null ? null : fits({ kvMemory: null });
+  if (lessKv !== null) advice.push(`kvMemory ${Math.floor(lessKv.kvBytes / 2 ** 20)}MiB`);
+  for (const name of ["kvDtype", "dtype"] as const) {
+    if (shape[name] !== "int8" && fits({ [name]: "int8" }) !== null) advice.push(`${name} int8`);
+  }
+  if (advice.length === 0 && fits({ dtype: "int8", kvDtype: "int8" }) !== null) {
+    advice.push("dtype int8 and kvDtype int8");
+  }
+  const help = advice.length === 0 ? "It takes a smaller model" : `It fits with ${advice.join(", or with ")}`;
+  return `${shape.label} needs ${formatMemorySize(weightBytes)} for weights, ${formatMemorySize(kvBytes)} for keys and values of ${tokens} tokens and ${formatMemorySize(bytes - weightBytes - kvBytes)} to work in, ${formatMemorySize(bytes)} in all; ${limit}. ${help}.`;
 }
 
 /** Where everything lies with so many KV blocks, whether it fits or not. */
@@ -80,8 +130,9 @@ function placeAll(
   shape: EngineShape,
   backend: KernelBackend,
   numBlocks: number,
-): Omit<EnginePlan, "kvBound"> {
+): Omit<EnginePlan, "kvBound" | "contextBound"> {
   const { decoder, dtype, kvDtype } = shape;
+  const { contextLength } = decoder;
   const plan = new MemoryPlan(backend, dtype);
   const bytesBefore = plan.bytes;
   const weights = planWeights(plan, decoder);
@@ -95,7 +146,8 @@ function placeAll(
     maxSequences: MAX_SEQUENCES,
   });
   const staging = planStaging(plan, shape.widestRow);
-  return { backend, weights, weightBytes, kv, kvBytes, scratch, staging, bytes: plan.bytes };
+  const placed = { backend, weights, weightBytes, kv, kvBytes, scratch, staging, bytes: plan.bytes };
+  return { decoder, contextLength, ...placed };
 }
 
 /**
@@ -103,11 +155,11 @@ function placeAll(
  * refused that would fit after all.
  * @throws LastrowError as `planEngine`
  */
-export function expectToFit(shape: EngineShape): void {
+export function expectToFit(shape: EngineShape, memory: MachineMemory): void {
   planEngine(shape, {
     availableThreads: () => 1,
     canShareMemory: () => false,
-    memoryBytes: () => Number.POSITIVE_INFINITY,
+    memory: () => memory,
     startHelper: () => Promise.reject(new Error("a plan starts no threads")),
   });
 }

@@ -1,56 +1,122 @@
 /**
- * How many KV blocks an engine has: as many as fit into the memory that was asked for, or, by default, as the
- * machine has room for. Decided from numbers alone, so the same machine chooses the same.
+ * With how long a context a model is loaded, and how many KV blocks it has: as asked for, or, by default, by what the
+ * machine has free beside everything else. Decided from numbers alone, so the same numbers choose the same.
  */
 import { LastrowError } from "../errors.js";
 import { MAX_MEMORY_BYTES } from "../kernels/kernels.js";
-import type { KvBound } from "../protocol/engine-setup.js";
+import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import type { MachineMemory } from "../platform/threads.js";
+import type { ContextBound, KvBound } from "../protocol/engine-setup.js";
 
 /** Most full contexts that the default has room for. */
 export const DEFAULT_CONTEXTS = 4;
-/** Most of the machine's memory that the default takes. */
-const MACHINE_SHARE = 1 / 4;
-/** Most of the machine's memory that the default takes for one full context, without which long prompts are refused. */
+/** Most of what is free beside everything else that the default takes for one full context. */
 const CONTEXT_SHARE = 1 / 2;
+/** Most of it that the default takes for more than one. */
+const CONTEXTS_SHARE = 1 / 4;
+/** The default chooses no shorter context than this, of a model that was made for as much. */
+export const LEAST_CONTEXT = 512;
 
 /** What decides it. */
-export interface KvNeeds {
+export interface MemoryNeeds {
+  /** Positions that the model's config, or the caller, says. */
+  readonly contextLength: number;
+  /** Whether the caller asked for it; otherwise a shorter one may be chosen. */
+  readonly isAsked: boolean;
   /** `LoadOptions.kvMemory` in bytes; null: the default. */
-  readonly asked: number | null;
+  readonly askedKvBytes: number | null;
   /** Bytes of one block. */
   readonly blockBytes: number;
-  /** Blocks of a full context. */
-  readonly contextBlocks: number;
-  /** Bytes of everything else that lies in the same memory: weights, working memory, staging. Used by the default only. */
-  readonly otherBytes: number;
-  /** Memory that the machine has, in bytes; infinity leaves it out of account. */
-  readonly machineBytes: number;
+  /** Bytes of everything else with a context of so many positions: weights, working memory, staging. */
+  readonly otherBytes: (contextLength: number) => number;
+  readonly machine: MachineMemory;
+}
+
+export interface MemoryChoice {
+  readonly contextLength: number;
+  /** What kept the context from being longer. */
+  readonly contextBound: ContextBound;
+  /** Blocks of the KV cache, one or more. */
+  readonly blocks: number;
+  /** What kept the KV cache from having more. */
+  readonly kvBound: KvBound;
 }
 
 /**
- * Blocks of the KV cache, one or more, and what kept it from having more. By default: four full contexts, but at most a
- * quarter of the machine's memory (half of it for a single full context), and at most what the other tensors leave of
- * WebAssembly's memory. What was asked for is taken whole, whether it fits or not.
+ * The context by default: the model's own, or the longest power of two below it, 512 or more, whose K and V take no more
+ * than half of what is free beside everything else, no more than WebAssembly's memory leaves, and no more than was asked
+ * for them. What does not fit even so is for the caller to refuse.
+ *
+ * The KV cache by default: four full contexts, but at most a quarter of what is free beside everything else (half of it
+ * for a single full context), and at most what WebAssembly's memory leaves; in any case what 512 positions take, or the
+ * context that was asked for. What was asked for is taken whole.
+ *
  * @throws LastrowError `invalid_argument` when less than a block was asked for
  */
-export function chooseKvBlocks(needs: KvNeeds): { readonly blocks: number; readonly bound: KvBound } {
-  const { asked, blockBytes, contextBlocks, otherBytes, machineBytes } = needs;
-  const blocksIn = (bytes: number) => Math.floor(bytes / blockBytes);
-  if (asked !== null) {
-    const blocks = blocksIn(asked);
-    if (blocks >= 1) return { blocks, bound: "asked" };
+export function chooseMemory(needs: MemoryNeeds): MemoryChoice {
+  const { contextLength, contextBound } = chooseContext(needs);
+  const { askedKvBytes, blockBytes } = needs;
+  const contextBlocks = blocksOf(contextLength);
+  if (askedKvBytes !== null) {
+    const blocks = Math.floor(askedKvBytes / blockBytes);
+    if (blocks >= 1) return { contextLength, contextBound, blocks, kvBound: "asked" };
     throw new LastrowError(
       "invalid_argument",
-      `kvMemory is ${asked} bytes; one KV block of this model takes ${blockBytes}, and a full context ${contextBlocks} blocks.`,
+      `kvMemory is ${askedKvBytes} bytes; one KV block of this model takes ${blockBytes}, and a full context ${contextBlocks} blocks.`,
     );
   }
-  const wanted = DEFAULT_CONTEXTS * contextBlocks;
+  const { free, wasm } = leftBeside(needs, contextLength);
+  const blocksIn = (bytes: number) => Math.floor(bytes / blockBytes);
   const ofMachine = Math.max(
-    blocksIn(machineBytes * MACHINE_SHARE),
-    Math.min(contextBlocks, blocksIn(machineBytes * CONTEXT_SHARE)),
+    blocksIn(free * CONTEXTS_SHARE),
+    Math.min(contextBlocks, blocksIn(free * CONTEXT_SHARE)),
   );
-  const ofMemory = blocksIn(MAX_MEMORY_BYTES - otherBytes);
-  const blocks = Math.min(wanted, ofMachine, ofMemory);
-  const bound = blocks === wanted ? "contexts" : blocks === ofMachine ? "machine" : "wasm";
-  return { blocks: Math.max(1, blocks), bound };
+  const ofWasm = blocksIn(wasm);
+  const wanted = DEFAULT_CONTEXTS * contextBlocks;
+  const most = Math.min(wanted, ofMachine, ofWasm);
+  const kvBound = most === wanted ? "contexts" : most === ofMachine ? "machine" : "wasm";
+  return { contextLength, contextBound, blocks: Math.max(most, leastBlocks(needs)), kvBound };
+}
+
+/** Blocks without which a model is of no use: those of a context that was asked for, or of the shortest by default. */
+export function leastBlocks({
+  contextLength,
+  isAsked,
+}: Pick<MemoryNeeds, "contextLength" | "isAsked">): number {
+  return blocksOf(isAsked ? contextLength : Math.min(contextLength, LEAST_CONTEXT));
+}
+
+function chooseContext(needs: MemoryNeeds): Pick<MemoryChoice, "contextLength" | "contextBound"> {
+  const { isAsked, askedKvBytes, blockBytes } = needs;
+  if (isAsked) return { contextLength: needs.contextLength, contextBound: "asked" };
+  let chosen: Pick<MemoryChoice, "contextLength" | "contextBound"> = {
+    contextLength: needs.contextLength,
+    contextBound: "model",
+  };
+  for (;;) {
+    const { contextLength } = chosen;
+    const kvBytes = blocksOf(contextLength) * blockBytes;
+    const { free, wasm } = leftBeside(needs, contextLength);
+    const bound =
+      askedKvBytes !== null && kvBytes > askedKvBytes
+        ? "kvMemory"
+        : kvBytes > wasm
+          ? "wasm"
+          : askedKvBytes === null && kvBytes > free * CONTEXT_SHARE
+            ? "machine"
+            : null;
+    const shorter = 2 ** (Math.ceil(Math.log2(contextLength)) - 1);
+    if (bound === null || shorter < LEAST_CONTEXT) return chosen;
+    chosen = { contextLength: shorter, contextBound: bound };
+  }
+}
+
+/** What everything else leaves of what the machine has free, and of WebAssembly's memory, with such a context. */
+function leftBeside({ otherBytes, machine }: MemoryNeeds, contextLength: number) {
+  const other = otherBytes(contextLength);
+  return { free: Math.max(0, machine.freeBytes - other), wasm: Math.max(0, MAX_MEMORY_BYTES - other) };
+}
+
+function blocksOf(contextLength: number): number {
+  return Math.ceil(contextLength / BLOCK_SIZE);
 }

@@ -1,6 +1,6 @@
 /** From what is known of a model to an engine that runs it: plans its memory, starts its kernels and reads its weights. */
 
-import type { LoadProgress } from "../formats/load-progress.js";
+import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
@@ -22,11 +22,11 @@ export async function loadEngine(
   setup: EngineSetup,
   files: readonly ModelFile[],
   threads: EngineThreads,
-  onProgress?: (progress: LoadProgress) => void,
+  onProgress?: (progress: ReadProgress) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
-  const { decoder, dtype, kvDtype } = setup;
+  const { dtype, kvDtype } = setup;
   const plan = planEngine(setup, threads);
-  const { backend, weights, kv } = plan;
+  const { backend, weights, kv, contextLength, contextBound } = plan;
   const kernels = await backend.create(plan.bytes);
   try {
     const tensors = setup.tensors.map((tensor) => ({ ...tensor, file: files[tensor.file] }));
@@ -35,7 +35,7 @@ export async function loadEngine(
     await kernels.dispose();
     throw error;
   }
-  const model = new Decoder(decoder, kernels, weights.weights, plan.scratch);
+  const model = new Decoder(plan.decoder, kernels, weights.weights, plan.scratch);
   const core = new EngineCore({
     model,
     kernels,
@@ -47,6 +47,8 @@ export async function loadEngine(
     threads: backend.threads,
     weightBytes: plan.weightBytes,
     dtype,
+    contextLength,
+    contextBound,
     kv: {
       blockSize: BLOCK_SIZE,
       dtype: kvDtype,

@@ -10,7 +10,7 @@ import type { SequenceStorage } from "../client/sequence-storage.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import { openCheckpoint } from "../formats/checkpoint.js";
 import { type GenerationDefaults, readGenerationConfig } from "../formats/generation-config.js";
-import type { LoadProgress } from "../formats/load-progress.js";
+import { type LoadProgress, withRate } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { KernelsName } from "../kernels/kernels.js";
 import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
@@ -41,18 +41,20 @@ export interface LoadOptions {
    */
   readonly dtype?: PackedDtype | undefined;
   /**
-   * Most positions that a sequence can have: 1 up to what the model was made for, which is the default. A shorter one
-   * takes less memory and changes no bit. A model with two tables of rotary frequencies (`longrope`, as Phi has it) is
+   * Most positions that a sequence can have: 1 up to what the model was made for. Default: that, or the longest power of
+   * two below it, 512 or more, whose K and V take no more than half of what is free beside the weights;
+   * `LanguageModel.info` tells which and why (`contextLength`, `contextBound`). A shorter one takes less memory and
+   * changes no bit. A model with two tables of rotary frequencies (`longrope`, as Phi has it) is
    * loaded with the shorter of its two lengths and that one's table by default; a longer context must be asked for, takes
    * the other table, and so changes every bit.
    */
   readonly contextLength?: number | undefined;
   /**
    * Memory for K and V: bytes, or a text such as `"512MiB"`. It is rounded down to whole blocks of 16 positions.
-   * Default: what four full contexts need, but at most a quarter of the machine's memory (half of it for a single full
-   * context; a browser that does not tell is taken to have 4 GiB), and at most what the weights leave of WebAssembly's
-   * 4 GiB. `LanguageModel.info.kv` tells what was chosen, and why. Requests that do not fit beside each other take turns;
-   * what one sequence needs must be there.
+   * Default: what four full contexts need, but at most a quarter of what is free beside the weights (half of it for a
+   * single full context; of a browser's machine three quarters are taken to be free, and one that it does not tell of to
+   * have 4 GiB), and at most what the weights leave of WebAssembly's 4 GiB. `LanguageModel.info.kv` tells what was
+   * chosen, and why. Requests that do not fit beside each other take turns; what one sequence needs must be there.
    */
   readonly kvMemory?: number | string | undefined;
   /**
@@ -84,7 +86,7 @@ export interface LoadOptions {
    * needed; in a browser none. Null: none.
    */
   readonly installationKey?: Uint8Array | null | undefined;
-  /** Called with the bytes downloaded, then with the bytes loaded: from time to time, and at the end of each. */
+  /** Called with the bytes downloaded, then with the bytes loaded, and their rate: from time to time, and at the end of each. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
   /** Cancels loading with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -124,17 +126,21 @@ export async function loadParts(
   const wanted = {
     contextLength: wholeNumber("contextLength", options.contextLength, undefined, CONTEXT_LENGTHS),
   };
+  const onProgress = options.onProgress && withRate(options.onProgress);
   expectNoOptions(source);
   throwIfAborted(options.signal);
   const files = await platform.openModel(source, {
-    onProgress: options.onProgress,
+    onProgress,
     signal: options.signal,
     // What is not supported, or cannot fit, is not worth its download.
     beforeWeights: async (fetched) => {
       const { decoder, modelType } = await readModelConfig(fetched, wanted);
       const stored = widestRow(expectArchitecture(modelType).tensors(decoder));
-      const { expectToFit } = await import("../engine/engine-plan.js");
-      expectToFit({ label: fetched.label, decoder, widestRow: stored, ...settings });
+      const [{ expectToFit }, { threads }] = await Promise.all([
+        import("../engine/engine-plan.js"),
+        import("#threads"),
+      ]);
+      expectToFit({ label: fetched.label, decoder, widestRow: stored, ...settings }, threads.memory());
     },
   });
   const fingerprint = new ModelFingerprint();
@@ -153,7 +159,6 @@ export async function loadParts(
     try {
       const matched = matchTensors(checkpoint, expectArchitecture(stated.modelType), stated.decoder);
       const { decoder } = matched;
-      const config = modelConfig(decoder, stated);
       const described = describeTensors(matched);
       fingerprint.expect(described.tensors);
       engine = new EngineClient(await connecting);
@@ -169,12 +174,13 @@ export async function loadParts(
         },
         described.files,
         {
-          onProgress: options.onProgress,
+          onProgress,
           signal: options.signal,
           onRead: (file, offset, bytes) => fingerprint.add(file, offset, bytes),
         },
       );
       throwIfAborted(options.signal);
+      const config = modelConfig({ ...decoder, contextLength: info.contextLength }, stated);
       return {
         engine,
         startTemplateThread: () => platform.startTemplateThread(),
@@ -268,7 +274,10 @@ const LEAST_KEY_BYTES = 32;
 /** The options that are the engine's, checked. */
 function engineOptions(
   options: LoadOptions,
-): Pick<EngineSetup, "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory" | "tokenBudget"> {
+): Pick<
+  EngineSetup,
+  "isContextAsked" | "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory" | "tokenBudget"
+> {
   checkOptions(options, LOAD_OPTIONS);
   const { kvMemory, installationKey = null } = options;
   if (
@@ -278,6 +287,7 @@ function engineOptions(
     throw invalidArgument(`installationKey is a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, or null.`);
   }
   return {
+    isContextAsked: options.contextLength !== undefined,
     kernels: oneOf("kernels", options.kernels ?? "wasm", ["wasm", "reference"]),
     threads: wholeNumber("threads", options.threads, null, { from: 1, to: MAX_THREADS }),
     dtype: oneOf("dtype", options.dtype ?? "f32", PACKED_DTYPES),

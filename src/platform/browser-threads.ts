@@ -8,6 +8,8 @@ import type { Threads } from "./threads.js";
 const GIB = 2 ** 30;
 /** What a browser's machine is taken to have when the browser does not tell. */
 const LIKELY_GIB = 4;
+/** What of it a page is taken to find free: no browser tells. */
+const FREE_SHARE = 3 / 4;
 
 /** What a helper runs. Text, not a file: no bundler has to find it. */
 const HELPER_SOURCE = `
@@ -59,8 +61,11 @@ export const threads: Threads = {
     // Some browsers' workers start no others.
     return typeof Worker !== "undefined";
   },
-  // Chromium tells, in coarse steps; other browsers do not.
-  memoryBytes: () => ((globalThis.navigator as { deviceMemory?: number })?.deviceMemory ?? LIKELY_GIB) * GIB,
+  memory() {
+    // Chromium tells, in coarse steps and 8 at most; other browsers do not.
+    const gib = (globalThis.navigator as { deviceMemory?: number })?.deviceMemory ?? LIKELY_GIB;
+    return { totalBytes: gib * GIB, freeBytes: gib * GIB * FREE_SHARE };
+  },
   startHelper,
   yieldToEventLoop() {
     // A message comes back at once; a timer would wait four milliseconds.

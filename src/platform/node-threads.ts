@@ -1,10 +1,11 @@
 /** Threads of Node: worker threads. */
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, Worker } from "node:worker_threads";
 import { LastrowError } from "../errors.js";
 import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
+import { machineMemory } from "./node-memory.js";
 import type { Threads } from "./threads.js";
 
 /** What a helper runs. Text, not a file: it then starts from the sources, from a package and from a bundle alike. */
@@ -61,11 +62,7 @@ export function workerPort<Sent, Received>(): Port<Sent, Received> {
 export const threads: Threads = {
   availableThreads: () => availableParallelism(),
   canShareMemory: () => true,
-  memoryBytes() {
-    // Of the container, where there is one; 0 or a huge number where there is none.
-    const limit = process.constrainedMemory?.() ?? 0;
-    return limit > 0 ? Math.min(totalmem(), limit) : totalmem();
-  },
+  memory: machineMemory,
   startHelper,
   yieldToEventLoop: () => nextTurn(),
 };

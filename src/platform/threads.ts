@@ -5,13 +5,21 @@
  */
 import type { StartHelper } from "../kernels/wasm/thread-team.js";
 
+/** Memory in bytes, as a machine, a container or a browser tells it. */
+export interface MachineMemory {
+  /** All that there is: nothing larger can be held. */
+  readonly totalBytes: number;
+  /** What is free now. */
+  readonly freeBytes: number;
+}
+
 export interface Threads {
   /** Threads that can work at once. */
   availableThreads(): number;
   /** Whether threads can be started that share a memory. */
   canShareMemory(): boolean;
-  /** Memory that the machine has in all, in bytes, or less where a container or a browser says less. */
-  memoryBytes(): number;
+  /** What memory the machine has, or less where a container or a browser says less. */
+  memory(): MachineMemory;
   /** Starts a thread of the kernels. */
   startHelper: StartHelper;
   /** Lets everything else that waits in the event loop have a turn. */

@@ -10,6 +10,8 @@ export interface EngineShape {
   /** What the model is called in messages. */
   readonly label: string;
   readonly decoder: DecoderSpec;
+  /** Whether the caller asked for the decoder's context; otherwise a shorter one may be chosen. */
+  readonly isContextAsked: boolean;
   /** Values in the widest row that its files store. */
   readonly widestRow: number;
   readonly kernels: KernelsName;
@@ -32,10 +34,16 @@ export interface EngineSetup extends EngineShape {
 
 /**
  * What decided how much memory K and V have: `asked`, the option `kvMemory`; `contexts`, four full contexts, which is the
- * most that the default takes; `machine`, the share of the machine's memory that the default takes; `wasm`, what the
+ * most that the default takes; `machine`, the share of the machine's free memory that the default takes; `wasm`, what the
  * weights leave of WebAssembly's memory.
  */
 export type KvBound = "asked" | "contexts" | "machine" | "wasm";
+
+/**
+ * What decided how long the context is: `asked`, the option `contextLength`; `model`, its config; `kvMemory`, the memory for
+ * K and V that was asked for; `machine` and `wasm` as above.
+ */
+export type ContextBound = "asked" | "model" | "kvMemory" | "machine" | "wasm";
 
 /** What an engine takes. Sizes in bytes. */
 export interface EngineInfo {
@@ -46,6 +54,10 @@ export interface EngineInfo {
   readonly weightBytes: number;
   /** Type of the weights in memory; position embeddings, norms and biases are always f32. */
   readonly dtype: PackedDtype;
+  /** Most positions that a sequence can have: as asked for, the model's own, or what memory allows. */
+  readonly contextLength: number;
+  /** What decided it. */
+  readonly contextBound: ContextBound;
   readonly kv: {
     readonly blockSize: number;
     /** Type of K and V in memory. */

@@ -2,7 +2,7 @@
 import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
-import { formatCount, kvBoundWords } from "../format.js";
+import { contextWords, formatCount, kvBoundWords } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
@@ -15,7 +15,7 @@ export interface InspectCommandOptions extends EngineOptions, OutputOptions {
 
 /** @returns the exit code */
 export async function inspect(options: InspectCommandOptions, io: Io): Promise<number> {
-  await using model = await loadModel(options, io);
+  await using model = await loadModel(options, io, { tellsContext: false });
   const hasTokenizer = model.tokenizer !== null;
   if (options.json === true) {
     await write(io, `${toJson(infoObject(model.info, hasTokenizer))}\n`);
@@ -81,7 +81,7 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
       ...unusualScales(config),
     ].join(", "),
   );
-  fact("context", `${formatCount(config.contextLength)} tokens`);
+  fact("context", contextWords(info));
   fact(
     "vocabulary",
     [

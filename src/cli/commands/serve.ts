@@ -9,7 +9,7 @@ import { logWriter } from "../../server/log-writer.js";
 import { listen } from "../../server/node-listener.js";
 import { jsonLog, type Log, readableLog } from "../../server/request-log.js";
 import { createServer, type LastrowServer } from "../../server/server.js";
-import { formatCount, kvBoundWords } from "../format.js";
+import { contextWords, formatCount, kvBoundWords } from "../format.js";
 import type { EngineOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
 import { coloursFor, type Io, write } from "../terminal.js";
@@ -134,7 +134,6 @@ async function announce(
 ): Promise<void> {
   const { info, id } = served;
   const { bold, cyan, dim, yellow } = coloursFor(io.stdout, io.env);
-  const { contextLength } = info.config;
   const key = options.apiKeys === undefined ? "" : ' -H "authorization: Bearer $KEY"';
   const access =
     options.apiKeys !== undefined
@@ -145,7 +144,7 @@ async function announce(
   const lines = [
     `${bold(printable(id))} at ${cyan(url)}   ${dim(access)}`,
     dim(
-      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${info.threads} ${info.threads === 1 ? "thread" : "threads"} · context of ${formatCount(contextLength)} tokens · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.blocks * info.kv.blockSize)} tokens; ${kvBoundWords(info.kv.bound)})`,
+      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${info.threads} ${info.threads === 1 ? "thread" : "threads"} · context: ${contextWords(info)} · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.blocks * info.kv.blockSize)} tokens; ${kvBoundWords(info.kv.bound)})`,
     ),
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
