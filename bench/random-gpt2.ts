@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { makeRandomModel } from "../scripts/make-random-model.js";
+import { planRandomModel } from "../scripts/random-model.js";
 
 const FOLDER = fileURLToPath(new URL("../.cache/gpt2-124m", import.meta.url));
 
@@ -9,7 +10,7 @@ const FOLDER = fileURLToPath(new URL("../.cache/gpt2-124m", import.meta.url));
 export async function randomGpt2(): Promise<string> {
   if (!existsSync(FOLDER)) {
     process.stderr.write("Making a GPT-2 of 124 million random parameters, once: 498 MB.\n");
-    await makeRandomModel(FOLDER);
+    await makeRandomModel(FOLDER, planRandomModel());
   }
   return FOLDER;
 }

@@ -1,17 +1,19 @@
 /**
- * Writes a GPT-2 of any size with seeded random weights as a Hugging Face folder, for measuring where no model can be
- * downloaded: `npx tsx scripts/make-random-model.ts --help`. The folder appears whole or not at all.
+ * Writes a model with seeded random weights as a Hugging Face folder, a GPT-2 of any size or one of any family by its
+ * `config.json`, for measuring where no model can be downloaded: `npx tsx scripts/make-random-model.ts --help`. The folder
+ * appears whole or not at all.
  */
 import { randomUUID } from "node:crypto";
 import { realpathSync } from "node:fs";
-import { access, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { access, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LastrowError } from "../src/errors.js";
 import type { Activation } from "../src/kernels/kernels.js";
 import type { StoredDtype } from "../src/kernels/weight-types.js";
-import { planRandomModel, type RandomModelFile, type RandomModelOptions } from "./random-model.js";
+import type { RandomModelFile } from "./random-checkpoint.js";
+import { planRandomFamilyModel, planRandomModel } from "./random-model.js";
 
 /** What a folder made by this script, or by transformers, has; all that `force` removes. */
 const OWN_FILE =
@@ -24,16 +26,15 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a random model into `folder`.
+ * Writes the files of a random model into `folder`.
  * @returns the bytes written
- * @throws LastrowError `invalid_argument` when an option is out of its range, or the folder is there without `force`
+ * @throws LastrowError `invalid_argument` when the folder is there without `force`
  */
 export async function makeRandomModel(
   folder: string,
-  model: RandomModelOptions = {},
+  files: readonly RandomModelFile[],
   { force = false, onProgress }: WriteOptions = {},
 ): Promise<number> {
-  const files = planRandomModel(model);
   const exists = await isThere(folder);
   if (exists && !force) {
     throw new LastrowError(
@@ -98,10 +99,16 @@ Examples:
       355 million parameters in two files
   npx tsx scripts/make-random-model.ts /tmp/small --layers 2 --heads 3 --embd 30 --context 64 --vocab 100 --seed 7
       small and of odd sizes
+  npx tsx scripts/make-random-model.ts /tmp/qwen3 --config qwen3/config.json --dtype bf16
+      a model of another family, of the sizes of its config
 `;
+
+/** Options of a GPT-2, which a config of its own leaves no room for. */
+const SIZES = ["layers", "heads", "embd", "inner", "context", "vocab", "activation", "untied"];
 
 /** The options that `commander` hands over. */
 interface CliOptions {
+  config?: string;
   layers?: number;
   heads?: number;
   embd?: number;
@@ -120,8 +127,13 @@ interface CliOptions {
 async function main(): Promise<void> {
   const program = new Command()
     .name("make-random-model")
-    .description("Writes a GPT-2 with seeded random weights as a Hugging Face folder, without a tokenizer.")
+    .description("Writes a model with seeded random weights as a Hugging Face folder, without a tokenizer.")
     .argument("<folder>", "folder to make")
+    .addOption(
+      new Option("--config <file>", "config.json of the model (default: a GPT-2 of these sizes)").conflicts(
+        SIZES,
+      ),
+    )
     .option("--layers <n>", "number of layers (default: 12)", parseNumber)
     .option("--heads <n>", "attention heads (default: 12)", parseNumber)
     .option("--embd <n>", "width, a multiple of the heads (default: 768)", parseNumber)
@@ -140,9 +152,13 @@ async function main(): Promise<void> {
     .addHelpText("after", EXAMPLES);
   program.parse();
   const [folder] = program.processedArgs as [string];
-  const { dtype, untied, force, ...sizes } = program.opts<CliOptions>();
-  const model = { ...sizes, dtype: dtype?.toUpperCase() as StoredDtype | undefined, tied: !untied };
-  const written = await makeRandomModel(folder, model, {
+  const { config, dtype, seed, shards, std, untied, force, ...sizes } = program.opts<CliOptions>();
+  const weights = { dtype: dtype?.toUpperCase() as StoredDtype | undefined, seed, shards, std };
+  const files =
+    config === undefined
+      ? planRandomModel({ ...sizes, ...weights, tied: !untied })
+      : planRandomFamilyModel(JSON.parse(await readFile(config, "utf8")), weights);
+  const written = await makeRandomModel(folder, files, {
     force,
     onProgress: process.stderr.isTTY ? progressLine() : undefined,
   });

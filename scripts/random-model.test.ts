@@ -6,7 +6,9 @@ import { openCheckpoint } from "../src/formats/checkpoint.js";
 import { memoryFiles } from "../test/memory-files.js";
 import { randomModelFiles } from "../test/random-model.js";
 import { makeRandomModel } from "./make-random-model.js";
-import { planRandomModel, toBf16, toF16 } from "./random-model.js";
+import type { RandomModelFile } from "./random-checkpoint.js";
+import { planRandomCheckpoint, toBf16, toF16 } from "./random-checkpoint.js";
+import { planRandomFamilyModel, planRandomModel } from "./random-model.js";
 
 /** What seed 1 gives for `wte.weight`; a change of these breaks every recorded measurement. */
 const FIRST_VALUES = [-0.02308625914156437, 0.0056780059821903706, 0.004504558630287647];
@@ -100,6 +102,34 @@ describe("planRandomModel", () => {
   });
 });
 
+describe("planRandomFamilyModel", () => {
+  const contentOf = (files: readonly RandomModelFile[]) =>
+    files.map(({ name, pieces }) => [name, Buffer.concat([...pieces()])] as const);
+
+  it("makes of a config what its family's list of tensors says", () => {
+    const options = { layers: 1, heads: 2, embd: 4, context: 8, vocab: 11, seed: 5, dtype: "BF16" } as const;
+    const [config, generation, ...weights] = contentOf(planRandomModel(options));
+    const same = contentOf(planRandomFamilyModel(JSON.parse(String(config[1])), options));
+    expect(same[0]).toEqual(config);
+    expect(same.slice(2)).toEqual(weights);
+    expect(generation[0]).toBe(same[1][0]);
+  });
+
+  it("refuses a family that does not run", () => {
+    expect(() => planRandomFamilyModel({ model_type: "nothing" })).toThrow(
+      "model_type is nothing, but must be one of ",
+    );
+  });
+
+  it("draws gains around 1 less what is added to them when they are loaded", async () => {
+    const rows = [{ name: "norm", shape: [4096], to: "finalNorm.gain", plus: 1 }] as const;
+    const checkpoint = { config: {}, generationConfig: {}, rows, fileName: () => "norm" };
+    const contents = Object.fromEntries(contentOf(planRandomCheckpoint(checkpoint, {})));
+    const values = await valuesOf(contents, "norm");
+    expect(Math.abs(values.reduce((sum, x) => sum + x, 0) / values.length)).toBeLessThan(0.02);
+  });
+});
+
 describe("narrow floats", () => {
   it("rounds to the nearest binary16, ties to even", () => {
     const cases: [number, number][] = [
@@ -151,7 +181,9 @@ describe("makeRandomModel", () => {
   it("writes what was planned and reports its progress", async () => {
     const folder = join(parent, "new", "model");
     const reports: [number, number][] = [];
-    const written = await makeRandomModel(folder, small, { onProgress: (...report) => reports.push(report) });
+    const written = await makeRandomModel(folder, planRandomModel(small), {
+      onProgress: (...report) => reports.push(report),
+    });
     const files = randomModelFiles(small);
     expect((await readdir(folder)).sort()).toEqual(Object.keys(files).sort());
     for (const [name, content] of Object.entries(files)) {
@@ -165,16 +197,16 @@ describe("makeRandomModel", () => {
 
   it("leaves a folder that is there alone, unless forced to replace the model in it", async () => {
     const folder = join(parent, "model");
-    await makeRandomModel(folder, small);
+    await makeRandomModel(folder, planRandomModel(small));
     await writeFile(join(folder, "tokenizer.json"), "{}");
     const before = await readFile(join(folder, "model.safetensors"));
-    await expect(makeRandomModel(folder, { ...small, seed: 2 })).rejects.toMatchObject({
+    await expect(makeRandomModel(folder, planRandomModel({ ...small, seed: 2 }))).rejects.toMatchObject({
       code: "invalid_argument",
       message: `${folder} is there already; --force replaces the model in it.`,
     });
     expect(await readFile(join(folder, "model.safetensors"))).toEqual(before);
 
-    await makeRandomModel(folder, { ...small, shards: 2 }, { force: true });
+    await makeRandomModel(folder, planRandomModel({ ...small, shards: 2 }), { force: true });
     expect((await readdir(folder)).sort()).toEqual([
       "config.json",
       "generation_config.json",
@@ -189,7 +221,9 @@ describe("makeRandomModel", () => {
     const fail = () => {
       throw new Error("stop");
     };
-    await expect(makeRandomModel(join(parent, "model"), small, { onProgress: fail })).rejects.toThrow("stop");
+    await expect(
+      makeRandomModel(join(parent, "model"), planRandomModel(small), { onProgress: fail }),
+    ).rejects.toThrow("stop");
     expect(await readdir(parent)).toEqual([]);
   });
 });

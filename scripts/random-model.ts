@@ -1,23 +1,21 @@
 /**
- * A GPT-2 of any size with seeded random weights, as the files of a Hugging Face folder: `config.json`,
- * `generation_config.json` and safetensors. Made piece by piece, so that any size needs little memory, and from exact
- * operations only, so that one seed gives the same bytes on every machine. Each tensor is drawn from a generator of
- * its own, keyed by seed and name: neither shards nor dtype nor the other tensors change it.
+ * Random models: a GPT-2 of any size, or a model of any family by its `config.json`.
  */
 import { gpt2 } from "../src/architectures/gpt2.js";
-import { LastrowError } from "../src/errors.js";
-import { safetensorsHeader } from "../src/formats/safetensors-writer.js";
+import { architectureOf, knownArchitectures } from "../src/architectures/known-architectures.js";
+import type { JsonObject } from "../src/formats/strict-json.js";
 import type { Activation } from "../src/kernels/kernels.js";
-import type { StoredDtype } from "../src/kernels/weight-types.js";
-import type { AttentionSpec, DecoderSpec, LayerSpec, MlpSpec } from "../src/model/decoder-spec.js";
+import type { AttentionSpec, DecoderSpec, LayerSpec, MlpSpec, TensorRow } from "../src/model/decoder-spec.js";
+import {
+  invalid,
+  type PlannedTensor,
+  planRandomCheckpoint,
+  type RandomModelFile,
+  type RandomWeightOptions,
+} from "./random-checkpoint.js";
 
-/** Bytes of one piece of a file; a multiple of every element size. */
-const PIECE_BYTES = 1024 * 1024;
-
-const ELEMENT_BYTES: Readonly<Record<StoredDtype, number>> = { F32: 4, F16: 2, BF16: 2 };
-
-/** What to make; the defaults are those of `openai-community/gpt2`, 124 million parameters. */
-export interface RandomModelOptions {
+/** A GPT-2 to make; the defaults are those of `openai-community/gpt2`, 124 million parameters. */
+export interface RandomModelOptions extends RandomWeightOptions {
   readonly layers?: number | undefined;
   readonly heads?: number | undefined;
   /** Width of the residual stream, a multiple of `heads`. */
@@ -27,13 +25,6 @@ export interface RandomModelOptions {
   readonly context?: number | undefined;
   /** Number of token ids; the last one is the start and the end token. */
   readonly vocab?: number | undefined;
-  readonly dtype?: StoredDtype | undefined;
-  /** A whole number from 0 to 2^32 − 1; 1 by default. */
-  readonly seed?: number | undefined;
-  /** Number of weight files; at most the number of tensors. */
-  readonly shards?: number | undefined;
-  /** Standard deviation of every weight and bias; 0.02 by default. Layer norm gains have 1 as their mean. */
-  readonly std?: number | undefined;
   readonly activation?: Activation | undefined;
   /** `lm_head` is `wte` (the default), or a tensor of its own. */
   readonly tied?: boolean | undefined;
@@ -45,31 +36,13 @@ export interface RandomModelOptions {
   readonly config?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** One file of the model. */
-export interface RandomModelFile {
-  /** Plain file name. */
-  readonly name: string;
-  /** Size in bytes. */
-  readonly size: number;
-  /** The content from the start, in pieces of at most 1 MiB; each call makes the same again. */
-  readonly pieces: () => Iterable<Uint8Array>;
-}
-
-/** A tensor that will be in a file. */
-interface PlannedTensor {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly bytes: number;
-  readonly pieces: () => Iterable<Uint8Array>;
-}
-
 /**
- * Plans the files; nothing is drawn before a file's `pieces` are asked for.
+ * Plans the files of a random GPT-2; nothing is drawn before a file's `pieces` are asked for.
  * @throws LastrowError `invalid_argument` when an option is out of its range
  */
 export function planRandomModel(options: RandomModelOptions = {}): RandomModelFile[] {
   const model = withDefaults(options);
+  const { dtype, seed, shards, std } = options;
   const config = {
     activation_function: model.activation,
     architectures: ["GPT2LMHeadModel"],
@@ -89,56 +62,51 @@ export function planRandomModel(options: RandomModelOptions = {}): RandomModelFi
     ...options.config,
   };
   const generationConfig = { bos_token_id: model.vocab - 1, eos_token_id: model.vocab - 1 };
-  const shards = splitIntoShards(planTensors(model), model.shards);
-  return [
-    jsonFile("config.json", config),
-    jsonFile("generation_config.json", generationConfig),
-    ...weightFiles(shards),
-  ];
+  const others = model.maskBuffers
+    ? Array.from({ length: model.layers }, (_, layer) => maskBuffers(layer, model)).flat()
+    : [];
+  const rows = gpt2.tensors(decoderSpec(model));
+  const checkpoint = { config, generationConfig, rows, others };
+  const fileName = (row: TensorRow) => (row.to === "head" ? row.name : prefixed(row.name, model));
+  return planRandomCheckpoint({ ...checkpoint, fileName }, { dtype, seed, shards, std });
+}
+
+/**
+ * Plans the files of a random model of any family that runs.
+ * @param config its `config.json`: `model_type`, and what the family asks for
+ * @throws LastrowError `invalid_argument` when an option is out of its range or no family has that `model_type`; what the
+ *   family says of a config that it does not take
+ */
+export function planRandomFamilyModel(
+  config: JsonObject,
+  options: RandomWeightOptions = {},
+): RandomModelFile[] {
+  const architecture = architectureOf(config.model_type);
+  if (architecture === null) {
+    const known = knownArchitectures.map(({ id }) => id).join(", ");
+    invalid(`model_type is ${String(config.model_type)}, but must be one of ${known}`);
+  }
+  const { decoder } = architecture.config(config, "config.json", {});
+  const [prefix = ""] = architecture.prefixes;
+  const checkpoint = { config, generationConfig: {}, rows: architecture.tensors(decoder) };
+  const fileName = ({ name, to }: TensorRow) => (to === "head" ? name : `${prefix}${name}`);
+  return planRandomCheckpoint({ ...checkpoint, fileName }, options);
 }
 
 function withDefaults(options: RandomModelOptions) {
   const { layers = 12, heads = 12, embd = 768, context = 1024, vocab = 50_257 } = options;
-  const { dtype = "F32", seed = 1, shards = 1, std = 0.02 } = options;
   const { activation = "gelu_new", tied = true, prefix = true, maskBuffers = false } = options;
   const inner = options.inner ?? 4 * embd;
-  for (const [name, value] of Object.entries({ layers, heads, embd, inner, context, vocab, shards })) {
+  for (const [name, value] of Object.entries({ layers, heads, embd, inner, context, vocab })) {
     if (!Number.isSafeInteger(value) || value < 1) {
       invalid(`${name} is ${value}, but must be a whole number of at least 1`);
     }
   }
   if (embd % heads !== 0) invalid(`embd is ${embd}, but must be a multiple of heads, which is ${heads}`);
-  if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-    invalid(`seed is ${seed}, but must be a whole number from 0 to 4294967295`);
-  }
-  if (!Number.isFinite(std) || std < 0) invalid(`std is ${std}, but must be a finite number of at least 0`);
-  if (!Object.hasOwn(ELEMENT_BYTES, dtype)) invalid(`dtype is ${dtype}, but must be F32, F16 or BF16`);
-  return {
-    ...{ layers, heads, embd, inner, context, vocab },
-    ...{ dtype, seed, shards, std, activation, tied, prefix, maskBuffers },
-  };
+  return { layers, heads, embd, inner, context, vocab, activation, tied, prefix, maskBuffers };
 }
 
 type RandomModel = ReturnType<typeof withDefaults>;
-
-/** All tensors, in the order of their names, as transformers writes them. */
-function planTensors(model: RandomModel): PlannedTensor[] {
-  const tensors: PlannedTensor[] = [];
-  const stored = new Map(gpt2.tensors(decoderSpec(model)).map((row) => [row.name, row]));
-  for (const { name, shape, to, optional } of stored.values()) {
-    if (optional === true) continue;
-    const isGain = to.endsWith(".gain");
-    const draw = { key: `${model.seed}:${name}`, mean: isGain ? 1 : 0, std: model.std };
-    const elements = shape.reduce((product, size) => product * size, 1);
-    const bytes = elements * ELEMENT_BYTES[model.dtype];
-    const pieces = () => drawTensor(elements, model.dtype, draw);
-    tensors.push({ name: fileName(name, model), dtype: model.dtype, shape, bytes, pieces });
-  }
-  for (let layer = 0; model.maskBuffers && layer < model.layers; layer++) {
-    tensors.push(...maskBuffers(layer, model));
-  }
-  return tensors.sort((a, b) => (a.name < b.name ? -1 : 1));
-}
 
 /** Of any size: also one that loading refuses. */
 function decoderSpec({
@@ -175,8 +143,8 @@ function decoderSpec({
   };
 }
 
-function fileName(name: string, model: RandomModel): string {
-  return model.prefix && name !== "lm_head.weight" ? `transformer.${name}` : name;
+function prefixed(name: string, model: RandomModel): string {
+  return model.prefix ? `transformer.${name}` : name;
 }
 
 /** The causal mask, lower triangle true, and the score of a masked key, as transformers stored them. */
@@ -186,7 +154,7 @@ function maskBuffers(layer: number, model: RandomModel): PlannedTensor[] {
   new DataView(maskedScore.buffer).setFloat32(0, -10_000, true);
   return [
     {
-      name: fileName(`h.${layer}.attn.bias`, model),
+      name: prefixed(`h.${layer}.attn.bias`, model),
       dtype: "BOOL",
       shape: [1, 1, context, context],
       bytes: context * context,
@@ -195,157 +163,11 @@ function maskBuffers(layer: number, model: RandomModel): PlannedTensor[] {
       },
     },
     {
-      name: fileName(`h.${layer}.attn.masked_bias`, model),
+      name: prefixed(`h.${layer}.attn.masked_bias`, model),
       dtype: "F32",
       shape: [],
       bytes: 4,
       pieces: () => [maskedScore],
     },
   ];
-}
-
-/** Consecutive tensors in `count` groups of about equal size, none empty. */
-function splitIntoShards(tensors: readonly PlannedTensor[], count: number): PlannedTensor[][] {
-  if (count > tensors.length) invalid(`shards is ${count}, but the model has only ${tensors.length} tensors`);
-  const shards: PlannedTensor[][] = [];
-  let remaining = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
-  let next = 0;
-  for (let left = count; left > 0; left--) {
-    const shard = [tensors[next]!];
-    let bytes = tensors[next]!.bytes;
-    next += 1;
-    while (
-      tensors.length - next >= left &&
-      (left === 1 || bytes + tensors[next]!.bytes <= remaining / left)
-    ) {
-      shard.push(tensors[next]!);
-      bytes += tensors[next]!.bytes;
-      next += 1;
-    }
-    shards.push(shard);
-    remaining -= bytes;
-  }
-  return shards;
-}
-
-function weightFiles(shards: readonly PlannedTensor[][]): RandomModelFile[] {
-  if (shards.length === 1) return [safetensorsFile("model.safetensors", shards[0]!)];
-  const total = String(shards.length).padStart(5, "0");
-  const names = shards.map((_, i) => `model-${String(i + 1).padStart(5, "0")}-of-${total}.safetensors`);
-  const weightMap = shards.flatMap((shard, i) => shard.map(({ name }) => [name, names[i]!] as const));
-  const totalSize = shards.flat().reduce((sum, { bytes }) => sum + bytes, 0);
-  const index = { metadata: { total_size: totalSize }, weight_map: Object.fromEntries(weightMap) };
-  return [
-    ...shards.map((shard, i) => safetensorsFile(names[i]!, shard)),
-    jsonFile("model.safetensors.index.json", index),
-  ];
-}
-
-function safetensorsFile(name: string, tensors: readonly PlannedTensor[]): RandomModelFile {
-  const { header, fileBytes } = safetensorsHeader(tensors, { format: "pt" });
-  return {
-    name,
-    size: fileBytes,
-    *pieces() {
-      yield header;
-      for (const tensor of tensors) yield* tensor.pieces();
-    },
-  };
-}
-
-function jsonFile(name: string, value: unknown): RandomModelFile {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
-  return { name, size: bytes.length, pieces: () => [bytes] };
-}
-
-/** How the elements of a tensor are distributed, and what its generator is seeded with. */
-interface Draw {
-  readonly key: string;
-  readonly mean: number;
-  readonly std: number;
-}
-
-/** The little-endian bytes of `elements` random numbers, in pieces. */
-function* drawTensor(elements: number, dtype: StoredDtype, draw: Draw): Iterable<Uint8Array> {
-  const next = normals(draw);
-  const elementBytes = ELEMENT_BYTES[dtype];
-  const perPiece = PIECE_BYTES / elementBytes;
-  for (let done = 0; done < elements; done += perPiece) {
-    const count = Math.min(perPiece, elements - done);
-    const view = new DataView(new ArrayBuffer(count * elementBytes));
-    if (dtype === "F32") for (let i = 0; i < count; i++) view.setFloat32(4 * i, next(), true);
-    if (dtype === "F16") for (let i = 0; i < count; i++) view.setUint16(2 * i, toF16(next()), true);
-    if (dtype === "BF16") for (let i = 0; i < count; i++) view.setUint16(2 * i, toBf16(next()), true);
-    yield new Uint8Array(view.buffer);
-  }
-}
-
-/**
- * Numbers that are nearly normal: the sum of four uniform 16-bit integers (Irwin–Hall), scaled; at most 3.5 standard
- * deviations from the mean. The integers come from xoshiro128** (Blackman and Vigna, "Scrambled linear pseudorandom
- * number generators", 2018), its state from FNV-1a over the key, spread by MurmurHash3's finaliser.
- */
-function normals({ key, mean, std }: Draw): () => number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
-  let s0 = mix(hash);
-  let s1 = mix(hash + 0x9e3779b9);
-  let s2 = mix(hash + 0x3c6ef372);
-  let s3 = mix(hash + 0xdaa66d2b) | 1; // never all zero
-
-  function next32(): number {
-    const product = Math.imul(s1, 5);
-    const result = Math.imul((product << 7) | (product >>> 25), 9);
-    const shifted = s1 << 9;
-    s2 ^= s0;
-    s3 ^= s1;
-    s1 ^= s2;
-    s0 ^= s3;
-    s2 ^= shifted;
-    s3 = (s3 << 11) | (s3 >>> 21);
-    return result;
-  }
-
-  const mid = 2 * 65_535;
-  const scale = std / Math.sqrt((65_536 ** 2 - 1) / 3);
-  return () => {
-    const a = next32();
-    const b = next32();
-    return mean + ((a & 0xffff) + (a >>> 16) + (b & 0xffff) + (b >>> 16) - mid) * scale;
-  };
-}
-
-function mix(value: number): number {
-  let h = value | 0;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return h ^ (h >>> 16);
-}
-
-const floatBits = new DataView(new ArrayBuffer(4));
-
-function toF32Bits(value: number): number {
-  floatBits.setFloat32(0, value);
-  return floatBits.getUint32(0);
-}
-
-/** The bits of the bfloat16 nearest to a finite f32 (ties to even). */
-export function toBf16(value: number): number {
-  const bits = toF32Bits(value);
-  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
-}
-
-/** The bits of the binary16 nearest to a finite f32 (ties to even); infinity from 65520 on. */
-export function toF16(value: number): number {
-  const bits = toF32Bits(value);
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x477ff000) return sign | 0x7c00;
-  // Below 2^-14 the result is subnormal: the f32 addition of 0.5 rounds at 2^-24, binary16's last place there.
-  if (magnitude < 0x38800000) return sign | (toF32Bits(Math.fround(Math.abs(value)) + 0.5) - 0x3f000000);
-  return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
-}
-
-function invalid(sentence: string): never {
-  throw new LastrowError("invalid_argument", `${sentence}.`);
 }
