@@ -49,4 +49,10 @@ export type { GeneratedLogprobs } from "./sampling/logprobs.js";
 export type { SamplingOptions } from "./sampling/options.js";
 export type { TokenLogprob } from "./sampling/sampler.js";
 export type { SavedSource } from "./saved-sequence/saved-source.js";
-export type { DecodeOptions, EncodeOptions, TextStream, Tokenizer } from "./tokenizer/tokenizer.js";
+export type {
+  DecodeOptions,
+  EncodeOptions,
+  StreamOptions,
+  TextStream,
+  Tokenizer,
+} from "./tokenizer/tokenizer.js";

@@ -48,7 +48,8 @@ export class PromptEncoder {
       if (section.token !== null) ids.push(section.token.id);
       else {
         const plain = text.slice(section.at, section.at + section.text.length);
-        for (const id of this.#tokenizer.encode(plain, { addSpecialTokens: false })) ids.push(id);
+        const options = { addSpecialTokens: false, continues: section.at > 0 };
+        for (const id of this.#tokenizer.encode(plain, options)) ids.push(id);
       }
     }
     return ids;

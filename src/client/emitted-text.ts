@@ -10,10 +10,11 @@ export class EmittedText {
 
   /**
    * @param tokenizer null: there is no text
+   * @param prompt the tokens before it
    * @param stop texts that end it
    */
-  constructor(tokenizer: Tokenizer | null, stop: readonly string[]) {
-    this.#stream = tokenizer?.stream() ?? null;
+  constructor(tokenizer: Tokenizer | null, prompt: readonly number[], stop: readonly string[]) {
+    this.#stream = tokenizer?.stream({ continues: tokenizer.continues(prompt) }) ?? null;
     this.#stops = stop.length > 0 ? new StopStrings(stop) : null;
   }
 

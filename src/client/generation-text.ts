@@ -41,7 +41,7 @@ export class GenerationText {
     this.#options = options;
     this.#emit = emit;
     this.#continuations = Array.from({ length: request.bestOf }, () => ({
-      text: new EmittedText(options.tokenizer, options.stop),
+      text: new EmittedText(options.tokenizer, request.prompt, options.stop),
       tokens: [],
       logprobs: [],
     }));

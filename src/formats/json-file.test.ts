@@ -145,7 +145,11 @@ describe("readJsonText and readJsonObject", () => {
     await expect(readJsonObject(files, "a.json", TINY)).rejects.toThrow(
       "a.json is nested deeper than 3 levels.",
     );
-    expect(await readJsonText(files, "b.json", TINY)).toEqual({ text: '{"a":{"b":{}}}', name: "b.json" });
+    expect(await readJsonText(files, "b.json", TINY)).toEqual({
+      text: '{"a":{"b":{}}}',
+      members: 2,
+      name: "b.json",
+    });
     const object = await readJsonObject(files, "b.json", TINY);
     expect(JSON.stringify(object)).toBe('{"json":{"a":{"b":{}}},"name":"b.json"}');
     expect(await readJsonObject(files, "c.json", TINY)).toBeNull();

@@ -33,12 +33,13 @@ export const JSON_LIMITS = {
 } as const satisfies Readonly<Record<string, JsonLimits>>;
 
 /**
- * The text of a JSON file, which may be parsed: it keeps to `limits`. Null when there is no such file.
+ * The text of a JSON file, which may be parsed: it keeps to `limits`; and, if it is JSON, how many members its objects have.
+ * Null when there is no such file.
  * @throws LastrowError `model_file_invalid` when it passes a limit or is not UTF-8
  */
 export async function readJsonText(files: ModelFiles, name: string, limits: JsonLimits) {
   const file = await readBytes(files, name, limits.bytes);
-  return file === null ? null : { text: boundedText(file.bytes, file.name, limits), name: file.name };
+  return file === null ? null : { ...boundedText(file.bytes, file.name, limits), name: file.name };
 }
 
 /**
@@ -52,11 +53,11 @@ export async function readJsonObject(files: ModelFiles, name: string, limits: Js
 
 /** The same for bytes that were read otherwise. */
 export function jsonObjectOf(bytes: Uint8Array, fileName: string, bounds: JsonBounds): JsonObject {
-  return parseJsonObject(boundedText(bytes, fileName, bounds), fileName);
+  return parseJsonObject(boundedText(bytes, fileName, bounds).text, fileName);
 }
 
-function boundedText(bytes: Uint8Array, fileName: string, bounds: JsonBounds): string {
-  const { depth, containers, elements } = countJson(
+function boundedText(bytes: Uint8Array, fileName: string, bounds: JsonBounds) {
+  const { depth, containers, elements, members } = countJson(
     bytes,
     (counts) =>
       counts.depth > bounds.depth ||
@@ -71,7 +72,7 @@ function boundedText(bytes: Uint8Array, fileName: string, bounds: JsonBounds): s
   if (elements > bounds.elements)
     refuse(`has more than ${bounds.elements} elements in its objects and lists`);
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), members };
   } catch (cause) {
     throw new LastrowError("model_file_invalid", `${fileName} is not valid UTF-8 text.`, { cause });
   }

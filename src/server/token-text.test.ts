@@ -7,13 +7,16 @@ const TOKENS = [[97], [97], [0xe4], [], []];
 const tokenizer = {
   tokenBytes: (id: number) => Uint8Array.from(TOKENS[id]),
   stream: () => ({ push: () => "" }),
+  continues: () => false,
 } as unknown as Tokenizer;
 
 const top = TOKENS.map((_, token) => ({ token, logprob: -1 - token }));
 
 describe("alternatives have a key each", () => {
   test("of two tokens with one text the likelier has it; tokens without text go by their ids", () => {
-    const { top_logprobs, tokens } = new CompletionLogprobs(tokenizer).body([{ token: 0, logprob: -1, top }]);
+    const { top_logprobs, tokens } = new CompletionLogprobs(tokenizer, []).body([
+      { token: 0, logprob: -1, top },
+    ]);
     expect(top_logprobs).toEqual([
       { a: -1, "token_id:1": -2, "bytes:\\xe4": -3, "token_id:3": -4, "token_id:4": -5 },
     ]);
@@ -21,7 +24,7 @@ describe("alternatives have a key each", () => {
   });
 
   test("all go by their ids where there is no tokenizer", () => {
-    const { top_logprobs } = new CompletionLogprobs(null).body([{ token: 1, logprob: -2, top }]);
+    const { top_logprobs } = new CompletionLogprobs(null, []).body([{ token: 1, logprob: -2, top }]);
     expect(Object.keys(top_logprobs?.[0] ?? {})).toEqual(TOKENS.map((_, id) => `token_id:${id}`));
     expect(tokenText(null, 7)).toBe("token_id:7");
   });
@@ -29,7 +32,7 @@ describe("alternatives have a key each", () => {
 
 test("the chosen token is among the alternatives, also where it is not one of the likeliest", () => {
   const entry = { token: 4, logprob: -9, top: top.slice(0, 2) };
-  const [completion] = new CompletionLogprobs(tokenizer).body([entry]).top_logprobs ?? [];
+  const [completion] = new CompletionLogprobs(tokenizer, []).body([entry]).top_logprobs ?? [];
   expect(completion).toEqual({ a: -1, "token_id:1": -2, "token_id:4": -9 });
   const { content } = chatLogprobs(tokenizer, [entry], 2);
   expect(content?.[0].top_logprobs.map(({ token }) => token)).toEqual(["a", "a", "token_id:4"]);

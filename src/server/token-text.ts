@@ -46,9 +46,10 @@ export class CompletionLogprobs {
   /** Unicode characters of the text so far, in which special tokens do not appear. */
   #offset = 0;
 
-  constructor(tokenizer: Tokenizer | null) {
+  /** @param before the tokens before the first that is shown */
+  constructor(tokenizer: Tokenizer | null, before: readonly number[]) {
     this.#tokenizer = tokenizer;
-    this.#text = tokenizer?.stream() ?? null;
+    this.#text = tokenizer?.stream({ continues: tokenizer.continues(before) }) ?? null;
   }
 
   body(tokens: readonly ScoredToken[]): CompletionLogprobsBody {

@@ -1,7 +1,8 @@
 /**
- * What is used of Hugging Face's JavaScript tokenizers: the models that cut words into pieces, the rewriting of their
- * regular expressions as JavaScript's, and its reading of precompiled normalisations. The rest of the way from a text to
- * ids is ours, since the library's differs from the original in white space, added tokens and characters of two units.
+ * What is used of Hugging Face's JavaScript tokenizers: the models WordPiece and Unigram, the rewriting of their regular
+ * expressions as JavaScript's, and its reading of precompiled normalisations. The rest of the way from a text to ids is
+ * ours, since the library's differs from the original in white space, added tokens, characters of two units, bytes and
+ * unknown characters, and since its byte pairs are slow where nothing cuts a text into words.
  * Its type declarations name files that TypeScript does not find; so what is used of it is stated here.
  */
 import * as library from "@huggingface/tokenizers";
@@ -14,12 +15,10 @@ export interface LibraryModel {
 }
 
 interface Library {
-  readonly BPE: new (config: object) => LibraryModel;
   readonly WordPiece: new (config: object) => LibraryModel;
   readonly Unigram: new (config: object) => LibraryModel;
-  readonly SplitPreTokenizer: new (config: object) => { pre_tokenize_text(text: string): string[] };
+  readonly SplitPreTokenizer: new (config: object) => { readonly pattern: RegExp };
   readonly PrecompiledNormalizer: new (config: object) => { normalize(text: string): string };
 }
 
-export const { BPE, WordPiece, Unigram, SplitPreTokenizer, PrecompiledNormalizer } =
-  library as unknown as Library;
+export const { WordPiece, Unigram, SplitPreTokenizer, PrecompiledNormalizer } = library as unknown as Library;

@@ -42,7 +42,7 @@ export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promi
   let parsing: PieceEncoder | null = null;
   /** A token that the model cannot take does not count as its own. */
   const ownId = (token: string | undefined) => {
-    const id = token === undefined ? undefined : idOf.get(token);
+    const id = token === undefined ? undefined : idOf(token);
     return id === undefined || id >= vocabSize ? null : id;
   };
   return new Tokenizer({
@@ -112,7 +112,7 @@ function pieceEncoder({ fileName, vocabulary, steps, added, unreachable }: Encod
   }
 
   return {
-    encode(text) {
+    encode(text, continues) {
       const { maxTextLength } = pieceModel;
       if (text.length > maxTextLength) {
         throw new LastrowError(
@@ -124,7 +124,9 @@ function pieceEncoder({ fileName, vocabulary, steps, added, unreachable }: Encod
         asWritten
           .split(text)
           .flatMap((section) =>
-            section.token === null ? encodePlain(section.text, section.at === 0) : [section.token.id],
+            section.token === null
+              ? encodePlain(section.text, !continues && section.at === 0)
+              : [section.token.id],
           ),
       );
       if (ids.some((id) => id === undefined || !pieces.has(id))) {

@@ -85,7 +85,8 @@ const decoders: [string, unknown, string[], [number[], string][]][] = [
       [[1, 0], " a"],
       [[7, 0], " a"],
       [[6, 0], "b a"],
-      [[2, 3, 6], "\ufffdb"],
+      // One for each byte, as in the original.
+      [[2, 3, 6], "\ufffd\ufffdb"],
       [[2, 2, 3, 4, 5], "\ufffd🙂"],
     ],
   ],

@@ -14,6 +14,8 @@ export interface PieceDecoder {
   bytesOf(id: number, isFirst: boolean): Uint8Array;
   /** Most spaces that are cut off where a text begins. */
   readonly trimmedSpaces: number;
+  /** Whether each byte of no character becomes a U+FFFD of its own. */
+  readonly replacesEachByte: boolean;
 }
 
 /** Text or bytes of a piece at its place. */
@@ -36,7 +38,7 @@ export function readPieceDecoder(
   const steps = flatten(json.decoder, fileName);
   if (steps.length > MAX_STEPS) throw invalid(fileName, `has a decoder of more than ${MAX_STEPS} steps`);
   const encoder = new TextEncoder();
-  const decoder = (rule: Rule, trimmedSpaces = 0): PieceDecoder => ({
+  const decoder = (rule: Rule, trimmedSpaces = 0, replacesEachByte = false): PieceDecoder => ({
     bytesOf(id, isFirst) {
       // Ids that the model has and the tokenizer has not stand for nothing.
       const piece = pieces.get(id);
@@ -45,6 +47,7 @@ export function readPieceDecoder(
       return typeof given === "string" ? encoder.encode(given) : given;
     },
     trimmedSpaces,
+    replacesEachByte,
   });
   if (steps.length > 1) return decoder(...sequence(steps, fileName));
   const [step] = steps;
@@ -62,20 +65,21 @@ export function readPieceDecoder(
     case "Metaspace": {
       const replacement = textField(step, "replacement", "▁", fileName);
       const prepends = step.prepend_scheme !== "never" && step.add_prefix_space !== false;
-      return decoder((piece, isFirst) => {
-        const text = piece.replaceAll(replacement, " ");
-        return prepends && isFirst && text.startsWith(" ") ? text.slice(1) : text;
-      });
+      // All of the first token's, as in the original.
+      return decoder((piece, isFirst) => piece.replaceAll(replacement, prepends && isFirst ? "" : " "));
     }
     default:
       return decoder(...sequence(steps, fileName));
   }
 }
 
-/** Takes the tokens of one text in order; returns the bytes of each. */
-export function textBytes(decoder: PieceDecoder): (id: number) => Uint8Array {
-  let isFirst = true;
-  let spaces = decoder.trimmedSpaces;
+/**
+ * Takes the tokens of one text in order; returns the bytes of each.
+ * @param continues whether the text goes on another: its first token is then like all
+ */
+export function textBytes(decoder: PieceDecoder, continues = false): (id: number) => Uint8Array {
+  let isFirst = !continues;
+  let spaces = continues ? 0 : decoder.trimmedSpaces;
   return (id) => {
     const bytes = decoder.bytesOf(id, isFirst);
     isFirst = false;
@@ -96,7 +100,7 @@ function afterSpace(continuation: (piece: string) => string | null): Rule {
 }
 
 /** Steps such as Llama's: replacements, then bytes written as `<0xE4>`, then all joined, then spaces cut. */
-function sequence(steps: readonly JsonObject[], fileName: string): [Rule, number] {
+function sequence(steps: readonly JsonObject[], fileName: string): [Rule, number, boolean] {
   const replacements: (readonly [string, string])[] = [];
   let hasBytes = false;
   let isJoined = false;
@@ -132,7 +136,7 @@ function sequence(steps: readonly JsonObject[], fileName: string): [Rule, number
     const byte = hasBytes ? BYTE_PIECE.exec(text) : null;
     return byte === null ? text : Uint8Array.of(Number.parseInt(byte[1]!, 16));
   };
-  return [rule, trimmedSpaces];
+  return [rule, trimmedSpaces, hasBytes];
 }
 
 /** The steps of a decoder, sequences within it opened. */

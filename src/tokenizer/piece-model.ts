@@ -1,11 +1,13 @@
 /**
- * `model` of a `tokenizer.json`, the part that cuts words into pieces: its fields checked, and written anew for the
- * library out of known fields only. Refused is what the library would do wrongly in silence, and what would let a
- * hostile file take unbounded time or memory on an ordinary text.
+ * `model` of a `tokenizer.json`, the part that cuts words into pieces: its fields checked, and, for WordPiece and Unigram,
+ * written anew for the library out of known fields only. Refused is what would be done wrongly in silence, and what would
+ * let a hostile file take unbounded time or memory on an ordinary text.
  */
 import { quoteValue } from "../quote-value.js";
+import { BytePairs } from "./byte-pairs.js";
 import { invalid, isObject, type JsonObject, unsupported } from "./json-objects.js";
-import { BPE, type LibraryModel, Unigram, WordPiece } from "./library.js";
+import { type LibraryModel, Unigram, WordPiece } from "./library.js";
+import { MergeTable } from "./merge-table.js";
 
 /** Ids of words; undefined where the vocabulary has none. */
 type WordEncoder = (words: readonly string[]) => (number | undefined)[];
@@ -16,7 +18,7 @@ export interface PieceModel {
    * @throws what the library throws
    */
   without(unreachable: ReadonlySet<string>): WordEncoder;
-  /** Most characters that the library can encode at once. */
+  /** Most characters that can be encoded at once. */
   readonly maxTextLength: number;
 }
 
@@ -37,18 +39,22 @@ const MAX_LATTICE_NODES = 6_400_000;
 const MAX_UNIGRAM_TEXT = 100_000;
 
 /**
- * @param pieces the pieces of its vocabulary
+ * @param idOf ids of the pieces of its vocabulary; it must not change
  * @throws LastrowError `tokenizer_invalid`, `model_unsupported`
  */
-export function readPieceModel(model: JsonObject, pieces: ReadonlySet<string>, fileName: string): PieceModel {
+export function readPieceModel(
+  model: JsonObject,
+  idOf: ReadonlyMap<string, number>,
+  fileName: string,
+): PieceModel {
   const fields = fieldsOf(model, fileName);
   switch (model.type) {
     case "BPE":
-      return bytePairModel(model, fields, pieces, fileName);
+      return bytePairModel(model, fields, idOf, fileName);
     case "WordPiece":
       return wordPieceModel(model, fields, fileName);
     case "Unigram":
-      return unigramModel(model, fields, pieces, fileName);
+      return unigramModel(model, fields, idOf.keys(), fileName);
     default:
       throw invalid(
         fileName,
@@ -60,48 +66,43 @@ export function readPieceModel(model: JsonObject, pieces: ReadonlySet<string>, f
 function bytePairModel(
   model: JsonObject,
   fields: Fields,
-  pieces: ReadonlySet<string>,
+  idOf: ReadonlyMap<string, number>,
   fileName: string,
 ): PieceModel {
   if (!isObject(model.vocab)) throw invalid(fileName, "has a vocabulary that does not fit a BPE model");
-  const { vocab } = model;
   if (fields.text("continuing_subword_prefix", "") !== "") {
     throw unsupported(fileName, "has a BPE model with a continuing_subword_prefix, which is not supported");
   }
+  if (model.dropout !== undefined && model.dropout !== null && model.dropout !== 0) {
+    throw unsupported(fileName, "has a BPE model with dropout, which makes the ids of a text random");
+  }
   const unknown = fields.text("unk_token", null);
-  const common = {
-    type: "BPE",
-    end_of_word_suffix: fields.text("end_of_word_suffix", null),
-    fuse_unk: fields.flag("fuse_unk"),
-    byte_fallback: fields.flag("byte_fallback"),
-    ignore_merges: fields.flag("ignore_merges"),
-  };
-  const merges = readMerges(model, pieces, fileName);
+  const pairs = new BytePairs((piece) => idOf.get(piece), readMerges(model, idOf, fileName), {
+    endOfWordSuffix: fields.text("end_of_word_suffix", ""),
+    unknownId: unknown === null ? null : (idOf.get(unknown) ?? null),
+    fuseUnknown: fields.flag("fuse_unk"),
+    byteFallback: fields.flag("byte_fallback"),
+    ignoreMerges: fields.flag("ignore_merges"),
+  });
   return {
     without(unreachable) {
-      const rename = renaming(unreachable);
-      const reachable = merges.filter(
-        ([left, right]) => ![left, right, left + right].some((piece) => unreachable.has(piece)),
-      );
-      return wordEncoder(BPE, {
-        ...common,
-        vocab: renamed(vocab, rename),
-        merges: reachable,
-        unk_token: unknown === null ? UNREACHABLE : rename(unknown),
-      });
+      const ids = new Set<number>();
+      for (const piece of unreachable) {
+        const id = idOf.get(piece);
+        if (id !== undefined) ids.add(id);
+      }
+      return pairs.without(ids);
     },
     maxTextLength: Number.POSITIVE_INFINITY,
   };
 }
 
 /** Each merge, written `"a b"` or `["a", "b"]`, joins two pieces of the vocabulary into a third. */
-function readMerges(
-  { merges }: JsonObject,
-  pieces: ReadonlySet<string>,
-  fileName: string,
-): (readonly [string, string])[] {
+function readMerges({ merges }: JsonObject, idOf: ReadonlyMap<string, number>, fileName: string): MergeTable {
   if (!Array.isArray(merges)) throw invalid(fileName, "has no list of merges");
-  return merges.map((merge: unknown, i) => {
+  const [lefts, rights, merged] = Array.from({ length: 3 }, () => new Int32Array(merges.length));
+  for (let i = 0; i < merges.length; i++) {
+    const merge: unknown = merges[i];
     const pair: readonly unknown[] =
       typeof merge === "string" ? merge.split(" ") : Array.isArray(merge) ? merge : [];
     const [left, right] = pair;
@@ -109,12 +110,16 @@ function readMerges(
       const shown = quoteValue(merge);
       throw invalid(fileName, `has a merge (number ${i}) that is not a pair of pieces: ${shown}`);
     }
-    for (const piece of [left, right, left + right]) {
-      if (pieces.has(piece)) continue;
+    const id = (piece: string) => {
+      const found = idOf.get(piece);
+      if (found !== undefined) return found;
       throw invalid(fileName, `merges ${quoteValue(piece)} (merge ${i}), which the vocabulary does not have`);
-    }
-    return [left, right] as const;
-  });
+    };
+    lefts[i] = id(left);
+    rights[i] = id(right);
+    merged[i] = id(left + right);
+  }
+  return new MergeTable(lefts, rights, merged);
 }
 
 function wordPieceModel(model: JsonObject, fields: Fields, fileName: string): PieceModel {
@@ -142,7 +147,7 @@ function wordPieceModel(model: JsonObject, fields: Fields, fileName: string): Pi
 function unigramModel(
   model: JsonObject,
   fields: Fields,
-  pieces: ReadonlySet<string>,
+  pieces: Iterable<string>,
   fileName: string,
 ): PieceModel {
   if (!Array.isArray(model.vocab) || model.vocab.length === 0) {

@@ -4,6 +4,7 @@
  */
 import { quoteValue } from "../quote-value.js";
 import { invalid, isObject, type JsonFile, unsupported } from "./json-objects.js";
+import type { IdOf } from "./vocabulary.js";
 
 /** Token ids before and after a text. */
 export interface Surroundings {
@@ -15,13 +16,10 @@ export interface Surroundings {
 const MAX_TOKENS = 64;
 
 /**
- * @param idOf ids by token
+ * @param idOf ids of tokens
  * @throws LastrowError `tokenizer_invalid`, `model_unsupported`
  */
-export function readPostProcessor(
-  { json, fileName }: JsonFile,
-  idOf: ReadonlyMap<string, number>,
-): Surroundings {
+export function readPostProcessor({ json, fileName }: JsonFile, idOf: IdOf): Surroundings {
   const around = new Reader(fileName, idOf).read(json.post_processor);
   if (around.prefix.length + around.suffix.length <= MAX_TOKENS) return around;
   throw invalid(fileName, `has a post_processor that adds more than ${MAX_TOKENS} tokens to a text`);
@@ -29,9 +27,9 @@ export function readPostProcessor(
 
 class Reader {
   readonly #fileName: string;
-  readonly #idOf: ReadonlyMap<string, number>;
+  readonly #idOf: IdOf;
 
-  constructor(fileName: string, idOf: ReadonlyMap<string, number>) {
+  constructor(fileName: string, idOf: IdOf) {
     this.#fileName = fileName;
     this.#idOf = idOf;
   }
@@ -97,7 +95,7 @@ class Reader {
 
   /** @param ids the token's, as the post-processor has them; undefined when it leaves that to the vocabulary */
   #id(token: string, ids: unknown): number {
-    const id = this.#idOf.get(token);
+    const id = this.#idOf(token);
     if (id === undefined) throw this.#invalid(`that adds ${quoteValue(token)}, which is not a token`);
     if (ids === undefined || (Array.isArray(ids) && ids.length === 1 && ids[0] === id)) return id;
     throw unsupported(

@@ -13,10 +13,12 @@ export type Cut = (piece: string, isStart: boolean) => readonly string[];
 /** GPT-2's words: `encoder.py` of openai/gpt-2. They cover all of a text, in time that grows linearly with it. */
 const GPT2_WORDS =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-/** Python's punctuation, with all of ASCII's symbols. */
-const PUNCTUATION = String.raw`\p{P}\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7e`;
-const PUNCTUATION_RUNS = new RegExp(`[^${PUNCTUATION}]+|[${PUNCTUATION}]+`, "gu");
-const BERT_WORDS = new RegExp(String.raw`[^\p{White_Space}${PUNCTUATION}]+|[${PUNCTUATION}]`, "gu");
+const PUNCTUATION_SET = String.raw`\p{P}\x21-\x2f\x3a-\x40\x5b-\x60\x7b-\x7e`;
+const BERT_WORDS = new RegExp(String.raw`[^\p{White_Space}${PUNCTUATION_SET}]+|[${PUNCTUATION_SET}]`, "gu");
+/** Each character of Unicode's punctuation and of ASCII's symbols. */
+export const PUNCTUATION = new RegExp(`[${PUNCTUATION_SET}]`, "gu");
+/** Each numeric character: digits of all scripts, fractions, Roman numerals. JavaScript's `\d` has ASCII's only. */
+export const NUMERIC = /\p{N}/gu;
 
 /** @param useRegex whether it finds GPT-2's words itself */
 export function byteLevel(addPrefixSpace: boolean, useRegex: boolean): Cut {
@@ -28,7 +30,6 @@ export function byteLevel(addPrefixSpace: boolean, useRegex: boolean): Cut {
 
 export const whitespaceSplit: Cut = (piece) => matches(piece, /\P{White_Space}+/gu);
 export const bertWords: Cut = (piece) => matches(piece, BERT_WORDS);
-export const punctuationRuns: Cut = (piece) => matches(piece, PUNCTUATION_RUNS);
 
 /** @param replacement one character */
 export function metaspace(replacement: string, prepends: "always" | "first" | "never", splits: boolean): Cut {

@@ -12,9 +12,11 @@ import {
   byteLevel,
   type Cut,
   metaspace,
-  punctuationRuns,
+  NUMERIC,
+  PUNCTUATION,
   whitespaceSplit,
 } from "./pre-tokenizers.js";
+import { SPLIT_BEHAVIORS, type SplitBehavior, splitAt } from "./split.js";
 
 export interface TextSteps {
   /** Null: the text stays as it is. */
@@ -33,16 +35,28 @@ const MAX_INSERTED = 16;
 const MAX_STEPS = 64;
 
 /**
- * Regular expressions backtrack, and no engine at hand bounds it; so only published ones are run. Each finds the words
- * of a text in time that grows linearly with it, and covers all of it.
+ * Regular expressions backtrack, and no engine at hand bounds it; so only published ones are run. Each finds its matches
+ * in time that grows linearly with a text.
  */
 const WORD_PATTERNS: ReadonlySet<string> = new Set([
   // GPT-2: `encoder.py` of openai/gpt-2.
   String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
-  // cl100k_base of openai/tiktoken; Llama 3's tokenizer.json.
+  // cl100k_base of openai/tiktoken; Llama 3, OLMo 2, Granite 4.
   String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  // The same with single digits: Qwen 2's tokenizer.json.
+  // The same as tiktoken writes it today.
+  String.raw`'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+`,
+  // With single digits: Qwen 2 and 3.
   String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  // With marks among the letters: Qwen 3.5.
+  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  // o200k_base of openai/tiktoken: Phi-4-mini.
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  // Without contractions, with single digits: Mistral Nemo.
+  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  // Parts of several steps: digits by themselves, or three by three; a space, as Gemma's copies have it.
+  String.raw`\p{N}`,
+  String.raw`\p{N}{1,3}`,
+  " ",
 ]);
 
 /** Of the same kind, for replacing: they match at least one character. */
@@ -152,17 +166,15 @@ class StepReader {
       case "Split":
         return this.#split(step);
       case "Digits": {
-        const pattern = { Regex: `\\p{N}${this.#flag(step, "individual_digits", false) ? "" : "+"}` };
-        return librarySplit({ pattern, behavior: "Isolated", invert: false });
+        const behavior = this.#flag(step, "individual_digits", false) ? "Isolated" : "Contiguous";
+        return splitAt(NUMERIC, behavior, false);
       }
       case "WhitespaceSplit":
         return whitespaceSplit;
       case "BertPreTokenizer":
         return bertWords;
       case "Punctuation":
-        // The behaviours are many, and no published model of this kind uses the others.
-        if (step.behavior === "Contiguous") return punctuationRuns;
-        throw this.#unsupported("a Punctuation step that is not Contiguous");
+        return splitAt(PUNCTUATION, this.#behavior(step, "Isolated"), false);
       case "FixedLength":
       case "Whitespace":
         throw this.#unsupported(`a ${step.type} step`);
@@ -183,14 +195,18 @@ class StepReader {
 
   #split(step: JsonObject): Cut {
     const pattern = this.#pattern(step, "Split", WORD_PATTERNS);
-    const { behavior } = step;
-    const invert = step.invert === true;
-    const isRegex = "Regex" in pattern;
-    // Of the other combinations the library keeps or drops what it should not.
-    if ((behavior === "Isolated" && (isRegex || !invert)) || (behavior === "Removed" && isRegex && invert)) {
-      return librarySplit({ pattern, behavior, invert });
-    }
-    throw this.#unsupported(`a Split step with behavior ${quoteValue(behavior)}`);
+    const behavior = this.#behavior(step, null);
+    return splitAt(expression(pattern), behavior, this.#flag(step, "invert", false));
+  }
+
+  #behavior(step: JsonObject, byDefault: SplitBehavior | null): SplitBehavior {
+    const value = step.behavior ?? byDefault;
+    const behavior = SPLIT_BEHAVIORS.find((known) => known === value);
+    if (behavior !== undefined) return behavior;
+    throw invalid(
+      this.#fileName,
+      `has ${quoteValue(value)} as behavior of ${quoteValue(step.type)}, but that must be one of ${SPLIT_BEHAVIORS.join(", ")}`,
+    );
   }
 
   #metaspace(step: JsonObject): Cut {
@@ -264,14 +280,10 @@ class StepReader {
   }
 }
 
-/** The library's, which writes the patterns of Hugging Face's regular expressions as JavaScript's. */
-function librarySplit(config: {
-  pattern: { String: string } | { Regex: string };
-  behavior: "Isolated" | "Removed";
-  invert: boolean;
-}): Cut {
-  const split = new SplitPreTokenizer({ type: "Split", ...config });
-  return (piece) => split.pre_tokenize_text(piece);
+/** As JavaScript writes it: the library rewrites the patterns of Hugging Face's regular expressions. */
+function expression(pattern: { String: string } | { Regex: string }): RegExp {
+  if ("String" in pattern) return new RegExp(pattern.String.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "gu");
+  return new SplitPreTokenizer({ type: "Split", pattern, behavior: "Isolated", invert: false }).pattern;
 }
 
 function normalLength(text: string): number {

@@ -120,12 +120,22 @@ async function readJson(files: ModelFiles, name: string): Promise<JsonFile | nul
     throw invalid(found.name, `is not JSON: ${quoteValue(messageOf(cause))}`, cause);
   }
   if (!isObject(json)) throw invalid(found.name, "is not a JSON object");
-  checkKeys(found.text, found.name);
+  // To read it all again takes as long as all else together.
+  if (membersOf(json) !== found.members) refuseRepeatedKeys(found.text, found.name);
   return { json, fileName: found.name };
 }
 
-/** What `JSON.parse` does not report: a key that comes twice in one object. */
-function checkKeys(text: string, fileName: string): void {
+/** Members of all objects in a value. */
+function membersOf(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const within: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  let members = Array.isArray(value) ? 0 : within.length;
+  for (const member of within) members += membersOf(member);
+  return members;
+}
+
+/** Names what `JSON.parse` does not report: a key that comes twice in one object. */
+function refuseRepeatedKeys(text: string, fileName: string): void {
   const keys: Set<string>[] = [];
   visit(text, {
     onObjectBegin() {

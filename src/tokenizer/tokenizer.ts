@@ -1,6 +1,6 @@
 /**
- * Text to token ids and back. The encoding itself is Hugging Face's library; what is ours: special tokens written in a
- * text are plain text unless asked for, decoding by bytes, and streaming that never emits half a character.
+ * Text to token ids and back. Special tokens written in a text are plain text unless asked for; ids become text by their
+ * bytes, and a stream never emits half a character.
  *
  * Always: a text decoded token by token is the text decoded at once. Lone surrogates in a text count as U+FFFD, as in
  * any UTF-8 encoder.
@@ -9,6 +9,7 @@ import { invalidArgument, LastrowError } from "../errors.js";
 import { checkOptions, isListOfIds, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import { type PieceDecoder, textBytes } from "./piece-decoder.js";
+import { utf8Text } from "./utf8-text.js";
 
 /** A token that stands for no text: a start, an end, a role of a chat. */
 export interface SpecialToken {
@@ -24,7 +25,8 @@ export interface SpecialToken {
 
 /** Ids of a text that is not empty and well-formed. */
 export interface PieceEncoder {
-  encode(text: string): number[];
+  /** @param continues whether the text goes on another, so that nothing of it is at the beginning of one */
+  encode(text: string, continues: boolean): number[];
 }
 
 export interface TokenizerParts {
@@ -51,6 +53,11 @@ export interface EncodeOptions {
   readonly addSpecialTokens?: boolean | undefined;
   /** Whether special tokens written in the text count as such. Default false: they are plain text. */
   readonly parseSpecial?: boolean | undefined;
+  /**
+   * Whether the text stands behind other tokens rather than at the beginning, where some tokenizers put a space in front of
+   * it. Default false.
+   */
+  readonly continues?: boolean | undefined;
 }
 
 /** How token ids become text. */
@@ -59,9 +66,22 @@ export interface DecodeOptions {
   readonly skipSpecialTokens?: boolean | undefined;
 }
 
-const ENCODE_OPTIONS = optionNames<EncodeOptions>()("encode", { addSpecialTokens: true, parseSpecial: true });
+/** How token ids become text as they arrive. */
+export interface StreamOptions extends DecodeOptions {
+  /**
+   * Whether the text goes on another: then it keeps the space in front of its first word, which some tokenizers leave out
+   * where a text begins. Default false.
+   */
+  readonly continues?: boolean | undefined;
+}
+
+const ENCODE_OPTIONS = optionNames<EncodeOptions>()("encode", {
+  addSpecialTokens: true,
+  parseSpecial: true,
+  continues: true,
+});
 const DECODE_OPTIONS = optionNames<DecodeOptions>()("decode", { skipSpecialTokens: true });
-const STREAM_OPTIONS = optionNames<DecodeOptions>()("stream", { skipSpecialTokens: true });
+const STREAM_OPTIONS = optionNames<StreamOptions>()("stream", { skipSpecialTokens: true, continues: true });
 
 /** Text that becomes final, token by token. All that `push` and `flush` give, joined, is the whole decoded at once. */
 export interface TextStream {
@@ -120,8 +140,7 @@ export class Tokenizer {
   }
 
   /**
-   * Token ids of a text. Time grows as n log n with the text: a megabyte of words takes 0.4 s with GPT-2's
-   * vocabulary, a megabyte without a space up to 13 s.
+   * Token ids of a text. Time grows as n log n with the text: a megabyte takes half a second, with or without spaces.
    *
    * @throws LastrowError `tokenizer_invalid` when the vocabulary has no token for a part of the text,
    *   `token_out_of_range` when it uses a token that the tokenizer has and the model has not, `invalid_argument` when the
@@ -133,43 +152,55 @@ export class Tokenizer {
     const { plain, parsing, prefix, suffix } = this.#parts;
     const wellFormed = replaceLoneSurrogates(text);
     const encoder = options.parseSpecial === true ? parsing() : plain;
-    const ids = wellFormed === "" ? [] : encoder.encode(wellFormed);
+    const ids = wellFormed === "" ? [] : encoder.encode(wellFormed, options.continues === true);
     const all = options.addSpecialTokens === false ? ids : [...prefix, ...ids, ...suffix];
     for (const id of all) if (id >= this.vocabSize) throw this.#beyond(id);
     return all;
   }
 
   /**
-   * Text of token ids: their bytes joined and read as UTF-8, where bytes that are not a character become U+FFFD. Spaces are not
-   * cleaned up. Ids that the model has and the tokenizer has not stand for nothing.
+   * Text of token ids: their bytes joined and read as UTF-8, where bytes that are not a character become U+FFFD (of tokens
+   * that stand for single bytes, each its own). Spaces are not cleaned up. Ids that the model has and the tokenizer has not
+   * stand for nothing.
    * @throws LastrowError `token_out_of_range`, `invalid_argument` for anything but a list of ids
    */
   decode(ids: readonly number[], options: DecodeOptions = {}): string {
     if (!isListOfIds(ids)) throw invalidArgument(`decode takes a list of token ids, not ${shown(ids)}.`);
     checkOptions(options, DECODE_OPTIONS);
-    const next = textBytes(this.#parts.decoder);
-    const parts = this.#kept([...ids], options).map(next);
+    const { decoder } = this.#parts;
+    const parts = this.#kept([...ids], options).map(textBytes(decoder));
     const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
     let at = 0;
     for (const part of parts) {
       bytes.set(part, at);
       at += part.length;
     }
-    return utf8Decoder().decode(bytes);
+    const text = utf8Text(decoder.replacesEachByte);
+    return text.push(bytes) + text.flush();
   }
 
   /** One text as its tokens arrive. `push` throws LastrowError `token_out_of_range`, and then nothing has changed. */
-  stream(options: DecodeOptions = {}): TextStream {
+  stream(options: StreamOptions = {}): TextStream {
     checkOptions(options, STREAM_OPTIONS);
-    const next = textBytes(this.#parts.decoder);
-    const text = utf8Decoder();
+    const { decoder } = this.#parts;
+    const next = textBytes(decoder, options.continues === true);
+    const text = utf8Text(decoder.replacesEachByte);
     return {
       push: (id) => {
         const [kept] = this.#kept([id], options);
-        return kept === undefined ? "" : text.decode(next(kept), { stream: true });
+        return kept === undefined ? "" : text.push(next(kept));
       },
-      flush: () => text.decode(),
+      flush: () => text.flush(),
     };
+  }
+
+  /**
+   * Whether what is generated behind a prompt goes on its text, for `stream`. It begins a text of its own where there is no
+   * prompt, and behind a special token: encoding puts a space in front of a word there, too, if it does so at all.
+   */
+  continues(prompt: readonly number[]): boolean {
+    const last = prompt.at(-1);
+    return last !== undefined && !this.isSpecial(last);
   }
 
   /**
@@ -225,11 +256,6 @@ export class Tokenizer {
       `${shown(id)} is not a token id; this model's are 0 to ${vocabSize - 1}.`,
     );
   }
-}
-
-function utf8Decoder(): TextDecoder {
-  // A byte order mark is text like any other.
-  return new TextDecoder("utf-8", { ignoreBOM: true });
 }
 
 /** Half a surrogate pair is not a character; a UTF-8 encoder writes U+FFFD for it. */

@@ -19,10 +19,13 @@ export interface AddedToken extends WrittenToken {
   readonly normalized: boolean;
 }
 
+/** The id of a piece or an added token, undefined when there is none. */
+export type IdOf = (piece: string) => number | undefined;
+
 export interface Vocabulary {
   /** Pieces and added tokens by id. */
   readonly pieces: ReadonlyMap<number, string>;
-  readonly idOf: ReadonlyMap<string, number>;
+  readonly idOf: IdOf;
   readonly addedTokens: readonly AddedToken[];
   readonly pieceModel: PieceModel;
 }
@@ -39,39 +42,44 @@ export function readVocabulary({ json, fileName, declared }: TokenizerFiles): Vo
   const { model } = json;
   if (!isObject(model)) throw invalid(fileName, "has no model");
   const pieces = new Map<number, string>();
-  const idOf = new Map<string, number>();
-  const add = (piece: string, id: unknown, file: string) => {
-    const shown = quoteValue(piece);
+  /** Of the model alone, and of added tokens that it does not have: no text reaches those through the model. */
+  const modelIds = new Map<string, number>();
+  const addedIds = new Map<string, number>();
+  const idOf: IdOf = (piece) => modelIds.get(piece) ?? addedIds.get(piece);
+  const add = (piece: string, id: unknown, file: string, ids: Map<string, number>) => {
     if (piece.length > MAX_PIECE_LENGTH || /\p{Surrogate}/u.test(piece)) {
       throw invalid(
         file,
-        `has the piece ${shown}, which is over ${MAX_PIECE_LENGTH} long or not Unicode text`,
+        `has the piece ${quoteValue(piece)}, which is over ${MAX_PIECE_LENGTH} long or not Unicode text`,
       );
     }
     if (!isId(id)) {
-      throw invalid(file, `gives ${shown} the id ${quoteValue(id)}, but ids are 0 to ${MAX_IDS - 1}`);
+      throw invalid(
+        file,
+        `gives ${quoteValue(piece)} the id ${quoteValue(id)}, but ids are 0 to ${MAX_IDS - 1}`,
+      );
     }
     const other = pieces.get(id);
     if (other !== undefined && other !== piece) {
-      throw invalid(file, `gives ${quoteValue(other)} and ${shown} the same id ${id}`);
+      throw invalid(file, `gives ${quoteValue(other)} and ${quoteValue(piece)} the same id ${id}`);
     }
-    const otherId = idOf.get(piece);
-    if (otherId !== undefined && otherId !== id) {
-      throw invalid(file, `gives ${shown} two ids, ${otherId} and ${id}`);
-    }
+    const otherId = idOf(piece);
+    if (otherId === id) return;
+    if (otherId !== undefined)
+      throw invalid(file, `gives ${quoteValue(piece)} two ids, ${otherId} and ${id}`);
     pieces.set(id, piece);
-    idOf.set(piece, id);
+    ids.set(piece, id);
   };
-  for (const [piece, id] of readEntries(model, fileName)) add(piece, id, fileName);
+  addEntries(model, fileName, (piece, id) => add(piece, id, fileName, modelIds));
   const modelSize = pieces.size;
-  const pieceModel = readPieceModel(model, new Set(idOf.keys()), fileName);
+  const pieceModel = readPieceModel(model, modelIds, fileName);
   const listed = readAddedTokens(json, fileName);
-  for (const { content, id } of listed) add(content, id, fileName);
+  for (const { content, id } of listed) add(content, id, fileName, addedIds);
   const added = new Map(listed.map((token) => [token.content, token]));
   for (const token of declared) {
     // The vocabulary goes before what another file says of a token's id.
-    const id = idOf.get(token.content) ?? token.id ?? nextId(pieces, modelSize, added.values());
-    add(token.content, id, token.fileName);
+    const id = idOf(token.content) ?? token.id ?? nextId(pieces, modelSize, added.values());
+    add(token.content, id, token.fileName, addedIds);
     added.set(token.content, addedBy(token, id, added.get(token.content)));
   }
   return { pieces, idOf, addedTokens: [...added.values()], pieceModel };
@@ -121,14 +129,21 @@ function readAddedTokens(json: JsonObject, fileName: string): AddedToken[] {
 }
 
 /** Pieces with what stands for their ids: an object of ids, or a list, where the place is the id. */
-function readEntries(model: JsonObject, fileName: string): Iterable<readonly [string, unknown]> {
-  if (isObject(model.vocab)) return Object.entries(model.vocab);
-  if (!Array.isArray(model.vocab)) throw invalid(fileName, "has no vocabulary");
-  return model.vocab.map((entry: unknown, id) => {
-    if (Array.isArray(entry) && typeof entry[0] === "string" && typeof entry[1] === "number") {
-      return [entry[0], id] as const;
+function addEntries(
+  { vocab }: JsonObject,
+  fileName: string,
+  add: (piece: string, id: unknown) => void,
+): void {
+  if (isObject(vocab)) {
+    for (const piece of Object.keys(vocab)) add(piece, vocab[piece]);
+    return;
+  }
+  if (!Array.isArray(vocab)) throw invalid(fileName, "has no vocabulary");
+  vocab.forEach((entry: unknown, id) => {
+    if (!Array.isArray(entry) || typeof entry[0] !== "string" || typeof entry[1] !== "number") {
+      throw invalid(fileName, `has an entry ${id} of its vocabulary that is not a piece and a score`);
     }
-    throw invalid(fileName, `has an entry ${id} of its vocabulary that is not a piece and a score`);
+    add(entry[0], id);
   });
 }
 

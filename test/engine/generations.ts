@@ -23,7 +23,8 @@ const LETTERS = "abcdefghijklmnop";
 const END_TOKEN = 31;
 const LETTER_TOKENIZER = {
   stream: () => ({ push: (id: number) => LETTERS[id % LETTERS.length], flush: () => "" }),
-} as Tokenizer;
+  continues: () => false,
+} as unknown as Tokenizer;
 const MODEL = {
   ...{ label: "random", vocabSize: 32, tokenizer: LETTER_TOKENIZER },
   ...{ defaults: {}, eosTokenIds: [END_TOKEN], loadMs: 0 },

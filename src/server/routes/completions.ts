@@ -233,7 +233,8 @@ class Answer {
   }
 
   #logprobsOf(choice: number): CompletionLogprobs {
-    this.#logprobs[choice] ??= new CompletionLogprobs(this.#tokenizer);
+    const before = this.#plan.echo ? [] : this.#prompts[Math.floor(choice / this.#n)];
+    this.#logprobs[choice] ??= new CompletionLogprobs(this.#tokenizer, before);
     return this.#logprobs[choice];
   }
 }
