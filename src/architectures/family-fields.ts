@@ -11,6 +11,9 @@ import type { ModelConfig } from "../model/config.js";
 import { quoteValue } from "../quote-value.js";
 import type { WantedContext } from "./architecture.js";
 
+/** Longest that any context is. */
+export const MAX_CONTEXT_LENGTH = 1_048_576;
+
 /** Widest that a residual stream is. */
 const MAX_WIDTH = 15_625;
 /** Widest that rows are inside attention, all heads together, and inside an MLP. */
@@ -25,7 +28,7 @@ export const size = {
   heads: () => wholeNumber(1, MAX_WIDTH),
   width: () => wholeNumber(1, MAX_WIDTH),
   innerWidth: () => wholeNumber(1, WIDEST_INSIDE),
-  context: () => wholeNumber(1, 1_048_576),
+  context: () => wholeNumber(1, MAX_CONTEXT_LENGTH),
   vocabulary: () => wholeNumber(1, 16_777_216),
 };
 

@@ -35,6 +35,7 @@ const GPT2: Omit<ModelConfig, "decoder"> = {
   innerSize: 3072,
   contextLength: 1024,
   maxContextLength: 1024,
+  rotaryTable: null,
   vocabSize: 50257,
   activation: "gelu_new",
   tieWordEmbeddings: true,

@@ -1,6 +1,7 @@
 /** From a model's files to a model that runs. */
 
 import { platform } from "#platform";
+import { MAX_CONTEXT_LENGTH } from "../architectures/family-fields.js";
 import { expectArchitecture } from "../architectures/known-architectures.js";
 import { type MatchedCheckpoint, matchTensors } from "../architectures/match-tensors.js";
 import { readModelConfig } from "../architectures/read-config.js";
@@ -99,7 +100,7 @@ export const LOAD_OPTIONS = optionNames<LoadOptions>()("load", {
 
 const MAX_THREADS = 64;
 /** Which of them there are is for the model to say. */
-const CONTEXT_LENGTHS = { from: 1, to: 1_048_576 };
+const CONTEXT_LENGTHS = { from: 1, to: MAX_CONTEXT_LENGTH };
 const MAX_TOKEN_BUDGET = 65_536;
 
 /**

@@ -27,6 +27,11 @@ export interface ModelConfig {
   readonly contextLength: number;
   /** Most positions that the model was made for. */
   readonly maxContextLength: number;
+  /**
+   * Which table of rotary frequencies is in use, of a model that has one for short and one for long contexts (`longrope`);
+   * null: there is one.
+   */
+  readonly rotaryTable: "short" | "long" | null;
   /** Number of token ids, V in the shape comments. */
   readonly vocabSize: number;
   /** The MLP's activation. */
@@ -42,11 +47,13 @@ export interface ModelConfig {
 /** The summary of a decoder. */
 export function modelConfig(
   decoder: DecoderSpec,
-  rest: Pick<ModelConfig, "modelType" | "maxContextLength" | "bosTokenId" | "eosTokenIds">,
+  rest: Pick<ModelConfig, "modelType" | "maxContextLength" | "bosTokenId" | "eosTokenIds"> &
+    Partial<Pick<ModelConfig, "rotaryTable">>,
 ): ModelConfig {
   const { hiddenSize, vocabSize, contextLength, layers, tied } = decoder;
   const { attention, mlp } = layers[0];
   return {
+    rotaryTable: null,
     ...rest,
     decoder,
     numLayers: layers.length,
