@@ -15,6 +15,29 @@ export const modelFolders = {
   stories: fileURLToPath(new URL("../models/stories", import.meta.url)),
 };
 
+/** One or more of each family, all with random weights: fixtures/families/README.md. */
+export const familyNames = [
+  ...["llama", "llama-tied-bias", "llama-linear", "llama-rope3", "llama-yarn", "llama-dynamic"],
+  ...[
+    "mistral-window",
+    "qwen2",
+    "qwen2-window",
+    "qwen3",
+    "smollm3",
+    "gemma2",
+    "gemma3",
+    "phi3",
+    "phi3-longrope",
+  ],
+  ...["granite", "olmo2", "stablelm", "gpt-neox", "gpt-neox-serial"],
+] as const;
+
+export type FamilyName = (typeof familyNames)[number];
+
+export function familyFolder(name: FamilyName): string {
+  return `${fixtures}families/${name}`;
+}
+
 export type FixtureName = keyof typeof modelFolders;
 
 /** A prompt, what Hugging Face transformers answers in float64, and how close the closest choice was. */
@@ -30,10 +53,17 @@ export interface GoldenCase {
   readonly greedyText?: string;
 }
 
-export async function goldenCases(name: FixtureName): Promise<GoldenCase[]> {
-  const folder = `${fixtures}${name}`;
+export function goldenCases(name: FixtureName): Promise<GoldenCase[]> {
+  return casesBeside(`${fixtures}${name}`);
+}
+
+export function familyCases(name: FamilyName): Promise<GoldenCase[]> {
+  return casesBeside(familyFolder(name));
+}
+
+async function casesBeside(folder: string): Promise<GoldenCase[]> {
   const golden = JSON.parse(await readFile(`${folder}/golden.json`, "utf8"));
-  const file = await folderFiles(name, folder).open("golden-logits.safetensors");
+  const file = await folderFiles(folder, folder).open("golden-logits.safetensors");
   if (file === null) throw new Error(`${folder} has no golden logits`);
   try {
     const { tensors } = await readSafetensorsHeader(file);

@@ -32,7 +32,7 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "lastrow-hub-"));
   server = await startHubServer({
     "org/xl": repo({ "config.json": JSON.stringify(XL), "model.safetensors": UNFETCHED }),
-    "org/llama": repo({ "config.json": '{"model_type": "llama"}', "model.safetensors": UNFETCHED }),
+    "org/mamba": repo({ "config.json": '{"model_type": "mamba"}', "model.safetensors": UNFETCHED }),
     "org/small": repo(randomModelFiles({ layers: 1 })),
     "org/words": repo({
       "config.json": await file("config.json"),
@@ -69,7 +69,7 @@ describe("what cannot run is refused before its weights are downloaded", () => {
       "memory_limit_exceeded",
       /, 3\.2\d GB for keys and values/,
     ],
-    ["org/llama", {}, "model_unsupported", /llama/],
+    ["org/mamba", {}, "model_unsupported", /a state that is not K and V/],
     ["org/small", { kvMemory: 10 }, "invalid_argument", /one KV block of this model takes/],
   ] as const)("%s with %o", async (name, options, code, message) => {
     await expect(load(name, options)).rejects.toMatchObject({

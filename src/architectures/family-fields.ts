@@ -17,7 +17,7 @@ export const MAX_CONTEXT_LENGTH = 1_048_576;
 /** Widest that a residual stream is. */
 const MAX_WIDTH = 15_625;
 /** Widest that rows are inside attention, all heads together, and inside an MLP. */
-const WIDEST_INSIDE = 4 * MAX_WIDTH;
+export const WIDEST_INSIDE = 4 * MAX_WIDTH;
 
 /**
  * Sizes, with upper bounds far above any model that fits, which keep every product of them (bytes of weights, of KV) below
@@ -31,6 +31,16 @@ export const size = {
   context: () => wholeNumber(1, MAX_CONTEXT_LENGTH),
   vocabulary: () => wholeNumber(1, 16_777_216),
 };
+
+/** A factor on something, or the square of one; what it makes of f32 values stays in f32. */
+export const factor = () => numberFrom(1e-6, 1e6);
+
+/** A cap on scores or logits; null: none. */
+export const softcap = () =>
+  v.pipe(
+    v.nullable(factor()),
+    v.transform((cap) => (cap === null ? null : Math.fround(cap))),
+  );
 
 /** ε of a norm; a smaller one would round to nothing in f32. */
 export const epsilon = () => numberFrom(1e-30, 1);
@@ -120,11 +130,4 @@ export function expectMultiple(
   throw modelFileInvalid(
     `${fileName}: ${nameInFile(widthField)} is ${width}, but must be a multiple of ${nameInFile(headsField)}, which is ${heads}.`,
   );
-}
-
-/** @throws LastrowError `model_unsupported` for weights that are quantised in ways that are not read */
-export function refuseQuantised(object: JsonObject, fileName: string): void {
-  const quantization = object.quantization_config;
-  if (quantization === undefined || quantization === null) return;
-  throw modelUnsupported(`${fileName} has a quantization_config; weights must be F32, F16 or BF16.`);
 }

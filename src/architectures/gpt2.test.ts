@@ -1,26 +1,11 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { readConfig, refusalOf } from "../../test/config-texts.js";
 import { memoryFiles } from "../../test/memory-files.js";
 import { LastrowError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
-import type { WantedContext } from "./architecture.js";
 import { readModelConfig } from "./read-config.js";
-
-function read(config: unknown, wanted?: WantedContext): Promise<ModelConfig> {
-  const text = typeof config === "string" ? config : JSON.stringify(config);
-  return readModelConfig(memoryFiles("my-model", { "config.json": text }), wanted);
-}
-
-async function refusal(config: unknown): Promise<string> {
-  try {
-    await read(config);
-  } catch (error) {
-    expect(error).toBeInstanceOf(LastrowError);
-    return `${(error as LastrowError).code}: ${(error as LastrowError).message}`;
-  }
-  throw new Error("accepted");
-}
 
 const gpt2 = (fields: Record<string, unknown> = {}) => ({ model_type: "gpt2", ...fields });
 
@@ -45,12 +30,12 @@ const GPT2: Omit<ModelConfig, "decoder"> = {
 
 describe("readModelConfig", () => {
   it("has the defaults of transformers", async () => {
-    expect(await read(gpt2())).toMatchObject(GPT2);
+    expect(await readConfig(gpt2())).toMatchObject(GPT2);
   });
 
   it("reads a config that transformers wrote", async () => {
     const text = readFileSync(new URL("../../test/fixtures/odd/config.json", import.meta.url), "utf8");
-    expect(await read(text)).toMatchObject({
+    expect(await readConfig(text)).toMatchObject({
       ...GPT2,
       numLayers: 3,
       numHeads: 5,
@@ -111,11 +96,11 @@ describe("readModelConfig", () => {
     [{ reorder_and_upcast_attn: true, attn_pdrop: 0.5, whatever: { a: [1] } }, {}],
     [{ add_cross_attention: false, quantization_config: null, pruned_heads: {} }, {}],
   ])("reads %j", async (fields, expected) => {
-    expect(await read(gpt2(fields))).toMatchObject({ ...GPT2, ...expected });
+    expect(await readConfig(gpt2(fields))).toMatchObject({ ...GPT2, ...expected });
   });
 
   it("makes a decoder of every field that changes a logit", async () => {
-    const { decoder } = await read(gpt2({ n_layer: 2, n_embd: 24, n_positions: 5, vocab_size: 60 }));
+    const { decoder } = await readConfig(gpt2({ n_layer: 2, n_embd: 24, n_positions: 5, vocab_size: 60 }));
     const norm = { kind: "layer", epsilon: 1e-5 };
     const attention = {
       ...{ norm, normAfter: null, qkNorm: null, rotation: null, window: null, softcap: null },
@@ -138,12 +123,12 @@ describe("readModelConfig", () => {
     [{ scale_attn_by_inverse_layer_idx: true }, [1 / 8, 1 / 8 / 2, 1 / 8 / 3]],
     [{ scale_attn_weights: false, scale_attn_by_inverse_layer_idx: true }, [1, 1 / 2, 1 / 3]],
   ])("scales attention by %j", async (fields, scales) => {
-    const { decoder } = await read(gpt2({ n_layer: 3, ...fields }));
+    const { decoder } = await readConfig(gpt2({ n_layer: 3, ...fields }));
     expect(decoder.layers.map(({ attention }) => attention.scale)).toEqual(scales.map(Math.fround));
   });
 
   it("hands its ε to every norm", async () => {
-    const { decoder } = await read(gpt2({ n_layer: 1, layer_norm_epsilon: 1 }));
+    const { decoder } = await readConfig(gpt2({ n_layer: 1, layer_norm_epsilon: 1 }));
     const [{ attention, mlp }] = decoder.layers;
     expect([attention.norm, mlp.norm, decoder.finalNorm]).toEqual(
       [1, 1, 1].map((epsilon) => ({ kind: "layer", epsilon })),
@@ -151,11 +136,11 @@ describe("readModelConfig", () => {
   });
 
   it("is loaded with the context that is asked for, up to the model's own", async () => {
-    const { contextLength, maxContextLength, decoder } = await read(gpt2(), { contextLength: 100 });
+    const { contextLength, maxContextLength, decoder } = await readConfig(gpt2(), { contextLength: 100 });
     expect([contextLength, maxContextLength]).toEqual([100, 1024]);
     expect([decoder.contextLength, decoder.learnedPositions]).toEqual([100, 1024]);
-    expect((await read(gpt2(), { contextLength: 1024 })).contextLength).toBe(1024);
-    await expect(read(gpt2(), { contextLength: 1025 })).rejects.toMatchObject({
+    expect((await readConfig(gpt2(), { contextLength: 1024 })).contextLength).toBe(1024);
+    await expect(readConfig(gpt2(), { contextLength: 1025 })).rejects.toMatchObject({
       code: "invalid_argument",
       message: "A context of 1025 tokens is asked for, but this model was made for 1024 at most.",
     });
@@ -169,12 +154,6 @@ describe("readModelConfig", () => {
   });
 
   it.each([
-    [{}, 'model_file_invalid: config.json has no model_type; expected "gpt2".'],
-    [{ model_type: "llama" }, 'model_unsupported: config.json: model_type is "llama"; only "gpt2" is run.'],
-    [
-      { model_type: ["gpt2"] },
-      'model_unsupported: config.json: model_type is a list of 1; only "gpt2" is run.',
-    ],
     [
       gpt2({ activation_function: "quick_gelu" }),
       'model_unsupported: config.json: activation_function is "quick_gelu"; known are gelu_new, gelu, gelu_fast, ' +
@@ -190,7 +169,7 @@ describe("readModelConfig", () => {
     ],
     [
       gpt2({ pruned_heads: { 1: [0] } }),
-      "model_unsupported: config.json: pruned_heads is not empty; every layer must have all its heads.",
+      "model_unsupported: config.json: pruned_heads is an object; every layer must have all its heads.",
     ],
     [
       gpt2({ n_embd: 100 }),
@@ -227,7 +206,7 @@ describe("readModelConfig", () => {
       "config.json has 1048597 bytes; at most 1048576 are read.",
     ],
   ])("refuses %j", async (config, message) => {
-    expect(await refusal(config)).toContain(message);
+    expect(await refusalOf(config)).toContain(message);
   });
 
   it.each(["n_layer", "n_head", "n_embd", "n_positions", "vocab_size", "n_inner"])(
@@ -237,24 +216,22 @@ describe("readModelConfig", () => {
         const pattern = new RegExp(
           `^model_file_invalid: config.json: ${field} is .*, but must be a whole number`,
         );
-        expect(await refusal(gpt2({ [field]: value }))).toMatch(pattern);
+        expect(await refusalOf(gpt2({ [field]: value }))).toMatch(pattern);
       }
-      expect(await refusal(`{"model_type":"gpt2","${field}":1e999}`)).toContain(`${field} is Infinity`);
+      expect(await refusalOf(`{"model_type":"gpt2","${field}":1e999}`)).toContain(`${field} is Infinity`);
     },
   );
 
-  it.each([
-    "scale_attn_weights",
-    "scale_attn_by_inverse_layer_idx",
-    "tie_word_embeddings",
-    "add_cross_attention",
-  ])("wants true or false for %s", async (field) => {
-    for (const value of [0, 1, "true", null, []]) {
-      expect(await refusal(gpt2({ [field]: value }))).toMatch(
-        new RegExp(`^model_file_invalid: config.json: ${field} is .*, but must be true or false\\.$`),
-      );
-    }
-  });
+  it.each(["scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings"])(
+    "wants true or false for %s",
+    async (field) => {
+      for (const value of [0, 1, "true", null, []]) {
+        expect(await refusalOf(gpt2({ [field]: value }))).toMatch(
+          new RegExp(`^model_file_invalid: config.json: ${field} is .*, but must be true or false\\.$`),
+        );
+      }
+    },
+  );
 
   it("gives a sound config or our error, whatever the fields are", async () => {
     const fields = [
@@ -279,7 +256,7 @@ describe("readModelConfig", () => {
         const members = pairs.map(([name, v]) => `${JSON.stringify(name)}:${JSON.stringify(v)}`);
         let config: ModelConfig;
         try {
-          config = await read(`{${['"model_type":"gpt2"', ...members].join(",")}}`);
+          config = await readConfig(`{${['"model_type":"gpt2"', ...members].join(",")}}`);
         } catch (error) {
           if (!(error instanceof LastrowError)) throw error;
           expect(["model_file_invalid", "model_unsupported"]).toContain(error.code);
@@ -313,7 +290,7 @@ describe("readModelConfig", () => {
       n_inner: 62_500,
       n_positions: 1_048_576,
     });
-    const { numLayers, hiddenSize, innerSize, contextLength } = await read(largest);
+    const { numLayers, hiddenSize, innerSize, contextLength } = await readConfig(largest);
     expect(8 * numLayers * hiddenSize * contextLength).toBeLessThan(2 ** 53);
     expect(4 * numLayers * hiddenSize * (4 * hiddenSize + 2 * innerSize)).toBeLessThan(2 ** 53);
   });

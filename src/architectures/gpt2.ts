@@ -5,7 +5,6 @@
  * not know. Tensors are those of `GPT2LMHeadModel`; its `Conv1D` keeps weights as (in, out).
  */
 import * as v from "valibot";
-import { modelUnsupported } from "../errors.js";
 import { flag, readFields, text } from "../formats/config-fields.js";
 import type { JsonObject } from "../formats/strict-json.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
@@ -17,10 +16,11 @@ import {
   expectMultiple,
   readContextLength,
   readTokens,
-  refuseQuantised,
   resolveNames,
   size,
 } from "./family-fields.js";
+import { refuseFields } from "./refused-fields.js";
+import { linearTensors, normTensors } from "./tensor-rows.js";
 
 /** GPT-2's own end-of-text token, the default of `bos_token_id` and `eos_token_id`. */
 const DEFAULT_TOKEN_ID = 50_256;
@@ -44,7 +44,6 @@ const FIELDS = v.object({
   scale_attn_weights: v.optional(flag(), true),
   scale_attn_by_inverse_layer_idx: v.optional(flag(), false),
   tie_word_embeddings: v.optional(flag(), true),
-  add_cross_attention: v.optional(flag(), false),
 });
 
 export const gpt2: Architecture = {
@@ -66,14 +65,7 @@ function readGpt2Config(object: JsonObject, fileName: string, wanted: WantedCont
     fileName,
   );
   const read = readFields(FIELDS, named.fields, fileName, named.nameInFile);
-  refuseQuantised(object, fileName);
-  if (read.add_cross_attention) {
-    throw modelUnsupported(`${fileName}: add_cross_attention is true; cross attention is not run.`);
-  }
-  const pruned = object.pruned_heads;
-  if (typeof pruned === "object" && pruned !== null && Object.keys(pruned).length > 0) {
-    throw modelUnsupported(`${fileName}: pruned_heads is not empty; every layer must have all its heads.`);
-  }
+  refuseFields(object, [], fileName);
   expectMultiple(named, [read.n_embd, "n_embd"], [read.n_head, "n_head"], fileName);
   const contextLength = readContextLength(read.n_positions, wanted);
   const defaults = { bos: DEFAULT_TOKEN_ID, eos: DEFAULT_TOKEN_ID };
@@ -83,11 +75,9 @@ function readGpt2Config(object: JsonObject, fileName: string, wanted: WantedCont
   });
 }
 
-function decoderSpec(
-  sizes: v.InferOutput<typeof FIELDS>,
-  contextLength: number,
-  fileName: string,
-): DecoderSpec {
+type Fields = v.InferOutput<typeof FIELDS>;
+
+function decoderSpec(sizes: Fields, contextLength: number, fileName: string): DecoderSpec {
   const { n_embd: hiddenSize, n_head: numHeads } = sizes;
   const headDim = hiddenSize / numHeads;
   const norm = { kind: "layer", epsilon: sizes.layer_norm_epsilon } as const;
@@ -122,46 +112,33 @@ function decoderSpec(
 }
 
 /** C is `hiddenSize`, V `vocabSize`. Q, K and V are stored as one matrix. */
-function gpt2Tensors({
-  hiddenSize: C,
-  vocabSize: V,
-  learnedPositions,
-  layers,
-  tied,
-}: DecoderSpec): TensorRow[] {
+function gpt2Tensors(decoder: DecoderSpec): TensorRow[] {
+  const { hiddenSize: C, vocabSize: V, finalNorm } = decoder;
   const rows: TensorRow[] = [
     { name: "wte.weight", shape: [V, C], to: "embedding", order: "out-in" },
-    { name: "wpe.weight", shape: [learnedPositions, C], to: "positions" },
+    { name: "wpe.weight", shape: [decoder.learnedPositions, C], to: "positions" },
   ];
-  layers.forEach(({ mlp: { innerSize } }, i) => {
+  decoder.layers.forEach(({ mlp: { innerSize } }, i) => {
     const h = `h.${i}`;
     const at = `layers.${i}` as const;
-    const q = { outputs: { from: 0, count: C }, traceName: `${h}.attn.q` };
-    const kv = { outputs: { from: C, count: 2 * C }, traceName: `${h}.attn.kv` };
-    const conv1d = { order: "in-out" } as const;
+    const order = "in-out";
+    const q = { order, outputs: { from: 0, count: C }, traceName: `${h}.attn.q` } as const;
+    const kv = { order, outputs: { from: C, count: 2 * C }, traceName: `${h}.attn.kv` } as const;
     rows.push(
-      { name: `${h}.ln_1.weight`, shape: [C], to: `${at}.attentionNorm.gain` },
-      { name: `${h}.ln_1.bias`, shape: [C], to: `${at}.attentionNorm.bias` },
-      { name: `${h}.attn.c_attn.weight`, shape: [C, 3 * C], to: `${at}.q.weight`, ...conv1d, ...q },
-      { name: `${h}.attn.c_attn.weight`, shape: [C, 3 * C], to: `${at}.kv.weight`, ...conv1d, ...kv },
-      { name: `${h}.attn.c_attn.bias`, shape: [3 * C], to: `${at}.q.bias`, ...q },
-      { name: `${h}.attn.c_attn.bias`, shape: [3 * C], to: `${at}.kv.bias`, ...kv },
-      { name: `${h}.attn.c_proj.weight`, shape: [C, C], to: `${at}.o.weight`, ...conv1d },
-      { name: `${h}.attn.c_proj.bias`, shape: [C], to: `${at}.o.bias` },
-      { name: `${h}.ln_2.weight`, shape: [C], to: `${at}.mlpNorm.gain` },
-      { name: `${h}.ln_2.bias`, shape: [C], to: `${at}.mlpNorm.bias` },
-      { name: `${h}.mlp.c_fc.weight`, shape: [C, innerSize], to: `${at}.up.weight`, ...conv1d },
-      { name: `${h}.mlp.c_fc.bias`, shape: [innerSize], to: `${at}.up.bias` },
-      { name: `${h}.mlp.c_proj.weight`, shape: [innerSize, C], to: `${at}.down.weight`, ...conv1d },
-      { name: `${h}.mlp.c_proj.bias`, shape: [C], to: `${at}.down.bias` },
+      ...normTensors(`${h}.ln_1`, C, finalNorm, `${at}.attentionNorm`),
+      ...linearTensors(`${h}.attn.c_attn`, 3 * C, C, true, `${at}.q`, q),
+      ...linearTensors(`${h}.attn.c_attn`, 3 * C, C, true, `${at}.kv`, kv),
+      ...linearTensors(`${h}.attn.c_proj`, C, C, true, `${at}.o`, { order }),
+      ...normTensors(`${h}.ln_2`, C, finalNorm, `${at}.mlpNorm`),
+      ...linearTensors(`${h}.mlp.c_fc`, innerSize, C, true, `${at}.up`, { order }),
+      ...linearTensors(`${h}.mlp.c_proj`, C, innerSize, true, `${at}.down`, { order }),
     );
   });
   rows.push(
-    { name: "ln_f.weight", shape: [C], to: "finalNorm.gain" },
-    { name: "ln_f.bias", shape: [C], to: "finalNorm.bias" },
+    ...normTensors("ln_f", C, finalNorm, "finalNorm"),
     // A stored lm_head is used even when the config ties it to `wte`: where the two differ, transformers 5 does not tie
     // them either.
-    { name: "lm_head.weight", shape: [V, C], to: "head", order: "out-in", optional: tied },
+    { name: "lm_head.weight", shape: [V, C], to: "head", order: "out-in", optional: decoder.tied },
   );
   return rows;
 }

@@ -6,6 +6,7 @@ import type { ModelConfig } from "../model/config.js";
 import { quoteValue } from "../quote-value.js";
 import type { Architecture, WantedContext } from "./architecture.js";
 import { architectureOf, knownArchitectures } from "./known-architectures.js";
+import { whyRefused } from "./refused-architectures.js";
 
 const FILE_NAME = "config.json";
 
@@ -32,13 +33,13 @@ export async function readModelConfig(files: ModelFiles, wanted: WantedContext =
 function familyOf(modelType: unknown, fileName: string): Architecture {
   const known = knownArchitectures.map(({ id }) => `"${id}"`).join(", ");
   if (modelType === undefined || modelType === null) {
-    throw new LastrowError("model_file_invalid", `${fileName} has no model_type; expected ${known}.`);
+    throw new LastrowError("model_file_invalid", `${fileName} has no model_type; expected one of ${known}.`);
   }
   const architecture = architectureOf(modelType);
   if (architecture !== null) return architecture;
-  const list = knownArchitectures.length === 1 ? `only ${known} is run` : `these are run: ${known}`;
+  const reason = whyRefused(modelType) ?? `these are run: ${known}`;
   throw new LastrowError(
     "model_unsupported",
-    `${fileName}: model_type is ${quoteValue(modelType)}; ${list}.`,
+    `${fileName}: model_type is ${quoteValue(modelType)}; ${reason}.`,
   );
 }

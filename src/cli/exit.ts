@@ -100,7 +100,6 @@ const OPTION_NAMES = [
   "dtype",
   "stride",
   "promptTokens",
-  "templateVariables",
   "newTokens",
   "repetitions",
 ];

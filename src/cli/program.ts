@@ -30,7 +30,6 @@ import {
   addSamplingOptions,
   atLeastOne,
   atLeastTwo,
-  jsonObject,
   wholeNumber,
 } from "./options.js";
 import { addServerOptions } from "./server-options.js";
@@ -310,12 +309,7 @@ function addChat(program: Command, io: Io, done: Done): void {
   command
     .optionsGroup("Conversation:")
     .option("--system <text>", "the system message, which begins the conversation")
-    .option("--chat-template <file>", "a Jinja template, in place of the model's own")
-    .option(
-      "--template-variables <json>",
-      "variables of the template, such as '{\"enable_thinking\": false}'",
-      jsonObject,
-    );
+    .option("--chat-template <file>", "a Jinja template, in place of the model's own");
   addSamplingOptions(command, DEFAULT_MAX_TOKENS);
   addEngineOptions(command);
   command

@@ -15,7 +15,6 @@ export const FILE_NAMES = [
   CONFIG,
   "generation_config.json",
   "chat_template.jinja",
-  "chat_template.json",
   ...TOKENIZER_FILES,
   WEIGHTS,
   WEIGHTS_INDEX,

@@ -37,25 +37,22 @@ async function prepare(): Promise<Texts> {
   return {
     tokenizer,
     template:
-      "source" in chatTemplate
-        ? new ChatTemplate(chatTemplate.source, tokenizer, { deadlineMs: renderMs, contextLength })
-        : null,
+      chatTemplate === null
+        ? null
+        : new ChatTemplate(chatTemplate, tokenizer, { deadlineMs: renderMs, contextLength }),
   };
 }
 
-async function answer({ tokenizer, template }: Texts, task: TextTask): Promise<TextAnswer> {
+function answer({ tokenizer, template }: Texts, task: TextTask): TextAnswer {
   try {
     switch (task.kind) {
       case "encode": {
         const { text, addSpecialTokens, parseSpecial } = task;
         return { kind: "tokens", tokens: tokenizer.encode(text, { addSpecialTokens, parseSpecial }) };
       }
-      case "chat": {
+      case "chat":
         if (template === null) throw new Error("a conversation came to a thread without a template");
-        const { messages, addGenerationPrompt, variables } = task;
-        const tokens = template.encode(messages, { addGenerationPrompt, variables });
-        return { kind: "chat-prompt", prompt: { tokens, turnEnds: await template.turnEnds() } };
-      }
+        return { kind: "tokens", tokens: template.encode(task.messages, task.addGenerationPrompt) };
       case "decode": {
         const { tokens, skipSpecialTokens } = task;
         return { kind: "text", text: tokenizer.decode(tokens, { skipSpecialTokens }) };
@@ -73,7 +70,7 @@ function failure(error: unknown): TextAnswer {
 
 try {
   const texts = await prepare();
-  port.on("message", async (task: TextTask) => port.postMessage(await answer(texts, task)));
+  port.on("message", (task: TextTask) => port.postMessage(answer(texts, task)));
   port.postMessage({ kind: "ready" } satisfies TextAnswer);
 } catch (error) {
   port.postMessage(failure(error));

@@ -82,9 +82,9 @@ const CASES: readonly (readonly [what: string, files: Files, code: string, ...sa
   ),
   [
     "another kind of model",
-    config({ model_type: "llama" }),
+    config({ model_type: "mixtral" }),
     "model_unsupported",
-    'model_type is "llama"; only "gpt2"',
+    'model_type is "mixtral"; its MLPs are mixtures of experts',
   ],
   [
     "no heads",

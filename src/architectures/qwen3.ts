@@ -1,0 +1,50 @@
+/**
+ * Qwen3 (Yang et al., arXiv:2505.09388): Llama's layer, with a norm of each head's queries and keys, heads that are wider
+ * than their part of the residual stream, and in later layers a window where the config asks for it. Fields and defaults
+ * are those of `Qwen3Config` in Hugging Face transformers, tensors those of `Qwen3ForCausalLM`.
+ */
+import * as v from "valibot";
+import { flag, readFields, text } from "../formats/config-fields.js";
+import { activationNamed, epsilon } from "./family-fields.js";
+import { laterWindowFields, readLaterWindows } from "./layer-windows.js";
+import { commonFields, llamaStyleFamily } from "./llama-style.js";
+
+const FIELDS = v.object({
+  ...commonFields({
+    vocab_size: 151_936,
+    hidden_size: 4096,
+    intermediate_size: 22_016,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 32,
+    head_dim: 128,
+    max_position_embeddings: 32_768,
+    tie_word_embeddings: false,
+  }),
+  ...laterWindowFields(),
+  rms_norm_eps: v.optional(epsilon(), 1e-6),
+  hidden_act: v.optional(text(), "silu"),
+  attention_bias: v.optional(flag(), false),
+});
+
+export const qwen3 = llamaStyleFamily({
+  id: "qwen3",
+  name: "Qwen3",
+  fields: (object, fileName) => readFields(FIELDS, object, fileName),
+  tokens: { bos: null, eos: null },
+  rotations: [{ theta: 10_000 }],
+  style: (fields, { object, fileName }) => {
+    const norm = { kind: "rms", epsilon: fields.rms_norm_eps } as const;
+    const windows = readLaterWindows(object, fields, fileName);
+    return {
+      norm,
+      activation: activationNamed(fields.hidden_act, "hidden_act", fileName),
+      attention: {
+        bias: { qkv: fields.attention_bias, o: fields.attention_bias },
+        qkNorm: { over: "head", norm },
+      },
+      attentionOf: (i) => ({ window: windows[i]! }),
+    };
+  },
+  tensorNames: { norms: { attentionNorm: "input_layernorm", mlpNorm: "post_attention_layernorm" } },
+});

@@ -1,0 +1,150 @@
+/**
+ * Every family against Hugging Face transformers, in float64 from the same stored weights. A difference is our f32
+ * rounding: 2e-4 is a few hundred units in the last place of logits of about 10, and grows with them above that, since an
+ * f32 has 24 bits whatever its size. These models have larger weights than trained ones, so their logits reach 30.
+ */
+import { existsSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import type { ModelFiles } from "../../src/formats/model-files.js";
+import type { KernelsName } from "../../src/kernels/kernels.js";
+import { load } from "../../src/library/load.js";
+import { folderFiles } from "../../src/platform/node.js";
+import {
+  type FamilyName,
+  familyCases,
+  familyFolder,
+  familyNames,
+  type GoldenCase,
+} from "../fixture-models.js";
+
+import { memoryFiles } from "../memory-files.js";
+
+const TOLERANCE = 2e-4;
+const TOLERATED_UP_TO = 10;
+/** Where the two best logits are closer than this, an honest f32 engine may choose the other. */
+const SMALLEST_GAP = 2e-3;
+
+const kernelsNames: readonly KernelsName[] = ["wasm", "reference"];
+// TODO(windows): until attention in WebAssembly has windows and caps.
+const windowed: readonly FamilyName[] = ["mistral-window", "qwen2-window", "gemma2", "gemma3", "phi3"];
+const quiet = { threads: 1, worker: false };
+
+/** The cases of a model that are run, each with the length that the model is loaded with. */
+async function runs(name: FamilyName): Promise<{ contextLength?: number; cases: GoldenCase[] }[]> {
+  const cases = await familyCases(name);
+  const shorter = (most: number) => cases.filter(({ ids }) => ids.length <= most);
+  // Beyond its own length there is no frequency to hold on to.
+  if (name === "llama-dynamic") return [{ cases: shorter(24) }];
+  if (name !== "phi3-longrope") return [{ cases }];
+  const longer = cases.filter(({ ids }) => ids.length > 32);
+  return [{ cases: shorter(32) }, { contextLength: 128, cases: longer }];
+}
+
+describe.each(
+  familyNames
+    .flatMap((name) => kernelsNames.map((kernels) => ({ name, kernels })))
+    .filter(({ name, kernels }) => kernels === "reference" || !windowed.includes(name)),
+)("$name on $kernels kernels", ({ name, kernels }) => {
+  test("every row's logits and the greedy tokens are transformers'", async () => {
+    let greedyCases = 0;
+    for (const { contextLength, cases } of await runs(name)) {
+      await using lm = await load(familyFolder(name), { ...quiet, kernels, contextLength });
+      for (const { ids, logits: expected, greedy, smallestGap } of cases) {
+        const { logits, rows } = await lm.logits(ids, { rows: "all" });
+        expect(rows).toBe(ids.length);
+        expect(logits.length).toBe(expected.length);
+        const { difference, largest } = compare(logits, expected);
+        expect(difference).toBeLessThan(TOLERANCE * Math.max(1, largest / TOLERATED_UP_TO));
+        expect(difference).toBeGreaterThan(0);
+        if (smallestGap <= SMALLEST_GAP) continue;
+        const { tokens } = await lm
+          .generate(ids, { temperature: 0, maxTokens: greedy.length, ignoreEos: true })
+          .result();
+        expect(tokens).toEqual(greedy.slice(0, lm.info.config.contextLength - ids.length));
+        greedyCases += 1;
+      }
+    }
+    expect(greedyCases).toBeGreaterThan(2);
+  });
+});
+
+function compare(logits: Float32Array, expected: Float32Array): { difference: number; largest: number } {
+  let difference = 0;
+  let largest = 0;
+  expected.forEach((value, i) => {
+    difference = Math.max(difference, Math.abs(logits[i]! - value));
+    largest = Math.max(largest, Math.abs(value));
+  });
+  return { difference, largest };
+}
+
+/** A folder whose `config.json` is another file of it, or is changed. */
+function withConfig(name: FamilyName, config: string | Record<string, unknown>): ModelFiles {
+  const files = folderFiles(name, familyFolder(name));
+  const isFile = typeof config === "string";
+  const changed = memoryFiles(name, isFile ? {} : { "config.json": JSON.stringify(config) });
+  return {
+    label: name,
+    async open(file) {
+      if (file !== "config.json") return files.open(file);
+      return isFile ? files.open(config) : changed.open(file);
+    },
+  };
+}
+
+const older = familyNames.filter((name) => existsSync(`${familyFolder(name)}/config.v4.json`));
+
+test.each(older)("%s in the older spelling has the same bits", async (name) => {
+  for (const { contextLength, cases } of await runs(name)) {
+    const options = { ...quiet, kernels: "reference", contextLength } as const;
+    await using newer = await load(familyFolder(name), options);
+    await using same = await load(withConfig(name, "config.v4.json"), options);
+    for (const { ids } of cases) {
+      const [a, b] = await Promise.all([newer, same].map((lm) => lm.logits(ids, { rows: "all" })));
+      expect(bits(b!.logits)).toEqual(bits(a!.logits));
+    }
+  }
+});
+
+test("both spellings are there of all that has a rotation", () => {
+  expect(familyNames.filter((name) => !older.includes(name))).toEqual([]);
+});
+
+test("a dynamic rotation ends where its frequencies would change", async () => {
+  await using lm = await load(familyFolder("llama-dynamic"), quiet);
+  const beyond = (await familyCases("llama-dynamic")).filter(({ ids }) => ids.length > 24);
+  expect(beyond.length).toBe(1);
+  for (const { ids } of beyond) {
+    await expect(lm.logits(ids)).rejects.toMatchObject({
+      code: "context_length_exceeded",
+      message: "The prompt has 30 tokens; this model's context is 24.",
+    });
+  }
+  await expect(load(familyFolder("llama-dynamic"), { ...quiet, contextLength: 30 })).rejects.toMatchObject({
+    code: "invalid_argument",
+    message: expect.stringMatching(
+      /A context of 30 tokens is asked for, but .* has a rotation of type dynamic/,
+    ),
+  });
+});
+
+test("longrope has one table a load, by the context that is asked for", async () => {
+  const ids = (await familyCases("phi3-longrope"))[2]!.ids;
+  const rowsOf = async (contextLength?: number) => {
+    await using lm = await load(familyFolder("phi3-longrope"), { ...quiet, contextLength });
+    const { logits } = await lm.logits(ids, { rows: "all" });
+    const { contextLength: length, maxContextLength, rotaryTable } = lm.info.config;
+    return { lengths: [length, maxContextLength], rotaryTable, bits: bits(logits) };
+  };
+  const byDefault = await rowsOf();
+  expect(byDefault).toMatchObject({ lengths: [32, 128], rotaryTable: "short" });
+  expect(await rowsOf(20)).toEqual({ ...byDefault, lengths: [20, 128] });
+  const long = await rowsOf(33);
+  expect(long).toMatchObject({ lengths: [33, 128], rotaryTable: "long" });
+  expect(long.bits).not.toEqual(byDefault.bits);
+  expect(await rowsOf(128)).toEqual({ ...long, lengths: [128, 128] });
+});
+
+function bits(values: Float32Array): Uint32Array {
+  return new Uint32Array(values.buffer, values.byteOffset, values.length);
+}
