@@ -3,7 +3,7 @@
  *
  * The public library. Nothing in here or below imports a Node built-in, but behind `#platform` and `#threads`.
  */
-export type { ChatMessage } from "./chat/chat-template.js";
+export type { ChatMessage, TemplateVariables, TextPart } from "./chat/chat-template.js";
 export type {
   ComparedRun,
   ComparedStep,

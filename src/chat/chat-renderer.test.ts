@@ -49,6 +49,69 @@ describe("a template is handed", () => {
   });
 });
 
+describe("parts of a text", () => {
+  const parts = (...texts: string[]) => texts.map((text) => ({ type: "text", text }) as const);
+  const rendered = (source: string, content: ChatMessage["content"]) =>
+    new ChatRenderer(source)
+      .render([{ role: "user", content }], OPTIONS)
+      .map(({ text }) => text)
+      .join("");
+
+  test.each([
+    ["reads them", "{% for p in messages[0].content %}[{{ p.text }}]{% endfor %}", "[a][ b]"],
+    [
+      "asks whether it is a text",
+      "{{ messages[0].content if messages[0].content is string else 'list' }}",
+      "a b",
+    ],
+    ["adds to it", "{{ '>' + messages[0].content }}", ">a b"],
+    ["prints it", "{{ messages[0].content }}", "a b"],
+    ["trims it", "{{ messages[0].content | trim }}", "a b"],
+    ["formats it", "{{ '%s' % messages[0].content }}", "a b"],
+    ["calls a method of a text", "{{ messages[0].content.upper() }}", "A B"],
+    ["leaves them out", "{% if messages[0].content is string %}{{ messages[0].content }}{% endif %}", "a b"],
+    [
+      "prints all as JSON",
+      "{{ messages[0].content | tojson }}",
+      '[{"type": "text", "text": "a"}, {"type": "text", "text": " b"}]',
+    ],
+    ["prints one of them", "{{ messages[0].content[0] }}", "{'type': 'text', 'text': 'a'}"],
+  ])("a template that %s", (_, source, text) => {
+    expect(rendered(source, parts("a", " b"))).toBe(text);
+  });
+
+  test("what a template refuses it refuses either way, and none of a part is special", () => {
+    expect(() => rendered("{{ raise_exception('No.') }}", parts("a"))).toThrow(/refuses these messages: No/);
+    const runs = new ChatRenderer("<s>{{ messages[0].content[0].text }}").render(
+      [{ role: "user", content: parts("<s>") }],
+      OPTIONS,
+    );
+    expect(runs).toEqual([
+      { text: "<s>", origin: 0 },
+      { text: "<s>", origin: 1 },
+    ]);
+  });
+
+  test.each([[[{ type: "image_url" }]], [[{ type: "text" }]], [[null]], [["a"]], [{}], [7]])(
+    "a content that is %j is none",
+    (content) => {
+      expect(() => rendered("{{ messages[0].content }}", content as never)).toThrow(/Message 0 is not/);
+    },
+  );
+});
+
+test("variables that are asked for come over the named tokens, and are text", () => {
+  const runs = new ChatRenderer("{{ bos_token }}{{ x }}{{ messages[0].content }}").render(
+    [{ role: "user", content: "a" }],
+    { ...OPTIONS, namedTokens: { bos_token: "<s>" }, variables: { x: "<s>" } },
+  );
+  expect(runs).toEqual([
+    { text: "<s>", origin: 0 },
+    { text: "<s>", origin: 2 },
+    { text: "a", origin: 1 },
+  ]);
+});
+
 describe("failures", () => {
   test.each([
     ["a value that it adds wrongly", "{{ 'a' + 1 }}"],

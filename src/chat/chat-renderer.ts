@@ -1,11 +1,11 @@
 /**
  * From the messages of a conversation to the text of a prompt, by a chat template: what transformers hands over is there,
- * a developer's message is handed over as the system's to a template that does not know the role, and a message that
- * leaves nothing behind is told. Knows no tokenizer, so that it can run in a thread whose heap is limited.
+ * a developer's message is handed over as the system's to a template that does not know the role, parts of a text are
+ * joined for a template that reads no lists, and a message that leaves nothing behind is told. Knows no tokenizer, so that it can run in a thread whose heap is limited.
  */
 import { LastrowError } from "../errors.js";
-import { checkMessages } from "./chat-messages.js";
-import type { ChatMessage } from "./chat-template.js";
+import { checkMessages, textOf } from "./chat-messages.js";
+import type { ChatMessage, TemplateVariables } from "./chat-template.js";
 import { Template, TemplateRefusal } from "./jinja/template.js";
 import type { Run, Text } from "./jinja/text.js";
 
@@ -15,6 +15,8 @@ export interface RenderOptions {
   readonly addGenerationPrompt: boolean;
   /** Texts of `bos_token`, `pad_token` and the like. */
   readonly namedTokens: Readonly<Record<string, string>>;
+  /** More variables of the template, checked. */
+  readonly variables?: TemplateVariables | undefined;
   /** Milliseconds that rendering may take. */
   readonly deadlineMs: number;
 }
@@ -49,21 +51,31 @@ export class ChatRenderer {
       return { role: role === "developer" && !this.#knowsDeveloper ? "system" : role, content };
     });
     const end = performance.now() + options.deadlineMs;
-    const render = (given: readonly ChatMessage[]) => this.#render(given, options, end);
-    const rendered = render(handed);
-    const lost = lostMessage(handed, rendered, render);
-    if (lost !== null) {
-      throw new LastrowError(
-        "invalid_argument",
-        `The chat template drops message ${lost}, whose role is ${messages[lost].role}: leave the message out, or use a template that handles it.`,
-      );
+    if (handed.some(({ content }) => typeof content !== "string")) {
+      try {
+        return this.#renderWhole(handed, options, end);
+      } catch {
+        // A template that reads no lists of parts fails, or drops the message.
+      }
     }
-    return rendered.runs;
+    const joined = handed.map((message) => ({ role: message.role, content: textOf(message) }));
+    return this.#renderWhole(joined, options, end);
+  }
+
+  #renderWhole(messages: readonly ChatMessage[], options: RenderOptions, end: number): readonly Run[] {
+    const render = (given: readonly ChatMessage[]) => this.#render(given, options, end);
+    const rendered = render(messages);
+    const lost = lostMessage(messages, rendered, render);
+    if (lost === null) return rendered.runs;
+    throw new LastrowError(
+      "invalid_argument",
+      `The chat template drops message ${lost}, whose role is ${messages[lost].role}: leave the message out, or use a template that handles it.`,
+    );
   }
 
   #render(
     messages: readonly ChatMessage[],
-    { addGenerationPrompt, namedTokens, deadlineMs }: RenderOptions,
+    { addGenerationPrompt, namedTokens, variables, deadlineMs }: RenderOptions,
     end: number,
   ): Text {
     try {
@@ -75,6 +87,7 @@ export class ChatRenderer {
           ...namedTokens,
           add_generation_prompt: addGenerationPrompt,
         },
+        asked: variables ?? {},
         end,
       });
     } catch (cause) {
@@ -100,10 +113,11 @@ function lostMessage(
   const traces = new Set(rendered.origins);
   for (const [i, message] of messages.entries()) {
     // An empty one has nothing to lose.
-    if (traces.has(i + 1) || message.content.trim() === "") continue;
+    if (traces.has(i + 1) || textOf(message).trim() === "") continue;
     // A template may rightly cut all of a text (thoughts), or only obey it (/no_think). Then another one in its place
     // would be told from it.
-    if (render(messages.with(i, { ...message, content: "x" })).value === rendered.value) return i;
+    const content = typeof message.content === "string" ? "x" : [{ type: "text", text: "x" } as const];
+    if (render(messages.with(i, { ...message, content })).value === rendered.value) return i;
   }
   return null;
 }

@@ -2,34 +2,85 @@
 import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, readJsonObject } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
+import { quoteValue } from "../quote-value.js";
 
 type ChatRole = "system" | "developer" | "user" | "assistant";
+
+/** A part of a message. */
+export interface TextPart {
+  readonly type: "text";
+  readonly text: string;
+}
 
 /** One message of a conversation. */
 export interface ChatMessage {
   /** The speaker. Which roles may occur, and in which order, is up to the template. */
   readonly role: ChatRole;
-  /** The text; what looks like a special token in it is plain text. */
-  readonly content: string;
+  /**
+   * The text; what looks like a special token in it is plain text. A list of parts is handed over to a template that
+   * reads lists; to any other, the parts are joined.
+   */
+  readonly content: string | readonly TextPart[];
 }
 
 const MAX_TEMPLATE_BYTES = 1024 * 1024;
 
 /**
- * The template among a model's files: `chat_template.jinja`, or `chat_template` in `tokenizer_config.json` (of several
- * the one called `default`); null when it has none.
+ * Variables of a template beside those that every template is given, as its authors define them: `enable_thinking`, say.
+ * Plain data. What looks like a special token in it is plain text.
+ */
+export type TemplateVariables = Readonly<Record<string, unknown>>;
+
+/** The template of a model's files, or why there is none: words that follow the model's name. */
+export type FoundTemplate = { readonly source: string } | { readonly missing: string };
+
+const NONE: FoundTemplate = { missing: "has no chat template" };
+
+/**
+ * The template among a model's files, as transformers chooses it for conversations without tools:
+ * `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`, of several the one called `default`. Files of
+ * processors (`chat_template.json`) come last.
  * @throws LastrowError `tokenizer_invalid`, `model_file_invalid`
  */
-export async function readChatTemplate(files: ModelFiles): Promise<string | null> {
+export async function readChatTemplate(files: ModelFiles): Promise<FoundTemplate> {
   const whole = await readText(files, "chat_template.jinja", MAX_TEMPLATE_BYTES);
-  if (whole !== null) return whole.text;
-  const config = await readJsonObject(files, "tokenizer_config.json", JSON_LIMITS.tokenizerSettings);
-  if (config === null) return null;
-  const { chat_template: stated = null } = config.json;
-  if (stated === null || typeof stated === "string") return stated;
-  if (Array.isArray(stated)) {
-    const named = stated.find((entry) => entry?.name === "default") ?? stated[0];
-    if (typeof named?.template === "string") return named.template;
+  if (whole !== null) return { source: whole.text };
+  let found = NONE;
+  for (const name of ["tokenizer_config.json", "chat_template.json"]) {
+    const file = await readJsonObject(files, name, JSON_LIMITS.tokenizerSettings);
+    if (file !== null) found = templateIn(file.json.chat_template ?? null, file.name);
+    if (found !== NONE) break;
   }
-  throw new LastrowError("tokenizer_invalid", `${config.name} has a chat_template that is not text.`);
+  return found;
+}
+
+function templateIn(stated: unknown, fileName: string): FoundTemplate {
+  if (stated === null) return NONE;
+  if (typeof stated === "string") return { source: stated };
+  const templates = namedTemplates(stated);
+  if (templates === null) {
+    throw new LastrowError(
+      "tokenizer_invalid",
+      `${fileName}: chat_template is ${quoteValue(stated)}, but must be a text or a list of { name, template }.`,
+    );
+  }
+  const chosen = templates.get("default");
+  if (chosen !== undefined) return { source: chosen };
+  if (templates.size === 0) return NONE;
+  const names = [...templates.keys()]
+    .slice(0, 8)
+    .map((name) => quoteValue(name))
+    .join(", ");
+  return { missing: `has chat templates named ${names} and none named "default"` };
+}
+
+/** Null where it is not a list of templates with names. */
+function namedTemplates(stated: unknown): ReadonlyMap<string, string> | null {
+  if (!Array.isArray(stated)) return null;
+  const templates = new Map<string, string>();
+  for (const entry of stated) {
+    if (typeof entry?.name !== "string" || typeof entry.template !== "string") return null;
+    templates.set(entry.name, entry.template);
+  }
+  return templates;
 }

@@ -4,6 +4,7 @@
  */
 import { AddedTokenSplitter } from "../tokenizer/added-tokens.js";
 import type { SpecialToken, Tokenizer } from "../tokenizer/tokenizer.js";
+import { textOf } from "./chat-messages.js";
 import { templateFailure } from "./chat-renderer.js";
 import type { ChatMessage } from "./chat-template.js";
 import type { Run } from "./jinja/text.js";
@@ -55,9 +56,28 @@ export class PromptEncoder {
     return ids;
   }
 
+  /**
+   * The special token that a template writes behind the text of a message, white space between them or not; null where it
+   * writes none.
+   * @param origin of the message in `runs`
+   */
+  specialAfter(runs: readonly Run[], origin: number): number | null {
+    const at = runs.findLastIndex((run) => run.origin === origin);
+    const behind = runs
+      .slice(at + 1)
+      .map((run) => run.text)
+      .join("");
+    if (at === -1) return null;
+    for (const { text, token } of this.#splitter.split(behind)) {
+      if (token !== null) return token.id;
+      if (text.trim() !== "") return null;
+    }
+    return null;
+  }
+
   #expectFitting(length: number, messages: readonly ChatMessage[]): void {
     const contextLength = this.#contextLength;
-    const added = messages.reduce((rest, { content }) => rest - content.length, length);
+    const added = messages.reduce((rest, message) => rest - textOf(message).length, length);
     // A token has a byte at least. How long the longest one is takes a look at all of them.
     if (added <= contextLength || added <= contextLength * this.#tokenizer.longestToken) return;
     throw templateFailure(

@@ -100,6 +100,7 @@ const OPTION_NAMES = [
   "dtype",
   "stride",
   "promptTokens",
+  "templateVariables",
   "newTokens",
   "repetitions",
 ];

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { describe, expect, it } from "vitest";
-import { decimal, logitBias, stopTexts, tokenIds, wholeNumber } from "./options.js";
+import { decimal, jsonObject, logitBias, stopTexts, tokenIds, wholeNumber } from "./options.js";
 
 describe("option values", () => {
   it("numbers are decimal, and nothing but", () => {
@@ -19,6 +19,13 @@ describe("option values", () => {
       expect(tokenIds(text)).toEqual([1, 2, 3]);
     for (const text of ["", ",", "1,", ",1", "1,,2", "1;2", "-1", "1.5", "99999999999999999999"]) {
       expect(() => tokenIds(text), text).toThrow(InvalidArgumentError);
+    }
+  });
+
+  it("an object of variables is JSON", () => {
+    expect(jsonObject('{"enable_thinking": false}')).toEqual({ enable_thinking: false });
+    for (const text of ["", "{", "[]", "null", "7", "enable_thinking=false"]) {
+      expect(() => jsonObject(text), text).toThrow(InvalidArgumentError);
     }
   });
 

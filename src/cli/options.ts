@@ -224,6 +224,16 @@ export function tokenIds(text: string): number[] {
   throw new InvalidArgumentError("It must be token ids with commas between them, such as 1,2,3.");
 }
 
+export function jsonObject(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+  } catch {
+    // Said below.
+  }
+  throw new InvalidArgumentError('It must be a JSON object, such as {"enable_thinking": false}.');
+}
+
 export function logitBias(
   text: string,
   before: ReadonlyMap<number, number> = new Map(),

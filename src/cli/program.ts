@@ -30,6 +30,7 @@ import {
   addSamplingOptions,
   atLeastOne,
   atLeastTwo,
+  jsonObject,
   wholeNumber,
 } from "./options.js";
 import { addServerOptions } from "./server-options.js";
@@ -309,7 +310,12 @@ function addChat(program: Command, io: Io, done: Done): void {
   command
     .optionsGroup("Conversation:")
     .option("--system <text>", "the system message, which begins the conversation")
-    .option("--chat-template <file>", "a Jinja template, in place of the model's own");
+    .option("--chat-template <file>", "a Jinja template, in place of the model's own")
+    .option(
+      "--template-variables <json>",
+      "variables of the template, such as '{\"enable_thinking\": false}'",
+      jsonObject,
+    );
   addSamplingOptions(command, DEFAULT_MAX_TOKENS);
   addEngineOptions(command);
   command

@@ -118,6 +118,7 @@ describe("a fresh download", () => {
     expect((await readdir(join(repo, ".no_exist", COMMIT))).sort()).toEqual([
       "added_tokens.json",
       "chat_template.jinja",
+      "chat_template.json",
       "special_tokens_map.json",
       "tokenizer_config.json",
     ]);

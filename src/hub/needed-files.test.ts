@@ -24,6 +24,7 @@ it("asks for vocab.json and merges.txt only without tokenizer.json, for the inde
     "config.json",
     "generation_config.json",
     "chat_template.jinja",
+    "chat_template.json",
     "vocab.json",
     "merges.txt",
     "tokenizer_config.json",

@@ -15,6 +15,7 @@ export const FILE_NAMES = [
   CONFIG,
   "generation_config.json",
   "chat_template.jinja",
+  "chat_template.json",
   ...TOKENIZER_FILES,
   WEIGHTS,
   WEIGHTS_INDEX,

@@ -3,11 +3,13 @@
  * of what was said, so that the next answer computes only what is new.
  */
 
-import { checkMessages } from "../chat/chat-messages.js";
+import { checkMessages, checkVariables } from "../chat/chat-messages.js";
 import { RENDER_DEADLINE_MS } from "../chat/chat-renderer.js";
-import type { ChatMessage } from "../chat/chat-template.js";
+import type { ChatMessage, TemplateVariables } from "../chat/chat-template.js";
+import type { Run } from "../chat/jinja/text.js";
 import { PromptEncoder } from "../chat/prompt-encoder.js";
 import type { TemplateRunner } from "../chat/template-runner.js";
+import { turnEnds } from "../chat/turn-end.js";
 import type { Generation } from "../client/generation.js";
 import type { Sequence } from "../client/sequence.js";
 import { invalidArgument, LastrowError } from "../errors.js";
@@ -27,7 +29,7 @@ export type ReplyOptions = Omit<
 const REPLY_OPTIONS = optionNames<ReplyOptions>()("reply", {
   ...{ temperature: true, topK: true, topP: true, minP: true, logitBias: true, seed: true },
   ...{ repetitionPenalty: true, frequencyPenalty: true, presencePenalty: true },
-  ...{ maxTokens: true, stop: true, ignoreEos: true, signal: true },
+  ...{ maxTokens: true, stop: true, ignoreEos: true, stopTokenIds: true, signal: true },
   ...{ speculate: true, mode: true, logprobs: true, cachePrompt: true, salt: true, tenant: true },
 });
 
@@ -42,6 +44,8 @@ export interface ConversationTemplate {
   readonly source: string;
   readonly tokenizer: Tokenizer;
   readonly runner: TemplateRunner;
+  /** More variables of the template. */
+  readonly variables: TemplateVariables;
 }
 
 /** What a conversation needs of its model. */
@@ -57,6 +61,8 @@ export class Conversation implements AsyncDisposable {
   readonly #template: ConversationTemplate;
   readonly #encoder: PromptEncoder;
   #messages: ChatMessage[] = [];
+  /** Tokens with which the template ends an answer. */
+  #turnEnds: readonly number[] = [];
   #held: Sequence | null = null;
   #isAnswering = false;
   #isDisposed = false;
@@ -77,6 +83,7 @@ export class Conversation implements AsyncDisposable {
       const advice = typeof messages === "string" ? " Say a text with reply(text)." : "";
       throw invalidArgument(`messages is a list of messages, not ${shown(messages)}.${advice}`);
     }
+    checkVariables(template.variables, "templateVariables");
     const conversation = new Conversation(model, template);
     if (messages.length === 0) await template.runner.check(template.source, RENDER_DEADLINE_MS);
     else {
@@ -87,6 +94,8 @@ export class Conversation implements AsyncDisposable {
       const question: ChatMessage = { role: "user", content: "x" };
       await conversation.#encode(isAsked ? messages : [...messages, question]);
     }
+    const render = (asked: readonly ChatMessage[]) => conversation.#render(asked, false);
+    conversation.#turnEnds = await turnEnds(render, conversation.#encoder);
     return conversation;
   }
 
@@ -102,14 +111,15 @@ export class Conversation implements AsyncDisposable {
   }
 
   /**
-   * Says something as the user, and lets the assistant answer. Nothing runs before the first piece or the result is asked
+   * Says something as the user, and lets the assistant answer. The answer ends at an end token of the model, or at the
+   * special token with which the template ends the assistant's turn. Nothing runs before the first piece or the result is asked
    * for. What was said and the answer become part of the conversation when the answer has ended, also one that was cut
    * short; when it fails, the conversation is as it was.
    * @throws LastrowError at once: `invalid_argument` while another answer is under way, `disposed`; while running:
    *   `invalid_argument` for messages that the template refuses or takes no notice of, `chat_template_failed`,
    *   `context_length_exceeded` when the conversation has become too long, and what `LanguageModel.generate` throws
    */
-  reply(content: string, options: ReplyOptions = {}): Reply {
+  reply(content: ChatMessage["content"], options: ReplyOptions = {}): Reply {
     if (this.#isDisposed) throw new LastrowError("disposed", "The conversation was used after dispose().");
     if (this.#isAnswering) {
       throw invalidArgument("The last answer of this conversation has not ended yet.");
@@ -120,7 +130,9 @@ export class Conversation implements AsyncDisposable {
     this.#isAnswering = true;
     const begin = async () => {
       const prompt = await this.#encode(messages);
-      return { prompt, generation: this.#model.generate(prompt, options) };
+      const { stopTokenIds = [] } = options;
+      const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...this.#turnEnds];
+      return { prompt, generation: this.#model.generate(prompt, { ...options, stopTokenIds: ends }) };
     };
     const finish = async (begun: ReturnType<typeof begin>) => {
       try {
@@ -177,13 +189,17 @@ export class Conversation implements AsyncDisposable {
   }
 
   async #encode(messages: readonly ChatMessage[]): Promise<number[]> {
-    const { source, tokenizer, runner } = this.#template;
-    const runs = await runner.render(source, messages, {
-      addGenerationPrompt: true,
+    return this.#encoder.encode(await this.#render(messages, true), messages);
+  }
+
+  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Promise<readonly Run[]> {
+    const { source, tokenizer, runner, variables } = this.#template;
+    return runner.render(source, messages, {
+      addGenerationPrompt,
+      variables,
       namedTokens: tokenizer.namedTokens,
       deadlineMs: RENDER_DEADLINE_MS,
     });
-    return this.#encoder.encode(runs, messages);
   }
 
   /** Holds the rows of what was said; they are in the prefix cache just now, so next to nothing is computed. */

@@ -6,7 +6,7 @@ import type { ComparisonObserver } from "../client/comparison.js";
 import type { GenerationOptions } from "../client/generation.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
-import { oneOf, shown, wholeNumber } from "../option-checks.js";
+import { isListOfIds, oneOf, shown, wholeNumber } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { BeamSettings, GenerationRequest, Mode } from "../protocol/generation-request.js";
 import { checkBeamSettings } from "../sampling/beam-search.js";
@@ -33,6 +33,8 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
   readonly stop?: string | readonly string[] | undefined;
   /** Go on after an end token, as after any other. Default false. */
   readonly ignoreEos?: boolean | undefined;
+  /** Ids of tokens that end the generation as an end token does, also where end tokens are ignored. */
+  readonly stopTokenIds?: readonly number[] | undefined;
   /** Keep K and V (`cached`, the default), or compute every row again at each step (`recompute`). Same bits. */
   readonly mode?: Mode | undefined;
   /**
@@ -97,8 +99,8 @@ type MultipleContinuations = "n" | "bestOf" | "numBeams" | "lengthPenalty" | "ea
 const SAMPLED_PROMPT = {
   ...{ temperature: true, topK: true, topP: true, minP: true, logitBias: true, seed: true },
   ...{ repetitionPenalty: true, frequencyPenalty: true, presencePenalty: true },
-  ...{ maxTokens: true, stop: true, ignoreEos: true, parseSpecial: true, signal: true },
-  tenant: true,
+  ...{ maxTokens: true, stop: true, ignoreEos: true, stopTokenIds: true, parseSpecial: true },
+  ...{ signal: true, tenant: true },
 };
 
 /** Names of options; TypeScript holds them to the types. */
@@ -168,6 +170,7 @@ export function resolveRequest(
       `${model.label} has no tokenizer, so its output has no text in which a stop string could appear.`,
     );
   }
+  const stopTokenIds = resolveStopTokens(options.stopTokenIds, model.vocabSize);
   const mode = oneOf("mode", options.mode ?? "cached", ["cached", "recompute"]);
   const n = wholeNumber("n", options.n, 1, { from: 1, to: MAX_CONTINUATIONS });
   const { cachePrompt = true, salt = "", tenant = "" } = options;
@@ -184,9 +187,16 @@ export function resolveRequest(
     speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
     tenant,
     salt: cachePrompt && mode === "cached" ? salt : null,
-    eosTokenIds: new Set(options.ignoreEos === true ? [] : model.eosTokenIds),
+    eosTokenIds: new Set([...(options.ignoreEos === true ? [] : model.eosTokenIds), ...stopTokenIds]),
   };
   return { request, text: { tokenizer, stop, loadMs: model.loadMs, signal: options.signal } };
+}
+
+function resolveStopTokens(ids: GenerateOptions["stopTokenIds"] = [], vocabSize: number): readonly number[] {
+  if (!isListOfIds(ids)) throw invalidArgument(`stopTokenIds is a list of token ids, not ${shown(ids)}.`);
+  const unknown = [...ids].find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (unknown === undefined) return [...ids];
+  throw invalidArgument(`stopTokenIds has ${shown(unknown)}; this model's ids are 0 to ${vocabSize - 1}.`);
 }
 
 /** Null without `numBeams`. The ranges of the other two are `BeamSearch`'s to check. */

@@ -2,7 +2,7 @@
  * A loaded model: the object that programs hold. Turns prompts and options into requests for the engine, and owns the
  * engine until it is disposed.
  */
-import type { ChatMessage } from "../chat/chat-template.js";
+import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
 import type { TemplateRunner, TemplateThread } from "../chat/template-runner.js";
 import { type ComparisonReport, compareWays } from "../client/comparison.js";
 import type { EngineClient } from "../client/engine-client.js";
@@ -55,6 +55,11 @@ export interface SequenceOptions extends PromptOptions {
 export interface ChatOptions {
   /** A Jinja template in place of the model's own. */
   readonly template?: string | undefined;
+  /**
+   * More variables of the template, as its authors define them: `{ enable_thinking: false }` for Qwen 3, say. Plain data; what
+   * looks like a special token in it is plain text.
+   */
+  readonly templateVariables?: TemplateVariables | undefined;
 }
 
 /** How a saved sequence is taken up. */
@@ -79,7 +84,7 @@ const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
   salt: true,
   tenant: true,
 });
-const CHAT_OPTIONS = optionNames<ChatOptions>()("chat", { template: true });
+const CHAT_OPTIONS = optionNames<ChatOptions>()("chat", { template: true, templateVariables: true });
 const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
   ...{ parseSpecial: true, salt: true, tenant: true, signal: true, expectRoom: true },
 });
@@ -130,7 +135,7 @@ export interface LanguageModelParts {
   readonly engine: EngineClient;
   readonly tokenizer: Tokenizer | null;
   /** The source of the model's own, or null. */
-  readonly chatTemplate: string | null;
+  readonly chatTemplate: FoundTemplate;
   /** See `Platform.startTemplateThread`. */
   readonly startTemplateThread: () => Promise<TemplateThread | null>;
   readonly defaults: GenerationDefaults;
@@ -233,13 +238,15 @@ export class LanguageModel implements AsyncDisposable {
     const { tokenizer, chatTemplate } = this.#alive();
     checkOptions(options, CHAT_OPTIONS);
     if (tokenizer === null) throw this.#withoutTokenizer();
-    const source = options.template ?? chatTemplate;
-    if (source === null) {
+    const { templateVariables: variables = {} } = options;
+    const found = options.template === undefined ? chatTemplate : { source: options.template };
+    if (!("source" in found)) {
       throw new LastrowError(
         "chat_template_missing",
-        `${this.info.label} has no chat template; give one of your own (template), or use generate.`,
+        `${this.info.label} ${found.missing}; give one of your own (template), or continue texts with generate.`,
       );
     }
+    const { source } = found;
     // Loaded lazily: only chats need the template engine.
     const [{ TemplateRunner }, { Conversation }] = await Promise.all([
       import("../chat/template-runner.js"),
@@ -247,7 +254,7 @@ export class LanguageModel implements AsyncDisposable {
     ]);
     const { startTemplateThread } = this.#alive();
     this.#templates ??= new TemplateRunner(startTemplateThread);
-    return Conversation.begin(this, { source, tokenizer, runner: this.#templates }, messages);
+    return Conversation.begin(this, { source, tokenizer, variables, runner: this.#templates }, messages);
   }
 
   /**

@@ -141,6 +141,8 @@ const FIELD_NAMES: Readonly<Record<string, string>> = {
   logprobs: "logprobs",
   speculate: "speculate",
   stop: "stop",
+  stopTokenIds: "stop_token_ids",
+  chat_template_kwargs: "chat_template_kwargs",
   n: "n",
 };
 

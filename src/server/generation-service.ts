@@ -34,6 +34,7 @@ interface GenerationFields {
   readonly seed?: number | null | undefined;
   readonly stop?: string | readonly string[] | null | undefined;
   readonly ignore_eos?: boolean | null | undefined;
+  readonly stop_token_ids?: readonly number[] | null | undefined;
   readonly n?: number | null | undefined;
   readonly num_beams?: number | null | undefined;
   readonly length_penalty?: number | null | undefined;
@@ -70,6 +71,7 @@ export function generateOptions(
     seed: seedOf(fields.seed),
     stop: fields.stop ?? undefined,
     ignoreEos: fields.ignore_eos ?? undefined,
+    stopTokenIds: fields.stop_token_ids ?? undefined,
     n: fields.n ?? undefined,
     numBeams: isSingle ? undefined : (numBeams ?? undefined),
     lengthPenalty: isSingle ? undefined : (fields.length_penalty ?? undefined),

@@ -258,7 +258,8 @@ async function startTexts(
     const file = await readText(opened, name);
     if (file !== null) files[name] = file.text;
   }
-  const chatTemplate = options.chatTemplate ?? (await readChatTemplate(opened));
+  const chatTemplate =
+    options.chatTemplate === undefined ? await readChatTemplate(opened) : { source: options.chatTemplate };
   const deadlineMs = limits.textSeconds * 1000;
   const { vocabSize, contextLength } = model.info.config;
   // A template has half of the time, so that a slow template is told from a long text.

@@ -1,6 +1,8 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
 
+import { checkVariables, textOf } from "../chat/chat-messages.js";
 import type { ChatMessage } from "../chat/chat-template.js";
+import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
 import type { GenerateOptions, Prompt } from "../library/generate-options.js";
 import type { ModelInfo } from "../library/language-model.js";
 import { quoteValue } from "../quote-value.js";
@@ -17,6 +19,7 @@ import type { ServerLimits } from "./limits.js";
 import type { Metrics } from "./metrics.js";
 import type { SavedFolder } from "./saved-folder.js";
 import { type SendEvent, streamEvents } from "./server-sent-events.js";
+import type { ChatPrompt } from "./text-messages.js";
 import type { TextThread } from "./text-thread.js";
 
 export interface ServedModel {
@@ -108,34 +111,39 @@ export async function promptTokens(
 }
 
 /**
- * Token ids of a conversation.
+ * The prompt of a conversation.
  * @throws ApiError 400 for a model without a chat template, and for what is too long; LastrowError as
  *   `ChatTemplate.encode`
  */
-export async function chatTokens(
+export async function chatPrompt(
   service: Service,
   messages: readonly ChatMessage[],
-  options: { readonly addGenerationPrompt: boolean; readonly exchange: Exchange },
-): Promise<number[]> {
+  options: ChatPromptOptions & { readonly exchange: Exchange },
+): Promise<ChatPrompt> {
   const { texts, served, logPrompts } = service;
-  const { addGenerationPrompt, exchange } = options;
+  const { exchange, ...promptOptions } = options;
   if (logPrompts) exchange.record.prompts = [messages];
-  if (texts === null || !texts.hasChatTemplate) {
+  if (texts === null)
+    throw new ApiError(400, "tokenizer_missing", `${served.id} has no tokenizer, which a chat needs.`);
+  const found = texts.chatTemplate;
+  if ("missing" in found) {
     throw new ApiError(
       400,
       "chat_template_missing",
-      `${served.id} has no chat template. Start the server with --chat-template FILE (a Jinja template, as in tokenizer_config.json), or use /v1/completions.`,
+      `${served.id} ${found.missing}. Start the server with --chat-template FILE (a Jinja template, as in tokenizer_config.json), or use /v1/completions.`,
     );
   }
-  expectFitting(service, messages.map(({ content }) => content).join(""), "messages");
-  const tokens = await texts.encodeChat(messages, addGenerationPrompt, callerOf(exchange));
+  checkVariables(promptOptions.variables ?? {}, "chat_template_kwargs");
+  expectFitting(service, messages.map(textOf).join(""), "messages");
+  const prompt = await texts.encodeChat(messages, promptOptions, callerOf(exchange));
+  const { tokens } = prompt;
   if (tokens.length === 0) {
     throw new ApiError(400, "empty_prompt", "The chat template renders these messages as an empty prompt.", {
       param: "messages",
     });
   }
   expectTokens(service, tokens.length, "messages");
-  return tokens;
+  return prompt;
 }
 
 /** Refuses a text that is longer than so many of the longest token, before it is tokenised. */

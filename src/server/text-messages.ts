@@ -1,16 +1,23 @@
 /** What the server and its text thread say to each other. */
-import type { ChatMessage } from "../chat/chat-template.js";
+import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
 
 /** What the thread is made of: the files that define the tokenizer, by name, and the chat template. */
 export interface TextThreadData {
   readonly label: string;
   readonly files: Readonly<Record<string, string>>;
   readonly vocabSize: number;
-  readonly chatTemplate: string | null;
+  readonly chatTemplate: FoundTemplate;
   /** Tokens that a prompt can have at most. */
   readonly contextLength: number;
   /** Milliseconds that rendering a conversation may take. */
   readonly renderMs: number;
+}
+
+/** A conversation as the model is asked it. */
+export interface ChatPrompt {
+  readonly tokens: number[];
+  /** Tokens with which the template ends an answer. */
+  readonly turnEnds: readonly number[];
 }
 
 export type TextTask =
@@ -24,6 +31,7 @@ export type TextTask =
       readonly kind: "chat";
       readonly messages: readonly ChatMessage[];
       readonly addGenerationPrompt: boolean;
+      readonly variables: TemplateVariables;
     }
   | {
       readonly kind: "decode";
@@ -35,5 +43,6 @@ export type TextTask =
 export type TextAnswer =
   | { readonly kind: "ready" }
   | { readonly kind: "tokens"; readonly tokens: number[] }
+  | { readonly kind: "chat-prompt"; readonly prompt: ChatPrompt }
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "error"; readonly code: string | null; readonly message: string };

@@ -37,22 +37,25 @@ async function prepare(): Promise<Texts> {
   return {
     tokenizer,
     template:
-      chatTemplate === null
-        ? null
-        : new ChatTemplate(chatTemplate, tokenizer, { deadlineMs: renderMs, contextLength }),
+      "source" in chatTemplate
+        ? new ChatTemplate(chatTemplate.source, tokenizer, { deadlineMs: renderMs, contextLength })
+        : null,
   };
 }
 
-function answer({ tokenizer, template }: Texts, task: TextTask): TextAnswer {
+async function answer({ tokenizer, template }: Texts, task: TextTask): Promise<TextAnswer> {
   try {
     switch (task.kind) {
       case "encode": {
         const { text, addSpecialTokens, parseSpecial } = task;
         return { kind: "tokens", tokens: tokenizer.encode(text, { addSpecialTokens, parseSpecial }) };
       }
-      case "chat":
+      case "chat": {
         if (template === null) throw new Error("a conversation came to a thread without a template");
-        return { kind: "tokens", tokens: template.encode(task.messages, task.addGenerationPrompt) };
+        const { messages, addGenerationPrompt, variables } = task;
+        const tokens = template.encode(messages, { addGenerationPrompt, variables });
+        return { kind: "chat-prompt", prompt: { tokens, turnEnds: await template.turnEnds() } };
+      }
       case "decode": {
         const { tokens, skipSpecialTokens } = task;
         return { kind: "text", text: tokenizer.decode(tokens, { skipSpecialTokens }) };
@@ -70,7 +73,7 @@ function failure(error: unknown): TextAnswer {
 
 try {
   const texts = await prepare();
-  port.on("message", (task: TextTask) => port.postMessage(answer(texts, task)));
+  port.on("message", async (task: TextTask) => port.postMessage(await answer(texts, task)));
   port.postMessage({ kind: "ready" } satisfies TextAnswer);
 } catch (error) {
   port.postMessage(failure(error));

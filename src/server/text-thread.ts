@@ -4,12 +4,13 @@
  * takes another with it.
  */
 import { Worker } from "node:worker_threads";
-import type { ChatMessage } from "../chat/chat-template.js";
+import type { ChatMessage, FoundTemplate } from "../chat/chat-template.js";
+import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
 import { threadScript } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
 import { type Caller, FairQueue } from "./fair-queue.js";
-import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
+import type { ChatPrompt, TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
 interface Waiting {
   readonly task: TextTask;
@@ -76,9 +77,9 @@ export class TextThread {
     return HEAP_MIB + Math.ceil((characters * HEAP_PER_CHARACTER) / 2 ** 20);
   }
 
-  /** Whether there is a chat template. */
-  get hasChatTemplate(): boolean {
-    return this.#data.chatTemplate !== null;
+  /** The chat template, or why there is none. */
+  get chatTemplate(): FoundTemplate {
+    return this.#data.chatTemplate;
   }
 
   /** Token ids of a text. @throws ApiError `text_timeout`; LastrowError as `Tokenizer.encode` */
@@ -87,13 +88,16 @@ export class TextThread {
     return tokensOf(await this.#run({ kind: "encode", text, addSpecialTokens, parseSpecial }, caller));
   }
 
-  /** Token ids of a conversation. @throws ApiError `text_timeout`; LastrowError as `ChatTemplate.encode` */
+  /** @throws ApiError `text_timeout`; LastrowError as `ChatTemplate.encode` */
   async encodeChat(
     messages: readonly ChatMessage[],
-    addGenerationPrompt: boolean,
+    options: ChatPromptOptions,
     caller: Caller,
-  ): Promise<number[]> {
-    return tokensOf(await this.#run({ kind: "chat", messages, addGenerationPrompt }, caller));
+  ): Promise<ChatPrompt> {
+    const { addGenerationPrompt = true, variables = {} } = options;
+    const answer = await this.#run({ kind: "chat", messages, addGenerationPrompt, variables }, caller);
+    if (answer.kind === "chat-prompt") return answer.prompt;
+    throw unexpected(answer);
   }
 
   /** Text of token ids. @throws LastrowError `token_out_of_range` */

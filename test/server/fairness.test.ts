@@ -106,7 +106,7 @@ test("a text is tokenised after at most one text of each other key", async () =>
     files,
     vocabSize: vocab_size,
     contextLength: 512,
-    chatTemplate: null,
+    chatTemplate: { missing: "has no chat template" },
     renderMs: 5000,
   };
   const thread = await TextThread.start(data, 5000);

@@ -24,7 +24,10 @@ const fixture = (name: string) =>
   readFileSync(new URL(`../../../test/fixtures/chat-templates/${name}`, import.meta.url), "utf8");
 const EXPECTED: Expected[] = JSON.parse(fixture("expected.json"));
 const LIMITS = { deadlineMs: 5000, contextLength: 1000 };
-const SPECIALS = ["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|system|>", "<|assistant|>"];
+const SPECIALS = [
+  ...["<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|user|>", "<|system|>", "<|assistant|>"],
+  ...["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<start_of_turn>", "<end_of_turn>"],
+];
 
 /** The embedded model's tokenizer with more special tokens. */
 async function tokenizerWith(flags: Record<string, { lstrip?: boolean; rstrip?: boolean }>) {
@@ -56,7 +59,9 @@ const read = (by: Tokenizer, text: string) =>
 describe("render as transformers does", () => {
   test.each(EXPECTED)("$template, $conversation, prompt for an answer: $addGenerationPrompt", (expected) => {
     const { template, messages, addGenerationPrompt, text } = expected;
-    const ids = new ChatTemplate(fixture(template), tokenizer, LIMITS).encode(messages, addGenerationPrompt);
+    const ids = new ChatTemplate(fixture(template), tokenizer, LIMITS).encode(messages, {
+      addGenerationPrompt,
+    });
     expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(text);
     expect(ids).toEqual(read(tokenizer, text));
   });
@@ -144,10 +149,9 @@ describe("special tokens", () => {
       "</s>": { lstrip: true, rstrip: true },
     });
     for (const { template, messages, addGenerationPrompt, text } of EXPECTED) {
-      const ids = new ChatTemplate(fixture(template), stripping, LIMITS).encode(
-        messages,
+      const ids = new ChatTemplate(fixture(template), stripping, LIMITS).encode(messages, {
         addGenerationPrompt,
-      );
+      });
       expect(ids, `${template}: ${text}`).toEqual(read(stripping, text));
     }
     const shown = read(stripping, "a <|im_start|> b <|im_end|> c </s> d");

@@ -15,6 +15,7 @@ import {
   List,
   Namespace,
   numberOf,
+  Parts,
   str,
   toValue,
   type Value,
@@ -31,6 +32,8 @@ export interface Rendering {
   readonly messages: readonly object[];
   /** Whatever else the template is given: plain data. */
   readonly variables: Readonly<Record<string, unknown>>;
+  /** More of it, which is not trusted: its texts have an origin of their own, behind those of the messages. */
+  readonly asked?: Readonly<Record<string, unknown>> | undefined;
   /** When it is ended, by `performance.now()`. */
   readonly end: number;
   /** What `strftime_now` prints; default: now. */
@@ -51,11 +54,12 @@ export class Template {
   }
 
   /** @throws TemplateRefusal for what `raise_exception` says, any other Error when it fails */
-  render({ messages, variables, end, now }: Rendering): Text {
+  render({ messages, variables, asked = {}, end, now }: Rendering): Text {
     const checkTime = () => {
       if (performance.now() > end) throw new Error("it took too long");
     };
     const given = new Map(Object.entries(variables).map(([name, value]) => [name, toValue(value)] as const));
+    for (const [name, value] of Object.entries(asked)) given.set(name, toValue(value, messages.length + 1));
     given.set("messages", new List(messages.map((message, i) => messageValue(message, i + 1))));
     return new Interpreter(globals(now), checkTime).run(this.#program, given);
   }
@@ -65,7 +69,11 @@ function messageValue(message: object, origin: number): Dict {
   return new Dict(
     Object.entries(message).map(
       // A role is one of a few words, and special tokens may be made of it (`<|user|>`).
-      ([key, value]) => [Text.of(key), toValue(value, key === "role" ? 0 : origin)] as const,
+      ([key, value]) => {
+        const made = toValue(value, key === "role" ? 0 : origin);
+        const isParts = key === "content" && made instanceof List;
+        return [Text.of(key), isParts ? new Parts(made.items) : made] as const;
+      },
     ),
   );
 }

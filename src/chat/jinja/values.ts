@@ -35,6 +35,12 @@ export class List {
   }
 }
 
+/**
+ * The content of a message as a list of parts. A template reads the parts; to print the list as a whole, as a template does
+ * that takes every content for a text, fails.
+ */
+export class Parts extends List {}
+
 type Key = string | number | boolean | null;
 
 /** A dictionary, in the order in which its keys came. */
@@ -225,6 +231,7 @@ export function iterate(value: Value): readonly Value[] {
 export function str(value: Value): Text {
   if (value instanceof Text) return value;
   if (value instanceof Undefined) return Text.of("");
+  if (value instanceof Parts) throw new Error("a list of parts is not a text");
   const inside = textsIn(value);
   return inside.length === 0 ? Text.of(repr(value)) : Text.join(inside).derive(repr(value));
 }

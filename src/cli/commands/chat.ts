@@ -11,6 +11,7 @@ import { coloursFor, type Io, textFor, write } from "../terminal.js";
 export interface ChatCommandOptions extends EngineOptions, SamplingOptions {
   readonly system?: string | undefined;
   readonly chatTemplate?: string | undefined;
+  readonly templateVariables?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** Lines that are for the command and not for the model. */
@@ -28,6 +29,7 @@ export async function chat(options: ChatCommandOptions, io: Io): Promise<number>
   const begin = () =>
     model.chat(options.system === undefined ? [] : [{ role: "system", content: options.system }], {
       template,
+      templateVariables: options.templateVariables,
     });
   let conversation = await begin();
   const { stdin, stdout, stderr, env } = io;

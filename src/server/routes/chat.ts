@@ -6,8 +6,8 @@ import { ApiError } from "../api-error.js";
 import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
-import { type ChatRequest, chatRequest, chatResponse, messageTexts } from "../schemas/chat.js";
-import { chatTokens, expectModel, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
+import { type ChatRequest, chatRequest, chatResponse } from "../schemas/chat.js";
+import { chatPrompt, expectModel, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
 import { chatLogprobs } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
@@ -29,12 +29,15 @@ export function addChat(app: App, service: Service): void {
       expectModel(service, body.model);
       const options = settle(service, exchange, body);
       await takeTurn(exchange, Math.max(options.n ?? 1, options.numBeams ?? 1));
-      const prompt = await chatTokens(service, messageTexts(body.messages), {
+      const { tokens, turnEnds } = await chatPrompt(service, body.messages, {
         addGenerationPrompt: body.add_generation_prompt ?? true,
+        variables: body.chat_template_kwargs ?? {},
         exchange,
       });
+      const { stopTokenIds = [] } = options;
+      const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...turnEnds];
       const answer = new ChatAnswer(service, body);
-      const job = { prompts: [prompt], options };
+      const job = { prompts: [tokens], options: { ...options, stopTokenIds: ends } };
       reserveAnswer(service, exchange, job);
       if (body.stream !== true) {
         return jsonText(context, await answer.whole(await generateAll(service, exchange, job)));

@@ -1,7 +1,6 @@
 /** `POST /tokenize` and `/detokenize`, with vLLM's and llama.cpp's bodies. */
 import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";
-import { messageTexts } from "../schemas/chat.js";
 import {
   detokenizeRequest,
   detokenizeResponse,
@@ -9,7 +8,7 @@ import {
   tokenizeRequest,
   tokenizeResponse,
 } from "../schemas/tokenize.js";
-import { callerOf, chatTokens, expectFitting, expectModel, type Service } from "../service.js";
+import { callerOf, chatPrompt, expectFitting, expectModel, type Service } from "../service.js";
 import type { TextThread } from "../text-thread.js";
 import { tokenPiece, tokenText } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
@@ -32,10 +31,13 @@ export function addTokenize(app: App, service: Service): void {
       expectModel(service, body.model);
       const tokens =
         body.messages != null
-          ? await chatTokens(service, messageTexts(body.messages), {
-              addGenerationPrompt: body.add_generation_prompt ?? true,
-              exchange,
-            })
+          ? (
+              await chatPrompt(service, body.messages, {
+                addGenerationPrompt: body.add_generation_prompt ?? true,
+                variables: body.chat_template_kwargs ?? {},
+                exchange,
+              })
+            ).tokens
           : await textTokens(service, body, exchange);
       const { tokenizer } = engine.model;
       return context.json({

@@ -1,8 +1,7 @@
 /** The bodies of `POST /v1/chat/completions`. */
 import { z } from "@hono/zod-openapi";
-import type { ChatMessage } from "../../chat/chat-template.js";
 import type { ServerLimits } from "../limits.js";
-import { list } from "./first-wrong.js";
+import { list, record } from "./first-wrong.js";
 import {
   count,
   finishReasonSchema,
@@ -28,12 +27,14 @@ const chatMessage = z
   })
   .openapi("ChatMessage");
 
-/** Messages with their parts joined. */
-export function messageTexts(messages: readonly z.infer<typeof chatMessage>[]): ChatMessage[] {
-  return messages.map(({ role, content }) => ({
-    role,
-    content: typeof content === "string" ? content : content.map(({ text }) => text).join(""),
-  }));
+/** More variables of the template, under vLLM's name. */
+export function templateVariables() {
+  return record(z.unknown(), { most: 64, tooMany: "chat_template_kwargs may have 64 entries" })
+    .nullish()
+    .openapi({
+      type: ["object", "null"],
+      description: "Variables that the model's chat template defines: enable_thinking, say.",
+    });
 }
 
 export function chatMessages(limits: ServerLimits) {
@@ -51,6 +52,7 @@ export function chatRequest(limits: ServerLimits) {
       add_generation_prompt: z.boolean().nullish().openapi({
         description: "Whether the template begins the assistant's answer; default true.",
       }),
+      chat_template_kwargs: templateVariables(),
       tools: unsupported("tools", none),
       tool_choice: unsupported(
         "tool_choice",

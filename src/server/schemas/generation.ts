@@ -59,6 +59,9 @@ export function generationFields(limits: ServerLimits) {
     min_p: z.number().min(0).max(1).nullish(),
     repetition_penalty: z.number().gt(0).max(100).nullish(),
     ignore_eos: z.boolean().nullish(),
+    stop_token_ids: list(z.int().min(0), { most: limits.stopTexts })
+      .nullish()
+      .openapi({ description: "More end tokens; ignore_eos leaves them alone." }),
     cache_prompt: z.boolean().nullish().openapi({
       description: "false: take nothing from the prefix cache, and leave nothing in it.",
     }),
