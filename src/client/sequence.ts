@@ -5,6 +5,7 @@
 
 import { LastrowError } from "../errors.js";
 import { INSPECT } from "../inspect.js";
+import type { ModelConfig } from "../model/config.js";
 import { shown } from "../option-checks.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import { checkPrompt } from "../protocol/generation-request.js";
@@ -18,7 +19,7 @@ import { placeSaved, type SequenceStorage, saltOfRestored } from "./sequence-sto
 export interface SequenceModel {
   /** Text or ids → ids to append. */
   readonly toIds: (tokens: string | readonly number[]) => readonly number[];
-  readonly config: { readonly vocabSize: number; readonly contextLength: number };
+  readonly config: Pick<ModelConfig, "vocabSize" | "contextLength" | "maxContextLength">;
   readonly storage: SequenceStorage;
 }
 

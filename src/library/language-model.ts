@@ -368,10 +368,10 @@ export class LanguageModel implements AsyncDisposable {
     const { salt = "", tenant = "", signal } = options;
     const model = this.#sequenceModel(options);
     const { identity, kv, spareMemory } = model.storage;
-    const { vocabSize, contextLength } = model.config;
+    const { vocabSize, contextLength, maxContextLength } = model.config;
     const file = await openSaved(source);
     try {
-      const expected = { identity: await identity(), kv, vocabSize, contextLength };
+      const expected = { identity: await identity(), kv, vocabSize, contextLength, maxContextLength };
       const saved = await SavedSequence.open(file, expected, spareMemory);
       options.expectRoom?.(saved.tokens.length);
       return await Sequence.restore(engine, saved, { salt, tenant, signal }, model);

@@ -255,10 +255,10 @@ function storageOf(
   model: ModelConfig & { readonly dtype: PackedDtype; readonly kvDtype: KvDtype },
   { installationKey }: LoadOptions,
 ): SequenceStorage {
-  const { dtype, kvDtype, numLayers, numKvHeads, headDim } = model;
+  const { dtype, kvDtype, rotaryTable, numLayers, numKvHeads, headDim } = model;
   let key: Promise<Uint8Array | null> | null = null;
   return {
-    identity: async () => ({ fingerprint: await fingerprint.value(), dtype, kvDtype }),
+    identity: async () => ({ fingerprint: await fingerprint.value(), dtype, kvDtype, rotaryTable }),
     kv: { dtype: kvDtype, numLayers, numKvHeads, headDim },
     installationKey: () => {
       key ??= installationKey === undefined ? platform.installationKey() : Promise.resolve(installationKey);

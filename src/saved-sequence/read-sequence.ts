@@ -68,10 +68,10 @@ export class SavedSequence {
     { kv, ...expected }: ExpectedSequence,
     spare: ArrayBuffer[] = [],
   ): Promise<SavedSequence> {
-    const { tensors } = new SavedLayout(kv, expected.contextLength);
-    const { contextLength } = expected;
+    const { maxContextLength: maxTokens } = expected;
+    const { tensors } = new SavedLayout(kv, maxTokens);
     const header = await ofThisKind(() =>
-      readSafetensorsHeader(file, maxHeaderBytes({ tensors: tensors.length, contextLength })),
+      readSafetensorsHeader(file, maxHeaderBytes({ tensors: tensors.length, maxTokens })),
     );
     const metadata = checkMetadata(header.metadata, { ...expected, fileName: file.name });
     const layout = new SavedLayout(kv, metadata.tokens.length);

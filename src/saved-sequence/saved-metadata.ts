@@ -21,6 +21,8 @@ export interface SequenceIdentity {
   /** Type of the model's weights in memory. */
   readonly dtype: PackedDtype;
   readonly kvDtype: KvDtype;
+  /** Which of its tables of rotary frequencies the model is loaded with; null where it has one: then files say nothing. */
+  readonly rotaryTable: "short" | "long" | null;
 }
 
 /** What is kept of a sequence besides K and V. */
@@ -47,7 +49,10 @@ export interface ExpectedMetadata {
   readonly fileName: string;
   readonly identity: SequenceIdentity;
   readonly vocabSize: number;
+  /** The length that the model is loaded with. */
   readonly contextLength: number;
+  /** The length that it was made for. */
+  readonly maxContextLength: number;
 }
 
 /** The fields of a file, in the order of the file. @param signature null: without an HMAC */
@@ -91,7 +96,11 @@ export function checkMetadata(
       `${fileName} has version ${quoteValue(version)} of the format, and this version of lastrow reads ${FORMAT_VERSION}.`,
     );
   }
-  const fields = Object.fromEntries(COVERED_FIELDS.map((name) => [name, field(metadata, name, fileName)]));
+  const fields: Record<string, string> = Object.fromEntries(
+    COVERED_FIELDS.map((name) => [name, field(metadata, name, fileName)]),
+  );
+  const rotaryTable = metadata.get(ROTARY_TABLE);
+  if (rotaryTable !== undefined) fields[ROTARY_TABLE] = rotaryTable;
   const digest = field(metadata, "metadata_sha256", fileName);
   if (digest !== digestOf(fields)) {
     throw savedSequenceInvalid(
@@ -99,8 +108,9 @@ export function checkMetadata(
     );
   }
   expectIdentity(fields, expected);
-  const tokens = readTokens(fields.token_ids, expected);
-  const blockDigests = fields.block_sha256.split(",");
+  const { token_ids, block_sha256 } = fields as Record<(typeof COVERED_FIELDS)[number], string>;
+  const tokens = readTokens(token_ids, expected);
+  const blockDigests = block_sha256.split(",");
   const hmac = metadata.get("hmac_sha256");
   return {
     tokens,
@@ -110,14 +120,17 @@ export function checkMetadata(
 }
 
 /** Most bytes that the header of a file can have, written by us or written again by others with more space. */
-export function maxHeaderBytes(limits: { readonly tensors: number; readonly contextLength: number }): number {
+export function maxHeaderBytes(limits: { readonly tensors: number; readonly maxTokens: number }): number {
   // A token id has at most 10 digits; 16 of them share 64 digits of a checksum.
-  return 16384 + 512 * limits.tensors + 32 * limits.contextLength;
+  return 16384 + 512 * limits.tensors + 32 * limits.maxTokens;
 }
 
-function identityFields({ fingerprint, dtype, kvDtype }: SequenceIdentity) {
+function identityFields({ fingerprint, dtype, kvDtype, rotaryTable }: SequenceIdentity) {
   const version = numericsVersion(WEIGHT_TYPES[dtype].numericsVersion, KV_TYPES[kvDtype].numericsVersion);
-  return { fingerprint, dtype, kv_dtype: kvDtype, numerics_version: version };
+  return {
+    ...{ fingerprint, dtype, kv_dtype: kvDtype, numerics_version: version },
+    ...(rotaryTable !== null && { [ROTARY_TABLE]: rotaryTable }),
+  };
 }
 
 /** One number where the types of weights and of K and V have the same version; otherwise both. */
@@ -125,7 +138,10 @@ export function numericsVersion(ofWeights: number, ofKv: number): string {
   return ofWeights === ofKv ? String(ofWeights) : `${ofWeights}/${ofKv}`;
 }
 
-/** What `metadata_sha256` covers, in this order. */
+/** Only where a model has two tables. */
+const ROTARY_TABLE = "rotary_table";
+
+/** What `metadata_sha256` covers, in this order, and after them the table, where it is stated. */
 const COVERED_FIELDS = [
   "format",
   "format_version",
@@ -138,7 +154,8 @@ const COVERED_FIELDS = [
 ] as const;
 
 function digestOf(fields: Readonly<Record<string, string>>): string {
-  return sha256OfText(COVERED_FIELDS.map((name) => `${name}=${fields[name]}\n`).join(""));
+  const covered = fields[ROTARY_TABLE] === undefined ? COVERED_FIELDS : [...COVERED_FIELDS, ROTARY_TABLE];
+  return sha256OfText(covered.map((name) => `${name}=${fields[name]}\n`).join(""));
 }
 
 /** JSON, so that two different pairs never give the same text. */
@@ -155,6 +172,7 @@ function expectIdentity(
     dtype: "other weights: their dtype",
     kv_dtype: "another type of K and V: kvDtype",
     numerics_version: "another version of the numerics: it",
+    rotary_table: "another table of rotary frequencies, which the context's length chooses: it",
   };
   for (const [name, value] of Object.entries(identityFields(identity))) {
     if (fields[name] === value) continue;
@@ -165,11 +183,17 @@ function expectIdentity(
   }
 }
 
-function readTokens(text: string, { fileName, vocabSize, contextLength }: ExpectedMetadata): number[] {
+function readTokens(text: string, expected: ExpectedMetadata): number[] {
+  const { fileName, vocabSize, contextLength, maxContextLength } = expected;
   const tokens = text.split(",").map((id) => (/^\d{1,10}$/.test(id) ? Number(id) : Number.NaN));
-  if (tokens.length > contextLength) {
+  if (tokens.length > maxContextLength) {
     throw savedSequenceInvalid(
-      `${fileName} has ${tokens.length} tokens, and the model's context has ${contextLength}.`,
+      `${fileName} has ${tokens.length} tokens, and the model's context has ${maxContextLength}.`,
+    );
+  }
+  if (tokens.length > contextLength) {
+    throw savedSequenceMismatch(
+      `${fileName} has ${tokens.length} tokens, and the model is loaded with a context of ${contextLength}: load it with a longer one.`,
     );
   }
   if (!tokens.every((id) => id < vocabSize)) {

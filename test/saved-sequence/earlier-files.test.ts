@@ -4,7 +4,6 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import { load } from "../../src/index.js";
-import { numericsVersion } from "../../src/saved-sequence/saved-metadata.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 
 const installationKey = new Uint8Array(32).fill(7);
@@ -30,10 +29,4 @@ test.each([
   // What is computed now is saved as it was then, to the last byte of keys, values, scales and checksums.
   const again = new Uint8Array(await (await computed.save()).arrayBuffer());
   expect(Buffer.from(again).equals(saved)).toBe(true);
-});
-
-test("numerics versions of weights and of K and V: one number where they are the same, and never the same for two pairs", () => {
-  expect(numericsVersion(1, 1)).toBe("1");
-  const pairs = [1, 2, 11, 12].flatMap((weights) => [1, 2, 11, 12].map((kv) => numericsVersion(weights, kv)));
-  expect(new Set(pairs).size).toBe(pairs.length);
 });

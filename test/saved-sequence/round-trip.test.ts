@@ -99,3 +99,23 @@ test("with token budgets below, at and above a block's 16 rows", async () => {
     expect(firstDifferentBits(restored.logits, saved.logits)).toBeNull();
   }
 });
+
+test("with any context that it fits into, the bits being the same", async () => {
+  const tokens = arbitraryTokens(30, 300, 5);
+  await using short = await load(modelFolders.tiny, { ...options, contextLength: 33 });
+  expect(short.info.config).toMatchObject({ contextLength: 33, maxContextLength: 96 });
+  await using long = await load(modelFolders.tiny, options);
+  const [ofShort, ofLong] = [await short.sequence(tokens), await long.sequence(tokens)];
+  expect(firstDifferentBits(ofShort.logits, ofLong.logits)).toBeNull();
+  const blob = await ofLong.save();
+  expect(await (await ofShort.save()).arrayBuffer()).toEqual(await blob.arrayBuffer());
+  const restored = await short.restore(blob);
+  await Promise.all([restored.append([3, 4, 5]), ofLong.append([3, 4, 5])]);
+  expect(firstDifferentBits(restored.logits, ofLong.logits)).toBeNull();
+  await expect(restored.append([6])).rejects.toMatchObject({ code: "context_length_exceeded" });
+  await using tooShort = await load(modelFolders.tiny, { ...options, contextLength: 29 });
+  await expect(tooShort.restore(blob)).rejects.toMatchObject({
+    code: "saved_sequence_mismatch",
+    message: expect.stringContaining("has 30 tokens, and the model is loaded with a context of 29"),
+  });
+});
