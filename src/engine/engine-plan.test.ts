@@ -16,7 +16,7 @@ const layer: LayerSpec = {
     ...{ norm, normAfter: null, qkNorm: null, rotation: 0, window: null, softcap: null },
     ...{ numHeads: 32, numKvHeads: 8, headDim: 64, scale: 0.125, bias: { qkv: false, o: false } },
   },
-  mlp: { norm, normAfter: null, innerSize: 12_288, activation: "silu", gated: false, bias: false },
+  mlp: { norm, normAfter: null, innerSize: 8192, activation: "silu", gated: true, bias: false },
   residual: "serial",
   residualScale: 1,
 };
