@@ -1,7 +1,7 @@
 /**
- * Writes a model with seeded random weights as a Hugging Face folder, a GPT-2 of any size or one of any family by its
- * `config.json`, for measuring where no model can be downloaded: `npx tsx scripts/make-random-model.ts --help`. The folder
- * appears whole or not at all.
+ * Writes a model with seeded random weights as a Hugging Face folder, a GPT-2 of any size, one of the shape of a model that
+ * people use, or one of any family by its `config.json`, for measuring where no model can be downloaded:
+ * `npx tsx scripts/make-random-model.ts --help`. The folder appears whole or not at all, and is written piece by piece.
  */
 import { randomUUID } from "node:crypto";
 import { realpathSync } from "node:fs";
@@ -12,6 +12,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { LastrowError } from "../src/errors.js";
 import type { Activation } from "../src/kernels/kernels.js";
 import type { StoredDtype } from "../src/kernels/weight-types.js";
+import { PRESETS, type PresetName, planPreset } from "./presets.js";
 import type { RandomModelFile } from "./random-checkpoint.js";
 import { planRandomFamilyModel, planRandomModel } from "./random-model.js";
 
@@ -99,15 +100,18 @@ Examples:
       355 million parameters in two files
   npx tsx scripts/make-random-model.ts /tmp/small --layers 2 --heads 3 --embd 30 --context 64 --vocab 100 --seed 7
       small and of odd sizes
+  npx tsx scripts/make-random-model.ts /tmp/llama --preset llama-3.2-1b --shards 2
+      1,236 million parameters in 2.5 GB of bf16, in two files
   npx tsx scripts/make-random-model.ts /tmp/qwen3 --config qwen3/config.json --dtype bf16
       a model of another family, of the sizes of its config
 `;
 
-/** Options of a GPT-2, which a config of its own leaves no room for. */
+/** Options of a GPT-2, which a preset and a config of its own leave no room for. */
 const SIZES = ["layers", "heads", "embd", "inner", "context", "vocab", "activation", "untied"];
 
 /** The options that `commander` hands over. */
 interface CliOptions {
+  preset?: PresetName;
   config?: string;
   layers?: number;
   heads?: number;
@@ -130,6 +134,11 @@ async function main(): Promise<void> {
     .description("Writes a model with seeded random weights as a Hugging Face folder, without a tokenizer.")
     .argument("<folder>", "folder to make")
     .addOption(
+      new Option("--preset <name>", "a model's shape instead of a GPT-2's, in bf16 by default")
+        .choices(Object.keys(PRESETS))
+        .conflicts(["config", ...SIZES]),
+    )
+    .addOption(
       new Option("--config <file>", "config.json of the model (default: a GPT-2 of these sizes)").conflicts(
         SIZES,
       ),
@@ -141,7 +150,11 @@ async function main(): Promise<void> {
     .option("--context <n>", "context length (default: 1024)", parseNumber)
     .option("--vocab <n>", "number of tokens (default: 50257)", parseNumber)
     .addOption(
-      new Option("--dtype <type>", "type of the weights (default: f32)").choices(["f32", "f16", "bf16"]),
+      new Option("--dtype <type>", "type of the weights (default: f32; with --preset bf16)").choices([
+        "f32",
+        "f16",
+        "bf16",
+      ]),
     )
     .option("--seed <n>", "seed, 0 to 4294967295 (default: 1)", parseNumber)
     .option("--shards <n>", "number of weight files (default: 1)", parseNumber)
@@ -152,12 +165,14 @@ async function main(): Promise<void> {
     .addHelpText("after", EXAMPLES);
   program.parse();
   const [folder] = program.processedArgs as [string];
-  const { config, dtype, seed, shards, std, untied, force, ...sizes } = program.opts<CliOptions>();
+  const { preset, config, dtype, seed, shards, std, untied, force, ...sizes } = program.opts<CliOptions>();
   const weights = { dtype: dtype?.toUpperCase() as StoredDtype | undefined, seed, shards, std };
   const files =
-    config === undefined
-      ? planRandomModel({ ...sizes, ...weights, tied: !untied })
-      : planRandomFamilyModel(JSON.parse(await readFile(config, "utf8")), weights);
+    preset !== undefined
+      ? planPreset(preset, weights)
+      : config !== undefined
+        ? planRandomFamilyModel(JSON.parse(await readFile(config, "utf8")), weights)
+        : planRandomModel({ ...sizes, ...weights, tied: !untied });
   const written = await makeRandomModel(folder, files, {
     force,
     onProgress: process.stderr.isTTY ? progressLine() : undefined,

@@ -6,6 +6,7 @@ import { openCheckpoint } from "../src/formats/checkpoint.js";
 import { memoryFiles } from "../test/memory-files.js";
 import { randomModelFiles } from "../test/random-model.js";
 import { makeRandomModel } from "./make-random-model.js";
+import { PRESETS, type PresetName, planPreset } from "./presets.js";
 import type { RandomModelFile } from "./random-checkpoint.js";
 import { planRandomCheckpoint, toBf16, toF16 } from "./random-checkpoint.js";
 import { planRandomFamilyModel, planRandomModel } from "./random-model.js";
@@ -127,6 +128,16 @@ describe("planRandomFamilyModel", () => {
     const contents = Object.fromEntries(contentOf(planRandomCheckpoint(checkpoint, {})));
     const values = await valuesOf(contents, "norm");
     expect(Math.abs(values.reduce((sum, x) => sum + x, 0) / values.length)).toBeLessThan(0.02);
+  });
+});
+
+describe("planPreset", () => {
+  it.each(Object.entries(PRESETS))("%s has as many parameters as the model", (name, { parameters }) => {
+    const files = planPreset(name as PresetName, { shards: 3 });
+    const bytes = files.reduce((sum, file) => sum + (file.name.endsWith(".safetensors") ? file.size : 0), 0);
+    expect(bytes).toBeGreaterThan(2 * parameters);
+    // Headers of some hundred tensors.
+    expect(bytes).toBeLessThan(2 * parameters + 100_000);
   });
 });
 
