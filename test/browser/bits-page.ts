@@ -1,7 +1,13 @@
 /** What the bits' test has Chromium run: a page that bundles the library as a user's would. */
-import { type LoadOptions, load } from "lastrow";
+import { type LoadOptions, type LoadProgress, load } from "lastrow";
 import { stories } from "lastrow/stories";
-import { logitsDigests } from "./logits-digest.js";
+import { answerOf, logitsDigests } from "./logits-digest.js";
+
+/** A person's way to a model's folder. */
+const input = document.createElement("input");
+input.type = "file";
+input.webkitdirectory = true;
+document.body.append(input);
 
 Object.assign(globalThis, {
   async digests(options: LoadOptions) {
@@ -9,5 +15,18 @@ Object.assign(globalThis, {
     const digests = await logitsDigests(lm);
     await lm.dispose();
     return { digests, threads: lm.info.threads };
+  },
+  /** Of the folder that was picked. */
+  async pickedFolder(prompts: readonly number[][], options: LoadOptions) {
+    let progress: LoadProgress | null = null;
+    const onProgress = (now: LoadProgress) => {
+      progress = now;
+    };
+    const lm = await load(input.files!, { ...options, onProgress });
+    const digests = await logitsDigests(lm, prompts);
+    const answer = await answerOf(lm);
+    const { label, dtype, threads, contextLength } = lm.info;
+    await lm.dispose();
+    return { digests, answer, label, dtype, threads, contextLength, progress };
   },
 });

@@ -1,14 +1,19 @@
-/** The logits in Chromium have Node's bits: both types of weights, one thread and two. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+/**
+ * The logits in Chromium have Node's bits: both types of weights, one thread and two, the model inside and a model of the
+ * shape of SmolLM2-135M whose folder a person picks.
+ */
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { makeRandomModel } from "../../scripts/make-random-model.js";
+import { planPreset } from "../../scripts/presets.js";
 import { load } from "../../src/index.js";
 import { launchChromium, openPage, type StaticSite, serveFolder } from "./explorer-page.js";
-import { logitsDigests } from "./logits-digest.js";
+import { answerOf, logitsDigests } from "./logits-digest.js";
 
 const dist = (path: string) => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
 let folder: string;
@@ -69,4 +74,45 @@ test.each([
     options,
   );
   expect(got).toEqual({ digests: expected, threads: options.threads });
+});
+
+/** Rows across a block's border, and one alone. */
+const IDS: readonly number[][] = [Array.from({ length: 20 }, (_, i) => (7919 * i + 11) % 49_152), [49_151]];
+
+test("SmolLM2-135M's shape, sharded, from a folder that is picked, with its tokenizer and its template", async () => {
+  const model = join(folder, "smollm2");
+  await makeRandomModel(model, planPreset("smollm2-135m", { shards: 3 }));
+  const stories = fileURLToPath(new URL("../../models/stories/", import.meta.url));
+  for (const name of ["tokenizer.json", "tokenizer_config.json"])
+    await copyFile(join(stories, name), join(model, name));
+  await writeFile(
+    join(model, "chat_template.jinja"),
+    "{% for message in messages %}{{ message.content }}{% endfor %}",
+  );
+  // As on the Hub: another format of the model, with files of the same names.
+  await mkdir(join(model, "onnx"));
+  for (const name of ["config.json", "tokenizer.json"]) await writeFile(join(model, "onnx", name), "{}");
+
+  await page.setInputFiles("input", model);
+  const got = await page.evaluate(
+    (ids) =>
+      (
+        globalThis as unknown as {
+          pickedFolder(prompts: readonly number[][], options: unknown): Promise<Record<string, unknown>>;
+        }
+      ).pickedFolder(ids, { threads: 2, contextLength: 1000 }),
+    IDS,
+  );
+  await using lm = await load(model, { threads: 1, contextLength: 1000 });
+  expect(got).toEqual({
+    digests: await logitsDigests(lm, IDS),
+    answer: await answerOf(lm),
+    ...{ label: "smollm2", dtype: lm.info.dtype, threads: 2, contextLength: 1000 },
+    progress: {
+      phase: "load",
+      file: "model-00003-of-00003.safetensors",
+      ...{ loadedBytes: 269_030_016, totalBytes: 269_030_016, bytesPerSecond: expect.any(Number) },
+    },
+  });
+  expect((got.answer as number[]).length).toBe(8);
 });

@@ -1,15 +1,15 @@
 /** SHA-256 of the logits' bits after every token of some prompts: the same in Node and in a page, or the bits differ. */
-import type { LanguageModel } from "../../src/index.js";
+import type { LanguageModel, Prompt } from "../../src/index.js";
 
-const PROMPTS = [
+const PROMPTS: readonly Prompt[] = [
   "Once upon a time",
   "Tom had a red ball. He",
   "The big dog and the little cat went to the park.",
 ];
 
-export async function logitsDigests(lm: LanguageModel): Promise<string[]> {
+export async function logitsDigests(lm: LanguageModel, prompts = PROMPTS): Promise<string[]> {
   const digests: string[] = [];
-  for (const prompt of PROMPTS) {
+  for (const prompt of prompts) {
     const { logits } = await lm.logits(prompt, { rows: "all" });
     const hash = await crypto.subtle.digest(
       "SHA-256",
@@ -18,4 +18,13 @@ export async function logitsDigests(lm: LanguageModel): Promise<string[]> {
     digests.push(Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join(""));
   }
   return digests;
+}
+
+/** The ids of a short answer in a chat, greedily: of a model with a tokenizer and a template. */
+export async function answerOf(lm: LanguageModel): Promise<readonly number[]> {
+  const chat = await lm.chat();
+  const { tokens } = await chat
+    .reply("Once upon a time", { maxTokens: 8, temperature: 0, ignoreEos: true })
+    .result();
+  return tokens;
 }
