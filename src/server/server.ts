@@ -8,7 +8,6 @@ import { basename } from "node:path";
 import { platform } from "#platform";
 import { readChatTemplate } from "../chat/chat-template.js";
 import { invalidArgument, LastrowError } from "../errors.js";
-import { readText } from "../formats/model-files.js";
 import type { LanguageModel } from "../library/language-model.js";
 import { LOAD_OPTIONS, type LoadOptions, load } from "../library/load.js";
 import { checkOptions, shown } from "../option-checks.js";
@@ -33,7 +32,7 @@ import type { Connection } from "./routes/routing.js";
 import { SavedFolder } from "./saved-folder.js";
 import type { ServedModel, Service } from "./service.js";
 import { StaticPage } from "./static-page.js";
-import { TextThread } from "./text-thread.js";
+import { sharedFile, TextThread } from "./text-thread.js";
 
 /** What is served, who may use it, and how much of it. `LoadOptions` are the engine's. */
 export interface ServerOptions extends Omit<LoadOptions, "signal"> {
@@ -253,10 +252,10 @@ async function startTexts(
 ): Promise<TextThread | null> {
   if (model.tokenizer === null) return null;
   const opened = await platform.openModel(options.model, { weights: false });
-  const files: Record<string, string> = {};
+  const files: Record<string, Uint8Array<SharedArrayBuffer>> = {};
   for (const name of TOKENIZER_FILES) {
-    const file = await readText(opened, name);
-    if (file !== null) files[name] = file.text;
+    const file = await sharedFile(opened, name);
+    if (file !== null) files[name] = file;
   }
   const chatTemplate =
     options.chatTemplate === undefined ? await readChatTemplate(opened) : { source: options.chatTemplate };

@@ -4,7 +4,8 @@ import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat
 /** What the thread is made of: the files that define the tokenizer, by name, and the chat template. */
 export interface TextThreadData {
   readonly label: string;
-  readonly files: Readonly<Record<string, string>>;
+  /** In memory that all its threads share: the largest have 33 MB. */
+  readonly files: Readonly<Record<string, Uint8Array<SharedArrayBuffer>>>;
   readonly vocabSize: number;
   readonly chatTemplate: FoundTemplate;
   /** Tokens that a prompt can have at most. */

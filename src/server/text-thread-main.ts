@@ -14,7 +14,7 @@ const given: ModelFiles = {
   label,
   async open(name) {
     if (!Object.hasOwn(files, name)) return null;
-    const bytes = new TextEncoder().encode(files[name]);
+    const bytes = files[name];
     return {
       name,
       size: bytes.length,

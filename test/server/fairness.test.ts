@@ -3,7 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { TextThread } from "../../src/server/text-thread.js";
+import { folderFiles } from "../../src/platform/node.js";
+import { sharedFile, TextThread } from "../../src/server/text-thread.js";
 import { modelFolders } from "../fixture-models.js";
 import { type Served, served } from "./served.js";
 
@@ -95,11 +96,9 @@ test("a request counts as the texts that it makes", async () => {
 });
 
 test("a text is tokenised after at most one text of each other key", async () => {
-  const files: Record<string, string> = {};
-  for (const name of ["tokenizer.json", "vocab.json", "merges.txt"]) {
-    files[name] = await readFile(join(modelFolders.stories, name), "utf8").catch(() => "");
-    if (files[name] === "") delete files[name];
-  }
+  const files = {
+    "tokenizer.json": (await sharedFile(folderFiles("stories", modelFolders.stories), "tokenizer.json"))!,
+  };
   const { vocab_size } = JSON.parse(await readFile(join(modelFolders.stories, "config.json"), "utf8"));
   const data = {
     label: "stories",
