@@ -73,6 +73,33 @@ describe("a model that cannot fit", () => {
   });
 });
 
+describe("the context", () => {
+  // 2 layers, 2 heads, width 8: 128 bytes of K and V a position.
+  const source = memoryFiles("m", randomModelFiles({ context: 2048 }));
+  const kvBytesOf = (positions: number) => 128 * positions;
+  const tokens = Array.from({ length: 40 }, (_, i) => (7 * i) % 61);
+
+  test("is shortened to what the memory for K and V holds, says so, and changes no bit", async () => {
+    await using whole = await load(source, { threads: 1 });
+    expect(whole.info).toMatchObject({ contextLength: 2048, contextBound: "model" });
+    const kvMemory = kvBytesOf(1024) - 1;
+    await using lm = await load(source, { threads: 1, kvMemory });
+    expect(lm.info).toMatchObject({
+      ...{ contextLength: 512, contextBound: "kvMemory" },
+      config: { contextLength: 512, maxContextLength: 2048, decoder: { contextLength: 512 } },
+    });
+    const bits = ({ logits }: { logits: Float32Array }) => [...new Uint32Array(logits.buffer)];
+    expect(bits(await lm.logits(tokens))).toEqual(bits(await whole.logits(tokens)));
+    expect(() => lm.generate(Array(513).fill(1))).toThrow(/has 513 tokens; this model's context is 512/);
+  });
+
+  test("that is asked for is not shortened", async () => {
+    const options = { threads: 1, kvMemory: kvBytesOf(1024) - 1, contextLength: 2048 };
+    await using lm = await load(source, options);
+    expect(lm.info).toMatchObject({ contextLength: 2048, contextBound: "asked", kv: { bound: "asked" } });
+  });
+});
+
 describe("staging", () => {
   /** As GPT-2's config bounds them. */
   const [WIDEST, WIDEST_INNER] = [15_625, 62_500];

@@ -1,11 +1,43 @@
 /** The commands from arguments to output, in this process, on the embedded model and a folder without a tokenizer. */
-import { describe, expect, it } from "vitest";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeRandomModel } from "../../scripts/make-random-model.js";
+import { planRandomModel } from "../../scripts/random-model.js";
 import { load } from "../../src/library/load.js";
 import { goldenCases, modelFolders } from "../fixture-models.js";
 import { run } from "./captured-io.js";
 
 const ESCAPE = "\u001b";
 const TINY = ["--model", modelFolders.tiny];
+
+describe("a context that memory shortens", () => {
+  let parent: string;
+  beforeAll(async () => {
+    parent = await mkdtemp(join(tmpdir(), "lastrow-context-"));
+  });
+  afterAll(() => rm(parent, { recursive: true }));
+
+  it("is told of on standard error, unless it was asked for", async () => {
+    const folder = join(parent, "model");
+    await makeRandomModel(
+      folder,
+      planRandomModel({ layers: 1, heads: 1, embd: 4, vocab: 20, context: 2048 }),
+    );
+    // 32 bytes a position: 1,000 positions.
+    const args = ["--tokens", "1,2", "--model", folder, "--kv-memory", "32000"];
+    expect(await run(["logits", ...args])).toMatchObject({
+      exitCode: 0,
+      stderr:
+        "context: 512 of 2,048 tokens, as far as --kv-memory allows; 31.7 kB for keys and values (--context, --kv-memory)\n",
+    });
+    expect((await run(["logits", ...args, "--context", "2048"])).stderr).toBe("");
+    const inspected = await run(["inspect", ...args.slice(2)]);
+    expect(inspected.stderr).toBe("");
+    expect(inspected.stdout).toContain("512 of 2,048 tokens, as far as --kv-memory allows\n");
+  });
+});
 
 describe("generate", () => {
   it("streams the text that --json reports, and a newline", async () => {
