@@ -127,6 +127,14 @@ describe("failures", () => {
       "a list without bounds",
       "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
     ],
+    [
+      "lists within lists, compared",
+      "{% set ns = namespace(l=[1], m=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% set ns.m = [ns.m, ns.m] %}{% endfor %}{{ ns.l == ns.m }}",
+    ],
+    [
+      "dicts within dicts, printed",
+      "{% set ns = namespace(d={}) %}{% for i in range(60) %}{% set ns.d = {'a': ns.d, 'b': ns.d} %}{% endfor %}{{ ns.d }}{{ ns.d | tojson }}",
+    ],
     ["a text times a thousand million", "{{ 'a' * 1000000000 }}"],
     ["a margin of as much", "{{ 'a\nb' | indent(500000000) }}"],
     ["a list changed", "{{ messages.append(1) }}"],
@@ -160,9 +168,44 @@ describe("failures", () => {
     ["a loop without a name", "{% for %}"],
     ["brackets without end", `{{ ${"(".repeat(50_000)} }}`],
     ["an end of what was not begun", "{% endif %}"],
-    ["a mebibyte of white space", `${" ".repeat(2 ** 20)}{`],
+    ["a block without end", "{% if true %}a"],
+    ["a tag without end", "{{ a"],
+    ["a comment without end", "{# a"],
+    ["raw text without end", "{% raw %}{{ a }}"],
+    ["a text without end", "{{ 'a }}"],
+    ["the wrong bracket", "{{ (a] }}"],
+    ["nothing to print", "{{ }}"],
+    ["blocks within blocks", "{% if true %}".repeat(50_000)],
+    ["signs and quotes", `{{ ${"'".repeat(99_999)} }}`],
+    ["another template", "{% include 'x' %}"],
+    ["tests of a test", "{{ a is b is c }}"],
+    ["a name that is a constant", "{% set true = 1 %}"],
+    ["positional arguments behind named ones", "{{ f(a=1, 2) }}"],
   ])("a template that is none: %s", (_, source) => {
     expect(() => new ChatRenderer(source)).toThrow(expect.objectContaining({ code: "tokenizer_invalid" }));
+  });
+
+  test("of a template that is none the line is named", () => {
+    expect(() => new ChatRenderer("a\n{{ b }}\n{% if c %}\n{{ d e }}")).toThrow(/line 4: unexpected "e"/);
+  });
+
+  test.each([
+    ["white space", `${" \n".repeat(2 ** 19)}{`],
+    [
+      "white space before tags",
+      `${" ".repeat(2 ** 10)}{%- if true -%}${" ".repeat(2 ** 10)}{% endif %}`.repeat(400),
+    ],
+    ["braces", "{".repeat(2 ** 20).replaceAll("{{", "{ ")],
+    ["beginnings of raw text", "{%            ra".repeat(1000)],
+    ["backslashes", `{{ '${"\\\\".repeat(2 ** 18)}' }}`],
+    ["digits", `{{ ${"1_".repeat(2 ** 18)}1 }}`],
+  ])("a mebibyte of %s is read in one go", (_, source) => {
+    // What took time by the square of it would not end before the test does.
+    try {
+      new ChatRenderer(source);
+    } catch (error) {
+      expect(error).toMatchObject({ code: "tokenizer_invalid" });
+    }
   });
 
   test.each([

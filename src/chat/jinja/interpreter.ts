@@ -4,26 +4,16 @@
  * trusted: every step looks at the clock.
  */
 import { applyFilter, applyTest } from "./filters.js";
-import { attribute, binary, expectDefined, item, negative, slice } from "./operators.js";
-import {
-  type Body,
-  type Call,
-  type Expression,
-  type Name,
-  NEGATED_TEST_PREFIX,
-  type Program,
-  type Statement,
-  TEST_PREFIX,
-} from "./syntax.js";
+import { loopObject } from "./loop.js";
+import { attribute, binary, item, negative, positive, slice } from "./operators.js";
+import type { Arguments, Body, Expression, Filter, Parameter, Program, Statement, Target } from "./syntax.js";
 import { MAX_TEXT, Text } from "./text.js";
 import {
   Args,
   Dict,
   describe,
-  Float,
   Func,
   foundOr,
-  isEqual,
   isTrue,
   iterate,
   List,
@@ -112,55 +102,64 @@ export class Interpreter {
     return "end";
   }
 
-  #statement(node: Statement | Expression, scope: Scope, out: Output): End {
+  #statement(node: Statement, scope: Scope, out: Output): End {
     this.#step();
     switch (node.type) {
-      case "If":
-        return this.#body(isTrue(this.#value(node.test, scope)) ? node.body : node.alternate, scope, out);
-      case "For":
+      case "data":
+        out.write(Text.of(node.text));
+        return "end";
+      case "print":
+        out.write(str(this.#value(node.value, scope)));
+        return "end";
+      case "if": {
+        const chosen = node.branches.find(({ test }) => isTrue(this.#value(test, scope)));
+        return this.#body(chosen?.body ?? node.otherwise, scope, out);
+      }
+      case "for":
         this.#loop(node, scope, out);
         return "end";
-      case "Break":
-        return "break";
-      case "Continue":
-        return "continue";
-      case "Comment":
+      case "set":
+        this.#assign(node.target, this.#value(node.value, scope), scope);
         return "end";
-      case "Set": {
-        const value =
-          node.value === null ? this.#capture(node.body, new Scope(scope)) : this.#value(node.value, scope);
-        this.#assign(node.assignee, value, scope);
+      case "set-block": {
+        const text = this.#capture(node.body, new Scope(scope));
+        this.#assign(
+          node.target,
+          node.filter === null ? text : this.#filter(node.filter, text, scope),
+          scope,
+        );
         return "end";
       }
-      case "Macro":
-        scope.set(node.name.value, this.#macro(node.name.value, node.args, node.body, scope));
+      case "macro":
+        scope.set(node.name, this.#macro(node.name, node.parameters, node.body, scope));
         return "end";
-      case "CallStatement": {
-        const caller = this.#macro("caller", node.callerArgs ?? [], node.body, scope);
-        const { positional, named } = this.#args(node.call.args, scope);
+      case "call": {
+        const caller = this.#macro("caller", node.parameters, node.body, scope);
         const callee = this.#value(node.call.callee, scope);
+        const { positional, named } = this.#args(node.call.args, scope);
         out.write(str(this.#call(callee, new Args(positional, new Map([...named, ["caller", caller]])))));
         return "end";
       }
-      case "FilterStatement":
-        out.write(str(this.#filter(this.#capture(node.body, new Scope(scope)), node.filter, scope)));
+      case "filter":
+        out.write(str(this.#filter(node.filter, this.#capture(node.body, new Scope(scope)), scope)));
         return "end";
-      default:
-        out.write(str(this.#value(node, scope)));
-        return "end";
+      case "scope": {
+        const inner = new Scope(scope);
+        for (const [target, value] of node.variables) this.#assign(target, this.#value(value, scope), inner);
+        return this.#body(node.body, inner, out);
+      }
     }
+    return node.type;
   }
 
-  #loop(node: Extract<Statement, { type: "For" }>, scope: Scope, out: Output): void {
-    const { iterable, loopvar } = node;
-    const isFiltered = iterable.type === "SelectExpression";
-    const over = this.#value(isFiltered ? iterable.lhs : iterable, scope);
-    let items = iterate(over);
-    if (isFiltered) {
+  #loop(node: Extract<Statement, { type: "for" }>, scope: Scope, out: Output): void {
+    const { target, test } = node;
+    let items = iterate(this.#value(node.over, scope));
+    if (test !== null) {
       items = items.filter((one) => {
         const inner = new Scope(scope);
-        this.#assign(loopvar, one, inner);
-        return isTrue(this.#value(iterable.test, inner));
+        this.#assign(target, one, inner);
+        return isTrue(this.#value(test, inner));
       });
     }
     let isElse = true;
@@ -169,54 +168,53 @@ export class Interpreter {
       this.#step();
       const inner = new Scope(scope);
       inner.set("loop", loopObject(items, i, state));
-      this.#assign(loopvar, items[i], inner);
+      this.#assign(target, items[i], inner);
       const end = this.#body(node.body, inner, out);
       if (end === "end") isElse = false;
       if (end === "break") break;
     }
     // Jinja2 takes a loop for empty, too, when no round came to its end.
-    if (isElse) this.#body(node.defaultBlock, new Scope(scope), out);
+    if (isElse) this.#body(node.otherwise, new Scope(scope), out);
   }
 
-  #assign(target: Expression, value: Value, scope: Scope): void {
-    if (target.type === "Identifier") scope.set(target.value, value);
-    else if (target.type === "TupleLiteral") {
-      const items = iterate(value);
-      if (items.length !== target.value.length) {
-        throw new Error(`${items.length} values cannot be assigned to ${target.value.length} names`);
+  #assign(target: Target, value: Value, scope: Scope): void {
+    switch (target.type) {
+      case "name":
+        scope.set(target.name, value);
+        return;
+      case "tuple": {
+        const items = iterate(value);
+        if (items.length !== target.items.length) {
+          throw new Error(`${items.length} values cannot be assigned to ${target.items.length} names`);
+        }
+        for (const [i, part] of target.items.entries()) this.#assign(part, items[i], scope);
+        return;
       }
-      for (const [i, part] of target.value.entries()) this.#assign(part, items[i], scope);
-    } else if (
-      target.type === "MemberExpression" &&
-      !target.computed &&
-      target.property.type === "Identifier"
-    ) {
-      const object = this.#value(target.object, scope);
-      if (!(object instanceof Namespace) || object.name !== "namespace") {
-        throw new Error("cannot assign attribute on non-namespace object");
+      case "attribute": {
+        const object = this.#value(target.object, scope);
+        if (!(object instanceof Namespace) || object.name !== "namespace") {
+          throw new Error("cannot assign attribute on non-namespace object");
+        }
+        object.attributes.set(target.name, value);
       }
-      object.attributes.set(target.property.value, value);
-    } else throw new Error("cannot assign to this");
+    }
   }
 
-  #macro(name: string, parameters: readonly Expression[], body: Body, defined: Scope): Func {
+  #macro(name: string, parameters: readonly Parameter[], body: Body, defined: Scope): Func {
     const used = namesIn(body);
     return new Func(name, ({ positional, named }) => {
       if (++this.#depth > MAX_DEPTH) throw new Error(`macros are nested deeper than ${MAX_DEPTH}`);
       const scope = new Scope(defined);
       const left = new Map(named);
-      scope.set("caller", left.get("caller") ?? new Undefined("'caller' is undefined"));
+      scope.set("caller", foundOr(left.get("caller"), "'caller' is undefined"));
       left.delete("caller");
-      for (const [i, parameter] of parameters.entries()) {
-        const isPlain = parameter.type === "Identifier";
-        if (!isPlain && parameter.type !== "KeywordArgumentExpression") throw new Error("no parameter");
-        const key = isPlain ? parameter.value : parameter.key.value;
+      for (const [i, { name: key, byDefault }] of parameters.entries()) {
         const given = i < positional.length ? positional[i] : left.get(key);
         left.delete(key);
         const fallback = () =>
-          isPlain
+          byDefault === null
             ? new Undefined(`parameter '${key}' was not provided`)
-            : this.#value(parameter.value, scope);
+            : this.#value(byDefault, scope);
         scope.set(key, given === undefined ? fallback() : given);
       }
       if (positional.length > parameters.length && !used.has("varargs")) {
@@ -237,99 +235,95 @@ export class Interpreter {
   #value(node: Expression, scope: Scope): Value {
     this.#step();
     switch (node.type) {
-      case "StringLiteral":
-        return Text.of(node.value);
-      case "IntegerLiteral":
+      case "constant":
         return node.value;
-      case "FloatLiteral":
-        return new Float(node.value);
-      case "Identifier":
-        return scope.get(node.value);
-      case "ArrayLiteral":
-        return new List(node.value.map((part) => this.#value(part, scope)));
-      case "TupleLiteral":
-        return new List(
-          node.value.map((part) => this.#value(part, scope)),
-          "tuple",
-        );
-      case "ObjectLiteral":
-        return new Dict(
-          [...node.value].map(
-            ([key, value]) => [this.#value(key, scope), this.#value(value, scope)] as const,
-          ),
-        );
-      case "MemberExpression": {
-        const object = this.#value(node.object, scope);
-        const { property } = node;
-        if (property.type === "SliceExpression") {
-          const bounds = [property.start, property.stop, property.step];
-          return slice(
-            object,
-            bounds.map((bound) => (bound === undefined ? undefined : this.#value(bound, scope))),
-          );
-        }
-        if (!node.computed && property.type === "Identifier") return attribute(object, property.value);
-        return item(object, this.#value(property, scope));
+      case "name":
+        return scope.get(node.name);
+      case "list":
+      case "tuple": {
+        const items = node.items.map((part) => this.#value(part, scope));
+        return new List(items, node.type);
       }
-      case "CallExpression": {
+      case "dict":
+        return new Dict(
+          node.pairs.map(([key, value]) => [this.#value(key, scope), this.#value(value, scope)] as const),
+        );
+      case "attribute":
+        return attribute(this.#value(node.object, scope), node.name);
+      case "item": {
+        const object = this.#value(node.object, scope);
+        return item(object, this.#value(node.key, scope));
+      }
+      case "slice": {
+        const object = this.#value(node.object, scope);
+        const bounds = node.bounds.map((bound) => (bound === null ? null : this.#value(bound, scope)));
+        return slice(object, bounds);
+      }
+      case "call": {
         const callee = this.#value(node.callee, scope);
         return this.#call(callee, this.#args(node.args, scope));
       }
-      case "FilterExpression":
-        return this.#filter(this.#value(node.operand, scope), node.filter, scope);
-      case "TestExpression":
-        return applyTest(node.test.value, this.#value(node.operand, scope)) !== node.negate;
-      case "UnaryExpression": {
-        const value = this.#value(node.argument, scope);
-        if (node.operator.value === "not") return !isTrue(value);
-        return node.operator.value === "-" ? negative(value) : expectDefined(value);
+      case "filter":
+        return this.#filter(node, Text.of(""), scope);
+      case "test": {
+        const value = this.#value(node.operand, scope);
+        return applyTest(node.name, value, this.#args(node.args, scope).positional);
       }
-      case "BinaryExpression": {
+      case "not":
+        return !isTrue(this.#value(node.operand, scope));
+      case "negative":
+        return negative(this.#value(node.operand, scope));
+      case "positive":
+        return positive(this.#value(node.operand, scope));
+      case "and":
+      case "or": {
         const left = this.#value(node.left, scope);
-        const operator = node.operator.value;
-        if (operator === "and") return isTrue(left) ? this.#value(node.right, scope) : left;
-        if (operator === "or") return isTrue(left) ? left : this.#value(node.right, scope);
-        return binary(operator, left, this.#value(node.right, scope));
+        return isTrue(left) === (node.type === "and") ? this.#value(node.right, scope) : left;
       }
-      case "Ternary": {
-        const isChosen = isTrue(this.#value(node.condition, scope));
-        return this.#value(isChosen ? node.trueExpr : node.falseExpr, scope);
+      case "binary": {
+        const left = this.#value(node.left, scope);
+        return binary(node.operator, left, this.#value(node.right, scope));
       }
-      case "SelectExpression":
-        return isTrue(this.#value(node.test, scope))
-          ? this.#value(node.lhs, scope)
-          : new Undefined("the inline if-expression evaluated to false and no else section was defined.");
+      case "compare": {
+        let left = this.#value(node.first, scope);
+        for (const { operator, right: next } of node.rest) {
+          const right = this.#value(next, scope);
+          if (binary(operator, left, right) !== true) return false;
+          left = right;
+        }
+        return true;
+      }
+      case "concat":
+        return Text.join([Text.of(""), ...node.parts.map((part) => str(this.#value(part, scope)))]);
+      case "condition":
+        if (isTrue(this.#value(node.test, scope))) return this.#value(node.then, scope);
+        return node.otherwise === null
+          ? new Undefined("the inline if-expression evaluated to false and no else section was defined.")
+          : this.#value(node.otherwise, scope);
     }
-    throw new Error(`${node.type} is no value`);
   }
 
-  #filter(value: Value, filter: Name | Call, scope: Scope): Value {
-    const callee = filter.type === "Identifier" ? filter : filter.callee;
-    if (callee.type !== "Identifier") throw new Error("a filter is a name");
-    const args = filter.type === "Identifier" ? new Args([]) : this.#args(filter.args, scope);
-    const name = callee.value;
-    for (const prefix of [NEGATED_TEST_PREFIX, TEST_PREFIX]) {
-      if (!name.startsWith(prefix)) continue;
-      return applyTest(name.slice(prefix.length), value, args.positional) === (prefix === TEST_PREFIX);
-    }
-    return applyFilter(name, value, args);
+  /** @param inner what the innermost filter of a block is applied to */
+  #filter({ operand, name, args }: Filter, inner: Value, scope: Scope): Value {
+    const value =
+      operand === null
+        ? inner
+        : operand.type === "filter"
+          ? this.#filter(operand, inner, scope)
+          : this.#value(operand, scope);
+    return applyFilter(name, value, this.#args(args, scope));
   }
 
-  #args(nodes: readonly Expression[], scope: Scope): Args {
-    const positional: Value[] = [];
-    const named = new Map<string, Value>();
-    for (const node of nodes) {
-      if (node.type === "KeywordArgumentExpression")
-        named.set(node.key.value, this.#value(node.value, scope));
-      else if (node.type === "SpreadExpression") {
-        for (const value of iterate(this.#value(node.argument, scope))) positional.push(value);
-      } else if (node.type === "KeywordSpreadExpression") {
-        const dict = this.#value(node.argument, scope);
-        if (!(dict instanceof Dict)) throw new Error(`${describe(dict)} after ** is no mapping`);
-        for (const [key, value] of dict.entries()) named.set(str(key).value, value);
-      } else positional.push(this.#value(node, scope));
+  #args({ positional, named, spread, namedSpread }: Arguments, scope: Scope): Args {
+    const values = positional.map((node) => this.#value(node, scope));
+    const byName = new Map(named.map(([name, node]) => [name, this.#value(node, scope)] as const));
+    if (spread !== null) for (const value of iterate(this.#value(spread, scope))) values.push(value);
+    if (namedSpread !== null) {
+      const dict = this.#value(namedSpread, scope);
+      if (!(dict instanceof Dict)) throw new Error(`${describe(dict)} after ** is no mapping`);
+      for (const [key, value] of dict.entries()) byName.set(str(key).value, value);
     }
-    return new Args(positional, named);
+    return new Args(values, byName);
   }
 
   #call(callee: Value, args: Args): Value {
@@ -346,48 +340,10 @@ export class Interpreter {
 /** Every name that stands somewhere in a part of the tree. */
 function namesIn(node: unknown, names = new Set<string>()): Set<string> {
   if (Array.isArray(node)) for (const part of node) namesIn(part, names);
-  else if (node instanceof Map) for (const pair of node) namesIn(pair, names);
   else if (typeof node === "object" && node !== null) {
-    if (Reflect.get(node, "type") === "Identifier") names.add(String(Reflect.get(node, "value")));
-    else namesIn(Object.values(node), names);
+    if (Reflect.get(node, "type") === "name") names.add(String(Reflect.get(node, "name")));
+    // The values of constants are no part of the tree.
+    else if (Reflect.get(node, "type") !== "constant") namesIn(Object.values(node), names);
   }
   return names;
-}
-
-/** Jinja2's `loop`. */
-function loopObject(items: readonly Value[], i: number, state: { changed: Value | null }): Namespace {
-  const { length } = items;
-  const at = (index: number, which: string) => foundOr(items[index], `there is no ${which} item`);
-  return new Namespace(
-    new Map<string, Value>([
-      ["index", i + 1],
-      ["index0", i],
-      ["revindex", length - i],
-      ["revindex0", length - i - 1],
-      ["first", i === 0],
-      ["last", i === length - 1],
-      ["length", length],
-      ["depth", 1],
-      ["depth0", 0],
-      ["previtem", at(i - 1, "previous")],
-      ["nextitem", at(i + 1, "next")],
-      [
-        "cycle",
-        new Func("cycle", ({ positional }) => {
-          if (positional.length === 0) throw new Error("no items for cycling given");
-          return positional[i % positional.length];
-        }),
-      ],
-      [
-        "changed",
-        new Func("changed", ({ positional }) => {
-          const now = new List(positional, "tuple");
-          const isChanged = state.changed === null || !isEqual(state.changed, now);
-          state.changed = now;
-          return isChanged;
-        }),
-      ],
-    ]),
-    "loop",
-  );
 }

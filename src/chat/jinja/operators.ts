@@ -34,8 +34,6 @@ export function binary(operator: string, left: Value, right: Value): Value {
       return contains(right, left);
     case "not in":
       return !contains(right, left);
-    case "~":
-      return Text.join([str(left), str(right)]);
   }
   expectDefined(left);
   expectDefined(right);
@@ -105,6 +103,12 @@ export function negative(value: Value): Value {
   const number = numberOf(expectDefined(value));
   if (number === null) throw new Error(`bad operand type for unary -: ${describe(value)}`);
   return value instanceof Float ? new Float(-number) : -number || 0;
+}
+
+export function positive(value: Value): Value {
+  const number = numberOf(expectDefined(value));
+  if (number === null) throw new Error(`bad operand type for unary +: ${describe(value)}`);
+  return value instanceof Float ? value : number;
 }
 
 /** What is behind a dot: a method first, then an item. @throws Error of an undefined value */
@@ -204,9 +208,9 @@ function methodOf(object: Value, name: string): Func | undefined {
 }
 
 /** Python's `[start:stop:step]`. */
-export function slice(object: Value, bounds: readonly (Value | undefined)[]): Value {
+export function slice(object: Value, bounds: readonly Value[]): Value {
   const [start = null, stop = null, step = null] = bounds.map((bound) => {
-    if (bound === undefined || bound === null) return null;
+    if (bound === null) return null;
     if (typeof bound === "number" || typeof bound === "boolean") return Number(bound);
     throw new Error("slice indices must be integers or None");
   });
@@ -230,7 +234,7 @@ export function slice(object: Value, bounds: readonly (Value | undefined)[]): Va
 }
 
 /** @throws Error for what is undefined */
-export function expectDefined(value: Value): Value {
+function expectDefined(value: Value): Value {
   if (value instanceof Undefined) throw new Error(value.what);
   return value;
 }

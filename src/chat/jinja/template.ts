@@ -4,8 +4,9 @@
  * runs it in a thread whose heap is limited.
  */
 import { Interpreter } from "./interpreter.js";
+import { parseTemplate } from "./parser.js";
 import { strftime } from "./strftime.js";
-import { type Program, parseTemplate } from "./syntax.js";
+import type { Program } from "./syntax.js";
 import { Text } from "./text.js";
 import {
   type Args,
@@ -109,9 +110,6 @@ function globals(now: Date | undefined): ReadonlyMap<string, Value> {
   };
   return new Map<string, Value>([
     ...Object.entries(functions).map(([name, call]) => [name, new Func(name, call)] as const),
-    ...(["true", "True"] as const).map((name) => [name, true] as const),
-    ...(["false", "False"] as const).map((name) => [name, false] as const),
-    ...(["none", "None"] as const).map((name) => [name, null] as const),
   ]);
 }
 

@@ -5,8 +5,9 @@ import { Text } from "./text.js";
 import { type Args, Float, Func, iterate, List, numberOf, typeName, type Value } from "./values.js";
 
 /** Python's white space: not JavaScript's, which has U+FEFF and lacks U+0085 and U+001C to U+001F. */
-const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
-const WORDS = new RegExp(`[^${SPACE}]+`, "g");
+export const PYTHON_SPACE =
+  "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+const WORDS = new RegExp(`[^${PYTHON_SPACE}]+`, "g");
 const LINE_END = "\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029";
 const LINE_ENDS = new RegExp(`\\r\\n|[${LINE_END}]`, "g");
 
@@ -46,7 +47,7 @@ function titleCase(character: Text): Text {
 export function strip(text: Text, characters: Value | undefined, ends: "both" | "left" | "right"): Text {
   const cut =
     characters === undefined || characters === null
-      ? new RegExp(`[${SPACE}]`, "u")
+      ? new RegExp(`[${PYTHON_SPACE}]`, "u")
       : new Set(
           textOf(characters, "strip")
             .characters()
@@ -329,7 +330,7 @@ const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["isnumeric", is(/^\p{N}+$/u)],
   ["isalpha", is(/^\p{L}+$/u)],
   ["isalnum", is(/^[\p{L}\p{N}]+$/u)],
-  ["isspace", is(new RegExp(`^[${SPACE}]+$`, "u"))],
+  ["isspace", is(new RegExp(`^[${PYTHON_SPACE}]+$`, "u"))],
   ["islower", is(LOWER_CASE)],
   ["isupper", is(UPPER_CASE)],
   ["isascii", is(/^[\0-\x7f]*$/)],

@@ -23,11 +23,29 @@ export function foundOr(value: Value | undefined, what: string): Value {
 /** What a list is in Python; a generator, as filters such as `map` yield it, is true even where it is empty. */
 type ListKind = "list" | "tuple" | "generator" | "dict_items" | "dict_keys" | "dict_values";
 
+/**
+ * Most values in a list or a dict, those in its own lists counted each time that they are met: what compares or prints it
+ * meets as many.
+ */
+const MAX_WEIGHT = 2 ** 26;
+
+/** @throws Error for more than a value may hold */
+function weightOf(values: Iterable<Value>): number {
+  let weight = 1;
+  for (const value of values) weight += value instanceof List || value instanceof Dict ? value.weight : 1;
+  if (weight > MAX_WEIGHT) throw new Error(`lists of more than ${MAX_WEIGHT} values in all`);
+  return weight;
+}
+
 export class List {
+  readonly weight: number;
+
   constructor(
     readonly items: readonly Value[],
     readonly kind: ListKind = "list",
-  ) {}
+  ) {
+    this.weight = weightOf(items);
+  }
 
   /** Whether its items have numbers. */
   get isIndexed(): boolean {
@@ -46,15 +64,21 @@ type Key = string | number | boolean | null;
 /** A dictionary, in the order in which its keys came. */
 export class Dict {
   readonly #entries = new Map<Key, readonly [Value, Value]>();
+  #weight = 1;
 
   constructor(entries: Iterable<readonly [Value, Value]> = []) {
     for (const [key, value] of entries) this.set(key, value);
+  }
+
+  get weight(): number {
+    return this.#weight;
   }
 
   /** While it is made. As in Python the value is the last one's and the key the first one's. */
   set(key: Value, value: Value): void {
     const id = keyOf(key);
     const [first] = this.#entries.get(id) ?? [key];
+    this.#weight += weightOf([key, value]);
     this.#entries.set(id, [first, value]);
   }
 
