@@ -1,5 +1,7 @@
 // The WebAssembly kernels: what TypeScript may call. Operations go through `publish`: src/kernels/wasm/operations.ts.
 
-// Nobody calls these: linear.ts says why they are here.
-export { tile2, tile3, tile4, tile5 } from "./linear";
+// Nobody calls these: tiles.ts says why they are here.
+export {
+  tile2, tile2Bf16, tile2F16, tile3, tile3Bf16, tile3F16, tile4, tile4Bf16, tile4F16, tile5, tile5Bf16, tile5F16,
+} from "./tiles";
 export { commandAddress, help, publish, wait } from "./team";

@@ -5,9 +5,10 @@
 // many rows or columns are computed beside an element.
 
 import { PANEL_COLUMNS } from "./generated/constants";
-import { finish, MANY_ROWS, rowsInBlock } from "./linear";
+import { MANY_ROWS, rowsInBlock } from "./linear";
 import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES } from "./panels";
 import { integerBytes } from "./quantise";
+import { finish } from "./tiles";
 
 /** Rows of the largest tile. */
 const TILE_ROWS: i32 = 4;

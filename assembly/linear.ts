@@ -4,12 +4,13 @@
 // across output columns, so an element's sum does not depend on how many rows or columns are computed beside it: one
 // row and many rows give the same bits. Multiply and add round separately; there is no fused operation.
 
-import { PANEL_COLUMNS } from "./generated/constants";
-import { storeLanes } from "./lanes";
-import { PANEL_BYTES } from "./panels";
+import { FORM_F32, PANEL_COLUMNS } from "./generated/constants";
+import { linearHalf } from "./linear-half";
+import { PANEL_BYTES, WIDENED_BYTES } from "./panels";
+import { finish, tile2, tile3, tile4, tile5 } from "./tiles";
 
 /** Rows of the largest tile. */
-const TILE_ROWS: i32 = 5;
+export const TILE_ROWS: i32 = 5;
 
 /** Rows that go through all panels of a range before the next ones: about so many bytes of them stay in a near cache. */
 const BLOCK_BYTES: i32 = 262144;
@@ -20,116 +21,13 @@ const BLOCK_BYTES: i32 = 262144;
  * near: there four go side by side. Measured between 192 and 6400 inputs, on Node 20 and 26: up to 1024 one panel is
  * faster by a fifth, from 2048 on four are.
  */
-const LONGEST_ALONE: i32 = 1024;
+export const LONGEST_ALONE: i32 = 1024;
 
 /** So many rows take much longer than their weights take to come. */
 export const MANY_ROWS: i32 = 40;
 
 /** Panels that a row goes ahead of the others, which find them near; see `goesAhead`. */
 const PANELS_AHEAD: i32 = 4;
-
-/** Ends the sums of one row in one panel: adds the bias and stores the columns that exist. */
-@inline
-export function finish(y: usize, bias: usize, n: i32, count: i32, low: v128, high: v128): void {
-  let a = low, b = high;
-  if (bias != 0) {
-    const at = bias + (<usize>n << 2);
-    a = f32x4.add(a, v128.load(at));
-    b = f32x4.add(b, v128.load(at, 16));
-  }
-  const p = y + (<usize>n << 2);
-  if (count >= PANEL_COLUMNS) {
-    v128.store(p, a);
-    v128.store(p, b, 16);
-  } else {
-    storeLanes(p, a, count);
-    if (count > 4) storeLanes(p + 16, b, count - 4);
-  }
-}
-
-/**
- * So many rows, 2 to 5, by one full panel, without the bias. Each row has two running sums; those of five rows, the weights
- * and an input fill the registers that V8 has. Six rows would spill; four leave multipliers idle. `rows` is a constant
- * where this is inlined: what is beyond it is not compiled. The bias comes afterwards, because sums that wait for a branch
- * are spilled by V8 (Node 20), and already inside the loop.
- */
-@inline
-function tile(rows: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0, e0 = a0, e1 = a0;
-  let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
-  let w = panel;
-  const end = w + <usize>inFeatures * PANEL_BYTES;
-  while (w < end) {
-    const w0 = v128.load(w), w1 = v128.load(w, 16);
-    let s = v128.load_splat<f32>(xa);
-    a0 = f32x4.add(a0, f32x4.mul(s, w0));
-    a1 = f32x4.add(a1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xb);
-    b0 = f32x4.add(b0, f32x4.mul(s, w0));
-    b1 = f32x4.add(b1, f32x4.mul(s, w1));
-    if (rows > 2) {
-      s = v128.load_splat<f32>(xc);
-      c0 = f32x4.add(c0, f32x4.mul(s, w0));
-      c1 = f32x4.add(c1, f32x4.mul(s, w1));
-      xc += 4;
-    }
-    if (rows > 3) {
-      s = v128.load_splat<f32>(xd);
-      d0 = f32x4.add(d0, f32x4.mul(s, w0));
-      d1 = f32x4.add(d1, f32x4.mul(s, w1));
-      xd += 4;
-    }
-    if (rows > 4) {
-      s = v128.load_splat<f32>(xe);
-      e0 = f32x4.add(e0, f32x4.mul(s, w0));
-      e1 = f32x4.add(e1, f32x4.mul(s, w1));
-      xe += 4;
-    }
-    w += PANEL_BYTES;
-    xa += 4;
-    xb += 4;
-  }
-  let p = y;
-  v128.store(p, a0);
-  v128.store(p, a1, 16);
-  p += yStride;
-  v128.store(p, b0);
-  v128.store(p, b1, 16);
-  if (rows > 2) {
-    p += yStride;
-    v128.store(p, c0);
-    v128.store(p, c1, 16);
-  }
-  if (rows > 3) {
-    p += yStride;
-    v128.store(p, d0);
-    v128.store(p, d1, 16);
-  }
-  if (rows > 4) {
-    p += yStride;
-    v128.store(p, e0);
-    v128.store(p, e1, 16);
-  }
-}
-
-// Exported from the module, though nobody calls them there, because that keeps them from being inlined, which makes V8
-// spill, too: this and the late bias double their rate.
-
-export function tile2(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(2, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function tile3(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(3, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(4, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function tile5(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(5, x, xStride, panel, y, yStride, inFeatures);
-}
 
 /** One row by a panel of `count` columns, with the bias, if there is one. */
 function tile1(x: usize, panel: usize, y: usize, bias: usize, inFeatures: i32, count: i32): void {
@@ -179,7 +77,7 @@ function tile1x4(x: usize, panel: usize, panelBytes: usize, y: usize, inFeatures
 }
 
 /** Adds the bias to the sums of some rows. */
-function addBias(y: usize, yStride: usize, rows: i32, bias: usize, panels: i32): void {
+export function addBias(y: usize, yStride: usize, rows: i32, bias: usize, panels: i32): void {
   for (let p = 0; p < panels; p++) {
     const at = <usize>p * PANEL_BYTES;
     const b0 = v128.load(bias + at), b1 = v128.load(bias + at, 16);
@@ -214,7 +112,7 @@ function goesAhead(rows: i32, inFeatures: i32): bool {
 
 /** Rows of the next tile, when so many are left: five, but for the last two, which leave none of one or two rows. */
 @inline
-function tileRows(left: i32): i32 {
+export function tileRows(left: i32): i32 {
   if (left == 6) return 3;
   return left == 7 ? 4 : min(left, TILE_ROWS);
 }
@@ -231,7 +129,7 @@ function rowAhead(y: usize, x: usize, weight: usize, panelBytes: usize, inFeatur
 }
 
 /** Rows by some full panels, without the bias: `y`, `weight` begin at the first of them. */
-function tiles(
+export function tiles(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, panelBytes: usize, inFeatures: i32, panels: i32,
 ): void {
@@ -258,12 +156,21 @@ function tiles(
 
 /**
  * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `from … to − 1` only: disjoint
- * ranges may run at the same time. `bias` 0 means none. Strides are in bytes.
+ * ranges may run at the same time. `bias` 0 means none. Strides are in bytes. Weights of 16 bits: linear-half.ts, which has
+ * a panel of working memory for each thread.
  */
 export function linear(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
-  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, from: i32, to: i32,
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, form: i32, bias: usize, scratch: usize,
+  from: i32, to: i32, thread: i32,
 ): void {
+  if (form != FORM_F32) {
+    linearHalf(
+      y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, outFeatures, form, bias,
+      scratch + <usize>thread * <usize>inFeatures * WIDENED_BYTES, from, to,
+    );
+    return;
+  }
   const block = rowsInBlock(rows, inFeatures << 2, TILE_ROWS);
   const ahead = goesAhead(rows, inFeatures) ? 1 : 0;
   for (let r = 0; r < rows; r += block) {

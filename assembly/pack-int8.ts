@@ -1,20 +1,21 @@
 // Weights on their way in as int8: each group of inputs of each column becomes a scale and integers (quantise.ts), in
 // the panels of panels.ts. Columns past the last one are zero, and so is the input that fills up an odd number.
 
-import { INT8_GROUP, PANEL_COLUMNS, WEIGHT_MAX } from "./generated/constants";
+import { FORM_F32, INT8_GROUP, PACK_ROUNDED, PANEL_COLUMNS, WEIGHT_MAX } from "./generated/constants";
+import { answerOf, notesOn } from "./pack-answer";
 import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES } from "./panels";
 import { largestOf, quotients, within } from "./quantise";
-import { allFinite, firstLanes, loadStored, magnitudes, storedBytes } from "./stored";
+import { firstLanes, loadStored, magnitudes, storedBytes } from "./stored";
 
 /**
  * Panels `from … to − 1` of stored rows that are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. The
- * slice begins with a group and holds whole ones, but for the last. Answers whether every value is finite.
+ * slice begins with a group and holds whole ones, but for the last.
  */
 export function packInOutInt8(
   weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32,
   src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
-): bool {
-  let finite = true;
+): i32 {
+  let notes = i32x4.splat(0);
   const size = storedBytes(dtype);
   const stride = <usize>srcCols * size;
   for (let r = 0; r < rowCount; r += INT8_GROUP) {
@@ -24,11 +25,11 @@ export function packInOutInt8(
     for (let p = from; p < to; p++) {
       const n = p * PANEL_COLUMNS;
       const largest = packGroup(group, row + <usize>n * size, stride, rows, dtype, firstLanes(outFeatures - n), firstLanes(outFeatures - n - 4));
-      finite = finite && allFinite(largest);
+      notes = v128.or(notes, notesOn(largest, largest, FORM_F32));
       group += panelBytes;
     }
   }
-  return finite;
+  return answerOf(notes) | PACK_ROUNDED;
 }
 
 /** One group of one panel, of columns in lanes; the largest magnitudes among it. */
@@ -65,12 +66,12 @@ function quotientsOf(p: usize, next: usize, dtype: i32, low: v128, high: v128, s
   return within(quotients(v128.and(loadStored(p, dtype), low), v128.and(loadStored(p + next, dtype), high), s0, s1), <i16>WEIGHT_MAX);
 }
 
-/** Rows `from … to − 1` of stored rows that are outputs: row n holds W[0 … inFeatures − 1][n]. Answers as above. */
+/** Rows `from … to − 1` of stored rows that are outputs: row n holds W[0 … inFeatures − 1][n]. */
 export function packOutInInt8(
   weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32,
   src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
-): bool {
-  let finite = true;
+): i32 {
+  let notes = i32x4.splat(0);
   const size = storedBytes(dtype);
   const next = <usize>4 * size;
   for (let r = from; r < to; r++) {
@@ -86,7 +87,7 @@ export function packOutInInt8(
         largest = i32x4.max_u(largest, magnitudes(v128.and(loadStored(p, dtype), firstLanes(count - i))));
         p += next;
       }
-      finite = finite && allFinite(largest);
+      notes = v128.or(notes, notesOn(largest, largest, FORM_F32));
       const scale = largestOf(largest) / <f32>WEIGHT_MAX;
       f32.store(group + (<usize>column << 2), scale);
       const scales = f32x4.splat(scale);
@@ -105,7 +106,7 @@ export function packOutInInt8(
       group += INT8_GROUP_BYTES;
     }
   }
-  return finite;
+  return answerOf(notes) | PACK_ROUNDED;
 }
 
 /** out[t] = column tokenIds[t] of a packed (width, V) int8 weight, integer times scale. Strides in bytes. */

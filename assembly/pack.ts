@@ -1,88 +1,130 @@
-// Weights on their way in: stored values to f32, exactly, and each to its place in column panels.
-//
-// A packed weight is a row of panels of 8 output columns: panel p holds W[k][8p … 8p + 7] for k = 0, 1, 2 …, 32 bytes
-// each, so that a kernel streams it front to back. Columns past the last one are zero.
+// Weights on their way in: stored values to f32, exactly, to the form that they have in memory, and each to its place in the
+// column panels of panels.ts. Columns past the last one are zero. What the operations answer is in pack-answer.ts.
 
-import { PANEL_COLUMNS } from "./generated/constants";
+import { FORM_BF16, FORM_F16, FORM_F32 } from "./generated/constants";
+import { halfBits, halfFactor, narrow8, widenHigh, widenLow } from "./half";
 import { storeLanes } from "./lanes";
-import { PANEL_BYTES } from "./panels";
-import { allFinite, firstLanes, loadStored, magnitudes, storedBytes } from "./stored";
+import { answerOf, notesOn } from "./pack-answer";
+import { columnsOf, rowBytes, valueBytes } from "./panels";
+import { firstLanes, loadStored, storedBytes } from "./stored";
 
-/**
- * Panels `from … to − 1` of stored rows that are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. Answers
- * whether every one of these is finite.
- */
-export function packInOut(
-  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32,
+/** Stores the weights of one k and 8 columns; what is to be said of them. */
+@inline
+function storeEight(at: usize, a: v128, b: v128, form: i32): v128 {
+  if (form == FORM_F32) {
+    v128.store(at, a);
+    v128.store(at, b, 16);
+    return v128.or(notesOn(a, a, form), notesOn(b, b, form));
+  }
+  const values = narrow8(a, b, form);
+  v128.store(at, values);
+  return v128.or(notesOn(a, widenLow(values, form, halfFactor(), halfBits()), form), notesOn(b, widenHigh(values, form, halfFactor(), halfBits()), form));
+}
+
+/** Those of 4 columns. */
+@inline
+function storeFour(at: usize, v: v128, form: i32): v128 {
+  if (form == FORM_F32) {
+    v128.store(at, v);
+    return notesOn(v, v, form);
+  }
+  const values = narrow8(v, v, form);
+  v128.store64_lane(at, values, 0);
+  return notesOn(v, widenLow(values, form, halfFactor(), halfBits()), form);
+}
+
+/** The first `count` lanes to one column of as many k. */
+@inline
+function storeColumn(at: usize, v: v128, count: i32, form: i32): v128 {
+  const next = rowBytes(form);
+  if (form == FORM_F32) {
+    v128.store32_lane(at, v, 0);
+    if (count > 1) v128.store32_lane(at + next, v, 1);
+    if (count > 2) v128.store32_lane(at + 2 * next, v, 2);
+    if (count > 3) v128.store32_lane(at + 3 * next, v, 3);
+    return notesOn(v, v, form);
+  }
+  const values = narrow8(v, v, form);
+  v128.store16_lane(at, values, 0);
+  if (count > 1) v128.store16_lane(at + next, values, 1);
+  if (count > 2) v128.store16_lane(at + 2 * next, values, 2);
+  if (count > 3) v128.store16_lane(at + 3 * next, values, 3);
+  return notesOn(v, widenLow(values, form, halfFactor(), halfBits()), form);
+}
+
+/** Panels `from … to − 1` of stored rows that are inputs of `srcCols` values: row k holds W[k][0 … outFeatures − 1]. */
+@inline
+function packPanels(
+  form: i32, weight: usize, panelBytes: usize, outFeatures: i32,
   src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
-): bool {
-  let largest = i32x4.splat(0);
-  const size = storedBytes(dtype);
+): i32 {
+  let notes = i32x4.splat(0);
+  const size = storedBytes(dtype), next = rowBytes(form);
   const stride = <usize>srcCols * size;
-  let panel = weight + <usize>from * panelBytes + <usize>firstRow * PANEL_BYTES;
+  let panel = weight + <usize>from * panelBytes + <usize>firstRow * next;
   // Panel by panel: each is then written front to back.
   for (let i = from; i < to; i++) {
-    const n = i * PANEL_COLUMNS;
-    const low = firstLanes(outFeatures - n), high = firstLanes(outFeatures - n - 4);
-    let p = src + <usize>n * size;
-    const end = panel + <usize>rowCount * PANEL_BYTES;
-    for (let at = panel; at < end; at += PANEL_BYTES) {
-      const a = v128.and(loadStored(p, dtype), low), b = v128.and(loadStored(p + 4 * size, dtype), high);
-      largest = i32x4.max_u(largest, i32x4.max_u(magnitudes(a), magnitudes(b)));
-      v128.store(at, a);
-      v128.store(at, b, 16);
-      p += stride;
+    // Eight columns after eight: what masks them stays the same.
+    for (let c = 0; c < columnsOf(form); c += 8) {
+      const n = i * columnsOf(form) + c;
+      const low = firstLanes(outFeatures - n), high = firstLanes(outFeatures - n - 4);
+      let p = src + <usize>n * size;
+      const first = panel + <usize>c * valueBytes(form), end = first + <usize>rowCount * next;
+      for (let at = first; at < end; at += next) {
+        const a = v128.and(loadStored(p, dtype), low), b = v128.and(loadStored(p + 4 * size, dtype), high);
+        notes = v128.or(notes, storeEight(at, a, b, form));
+        p += stride;
+      }
     }
     panel += panelBytes;
   }
-  return allFinite(largest);
+  return answerOf(notes);
 }
 
-/** Rows `from … to − 1` of stored rows that are outputs: row n holds W[0 … inFeatures − 1][n]. Answers as above. */
-export function packOutIn(
-  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32,
-  src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
-): bool {
-  let largest = i32x4.splat(0);
+/** Rows `from … to − 1` of stored rows that are outputs: row n holds W[0 … inFeatures − 1][n]. */
+@inline
+function packColumns(
+  form: i32, weight: usize, panelBytes: usize, inFeatures: i32,
+  src: usize, dtype: i32, firstRow: i32, from: i32, to: i32,
+): i32 {
+  let notes = i32x4.splat(0);
   const size = storedBytes(dtype);
   const stride = <usize>inFeatures * size;
   let r = from;
   while (r < to) {
     const n = firstRow + r;
     const row = src + <usize>r * stride;
-    const column = weight + <usize>(n / PANEL_COLUMNS) * panelBytes + (<usize>(n % PANEL_COLUMNS) << 2);
+    const column = weight + <usize>(n / columnsOf(form)) * panelBytes + <usize>(n % columnsOf(form)) * valueBytes(form);
     if (n % 4 == 0 && r + 4 <= to) {
-      largest = i32x4.max_u(largest, packFourColumns(column, inFeatures, row, stride, dtype));
+      notes = v128.or(notes, packFourColumns(form, column, inFeatures, row, stride, dtype));
       r += 4;
     } else {
-      largest = i32x4.max_u(largest, packColumn(column, inFeatures, row, dtype));
+      notes = v128.or(notes, packColumn(form, column, inFeatures, row, dtype));
       r += 1;
     }
   }
-  return allFinite(largest);
+  return answerOf(notes);
 }
 
-/** A stored row to a column of a panel; the largest magnitudes among it. */
-function packColumn(to: usize, inFeatures: i32, row: usize, dtype: i32): v128 {
+/** A stored row to a column of a panel. */
+@inline
+function packColumn(form: i32, to: usize, inFeatures: i32, row: usize, dtype: i32): v128 {
   const size = storedBytes(dtype);
-  let largest = i32x4.splat(0);
+  let notes = i32x4.splat(0);
   let p = to;
   for (let k = 0; k < inFeatures; k += 4) {
     const v = v128.and(loadStored(row + <usize>k * size, dtype), firstLanes(inFeatures - k));
-    largest = i32x4.max_u(largest, magnitudes(v));
-    v128.store32_lane(p, v, 0);
-    if (k + 1 < inFeatures) v128.store32_lane(p, v, 1, PANEL_BYTES);
-    if (k + 2 < inFeatures) v128.store32_lane(p, v, 2, 2 * PANEL_BYTES);
-    if (k + 3 < inFeatures) v128.store32_lane(p, v, 3, 3 * PANEL_BYTES);
-    p += 4 * PANEL_BYTES;
+    notes = v128.or(notes, storeColumn(p, v, inFeatures - k, form));
+    p += 4 * rowBytes(form);
   }
-  return largest;
+  return notes;
 }
 
-/** Four stored rows to four neighbouring columns, likewise: squares of 4 × 4 values are turned. */
-function packFourColumns(to: usize, inFeatures: i32, row: usize, stride: usize, dtype: i32): v128 {
-  const size = storedBytes(dtype);
-  let largest = i32x4.splat(0);
+/** Four stored rows to four neighbouring columns: squares of 4 × 4 values are turned. */
+@inline
+function packFourColumns(form: i32, to: usize, inFeatures: i32, row: usize, stride: usize, dtype: i32): v128 {
+  const size = storedBytes(dtype), next = rowBytes(form);
+  let notes = i32x4.splat(0);
   let p = to;
   for (let k = 0; k < inFeatures; k += 4) {
     const mask = firstLanes(inFeatures - k);
@@ -94,33 +136,55 @@ function packFourColumns(to: usize, inFeatures: i32, row: usize, stride: usize, 
     const c = v128.and(loadStored(from, dtype), mask);
     from += stride;
     const d = v128.and(loadStored(from, dtype), mask);
-    largest = i32x4.max_u(largest, i32x4.max_u(magnitudes(a), magnitudes(b)));
-    largest = i32x4.max_u(largest, i32x4.max_u(magnitudes(c), magnitudes(d)));
     const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), AB = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
     const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5), CD = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-    v128.store(p, v128.shuffle<i64>(ab, cd, 0, 2));
-    if (k + 1 < inFeatures) v128.store(p, v128.shuffle<i64>(ab, cd, 1, 3), PANEL_BYTES);
-    if (k + 2 < inFeatures) v128.store(p, v128.shuffle<i64>(AB, CD, 0, 2), 2 * PANEL_BYTES);
-    if (k + 3 < inFeatures) v128.store(p, v128.shuffle<i64>(AB, CD, 1, 3), 3 * PANEL_BYTES);
-    p += 4 * PANEL_BYTES;
+    notes = v128.or(notes, storeFour(p, v128.shuffle<i64>(ab, cd, 0, 2), form));
+    if (k + 1 < inFeatures) notes = v128.or(notes, storeFour(p + next, v128.shuffle<i64>(ab, cd, 1, 3), form));
+    if (k + 2 < inFeatures) notes = v128.or(notes, storeFour(p + 2 * next, v128.shuffle<i64>(AB, CD, 0, 2), form));
+    if (k + 3 < inFeatures) notes = v128.or(notes, storeFour(p + 3 * next, v128.shuffle<i64>(AB, CD, 1, 3), form));
+    p += 4 * next;
   }
-  return largest;
+  return notes;
 }
 
-/** The first `width` values of stored rows of `srcCols` to f32, from row `firstRow` of `out` on. Answers as above. */
+/** Panels `from … to − 1` of stored rows that are inputs. */
+export function packInOut(
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, form: i32,
+  src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
+): i32 {
+  switch (form) {
+    case FORM_BF16: return packPanels(FORM_BF16, weight, panelBytes, outFeatures, src, srcCols, dtype, firstRow, rowCount, from, to);
+    case FORM_F16: return packPanels(FORM_F16, weight, panelBytes, outFeatures, src, srcCols, dtype, firstRow, rowCount, from, to);
+    default: return packPanels(FORM_F32, weight, panelBytes, outFeatures, src, srcCols, dtype, firstRow, rowCount, from, to);
+  }
+}
+
+/** Rows `from … to − 1` of stored rows that are outputs. */
+export function packOutIn(
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, form: i32,
+  src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
+): i32 {
+  switch (form) {
+    case FORM_BF16: return packColumns(FORM_BF16, weight, panelBytes, inFeatures, src, dtype, firstRow, from, to);
+    case FORM_F16: return packColumns(FORM_F16, weight, panelBytes, inFeatures, src, dtype, firstRow, from, to);
+    default: return packColumns(FORM_F32, weight, panelBytes, inFeatures, src, dtype, firstRow, from, to);
+  }
+}
+
+/** The first `width` values of stored rows of `srcCols` to f32, from row `firstRow` of `out` on. */
 export function unpackRows(
   out: usize, outStride: usize, width: i32,
   src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
-): bool {
-  let largest = i32x4.splat(0);
+): i32 {
+  let notes = i32x4.splat(0);
   const size = storedBytes(dtype);
   for (let r = from; r < to; r++) {
     const row = src + <usize>r * <usize>srcCols * size, y = out + <usize>(firstRow + r) * outStride;
     for (let i = 0; i < width; i += 4) {
       const v = v128.and(loadStored(row + <usize>i * size, dtype), firstLanes(width - i));
-      largest = i32x4.max_u(largest, magnitudes(v));
+      notes = v128.or(notes, notesOn(v, v, FORM_F32));
       storeLanes(y + (<usize>i << 2), v, width - i);
     }
   }
-  return allFinite(largest);
+  return answerOf(notes);
 }

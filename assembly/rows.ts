@@ -1,25 +1,6 @@
 // Operations that look rows up, add them, or search them, of rows `from … to − 1`. Strides are in bytes.
 
-import { PANEL_COLUMNS, STRETCH } from "./generated/constants";
-import { PANEL_BYTES } from "./panels";
-
-/** out[t] = column tokenIds[t] of a packed (width, V) weight. */
-export function embed(
-  out: usize, outStride: usize, tokenIds: usize, weight: usize, panelBytes: usize, width: i32, vocabSize: i32,
-  from: i32, to: i32,
-): void {
-  for (let t = from; t < to; t++) {
-    const id = load<i32>(tokenIds + (<usize>t << 2));
-    let w = weight + <usize>(id / PANEL_COLUMNS) * panelBytes + (<usize>(id % PANEL_COLUMNS) << 2);
-    let y = out + <usize>t * outStride;
-    const end = y + (<usize>width << 2);
-    while (y < end) {
-      f32.store(y, f32.load(w));
-      y += 4;
-      w += PANEL_BYTES;
-    }
-  }
-}
+import { STRETCH } from "./generated/constants";
 
 @inline
 function addRow(x: usize, y: usize, width: i32): void {

@@ -33,9 +33,3 @@ export function magnitudes(v: v128): v128 {
 export function firstLanes(count: i32): v128 {
   return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count));
 }
-
-/** Whether all these magnitudes are finite. */
-@inline
-export function allFinite(largest: v128): bool {
-  return !v128.any_true(i32x4.gt_s(largest, i32x4.splat(0x7f7fffff)));
-}

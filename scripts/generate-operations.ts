@@ -33,6 +33,16 @@ const number = (type: Value["type"]): Convention => ({
   values: [{ type, of: (name) => name }],
 });
 
+const weight: Convention = {
+  takes: (name) => `${name}: LinearWeight`,
+  values: [
+    { type: "usize", of: (name) => `${name}.offset` },
+    { type: "usize", of: (name) => `PACKED[${name}.dtype].panelBytes(${name}.inFeatures)` },
+    { type: "i32", of: (name) => `${name}.inFeatures` },
+    { type: "i32", of: (name) => `${name}.outFeatures` },
+  ],
+};
+
 const CONVENTIONS: Readonly<Record<ParameterType, Convention>> = {
   matrix: {
     takes: (name) => `${name}: Tensor`,
@@ -49,14 +59,10 @@ const CONVENTIONS: Readonly<Record<ParameterType, Convention>> = {
     takes: (name) => `${name}: IndexList`,
     values: [{ type: "usize", of: (name) => `${name}.offset` }],
   },
-  weight: {
-    takes: (name) => `${name}: LinearWeight`,
-    values: [
-      { type: "usize", of: (name) => `${name}.offset` },
-      { type: "usize", of: (name) => `PACKED[${name}.dtype].panelBytes(${name}.inFeatures)` },
-      { type: "i32", of: (name) => `${name}.inFeatures` },
-      { type: "i32", of: (name) => `${name}.outFeatures` },
-    ],
+  weight,
+  floatWeight: {
+    ...weight,
+    values: [...weight.values, { type: "i32", of: (name) => `FORM_NUMBER[${name}.dtype]` }],
   },
   stored: {
     takes: (name) => `${name}: StoredRows, cols: number`,
@@ -98,7 +104,7 @@ const VIEWS: Readonly<Record<Value["type"], string>> = {
 const IMPORTS = [
   [["IndexList", "LinearWeight", "StoredRows", "Tensor"], "kernels.js", "type "],
   [["KvLayout"], "kv-layout.js", "type "],
-  [["STORED_NUMBER"], "wasm/operations.js", ""],
+  [["FORM_NUMBER", "STORED_NUMBER"], "wasm/operations.js", ""],
   [["PACKED"], "wasm/packed-types.js", ""],
   [["STORED_BYTES"], "weight-types.js", ""],
 ] as const;
@@ -174,10 +180,10 @@ export function chunks(): i32 {
   return ${word(COMMAND.chunks)};
 }
 
-/** The operation's answer is true unless a part of it is not. */
+/** The operation's answer has the bits of its parts' answers. */
 @inline
-function answer(all: bool): void {
-  if (!all) store<i32>(command, 0, ${4 * COMMAND.answer});
+function answer(part: i32): void {
+  if (part != 0) atomic.or<i32>(command, part, ${4 * COMMAND.answer});
 }
 
 /** Computes items \`from … to − 1\` of the operation in \`command\`. */
@@ -202,7 +208,7 @@ function commands(operations: Table, className: string, source: string): string 
     const run = `team.run(${number}, items, chunks)`;
     return `
   /** \`${operation.function ?? name}\` of assembly/${operation.file}.ts. @param items ${operation.items} */
-  ${name}(${["items: number", "chunks: number", ...taken].join(", ")}): ${operation.answers ? "boolean" : "void"} {
+  ${name}(${["items: number", "chunks: number", ...taken].join(", ")}): ${operation.answers ? "number" : "void"} {
     const team = this.#team;
     const { ${views.join(", ")} } = team;
 ${values.map(({ type, index, written }) => `    ${VIEWS[type]}[${index}] = ${written};\n`).join("")}    ${operation.answers ? "return " : ""}${run};

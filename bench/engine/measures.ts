@@ -57,7 +57,9 @@ export function cachedPrompt(core: EngineCore, rounds: number): Figure[] {
   ];
 }
 
-const BATCHING_TARGET: Readonly<Record<PackedDtype, number>> = { f32: 1.8, int8: 1.4 };
+const BATCHING_TARGET: Readonly<Record<PackedDtype, number>> = {
+  ...{ f32: 1.8, bf16: 1.4, f16: 1.4, int8: 1.4 },
+};
 
 /** 16 requests of 64 + 64 tokens: one after another, and at once. */
 export function batching(core: EngineCore, rounds: number, dtype: PackedDtype): Figure[] {

@@ -7,7 +7,7 @@ import { columns, rows as firstRows, type KernelBackend, type Kernels } from "..
 import { BLOCK_SIZE, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
-import type { PackedDtype } from "../../src/kernels/weight-types.js";
+import { PACKED_DTYPES, type PackedDtype } from "../../src/kernels/weight-types.js";
 
 const WIDTH = 768;
 const INNER = 4 * WIDTH;
@@ -43,7 +43,7 @@ export function planCases(plan: MemoryPlan, backend: KernelBackend, wanted: read
   const isWanted = (operation: string) =>
     wanted.length === 0 || wanted.some((name) => operation.startsWith(name));
   const cases: KernelCase[] = [];
-  for (const dtype of ["f32", "int8"] as const) {
+  for (const dtype of PACKED_DTYPES) {
     if (isWanted(`linear ${dtype}`)) cases.push(...linearCases(plan, backend, operands, dtype));
   }
   for (const dtype of ["f32", "int8"] as const) {
@@ -58,7 +58,10 @@ function planOperands(plan: MemoryPlan, backend: KernelBackend) {
     y: plan.tensor(PROMPT, INNER),
     bias: plan.tensor(1, INNER),
     logits: plan.tensor(BATCH, VOCAB),
-    scratch: plan.tensor(PROMPT, backend.scratchFloats(INNER, "int8")),
+    scratch: plan.tensor(
+      1,
+      Math.max(...PACKED_DTYPES.map((dtype) => backend.scratchFloats(PROMPT, INNER, dtype))),
+    ),
   };
 }
 
@@ -100,7 +103,7 @@ function linearCases(
         shape: `${name} (${inFeatures}, ${outFeatures}), ${rowsOf(count)}`,
         ...(count === 1
           ? { limit: "read", work: bytes }
-          : { limit: dtype, work: 2 * count * inFeatures * outFeatures }),
+          : { limit: dtype === "int8" ? "int8" : "f32", work: 2 * count * inFeatures * outFeatures }),
         run: (kernels) => {
           turn = (turn + 1) % weights.length;
           kernels.linear(to, from, weights[turn], isHead ? null : bias, scratch);

@@ -23,6 +23,8 @@ export const PRODUCT_RATE: Readonly<
   Record<PackedDtype, { readonly limit: "f32GFlops" | "int8Gops"; readonly unit: string }>
 > = {
   f32: { limit: "f32GFlops", unit: "GFLOP/s" },
+  bf16: { limit: "f32GFlops", unit: "GFLOP/s" },
+  f16: { limit: "f32GFlops", unit: "GFLOP/s" },
   int8: { limit: "int8Gops", unit: "GOP/s of int8" },
 };
 

@@ -116,7 +116,7 @@ function refusal(
   const lessKv = shape.kvMemory === null ? null : fits({ kvMemory: null });
   if (lessKv !== null) advice.push(`kvMemory ${Math.floor(lessKv.kvBytes / 2 ** 20)}MiB`);
   for (const name of ["kvDtype", "dtype"] as const) {
-    if (shape[name] !== "int8" && fits({ [name]: "int8" }) !== null) advice.push(`${name} int8`);
+    if (fits({ [name]: "int8" }) !== null) advice.push(`${name} int8`);
   }
   if (advice.length === 0 && fits({ dtype: "int8", kvDtype: "int8" }) !== null) {
     advice.push("dtype int8 and kvDtype int8");
@@ -133,9 +133,9 @@ function placeAll(
 ): Omit<EnginePlan, "kvBound" | "contextBound"> {
   const { decoder, dtype, kvDtype } = shape;
   const { contextLength } = decoder;
-  const plan = new MemoryPlan(backend, dtype);
+  const plan = new MemoryPlan(backend);
   const bytesBefore = plan.bytes;
-  const weights = planWeights(plan, decoder);
+  const weights = planWeights(plan, decoder, () => dtype);
   const weightBytes = plan.bytes - bytesBefore;
   const kvShape = kvShapeOf(decoder);
   const kv = kvLayout(kvShape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(kvShape, kvDtype)), numBlocks);

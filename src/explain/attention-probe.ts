@@ -72,7 +72,7 @@ export class AttentionProbe {
         threads: 1,
         startHelper: () => Promise.reject(new Error("one thread has no helpers")),
       });
-      const plan = new MemoryPlan(backend, "f32");
+      const plan = new MemoryPlan(backend);
       const { weights, places } = planWeights(plan, decoder);
       const kvShape = kvShapeOf(decoder);
       const numBlocks = Math.ceil(decoder.contextLength / BLOCK_SIZE);

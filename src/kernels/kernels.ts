@@ -39,6 +39,12 @@ export interface IndexList {
   readonly length: number;
 }
 
+/**
+ * What became of stored values on their way into a packed weight: all are there as they were; some were rounded; or one is
+ * NaN, infinite, or beyond what the weight's type can hold.
+ */
+export type Packed = "exact" | "rounded" | "out_of_range";
+
 /** A matrix W (inFeatures, outFeatures) in the layout that its implementation streams best. Opaque to all others. */
 export interface LinearWeight {
   readonly dtype: PackedDtype;
@@ -108,13 +114,15 @@ export interface Kernels {
   u8(offset: number, length: number): Uint8Array;
 
   /**
-   * Converts stored rows to f32 (exactly), quantises them where the weight's type has scales, and puts them into their
-   * places. Rows in `in-out` order that share scales are quantised together: they begin at a multiple of their type's
+   * Converts stored rows to the weight's type and puts them into their places: exactly where the type has the value,
+   * else to the nearest, ties to even; an int8 weight is quantised. Rows in `in-out` order that share scales are quantised together: they begin at a multiple of their type's
    * `group`, and end at one or at the last row. Only rows in `in-out` order can hold more than the weight's own columns.
-   * @returns false when a value is NaN or infinite.
    */
-  packLinear(weight: LinearWeight, order: StoredOrder, rows: StoredRows): boolean;
-  /** Converts stored rows of a (rows, cols) tensor to f32 in place of rows `firstRow …` of `out`; false as above. */
+  packLinear(weight: LinearWeight, order: StoredOrder, rows: StoredRows): Packed;
+  /**
+   * Converts stored rows of a (rows, cols) tensor to f32 in place of rows `firstRow …` of `out`.
+   * @returns false when a value is NaN or infinite
+   */
   unpackRows(out: Tensor, rows: StoredRows): boolean;
 
   /** out[t] = column `tokenIds[t]` of the packed (C, V) `weight`, i.e. row `tokenIds[t]` of the embedding. */
@@ -139,7 +147,8 @@ export interface Kernels {
    */
   rotate(x: Tensor, angles: Tensor, headDim: number): void;
   /**
-   * out (T, outFeatures) = x (T, inFeatures) · W + bias; every sum runs k = 0, 1, 2 …, the bias last. An int8 weight
+   * out (T, outFeatures) = x (T, inFeatures) · W + bias; every sum runs k = 0, 1, 2 …, the bias last. Weights of 16 bits
+   * give the bits of the same values as f32. An int8 weight
    * meets quantised activations: exact sums of integers in each group, then groups 0, 1, 2 …, the bias last.
    * `scratch` is what `MemoryPlan.linearScratch` reserved for at least T rows of at least `inFeatures`.
    */
@@ -175,8 +184,8 @@ export interface BackendSizes {
   readonly scoreRows: number;
   /** Bytes that a packed weight takes. */
   packedBytes(inFeatures: number, outFeatures: number, dtype: PackedDtype): number;
-  /** Floats of working memory that `linear` takes for each row of `inFeatures` that meets a weight of this type. */
-  scratchFloats(inFeatures: number, dtype: PackedDtype): number;
+  /** Floats of working memory that `linear` takes for so many rows of `inFeatures` that meet a weight of this type. */
+  scratchFloats(rows: number, inFeatures: number, dtype: PackedDtype): number;
 }
 
 /** What is known of an implementation before its memory exists. */

@@ -13,12 +13,11 @@ export const ALIGNMENT = 64;
 export class MemoryPlan {
   #bytes = RESERVED_BYTES;
   readonly #backend: BackendSizes;
-  readonly #dtype: PackedDtype;
+  /** Those of the linear weights so far. */
+  readonly #dtypes = new Set<PackedDtype>();
 
-  /** @param dtype of all linear weights */
-  constructor(backend: BackendSizes, dtype: PackedDtype = "f32") {
+  constructor(backend: BackendSizes) {
     this.#backend = backend;
-    this.#dtype = dtype;
   }
 
   /** Bytes planned so far, from address 0. */
@@ -42,15 +41,16 @@ export class MemoryPlan {
     return { offset: this.reserve(4 * rows * cols), rows, cols, stride: cols };
   }
 
-  linear(inFeatures: number, outFeatures: number): LinearWeight {
-    const dtype = this.#dtype;
+  linear(inFeatures: number, outFeatures: number, dtype: PackedDtype): LinearWeight {
+    this.#dtypes.add(dtype);
     const offset = this.reserve(this.#backend.packedBytes(inFeatures, outFeatures, dtype));
     return { dtype, offset, inFeatures, outFeatures };
   }
 
-  /** Working memory of `Kernels.linear`, for at most `rows` rows of at most `inFeatures`. */
+  /** Working memory of `Kernels.linear` for the weights so far, with at most `rows` rows of at most `inFeatures`. */
   linearScratch(rows: number, inFeatures: number): Tensor {
-    return this.tensor(rows, this.#backend.scratchFloats(inFeatures, this.#dtype));
+    const floats = [...this.#dtypes].map((dtype) => this.#backend.scratchFloats(rows, inFeatures, dtype));
+    return this.tensor(1, Math.max(0, ...floats));
   }
 
   indices(length: number): IndexList {

@@ -23,6 +23,9 @@ interface WeightType {
 
 export const WEIGHT_TYPES = {
   f32: { numericsVersion: 1, elementBytes: 4, group: 1, scaleBytes: 0 },
+  /** The upper half of an f32, and IEEE 754's binary16. They become f32 where they are used, which is exact: f32's numerics. */
+  bf16: { numericsVersion: 1, elementBytes: 2, group: 1, scaleBytes: 0 },
+  f16: { numericsVersion: 1, elementBytes: 2, group: 1, scaleBytes: 0 },
   /** In each output column every group has an f32 scale; a weight is an integer from −127 to 127 times it. */
   int8: { numericsVersion: 1, elementBytes: 1, group: INT8_GROUP, scaleBytes: 4 },
 } as const satisfies Readonly<Record<string, WeightType>>;

@@ -4,6 +4,7 @@
  */
 import type { LinearWeight, Tensor } from "../kernels/kernels.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
+import type { PackedDtype } from "../kernels/weight-types.js";
 import type { DecoderSpec, LayerSpec, LinearName, NormName, NormSpec, WeightName } from "./decoder-spec.js";
 
 export interface NormWeights {
@@ -52,8 +53,15 @@ export interface PlannedWeights {
   readonly places: ReadonlyMap<WeightName, WeightPlace>;
 }
 
-/** Plans the places of all weights. */
-export function planWeights(plan: MemoryPlan, spec: DecoderSpec): PlannedWeights {
+/**
+ * Plans the places of all weights.
+ * @param dtypeOf the type of a matrix of products; all other weights are f32
+ */
+export function planWeights(
+  plan: MemoryPlan,
+  spec: DecoderSpec,
+  dtypeOf: (name: WeightName) => PackedDtype = () => "f32",
+): PlannedWeights {
   const { hiddenSize: C, vocabSize: V } = spec;
   const places = new Map<WeightName, WeightPlace>();
   const vector = (name: WeightName, width: number): Tensor => {
@@ -67,7 +75,7 @@ export function planWeights(plan: MemoryPlan, spec: DecoderSpec): PlannedWeights
     return tensor;
   };
   const matrix = (name: WeightName, inFeatures: number, outFeatures: number): LinearWeight => {
-    const weight = plan.linear(inFeatures, outFeatures);
+    const weight = plan.linear(inFeatures, outFeatures, dtypeOf(name));
     places.set(name, { kind: "linear", weight });
     return weight;
   };

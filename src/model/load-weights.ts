@@ -135,7 +135,7 @@ function* slicesOf(
 function packSlice({ tensor: { entry, file }, destinations, rows }: Slice): void {
   // A part takes of a slice what is its own, which may be nothing.
   for (const { pack } of destinations) {
-    if (pack(rows)) continue;
+    if (pack(rows) !== "out_of_range") continue;
     throw new LastrowError(
       "weights_not_finite",
       `${file.name}: tensor ${quoteValue(entry.name)} holds a NaN or an infinity; every weight must be a finite number.`,

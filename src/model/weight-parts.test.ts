@@ -40,10 +40,10 @@ async function load(
   [inFeatures, outFeatures]: readonly [number, number],
   stored: readonly StoredTensor[],
 ): Promise<Uint8Array> {
-  const plan = new MemoryPlan(backend, dtype);
+  const plan = new MemoryPlan(backend);
   const from = plan.bytes;
   const places = new Map<WeightName, WeightPlace>([
-    [MATRIX, { kind: "linear", weight: plan.linear(inFeatures, outFeatures) }],
+    [MATRIX, { kind: "linear", weight: plan.linear(inFeatures, outFeatures, dtype) }],
     [VECTOR, { kind: "vector", tensor: plan.tensor(1, outFeatures) }],
   ]);
   const bytes = plan.bytes - from;
@@ -152,7 +152,7 @@ test.each(BACKENDS)(
 describe("each output of each weight is filled once, or the weight is named", () => {
   const plan = new MemoryPlan(referenceBackend);
   const places = new Map<WeightName, WeightPlace>([
-    [MATRIX, { kind: "linear", weight: plan.linear(2, 6) }],
+    [MATRIX, { kind: "linear", weight: plan.linear(2, 6, "f32") }],
     ["positions", { kind: "table", tensor: plan.tensor(1, 9) }],
   ]);
   const positions: TensorRow = { name: "p", shape: [4, 9], to: "positions", outputs: { from: 2, count: 1 } };

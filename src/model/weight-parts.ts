@@ -2,7 +2,7 @@
  * From parts of stored tensors to weights: which outputs of a weight a part fills, that all parts together fill each
  * output once, and how rows of a slice get to their place.
  */
-import { columns, type Kernels, type StoredRows } from "../kernels/kernels.js";
+import { columns, type Kernels, type Packed, type StoredRows } from "../kernels/kernels.js";
 import { STORED_BYTES, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
@@ -11,11 +11,8 @@ import type { WeightPlace } from "./decoder-weights.js";
 export interface Destination {
   /** Stored rows that must be packed together: slices hold whole groups of so many, but for the last. */
   readonly rowGroup: number;
-  /**
-   * Puts those of the rows that are the part's into their place.
-   * @returns false when one of their values is NaN or infinite
-   */
-  readonly pack: (stored: StoredRows) => boolean;
+  /** Puts those of the rows that are the part's into their place. */
+  readonly pack: (stored: StoredRows) => Packed;
 }
 
 /** A stretch of outputs. */
@@ -88,10 +85,10 @@ export function destinationOf(
     rowGroup: 1,
     pack(stored) {
       const own = rowsWithin(stored, taken, shape[1]);
-      if (own === null) return true;
+      if (own === null) return "exact";
       const there = { ...own, firstRow: own.firstRow - taken.from + at };
       return place.kind === "table"
-        ? kernels.unpackRows(place.tensor, there)
+        ? packedIf(kernels.unpackRows(place.tensor, there))
         : kernels.packLinear(place.weight, "out-in", there);
     },
   };
@@ -116,12 +113,18 @@ function vectorPart(
   const out = columns(tensor, at, count);
   const pack = (stored: StoredRows) => {
     const finite = kernels.unpackRows(out, { ...stored, within: { cols, from } });
-    if (plus === undefined) return finite;
-    const values = kernels.f32(out.offset, count);
-    for (let i = 0; i < count; i++) values[i] += plus;
-    return finite;
+    if (plus !== undefined) {
+      const values = kernels.f32(out.offset, count);
+      for (let i = 0; i < count; i++) values[i] += plus;
+    }
+    return packedIf(finite);
   };
   return { rowGroup: 1, pack };
+}
+
+/** What became of values that are f32 now. */
+function packedIf(finite: boolean): Packed {
+  return finite ? "exact" : "out_of_range";
 }
 
 /** Stored rows are inputs: a slice has some of them for every output, so the part must be the whole weight. */

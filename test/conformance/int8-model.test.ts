@@ -110,7 +110,7 @@ describe("loading", () => {
   test("refuses other dtypes", async () => {
     await expect(load(undefined, { dtype: "int4" as PackedDtype })).rejects.toMatchObject({
       code: "invalid_argument",
-      message: 'dtype is "f32" or "int8", not "int4".',
+      message: 'dtype is "f32" or "bf16" or "f16" or "int8", not "int4".',
     });
   });
 
@@ -119,8 +119,8 @@ describe("loading", () => {
     const files = memoryFiles("m", randomModelFiles({ layers: 1, heads: 2, embd: 200, inner: 1300 }));
     const stated = await readModelConfig(files);
     const { decoder, tensors } = matchTensors(await openCheckpoint(files), gpt2, stated.decoder);
-    const plan = new MemoryPlan(referenceBackend, "int8");
-    const { places } = planWeights(plan, decoder);
+    const plan = new MemoryPlan(referenceBackend);
+    const { places } = planWeights(plan, decoder, () => "int8");
     const staging = planStaging(plan, widestRow(gpt2.tensors(decoder)));
     const kernels = await referenceBackend.create(plan.bytes);
     const slices: number[][] = [];

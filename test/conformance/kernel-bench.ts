@@ -103,7 +103,8 @@ export class KernelBench {
 
   /** `Kernels.linear`, with working memory of its own. */
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
-    const scratch = this.#plan.tensor(x.rows, this.#backend.scratchFloats(weight.inFeatures, weight.dtype));
+    const floats = this.#backend.scratchFloats(x.rows, weight.inFeatures, weight.dtype);
+    const scratch = this.#plan.tensor(1, floats);
     this.kernels.linear(out, x, weight, bias, scratch);
   }
 

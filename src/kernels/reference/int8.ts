@@ -3,7 +3,7 @@
  * a weight is an integer times its scale. Activations are quantised in the same groups, row by row, so that a group's
  * products are added as integers, exactly.
  */
-import type { LinearWeight, StoredOrder, StoredRows } from "../kernels.js";
+import type { LinearWeight, Packed, StoredOrder, StoredRows } from "../kernels.js";
 import { ACTIVATION_MAX, INT8_GROUP, WEIGHT_MAX } from "../weight-types.js";
 import type { PackedWeight, StoredValues } from "./packed-weight.js";
 
@@ -43,7 +43,7 @@ export class Int8Weight implements PackedWeight {
     this.#weight = weight;
   }
 
-  pack(order: StoredOrder, { firstRow, rowCount }: StoredRows, values: StoredValues): boolean {
+  pack(order: StoredOrder, { firstRow, rowCount }: StoredRows, values: StoredValues): Packed {
     const { outFeatures: N, inFeatures: K } = this.#weight;
     const [fromK, toK] = order === "in-out" ? [firstRow, firstRow + rowCount] : [0, K];
     const [fromN, toN] = order === "in-out" ? [0, N] : [firstRow, firstRow + rowCount];
@@ -62,7 +62,7 @@ export class Int8Weight implements PackedWeight {
         });
       }
     }
-    return finite;
+    return finite ? "rounded" : "out_of_range";
   }
 
   column(out: Float32Array, n: number): void {

@@ -2,8 +2,7 @@
 import type { LinearWeight } from "../kernels.js";
 import { KV_MAX, type KvDtype } from "../kv-types.js";
 import type { PackedDtype, StoredDtype } from "../weight-types.js";
-import { F32Weight } from "./f32.js";
-import { bf16ToF32, f16ToF32 } from "./half.js";
+import { BF16, F16, F32, type FloatForm, FloatWeight } from "./floats.js";
 import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
 import type { PackedWeight } from "./packed-weight.js";
 
@@ -12,24 +11,19 @@ interface PackedType {
   readonly open: (buffer: ArrayBuffer, weight: LinearWeight) => PackedWeight;
 }
 
+const floats = (form: FloatForm): PackedType => ({
+  columnBytes: (inFeatures) => form.Values.BYTES_PER_ELEMENT * inFeatures,
+  open: (buffer, weight) => new FloatWeight(form, buffer, weight),
+});
+
 export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
-  f32: {
-    columnBytes: (inFeatures) => 4 * inFeatures,
-    open: (buffer, weight) => new F32Weight(buffer, weight),
-  },
+  f32: floats(F32),
+  bf16: floats(BF16),
+  f16: floats(F16),
   int8: { columnBytes: int8ColumnBytes, open: (buffer, weight) => new Int8Weight(buffer, weight) },
 };
 
-interface StoredValues {
-  readonly Values: Float32ArrayConstructor | Uint16ArrayConstructor;
-  readonly toF32: (value: number) => number;
-}
-
-export const STORED_VALUES: Readonly<Record<StoredDtype, StoredValues>> = {
-  F32: { Values: Float32Array, toF32: (value) => value },
-  F16: { Values: Uint16Array, toF32: f16ToF32 },
-  BF16: { Values: Uint16Array, toF32: bf16ToF32 },
-};
+export const STORED_VALUES: Readonly<Record<StoredDtype, FloatForm>> = { F32, F16, BF16 };
 
 interface KvElements {
   readonly Elements: Float32ArrayConstructor | Int8ArrayConstructor;

@@ -17,6 +17,7 @@ import {
   type KernelBackend,
   type Kernels,
   type LinearWeight,
+  type Packed,
   type StoredOrder,
   type StoredRows,
   type Tensor,
@@ -55,7 +56,7 @@ class ReferenceKernels implements Kernels {
     return new Uint8Array(this.#buffer, offset, length);
   }
 
-  packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): boolean {
+  packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): Packed {
     const width = order === "in-out" ? weight.outFeatures : weight.inFeatures;
     return this.#weight(weight).pack(order, stored, this.#storedValues(stored, width));
   }

@@ -13,6 +13,7 @@ import {
   type IndexList,
   type Kernels,
   type LinearWeight,
+  type Packed,
   type Tensor,
 } from "../kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kv-layout.js";
@@ -86,8 +87,8 @@ export class TracingKernels implements Kernels {
     return entries;
   }
 
-  packLinear(): boolean {
-    return true;
+  packLinear(): Packed {
+    return "exact";
   }
 
   unpackRows(): boolean {

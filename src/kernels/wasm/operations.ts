@@ -9,20 +9,32 @@
 import { type Activation, STRETCH } from "../kernels.js";
 import { BLOCK_SIZE } from "../kv-layout.js";
 import { KV_MAX } from "../kv-types.js";
-import { ACTIVATION_MAX, INT8_GROUP, type StoredDtype, WEIGHT_MAX } from "../weight-types.js";
+import {
+  ACTIVATION_MAX,
+  INT8_GROUP,
+  type PackedDtype,
+  type StoredDtype,
+  WEIGHT_MAX,
+} from "../weight-types.js";
 
 /** Bytes of a command, from an address that is a multiple of 64. */
 export const COMMAND_BYTES = 256;
 /** Where a command's own 32-bit words are, before the parameters: indices. */
 export const COMMAND = { operation: 0, items: 1, chunks: 2, answer: 3, parameters: 4 };
 
-/** Output columns in a panel of a packed weight: two vectors of four lanes. */
+/** Output columns in a panel of a packed weight of f32 or int8: two vectors of four lanes. */
 export const PANEL_COLUMNS = 8;
+/** Those in a panel of 16 bits: as many bytes. */
+export const HALF_COLUMNS = 16;
 /** Queries of attention that share the loads of each block. */
 export const QUERIES_PER_TILE = 4;
 
 /** @public commands.ts uses it, which is generated. */
 export const STORED_NUMBER: Readonly<Record<StoredDtype, number>> = { F32: 0, F16: 1, BF16: 2 };
+/** @public As above. */
+export const FORM_NUMBER: Readonly<Record<PackedDtype, number>> = { f32: 0, bf16: 1, f16: 2, int8: 3 };
+/** What operations that pack answer, as bits of a sum: 0 when the weights are the stored values. */
+export const PACK_ANSWER = { outOfRange: 1, rounded: 2 };
 export const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
   gelu_new: 0,
   gelu_pytorch_tanh: 0,
@@ -36,6 +48,7 @@ export const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
 export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<string, number>>>> = {
   ACTIVATION_MAX,
   BLOCK_SIZE,
+  HALF_COLUMNS,
   INT8_GROUP,
   KV_MAX,
   PANEL_COLUMNS,
@@ -43,6 +56,9 @@ export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<
   STRETCH,
   WEIGHT_MAX,
   ACTIVATION: ACTIVATION_NUMBER,
+  FORM: FORM_NUMBER,
+  PACK_OUT_OF_RANGE: PACK_ANSWER.outOfRange,
+  PACK_ROUNDED: PACK_ANSWER.rounded,
   STORED: STORED_NUMBER,
 };
 
@@ -52,6 +68,7 @@ export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<
  * - `vector`: a tensor of one row, or null → its address, or 0
  * - `list`: an index list → its address
  * - `weight`: a packed weight → its address, the bytes of a panel, its inputs, its outputs
+ * - `floatWeight`: one of floats → the same, and its form's number
  * - `stored`: stored rows, and how many values a row has if they do not say → the address of the first value that is
  *   meant, the values of a row, the stored type's number, the number of the first row, the number of rows
  * - `layer`: K and V, and a layer's number → the slab plus the layer's offset in a block; the bytes of a block and of a
@@ -63,6 +80,7 @@ export type ParameterType =
   | "vector"
   | "list"
   | "weight"
+  | "floatWeight"
   | "stored"
   | "layer"
   | "address"
@@ -79,32 +97,18 @@ export interface Operation {
   /** What is cut. */
   readonly items: string;
   readonly parameters: Readonly<Record<string, ParameterType>>;
-  /** The function returns a boolean: the operation's answer is whether all of them are true. */
+  /** The function returns an integer: the operation's answer has the bits of all of them. */
   readonly answers?: true;
   /** The function has working memory for each thread, and gets the thread's number last. */
   readonly perThread?: true;
 }
 
-/** What operations have in common that do the same for different types. */
-type Unnamed = Omit<Operation, "file" | "function">;
+const pack = { parameters: { weight: "floatWeight", src: "stored" }, answers: true } as const;
+const packInt8 = { parameters: { weight: "weight", src: "stored" }, answers: true } as const;
+const packInOut = { items: "panels" };
+const packOutIn = { items: "stored rows" };
 
-const pack = { parameters: { weight: "weight", src: "stored" }, answers: true } as const;
-const packInOut: Unnamed = { ...pack, items: "panels" };
-const packOutIn: Unnamed = { ...pack, items: "stored rows" };
-
-const embed: Unnamed = { items: "rows", parameters: { out: "matrix", tokenIds: "list", weight: "weight" } };
-
-const linear: Unnamed = {
-  items: "panels",
-  parameters: {
-    out: "matrix",
-    x: "address",
-    xStride: "bytes",
-    rows: "count",
-    weight: "weight",
-    bias: "vector",
-  },
-};
+const linear = { out: "matrix", x: "address", xStride: "bytes", rows: "count" } as const;
 
 const writeKv: Operation = {
   file: "kv-blocks",
@@ -135,18 +139,26 @@ const norm = { file: "norms", items: "rows" };
 const elements = { file: "elements", items: "rows" };
 
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
-  packInOut: { ...packInOut, file: "pack" },
-  packInOutInt8: { ...packInOut, file: "pack-int8" },
-  packOutIn: { ...packOutIn, file: "pack" },
-  packOutInInt8: { ...packOutIn, file: "pack-int8" },
+  packInOut: { ...pack, ...packInOut, file: "pack" },
+  packInOutInt8: { ...packInt8, ...packInOut, file: "pack-int8" },
+  packOutIn: { ...pack, ...packOutIn, file: "pack" },
+  packOutInInt8: { ...packInt8, ...packOutIn, file: "pack-int8" },
   unpackRows: {
     file: "pack",
     items: "stored rows",
     parameters: { out: "matrix", width: "count", src: "stored" },
     answers: true,
   },
-  embed: { ...embed, file: "rows" },
-  embedInt8: { ...embed, file: "pack-int8" },
+  embed: {
+    file: "embed",
+    items: "rows",
+    parameters: { out: "matrix", tokenIds: "list", weight: "floatWeight" },
+  },
+  embedInt8: {
+    file: "pack-int8",
+    items: "rows",
+    parameters: { out: "matrix", tokenIds: "list", weight: "weight" },
+  },
   addRowsAt: { ...rows, parameters: { x: "matrix", indices: "list", table: "matrix", width: "count" } },
   gatherRows: { ...rows, parameters: { out: "matrix", x: "matrix", indices: "list", width: "count" } },
   add: { ...rows, parameters: { x: "matrix", y: "matrix", width: "count" } },
@@ -183,8 +195,17 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     items: "rows",
     parameters: { out: "address", outStride: "bytes", x: "matrix", width: "count" },
   },
-  linear: { ...linear, file: "linear" },
-  linearInt8: { ...linear, file: "linear-int8" },
+  linear: {
+    file: "linear",
+    items: "panels",
+    parameters: { ...linear, weight: "floatWeight", bias: "vector", scratch: "address" },
+    perThread: true,
+  },
+  linearInt8: {
+    file: "linear-int8",
+    items: "panels",
+    parameters: { ...linear, weight: "weight", bias: "vector" },
+  },
   writeKv: { ...writeKv, function: "writeKv<f32>" },
   writeKvInt8: { ...writeKv, function: "writeKv<i8>" },
   attention: { ...attention, function: "attention<f32>" },

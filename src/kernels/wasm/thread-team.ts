@@ -72,20 +72,20 @@ export class ThreadTeam {
 
   /**
    * Runs the operation whose parameters were written, on so many items in `chunks` pieces.
-   * @returns its answer: false where a part of it answered so
+   * @returns its answer: the bits of all its parts' answers
    * @throws LastrowError `disposed`; `thread_lost` when a helper has ended or does not finish: the memory is then of
    *   no use
    */
-  run(operation: number, items: number, chunks: number): boolean {
+  run(operation: number, items: number, chunks: number): number {
     if (this.#disposed) throw new LastrowError("disposed", "The model was disposed while it was at work.");
     if (this.#lost !== null) throw this.#threadLost(this.#lost);
     const { words } = this;
     words[COMMAND.operation] = operation;
     words[COMMAND.items] = items;
     words[COMMAND.chunks] = chunks;
-    words[COMMAND.answer] = 1;
+    words[COMMAND.answer] = 0;
     if (this.#exports.publish() === 0) this.#waitOn();
-    return words[COMMAND.answer] === 1;
+    return words[COMMAND.answer];
   }
 
   #waitOn(): void {

@@ -11,6 +11,7 @@ import {
   type KernelBackend,
   type Kernels,
   type LinearWeight,
+  type Packed,
   type StoredOrder,
   type StoredRows,
   type Tensor,
@@ -18,7 +19,7 @@ import {
 import type { KvLayout } from "../kv-layout.js";
 import { KernelCommands } from "./commands.js";
 import { kernelsBinary } from "./kernels-binary.js";
-import { ACTIVATION_NUMBER, PANEL_COLUMNS, QUERIES_PER_TILE } from "./operations.js";
+import { ACTIVATION_NUMBER, PACK_ANSWER, QUERIES_PER_TILE } from "./operations.js";
 import { KV_OPERATIONS, PACKED } from "./packed-types.js";
 import { type StartHelper, type TeamExports, ThreadTeam } from "./thread-team.js";
 
@@ -67,23 +68,23 @@ class WasmKernels implements Kernels {
     return new Uint8Array(this.#memory.buffer, offset, length);
   }
 
-  packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): boolean {
+  packLinear(weight: LinearWeight, order: StoredOrder, stored: StoredRows): Packed {
     const { inFeatures, outFeatures } = weight;
     const { packInOut, packOutIn } = PACKED[weight.dtype];
     const { rowCount } = stored;
     if (order === "in-out") {
-      const panels = panelsOf(outFeatures);
+      const panels = panelsOf(weight);
       const chunks = this.#chunks(panels, rowCount * outFeatures);
-      return this.#commands[packInOut](panels, chunks, weight, stored, outFeatures);
+      return packedOf(this.#commands[packInOut](panels, chunks, weight, stored, outFeatures));
     }
     const chunks = this.#chunks(rowCount, rowCount * inFeatures);
-    return this.#commands[packOutIn](rowCount, chunks, weight, stored, inFeatures);
+    return packedOf(this.#commands[packOutIn](rowCount, chunks, weight, stored, inFeatures));
   }
 
   unpackRows(out: Tensor, stored: StoredRows): boolean {
     const { rowCount } = stored;
     const chunks = this.#chunks(rowCount, rowCount * out.cols);
-    return this.#commands.unpackRows(rowCount, chunks, out, out.cols, stored, out.cols);
+    return this.#commands.unpackRows(rowCount, chunks, out, out.cols, stored, out.cols) === 0;
   }
 
   embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void {
@@ -112,21 +113,22 @@ class WasmKernels implements Kernels {
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
     const { inFeatures, outFeatures } = weight;
     const { rows } = x;
-    const { linear, quantisedBytes } = PACKED[weight.dtype];
+    const { quantisedBytes } = PACKED[weight.dtype];
     const work = rows * inFeatures * outFeatures;
     this.#multiplyAdds += work;
-    let from = x.offset;
-    let stride = 4 * x.stride;
-    if (quantisedBytes !== null) {
-      // Into working memory, where all chunks of the product find them.
-      from = scratch.offset;
-      stride = quantisedBytes(inFeatures);
-      const chunks = this.#chunks(rows, 4 * rows * inFeatures);
-      this.#commands.quantiseRows(rows, chunks, from, stride, x, inFeatures);
-    }
-    const panels = panelsOf(outFeatures);
+    const panels = panelsOf(weight);
     const chunks = this.#chunks(panels, work);
-    this.#commands[linear](panels, chunks, out, from, stride, rows, weight, bias);
+    if (quantisedBytes === null) {
+      this.#commands.linear(
+        ...([panels, chunks, out, x.offset, 4 * x.stride, rows, weight, bias, scratch.offset] as const),
+      );
+      return;
+    }
+    // Into working memory, where all chunks of the product find them.
+    const stride = quantisedBytes(inFeatures);
+    const rowChunks = this.#chunks(rows, 4 * rows * inFeatures);
+    this.#commands.quantiseRows(rows, rowChunks, scratch.offset, stride, x, inFeatures);
+    this.#commands.linearInt8(panels, chunks, out, scratch.offset, stride, rows, weight, bias);
   }
 
   rmsNorm(out: Tensor, x: Tensor, gain: Tensor, epsilon: number): void {
@@ -245,8 +247,14 @@ function elementRows(...tensors: Tensor[]): Tensor[] {
   return tensors.map(({ offset }) => ({ offset, ...shape }));
 }
 
-function panelsOf(outFeatures: number): number {
-  return Math.ceil(outFeatures / PANEL_COLUMNS);
+/** What an operation that packs answers. */
+function packedOf(answer: number): Packed {
+  if ((answer & PACK_ANSWER.outOfRange) !== 0) return "out_of_range";
+  return answer === 0 ? "exact" : "rounded";
+}
+
+function panelsOf({ dtype, outFeatures }: Pick<LinearWeight, "dtype" | "outFeatures">): number {
+  return Math.ceil(outFeatures / PACKED[dtype].columns);
 }
 
 /** The WebAssembly kernels, with as many threads as asked for. */
@@ -256,8 +264,11 @@ export function wasmBackend(options: WasmOptions): KernelBackend {
     threads: options.threads,
     scoreRows: QUERIES_PER_TILE * options.threads,
     packedBytes: (inFeatures, outFeatures, dtype) =>
-      panelsOf(outFeatures) * PACKED[dtype].panelBytes(inFeatures),
-    scratchFloats: (inFeatures, dtype) => (PACKED[dtype].quantisedBytes?.(inFeatures) ?? 0) / 4,
+      panelsOf({ dtype, outFeatures }) * PACKED[dtype].panelBytes(inFeatures),
+    scratchFloats: (rows, inFeatures, dtype) => {
+      const { quantisedBytes, threadBytes } = PACKED[dtype];
+      return (rows * (quantisedBytes?.(inFeatures) ?? 0) + options.threads * threadBytes(inFeatures)) / 4;
+    },
     create: (bytes) => createKernels(bytes, options),
   };
 }

@@ -1,0 +1,77 @@
+// Values of 16 bits, bf16 and f16, to f32, exactly, and f32 to them, to the nearest, ties to even. A `form` is the type that
+// weights have in memory, by its number, a constant where these are inlined.
+
+import { FORM_BF16 } from "./generated/constants";
+
+/** 2¹¹²: what a half's exponent and mantissa are too small by where a float has them. */
+const HALF_TO_FLOAT: f32 = 5192296858534827628530496329220096.0;
+/** A half's sign where a float has it, and its exponent and mantissa 13 bits below. */
+const HALF_BITS: i32 = 0x8fffffff;
+
+/** HALF_TO_FLOAT and HALF_BITS in memory: V8 makes a vector of a constant anew wherever it is used, but keeps one that it loaded. */
+const CONSTANTS = memory.data<u32>([0x77800000, 0x8fffffff]);
+
+/** What loops that widen load beforehand. */
+@inline
+export function halfFactor(): v128 {
+  return v128.load_splat<u32>(CONSTANTS);
+}
+
+@inline
+export function halfBits(): v128 {
+  return v128.load_splat<u32>(CONSTANTS, 4);
+}
+
+/** Four values whose bits are the upper halves of these lanes; the lower ones are zero. Infinite halves are not meant. */
+@inline
+function widen(upper: v128, form: i32, factor: v128, bits: v128): v128 {
+  if (form == FORM_BF16) return upper;
+  // The sign stays, and its copies behind it go.
+  return f32x4.mul(v128.and(i32x4.shr_s(upper, 3), bits), factor);
+}
+
+/** The first four of eight values, as f32. */
+@inline
+export function widenLow(values: v128, form: i32, factor: v128, bits: v128): v128 {
+  return widen(v128.shuffle<i16>(i32x4.splat(0), values, 0, 8, 1, 9, 2, 10, 3, 11), form, factor, bits);
+}
+
+/** The last four. */
+@inline
+export function widenHigh(values: v128, form: i32, factor: v128, bits: v128): v128 {
+  return widen(v128.shuffle<i16>(i32x4.splat(0), values, 4, 12, 5, 13, 6, 14, 7, 15), form, factor, bits);
+}
+
+/** One value as f32. */
+@inline
+export function widen1(p: usize, form: i32): f32 {
+  const upper = <i32>load<u16>(p) << 16;
+  if (form == FORM_BF16) return reinterpret<f32>(upper);
+  return reinterpret<f32>((upper >> 3) & HALF_BITS) * HALF_TO_FLOAT;
+}
+
+/** Four floats as 16 bits each, in the lower halves of their lanes; zero above. NaN and what is out of range are not meant. */
+@inline
+function narrow(v: v128, form: i32): v128 {
+  if (form == FORM_BF16) return i32x4.shr_u(roundAt(v, 16), 16);
+  const sign = i32x4.shr_u(v128.and(v, i32x4.splat(0x80000000)), 16);
+  const magnitude = v128.and(v, i32x4.splat(0x7fffffff));
+  // From 2⁻¹⁴ on, the exponent is moved; below, an addition in which the last bit stands for 2⁻²⁴ does the rounding.
+  const normal = i32x4.sub(i32x4.shr_u(roundAt(magnitude, 13), 13), i32x4.splat(112 << 10));
+  const small = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
+  const isSmall = i32x4.lt_s(magnitude, i32x4.splat(113 << 23));
+  return v128.or(sign, v128.bitselect(small, normal, isSmall));
+}
+
+/** These bits with so many low ones rounded away, to the nearest, ties to even; what is below them is left. */
+@inline
+function roundAt(v: v128, bits: i32): v128 {
+  const isOdd = v128.and(i32x4.shr_u(v, bits), i32x4.splat(1));
+  return i32x4.add(v, i32x4.add(isOdd, i32x4.splat((1 << (bits - 1)) - 1)));
+}
+
+/** Eight floats as eight values of 16 bits. */
+@inline
+export function narrow8(low: v128, high: v128, form: i32): v128 {
+  return v128.shuffle<i16>(narrow(low, form), narrow(high, form), 0, 2, 4, 6, 8, 10, 12, 14);
+}
