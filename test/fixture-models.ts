@@ -29,7 +29,7 @@ export const familyNames = [
     "phi3",
     "phi3-longrope",
   ],
-  ...["granite", "olmo2", "stablelm", "gpt-neox", "gpt-neox-serial"],
+  ...["granite", "olmo2", "stablelm", "gpt-neox", "gpt-neox-serial", "gpt-neo"],
 ] as const;
 
 export type FamilyName = (typeof familyNames)[number];

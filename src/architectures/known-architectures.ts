@@ -2,6 +2,7 @@
 import type { Architecture } from "./architecture.js";
 import { gemma2 } from "./gemma2.js";
 import { gemma3, gemma3Text } from "./gemma3.js";
+import { gptNeo } from "./gpt-neo.js";
 import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { granite } from "./granite.js";
@@ -29,6 +30,7 @@ export const knownArchitectures: readonly Architecture[] = [
   olmo2,
   stablelm,
   gptNeox,
+  gptNeo,
   gpt2,
 ];
 
