@@ -61,7 +61,7 @@ export function addModelOption(command: Command): Command {
     .optionsGroup("Model:")
     .option(
       "--model <model>",
-      "a folder, a Hugging Face name (a revision after @), or a URL (default: stories)",
+      "a folder, a Hugging Face name (a revision after @), or a URL (default: stories); docs/models.md lists what runs",
     );
 }
 
