@@ -101,6 +101,9 @@ test("lastrow chat answers a line with a line, and forgets what no longer fits",
   expect(exitCode).toBe(0);
   const [first, second] = stdout.trimEnd().split("\n");
   expect(first).toBe(second);
+  const variables = ["--template-variables", '{"messages": []}'];
+  const refused = await run([...args, "--threads", "1", ...variables], { stdin: "Hello\n" });
+  expect(refused.stderr).toMatch(/--template-variables cannot set messages/);
   const long = `${"the dog ran ".repeat(60)}\n`;
   const full = await run([...args, "--max-tokens", "2", "--threads", "1"], { stdin: long.repeat(4) });
   expect(full.exitCode).toBe(0);

@@ -10,10 +10,12 @@ test("the end tokens of generation_config.json come before those of config.json"
   const run = async (generation: string) => {
     const all = { ...files, "generation_config.json": new TextEncoder().encode(generation) };
     await using lm = await load(memoryFiles("m", all), { threads: 1 });
-    return await lm.generate([1], forced).result();
+    return { ...(await lm.generate([1], forced).result()), ends: lm.info.config.eosTokenIds };
   };
-  expect(await run('{"eos_token_id":[6,7]}')).toMatchObject({ finishReason: "stop", tokens: [] });
-  expect(await run("{}")).toMatchObject({ finishReason: "length", tokens: [7, 7] });
+  const ended = { finishReason: "stop", tokens: [] };
+  expect(await run('{"eos_token_id":[6,7]}')).toMatchObject({ ...ended, ends: [6, 7] });
+  expect(await run('{"eos_token_id":7}')).toMatchObject({ ...ended, ends: [7] });
+  expect(await run("{}")).toMatchObject({ finishReason: "length", tokens: [7, 7], ends: [5] });
 });
 
 test.each([

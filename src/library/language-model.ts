@@ -134,7 +134,7 @@ export interface ModelInfo extends EngineInfo {
 export interface LanguageModelParts {
   readonly engine: EngineClient;
   readonly tokenizer: Tokenizer | null;
-  /** The source of the model's own, or null. */
+  /** The model's own, or why it has none. */
   readonly chatTemplate: FoundTemplate;
   /** See `Platform.startTemplateThread`. */
   readonly startTemplateThread: () => Promise<TemplateThread | null>;

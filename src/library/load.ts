@@ -181,7 +181,10 @@ export async function loadParts(
         },
       );
       throwIfAborted(options.signal);
-      const config = modelConfig({ ...decoder, contextLength: info.contextLength }, stated);
+      const config = modelConfig(
+        { ...decoder, contextLength: info.contextLength },
+        { ...stated, eosTokenIds: defaults.eosTokenIds ?? stated.eosTokenIds },
+      );
       return {
         engine,
         startTemplateThread: () => platform.startTemplateThread(),
@@ -189,7 +192,7 @@ export async function loadParts(
         chatTemplate,
         defaults,
         bosTokenId: startToken(config, defaults, tokenizer),
-        eosTokenIds: defaults.eosTokenIds ?? config.eosTokenIds,
+        eosTokenIds: config.eosTokenIds,
         info: {
           label,
           config,

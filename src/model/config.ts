@@ -40,7 +40,7 @@ export interface ModelConfig {
   readonly tieWordEmbeddings: boolean;
   /** Token id that starts a text, or null. */
   readonly bosTokenId: number | null;
-  /** Token ids that end a text. */
+  /** Token ids that end a text: those of `generation_config.json` where it states any, else those of `config.json`. */
   readonly eosTokenIds: readonly number[];
 }
 
