@@ -36,7 +36,7 @@ const C10 = -2.7557314176236066e-7;
 const C12 = 2.087570041557449e-9;
 const C14 = -1.1358513926322648e-11;
 
-/** sin(x) for |x| ≤ `LARGEST_ANGLE`, within 2 ulp of the exact value; NaN beyond and for NaN. */
+/** sin(x) for |x| ≤ `LARGEST_ANGLE`, within 2.5 ulp of the exact value; NaN beyond and for NaN. */
 export function sin(x: number): number {
   const n = quarterTurns(x);
   const r = remainder(x, n);
@@ -44,7 +44,7 @@ export function sin(x: number): number {
   return n & 2 ? -y : y;
 }
 
-/** cos(x) for |x| ≤ `LARGEST_ANGLE`, within 2 ulp of the exact value; NaN beyond and for NaN. */
+/** cos(x) for |x| ≤ `LARGEST_ANGLE`, within 2.5 ulp of the exact value; NaN beyond and for NaN. */
 export function cos(x: number): number {
   const n = quarterTurns(x);
   const r = remainder(x, n);
