@@ -1,7 +1,7 @@
 /** What becomes of an engine that is lost, with a clock that the test turns. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { LastrowError } from "../errors.js";
-import type { LanguageModel } from "../library/language-model.js";
+import type { LanguageModel, ModelInfo } from "../library/language-model.js";
 import { ApiError } from "./api-error.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
 import { failureOf } from "./generation-service.js";
@@ -16,7 +16,8 @@ function fakeModel() {
     lose = resolve;
   });
   const dispose = vi.fn(async () => undefined);
-  return { model: { lost, dispose } as unknown as LanguageModel, lose, dispose };
+  const info = {} as ModelInfo;
+  return { model: { lost, dispose, info } as unknown as LanguageModel, lose, dispose };
 }
 
 type FakeModel = ReturnType<typeof fakeModel>;
@@ -25,9 +26,11 @@ type FakeModel = ReturnType<typeof fakeModel>;
 function supervisorOf(loads: (FakeModel | string)[]) {
   const states: [EngineState, unknown][] = [];
   const gone: LanguageModel[] = [];
+  const told: (ModelInfo | null)[] = [];
   let numLoads = 0;
   const supervisor = new EngineSupervisor({
-    load: async () => {
+    load: async (_, before) => {
+      told.push(before);
       const next = loads[numLoads];
       numLoads += 1;
       if (typeof next === "string") throw new Error(next);
@@ -45,13 +48,13 @@ function supervisorOf(loads: (FakeModel | string)[]) {
     for (; numLoads === before && ms < 10_000; ms += 10) await vi.advanceTimersByTimeAsync(10);
     return ms;
   };
-  return { supervisor, states, gone, untilLoad };
+  return { supervisor, states, gone, told, untilLoad };
 }
 
 test("waits twice as long after each failure, to a limit, and begins anew once it has loaded", async () => {
   const [first, second, third] = [fakeModel(), fakeModel(), fakeModel()];
   const loads = [first, "a", "b", "c", second, "d", third];
-  const { supervisor, states, gone, untilLoad } = supervisorOf(loads);
+  const { supervisor, states, gone, told, untilLoad } = supervisorOf(loads);
   await supervisor.start();
   expect(supervisor.answersWith(first.model)).toBe(true);
   first.lose(new Error("gone"));
@@ -73,6 +76,9 @@ test("waits twice as long after each failure, to a limit, and begins anew once i
   expect([await untilLoad(), await untilLoad()]).toEqual([100, 200]);
   expect(supervisor.model).toBe(third.model);
   expect(supervisor.restarts).toBe(2);
+  // Each is to have what the first had.
+  expect(told.length).toBe(loads.length);
+  for (const [i, before] of told.entries()) expect(before).toBe(i === 0 ? null : first.model.info);
   expect(states).toEqual([
     ["ready", null],
     ["restarting", "gone"],

@@ -4,15 +4,15 @@
  * request.
  */
 import { LastrowError } from "../errors.js";
-import type { LanguageModel } from "../library/language-model.js";
+import type { LanguageModel, ModelInfo } from "../library/language-model.js";
 import { ApiError } from "./api-error.js";
 
 /** How the engine is: `restarting` from when it is lost until it answers again, `stopped` for good. */
 export type EngineState = "loading" | "ready" | "restarting" | "stopped";
 
 export interface SupervisorOptions {
-  /** Loads the model. */
-  readonly load: (signal: AbortSignal) => Promise<LanguageModel>;
+  /** Loads the model; `before` tells of the one that was first loaded, null the first time. */
+  readonly load: (signal: AbortSignal, before: ModelInfo | null) => Promise<LanguageModel>;
   /** Told of what happens, for the log. */
   readonly onChange?: (state: EngineState, error: unknown) => void;
   /** Told of each model that begins to answer, and of each that is gone. */
@@ -27,6 +27,7 @@ export class EngineSupervisor {
   readonly #options: Required<SupervisorOptions>;
   readonly #stop = new AbortController();
   #model: LanguageModel | null = null;
+  #info: ModelInfo | null = null;
   #state: EngineState = "loading";
   #restarts = 0;
   #failures = 0;
@@ -76,7 +77,7 @@ export class EngineSupervisor {
    * @throws what loading throws
    */
   async start(): Promise<LanguageModel> {
-    const model = await this.#options.load(this.#stop.signal);
+    const model = await this.#options.load(this.#stop.signal, this.#info);
     this.#begin(model);
     return model;
   }
@@ -98,6 +99,7 @@ export class EngineSupervisor {
 
   #begin(model: LanguageModel): void {
     this.#model = model;
+    this.#info ??= model.info;
     this.#failures = 0;
     void model.lost.then((error) => this.#restart(model, error));
     this.#options.onModel(model);
@@ -123,7 +125,7 @@ export class EngineSupervisor {
   async #again(): Promise<void> {
     let model: LanguageModel;
     try {
-      model = await this.#options.load(this.#stop.signal);
+      model = await this.#options.load(this.#stop.signal, this.#info);
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       this.#change("restarting", error);

@@ -8,7 +8,7 @@ import { basename } from "node:path";
 import { platform } from "#platform";
 import { readChatTemplate } from "../chat/chat-template.js";
 import { invalidArgument, LastrowError } from "../errors.js";
-import type { LanguageModel } from "../library/language-model.js";
+import type { LanguageModel, ModelInfo } from "../library/language-model.js";
 import { LOAD_OPTIONS, type LoadOptions, load } from "../library/load.js";
 import { checkOptions, shown } from "../option-checks.js";
 import { optionNames, withoutOthers } from "../option-names.js";
@@ -137,7 +137,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   const engine = new EngineSupervisor({
     load:
       options.loadModel ??
-      ((signal) => load(options.model, { ...withoutOthers(options, LOAD_OPTIONS), installationKey, signal })),
+      ((signal, before) =>
+        load(options.model, {
+          ...withoutOthers(options, LOAD_OPTIONS),
+          ...sameMemory(before),
+          ...{ installationKey, signal },
+        })),
     onChange: (state, error) => options.onEngine?.(state, error),
     onLost: (model) => held?.forget(model),
     onModel: (model) => void watchSteps(model, metrics),
@@ -232,6 +237,14 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     dispose,
     [Symbol.asyncDispose]: dispose,
   };
+}
+
+/**
+ * A model that is loaded again has the context and the KV cache of the one before, whatever is free by now: clients were
+ * told of them, and limits are set by them.
+ */
+function sameMemory(before: ModelInfo | null): Pick<LoadOptions, "contextLength" | "kvMemory"> {
+  return before === null ? {} : { contextLength: before.contextLength, kvMemory: before.kv.bytes };
 }
 
 /** Each forward pass becomes a number in the histograms. */
