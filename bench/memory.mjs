@@ -4,6 +4,7 @@
  * touched: only those of the few tokens that are generated are resident.
  *
  *   --dtype, --context, --kv-memory   as in `lastrow generate`
+ *   --json                            one JSON object, in bytes
  *   --serve                           a server instead of a model alone: another tokenizer, in its text thread
  */
 import { parseArgs } from "node:util";
@@ -17,15 +18,14 @@ const { values, positionals } = parseArgs({
     context: { type: "string" },
     "kv-memory": { type: "string" },
     serve: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
   },
 });
 const [model] = positionals;
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(0).padStart(6)} MB`;
 const peak = () => process.resourceUsage().maxRSS * 1024;
-const say = (what, bytes, note = "") =>
-  process.stdout.write(`${what.padEnd(28)}${megabytes(bytes)}${note === "" ? "" : `  ${note}`}\n`);
+const resident = () => process.memoryUsage.rss();
 
-say("before", process.memoryUsage.rss());
+const before = resident();
 const options = {
   dtype: values.dtype,
   contextLength: values.context === undefined ? undefined : Number(values.context),
@@ -35,11 +35,7 @@ const start = performance.now();
 const running = await (values.serve ? createServer({ model, ...options }) : load(model, options));
 const seconds = (performance.now() - start) / 1000;
 const { dtype, weightBytes, memoryBytes, kv, contextLength } = (values.serve ? running.served : running).info;
-say(`weights (${dtype})`, weightBytes);
-say("K and V, reserved", kv.bytes, `context of ${contextLength.toLocaleString("en-US")} tokens`);
-say("working memory", memoryBytes - weightBytes - kv.bytes, "scores, rows, logits, staging");
-say("peak while loading", peak(), `${seconds.toFixed(1)} s`);
-say("after loading", process.memoryUsage.rss());
+const loading = { peak: peak(), after: resident() };
 
 const prompt = Array.from({ length: 300 }, (_, i) => i + 100);
 if (values.serve) {
@@ -54,7 +50,35 @@ if (values.serve) {
   running.tokenizer?.encode("Tom had a red ball. ".repeat(100), { parseSpecial: true });
 }
 const touched = Math.ceil((prompt.length + 20) / kv.blockSize) * kv.blockBytes;
-say("after 320 tokens", process.memoryUsage.rss(), `of them K and V: ${megabytes(touched).trim()}`);
-say("peak", peak());
-say("peak beside weights, K, V", peak() - weightBytes - touched);
+const after = resident();
+const beside = peak() - weightBytes - touched;
 await running.dispose();
+
+if (values.json) {
+  const sizes = {
+    weights: weightBytes,
+    kv: kv.bytes,
+    touchedKv: touched,
+    before,
+    loading,
+    after,
+    peak: peak(),
+  };
+  process.stdout.write(`${JSON.stringify({ dtype, contextLength, seconds, ...sizes, beside })}\n`);
+} else {
+  const row = (what, bytes, note = "") =>
+    `${what.padEnd(28)}${(bytes / 1e6).toFixed(0).padStart(6)} MB${note === "" ? "" : `  ${note}`}\n`;
+  process.stdout.write(
+    [
+      row("before", before),
+      row(`weights (${dtype})`, weightBytes),
+      row("K and V, reserved", kv.bytes, `context of ${contextLength.toLocaleString("en-US")} tokens`),
+      row("working memory", memoryBytes - weightBytes - kv.bytes, "scores, rows, logits, staging"),
+      row("peak while loading", loading.peak, `${seconds.toFixed(1)} s`),
+      row("after loading", loading.after),
+      row("after 320 tokens", after, `of them K and V: ${(touched / 1e6).toFixed(0)} MB`),
+      row("peak", peak()),
+      row("peak beside weights, K, V", beside),
+    ].join(""),
+  );
+}
