@@ -1,4 +1,4 @@
-// The blocks of the KV cache: how K and V lie in them, and how rows are written.
+// The blocks of the KV cache: how K and V lie in them, how they are found, and how rows are written.
 //
 // A head's part of a block is K (headDim, 16), transposed, then V (16, headDim); with K and V of int8, then the scales
 // of its 16 keys and of its 16 values. As in src/kernels/kv-layout.ts.
@@ -14,6 +14,50 @@ export const VALUE_SCALES: usize = 4 * BLOCK_SIZE;
 @inline
 export function keyRowBytes<T>(): usize {
   return <usize>BLOCK_SIZE * sizeof<T>();
+}
+
+/** Four stored values as f32. */
+@inline
+export function load4<T>(p: usize): v128 {
+  if (isInteger<T>()) {
+    return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p))));
+  }
+  return v128.load(p);
+}
+
+@inline
+export function load1<T>(p: usize): f32 {
+  return <f32>load<T>(p);
+}
+
+/** First position of the block that a position is in. */
+@inline
+export function blockBegin(position: i32): i32 {
+  return position & ~(BLOCK_SIZE - 1);
+}
+
+/** Address, in the block of a position, of the part that lies at `base` in block 0. */
+@inline
+export function inBlockOf(position: i32, base: usize, blockBytes: usize, blockTable: usize): usize {
+  return base + <usize>load<i32>(blockTable + (<usize>(position / BLOCK_SIZE) << 2)) * blockBytes;
+}
+
+/** Positions whose blocks are touched at once: a multiple of the block size. */
+export const TOUCHED: i32 = 128;
+
+/**
+ * Reads a byte of K and of V of one head in each block from that of position `from` on, up to the next multiple of
+ * `TOUCHED`, which it returns, or to `last`: their pages are looked up side by side, not one after the other when each is
+ * needed. Atomic, because the compiler leaves out other loads that nobody uses.
+ */
+export function touchBlocks(keys: usize, valueOffset: usize, blockBytes: usize, blockTable: usize, from: i32, last: i32): i32 {
+  const end = (from & ~(TOUCHED - 1)) + TOUCHED;
+  for (let p = from; p < min(end, last + 1); p += BLOCK_SIZE) {
+    const key = inBlockOf(p, keys, blockBytes, blockTable);
+    atomic.load<u8>(key);
+    atomic.load<u8>(key + valueOffset);
+  }
+  return end;
 }
 
 /**

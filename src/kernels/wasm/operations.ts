@@ -26,7 +26,7 @@ export const COMMAND = { operation: 0, items: 1, chunks: 2, answer: 3, parameter
 export const PANEL_COLUMNS = 8;
 /** Those in a panel of 16 bits: as many bytes. */
 export const HALF_COLUMNS = 16;
-/** Queries of attention that share the loads of each block. */
+/** Most queries of attention that share the loads of each block. */
 export const QUERIES_PER_TILE = 4;
 
 /** @public commands.ts uses it, which is generated. */
@@ -118,7 +118,7 @@ const writeKv: Operation = {
 
 const attention: Operation = {
   file: "attention",
-  items: "tiles of queries, of each head",
+  items: "tiles of queries, of each KV head",
   parameters: {
     out: "matrix",
     q: "matrix",
@@ -126,8 +126,11 @@ const attention: Operation = {
     queriesPerKvHead: "count",
     sequences: "list",
     numTiles: "count",
+    tileSize: "count",
     positions: "list",
+    window: "count",
     scale: "f32",
+    softcap: "f32",
     scores: "matrix",
   },
   perThread: true,

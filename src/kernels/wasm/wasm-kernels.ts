@@ -24,6 +24,8 @@ import { KV_OPERATIONS, PACKED } from "./packed-types.js";
 import { type StartHelper, type TeamExports, ThreadTeam } from "./thread-team.js";
 
 const PAGE_BYTES = 65536;
+/** A window that no position is too far from. */
+const NO_WINDOW = 2 ** 31 - 1;
 /** Elements that are taken as a row, by operations on single elements, when tensors have no gaps. */
 const ELEMENTS = 256;
 
@@ -172,12 +174,11 @@ class WasmKernels implements Kernels {
 
   attention(call: AttentionCall): void {
     const { kv, numHeads } = call;
-    if (call.window !== null || call.softcap !== null)
-      throw new Error("window and softcap are not written yet");
-    const { numTiles, work } = this.#attentionWork(call);
+    const { numKvHeads } = kv;
+    const { numTiles, tileSize, work } = this.#attentionWork(call);
     if (numTiles === 0) return;
     this.#multiplyAdds += attentionMultiplyAdds(call, this.#words);
-    const tiles = numTiles * numHeads;
+    const tiles = numTiles * numKvHeads;
     this.#commands[KV_OPERATIONS[kv.dtype].attention](
       tiles,
       this.#chunks(tiles, work * numHeads * kv.headDim),
@@ -185,29 +186,33 @@ class WasmKernels implements Kernels {
       call.q,
       kv,
       call.layer,
-      numHeads / kv.numKvHeads,
+      numHeads / numKvHeads,
       call.sequences,
       numTiles,
+      tileSize,
       call.positions,
+      call.window ?? NO_WINDOW,
       call.scale,
+      call.softcap ?? 0,
       call.scratch,
     );
   }
 
-  /** Tiles of queries of one head, and the multiply-adds of one of its dimensions. */
-  #attentionWork({ sequences, positions }: AttentionCall): { numTiles: number; work: number } {
+  /** Tiles of queries of one KV head, and the multiply-adds of one dimension of a head. */
+  #attentionWork({ sequences, positions, window, numHeads, kv }: AttentionCall) {
     const words = this.#words;
+    const tileSize = QUERIES_PER_TILE;
     let numTiles = 0;
     let work = 0;
     let row = positions.offset / 4;
     for (let s = sequences.offset / 4; s < sequences.offset / 4 + sequences.length; s += 2) {
       const rows = words[s];
-      numTiles += Math.ceil(rows / QUERIES_PER_TILE);
+      numTiles += Math.ceil((rows * numHeads) / kv.numKvHeads / tileSize);
       row += rows;
       // As if every query went as far as its sequence's last one.
-      work += 2 * rows * (words[row - 1] + 1);
+      work += 2 * rows * Math.min(words[row - 1] + 1, window ?? NO_WINDOW);
     }
-    return { numTiles, work };
+    return { numTiles, tileSize, work };
   }
 
   stretchMaxima(out: Tensor, x: Tensor): void {
