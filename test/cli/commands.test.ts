@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeRandomModel } from "../../scripts/make-random-model.js";
 import { planRandomModel } from "../../scripts/random-model.js";
 import { load } from "../../src/library/load.js";
-import { goldenCases, modelFolders } from "../fixture-models.js";
+import { type FamilyName, familyFolder, goldenCases, modelFolders } from "../fixture-models.js";
 import { run } from "./captured-io.js";
 
 const ESCAPE = "\u001b";
@@ -280,6 +280,59 @@ describe("inspect", () => {
       },
     });
     expect(object.tensors).toContainEqual({ name: "wte.weight", dtype: "F32", shape: [307, 64] });
+    expect(object.architecture).toMatchObject({
+      ...{ norm: "layer", normEpsilon: 1e-5, positions: "learned", windows: [null, null] },
+    });
+  });
+
+  it.each<[FamilyName, string[], RegExp]>([
+    [
+      "gemma3",
+      [
+        "gemma3_text: 4 layers, 4 heads of 16 (1 of K and V), width 40, MLP 52",
+        "gelu_pytorch_tanh, gated, RMS norm ε 0.000001, output tied to the embeddings, attention scaled by 0.2041",
+        "rotary positions, a window of 8 in 3 of 4 layers",
+        // 4 layers · (K and V of 1 head of 16 values) · 4 bytes.
+        "512 bytes a token",
+      ],
+      /parameters +55,408\n[\s\S]*\nlayers\.0…3\.self_attn\.k_proj\.weight +F16 +\(16, 40\) +640\n/,
+    ],
+    [
+      "phi3-longrope",
+      [
+        "phi3: 2 layers, 4 heads of 8 (2 of K and V), width 32, MLP 52",
+        "silu, gated, RMS norm ε 0.00001, output tied to the embeddings",
+        "rotary positions in 6 of each head's 8 values, the table for short contexts",
+        "256 bytes a token",
+      ],
+      /context +32 of 128 tokens, [\s\S]*parameters +19,520\n/,
+    ],
+    [
+      "smollm3",
+      ["smollm3: 5 layers, 6 heads of 6 (2 of K and V), width 36", "rotary positions, none in 1 of 5 layers"],
+      /parameters +49,392\n/,
+    ],
+    [
+      "gpt-neox",
+      [
+        "gpt_neox: 2 layers, 4 heads of 8, width 32, MLP 52",
+        "gelu, layer norm ε 0.00001, attention and MLP side by side, output apart from the embeddings",
+        "rotary positions in 2 of each head's 8 values",
+      ],
+      /parameters +22,056\n/,
+    ],
+    [
+      "gpt-neo",
+      ["attention scaled by 1", "learned positions, a window of 6 in 2 of 4 layers"],
+      /parameters +52,664\n/,
+    ],
+    ["mistral-window", ["rotary positions, a window of 9 in every layer"], /parameters +25,596\n/],
+  ])("says what %s is", async (name, lines, pattern) => {
+    const model = ["--model", familyFolder(name), "--threads", "1"];
+    const { stdout, exitCode } = await run(["inspect", ...model]);
+    expect(exitCode).toBe(0);
+    for (const line of lines) expect(stdout).toContain(line);
+    expect(stdout).toMatch(pattern);
   });
 });
 

@@ -2,6 +2,7 @@
 import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
+import { architectureObject, architectureWords } from "../architecture-words.js";
 import { contextWords, formatCount, kvBoundWords } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
@@ -30,10 +31,10 @@ export async function inspect(options: InspectCommandOptions, io: Io): Promise<n
 function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
   const { label, config, kernels, threads, parameters, weightBytes, dtype, kv, memoryBytes, tensors } = info;
   const { blockSize, blocks, blockBytes, bytesPerToken, bytes, bound } = kv;
-  const { decoder, ...sizes } = config;
+  const { decoder: _, ...sizes } = config;
   return {
     model: label,
-    architecture: { ...sizes, layerNormEpsilon: decoder.finalNorm.epsilon },
+    architecture: { ...sizes, ...architectureObject(config) },
     tokenizer: hasTokenizer,
     kernels,
     threads,
@@ -71,16 +72,7 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
   const facts: string[][] = [];
   const fact = (name: string, ...lines: string[]) =>
     facts.push([colours.dim(name), printable(lines.join("\n"))]);
-  fact(
-    "architecture",
-    `${config.modelType}: ${config.numLayers} layers, ${config.numHeads} heads of ${config.headDim}, width ${config.hiddenSize}, MLP ${config.innerSize}`,
-    [
-      config.activation,
-      `layer norm ε ${config.decoder.finalNorm.epsilon}`,
-      `output ${config.tieWordEmbeddings ? "tied to" : "apart from"} the embeddings`,
-      ...unusualScales(config),
-    ].join(", "),
-  );
+  fact("architecture", ...architectureWords(config));
   fact("context", contextWords(info));
   fact(
     "vocabulary",
@@ -110,14 +102,6 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
   return `${colours.bold(printable(info.label))}\n\n${renderTable(colours, { head: [], rows: facts })}\n\n${tensorTable(info, everyTensor, colours)}\n`;
 }
 
-/** Factors on attention's scores other than 1 / √headDim. */
-function unusualScales({ decoder, headDim }: ModelInfo["config"]): string[] {
-  const usual = Math.fround(1 / Math.sqrt(headDim));
-  const scales = [...new Set(decoder.layers.map(({ attention }) => attention.scale))];
-  if (scales.every((scale) => scale === usual)) return [];
-  return [`attention scaled by ${scales.map((scale) => Number(scale.toPrecision(4))).join(", ")}`];
-}
-
 /** `4 full contexts`, `0.25 of a full context` */
 function fullContexts(count: number): string {
   const rounded = Math.floor(100 * count) / 100;
@@ -144,12 +128,15 @@ function tensorTable({ tensors }: ModelInfo, everyTensor: boolean, colours: Colo
   });
 }
 
+/** `h.3.`, `layers.3.` */
+const LAYER = /\b(h|layers)\.(\d+)\./;
+
 /** Tensors of equal shape that differ only in the number of their layer, as one: `h.0…5.ln_1.weight`. */
 export function joinLayers(tensors: ModelInfo["tensors"]): ModelInfo["tensors"] {
   const groups = new Map<string, { tensor: ModelInfo["tensors"][number]; layers: number[] }>();
   for (const tensor of tensors) {
-    const layer = /\bh\.(\d+)\./.exec(tensor.name)?.[1];
-    const pattern = tensor.name.replace(/\bh\.\d+\./, "h.*.");
+    const layer = LAYER.exec(tensor.name)?.[2];
+    const pattern = tensor.name.replace(LAYER, "$1.*.");
     const key = layer === undefined ? tensor.name : `${pattern} ${tensor.dtype} ${tensor.shape.join()}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { tensor, layers: layer === undefined ? [] : [Number(layer)] });
@@ -160,6 +147,6 @@ export function joinLayers(tensors: ModelInfo["tensors"]): ModelInfo["tensors"] 
     layers.sort((a, b) => a - b);
     const [first, last] = [layers[0], layers[layers.length - 1]];
     const numbers = last - first + 1 === layers.length ? `${first}…${last}` : layers.join(",");
-    return { ...tensor, name: tensor.name.replace(/\bh\.\d+\./, `h.${numbers}.`) };
+    return { ...tensor, name: tensor.name.replace(LAYER, `$1.${numbers}.`) };
   });
 }
