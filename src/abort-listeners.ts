@@ -12,7 +12,7 @@ interface Waiting {
 const waitingFor = new WeakMap<AbortSignal, Waiting>();
 
 /**
- * Calls back once when the signal aborts, after those that asked before.
+ * Calls back once when the signal aborts, in the order of the calls.
  * @returns takes the callback back; calling it later, or twice, does nothing
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {

@@ -34,7 +34,7 @@ export type ErrorCode =
   | "kv_memory_exhausted"
   /** There is no file to restore from, or it cannot be opened. */
   | "saved_sequence_not_found"
-  /** A file is no saved sequence, or it was damaged or changed. */
+  /** A file is not a saved sequence, or it was damaged or changed. */
   | "saved_sequence_invalid"
   /** A saved sequence of another model, dtype or KV type, or of another version of the format or the numerics. */
   | "saved_sequence_mismatch"
@@ -92,7 +92,7 @@ export function modelUnsupported(sentence: string): LastrowError {
   return new LastrowError("model_unsupported", sentence);
 }
 
-/** A file is no saved sequence, or is damaged. */
+/** A file is not a saved sequence, or is damaged. */
 export function savedSequenceInvalid(sentence: string): LastrowError {
   return new LastrowError("saved_sequence_invalid", sentence);
 }

@@ -26,8 +26,7 @@ export interface ChatMessage {
 const MAX_TEMPLATE_BYTES = 1024 * 1024;
 
 /**
- * Variables of a template beside those that every template is given, as its authors define them: `enable_thinking`, say.
- * Plain data. What looks like a special token in it is plain text.
+ * Variables that the authors of a template have given it, such as `enable_thinking`. Plain data. What looks like a special token in it is plain text.
  */
 export type TemplateVariables = Readonly<Record<string, unknown>>;
 

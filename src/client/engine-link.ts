@@ -15,7 +15,7 @@ export interface Receiver {
 }
 
 export class EngineLink {
-  /** Resolves when the engine is lost, with the error that calls fail with, and before they do. `end` is no loss. */
+  /** Resolves when the engine is lost, with the error that calls fail with, and before they do. Never after `end`. */
   readonly lost: Promise<Error>;
   readonly #connection: EngineConnection;
   readonly #receivers = new Map<number, Receiver>();

@@ -111,7 +111,7 @@ export class RemoteSequence {
     return this.#ask({ type: "extendSequence", id: this.#id, keep, tokens, logitsFrom }, use);
   }
 
-  /** Copies of rows of it, in `memory` if it is large enough; computes those that were taken from it meanwhile. @throws as `start` */
+  /** Copies of rows of it, in `memory` if it is large enough; computes again what was taken from it meanwhile. @throws as `start` */
   readRows(
     { firstBlock, numBlocks, tensors }: RowRange,
     memory: ArrayBuffer,
@@ -141,7 +141,7 @@ export class RemoteSequence {
   }
 
   /**
-   * Gives it the first `count` rows of some blocks; it takes those that it has room for.
+   * Gives it the first `count` rows of some blocks; it takes as many as it has room for.
    * @param group its memory is not to be used until it comes back
    * @returns the same memory
    */
@@ -158,7 +158,7 @@ export class RemoteSequence {
     );
   }
 
-  /** Says that the rows of `tokens`, all behind those that it had, have been given. */
+  /** Says that the rows of `tokens`, which come after the rows that it had, have been given. */
   commitRows(tokens: readonly number[]): Promise<ReservedRows> {
     return this.#request({ type: "commitRows", id: this.#id, tokens }, reserved);
   }

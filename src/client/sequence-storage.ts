@@ -36,7 +36,7 @@ export async function saltOfRestored(
  * Gives a sequence the rows of a saved one, but for the last, which is computed so that there are logits. Nothing counts
  * before all of the file has been checked. Where it needs room that holds something, the file is checked in a pass of its
  * own before that is given up, and checked again as it is read again.
- * @returns how many rows it has: those that are known here already count, and fewer fit when others need the room
+ * @returns how many rows it has, rows that were known here before included; fewer fit when others need the room
  * @throws LastrowError `saved_sequence_invalid`, `kv_memory_exhausted`, `aborted`: end the sequence then
  */
 export async function placeSaved(

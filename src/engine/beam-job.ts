@@ -1,7 +1,7 @@
 /**
  * A beam search inside the engine: the live beams are sequences that share their prompt's blocks and, as far as they
  * agree, those of the continuations. A step of the search waits for the logits of all live beams, however the scheduler
- * spreads them over its own steps; then beams that go on twice are forked and those that do not go on are ended.
+ * spreads them over its own steps; then beams that go on twice are forked, and beams that do not go on are ended.
  */
 
 import type { GenerationOutcome, GenerationSink } from "../protocol/generation-outcome.js";
@@ -160,7 +160,7 @@ export class BeamJob {
     this.#core.end(sequence);
   }
 
-  /** @param unfinished what ended those that no end token has ended */
+  /** @param unfinished the finish reason of beams that have no end token */
   #end(unfinished: FinishReason): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;

@@ -8,7 +8,7 @@ import { EngineHost } from "./engine-host.js";
 /** Milliseconds after which others in the thread get a turn: half a frame. */
 const LONGEST_HOLD_MS = 8;
 
-/** @param gatherMs see `EngineHost`: in one thread there is no other to wake, and nothing need wait */
+/** @param gatherMs see `EngineHost`; by default 0: within one thread messages need not be gathered */
 export function startInProcess(
   threads: Threads = platformThreads,
   gatherMs = 0,

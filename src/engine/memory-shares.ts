@@ -2,7 +2,7 @@
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 
-/** Blocks that a sequence's rows need beyond those that it has. */
+/** Blocks that a sequence's rows need beyond its own. */
 export function missingBlocks({ tokens, table }: ScheduledSequence): number {
   return Math.max(0, Math.ceil(tokens.length / BLOCK_SIZE) - table.blockIds.length);
 }

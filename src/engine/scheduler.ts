@@ -23,7 +23,7 @@ import { type StepLimits, type StepShare, stepShares, TurnOrder } from "./fair-s
 import { MemoryShares, missingBlocks } from "./memory-shares.js";
 import type { ScheduledSequence, SequencePlace } from "./scheduled-sequence.js";
 
-/** Rows of one sequence in a step: the `count` rows behind those that it has. */
+/** Rows of one sequence in a step: the next `count` rows. */
 export interface ScheduledRows {
   readonly sequence: ScheduledSequence;
   readonly count: number;

@@ -72,7 +72,7 @@ export function writeBlocks(
   if (placed.length > 0) write(space, given, placed);
 }
 
-/** A block, and its rows among those that were given. */
+/** A block, and its rows among the given ones. */
 interface PlacedBlock {
   readonly block: number;
   readonly row: number;

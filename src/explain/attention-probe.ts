@@ -96,7 +96,7 @@ export class AttentionProbe {
   }
 
   /**
-   * One inference: all rows, or the rows behind those that the cache has.
+   * One inference: all rows, or the rows that the cache does not have.
    * @param tokens of the whole sequence, from 1 to the context's length
    * @param numCachedTokens 0 … tokens − 1
    * @param layer from 0

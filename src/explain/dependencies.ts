@@ -30,7 +30,7 @@ export interface Stage {
   readonly multiplyAdds: number;
 }
 
-/** Stages of a pass; those that are the same in several layers once. */
+/** Stages of a pass; a stage that is the same in several layers is listed once. */
 export function stagesOf(trace: Trace): Stage[] {
   const stages = new Map<string, { stage: Stage; layers: number[] }>();
   for (const tensor of trace.tensors) {

@@ -98,7 +98,7 @@ export interface SceneGroup {
   readonly type: "group";
   /** Unique in its scene: a tensor's name. */
   readonly id: string;
-  /** What it is, in words; shown by viewers that show titles, read by those that read aloud. */
+  /** What it is, in words: a viewer shows it as a title, a screen reader reads it. */
   readonly title: string;
   /** In the order in which they are drawn. */
   readonly children: readonly SceneNode[];

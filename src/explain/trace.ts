@@ -87,7 +87,7 @@ export function lastLogits(trace: Trace): { readonly tensor: TracedTensor; reado
 }
 
 /**
- * The rows that a row was made from, and those that these were made from, and so on; the row itself included.
+ * The rows that a row was made from, the rows that each of them was made from, and so on; the row itself included.
  * @param isGiven tensors to stop at: their rows are needed, what made them is not
  */
 export function ancestors(

@@ -52,7 +52,7 @@ export interface GenerationDefaults {
  *
  * Fields without a counterpart (`max_length`, beams, `typical_p` …) are ignored.
  *
- * @param vocabSize number of token ids; an id in the file that is none of them is that of a token that never comes
+ * @param vocabSize number of token ids; an id in the file that is not below it belongs to a token that never comes
  * @throws LastrowError `model_file_invalid`, naming the field, what it is and what it must be, when the file is not
  *   strict JSON or a value is out of the range that `GenerationDefaults` gives
  */

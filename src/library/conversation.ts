@@ -167,7 +167,7 @@ export class Conversation implements AsyncDisposable {
     };
   }
 
-  /** Takes back the oldest message that is no system message, and the answer to it; false when there is none. */
+  /** Removes the oldest message, other than system messages, and the answer to it; false when there is none left. */
   forgetOldest(): boolean {
     const first = this.#messages.findIndex(({ role }) => role !== "system" && role !== "developer");
     if (first === -1) return false;

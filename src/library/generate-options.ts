@@ -80,15 +80,15 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
    */
   readonly tenant?: string | undefined;
   /**
-   * Ends the generation: it is no error, since what was generated is there, with `finishReason: "abort"`. Calls that would
-   * have nothing to give (`load`, `logits`, `compare` …) reject with the code `aborted`.
+   * Ends the generation, which is not an error: the result has what was generated, with `finishReason: "abort"`. Calls that
+   * would have nothing to give (`load`, `logits`, `compare` …) reject with the code `aborted`.
    */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * How to generate what is compared: as `GenerateOptions`, one continuation, without those that `compare` settles itself
- * (`mode` is what it compares, and a shared cache would leave rows out), and the observer of its events.
+ * How to generate what is compared: as `GenerateOptions`, one continuation, without the options that `compare` sets
+ * itself (`mode` is what it compares, and a shared cache would leave rows out), and the observer of its events.
  */
 export interface CompareOptions
   extends Omit<GenerateOptions, "mode" | "logprobs" | "cachePrompt" | "salt" | MultipleContinuations>,

@@ -159,7 +159,7 @@ export class LanguageModel implements AsyncDisposable {
   readonly info: ModelInfo;
   /**
    * Resolves when the engine is lost, because its worker or a thread of its kernels has ended, with the error that every
-   * call then fails with; `load` the model again. `dispose` is no loss: then it never resolves.
+   * call then fails with; `load` the model again. After `dispose` it never resolves.
    */
   readonly lost: Promise<Error>;
 

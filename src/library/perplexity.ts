@@ -1,7 +1,7 @@
 /**
  * Perplexity of a text longer than a model's context: windows that move on by a stride, in each of which only the tokens
  * that no earlier window had are scored, with everything before them in the window as their context (Hugging Face,
- * "Perplexity of fixed-length models", the strided form). Every token but those that have nothing before them counts once.
+ * "Perplexity of fixed-length models", the strided form). Every token that has another before it counts once.
  */
 
 import { LastrowError } from "../errors.js";

@@ -22,7 +22,7 @@ export interface FileSystem {
 }
 
 interface NewFile {
-  /** Writes all of the bytes behind those that were written before. */
+  /** Appends all of the bytes. */
   write(bytes: Uint8Array): Promise<void>;
   /** Flushes what was written to the disk. */
   sync(): Promise<void>;

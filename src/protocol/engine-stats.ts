@@ -45,7 +45,7 @@ export interface EngineStats {
     readonly tokensQueried: number;
     readonly tokensHit: number;
   };
-  /** Sequences of generations, and those that are held by hand. */
+  /** Sequences of generations, and sequences held by hand. */
   readonly sequences: {
     readonly running: number;
     readonly waiting: number;

@@ -152,7 +152,7 @@ export type HostMessage =
       readonly computeMs: number;
     }
   | { readonly type: "rows"; readonly id: number; readonly rows: Uint8Array<ArrayBuffer> }
-  /** @property capacity rows that it has, or has room for: those that it was given count when they are committed */
+  /** @property capacity rows that it has or has room for; rows that were given to it count once they are committed */
   | { readonly type: "reserved"; readonly id: number; readonly length: number; readonly capacity: number }
   /** Rows have been placed, and their memory comes back. */
   | { readonly type: "placed"; readonly id: number; readonly rows: Uint8Array<ArrayBuffer> }

@@ -2,7 +2,7 @@
  * What a saved sequence says about itself, as the text of safetensors' `__metadata__`, and the checks on it.
  *
  * `metadata_sha256` covers all other fields, and these the blocks' checksums: whatever is changed in a file is noticed.
- * A checksum is no proof of origin, though: anyone can compute it. `hmac_sha256` can only be made with the
+ * A checksum does not prove where a file comes from, though: anyone can compute it. `hmac_sha256` can only be made with the
  * installation's key; it covers `metadata_sha256` and the salt of the sequence, which is not in the file.
  */
 import { savedSequenceInvalid, savedSequenceMismatch } from "../errors.js";
@@ -77,7 +77,7 @@ export function savedMetadata(
 }
 
 /**
- * @throws LastrowError `saved_sequence_invalid` when it is no saved sequence or was changed, `saved_sequence_mismatch`
+ * @throws LastrowError `saved_sequence_invalid` when it is not a saved sequence or was changed, `saved_sequence_mismatch`
  *   when it belongs to another model, dtype, KV type, or version of the format or the numerics
  */
 export function checkMetadata(

@@ -1,5 +1,5 @@
 /**
- * The memory of answers: of those that are being made, and of those that are made and have not left, because their
+ * The memory of answers: while they are being made, and when they are made but have not left, because their
  * readers do not read. Owns both counts, of all keys and of each. What is being made never goes over the bound: over it
  * the next request is refused. What waits for a reader gives way: first of the key that has the most, the oldest first,
  * by cutting its connection.

@@ -54,7 +54,7 @@ export class BodyThread {
 
   /**
    * @param bytes are given away
-   * @param caller of those that wait, one of each key is parsed in turn
+   * @param caller keys take turns: of the bodies that wait, one of each key is parsed after the other
    * @returns what the schema of the route makes of it
    * @throws ApiError as `parseBody`; 503 when the thread is lost or the server ends, 499 when the client has gone
    */

@@ -28,7 +28,7 @@ export function isLoopback(host: string): boolean {
 
 export class Guard {
   readonly #names: ReadonlySet<string>;
-  /** Bound to every address: any of them may be meant, and an address is no name that could be pointed here. */
+  /** Bound to every address: any address is right then, for unlike a name it cannot be pointed here by somebody else. */
   readonly #anyAddress: boolean;
   readonly #origins: ReadonlySet<string>;
 

@@ -37,7 +37,7 @@ interface Entry extends HeldSequence {
   deadline: number;
   /** Requests that use it; it does not expire before they are done. */
   users: number;
-  /** Tokens that are counted for it: those that it has, and those that are being added. */
+  /** Tokens that are counted for it: its own and the ones being added. */
   tokens: number;
   hasPlace: boolean;
   /** What is done last with it. */
@@ -59,7 +59,7 @@ interface Replacement {
 type SequenceLimits = Pick<ServerLimits, "sequences" | "sequenceBytes" | "sequenceSeconds">;
 type Asker = Pick<Exchange, "principal" | "signal" | "reason" | "onEnd">;
 
-/** Counts a sequence that is being made as one of so many tokens. @throws ApiError 429 when there is no room for it */
+/** Counts a sequence, while it is being made, with so many tokens. @throws ApiError 429 when there is no room for it */
 export type ExpectRoom = (tokens: number) => void;
 
 /** Milliseconds between looks for sequences that have expired. */

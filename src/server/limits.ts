@@ -57,7 +57,7 @@ export const LIMITS = {
   ),
   answerBytesPerKey: limit("max-answer-bytes-per-key", "bytes", "the same of one key", 128 * 1024 * 1024),
   logitBias: limit("max-logit-bias", "count", "entries of logit_bias", 1024, 0),
-  stopTexts: limit("max-stop", "count", "stop texts", 16, 0),
+  stopTexts: limit("max-stop", "count", "stop texts, and stop_token_ids", 16, 0),
   stopLength: limit("max-stop-length", "characters", "length of a stop text", 256),
   messages: limit("max-messages", "count", "messages of a chat", 1024),
   concurrent: limit(
@@ -118,7 +118,7 @@ export const LIMITS = {
 
 export type LimitName = keyof typeof LIMITS;
 
-/** Every limit, settled: numbers in the units of `LIMITS`; Infinity for those that only the model bounds. */
+/** Every limit with its value, in the units of `LIMITS`; Infinity where only the model sets a bound. */
 export type ServerLimits = Readonly<Record<LimitName, number>>;
 
 const LIMIT_NAMES = optionNames<ServerLimits>()("limits", LIMITS);

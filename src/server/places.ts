@@ -1,5 +1,5 @@
 /**
- * Places that keys share: each has at most its own part of them, those that wait take turns by key, and a key that has
+ * Places that keys share: each has at most its own part of them, waiting requests take turns by key, and a key that has
  * none never waits. Owns the counts and the lines; a place in a line is given back when its client goes away.
  */
 import { ApiError } from "./api-error.js";

@@ -320,7 +320,7 @@ export class Interpreter {
     if (spread !== null) for (const value of iterate(this.#value(spread, scope))) values.push(value);
     if (namedSpread !== null) {
       const dict = this.#value(namedSpread, scope);
-      if (!(dict instanceof Dict)) throw new Error(`${describe(dict)} after ** is no mapping`);
+      if (!(dict instanceof Dict)) throw new Error(`${describe(dict)} after ** is not a mapping`);
       for (const [key, value] of dict.entries()) byName.set(str(key).value, value);
     }
     return new Args(values, byName);

@@ -25,7 +25,7 @@ const lessOrEqual: Test = (a, b) => compare(a, b) <= 0;
 const greater: Test = (a, b) => compare(a, b) > 0;
 const greaterOrEqual: Test = (a, b) => compare(a, b) >= 0;
 
-/** Tests by their names, without those that look at filters and tests themselves. */
+/** Tests by their names; `filter` and `test`, which look up names, are in filters.ts. */
 export const TESTS: ReadonlyMap<string, Test> = new Map<string, Test>([
   ["defined", (value) => !(value instanceof Undefined)],
   ["undefined", (value) => value instanceof Undefined],

@@ -119,7 +119,7 @@ export class Args {
     readonly named: ReadonlyMap<string, Value> = new Map(),
   ) {}
 
-  /** The arguments of a function with these parameters. @throws Error for those that it does not take */
+  /** The arguments of a function with these parameters. @throws Error for an argument that it does not take */
   take(...parameters: readonly string[]): (Value | undefined)[] {
     if (this.positional.length > parameters.length) {
       throw new Error(`${parameters.length} arguments at most are taken, not ${this.positional.length}`);
@@ -153,7 +153,7 @@ export function toValue(plain: unknown, origin = 0): Value {
       Object.entries(plain).map(([key, item]) => [Text.of(key, origin), toValue(item, origin)] as const),
     );
   }
-  throw new Error(`${typeof plain} is no value of a template`);
+  throw new Error(`a template cannot be given a ${typeof plain}`);
 }
 
 function isHashable(value: Value): boolean {

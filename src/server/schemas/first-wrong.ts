@@ -32,7 +32,7 @@ const firstWrongArray = z.core.$constructor("FirstWrongArray", (inst: z.ZodArray
       payload.issues.push({ code: "custom", input, inst, message, params: { code }, continue: false });
       return payload;
     }
-    // What is no list, or too long, Zod refuses without a look into it.
+    // Zod refuses anything but a list, and a list that is too long, without reading its elements.
     if (!Array.isArray(input) || input.length > most) return parse(payload, context);
     const output: unknown[] = [];
     for (let i = 0; i < input.length; i++) {
