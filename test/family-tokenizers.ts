@@ -1,5 +1,8 @@
 /** Tokenizers of published families' pipelines on small vocabularies of this project (`fixtures/tokenizers/README.md`). */
 import { readFileSync } from "node:fs";
+import { loadTokenizer } from "../src/tokenizer/load-tokenizer.js";
+import type { Tokenizer } from "../src/tokenizer/tokenizer.js";
+import { memoryFiles } from "./memory-files.js";
 
 /** A parsed `tokenizer.json`, to be changed anywhere. */
 // biome-ignore lint/suspicious/noExplicitAny: any part of it may be anything
@@ -42,4 +45,14 @@ export function tokenizerJson(name: string): TokenizerJson {
 export function vocabSizeOf({ model, added_tokens }: TokenizerJson): number {
   const added: number[] = added_tokens.map(({ id }: { id: number }) => id);
   return Math.max(...added, ...(Object.values(model.vocab) as number[])) + 1;
+}
+
+export async function familyTokenizer(name: string): Promise<Tokenizer> {
+  const json = tokenizerJson(name);
+  const files = memoryFiles(name, {
+    "tokenizer.json": JSON.stringify(json),
+    // Without it GPT-2's class is meant, which never puts a space in front.
+    "tokenizer_config.json": '{"tokenizer_class":"PreTrainedTokenizerFast"}',
+  });
+  return (await loadTokenizer(files, vocabSizeOf(json)))!;
 }

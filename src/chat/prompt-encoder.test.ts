@@ -1,6 +1,7 @@
 /** No part of a message ever counts as a special token, whatever the tokens are and whatever stands beside it. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { familyTokenizer, texts } from "../../test/family-tokenizers.js";
 import { textTokenizer } from "../../test/text-tokenizer.js";
 import type { Run } from "./jinja/text.js";
 import { PromptEncoder } from "./prompt-encoder.js";
@@ -68,4 +69,23 @@ test("white space and words beside a token count as they would, also those of a 
   expect(shown([said("a"), written("<x>")], { singleWord: true })).toBe("a<x>");
   expect(shown([said("-"), written("<x>"), said(" b")], { singleWord: true })).toBe("-[<x>] b");
   expect(shown([said("🙂"), written("<x>"), said("𠮷")], { singleWord: true })).toBe("🙂<x>𠮷");
+});
+
+test.each([
+  "Llama 2, TinyLlama, Mistral",
+  "Llama 2 as newer files have it",
+  "Phi-3",
+  "Gemma",
+  "Llama 3, SmolLM3",
+])("%s: a text of the template alone has the ids that the tokenizer gives it", async (name) => {
+  const tokenizer = await familyTokenizer(name);
+  const encoder = new PromptEncoder(tokenizer, 1000);
+  for (const text of [
+    ...texts,
+    "<s>[INST] Hi [/INST] Yes</s><s>a",
+    "<s><|user|>\n Hi<|end|>\n<|assistant|>",
+  ]) {
+    const want = tokenizer.encode(text, { parseSpecial: true, addSpecialTokens: false });
+    expect([text, encoder.encode([{ text, origin: 0 }], [])]).toEqual([text, want]);
+  }
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { familyTokenizer } from "../../test/family-tokenizers.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { CompletionLogprobs, chatLogprobs, tokenText } from "./token-text.js";
 
@@ -36,4 +37,25 @@ test("the chosen token is among the alternatives, also where it is not one of th
   expect(completion).toEqual({ a: -1, "token_id:1": -2, "token_id:4": -9 });
   const { content } = chatLogprobs(tokenizer, [entry], 2);
   expect(content?.[0].top_logprobs.map(({ token }) => token)).toEqual(["a", "a", "token_id:4"]);
+});
+
+test("texts begin where the tokens before them say, and a character of several bytes with its last", async () => {
+  const phi = await familyTokenizer("Phi-3");
+  const tokens = phi.encode("a🙂b");
+  const shown = (before: number[]) =>
+    new CompletionLogprobs(phi, before).body(tokens.map((token) => ({ token, logprob: -1, top: null })));
+  expect(shown([]).text_offset).toEqual([0, 0, 1, 1, 1, 1, 2]);
+  expect(shown(phi.encode("Hello")).text_offset).toEqual([0, 1, 2, 2, 2, 2, 3]);
+  expect(shown([]).tokens).toEqual([
+    " ",
+    "a",
+    "bytes:\\xf0",
+    "bytes:\\x9f",
+    "bytes:\\x99",
+    "bytes:\\x82",
+    "b",
+  ]);
+  const entries = tokens.map((token) => ({ token, logprob: -1, top: [] }));
+  const bytes = chatLogprobs(phi, entries, 0).content?.flatMap((entry) => entry.bytes ?? []);
+  expect(bytes).toEqual([...new TextEncoder().encode(" a🙂b")]);
 });

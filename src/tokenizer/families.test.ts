@@ -1,21 +1,8 @@
 /** The pipelines of published families, against the original (Hugging Face's tokenizers in Rust). */
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
-import { families, texts, tokenizerJson, vocabSizeOf } from "../../test/family-tokenizers.js";
-import { memoryFiles } from "../../test/memory-files.js";
-import { loadTokenizer } from "./load-tokenizer.js";
+import { families, familyTokenizer, texts, tokenizerJson } from "../../test/family-tokenizers.js";
 import type { Tokenizer } from "./tokenizer.js";
-
-async function opened(json: ReturnType<typeof tokenizerJson>): Promise<Tokenizer> {
-  const files = memoryFiles("m", {
-    "tokenizer.json": JSON.stringify(json),
-    // Without it GPT-2's class is meant, which never puts a space in front.
-    "tokenizer_config.json": '{"tokenizer_class":"PreTrainedTokenizerFast"}',
-  });
-  const tokenizer = await loadTokenizer(files, vocabSizeOf(json));
-  if (tokenizer === null) throw new Error("no tokenizer");
-  return tokenizer;
-}
 
 /** Whole texts, and parts of them that cut words and tokens. */
 const someText = fc
@@ -33,9 +20,8 @@ describe.each(Object.entries(families))("%s", (name, { ids, texts: decoded }) =>
   let tokenizer: Tokenizer;
   let anyIds: fc.Arbitrary<number[]>;
   beforeAll(async () => {
-    const json = tokenizerJson(name);
-    tokenizer = await opened(json);
-    const added = json.added_tokens.map(({ id }: { id: number }) => id);
+    tokenizer = await familyTokenizer(name);
+    const added = tokenizerJson(name).added_tokens.map(({ id }: { id: number }) => id);
     const id = fc.nat({ max: tokenizer.vocabSize - 1 });
     // Bytes are the first 260 of either vocabulary.
     anyIds = fc.array(fc.oneof(id, id, fc.nat({ max: 260 }), fc.constantFrom(0, ...added)));

@@ -209,6 +209,7 @@ describe("files that cannot be used", () => {
 
   const unsupported: [string, (json: Json) => unknown, RegExp][] = [
     ["prefixes in BPE", model({ continuing_subword_prefix: "##" }), /continuing_subword_prefix/],
+    ["ids by chance", model({ dropout: 0.1 }), /dropout/],
     [
       "a pattern of its own",
       (json) => ({

@@ -280,10 +280,15 @@ class StepReader {
   }
 }
 
-/** As JavaScript writes it: the library rewrites the patterns of Hugging Face's regular expressions. */
+/**
+ * As JavaScript writes it: the library rewrites the patterns of Hugging Face's regular expressions. It takes ASCII's letters
+ * alone for each other where case does not count; of those that the published patterns name, s has a third form, ſ.
+ */
 function expression(pattern: { String: string } | { Regex: string }): RegExp {
   if ("String" in pattern) return new RegExp(pattern.String.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "gu");
-  return new SplitPreTokenizer({ type: "Split", pattern, behavior: "Isolated", invert: false }).pattern;
+  const Regex = pattern.Regex.replaceAll("(?i:'s|", "(?i:'s|'ſ|").replaceAll("(?i:[s", "(?i:[sſ");
+  return new SplitPreTokenizer({ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false })
+    .pattern;
 }
 
 function normalLength(text: string): number {
