@@ -20,7 +20,7 @@ function inMemory(files: readonly RandomModelFile[]): Record<string, Uint8Array>
   return Object.fromEntries(files.map(({ name, size, pieces }) => [name, joined(size, pieces())]));
 }
 
-function joined(size: number, pieces: Iterable<Uint8Array>): Uint8Array {
+export function joined(size: number, pieces: Iterable<Uint8Array>): Uint8Array {
   const bytes = new Uint8Array(size);
   let offset = 0;
   for (const piece of pieces) {

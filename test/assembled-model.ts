@@ -1,0 +1,90 @@
+/**
+ * Models put together by hand, below the engine's own loading: a folder, or any `DecoderSpec`; what is looked at is at hand,
+ * and threads share all work, however small.
+ */
+import { threads as platformThreads } from "#threads";
+import { expectArchitecture } from "../src/architectures/known-architectures.js";
+import { matchTensors } from "../src/architectures/match-tensors.js";
+import { readModelConfig } from "../src/architectures/read-config.js";
+import { EngineCore } from "../src/engine/engine-core.js";
+import { openCheckpoint } from "../src/formats/checkpoint.js";
+import type { ModelFiles } from "../src/formats/model-files.js";
+import type { KernelsName } from "../src/kernels/kernels.js";
+import { kvBlockBytes, kvLayout } from "../src/kernels/kv-layout.js";
+import type { KvDtype } from "../src/kernels/kv-types.js";
+import { MemoryPlan } from "../src/kernels/memory-plan.js";
+import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
+import { wasmBackend } from "../src/kernels/wasm/wasm-kernels.js";
+import type { PackedDtype } from "../src/kernels/weight-types.js";
+import { KvCache } from "../src/kv-cache/kv-cache.js";
+import { Decoder } from "../src/model/decoder.js";
+import { planScratch } from "../src/model/decoder-scratch.js";
+import { type DecoderSpec, kvShapeOf } from "../src/model/decoder-spec.js";
+import { planWeights } from "../src/model/decoder-weights.js";
+import { loadWeights, type MatchedTensor, planStaging, widestRow } from "../src/model/load-weights.js";
+
+export interface AssembledOptions {
+  readonly kernels?: KernelsName;
+  /** They share all work, however small. */
+  readonly threads?: number;
+  readonly dtype?: PackedDtype;
+  readonly kvDtype?: KvDtype;
+  readonly numBlocks?: number;
+}
+
+/** A model that is loaded, with what looks at its inside needs to know. To be disposed of by its kernels. */
+export interface AssembledModel {
+  readonly core: EngineCore;
+  /** Bytes of the kernels' memory. */
+  readonly memoryBytes: number;
+}
+
+/** Most rows of a pass, and of logits. */
+const MAX_ROWS = 128;
+const MAX_SEQUENCES = 64;
+
+/** @param tensors of files that are open */
+export async function assembleModel(
+  decoder: DecoderSpec,
+  tensors: readonly MatchedTensor[],
+  { kernels = "wasm", threads = 1, dtype = "f32", kvDtype = "f32", numBlocks = 64 }: AssembledOptions = {},
+): Promise<AssembledModel> {
+  const { startHelper } = platformThreads;
+  const backend =
+    kernels === "reference" ? referenceBackend : wasmBackend({ threads, startHelper, leastWork: 1 });
+  const plan = new MemoryPlan(backend);
+  const { weights, places } = planWeights(plan, decoder, () => dtype);
+  const shape = kvShapeOf(decoder);
+  const kv = kvLayout(shape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(shape, kvDtype)), numBlocks);
+  const limits = { maxRows: MAX_ROWS, maxLogitsRows: MAX_ROWS, maxSequences: MAX_SEQUENCES };
+  const scratch = planScratch(plan, decoder, limits);
+  const staging = planStaging(plan, widestRow(tensors.flatMap(({ rows }) => rows)));
+  const made = await backend.create(plan.bytes);
+  await loadWeights(tensors, places, made, staging);
+  const slab = made.u8(kv.offset, numBlocks * kv.blockBytes);
+  const copyBlock = (from: number, to: number) =>
+    slab.copyWithin(to * kv.blockBytes, from * kv.blockBytes, (from + 1) * kv.blockBytes);
+  const core = new EngineCore({
+    model: new Decoder(decoder, made, weights, scratch),
+    kernels: made,
+    kvCache: new KvCache(kv, { copyBlock }),
+    maxSequences: MAX_SEQUENCES,
+  });
+  return { core, memoryBytes: plan.bytes };
+}
+
+/** Loads a model folder. */
+export async function assembleFolder(
+  files: ModelFiles,
+  { contextLength, ...options }: AssembledOptions & { readonly contextLength?: number } = {},
+): Promise<AssembledModel> {
+  const stated = await readModelConfig(files, { contextLength });
+  const checkpoint = await openCheckpoint(files);
+  try {
+    const architecture = expectArchitecture(stated.modelType);
+    const { decoder, tensors } = matchTensors(checkpoint, architecture, stated.decoder);
+    return await assembleModel(decoder, [...tensors.values()], options);
+  } finally {
+    await checkpoint.close();
+  }
+}
