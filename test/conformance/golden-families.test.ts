@@ -25,15 +25,6 @@ const TOLERATED_UP_TO = 10;
 const SMALLEST_GAP = 2e-3;
 
 const kernelsNames: readonly KernelsName[] = ["wasm", "reference"];
-// TODO(windows): until attention in WebAssembly has windows and caps.
-const windowed: readonly FamilyName[] = [
-  "mistral-window",
-  "qwen2-window",
-  "gemma2",
-  "gemma3",
-  "phi3",
-  "gpt-neo",
-];
 const quiet = { threads: 1, worker: false };
 
 /** The cases of a model that are run, each with the length that the model is loaded with. */
@@ -47,33 +38,32 @@ async function runs(name: FamilyName): Promise<{ contextLength?: number; cases: 
   return [{ cases: shorter(32) }, { contextLength: 128, cases: longer }];
 }
 
-describe.each(
-  familyNames
-    .flatMap((name) => kernelsNames.map((kernels) => ({ name, kernels })))
-    .filter(({ name, kernels }) => kernels === "reference" || !windowed.includes(name)),
-)("$name on $kernels kernels", ({ name, kernels }) => {
-  test("every row's logits and the greedy tokens are transformers'", async () => {
-    let greedyCases = 0;
-    for (const { contextLength, cases } of await runs(name)) {
-      await using lm = await load(familyFolder(name), { ...quiet, kernels, contextLength });
-      for (const { ids, logits: expected, greedy, smallestGap } of cases) {
-        const { logits, rows } = await lm.logits(ids, { rows: "all" });
-        expect(rows).toBe(ids.length);
-        expect(logits.length).toBe(expected.length);
-        const { difference, largest } = compare(logits, expected);
-        expect(difference).toBeLessThan(TOLERANCE * Math.max(1, largest / TOLERATED_UP_TO));
-        expect(difference).toBeGreaterThan(0);
-        if (smallestGap <= SMALLEST_GAP) continue;
-        const { tokens } = await lm
-          .generate(ids, { temperature: 0, maxTokens: greedy.length, ignoreEos: true })
-          .result();
-        expect(tokens).toEqual(greedy.slice(0, lm.info.config.contextLength - ids.length));
-        greedyCases += 1;
+describe.each(familyNames.flatMap((name) => kernelsNames.map((kernels) => ({ name, kernels }))))(
+  "$name on $kernels kernels",
+  ({ name, kernels }) => {
+    test("every row's logits and the greedy tokens are transformers'", async () => {
+      let greedyCases = 0;
+      for (const { contextLength, cases } of await runs(name)) {
+        await using lm = await load(familyFolder(name), { ...quiet, kernels, contextLength });
+        for (const { ids, logits: expected, greedy, smallestGap } of cases) {
+          const { logits, rows } = await lm.logits(ids, { rows: "all" });
+          expect(rows).toBe(ids.length);
+          expect(logits.length).toBe(expected.length);
+          const { difference, largest } = compare(logits, expected);
+          expect(difference).toBeLessThan(TOLERANCE * Math.max(1, largest / TOLERATED_UP_TO));
+          expect(difference).toBeGreaterThan(0);
+          if (smallestGap <= SMALLEST_GAP) continue;
+          const { tokens } = await lm
+            .generate(ids, { temperature: 0, maxTokens: greedy.length, ignoreEos: true })
+            .result();
+          expect(tokens).toEqual(greedy.slice(0, lm.info.config.contextLength - ids.length));
+          greedyCases += 1;
+        }
       }
-    }
-    expect(greedyCases).toBeGreaterThan(2);
-  });
-});
+      expect(greedyCases).toBeGreaterThan(2);
+    });
+  },
+);
 
 function compare(logits: Float32Array, expected: Float32Array): { difference: number; largest: number } {
   let difference = 0;
@@ -101,17 +91,22 @@ function withConfig(name: FamilyName, config: string | Record<string, unknown>):
 
 const older = familyNames.filter((name) => existsSync(`${familyFolder(name)}/config.v4.json`));
 
-test.each(older)("%s in the older spelling has the same bits", async (name) => {
-  for (const { contextLength, cases } of await runs(name)) {
-    const options = { ...quiet, kernels: "reference", contextLength } as const;
-    await using newer = await load(familyFolder(name), options);
-    await using same = await load(withConfig(name, "config.v4.json"), options);
-    for (const { ids } of cases) {
-      const [a, b] = await Promise.all([newer, same].map((lm) => lm.logits(ids, { rows: "all" })));
-      expect(bits(b!.logits)).toEqual(bits(a!.logits));
+test.each(familyNames)(
+  "%s in the older spelling, and on the other kernels, has the same bits",
+  async (name) => {
+    for (const { contextLength, cases } of await runs(name)) {
+      await using newer = await load(familyFolder(name), { ...quiet, kernels: "reference", contextLength });
+      await using same = await load(
+        withConfig(name, older.includes(name) ? "config.v4.json" : "config.json"),
+        { ...quiet, contextLength },
+      );
+      for (const { ids } of cases) {
+        const [a, b] = await Promise.all([newer, same].map((lm) => lm.logits(ids, { rows: "all" })));
+        expect(bits(b!.logits)).toEqual(bits(a!.logits));
+      }
     }
-  }
-});
+  },
+);
 
 test("both spellings are there of all that has a rotation", () => {
   expect(familyNames.filter((name) => !older.includes(name))).toEqual(["gpt-neo"]);
