@@ -1,11 +1,13 @@
 // Values as checkpoints store them, converted to f32, which is exact.
 
-import { STORED_BF16, STORED_F32 } from "./generated/constants";
+import { STORED_BF16, STORED_F16, STORED_F32 } from "./generated/constants";
 
-/** Bytes of a stored value. */
+/** Bytes of a stored value. Every use of `loadStored` asks this first. */
 @inline
 export function storedBytes(dtype: i32): usize {
-  return dtype == STORED_F32 ? 4 : 2;
+  if (dtype == STORED_F32) return 4;
+  if (dtype != STORED_F16 && dtype != STORED_BF16) unreachable();
+  return 2;
 }
 
 /** The four stored values from `p` on, as f32. */

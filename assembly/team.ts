@@ -8,17 +8,12 @@
 // A team of one is the same code: the caller takes every chunk.
 
 import { chunks, command, compute, items } from "./generated/dispatch";
+import { beginChunks, endChunk, latest, sleep, takeChunk, waitForChunks, wakeAll } from "./team-counters";
 
 /** Rounds of looking before a helper goes to sleep: some hundred microseconds. */
 const SPINS_BEFORE_SLEEP: i32 = 20000;
-/** Rounds of looking before the caller goes back to TypeScript to see how long it has waited. */
-const SPINS_BEFORE_RETURN: i32 = 2000000;
-
-// One cache line each, so that looking at one does not disturb the others.
-const generation = memory.data(64, 64);
+/** Helpers that sleep; a cache line of its own. */
 const sleepers = memory.data(64, 64);
-const remaining = memory.data(64, 64);
-const done = memory.data(64, 64);
 
 /** Where the caller writes a command. */
 export function commandAddress(): usize {
@@ -27,22 +22,24 @@ export function commandAddress(): usize {
 
 /**
  * First of `count` items that belong to chunk `i` of `chunks`. Chunk i is i + 1 times as large as chunk 0, and the last one
- * is taken first: what is left in the end is little, so that nobody waits long for a thread whose core is slower.
+ * is taken first: what is left in the end is little, so that nobody waits long for a thread whose core is slower. Where
+ * there are no more items than chunks each is one of its own.
  */
 @inline
 function share(count: i32, i: i32, chunks: i32): i32 {
+  if (count == chunks) return i;
   return <i32>((<i64>count * <i64>i * <i64>(i + 1)) / (<i64>chunks * <i64>(chunks + 1)));
 }
 
 /** Takes chunks until none is left. */
 function work(thread: i32): void {
   while (true) {
-    const chunk = atomic.sub<i32>(remaining, 1) - 1;
+    const chunk = takeChunk();
     if (chunk < 0) return;
     // Read after the chunk was taken: these are its operation's.
     const count = items(), pieces = chunks();
     compute(share(count, chunk, pieces), share(count, chunk + 1, pieces), thread);
-    atomic.add<i32>(done, 1);
+    endChunk();
   }
 }
 
@@ -55,19 +52,15 @@ export function publish(): i32 {
     compute(0, items(), 0);
     return 1;
   }
-  atomic.store<i32>(done, 0);
-  atomic.store<i32>(remaining, chunks());
-  atomic.add<i32>(generation, 1);
-  if (atomic.load<i32>(sleepers) > 0) atomic.notify(generation, -1);
+  beginChunks(chunks());
+  if (atomic.load<i32>(sleepers) > 0) wakeAll();
   work(0);
   return wait();
 }
 
 /** Waits on, as `publish` does. */
 export function wait(): i32 {
-  const all = chunks();
-  for (let i = 0; i < SPINS_BEFORE_RETURN; i++) if (atomic.load<i32>(done) == all) return 1;
-  return 0;
+  return waitForChunks(chunks());
 }
 
 /** A helper's life. `thread` is its number, from 1: it has working memory of its own. Never returns. */
@@ -75,15 +68,15 @@ export function help(thread: i32): void {
   let seen = 0;
   while (true) {
     let spins = 0;
-    while (atomic.load<i32>(generation) == seen) {
+    while (latest() == seen) {
       if (++spins > SPINS_BEFORE_SLEEP) {
         atomic.add<i32>(sleepers, 1);
-        atomic.wait<i32>(generation, seen, -1);
+        sleep(seen);
         atomic.sub<i32>(sleepers, 1);
         spins = 0;
       }
     }
-    seen = atomic.load<i32>(generation);
+    seen = latest();
     work(thread);
   }
 }

@@ -26,6 +26,8 @@ import { type StartHelper, type TeamExports, ThreadTeam } from "./thread-team.js
 const PAGE_BYTES = 65536;
 /** A window that no position is too far from. */
 const NO_WINDOW = 2 ** 31 - 1;
+/** What a tile takes, in times of one query: each further one adds this much (docs/performance.md). */
+const tileTime = (queries: number) => 1 + 0.35 * (queries - 1);
 /** Elements that are taken as a row, by operations on single elements, when tensors have no gaps. */
 const ELEMENTS = 256;
 
@@ -198,21 +200,38 @@ class WasmKernels implements Kernels {
     );
   }
 
-  /** Tiles of queries of one KV head, and the multiply-adds of one dimension of a head. */
+  /** Tiles of queries of one KV head, their size, and the multiply-adds of one dimension of a head. */
   #attentionWork({ sequences, positions, window, numHeads, kv }: AttentionCall) {
     const words = this.#words;
-    const tileSize = QUERIES_PER_TILE;
-    let numTiles = 0;
+    const group = numHeads / kv.numKvHeads;
+    const [begin, end] = [sequences.offset / 4, sequences.offset / 4 + sequences.length];
+    const tilesOf = (size: number): number => {
+      let tiles = 0;
+      for (let s = begin; s < end; s += 2) tiles += Math.ceil((words[s] * group) / size);
+      return tiles;
+    };
     let work = 0;
+    let mostRows = 0;
     let row = positions.offset / 4;
-    for (let s = sequences.offset / 4; s < sequences.offset / 4 + sequences.length; s += 2) {
+    for (let s = begin; s < end; s += 2) {
       const rows = words[s];
-      numTiles += Math.ceil((rows * numHeads) / kv.numKvHeads / tileSize);
+      mostRows = Math.max(mostRows, rows);
       row += rows;
       // As if every query went as far as its sequence's last one.
       work += 2 * rows * Math.min(words[row - 1] + 1, window ?? NO_WINDOW);
     }
-    return { numTiles, tileSize, work };
+    const tileSize = this.#tileSize(tilesOf, mostRows * group, kv.numKvHeads);
+    return { numTiles: tilesOf(tileSize), tileSize, work };
+  }
+
+  /** As many queries a tile as there may be, unless threads would then have nothing to do. */
+  #tileSize(tilesOf: (size: number) => number, mostQueries: number, numKvHeads: number): number {
+    const threads = this.#team.size;
+    let best = Math.min(QUERIES_PER_TILE, Math.max(1, mostQueries));
+    if (tilesOf(best) * numKvHeads >= threads * CHUNKS_PER_THREAD) return best;
+    const time = (size: number) => Math.ceil((tilesOf(size) * numKvHeads) / threads) * tileTime(size);
+    for (let size = best - 1; size > 0; size--) if (time(size) < time(best)) best = size;
+    return best;
   }
 
   stretchMaxima(out: Tensor, x: Tensor): void {
