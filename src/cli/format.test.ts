@@ -25,9 +25,13 @@ it("counts have thousands", () => {
 });
 
 it("tells of a context that is shorter than what the model was made for, and of none else", () => {
-  const info = (contextLength: number, contextBound: ContextBound) =>
+  const info = (
+    contextLength: number,
+    contextBound: ContextBound,
+    rotaryTable: "short" | "long" | null = null,
+  ) =>
     ({
-      config: { contextLength, maxContextLength: 131_072 },
+      config: { contextLength, maxContextLength: 131_072, rotaryTable },
       ...{ contextBound, kv: { bytes: 536_870_912 } },
     }) as ModelInfo;
   expect(contextWords(info(131_072, "model"))).toBe("131,072 tokens");
@@ -37,7 +41,10 @@ it("tells of a context that is shorter than what the model was made for, and of 
   expect(contextNotice(info(8192, "machine"))).toBe(
     "context: 8,192 of 131,072 tokens, as far as this machine's free memory allows; 537 MB for keys and values (--context, --kv-memory)",
   );
-  expect(contextNotice(info(4096, "model"))).toBe(
-    "context: 4,096 of 131,072 tokens, the model's own default; 537 MB for keys and values (--context)",
+  expect(contextWords(info(131_072, "asked", "long"))).toBe(
+    "131,072 tokens; the rotary frequencies are those for long contexts",
+  );
+  expect(contextNotice(info(4096, "model", "short"))).toBe(
+    "context: 4,096 of 131,072 tokens, the model's own default; the rotary frequencies are those for short contexts; 537 MB for keys and values (--context)",
   );
 });

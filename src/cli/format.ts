@@ -45,9 +45,10 @@ const CONTEXT_BOUNDS: Readonly<Record<ContextBound, string>> = {
 
 /** How long the context is, and why it is shorter than what the model was made for where it is. */
 export function contextWords({ contextBound, config }: Pick<ModelInfo, "contextBound" | "config">): string {
-  const { contextLength, maxContextLength } = config;
-  if (contextLength === maxContextLength) return `${formatCount(contextLength)} tokens`;
-  return `${formatCount(contextLength)} of ${formatCount(maxContextLength)} tokens, ${CONTEXT_BOUNDS[contextBound]}`;
+  const { contextLength, maxContextLength, rotaryTable } = config;
+  const table = rotaryTable === null ? "" : `; the rotary frequencies are those for ${rotaryTable} contexts`;
+  if (contextLength === maxContextLength) return `${formatCount(contextLength)} tokens${table}`;
+  return `${formatCount(contextLength)} of ${formatCount(maxContextLength)} tokens, ${CONTEXT_BOUNDS[contextBound]}${table}`;
 }
 
 /** What to know of a context that is shorter than what the model was made for though nobody asked for that; else null. */

@@ -13,13 +13,21 @@ import type { AttentionCall, Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, kvOffset } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
+import { CONTEXT_LENGTHS, type LoadOptions } from "../library/load.js";
 import { Decoder } from "../model/decoder.js";
 import { planScratch } from "../model/decoder-scratch.js";
 import { kvShapeOf } from "../model/decoder-spec.js";
 import { planWeights } from "../model/decoder-weights.js";
 import { loadWeights, planStaging, widestRow } from "../model/load-weights.js";
-import { exp } from "../numerics/math.js";
+import { exp, tanh } from "../numerics/math.js";
+import { checkOptions, wholeNumber } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
+
+/** How a probe is loaded. */
+export type ProbeOptions = Pick<LoadOptions, "contextLength">;
+
+const PROBE_OPTIONS = optionNames<ProbeOptions>()("AttentionProbe.load", { contextLength: true });
 
 /** Of one layer in one forward pass. */
 export interface AttentionWeights {
@@ -59,11 +67,17 @@ export class AttentionProbe {
   /**
    * Loads a model for looking at, f32 and on one thread, with room for one sequence of a full context.
    * @param source as of `load`
+   * @param options `contextLength` as of `load`, by default what the model was made for: there is room for a pass over all
+   *   of it, so models with long contexts need it
    * @throws LastrowError as `load`
    */
-  static async load(source?: ModelSource): Promise<AttentionProbe> {
+  static async load(source?: ModelSource, options: ProbeOptions = {}): Promise<AttentionProbe> {
+    checkOptions(options, PROBE_OPTIONS);
+    const wanted = {
+      contextLength: wholeNumber("contextLength", options.contextLength, undefined, CONTEXT_LENGTHS),
+    };
     const files = await platform.openModel(source, {});
-    const stated = await readModelConfig(files);
+    const stated = await readModelConfig(files, wanted);
     const checkpoint = await openCheckpoint(files);
     try {
       const architecture = expectArchitecture(stated.modelType);
@@ -110,7 +124,7 @@ export class AttentionProbe {
     const keys = tokens.length;
     const heads = Array.from({ length: numHeads }, (_, head) => {
       const kvHead = Math.floor((head * this.#kv.numKvHeads) / numHeads);
-      return this.#weights({ q, positions, layer, head, kvHead, keys, scale: call.scale });
+      return this.#weights({ q, positions, layer, head, kvHead, keys, call });
     });
     return { firstPosition: positions[0], queries: positions.length, keys, heads, logits };
   }
@@ -124,7 +138,7 @@ export class AttentionProbe {
     return this.#kernels.f32(offset, wanted * cols).slice();
   }
 
-  /** softmax(q · Kᵀ · scale) of one head. */
+  /** softmax(q · Kᵀ · scale) of one head, over the keys that a query sees. */
   #weights(of: {
     q: Float32Array;
     positions: Int32Array;
@@ -132,30 +146,33 @@ export class AttentionProbe {
     head: number;
     kvHead: number;
     keys: number;
-    scale: number;
+    call: AttentionCall;
   }): Float32Array {
     const { headDim } = this.#kv;
+    const { scale, softcap, window } = of.call;
     const width = of.q.length / of.positions.length;
     const weights = new Float32Array(of.positions.length * of.keys);
     of.positions.forEach((position, t) => {
       const query = of.q.subarray(t * width + of.head * headDim, t * width + (of.head + 1) * headDim);
-      const row = weights.subarray(t * of.keys, t * of.keys + position + 1);
-      for (let i = 0; i <= position; i++) {
+      const first = window === null ? 0 : Math.max(0, position - window + 1);
+      const row = weights.subarray(t * of.keys + first, t * of.keys + position + 1);
+      for (let i = first; i <= position; i++) {
         const k = this.#keysOf(Math.floor(i / BLOCK_SIZE), of.layer, of.kvHead);
         let score = 0;
         for (let d = 0; d < headDim; d++) {
           score = Math.fround(score + Math.fround(query[d] * k[d * BLOCK_SIZE + (i % BLOCK_SIZE)]));
         }
-        row[i] = Math.fround(score * of.scale);
+        score = Math.fround(score * scale);
+        row[i - first] = softcap === null ? score : softcap * tanh(Math.fround(score / softcap));
       }
       let top = Number.NEGATIVE_INFINITY;
       for (const score of row) top = Math.max(top, score);
       let sum = 0;
-      for (let i = 0; i <= position; i++) {
+      for (let i = 0; i < row.length; i++) {
         row[i] = exp(Math.fround(row[i] - top));
         sum += row[i];
       }
-      for (let i = 0; i <= position; i++) row[i] /= sum;
+      for (let i = 0; i < row.length; i++) row[i] /= sum;
     });
     return weights;
   }

@@ -99,8 +99,8 @@ export const LOAD_OPTIONS = optionNames<LoadOptions>()("load", {
 });
 
 const MAX_THREADS = 64;
-/** Which of them there are is for the model to say. */
-const CONTEXT_LENGTHS = { from: 1, to: MAX_CONTEXT_LENGTH };
+/** What `contextLength` may be; which of them there are is for the model to say. */
+export const CONTEXT_LENGTHS = { from: 1, to: MAX_CONTEXT_LENGTH };
 const MAX_TOKEN_BUDGET = 65_536;
 
 /**

@@ -7,7 +7,7 @@ import { firstDifferentBits } from "../../src/client/comparison.js";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.js";
 import { type LoadOptions, load } from "../../src/index.js";
 import { BlobFile } from "../../src/platform/url-files.js";
-import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { arbitraryTokens, familyFolder, modelFolders } from "../fixture-models.js";
 
 const installationKey = new Uint8Array(32).fill(7);
 let folder: string;
@@ -118,4 +118,29 @@ test("with any context that it fits into, the bits being the same", async () => 
     code: "saved_sequence_mismatch",
     message: expect.stringContaining("has 30 tokens, and the model is loaded with a context of 29"),
   });
+});
+
+test("of a model with two tables of rotary frequencies, under the table that it was made with", async () => {
+  const folder = familyFolder("phi3-longrope");
+  await using short = await load(folder, options);
+  await using shorter = await load(folder, { ...options, contextLength: 25 });
+  await using long = await load(folder, { ...options, contextLength: 33 });
+  await using longer = await load(folder, { ...options, contextLength: 128 });
+  const tokens = arbitraryTokens(20, short.info.config.vocabSize, 6);
+  const [s, l] = [await short.sequence(tokens), await long.sequence(tokens)];
+  expect(firstDifferentBits(s.logits, l.logits)).not.toBeNull();
+  const [ofShort, ofLong] = [await s.save(), await l.save()];
+  expect(firstDifferentBits((await shorter.restore(ofShort)).logits, s.logits)).toBeNull();
+  expect(firstDifferentBits((await longer.restore(ofLong)).logits, l.logits)).toBeNull();
+  for (const [model, blob, saved, here] of [
+    [long, ofShort, "short", "long"],
+    [short, ofLong, "long", "short"],
+  ] as const) {
+    await expect(model.restore(blob)).rejects.toMatchObject({
+      code: "saved_sequence_mismatch",
+      message: expect.stringContaining(
+        `another table of rotary frequencies, which the context's length chooses: it is "${saved}", here it is "${here}".`,
+      ),
+    });
+  }
 });
