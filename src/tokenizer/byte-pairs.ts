@@ -29,7 +29,7 @@ type IdOf = (piece: string) => number | undefined;
 const NONE = -1;
 /** Positions in a word are below it: no JavaScript string is as long. With a rank in front they make one exact number. */
 const MAX_LENGTH = 2 ** 29;
-/** Characters of the words for which no memory is taken anew. */
+/** Symbols of the words for which no memory is taken anew. */
 const SHORT = 256;
 
 const encoder = new TextEncoder();
@@ -72,17 +72,15 @@ export class BytePairs {
         return;
       }
     }
-    // A byte for each of a character's at most, and those of the suffix.
-    const longest = 3 * (text.length + this.#options.endOfWordSuffix.length);
-    const word = longest <= SHORT ? this.#short : new Word(longest);
-    word.clear();
-    this.#split(text, idOf, word);
-    word.merge(this.#merges, barred);
+    const symbols = this.#split(text, idOf);
+    const word = symbols.length <= SHORT ? this.#short : new Word(symbols.length);
+    word.merge(symbols, this.#merges, barred);
     word.appendTo(ids);
   }
 
   /** The first symbols of a word. */
-  #split(text: string, idOf: IdOf, word: Word): void {
+  #split(text: string, idOf: IdOf): number[] {
+    const symbols: number[] = [];
     const { unknownId, fuseUnknown, byteFallback, endOfWordSuffix } = this.#options;
     const unknown = unknownId ?? NONE;
     let hasUnknown = false;
@@ -95,18 +93,19 @@ export class BytePairs {
         const bytes = byteFallback ? byteIds(symbol, idOf) : null;
         if (bytes !== null) {
           // In front of an unknown character that has not ended, as in the original.
-          for (const byte of bytes) word.push(byte);
+          for (const byte of bytes) symbols.push(byte);
           continue;
         }
-        if (hasUnknown && !fuseUnknown) word.push(unknown);
+        if (hasUnknown && !fuseUnknown) symbols.push(unknown);
         hasUnknown = true;
         continue;
       }
-      if (hasUnknown) word.push(unknown);
+      if (hasUnknown) symbols.push(unknown);
       hasUnknown = false;
-      word.push(id);
+      symbols.push(id);
     }
-    if (hasUnknown) word.push(unknown);
+    if (hasUnknown) symbols.push(unknown);
+    return symbols;
   }
 }
 
@@ -130,7 +129,10 @@ class Word {
   readonly #before: Int32Array;
   /** Rank of the merge with the next; −1 when there is none, or when the symbol is part of one before it. */
   readonly #rank: Int32Array;
-  /** Places to merge, the first to be merged on top, each rank · MAX_LENGTH + position. Those whose rank is not that of the place any more do not count. */
+  /**
+   * Places to merge, the first to be merged on top, each rank · MAX_LENGTH + position. One whose rank is not the place's
+   * any more does not count.
+   */
   readonly #heap: Float64Array;
   #heapSize = 0;
 
@@ -143,24 +145,19 @@ class Word {
     this.#heap = new Float64Array(3 * longest);
   }
 
-  clear(): void {
-    this.#length = 0;
-    this.#heapSize = 0;
-  }
-
-  push(id: number): void {
-    this.#id[this.#length++] = id;
-  }
-
   appendTo(ids: (number | undefined)[]): void {
     for (let at = 0; at < this.#length; at = this.#next[at]) {
       ids.push(this.#id[at] === NONE ? undefined : this.#id[at]);
     }
   }
 
-  merge(merges: MergeTable, barred: ReadonlySet<number>): void {
-    const length = this.#length;
+  /** @param symbols at most as many as there is room for */
+  merge(symbols: readonly number[], merges: MergeTable, barred: ReadonlySet<number>): void {
+    const { length } = symbols;
+    this.#length = length;
+    this.#heapSize = 0;
     for (let at = 0; at < length; at++) {
+      this.#id[at] = symbols[at];
       this.#next[at] = at + 1;
       this.#before[at] = at - 1;
     }

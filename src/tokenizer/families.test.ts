@@ -16,6 +16,9 @@ const someText = fc
   )
   .map((parts) => parts.join(""));
 
+/** For each of thirty families. */
+const RUNS = { numRuns: 40 };
+
 describe.each(Object.entries(families))("%s", (name, { ids, texts: decoded }) => {
   let tokenizer: Tokenizer;
   let anyIds: fc.Arbitrary<number[]>;
@@ -45,6 +48,7 @@ describe.each(Object.entries(families))("%s", (name, { ids, texts: decoded }) =>
         expect(pieces.join("")).toBe(tokenizer.decode(some, { skipSpecialTokens }));
         for (const piece of pieces) expect(piece).not.toMatch(/\p{Surrogate}/u);
       }),
+      RUNS,
     );
   });
 
@@ -57,6 +61,7 @@ describe.each(Object.entries(families))("%s", (name, { ids, texts: decoded }) =>
         const text = some.map((id) => stream.push(id)).join("") + stream.flush();
         expect(tokenizer.decode(before) + text).toBe(tokenizer.decode([...before, ...some]));
       }),
+      RUNS,
     );
   });
 
@@ -72,6 +77,7 @@ describe.each(Object.entries(families))("%s", (name, { ids, texts: decoded }) =>
         expect(plain.filter((id) => special.has(id))).toEqual([]);
         expect(tokenizer.encode(text).filter((id) => special.has(id))).toHaveLength(around);
       }),
+      RUNS,
     );
   });
 });
