@@ -266,7 +266,7 @@ export class ExpressionParser {
     const bounds = [first];
     while (bounds.length < 3 && tokens.takeOperator(":")) bounds.push(isBound() ? this.expression() : null);
     tokens.expectOperator("]");
-    if (bounds.length === 1) throw tokens.error("an index was expected");
+    if (bounds.length === 1) return { type: "item", object, key: { type: "tuple", items: [] } };
     return { type: "slice", object, bounds };
   }
 

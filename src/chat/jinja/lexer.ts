@@ -75,7 +75,7 @@ class Lexer {
       this.#data(tag, sign, kind !== "{");
       const raw = kind === "%" ? matchAt(RAW, source, tag) : null;
       if (raw !== null) this.#raw(tag, raw);
-      else if (kind === "#") this.#comment(tag);
+      else if (kind === "#") this.#comment(tag, tag + 2 + sign.length);
       else {
         this.#push(kind === "%" ? "block" : "print", "", tag);
         this.#at = tag + 2 + sign.length;
@@ -121,10 +121,10 @@ class Lexer {
     this.#leave(found.index + found[0].length, found[2], true);
   }
 
-  #comment(tag: number): void {
-    const end = this.#source.indexOf("#}", tag + 2);
+  #comment(tag: number, from: number): void {
+    const end = this.#source.indexOf("#}", from);
     if (end === -1) throw syntaxError(this.#source, tag, "the comment has no end");
-    const last = end > tag + 2 ? this.#source[end - 1] : "";
+    const last = end > from ? this.#source[end - 1] : "";
     this.#leave(end + 2, /[-+]/.test(last) ? last : "", true);
   }
 

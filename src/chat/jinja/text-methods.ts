@@ -235,7 +235,10 @@ function pad(align: "left" | "right" | "center"): Method {
 const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["upper", (text) => upper(text)],
   ["lower", (text) => lower(text)],
-  ["casefold", (text) => lower(text)],
+  [
+    "casefold",
+    (text) => text.mapRuns((run) => Array.from(run, (c) => c.toUpperCase().toLowerCase()).join("")),
+  ],
   ["capitalize", (text) => capitalize(text)],
   ["title", (text) => titled(text)],
   [
