@@ -239,6 +239,16 @@ describe("over HTTP", () => {
     const ids = await shown.tokens(user("a"), { chat_template_kwargs: { shown: forged } });
     expect(ids).not.toContain(shown.idOf(forged));
 
+    // A template of the model's that cannot be read takes away chats, and nothing else.
+    const odd = await serving("odd", { ...QWEN, template: "{{ messages[0].content }}\n{% include 'x' %}" });
+    expect(await errorOf(await odd.ask(user("Hello")))).toMatchObject({
+      ...{ status: 400, code: "chat_template_missing" },
+      message: expect.stringMatching(
+        /cannot be read \(line 2: the block include is not read\)\. Start the server with/,
+      ),
+    });
+    expect((await odd.api.post("/v1/completions", { prompt: "Hello", max_tokens: 1 })).status).toBe(200);
+
     const turns = await gemma.ask([{ role: "assistant", content: "Hi" }]);
     expect(await errorOf(turns)).toMatchObject({
       ...{ status: 400, code: "invalid_argument" },

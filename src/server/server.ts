@@ -281,6 +281,7 @@ async function startTexts(
     vocabSize,
     contextLength,
     chatTemplate,
+    isTemplateGiven: options.chatTemplate !== undefined,
     renderMs: deadlineMs / 2,
   };
   return TextThread.start(data, deadlineMs);

@@ -125,12 +125,11 @@ export async function chatPrompt(
   if (logPrompts) exchange.record.prompts = [messages];
   if (texts === null)
     throw new ApiError(400, "tokenizer_missing", `${served.id} has no tokenizer, which a chat needs.`);
-  const found = texts.chatTemplate;
-  if ("missing" in found) {
+  if (texts.noTemplate !== null) {
     throw new ApiError(
       400,
       "chat_template_missing",
-      `${served.id} ${found.missing}. Start the server with --chat-template FILE (a Jinja template, as in tokenizer_config.json), or use /v1/completions.`,
+      `${served.id} ${texts.noTemplate}. Start the server with --chat-template FILE (a Jinja template, as in tokenizer_config.json), or use /v1/completions.`,
     );
   }
   checkVariables(promptOptions.variables ?? {}, "chat_template_kwargs");

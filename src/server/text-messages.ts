@@ -8,6 +8,8 @@ export interface TextThreadData {
   readonly files: Readonly<Record<string, Uint8Array<SharedArrayBuffer>>>;
   readonly vocabSize: number;
   readonly chatTemplate: FoundTemplate;
+  /** Whether the template was given to the server: then one that cannot be parsed keeps it from starting. */
+  readonly isTemplateGiven: boolean;
   /** Tokens that a prompt can have at most. */
   readonly contextLength: number;
   /** Milliseconds that rendering a conversation may take. */
@@ -42,7 +44,8 @@ export type TextTask =
 
 /** What the thread answers: `ready` once, then one for each task, in order. */
 export type TextAnswer =
-  | { readonly kind: "ready" }
+  /** `noTemplate`: why there is none, in words that follow the model's name; null where there is one. */
+  | { readonly kind: "ready"; readonly noTemplate: string | null }
   | { readonly kind: "tokens"; readonly tokens: number[] }
   | { readonly kind: "chat-prompt"; readonly prompt: ChatPrompt }
   | { readonly kind: "text"; readonly text: string }

@@ -7,7 +7,8 @@ import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
-const { label, files, vocabSize, chatTemplate, contextLength, renderMs }: TextThreadData = workerData;
+const data: TextThreadData = workerData;
+const { label, files, vocabSize, contextLength } = data;
 const port = parentPort!;
 
 const given: ModelFiles = {
@@ -29,18 +30,27 @@ const given: ModelFiles = {
 interface Texts {
   readonly tokenizer: Tokenizer;
   readonly template: ChatTemplate | null;
+  /** Why there is no template. */
+  readonly noTemplate: string | null;
 }
 
 async function prepare(): Promise<Texts> {
   const tokenizer = await loadTokenizer(given, vocabSize);
   if (tokenizer === null) throw new Error("a text thread was started without a tokenizer");
-  return {
-    tokenizer,
-    template:
-      "source" in chatTemplate
-        ? new ChatTemplate(chatTemplate.source, tokenizer, { deadlineMs: renderMs, contextLength })
-        : null,
-  };
+  return { tokenizer, ...prepareTemplate(tokenizer) };
+}
+
+/** A model whose own template cannot be parsed is served all the same, without chats. */
+function prepareTemplate(tokenizer: Tokenizer): Pick<Texts, "template" | "noTemplate"> {
+  const { chatTemplate, isTemplateGiven, renderMs: deadlineMs } = data;
+  if (!("source" in chatTemplate)) return { template: null, noTemplate: chatTemplate.missing };
+  try {
+    const template = new ChatTemplate(chatTemplate.source, tokenizer, { deadlineMs, contextLength });
+    return { template, noTemplate: null };
+  } catch (error) {
+    if (isTemplateGiven || !(error instanceof LastrowError) || !(error.cause instanceof Error)) throw error;
+    return { template: null, noTemplate: `has a chat template that cannot be read (${error.cause.message})` };
+  }
 }
 
 async function answer({ tokenizer, template }: Texts, task: TextTask): Promise<TextAnswer> {
@@ -74,7 +84,7 @@ function failure(error: unknown): TextAnswer {
 try {
   const texts = await prepare();
   port.on("message", async (task: TextTask) => port.postMessage(await answer(texts, task)));
-  port.postMessage({ kind: "ready" } satisfies TextAnswer);
+  port.postMessage({ kind: "ready", noTemplate: texts.noTemplate } satisfies TextAnswer);
 } catch (error) {
   port.postMessage(failure(error));
 }

@@ -4,7 +4,7 @@
  * takes another with it.
  */
 import { Worker } from "node:worker_threads";
-import type { ChatMessage, FoundTemplate } from "../chat/chat-template.js";
+import type { ChatMessage } from "../chat/chat-template.js";
 import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
 import { type ErrorCode, LastrowError, modelFileInvalid } from "../errors.js";
 import { JSON_LIMITS } from "../formats/json-file.js";
@@ -68,6 +68,7 @@ export class TextThread {
   readonly #waiting = new FairQueue<Waiting>();
   #worker: Worker | null = null;
   #isReady = false;
+  #noTemplate: string | null = null;
   #current: Waiting | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isDisposed = false;
@@ -99,9 +100,9 @@ export class TextThread {
     return HEAP_MIB + Math.ceil((bytes * HEAP_PER_BYTE) / 2 ** 20);
   }
 
-  /** The chat template, or why there is none. */
-  get chatTemplate(): FoundTemplate {
-    return this.#data.chatTemplate;
+  /** Why there is no chat template, in words that follow the model's name; null where there is one. */
+  get noTemplate(): string | null {
+    return this.#noTemplate;
   }
 
   /** Token ids of a text. @throws ApiError `text_timeout`; LastrowError as `Tokenizer.encode` */
@@ -208,6 +209,7 @@ export class TextThread {
     clearTimeout(this.#timer);
     if (answer.kind === "ready") {
       this.#isReady = true;
+      this.#noTemplate = answer.noTemplate;
       this.#onStarted?.resolve();
       this.#onStarted = null;
     } else if (this.#onStarted !== null) {

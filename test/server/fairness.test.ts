@@ -106,6 +106,7 @@ test("a text is tokenised after at most one text of each other key", async () =>
     vocabSize: vocab_size,
     contextLength: 512,
     chatTemplate: { missing: "has no chat template" },
+    isTemplateGiven: false,
     renderMs: 5000,
   };
   const thread = await TextThread.start(data, 5000);
