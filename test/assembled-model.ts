@@ -39,8 +39,9 @@ export interface AssembledModel {
   readonly memoryBytes: number;
 }
 
-/** Most rows of a pass, and of logits. */
+/** Most rows of a pass, and of logits; as many sequences as an engine has at most. */
 const MAX_ROWS = 128;
+const MAX_LOGITS_ROWS = 64;
 const MAX_SEQUENCES = 64;
 
 /** @param tensors of files that are open */
@@ -56,7 +57,7 @@ export async function assembleModel(
   const { weights, places } = planWeights(plan, decoder, () => dtype);
   const shape = kvShapeOf(decoder);
   const kv = kvLayout(shape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(shape, kvDtype)), numBlocks);
-  const limits = { maxRows: MAX_ROWS, maxLogitsRows: MAX_ROWS, maxSequences: MAX_SEQUENCES };
+  const limits = { maxRows: MAX_ROWS, maxLogitsRows: MAX_LOGITS_ROWS, maxSequences: MAX_SEQUENCES };
   const scratch = planScratch(plan, decoder, limits);
   const staging = planStaging(plan, widestRow(tensors.flatMap(({ rows }) => rows)));
   const made = await backend.create(plan.bytes);

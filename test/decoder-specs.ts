@@ -126,6 +126,9 @@ export const FAMILY_SPECS = {
   ),
 } as const satisfies Readonly<Record<string, DecoderSpec>>;
 
+export type FamilySpecName = keyof typeof FAMILY_SPECS;
+export const familySpecNames = Object.keys(FAMILY_SPECS) as readonly FamilySpecName[];
+
 const epsilons = fc.constantFrom(1e-6, 1e-5, 1e-3, 0.5);
 const norms: fc.Arbitrary<NormSpec> = fc.record({ kind: fc.constantFrom("layer", "rms"), epsilon: epsilons });
 const rmsNorms: fc.Arbitrary<NormSpec> = fc.record({ kind: fc.constant("rms"), epsilon: epsilons });

@@ -83,11 +83,7 @@ async function logitsOf(
   tokens: readonly number[],
   options: AssembledOptions,
 ): Promise<Float32Array> {
-  // TODO(windows): until attention in WebAssembly has windows and caps.
-  const windowed = spec.layers.some(
-    ({ attention }) => attention.window !== null || attention.softcap !== null,
-  );
-  const { core } = await loadSpec(spec, files, { ...options, ...(windowed && { kernels: "reference" }) });
+  const { core } = await loadSpec(spec, files, options);
   const rows = [...new FedSequence(core).allLogits(tokens)];
   await core.kernels.dispose();
   return Float32Array.from(rows.flatMap((row) => [...row]));
@@ -115,7 +111,7 @@ test("any decoder gives its definition's logits", async () => {
       const slow = await logitsOf(spec, files, tokens, { ...int8, ...reference });
       expect(firstDifferentBits(quantised, slow)).toBeNull();
     }),
-    { numRuns: 120 },
+    { numRuns: 100 },
   );
 });
 

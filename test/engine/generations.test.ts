@@ -1,13 +1,22 @@
 /** Generations with all their options, together and short of everything: the answer is the plain twin's. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { familySpecNames } from "../decoder-specs.js";
 import { generationScenarios, newGenerationTally, rankedStops, runGenerations } from "./generations.js";
 import { trafficModels } from "./traffic.js";
 
 test("what is asked for together, with all options that meet, is what each gives alone", async () => {
   const tally = newGenerationTally();
-  for (const [kvDtype, numRuns] of [["f32", 150] as const, ["int8", 30] as const]) {
-    const { engine, alone, dispose } = await trafficModels(kvDtype);
+  const others = familySpecNames.filter((family) => family !== "gpt2");
+  const models = [
+    ...[{ kvDtype: "f32", numRuns: 130 } as const, { kvDtype: "int8", numRuns: 20 } as const],
+    ...others.map((family) => ({ family, kvDtype: "f32", numRuns: 4 }) as const),
+  ];
+  for (const { kvDtype, numRuns, ...model } of models) {
+    const { engine, alone, dispose } = await trafficModels(
+      kvDtype,
+      "family" in model ? model.family : "gpt2",
+    );
     fc.assert(
       fc.property(generationScenarios, (scenario) => runGenerations(engine, alone, scenario, tally)),
       { numRuns },

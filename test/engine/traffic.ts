@@ -7,30 +7,31 @@ import { firstDifferentBits } from "../../src/client/comparison.js";
 import { EngineCore } from "../../src/engine/engine-core.js";
 import type { LogitsConsumer, ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { LastrowError } from "../../src/errors.js";
+import type { KvDtype } from "../../src/kernels/kv-types.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { ComputedLogits } from "../../src/protocol/computed-logits.js";
+import { FAMILY_SPECS, type FamilySpecName } from "../decoder-specs.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
-import { loadInProcess } from "../in-process.js";
-import { memoryFiles } from "../memory-files.js";
-import { randomModelFiles } from "../random-model.js";
+import { loadSpec, specFiles } from "../spec-model.js";
 
 /** Ids of the traffic's model. */
 const VOCAB = 32;
 
 /**
- * Two copies of a small random model: one for the traffic, one for the truth. Its weights are large, so that every
- * logit depends much on every earlier token.
+ * Two copies of a small random model of a family: one for the traffic, one for the truth. Its weights are large, so that
+ * every logit depends much on every earlier token that is seen.
  */
 export async function trafficModels(
-  kvDtype: "f32" | "int8",
+  kvDtype: KvDtype,
+  family: FamilySpecName = "gpt2",
 ): Promise<{ engine: EngineCore; alone: EngineCore; dispose: () => Promise<unknown> }> {
-  const files = randomModelFiles({ heads: 2, embd: 16, context: 96, vocab: VOCAB, std: 0.5 });
-  // 128 blocks of f32; those of int8 are smaller.
-  const options = { threads: 1, kvDtype, kvMemory: "512KiB" };
+  const spec = FAMILY_SPECS[family];
+  const files = specFiles(spec);
+  const options = { kvDtype, numBlocks: 128 };
   const [engine, alone] = [
-    (await loadInProcess(memoryFiles("traffic", files), options)).core,
-    (await loadInProcess(memoryFiles("truth", files), options)).core,
+    (await loadSpec(spec, files, options)).core,
+    (await loadSpec(spec, files, options)).core,
   ];
   const dispose = () => Promise.all([engine.kernels.dispose(), alone.kernels.dispose()]);
   return { engine, alone, dispose };

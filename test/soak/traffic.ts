@@ -1,13 +1,15 @@
 /**
  * The random traffic of test/engine, for as long as one likes: a million steps of the engine by default, in batches of
  * scenarios, each batch from a seed of its own. By turns: rows of logits against those recomputed alone, and generations
- * with all their options against their plain twins; f32 and int8 K and V. Ends with what happened, or at the first wrong
+ * with all their options against their plain twins; every family, f32 and int8 K and V. Ends with what happened, or at the first wrong
  * bit with the smallest scenario that shows it.
  *
  *   npm run test:soak -- --steps 200000 --minutes 5 --from 120 --only generations
  */
 import { parseArgs } from "node:util";
 import fc from "fast-check";
+import { KV_DTYPES } from "../../src/kernels/kv-types.js";
+import { familySpecNames } from "../decoder-specs.js";
 import { generationScenarios, newGenerationTally, runGenerations } from "../engine/generations.js";
 import { newTally, ScenarioRun, scenarios, Truth, trafficModels } from "../engine/traffic.js";
 
@@ -35,18 +37,22 @@ if (!(steps > 0 && minutes > 0 && Number.isInteger(from) && from >= 0 && isKnown
 
 const rows = newTally();
 const generations = newGenerationTally();
-const models = [await trafficModels("f32"), await trafficModels("int8")] as const;
+const models = await Promise.all(
+  familySpecNames.flatMap((family) =>
+    KV_DTYPES.map(async (kvDtype) => ({ family, kvDtype, ...(await trafficModels(kvDtype, family)) })),
+  ),
+);
 /** What the batches are of, by turns. */
-const kinds = models.flatMap(({ engine, alone }, i) => {
-  const kv = i === 0 ? "f32" : "int8";
+const kinds = models.flatMap(({ engine, alone, family, kvDtype }) => {
+  const model = `${family}, ${kvDtype} K and V`;
   const truth = new Truth(alone);
   return [
     {
-      ...{ name: `rows, ${kv} K and V`, of: "rows", numRuns: 100 },
+      ...{ name: `rows, ${model}`, of: "rows", numRuns: 100 },
       property: fc.property(scenarios, (scenario) => new ScenarioRun(engine, truth, scenario, rows).run()),
     },
     {
-      ...{ name: `generations, ${kv} K and V`, of: "generations", numRuns: 20 },
+      ...{ name: `generations, ${model}`, of: "generations", numRuns: 20 },
       property: fc.property(generationScenarios, (scenario) =>
         runGenerations(engine, alone, scenario, generations),
       ),
