@@ -208,6 +208,15 @@ describe("failures", () => {
     }
   });
 
+  test("an expression that fills the stack is said to be nested too deeply, in no engine's words", () => {
+    expect(() => render(`{{ ${"not ".repeat(200_000)}1 }}`, [["user", "a"]])).toThrow(
+      expect.objectContaining({
+        code: "chat_template_failed",
+        message: "The chat template failed: it is nested too deeply.",
+      }),
+    );
+  });
+
   test.each([
     "{{ messages.constructor.constructor('return process')() }}",
     "{{ ''.constructor }}{{ ''['constructor'] }}{{ messages['__proto__'].polluted }}",

@@ -122,12 +122,22 @@ function lostMessage(
   return null;
 }
 
+function isStackOverflow(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /call stack|too much recursion/i.test(error.message) &&
+    !(error instanceof TemplateRefusal)
+  );
+}
+
 /** A fault of the template's, not of the messages. */
 export function templateFailure(reason: string, cause: unknown): LastrowError {
   return new LastrowError("chat_template_failed", `The chat template failed: ${reason}.`, { cause });
 }
 
 function said(error: unknown): string {
+  // Each engine has its own words for a full stack.
+  if (isStackOverflow(error)) return "it is nested too deeply";
   const message = error instanceof Error ? error.message : String(error);
   return message.slice(0, 200).replace(/\.$/, "");
 }

@@ -181,7 +181,7 @@ export function resolveRequest(
     mode,
     sampling: resolveSampling(options, defaults, model.vocabSize),
     n,
-    bestOf: wholeNumber("bestOf", options.bestOf, n, { from: n, to: MAX_CONTINUATIONS }),
+    bestOf: atLeastN("bestOf", options.bestOf, n),
     beams,
     endsByText: stop.length > 0 && beams === null,
     speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
@@ -197,6 +197,13 @@ function resolveStopTokens(ids: GenerateOptions["stopTokenIds"] = [], vocabSize:
   const unknown = [...ids].find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
   if (unknown === undefined) return [...ids];
   throw invalidArgument(`stopTokenIds has ${shown(unknown)}; this model's ids are 0 to ${vocabSize - 1}.`);
+}
+
+/** How many continuations are looked at: no fewer than are asked for. */
+function atLeastN(name: "bestOf" | "numBeams", value: number | undefined, n: number): number {
+  const count = wholeNumber(name, value, n, { from: 1, to: MAX_CONTINUATIONS });
+  if (count >= n) return count;
+  throw invalidArgument(`${name} is ${count}, but must be at least n, which is ${n}.`);
 }
 
 /** Null without `numBeams`. The ranges of the other two are `BeamSearch`'s to check. */
@@ -215,7 +222,7 @@ function resolveBeams(options: GenerateOptions, n: number): BeamSettings | null 
     if (value !== undefined) throw invalidArgument(`${name} cannot be combined with numBeams.`);
   }
   const settings = {
-    numBeams: wholeNumber("numBeams", numBeams, 1, { from: n, to: MAX_CONTINUATIONS }),
+    numBeams: atLeastN("numBeams", numBeams, n),
     lengthPenalty: lengthPenalty ?? 1,
     earlyStopping: earlyStopping ?? false,
   };

@@ -97,7 +97,7 @@ const LOGITS_OPTIONS = optionNames<LogitsOptions & { rows: unknown }>()("logits"
   ...{ parseSpecial: true, tenant: true, signal: true, rows: true },
 });
 const PERPLEXITY_OPTIONS = optionNames<PerplexityOptions & PromptOptions>()("perplexity", {
-  ...{ parseSpecial: true, stride: true, onProgress: true, signal: true },
+  ...{ parseSpecial: true, tenant: true, stride: true, onProgress: true, signal: true },
 });
 
 /** Logits after a prompt. */
@@ -323,14 +323,14 @@ export class LanguageModel implements AsyncDisposable {
   async perplexity(text: Prompt, options: PerplexityOptions & PromptOptions = {}): Promise<PerplexityResult> {
     const { engine } = this.#alive();
     checkOptions(options, PERPLEXITY_OPTIONS);
-    const { signal } = options;
+    const { signal, tenant } = options;
     const { contextLength, vocabSize } = this.info.config;
     const tokens = this.#idsOf(text, options);
     checkTokenIds(tokens, vocabSize);
     return computePerplexity(tokens, { ...options, contextLength }, async (window, logitsFrom, use) => {
       const computed = await engine.computeLogits(
         window,
-        { logitsFrom, salt: null, signal },
+        { logitsFrom, salt: null, tenant, signal },
         ({ firstPosition, count, row }) => {
           for (let i = 0; i < count; i++) use(firstPosition + i, row(i));
         },

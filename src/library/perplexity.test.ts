@@ -108,6 +108,8 @@ describe("a loaded model", () => {
     expect(found.nllMean).toBeCloseTo(expected.nllMean, 5);
     const byDefault = await lm.perplexity(tokens, { stride: Math.floor(contextLength / 2) });
     expect(await lm.perplexity(tokens)).toEqual(byDefault);
+    expect(await lm.perplexity(tokens, { tenant: "a" })).toEqual(byDefault);
+    await expect(lm.perplexity(tokens, { tenant: 3 as never })).rejects.toThrow("tenant is a text, not 3.");
   });
 
   test("refuses what it cannot score, and can be cancelled", async () => {

@@ -17,6 +17,8 @@ export interface PerplexityOptions {
   readonly stride?: number | undefined;
   /** Tokens that are scored, of all that will be. */
   readonly onProgress?: ((scored: number, total: number) => void) | undefined;
+  /** The tenant that asks; see `GenerateOptions`. */
+  readonly tenant?: string | undefined;
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -89,7 +89,8 @@ const STATUSES: Readonly<Partial<Record<ErrorCode, number>>> = {
 const SAVED_MESSAGES: Readonly<Partial<Record<ErrorCode, string>>> = {
   saved_sequence_not_found: "There is no saved sequence of that name.",
   saved_sequence_invalid: "The saved sequence is damaged.",
-  saved_sequence_mismatch: "The saved sequence is of another model, or of other types of weights or KV.",
+  saved_sequence_mismatch:
+    "The saved sequence is of another model, of other types of weights or KV, or of another length of context.",
 };
 
 /** Seconds in which a lost engine has usually come back. */

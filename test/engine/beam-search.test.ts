@@ -116,7 +116,7 @@ describe("a beam search", () => {
 
   test.each([
     [{ numBeams: 0 }, "numBeams is a whole number from 1 to 64, not 0."],
-    [{ numBeams: 2, n: 3 }, "numBeams is a whole number from 3 to 64, not 2."],
+    [{ numBeams: 2, n: 3 }, "numBeams is 2, but must be at least n, which is 3."],
     [{ lengthPenalty: 2 }, "lengthPenalty and earlyStopping belong to a beam search; give numBeams, too."],
     [{ numBeams: 2, lengthPenalty: 21 }, "lengthPenalty is 21; it must be from -20 to 20."],
     [{ numBeams: 2, speculate: 3 }, "speculate cannot be combined with numBeams."],

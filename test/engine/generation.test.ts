@@ -112,7 +112,7 @@ describe("several continuations", () => {
 
   test.each([
     [{ n: 0 }, "n is a whole number from 1 to 64, not 0."],
-    [{ n: 3, bestOf: 2 }, "bestOf is a whole number from 3 to 64, not 2."],
+    [{ n: 3, bestOf: 2 }, "bestOf is 2, but must be at least n, which is 3."],
     [{ speculate: 16 }, "speculate is a whole number from 0 to 15, not 16."],
     [{ salt: 5 as unknown as string }, "salt is a text, not 5."],
   ])("refuses %j", (options, message) => {

@@ -16,14 +16,28 @@ import { newTally, ScenarioRun, scenarios, Truth, trafficModels } from "../engin
 /** Milliseconds between two lines of progress. */
 const PROGRESS_MS = 10_000;
 
+const USAGE = `npm run test:soak -- [options]
+
+  --steps <count>      steps of the engine (default: 1000000)
+  --minutes <minutes>  end after so many minutes, whatever --steps says
+  --from <number>      begin with this batch (default: 0)
+  --only <kind>        rows, or generations
+  --help               show this help
+`;
+
 const { values } = parseArgs({
   options: {
+    help: { type: "boolean", short: "h", default: false },
     steps: { type: "string", default: "1000000" },
     minutes: { type: "string", default: "Infinity" },
     from: { type: "string", default: "0" },
     only: { type: "string" },
   },
 });
+if (values.help) {
+  process.stdout.write(USAGE);
+  process.exit(0);
+}
 const steps = Number(values.steps);
 const minutes = Number(values.minutes);
 const from = Number(values.from);
