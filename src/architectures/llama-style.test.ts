@@ -242,6 +242,8 @@ describe.each(families)("%s", (model_type) => {
     ["is_encoder_decoder", true, "true; decoders alone are run."],
     ["pruned_heads", { 1: [0] }, "an object; every layer must have all its heads."],
     ["qk_layernorm", true, "true; this family's queries and keys are run without a norm of their own."],
+    ["lm_head_bias", true, "true; a head with a bias is not run."],
+    ["use_mrope", true, "true; positions of several axes are not run."],
     ["rope_interleaved", true, "true; a rotation of neighbouring values is not run."],
   ])("refuses %s: %j by name", async (field, value, words) => {
     expect(await refusal({ [field]: value })).toBe(unsupported(`${field} is ${words}`));
@@ -279,6 +281,9 @@ describe.each(families)("%s", (model_type) => {
     const full = ["full_attention", "full_attention"];
     expect(await refusal({ num_hidden_layers: 3, layer_types: full })).toBe(
       invalid("layer_types is a list of 2, but must be a list of 3, one type for each layer."),
+    );
+    expect(await refusal({ num_hidden_layers: 1, layer_types: full })).toBe(
+      invalid("layer_types is a list of 2, but must be a list of 1, one type for each layer."),
     );
     expect(await refusal({ num_hidden_layers: 2, layer_types: "full_attention" })).toBe(
       invalid('layer_types is "full_attention", but must be a list of 2, one type for each layer.'),
@@ -330,6 +335,25 @@ describe("what is special", () => {
     expect([attention.normAfter, mlp.normAfter].map((norm) => norm !== null)).toEqual([after, after]);
     const over = { olmo2: "row", qwen3: "head", gemma3_text: "head" }[id];
     expect(attention.qkNorm?.over).toBe(over);
+  });
+
+  it.each(families)("part of each head that turns: %s", async (model_type) => {
+    const turning = async (fields: Fields) => {
+      const { decoder } = await readConfig({
+        model_type,
+        hidden_size: 64,
+        num_attention_heads: 4,
+        head_dim: 16,
+        num_key_value_heads: 2,
+        ...fields,
+      });
+      return decoder.rotations.map(({ frequencies }) => 2 * frequencies.length);
+    };
+    const [byDefault] = await turning({});
+    expect(byDefault).toBe(model_type === "stablelm" ? 4 : 16);
+    const half = { partial_rotary_factor: 0.5 };
+    if (["stablelm", "phi3"].includes(model_type)) expect(await turning(half)).toEqual([8]);
+    else await expect(turning(half)).rejects.toMatchObject({ code: "model_unsupported" });
   });
 
   it("StableLM's MLP reads what attention reads, where residuals are parallel", async () => {

@@ -55,6 +55,8 @@ const REFUSED: Readonly<Record<string, RefusedField>> = {
   query_pre_attn_scalar: factor,
   qk_layernorm: queryKeyNorm,
   use_qk_norm: queryKeyNorm,
+  lm_head_bias: { isUsed: isOn, words: "a head with a bias is not run" },
+  use_mrope: { isUsed: isOn, words: "positions of several axes are not run" },
   rope_interleaved: { isUsed: isOn, words: "a rotation of neighbouring values is not run" },
 };
 

@@ -11,7 +11,7 @@ import { TracingKernels, tracingSizes } from "../kernels/tracing/tracing-kernels
 import type { ModelConfig } from "../model/config.js";
 import { Decoder } from "../model/decoder.js";
 import { planScratch } from "../model/decoder-scratch.js";
-import { kvShapeOf, type TensorRow, type WeightName } from "../model/decoder-spec.js";
+import { type DecoderSpec, kvShapeOf, type TensorRow, type WeightName } from "../model/decoder-spec.js";
 import { planWeights, type WeightPlace } from "../model/decoder-weights.js";
 import type { Trace, TracedTensor } from "./trace.js";
 
@@ -35,7 +35,10 @@ export interface TracedPass {
 export function traceForward(config: ModelConfig, pass: TracedPass): Trace {
   const { tokens, numCachedTokens = 0 } = pass;
   const { kernels, places } = runTraced(config, pass);
-  const modules = modulesByOffset(expectArchitecture(config.modelType).tensors(config.decoder), places);
+  const modules = modulesByOffset(
+    expectArchitecture(config.modelType).tensors(apartFromHead(config.decoder)),
+    places,
+  );
   const tensors = nameTensors(kernels.recorded, modules, tokens.length);
   return { config, tokens, numCachedTokens, tensors };
 }
@@ -55,8 +58,7 @@ function runTraced(config: ModelConfig, pass: TracedPass) {
   const wanted = { none: 0, last: 1, all: count }[logits];
   const numBlocks = Math.ceil(tokens.length / BLOCK_SIZE);
   const plan = new MemoryPlan(tracingSizes);
-  // Apart, so that the trace can tell a look-up in the embedding from the product with the head.
-  const decoder = { ...config.decoder, tied: false };
+  const decoder = apartFromHead(config.decoder);
   const { weights, places } = planWeights(plan, decoder);
   const limits = { maxRows: count, maxLogitsRows: wanted, maxSequences: 1 };
   const scratch = planScratch(plan, decoder, limits);
@@ -66,6 +68,11 @@ function runTraced(config: ModelConfig, pass: TracedPass) {
   model.batch.add({ tokens, from: numCachedTokens, count, blockIds, wanted });
   model.forward(kvLayout(kvShapeOf(decoder), "f32", 0, numBlocks));
   return { kernels, places };
+}
+
+/** The embedding apart, so that a trace can tell a look-up in it from the product with the head. */
+function apartFromHead(decoder: DecoderSpec): DecoderSpec {
+  return { ...decoder, tied: false };
 }
 
 function checkPass(config: ModelConfig, tokens: readonly number[], numCachedTokens: number): void {
