@@ -4,15 +4,18 @@
  * them. Works on any kernels' memory, in the order of docs/numerics.md, so that nothing but the looking is different:
  * left alone, its results have the kernels' own bits (the tests that use it hold it to that).
  */
-import type { AttentionCall, Kernels, Tensor } from "../src/kernels/kernels.js";
+import { type AttentionCall, firstKey, type Kernels, type Tensor } from "../src/kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "../src/kernels/kv-layout.js";
-import { exp } from "../src/numerics/math.js";
+import { exp, tanh } from "../src/numerics/math.js";
 
 const { fround } = Math;
 
 type AttentionStep = "scores" | "softmax";
 
-/** Called when a step is done, with row t of it: a list of numbers for each head, those of softmax with the sum behind them. */
+/**
+ * Called when a step is done, with row t of it: for each head a list of numbers, one for each key that the row sees, those
+ * of softmax with the sum behind them.
+ */
 export type OnAttentionStep = (
   step: AttentionStep,
   layer: number,
@@ -20,7 +23,7 @@ export type OnAttentionStep = (
 ) => void;
 
 export function attentionInSteps(kernels: Kernels, call: AttentionCall, onStep: OnAttentionStep): void {
-  const { q, out, layer, numHeads, kv } = call;
+  const { q, out, layer, numHeads, kv, softcap } = call;
   const { headDim } = kv;
   const positions = kernels.i32(call.positions.offset, call.positions.length);
   const tables = blockTables(kernels, call);
@@ -38,22 +41,27 @@ export function attentionInSteps(kernels: Kernels, call: AttentionCall, onStep: 
   const scores = forRows((t, head) => {
     const query = rowOf(q, t, head);
     const blocks = blocksOf(t, head);
-    return Float32Array.from({ length: positions[t] + 1 }, (_, p) => {
+    const first = firstKey(positions[t], call.window);
+    return Float32Array.from({ length: positions[t] + 1 - first }, (_, i) => {
+      const p = first + i;
       const { key, keyScale } = blocks[Math.floor(p / BLOCK_SIZE)];
       let score = 0;
       for (let d = 0; d < headDim; d++) score = fround(score + fround(query[d] * key(p % BLOCK_SIZE, d)));
       if (keyScale !== null) score = fround(score * keyScale(p % BLOCK_SIZE));
-      return fround(score * call.scale);
+      const scaled = fround(score * call.scale);
+      return softcap === null ? scaled : fround(softcap * tanh(fround(scaled / softcap)));
     });
   });
   onStep("scores", layer, (t) => scores[t]);
 
   const softmax = forRows((t, head) => {
     const row = scores[t][head];
+    const first = firstKey(positions[t], call.window);
     const top = row.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
     const lanes = new Float32Array(BLOCK_SIZE);
-    const weights = row.map((score, p) => {
+    const weights = row.map((score, i) => {
       const weight = exp(fround(score - top));
+      const p = first + i;
       lanes[p % BLOCK_SIZE] = fround(lanes[p % BLOCK_SIZE] + weight);
       return weight;
     });
@@ -69,9 +77,11 @@ export function attentionInSteps(kernels: Kernels, call: AttentionCall, onStep: 
     const sum = weights[weights.length - 1];
     const blocks = blocksOf(t, head);
     const output = rowOf(out, t, head).fill(0);
-    for (let p = 0; p <= positions[t]; p++) {
+    const first = firstKey(positions[t], call.window);
+    for (let p = first; p <= positions[t]; p++) {
       const { value, valueScale } = blocks[Math.floor(p / BLOCK_SIZE)];
-      const weight = valueScale === null ? weights[p] : fround(weights[p] * valueScale(p % BLOCK_SIZE));
+      const e = weights[p - first];
+      const weight = valueScale === null ? e : fround(e * valueScale(p % BLOCK_SIZE));
       for (let d = 0; d < headDim; d++) {
         output[d] = fround(output[d] + fround(weight * value(p % BLOCK_SIZE, d)));
       }

@@ -7,6 +7,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { readModelConfig } from "../../src/architectures/read-config.js";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import {
   ancestors,
@@ -26,9 +27,10 @@ import {
   type Tensor,
 } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvOffset, scaleOffset, slotOf, valueOffset } from "../../src/kernels/kv-layout.js";
+import { folderFiles } from "../../src/platform/node.js";
 import { attentionInSteps, type OnAttentionStep } from "../attention-in-steps.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
-import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { arbitraryTokens, familyFolder, familyNames, modelFolders } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
@@ -40,8 +42,13 @@ const WRITING = [
   "gatherRows",
   "add",
   "layerNorm",
+  "rmsNorm",
+  "rotate",
   "linear",
   "activate",
+  "gate",
+  "scale",
+  "softcap",
   "attention",
 ] as const;
 /** What attention makes on its way and leaves nowhere. */
@@ -100,7 +107,7 @@ class TracedRun {
     logits: "last" | "all",
   ) {
     this.trace = traceForward(info.config, { tokens, numCachedTokens, logits });
-    const head = tensorNamed(this.trace, "lm_head");
+    const head = this.trace.tensors[this.trace.tensors.length - 1];
     this.needed = Array.from({ length: head.rows }, (_, row) => ancestors(this.trace, head, row));
     this.#parts = parts;
     this.#logits = logits;
@@ -192,9 +199,9 @@ class TracedRun {
   #placeIn(written: TracedTensor, place: Tensor, tensor: TracedTensor): Tensor | null {
     if (written.id === tensor.id) return place;
     if (tensor.operation !== "columns" || tensor.sources[0].tensor !== written.id) return null;
-    // Q, K and V end where c_attn's output ends, each as wide as the others.
-    const behind = { q: 3, k: 2, v: 1 }[tensor.name.at(-1) as "q" | "k" | "v"];
-    return columns(place, place.cols - behind * tensor.cols, tensor.cols);
+    // Halves of what is computed as one.
+    const isFirst = /\.(k|gate)$/.test(tensor.name);
+    return columns(place, isFirst ? 0 : tensor.cols, tensor.cols);
   }
 }
 
@@ -275,6 +282,46 @@ describe.each([
       await core.kernels.dispose();
     },
   );
+});
+
+// Heads that share K and V, windows, caps, norms of queries and keys and after a sublayer, rotations, gated MLPs, factors.
+test.each([
+  { name: "gemma2", numCachedTokens: 0, logits: "all" },
+  { name: "gemma3", numCachedTokens: 17, logits: "all" },
+  { name: "granite", numCachedTokens: 0, logits: "last" },
+] as const)(
+  "every stage of $name, $numCachedTokens of 19 cached, $logits logits",
+  async ({ name, numCachedTokens, logits }) => {
+    const loaded = await loadInProcess(familyFolder(name), { threads: 1 });
+    const { core } = loaded;
+    const tokens = arbitraryTokens(19, core.model.spec.vocabSize);
+    const run = new TracedRun(loaded, tokens, numCachedTokens, logits);
+    const before = core.kernels.multiplyAdds;
+    const expected = run.logits(null);
+    expect(core.kernels.multiplyAdds - before).toBe(totalMultiplyAdds(run.trace));
+    checkSteps(run, expected);
+    let unneeded = 0;
+    for (const tensor of reachable(run.trace)) {
+      for (const row of new Set([0, tensor.rows - 1])) unneeded += checkRow(run, expected, tensor, row);
+    }
+    expect(unneeded > 0).toBe(logits === "all");
+    run.dispose();
+    await core.kernels.dispose();
+  },
+);
+
+test.each(familyNames)("a pass of %s is traced, each tensor by a name of its own", async (name) => {
+  const config = await readModelConfig(folderFiles("family", familyFolder(name)));
+  const { vocabSize } = config.decoder;
+  for (const logits of ["last", "all"] as const) {
+    const trace = traceForward(config, {
+      tokens: arbitraryTokens(19, vocabSize),
+      numCachedTokens: 3,
+      logits,
+    });
+    expect(new Set(trace.tensors.map((tensor) => tensor.name)).size).toBe(trace.tensors.length);
+    expect(trace.tensors[trace.tensors.length - 1].cols).toBe(vocabSize);
+  }
 });
 
 const configuration = fc.record({

@@ -44,8 +44,6 @@ export class TracingKernels implements Kernels {
   readonly #lists: { readonly offset: number; readonly entries: Int32Array }[] = [];
   /** In the order of writing; where two lie over one another, the later one counts. */
   #written: Written[] = [];
-  /** Where numbers were put in by the caller. */
-  readonly #given: { readonly offset: number; readonly end: number }[] = [];
   /** Weights that rows were looked up in, by offset. */
   readonly #tables = new Map<number, number>();
   /** By layer, by slot. */
@@ -64,8 +62,7 @@ export class TracingKernels implements Kernels {
   }
 
   /** Somewhere to put numbers that no operation made, such as the angles of a rotation: they are not kept. */
-  f32(offset: number, length: number): Float32Array {
-    this.#given.push({ offset, end: offset + 4 * length });
+  f32(_offset: number, length: number): Float32Array {
     return new Float32Array(length);
   }
 
@@ -106,9 +103,7 @@ export class TracingKernels implements Kernels {
   }
 
   gatherRows(out: Tensor, x: Tensor, indices: IndexList): void {
-    if (out.rows === 0) return;
-    if (this.#isGiven(x)) this.f32(out.offset, extent(out));
-    else this.#make(out, "gatherRows", [this.#at(this.#read(x).tensor, indices)]);
+    if (out.rows > 0) this.#make(out, "gatherRows", [this.#at(this.#read(x).tensor, indices)]);
   }
 
   add(x: Tensor, y: Tensor): void {
@@ -249,12 +244,6 @@ export class TracingKernels implements Kernels {
     const id = this.#record({ operation, rows: place.rows, cols: place.cols, sources, ...more });
     this.#written = this.#written.filter((known) => !holds(place, known.place));
     this.#written.push({ id, place, columns: [] });
-  }
-
-  #isGiven(place: Tensor): boolean {
-    const { offset } = place;
-    const end = offset + 4 * extent(place);
-    return this.#given.some((given) => given.offset <= offset && end <= given.end);
   }
 
   #record(tensor: NewTensor): number {
