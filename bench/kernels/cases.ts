@@ -1,10 +1,17 @@
 /**
- * Every operation of GPT-2 124M in the shapes that a forward pass gives it: a function to run, and the useful work of a
+ * Every operation of GPT-2 124M, and those of other families, in the shapes that a forward pass gives it: a function to run, and the useful work of a
  * run. Weights, K and V lie there in as many copies as no cache has room for, used in turn; rows of activations, which a
  * pass has just written, in one.
  */
-import { columns, rows as firstRows, type KernelBackend, type Kernels } from "../../src/kernels/kernels.js";
-import { BLOCK_SIZE, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
+import {
+  columns,
+  rows as firstRows,
+  type IndexList,
+  type KernelBackend,
+  type Kernels,
+  type Tensor,
+} from "../../src/kernels/kernels.js";
+import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import { PACKED_DTYPES, type PackedDtype } from "../../src/kernels/weight-types.js";
@@ -14,6 +21,14 @@ const INNER = 4 * WIDTH;
 const VOCAB = 50_257;
 const CONTEXT = 1024;
 const KV_SHAPE = { numLayers: 12, numKvHeads: 12, headDim: 64 };
+/** Heads of other models, and the window of most of their layers. */
+const ATTENTION_SHAPES = [
+  { model: "GPT-2", numHeads: 12, numKvHeads: 12, headDim: 64, window: null },
+  { model: "SmolLM2-135M", numHeads: 9, numKvHeads: 3, headDim: 64, window: null },
+  { model: "Llama-3.2-1B", numHeads: 32, numKvHeads: 8, headDim: 64, window: null },
+  { model: "Qwen3-0.6B", numHeads: 16, numKvHeads: 8, headDim: 128, window: null },
+  { model: "Gemma-3-270M", numHeads: 4, numKvHeads: 1, headDim: 256, window: 512 },
+] as const;
 /** Rows of a prompt. */
 const PROMPT = 512;
 /** Rows of a step that decodes for many. */
@@ -113,58 +128,82 @@ function linearCases(
   });
 }
 
-function attentionCases(plan: MemoryPlan, { x, y }: Operands, dtype: KvDtype): KernelCase[] {
-  const { numLayers, numKvHeads } = KV_SHAPE;
+function attentionCases(plan: MemoryPlan, operands: Operands, dtype: KvDtype): KernelCase[] {
   const blocks = CONTEXT / BLOCK_SIZE;
-  const blockBytes = kvBlockBytes(KV_SHAPE, dtype);
-  const contexts = Math.ceil(UNCACHED_BYTES / (blocks * blockBytes));
-  const kv = kvLayout(KV_SHAPE, dtype, plan.reserve(contexts * blocks * blockBytes), contexts * blocks);
-  const scratch = plan.tensor(plan.scoreRows, CONTEXT);
-  const tables = Array.from({ length: contexts }, () => plan.indices(blocks));
-  const shapes = [
-    { count: 1, context: PROMPT },
-    { count: 1, context: CONTEXT },
-    { count: PROMPT, context: PROMPT },
-    { count: PROMPT, context: CONTEXT },
-  ];
-  return shapes.map(({ count, context }): KernelCase => {
-    const sequences = tables.map(() => plan.indices(2));
-    const positions = plan.indices(count);
-    // A query at position p meets p + 1 keys and values.
-    const keysMet = count * (context - (count - 1) / 2);
-    let turn = 0;
-    return {
-      operation: `attention ${dtype}`,
-      shape: `${rowsOf(count)}, up to position ${context - 1}`,
-      ...(count === 1
-        ? { limit: "read", work: ((context / BLOCK_SIZE) * blockBytes) / numLayers }
-        : { limit: "f32", work: 2 * 2 * keysMet * WIDTH }),
-      prepare: (kernels) => {
-        tables.forEach((table, c) => {
-          kernels.i32(table.offset, blocks).set(Array.from({ length: blocks }, (_, i) => c * blocks + i));
-          kernels.i32(sequences[c].offset, 2).set([count, table.offset]);
-        });
-        const first = context - count;
-        kernels.i32(positions.offset, count).set(Array.from({ length: count }, (_, i) => first + i));
-      },
-      run: (kernels) => {
-        turn += 1;
-        kernels.attention({
-          q: columns(firstRows(x, 0, count), 0, WIDTH),
-          out: columns(firstRows(y, 0, count), 0, WIDTH),
-          numHeads: numKvHeads,
-          kv,
-          layer: turn % numLayers,
-          sequences: sequences[turn % contexts],
-          positions,
-          scale: 0.125,
-          window: null,
-          softcap: null,
-          scratch,
-        });
-      },
-    };
+  const { numLayers } = KV_SHAPE;
+  const layouts = ATTENTION_SHAPES.map((one) => {
+    const blockBytes = kvBlockBytes({ ...one, numLayers }, dtype);
+    return { one, blockBytes, contexts: Math.ceil(UNCACHED_BYTES / (blocks * blockBytes)) };
   });
+  // One after the other in the same memory.
+  const slab = plan.reserve(
+    Math.max(...layouts.map(({ blockBytes, contexts }) => contexts * blocks * blockBytes)),
+  );
+  const scratch = plan.tensor(plan.scoreRows, CONTEXT);
+  return layouts.flatMap(({ one, contexts }) => {
+    const kv = kvLayout({ ...one, numLayers }, dtype, slab, contexts * blocks);
+    const tables = Array.from({ length: contexts }, () => plan.indices(blocks));
+    const shapes = [
+      { count: 1, context: PROMPT },
+      { count: 1, context: CONTEXT },
+      { count: PROMPT, context: PROMPT },
+      { count: PROMPT, context: CONTEXT },
+    ];
+    return shapes.map((shape) => attentionCase(plan, operands, { ...one, ...shape, kv, tables, scratch }));
+  });
+}
+
+function attentionCase(
+  plan: MemoryPlan,
+  { x, y }: Operands,
+  one: (typeof ATTENTION_SHAPES)[number] & {
+    /** Rows that are fed, the last ones of the context. */
+    readonly count: number;
+    readonly context: number;
+    readonly kv: KvLayout;
+    readonly tables: readonly IndexList[];
+    readonly scratch: Tensor;
+  },
+): KernelCase {
+  const { model, count, context, kv, tables, scratch, numHeads, window } = one;
+  const sequences = tables.map(() => plan.indices(2));
+  const positions = plan.indices(count);
+  const first = context - count;
+  let keysSeen = 0;
+  for (let p = first; p < context; p++) keysSeen += Math.min(p + 1, window ?? context);
+  const width = numHeads * kv.headDim;
+  let turn = 0;
+  return {
+    operation: `attention ${kv.dtype}`,
+    shape: `${model}: ${rowsOf(count)}, up to position ${context - 1}`,
+    ...(count === 1
+      ? { limit: "read", work: (keysSeen * kv.layerBytes) / BLOCK_SIZE }
+      : { limit: "f32", work: 2 * 2 * keysSeen * width }),
+    prepare: (kernels) => {
+      tables.forEach((table, c) => {
+        const blocks = table.length;
+        kernels.i32(table.offset, blocks).set(Array.from({ length: blocks }, (_, i) => c * blocks + i));
+        kernels.i32(sequences[c].offset, 2).set([count, table.offset]);
+      });
+      kernels.i32(positions.offset, count).set(Array.from({ length: count }, (_, i) => first + i));
+    },
+    run: (kernels) => {
+      turn += 1;
+      kernels.attention({
+        q: columns(firstRows(x, 0, count), 0, width),
+        out: columns(firstRows(y, 0, count), 0, width),
+        numHeads,
+        kv,
+        layer: turn % kv.numLayers,
+        sequences: sequences[turn % tables.length],
+        positions,
+        scale: 0.125,
+        window,
+        softcap: null,
+        scratch,
+      });
+    },
+  };
 }
 
 /** What works row by row: bytes are those that are read and written. */
@@ -183,6 +222,26 @@ function rowCases(plan: MemoryPlan, { x, y }: Operands): KernelCase[] {
       {
         ...{ operation: "layerNorm", shape, limit: "read", work: 2 * values },
         run: (kernels) => kernels.layerNorm(to, from, gain, gain, 1e-5),
+      },
+      {
+        ...{ operation: "rmsNorm", shape, limit: "read", work: 2 * values },
+        run: (kernels) => kernels.rmsNorm(to, from, gain, 1e-5),
+      },
+      {
+        ...{ operation: "rotate", shape, limit: "read", work: 2 * values },
+        run: (kernels) => kernels.rotate(to, columns(from, 0, KV_SHAPE.headDim), KV_SHAPE.headDim),
+      },
+      {
+        ...{ operation: "gate silu", shape, limit: "read", work: 3 * values },
+        run: (kernels) => kernels.gate(to, to, from, "silu"),
+      },
+      {
+        ...{ operation: "softcap", shape, limit: "read", work: 2 * values },
+        run: (kernels) => kernels.softcap(to, 30),
+      },
+      {
+        ...{ operation: "scale", shape, limit: "read", work: 2 * values },
+        run: (kernels) => kernels.scale(to, 1),
       },
       {
         ...{ operation: "gelu_new", shape: `${rowsOf(count)} of ${INNER}`, limit: "read", work: 8 * values },
