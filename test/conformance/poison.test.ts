@@ -1,6 +1,6 @@
 /**
- * What a decode step needs, shown from both sides: everything but the new row, K and V may be NaN and the logits keep
- * their bits; a single NaN in one old row of K or V reaches every logit.
+ * What a decode step needs, shown from both sides: everything but the new row and what its layers see of K and V may be NaN
+ * and the logits keep their bits; a single NaN in one old row of K or V that is seen reaches every logit.
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -17,8 +17,9 @@ import {
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import type { PackedDtype } from "../../src/kernels/weight-types.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
+import type { DecoderSpec } from "../../src/model/decoder-spec.js";
 import { FedSequence } from "../fed-sequence.js";
-import { arbitraryTokens, type FixtureName, modelFolders } from "../fixture-models.js";
+import { arbitraryTokens, familyFolder, modelFolders } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
 
 /** Where in memory, as [byte, length], the K and V of one position of one head lie, scales included. */
@@ -37,14 +38,30 @@ function* keyAndValuePlaces(kv: KvLayout, block: number, inBlock: number, layer:
 /** A NaN as a float, and −1 as an integer. */
 const NAN_BYTE = 0xff;
 
-/** Fills with NaN all of the slab but the rows of a table, and everything behind the slab: working memory, staging. */
-function poison(kernels: Kernels, kv: KvLayout, table: BlockTable, memoryBytes: number): number {
+/** Whether the row behind a table sees a position in a layer. */
+function isSeen(spec: DecoderSpec, layer: number, position: number, length: number): boolean {
+  const { window } = spec.layers[layer].attention;
+  return window === null || position > length - window;
+}
+
+/**
+ * Fills with NaN all of the slab but the rows of a table that the next row sees, and everything behind the slab: working
+ * memory, staging.
+ */
+function poison(
+  kernels: Kernels,
+  kv: KvLayout,
+  spec: DecoderSpec,
+  table: BlockTable,
+  memoryBytes: number,
+): number {
   const start = kv.offset;
   const memory = kernels.u8(start, memoryBytes - start);
   const kept = new Map<number, Uint8Array>();
   for (let p = 0; p < table.length; p++) {
     const slot = slotOf(table.blockIds, p);
     for (let layer = 0; layer < kv.numLayers; layer++) {
+      if (!isSeen(spec, layer, p, table.length)) continue;
       for (let head = 0; head < kv.numKvHeads; head++) {
         const block = Math.floor(slot / BLOCK_SIZE);
         for (const [at, length] of keyAndValuePlaces(kv, block, slot % BLOCK_SIZE, layer, head)) {
@@ -58,7 +75,14 @@ function poison(kernels: Kernels, kv: KvLayout, table: BlockTable, memoryBytes: 
   return kept.size;
 }
 
-const MODELS = ["tiny", "odd", "stories"] as const satisfies readonly FixtureName[];
+const MODELS = {
+  ...modelFolders,
+  /** Windows in every layer, or in every other; K and V of few heads; attention and MLP beside each other. */
+  "mistral-window": familyFolder("mistral-window"),
+  gemma2: familyFolder("gemma2"),
+  stablelm: familyFolder("stablelm"),
+};
+type ModelName = keyof typeof MODELS;
 const KERNELS = ["wasm", "reference"] as const satisfies readonly KernelsName[];
 const TYPES = [
   { dtype: "f32", kvDtype: "f32" },
@@ -67,25 +91,25 @@ const TYPES = [
 ] as const satisfies readonly { dtype: PackedDtype; kvDtype: KvDtype }[];
 
 /** The largest model in plain TypeScript takes a second for what the others do in a few milliseconds. */
-function isSlow(name: FixtureName, { kernels }: { readonly kernels: KernelsName }): boolean {
+function isSlow(name: ModelName, { kernels }: { readonly kernels: KernelsName }): boolean {
   return name === "stories" && kernels === "reference";
 }
 
 describe.each(
-  MODELS.flatMap((name) =>
+  (Object.keys(MODELS) as ModelName[]).flatMap((name) =>
     KERNELS.flatMap((kernels) => TYPES.map((types) => ({ name, options: { kernels, ...types } }))),
   ),
 )("$name, $options.dtype, KV $options.kvDtype, on $options.kernels kernels", ({ name, options }) => {
   let loaded: Awaited<ReturnType<typeof loadInProcess>>;
   beforeAll(async () => {
-    loaded = await loadInProcess(modelFolders[name], options);
+    loaded = await loadInProcess(MODELS[name], options);
   });
   afterAll(() => loaded.core.kernels.dispose());
 
   test("a decode step needs the new row, K and V, and nothing else", () => {
     const { core, info } = loaded;
     const { kernels, kvCache } = core;
-    const { numLayers, numKvHeads, headDim, vocabSize } = info.config;
+    const { numKvHeads, headDim, vocabSize } = info.config;
     const placesOfHead = 2 * headDim + (kvCache.layout.dtype === "int8" ? 2 : 0);
     const tokens = arbitraryTokens(40, vocabSize);
     for (const length of isSlow(name, options) ? [17] : [1, 15, 16, 17, 39]) {
@@ -96,8 +120,13 @@ describe.each(
 
       const sequence = new FedSequence(core);
       sequence.logitsAfter(tokens.slice(0, length));
-      const kept = poison(kernels, kvCache.layout, sequence.table, info.memoryBytes);
-      expect(kept).toBe(length * numLayers * numKvHeads * placesOfHead);
+      const { spec } = core.model;
+      const kept = poison(kernels, kvCache.layout, spec, sequence.table, info.memoryBytes);
+      const seen = spec.layers.reduce(
+        (sum, { attention: { window } }) => sum + Math.min(length, (window ?? length + 1) - 1),
+        0,
+      );
+      expect(kept).toBe(seen * numKvHeads * placesOfHead);
       const poisoned = sequence.logitsAfter(tokens.slice(0, length + 1));
       expect(firstDifferentBits(expected, poisoned), `after ${length} rows`).toBeNull();
       expect(poisoned.some(Number.isNaN)).toBe(false);
@@ -105,7 +134,7 @@ describe.each(
     }
   });
 
-  test("a NaN in one old row of K or V makes every logit NaN", () => {
+  test("a NaN in one old row of K or V makes every logit NaN, or none where no layer sees it", () => {
     const { core, info } = loaded;
     const { kernels, kvCache } = core;
     const { numLayers, numKvHeads, headDim, vocabSize } = info.config;
@@ -113,6 +142,8 @@ describe.each(
     const sequence = new FedSequence(core);
     const { table } = sequence;
     sequence.logitsAfter(tokens.slice(0, 35));
+    const clean = sequence.logitsAfter(tokens);
+    kvCache.truncate(table, 35);
     const place = fc.record({
       position: fc.nat({ max: 34 }),
       layer: fc.nat({ max: numLayers - 1 }),
@@ -133,7 +164,8 @@ describe.each(
         const logits = sequence.logitsAfter(tokens);
         cell[0] = old;
         kvCache.truncate(table, 35);
-        expect(logits.every(Number.isNaN)).toBe(true);
+        if (isSeen(core.model.spec, layer, position, 35)) expect(logits.every(Number.isNaN)).toBe(true);
+        else expect(firstDifferentBits(clean, logits)).toBeNull();
       }),
       { numRuns: isSlow(name, options) ? 4 : 40 },
     );

@@ -7,7 +7,7 @@ import { firstDifferentBits } from "../../src/client/comparison.js";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.js";
 import { type LoadOptions, load } from "../../src/index.js";
 import { BlobFile } from "../../src/platform/url-files.js";
-import { arbitraryTokens, familyFolder, modelFolders } from "../fixture-models.js";
+import { arbitraryTokens, familyFolder, familyNames, modelFolders } from "../fixture-models.js";
 
 const installationKey = new Uint8Array(32).fill(7);
 let folder: string;
@@ -42,6 +42,30 @@ describe.each([{ kvDtype: "f32" }, { kvDtype: "int8" }] as const)("KV $kvDtype",
     }
   });
 });
+
+test.each(familyNames)(
+  "%s: saved by one model, restored by another, and what a position takes",
+  async (name) => {
+    const inProcess = { ...options, worker: false };
+    for (const kvDtype of ["f32", "int8"] as const) {
+      await using lm = await load(familyFolder(name), { ...inProcess, kvDtype });
+      await using other = await load(familyFolder(name), { ...inProcess, kvDtype });
+      const { numLayers, numKvHeads, headDim, vocabSize } = lm.info.config;
+      const headBytes = kvDtype === "f32" ? 4 * headDim : headDim + 4;
+      expect(lm.info.kv.bytesPerToken).toBe(2 * numLayers * numKvHeads * headBytes);
+      for (const length of [1, 15, 16, 17]) {
+        const tokens = arbitraryTokens(length, vocabSize, length);
+        const s = await lm.sequence(tokens);
+        const u = await other.restore(await s.save());
+        expect(u.numCachedTokens).toBe(length - 1);
+        expect(firstDifferentBits(u.logits, s.logits)).toBeNull();
+        await Promise.all([u.append([3, 4, 5]), s.append([3, 4, 5])]);
+        expect(firstDifferentBits(u.logits, s.logits)).toBeNull();
+        await Promise.all([s.dispose(), u.dispose()]);
+      }
+    }
+  },
+);
 
 test("the file is plain safetensors, and one model has one fingerprint", async () => {
   const fingerprints = new Set<string>();
