@@ -39,6 +39,7 @@ export class BytePairs {
   readonly #merges: MergeTable;
   readonly #options: BytePairOptions;
   readonly #short = new Word(SHORT);
+  readonly #shortSymbols = new Int32Array(SHORT);
 
   /** @param idOf ids of the vocabulary's pieces; it must not change */
   constructor(idOf: IdOf, merges: MergeTable, options: BytePairOptions) {
@@ -72,15 +73,19 @@ export class BytePairs {
         return;
       }
     }
-    const symbols = this.#split(text, idOf);
+    const { byteFallback, endOfWordSuffix } = this.#options;
+    // A symbol for each character; or one for each of its bytes, of which there are three at most for a UTF-16 unit.
+    const longest = (byteFallback ? 3 : 1) * (text.length + endOfWordSuffix.length);
+    const room = longest <= SHORT ? this.#shortSymbols : new Int32Array(longest);
+    const symbols = room.subarray(0, this.#split(text, idOf, room));
     const word = symbols.length <= SHORT ? this.#short : new Word(symbols.length);
     word.merge(symbols, this.#merges, barred);
     word.appendTo(ids);
   }
 
-  /** The first symbols of a word. */
-  #split(text: string, idOf: IdOf): number[] {
-    const symbols: number[] = [];
+  /** Writes the first symbols of a word; returns how many they are. */
+  #split(text: string, idOf: IdOf, symbols: Int32Array): number {
+    let count = 0;
     const { unknownId, fuseUnknown, byteFallback, endOfWordSuffix } = this.#options;
     const unknown = unknownId ?? NONE;
     let hasUnknown = false;
@@ -93,19 +98,19 @@ export class BytePairs {
         const bytes = byteFallback ? byteIds(symbol, idOf) : null;
         if (bytes !== null) {
           // In front of an unknown character that has not ended, as in the original.
-          for (const byte of bytes) symbols.push(byte);
+          for (const byte of bytes) symbols[count++] = byte;
           continue;
         }
-        if (hasUnknown && !fuseUnknown) symbols.push(unknown);
+        if (hasUnknown && !fuseUnknown) symbols[count++] = unknown;
         hasUnknown = true;
         continue;
       }
-      if (hasUnknown) symbols.push(unknown);
+      if (hasUnknown) symbols[count++] = unknown;
       hasUnknown = false;
-      symbols.push(id);
+      symbols[count++] = id;
     }
-    if (hasUnknown) symbols.push(unknown);
-    return symbols;
+    if (hasUnknown) symbols[count++] = unknown;
+    return count;
   }
 }
 
@@ -123,7 +128,7 @@ function byteIds(symbol: string, idOf: IdOf): number[] | null {
 /** The symbols of one word, as a list in which neighbours become one. */
 class Word {
   #length = 0;
-  readonly #id: Int32Array;
+  #id: Int32Array = new Int32Array();
   /** Where the next and the one before begin; the length and −1 at the ends. */
   readonly #next: Int32Array;
   readonly #before: Int32Array;
@@ -137,7 +142,6 @@ class Word {
   #heapSize = 0;
 
   constructor(longest: number) {
-    this.#id = new Int32Array(longest);
     this.#next = new Int32Array(longest);
     this.#before = new Int32Array(longest);
     this.#rank = new Int32Array(longest);
@@ -151,13 +155,13 @@ class Word {
     }
   }
 
-  /** @param symbols at most as many as there is room for */
-  merge(symbols: readonly number[], merges: MergeTable, barred: ReadonlySet<number>): void {
+  /** @param symbols at most as many as there is room for; they are overwritten */
+  merge(symbols: Int32Array, merges: MergeTable, barred: ReadonlySet<number>): void {
     const { length } = symbols;
+    this.#id = symbols;
     this.#length = length;
     this.#heapSize = 0;
     for (let at = 0; at < length; at++) {
-      this.#id[at] = symbols[at];
       this.#next[at] = at + 1;
       this.#before[at] = at - 1;
     }
