@@ -269,6 +269,7 @@ describe("inspect", () => {
     expect(object).toMatchObject({
       ...{ model: modelFolders.tiny, tokenizer: false, kernels: "wasm", parameters: 125888, dtype: "f32" },
       architecture: { modelType: "gpt2", numLayers: 2, numHeads: 4, hiddenSize: 64, contextLength: 96 },
+      contextBound: "model",
       kv: {
         bytesPerToken: 1024,
         blockSize: 16,

@@ -41,6 +41,7 @@ function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
     parameters,
     dtype,
     weightBytes,
+    contextBound: info.contextBound,
     kv: {
       bytesPerToken,
       blockSize,
