@@ -13,7 +13,6 @@ import { LOAD_OPTIONS, type LoadOptions, load } from "../library/load.js";
 import { checkOptions, shown } from "../option-checks.js";
 import { optionNames, withoutOthers } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
-import { TOKENIZER_FILES } from "../tokenizer/tokenizer-files.js";
 import { VERSION } from "../version.js";
 import { Admission } from "./admission.js";
 import { AnswerMemory } from "./answer-memory.js";
@@ -32,7 +31,7 @@ import type { Connection } from "./routes/routing.js";
 import { SavedFolder } from "./saved-folder.js";
 import type { ServedModel, Service } from "./service.js";
 import { StaticPage } from "./static-page.js";
-import { sharedFile, TextThread } from "./text-thread.js";
+import { TextThread } from "./text-thread.js";
 
 /** What is served, who may use it, and how much of it. `LoadOptions` are the engine's. */
 export interface ServerOptions extends Omit<LoadOptions, "signal"> {
@@ -263,21 +262,16 @@ async function startTexts(
   options: ServerOptions,
   limits: ServerLimits,
 ): Promise<TextThread | null> {
-  if (model.tokenizer === null) return null;
+  const tokenizer = model.tokenizer?.portable() ?? null;
+  if (tokenizer === null) return null;
   const opened = await platform.openModel(options.model, { weights: false });
-  const files: Record<string, Uint8Array<SharedArrayBuffer>> = {};
-  for (const name of TOKENIZER_FILES) {
-    const file = await sharedFile(opened, name);
-    if (file !== null) files[name] = file;
-  }
   const chatTemplate =
     options.chatTemplate === undefined ? await readChatTemplate(opened) : { source: options.chatTemplate };
   const deadlineMs = limits.textSeconds * 1000;
   const { vocabSize, contextLength } = model.info.config;
   // A template has half of the time, so that a slow template is told from a long text.
   const data = {
-    label: opened.label,
-    files,
+    tokenizer,
     vocabSize,
     contextLength,
     chatTemplate,

@@ -1,11 +1,11 @@
 /** What the server and its text thread say to each other. */
 import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
+import type { TokenizerFiles } from "../tokenizer/tokenizer-files.js";
 
-/** What the thread is made of: the files that define the tokenizer, by name, and the chat template. */
+/** What the thread is made of. */
 export interface TextThreadData {
-  readonly label: string;
-  /** In memory that all its threads share: the largest have 33 MB. */
-  readonly files: Readonly<Record<string, Uint8Array<SharedArrayBuffer>>>;
+  /** The model's tokenizer. */
+  readonly tokenizer: TokenizerFiles;
   readonly vocabSize: number;
   readonly chatTemplate: FoundTemplate;
   /** Whether the template was given to the server: then one that cannot be parsed keeps it from starting. */

@@ -2,30 +2,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { ChatTemplate } from "../chat/chat-template-engine.js";
 import { LastrowError } from "../errors.js";
-import type { ModelFiles } from "../formats/model-files.js";
-import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
+import { tokenizerOf } from "../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
 const data: TextThreadData = workerData;
-const { label, files, vocabSize, contextLength } = data;
+const { vocabSize, contextLength } = data;
 const port = parentPort!;
-
-const given: ModelFiles = {
-  label,
-  async open(name) {
-    if (!Object.hasOwn(files, name)) return null;
-    const bytes = files[name];
-    return {
-      name,
-      size: bytes.length,
-      async read(offset, target) {
-        target.set(bytes.subarray(offset, offset + target.length));
-      },
-      async close() {},
-    };
-  },
-};
 
 interface Texts {
   readonly tokenizer: Tokenizer;
@@ -34,9 +17,8 @@ interface Texts {
   readonly noTemplate: string | null;
 }
 
-async function prepare(): Promise<Texts> {
-  const tokenizer = await loadTokenizer(given, vocabSize);
-  if (tokenizer === null) throw new Error("a text thread was started without a tokenizer");
+function prepare(): Texts {
+  const tokenizer = tokenizerOf(data.tokenizer, vocabSize);
   return { tokenizer, ...prepareTemplate(tokenizer) };
 }
 
@@ -82,7 +64,7 @@ function failure(error: unknown): TextAnswer {
 }
 
 try {
-  const texts = await prepare();
+  const texts = prepare();
   port.on("message", async (task: TextTask) => port.postMessage(await answer(texts, task)));
   port.postMessage({ kind: "ready", noTemplate: texts.noTemplate } satisfies TextAnswer);
 } catch (error) {

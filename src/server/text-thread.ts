@@ -6,9 +6,7 @@
 import { Worker } from "node:worker_threads";
 import type { ChatMessage } from "../chat/chat-template.js";
 import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
-import { type ErrorCode, LastrowError, modelFileInvalid } from "../errors.js";
-import { JSON_LIMITS } from "../formats/json-file.js";
-import type { ModelFiles } from "../formats/model-files.js";
+import { type ErrorCode, LastrowError } from "../errors.js";
 import { threadScript } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
 import { type Caller, FairQueue } from "./fair-queue.js";
@@ -29,34 +27,14 @@ export interface EncodeTask {
   readonly caller: Caller;
 }
 
-/**
- * A file of a tokenizer, where threads find it without copies of their own; null when there is none.
- * @throws LastrowError `model_file_invalid` when it is larger than any that is read
- */
-export async function sharedFile(
-  files: ModelFiles,
-  name: string,
-): Promise<Uint8Array<SharedArrayBuffer> | null> {
-  const file = await files.open(name);
-  if (file === null) return null;
-  try {
-    if (file.size > JSON_LIMITS.tokenizer.bytes) throw modelFileInvalid(`${file.name} is too large.`);
-    const bytes = new Uint8Array(new SharedArrayBuffer(file.size));
-    await file.read(0, bytes);
-    return bytes;
-  } finally {
-    await file.close();
-  }
-}
-
 /** Milliseconds that a thread may take to read its tokenizer. */
 const START_MS = 60_000;
 
 /** MiB of heap for a template and a text, as much as a template has in the library. */
 const HEAP_MIB = 256;
 const YOUNG_HEAP_MIB = 32;
-/** Bytes of heap that a tokenizer takes for each byte of its files while it is read, with room to spare: 7 are measured. */
-const HEAP_PER_BYTE = 24;
+/** Bytes of heap that a tokenizer takes for each of its pieces, with room to spare: 300 are measured of byte pairs. */
+const HEAP_PER_PIECE = 2048;
 
 /** The compiled thread; the sources cannot run as a thread, so tests use the build's. */
 const SCRIPT = "dist/server/text-thread-main.js";
@@ -96,8 +74,9 @@ export class TextThread {
 
   /** MiB of heap that the thread may take. */
   get #heapMib(): number {
-    const bytes = Object.values(this.#data.files).reduce((sum, { length }) => sum + length, 0);
-    return HEAP_MIB + Math.ceil((bytes * HEAP_PER_BYTE) / 2 ** 20);
+    const { vocab } = this.#data.tokenizer.json.model as { readonly vocab: object };
+    const pieces = vocab instanceof Map ? vocab.size : Object.keys(vocab).length;
+    return HEAP_MIB + Math.ceil((pieces * HEAP_PER_PIECE) / 2 ** 20);
   }
 
   /** Why there is no chat template, in words that follow the model's name; null where there is one. */

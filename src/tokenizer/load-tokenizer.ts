@@ -6,12 +6,12 @@ import { LastrowError } from "../errors.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import { quoteValue } from "../quote-value.js";
 import { AddedTokenSplitter } from "./added-tokens.js";
-import { invalid } from "./json-objects.js";
+import { invalid, type JsonObject } from "./json-objects.js";
 import { readPieceDecoder } from "./piece-decoder.js";
 import { readPostProcessor } from "./post-processor.js";
 import { readTextSteps, type TextSteps } from "./text-steps.js";
 import { type PieceEncoder, Tokenizer } from "./tokenizer.js";
-import { messageOf, readTokenizerFiles } from "./tokenizer-files.js";
+import { messageOf, readTokenizerFiles, type TokenizerFiles } from "./tokenizer-files.js";
 import { type AddedToken, readVocabulary, type Vocabulary } from "./vocabulary.js";
 
 /**
@@ -25,7 +25,14 @@ import { type AddedToken, readVocabulary, type Vocabulary } from "./vocabulary.j
  */
 export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promise<Tokenizer | null> {
   const read = await readTokenizerFiles(files);
-  if (read === null) return null;
+  return read === null ? null : tokenizerOf(read, vocabSize);
+}
+
+/**
+ * Makes a tokenizer of what was read of its files, or of a tokenizer's `portable()`.
+ * @throws LastrowError as `loadTokenizer`
+ */
+export function tokenizerOf(read: TokenizerFiles, vocabSize: number): Tokenizer {
   const { fileName, namedTokens } = read;
   const vocabulary = readVocabulary(read);
   const { idOf, addedTokens } = vocabulary;
@@ -45,7 +52,9 @@ export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promi
     const id = token === undefined ? undefined : idOf(token);
     return id === undefined || id >= vocabSize ? null : id;
   };
+  const portable = portableFiles(read, vocabulary);
   return new Tokenizer({
+    portable,
     plain,
     parsing() {
       parsing ??= encoder(addedTokens, []);
@@ -59,6 +68,31 @@ export async function loadTokenizer(files: ModelFiles, vocabSize: number): Promi
     namedTokens,
     vocabSize,
   });
+}
+
+/** What `tokenizerOf` needs, plain data that crosses threads; of a BPE model with ids in place of its many texts. */
+function portableFiles(
+  read: TokenizerFiles,
+  { modelIds, pieceModel: { merges } }: Vocabulary,
+): () => TokenizerFiles {
+  if (merges === null) return wholeFiles(read);
+  const { fileName, namedTokens, declared, json } = withoutLists(read);
+  const model = json.model as JsonObject;
+  return () => ({
+    ...{ fileName, namedTokens, declared },
+    json: { ...json, model: { ...model, vocab: modelIds, merges: merges.ids() } },
+  });
+}
+
+// Apart, since all functions that are made in one call hold on to whatever any of them needs.
+function wholeFiles(read: TokenizerFiles): () => TokenizerFiles {
+  return () => read;
+}
+
+/** Without the lists that are most of a tokenizer: nothing must hold on to them. */
+function withoutLists({ json, ...rest }: TokenizerFiles): TokenizerFiles {
+  const { vocab: _, merges: __, ...model } = json.model as JsonObject;
+  return { ...rest, json: { ...json, model } };
 }
 
 interface EncoderParts {

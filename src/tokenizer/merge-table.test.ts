@@ -14,7 +14,8 @@ test("finds each merge by its parts, of two of the same parts the later, and no 
         const [left, right, merged] = [0, 1, 2].map((part) =>
           Int32Array.from(merges, (merge) => merge[part]),
         );
-        const table = new MergeTable(left, right, merged);
+        const table = new MergeTable({ left, right, merged });
+        expect(table.ids()).toEqual({ left, right, merged });
         const ranks = new Map(merges.map(([a, b], rank) => [`${a} ${b}`, rank]));
         for (const [a, b] of [...pairs, ...merges.map(([l, r]) => [l, r] as const)]) {
           expect(table.rankOf(a, b)).toBe(ranks.get(`${a} ${b}`) ?? -1);

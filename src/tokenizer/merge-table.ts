@@ -6,6 +6,20 @@
 /** Ids and ranks are below it. */
 const LIMIT = 2 ** 24;
 
+/** Merges by rank, as ids: plain data. */
+export interface MergeIds {
+  readonly left: Int32Array;
+  readonly right: Int32Array;
+  readonly merged: Int32Array;
+}
+
+/** Whether a list of merges is one of ids. No JSON is. */
+export function isMergeIds(merges: unknown): merges is MergeIds {
+  return (
+    typeof merges === "object" && merges !== null && "left" in merges && merges.left instanceof Int32Array
+  );
+}
+
 export class MergeTable {
   /** For each id, where the merges begin that it is the left part of; one more at the end. */
   readonly #first: Int32Array;
@@ -13,11 +27,8 @@ export class MergeTable {
   readonly #keys: Float64Array;
   readonly #merged: Int32Array;
 
-  /**
-   * @param left ids, by rank; `right` and `merged` likewise. All are below 2^24, and so is their number. Of two merges of
-   *   the same pair the later counts.
-   */
-  constructor(left: Int32Array, right: Int32Array, merged: Int32Array) {
+  /** All ids are below 2^24, and so is their number. Of two merges of the same pair the later counts. */
+  constructor({ left, right, merged }: MergeIds) {
     this.#merged = merged;
     const ids = left.reduce((most, id) => Math.max(most, id), -1) + 1;
     const first = new Int32Array(ids + 1);
@@ -32,6 +43,19 @@ export class MergeTable {
       if (first[id + 1] - first[id] > 1) this.#keys.subarray(first[id], first[id + 1]).sort();
     }
     this.#first = first;
+  }
+
+  /** What it was made of. */
+  ids(): MergeIds {
+    const [left, right] = [new Int32Array(this.#merged.length), new Int32Array(this.#merged.length)];
+    for (let id = 0; id + 1 < this.#first.length; id++) {
+      for (let place = this.#first[id]; place < this.#first[id + 1]; place++) {
+        const rank = this.#keys[place] % LIMIT;
+        left[rank] = id;
+        right[rank] = (this.#keys[place] - rank) / LIMIT;
+      }
+    }
+    return { left, right, merged: this.#merged };
   }
 
   /** Place in the list of the merge of two ids; −1 when there is none. */

@@ -7,7 +7,7 @@ import { quoteValue } from "../quote-value.js";
 import { BytePairs } from "./byte-pairs.js";
 import { invalid, isObject, type JsonObject, unsupported } from "./json-objects.js";
 import { type LibraryModel, Unigram, WordPiece } from "./library.js";
-import { MergeTable } from "./merge-table.js";
+import { isMergeIds, MergeTable } from "./merge-table.js";
 
 /** Ids of words; undefined where the vocabulary has none. */
 type WordEncoder = (words: readonly string[]) => (number | undefined)[];
@@ -20,6 +20,8 @@ export interface PieceModel {
   without(unreachable: ReadonlySet<string>): WordEncoder;
   /** Most characters that can be encoded at once. */
   readonly maxTextLength: number;
+  /** Of a BPE model, which is made of its vocabulary's ids and of these; null for other kinds. */
+  readonly merges: MergeTable | null;
 }
 
 /** Takes a piece's place where no text may reach it. */
@@ -77,7 +79,8 @@ function bytePairModel(
     throw unsupported(fileName, "has a BPE model with dropout, which makes the ids of a text random");
   }
   const unknown = fields.text("unk_token", null);
-  const pairs = new BytePairs((piece) => idOf.get(piece), readMerges(model, idOf, fileName), {
+  const merges = readMerges(model, idOf, fileName);
+  const pairs = new BytePairs((piece) => idOf.get(piece), merges, {
     endOfWordSuffix: fields.text("end_of_word_suffix", ""),
     unknownId: unknown === null ? null : (idOf.get(unknown) ?? null),
     fuseUnknown: fields.flag("fuse_unk"),
@@ -94,11 +97,13 @@ function bytePairModel(
       return pairs.without(ids);
     },
     maxTextLength: Number.POSITIVE_INFINITY,
+    merges,
   };
 }
 
-/** Each merge, written `"a b"` or `["a", "b"]`, joins two pieces of the vocabulary into a third. */
+/** Each merge, written `"a b"` or `["a", "b"]`, joins two pieces of the vocabulary into a third; or they were read before. */
 function readMerges({ merges }: JsonObject, idOf: ReadonlyMap<string, number>, fileName: string): MergeTable {
+  if (isMergeIds(merges)) return new MergeTable(merges);
   if (!Array.isArray(merges)) throw invalid(fileName, "has no list of merges");
   const [lefts, rights, merged] = Array.from({ length: 3 }, () => new Int32Array(merges.length));
   for (let i = 0; i < merges.length; i++) {
@@ -119,7 +124,7 @@ function readMerges({ merges }: JsonObject, idOf: ReadonlyMap<string, number>, f
     rights[i] = id(right);
     merged[i] = id(left + right);
   }
-  return new MergeTable(lefts, rights, merged);
+  return new MergeTable({ left: lefts, right: rights, merged });
 }
 
 function wordPieceModel(model: JsonObject, fields: Fields, fileName: string): PieceModel {
@@ -141,6 +146,7 @@ function wordPieceModel(model: JsonObject, fields: Fields, fileName: string): Pi
       });
     },
     maxTextLength: Number.POSITIVE_INFINITY,
+    merges: null,
   };
 }
 
@@ -170,6 +176,7 @@ function unigramModel(
       });
     },
     maxTextLength: Math.min(MAX_UNIGRAM_TEXT, Math.floor(MAX_LATTICE_NODES / longest)),
+    merges: null,
   };
 }
 

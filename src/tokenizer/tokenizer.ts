@@ -9,6 +9,7 @@ import { invalidArgument, LastrowError } from "../errors.js";
 import { checkOptions, isListOfIds, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import { type PieceDecoder, textBytes } from "./piece-decoder.js";
+import type { TokenizerFiles } from "./tokenizer-files.js";
 import { utf8Text } from "./utf8-text.js";
 
 /** A token that stands for no text: a start, an end, a role of a chat. */
@@ -30,6 +31,8 @@ export interface PieceEncoder {
 }
 
 export interface TokenizerParts {
+  /** See `Tokenizer.portable`. */
+  readonly portable?: () => TokenizerFiles;
   /** Reads the text as plain text. */
   readonly plain: PieceEncoder;
   /** Reads special tokens written in the text as such; made when it is first needed. */
@@ -122,6 +125,14 @@ export class Tokenizer {
   /** Texts of the tokens that the model's files name, as chat templates know them: `bos_token`, `pad_token` and the like. */
   get namedTokens(): Readonly<Record<string, string>> {
     return this.#parts.namedTokens;
+  }
+
+  /**
+   * What this tokenizer is made of, as plain data: `tokenizerOf` makes another of it in another thread, without its files.
+   * Null for one that was not made of files. @internal
+   */
+  portable(): TokenizerFiles | null {
+    return this.#parts.portable?.() ?? null;
   }
 
   /** Number of ids of the model; a tokenizer may use fewer. */

@@ -26,6 +26,8 @@ export interface Vocabulary {
   /** Pieces and added tokens by id. */
   readonly pieces: ReadonlyMap<number, string>;
   readonly idOf: IdOf;
+  /** Ids of the model's own pieces. */
+  readonly modelIds: ReadonlyMap<string, number>;
   readonly addedTokens: readonly AddedToken[];
   readonly pieceModel: PieceModel;
 }
@@ -82,7 +84,7 @@ export function readVocabulary({ json, fileName, declared }: TokenizerFiles): Vo
     add(token.content, id, token.fileName, addedIds);
     added.set(token.content, addedBy(token, id, added.get(token.content)));
   }
-  return { pieces, idOf, addedTokens: [...added.values()], pieceModel };
+  return { pieces, idOf, modelIds, addedTokens: [...added.values()], pieceModel };
 }
 
 /** A declared token; one without an id of its own only tells that a token which is there already is special. */
@@ -128,12 +130,19 @@ function readAddedTokens(json: JsonObject, fileName: string): AddedToken[] {
   });
 }
 
-/** Pieces with what stands for their ids: an object of ids, or a list, where the place is the id. */
+/**
+ * Pieces with what stands for their ids: an object of ids, a list, where the place is the id, or, where they were read before,
+ * a map.
+ */
 function addEntries(
   { vocab }: JsonObject,
   fileName: string,
   add: (piece: string, id: unknown) => void,
 ): void {
+  if (vocab instanceof Map) {
+    for (const [piece, id] of vocab) add(piece, id);
+    return;
+  }
   if (isObject(vocab)) {
     for (const piece of Object.keys(vocab)) add(piece, vocab[piece]);
     return;

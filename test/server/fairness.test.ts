@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { folderFiles } from "../../src/platform/node.js";
-import { sharedFile, TextThread } from "../../src/server/text-thread.js";
+import { TextThread } from "../../src/server/text-thread.js";
+import { loadTokenizer } from "../../src/tokenizer/load-tokenizer.js";
 import { modelFolders } from "../fixture-models.js";
 import { type Served, served } from "./served.js";
 
@@ -96,13 +97,10 @@ test("a request counts as the texts that it makes", async () => {
 });
 
 test("a text is tokenised after at most one text of each other key", async () => {
-  const files = {
-    "tokenizer.json": (await sharedFile(folderFiles("stories", modelFolders.stories), "tokenizer.json"))!,
-  };
   const { vocab_size } = JSON.parse(await readFile(join(modelFolders.stories, "config.json"), "utf8"));
+  const tokenizer = await loadTokenizer(folderFiles("stories", modelFolders.stories), vocab_size);
   const data = {
-    label: "stories",
-    files,
+    tokenizer: tokenizer!.portable()!,
     vocabSize: vocab_size,
     contextLength: 512,
     chatTemplate: { missing: "has no chat template" },
