@@ -375,3 +375,20 @@ test("a client that goes away ends its work and frees its blocks", async () => {
   }
   expect(await (await api.get("/metrics")).text()).toMatch(/vllm:kv_cache_usage_perc\{[^}]*\} 0\n/);
 });
+
+test("a server that is started with a shorter context says so, refuses what is longer, and gives the same text", async () => {
+  await using short = await served({ contextLength: 16 });
+  const models = await (await short.get("/v1/models")).json();
+  expect(models.data[0].max_model_len).toBe(16);
+  const ask = (prompt: string | number[]) =>
+    short.post("/v1/completions", { prompt, seed: 3, max_tokens: 100, temperature: 0 });
+  expect(await errorOf(await ask(Array(17).fill(5)))).toMatchObject({
+    ...{ status: 400, code: "context_length_exceeded", param: "prompt" },
+  });
+  const answer = await (await ask(PROMPT)).json();
+  expect(answer.choices[0]).toMatchObject({
+    finish_reason: "length",
+    text: (await lm.generate(PROMPT, { maxTokens: 11, temperature: 0 }).result()).text,
+  });
+  expect(answer.usage.total_tokens).toBe(16);
+});
