@@ -61,7 +61,7 @@ describe("what cannot run is refused before its weights are downloaded", () => {
       "org/xl",
       {},
       "memory_limit_exceeded",
-      /^org\/xl needs 6\.23 GB for weights, 9\.83 MB for keys and values/,
+      /^org\/xl needs 6\.23 GB for weights, 315 MB for keys and values of 512 tokens/,
     ],
     [
       "org/xl",
