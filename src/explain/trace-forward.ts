@@ -188,17 +188,13 @@ function moduleAt(weight: number | null, modules: ReadonlyMap<number, WeightModu
   return module;
 }
 
-/** Of a model whose head is its embedding; a pass is traced with the two apart. */
-const TIED_HEAD = { name: "lm_head.weight", to: "head", traceName: undefined } as const;
-
 /** By the place of the weight. */
 function modulesByOffset(
-  rows: readonly Pick<TensorRow, "name" | "to" | "traceName">[],
+  rows: readonly TensorRow[],
   places: ReadonlyMap<WeightName, WeightPlace>,
 ): Map<number, WeightModule> {
   const modules = new Map<number, WeightModule>();
-  const named = [...rows, ...(rows.some(({ to }) => to === "head") ? [] : [TIED_HEAD])];
-  for (const { name, to, traceName } of named) {
+  for (const { name, to, traceName } of rows) {
     const place = places.get(to);
     if (place === undefined) continue;
     const offset = place.kind === "linear" ? place.weight.offset : place.tensor.offset;
