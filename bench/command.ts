@@ -28,9 +28,9 @@ export function benchCommand(
     );
 }
 
-/** `--dtype`, or another option that names a type. */
-export function typeOption(flag: string, description: string): Option {
-  return new Option(`${flag} <type>`, description).choices(["f32", "int8"]).default("f32");
+/** `--dtype`, or another option that names a type: f32 by default. */
+export function typeOption(flag: string, description: string, types: readonly string[]): Option {
+  return new Option(`${flag} <type>`, description).choices(types).default("f32");
 }
 
 /** Processor and Node, as the last line of a table names them. */

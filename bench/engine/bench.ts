@@ -5,6 +5,8 @@
 import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
 import { startInProcess } from "../../src/engine/in-process.js";
+import { KV_DTYPES } from "../../src/kernels/kv-types.js";
+import { PACKED_DTYPES } from "../../src/kernels/weight-types.js";
 import { loadParts } from "../../src/library/load.js";
 import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
@@ -15,8 +17,8 @@ const { model, rounds, threads, dtype, kvDtype, json } = benchCommand(
   "What sharing and batching bring, and what they cost. Exit code 1 when a figure misses its target.",
   { rounds: 3, examples: ["--dtype int8 --rounds 5"] },
 )
-  .addOption(typeOption("--dtype", "type of the weights"))
-  .addOption(typeOption("--kv-dtype", "type of keys and values"))
+  .addOption(typeOption("--dtype", "type of the weights", PACKED_DTYPES))
+  .addOption(typeOption("--kv-dtype", "type of keys and values", KV_DTYPES))
   .parse()
   .opts<CommonOptions & { dtype: "f32" | "int8"; kvDtype: "f32" | "int8" }>();
 

@@ -29,6 +29,8 @@ export interface Architecture {
   tensors(decoder: DecoderSpec): TensorRow[];
   /** What writers put before names, `transformer.`: of those that fit, the first is taken off. */
   readonly prefixes: readonly string[];
+  /** Sequences of it were saved while a fingerprint was of stored bytes: `library/earlier-fingerprints.ts`. */
+  readonly hasEarlierFiles?: true;
   /** Tensors that are passed over where they are not in `tensors`, without a prefix: causal masks, tables of angles. */
   readonly ignored: RegExp;
 }

@@ -48,6 +48,7 @@ const FIELDS = v.object({
 
 export const gpt2: Architecture = {
   id: "gpt2",
+  hasEarlierFiles: true,
   name: "GPT-2",
   config: readGpt2Config,
   tensors: gpt2Tensors,

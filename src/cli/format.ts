@@ -1,4 +1,6 @@
 /** Numbers, and what was decided of them, as people read them. */
+
+import { WEIGHT_TYPES } from "../kernels/weight-types.js";
 import type { ModelInfo } from "../library/language-model.js";
 import { formatMemorySize } from "../memory-size.js";
 import type { ContextBound, KvBound } from "../protocol/engine-setup.js";
@@ -49,6 +51,16 @@ export function contextWords({ contextBound, config }: Pick<ModelInfo, "contextB
   const table = rotaryTable === null ? "" : `; the rotary frequencies are those for ${rotaryTable} contexts`;
   if (contextLength === maxContextLength) return `${formatCount(contextLength)} tokens${table}`;
   return `${formatCount(contextLength)} of ${formatCount(maxContextLength)} tokens, ${CONTEXT_BOUNDS[contextBound]}${table}`;
+}
+
+/** What to know of weights that are not the stored values though they are floats; else null. */
+export function roundingNotice({
+  dtype,
+  roundedTensors,
+}: Pick<ModelInfo, "dtype" | "roundedTensors">): string | null {
+  if (roundedTensors === 0 || WEIGHT_TYPES[dtype].scaleBytes > 0) return null;
+  const tensors = roundedTensors === 1 ? "1 tensor was" : `${formatCount(roundedTensors)} tensors were`;
+  return `${tensors} rounded to ${dtype}, as asked for; --dtype auto keeps the values of the files`;
 }
 
 /** What to know of a context that is shorter than what the model was made for though nobody asked for that; else null. */

@@ -2,7 +2,7 @@
 import type { LanguageModel } from "../library/language-model.js";
 import { load } from "../library/load.js";
 import { printable } from "../printable.js";
-import { contextNotice } from "./format.js";
+import { contextNotice, roundingNotice } from "./format.js";
 import type { EngineOptions } from "./options.js";
 import { loadingDisplay } from "./progress.js";
 import { coloursFor, type Io } from "./terminal.js";
@@ -34,7 +34,8 @@ export async function loadModel(
   } finally {
     display.stop();
   }
-  const notice = tellsContext ? contextNotice(lm.info) : null;
-  if (notice !== null) io.stderr.write(`${coloursFor(io.stderr, io.env).dim(notice)}\n`);
+  for (const notice of [roundingNotice(lm.info), tellsContext ? contextNotice(lm.info) : null]) {
+    if (notice !== null) io.stderr.write(`${coloursFor(io.stderr, io.env).dim(notice)}\n`);
+  }
   return lm;
 }

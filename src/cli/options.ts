@@ -4,9 +4,9 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
-import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
 import type { GenerateOptions } from "../library/generate-options.js";
 import { parseMemorySize } from "../memory-size.js";
+import { ASKED_DTYPES, type AskedDtype } from "../model/weight-dtypes.js";
 import { resolveSampling } from "../sampling/options.js";
 
 export interface OutputOptions {
@@ -24,7 +24,7 @@ export interface EngineOptions extends ModelOptions {
   readonly kvDtype?: KvDtype | undefined;
   readonly threads?: number | undefined;
   readonly tokenBudget?: number | undefined;
-  readonly dtype?: PackedDtype | undefined;
+  readonly dtype?: AskedDtype | undefined;
 }
 
 export interface PromptOptions {
@@ -76,8 +76,8 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option(
         "--dtype <type>",
-        "how weights are kept: f32, or int8: about a quarter of the memory, and faster",
-      ).choices(PACKED_DTYPES),
+        "how weights are kept: auto (16 bits as they are stored), f32, bf16 or f16 (same bits, if none is rounded), or int8: a quarter of f32's memory, and faster (default: auto)",
+      ).choices(ASKED_DTYPES),
     )
     .option(
       "--threads <count>",

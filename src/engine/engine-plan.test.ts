@@ -27,7 +27,8 @@ const llama: DecoderSpec = {
 };
 const shape: EngineShape = {
   ...{ label: "llama", decoder: llama, isContextAsked: false, widestRow: 8192 },
-  ...{ kernels: "wasm", threads: 2, dtype: "int8", kvDtype: "f32", kvMemory: null, tokenBudget: null },
+  ...{ kernels: "wasm", threads: 2, dtype: "int8", tensors: null, kvDtype: "f32" },
+  ...{ kvMemory: null, tokenBudget: null },
 };
 
 /** A machine of so many bytes, of which so many are free. */

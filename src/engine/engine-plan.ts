@@ -14,6 +14,7 @@ import { type DecoderScratch, planScratch } from "../model/decoder-scratch.js";
 import { type DecoderSpec, kvShapeOf } from "../model/decoder-spec.js";
 import { type PlannedWeights, planWeights } from "../model/decoder-weights.js";
 import { planStaging, type Staging } from "../model/load-weights.js";
+import { chooseDtypes } from "../model/weight-dtypes.js";
 import type { MachineMemory, Threads } from "../platform/threads.js";
 import type { ContextBound, EngineShape, KvBound } from "../protocol/engine-setup.js";
 import { chooseMemory, DEFAULT_CONTEXTS, leastBlocks } from "./kv-memory.js";
@@ -131,11 +132,11 @@ function placeAll(
   backend: KernelBackend,
   numBlocks: number,
 ): Omit<EnginePlan, "kvBound" | "contextBound"> {
-  const { decoder, dtype, kvDtype } = shape;
+  const { decoder, dtype, tensors, kvDtype } = shape;
   const { contextLength } = decoder;
   const plan = new MemoryPlan(backend);
   const bytesBefore = plan.bytes;
-  const weights = planWeights(plan, decoder, () => dtype);
+  const weights = planWeights(plan, decoder, chooseDtypes(dtype, tensors));
   const weightBytes = plan.bytes - bytesBefore;
   const kvShape = kvShapeOf(decoder);
   const kv = kvLayout(kvShape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(kvShape, kvDtype)), numBlocks);

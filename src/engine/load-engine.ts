@@ -4,12 +4,13 @@ import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
+import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
 import { KvCache } from "../kv-cache/kv-cache.js";
 import { Decoder } from "../model/decoder.js";
 import { loadWeights } from "../model/load-weights.js";
 import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
 import { EngineCore } from "./engine-core.js";
-import { type EngineThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
+import { type EnginePlan, type EngineThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
 
 /**
  * Loads an engine: its weights are read once, straight into the kernels' memory, which is reserved once.
@@ -24,13 +25,14 @@ export async function loadEngine(
   threads: EngineThreads,
   onProgress?: (progress: ReadProgress) => void,
 ): Promise<{ core: EngineCore; info: EngineInfo }> {
-  const { dtype, kvDtype } = setup;
+  const { kvDtype } = setup;
   const plan = planEngine(setup, threads);
   const { backend, weights, kv, contextLength, contextBound } = plan;
   const kernels = await backend.create(plan.bytes);
+  let roundedTensors: number;
   try {
     const tensors = setup.tensors.map((tensor) => ({ ...tensor, file: files[tensor.file] }));
-    await loadWeights(tensors, weights.places, kernels, plan.staging, onProgress);
+    roundedTensors = await loadWeights(tensors, weights.places, kernels, plan.staging, onProgress);
   } catch (error) {
     await kernels.dispose();
     throw error;
@@ -46,7 +48,8 @@ export async function loadEngine(
     kernels: backend.name,
     threads: backend.threads,
     weightBytes: plan.weightBytes,
-    dtype,
+    ...matricesOf(plan),
+    roundedTensors,
     contextLength,
     contextBound,
     kv: {
@@ -62,6 +65,19 @@ export async function loadEngine(
     tokenBudget: model.maxRows,
   };
   return { core, info };
+}
+
+/** Bytes of the matrices by type, and the type of most of them. */
+function matricesOf({ weights, backend }: EnginePlan): Pick<EngineInfo, "dtype" | "matrixBytes"> {
+  const matrixBytes: Partial<Record<PackedDtype, number>> = {};
+  for (const place of weights.places.values()) {
+    if (place.kind !== "linear") continue;
+    const { inFeatures, outFeatures, dtype } = place.weight;
+    matrixBytes[dtype] = (matrixBytes[dtype] ?? 0) + backend.packedBytes(inFeatures, outFeatures, dtype);
+  }
+  const bytesOf = (dtype: PackedDtype) => matrixBytes[dtype] ?? 0;
+  const dtype = PACKED_DTYPES.reduce((most, other) => (bytesOf(other) > bytesOf(most) ? other : most));
+  return { dtype, matrixBytes };
 }
 
 function kvCacheIn(kernels: Kernels, layout: KvLayout): KvCache {

@@ -15,14 +15,14 @@ import { type LoadProgress, withRate } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { KernelsName } from "../kernels/kernels.js";
 import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
-import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
 import { parseMemorySize } from "../memory-size.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
 import { widestRow } from "../model/load-weights.js";
+import { ASKED_DTYPES, type AskedDtype } from "../model/weight-dtypes.js";
 import { checkOptions, oneOf, wholeNumber } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
-import type { EngineSetup } from "../protocol/engine-setup.js";
+import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
 import type { EngineConnection } from "../protocol/messages.js";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -37,10 +37,13 @@ export interface LoadOptions {
   /** `wasm` (the default), or `reference`: plain TypeScript, the same bits, far slower. */
   readonly kernels?: KernelsName | undefined;
   /**
-   * How weights are kept in memory: `f32` (the default), or `int8`, which takes about 27 % of the memory, is faster and
-   * deviates a little. They are made of the checkpoint's weights when it is loaded, whatever type those have.
+   * How the matrices of weights are kept in memory. `auto` (the default) keeps those of 16 bits as they are stored, `bf16`
+   * or `f16`, and the rest as `f32`; it also takes `f32` where all of them are so small that this is faster. These three give
+   * the same bits for the same values, and share saved sequences. Asked for by name, `bf16` and `f16` round what they cannot
+   * represent, which `LanguageModel.info.roundedTensors` tells. `int8` takes about 27 % of the memory of `f32`, is faster
+   * and deviates a little. They are made of the checkpoint's weights when it is loaded, whatever type those have.
    */
-  readonly dtype?: PackedDtype | undefined;
+  readonly dtype?: AskedDtype | undefined;
   /**
    * Most positions that a sequence can have: 1 up to what the model was made for. Default: that, or the longest power of
    * two below it, 512 or more, whose K and V take no more than half of what is free beside the weights;
@@ -141,7 +144,8 @@ export async function loadParts(
         import("../engine/engine-plan.js"),
         import("#threads"),
       ]);
-      expectToFit({ label: fetched.label, decoder, widestRow: stored, ...settings }, threads.memory());
+      const shape = { label: fetched.label, decoder, widestRow: stored, tensors: null, ...settings };
+      expectToFit(shape, threads.memory());
     },
   });
   const fingerprint = new ModelFingerprint();
@@ -161,7 +165,7 @@ export async function loadParts(
       const matched = matchTensors(checkpoint, expectArchitecture(stated.modelType), stated.decoder);
       const { decoder } = matched;
       const described = describeTensors(matched);
-      fingerprint.expect(described.tensors);
+      fingerprint.expect(described.tensors, expectArchitecture(stated.modelType));
       engine = new EngineClient(await connecting);
       const { label } = files;
       const info = await engine.load(
@@ -204,7 +208,7 @@ export async function loadParts(
           worker: engine.isWorker,
         },
         loadMs: performance.now() - start,
-        storage: storageOf(fingerprint, { ...config, dtype: info.dtype, kvDtype: info.kv.dtype }, options),
+        storage: storageOf(fingerprint, { ...config, ...info, kvDtype: info.kv.dtype }, options),
       };
     } finally {
       await checkpoint.close();
@@ -255,13 +259,20 @@ async function connect(worker: boolean | undefined): Promise<EngineConnection> {
 /** How sequences of this model are saved and restored. */
 function storageOf(
   fingerprint: ModelFingerprint,
-  model: ModelConfig & { readonly dtype: PackedDtype; readonly kvDtype: KvDtype },
+  model: ModelConfig & Pick<EngineInfo, "dtype" | "roundedTensors"> & { readonly kvDtype: KvDtype },
   { installationKey }: LoadOptions,
 ): SequenceStorage {
-  const { dtype, kvDtype, rotaryTable, numLayers, numKvHeads, headDim } = model;
+  const { dtype, roundedTensors, kvDtype, rotaryTable, numLayers, numKvHeads, headDim } = model;
   let key: Promise<Uint8Array | null> | null = null;
   return {
-    identity: async () => ({ fingerprint: await fingerprint.value(), dtype, kvDtype, rotaryTable }),
+    identity: async () => ({
+      fingerprint: await fingerprint.value(),
+      earlierFingerprints: await fingerprint.earlier(),
+      // Weights that are none but the stored values give what f32 gives.
+      dtype: roundedTensors === 0 ? "f32" : dtype,
+      kvDtype,
+      rotaryTable,
+    }),
     kv: { dtype: kvDtype, numLayers, numKvHeads, headDim },
     installationKey: () => {
       key ??= installationKey === undefined ? platform.installationKey() : Promise.resolve(installationKey);
@@ -294,7 +305,7 @@ function engineOptions(
     isContextAsked: options.contextLength !== undefined,
     kernels: oneOf("kernels", options.kernels ?? "wasm", ["wasm", "reference"]),
     threads: wholeNumber("threads", options.threads, null, { from: 1, to: MAX_THREADS }),
-    dtype: oneOf("dtype", options.dtype ?? "f32", PACKED_DTYPES),
+    dtype: oneOf("dtype", options.dtype ?? "auto", ASKED_DTYPES),
     kvDtype: oneOf("kvDtype", options.kvDtype ?? "f32", KV_DTYPES),
     tokenBudget: wholeNumber("tokenBudget", options.tokenBudget, null, { from: 1, to: MAX_TOKEN_BUDGET }),
     kvMemory: kvMemory === undefined ? null : parseMemorySize(kvMemory, "kvMemory"),

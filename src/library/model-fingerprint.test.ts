@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { memoryFiles } from "../../test/memory-files.js";
-import { type FingerprintedTensor, ModelFingerprint } from "./model-fingerprint.js";
+import { f32ToBf16, f32ToF16 } from "../kernels/reference/half.js";
+import type { StoredDtype } from "../kernels/weight-types.js";
+import type { FingerprintedTensor } from "./earlier-fingerprints.js";
+import { ModelFingerprint } from "./model-fingerprint.js";
 
 const bytes = (length: number, first: number) => Uint8Array.from({ length }, (_, i) => first + i);
 const tensor = (name: string, begin: number, end: number, file = 0): FingerprintedTensor => ({
@@ -43,7 +46,6 @@ async function ofTexts(texts: Record<string, string>, after?: (target: Uint8Arra
 describe("a fingerprint", () => {
   test.each<[string, readonly FingerprintedTensor[], Uint8Array?]>([
     ["a tensor's name", [{ ...TENSORS[0], name: "c" }, TENSORS[1]]],
-    ["its dtype", [{ ...TENSORS[0], entry: { ...TENSORS[0].entry, dtype: "I32" } }, TENSORS[1]]],
     ["its shape", [{ ...TENSORS[0], entry: { ...TENSORS[0].entry, shape: [3, 2] } }, TENSORS[1]]],
     ["a byte of it", TENSORS, DATA.with(39, 0)],
     ["a tensor less", [TENSORS[0]]],
@@ -60,12 +62,56 @@ describe("a fingerprint", () => {
   });
 
   test("is of texts by their names, as they were when they were read", async () => {
-    const expected = await ofTexts({ "config.json": "{}", "merges.txt": "a b" });
-    expect(await ofTexts({ "merges.txt": "a b", "config.json": "{}" })).toBe(expected);
-    expect(await ofTexts({ "config.json": "a b", "merges.txt": "{}" })).not.toBe(expected);
-    expect(await ofTexts({ "config.json": "{}" })).not.toBe(expected);
+    const expected = await ofTexts({ "vocab.json": "{}", "merges.txt": "a b" });
+    expect(await ofTexts({ "merges.txt": "a b", "vocab.json": "{}" })).toBe(expected);
+    expect(await ofTexts({ "vocab.json": "a b", "merges.txt": "{}" })).not.toBe(expected);
+    expect(await ofTexts({ "vocab.json": "{}" })).not.toBe(expected);
     const overwrite = (target: Uint8Array) => target.fill(0);
-    expect(await ofTexts({ "config.json": "{}", "merges.txt": "a b" }, overwrite)).toBe(expected);
+    expect(await ofTexts({ "vocab.json": "{}", "merges.txt": "a b" }, overwrite)).toBe(expected);
+  });
+
+  test("is of what a config says of the model, not of how its weights are stored or what wrote it", async () => {
+    const config = (fields: object) => ofTexts({ "config.json": JSON.stringify(fields, null, 2) });
+    const expected = await config({ n_layer: 2, rope: { type: "x", factor: 2 } });
+    const stored = {
+      dtype: "float16",
+      torch_dtype: "bfloat16",
+      transformers_version: "5",
+      _name_or_path: "a",
+    };
+    expect(await config({ ...stored, rope: { factor: 2, dtype: "float32", type: "x" }, n_layer: 2 })).toBe(
+      expected,
+    );
+    expect(await config({ n_layer: 3, rope: { type: "x", factor: 2 } })).not.toBe(expected);
+    expect(await config({ n_layer: 2, rope: { type: "x", factor: 2, more: 1 } })).not.toBe(expected);
+    expect(await config({ n_layer: 2, rope: [["type", "x"]] })).not.toBe(
+      await config({ n_layer: 2, rope: { type: "x" } }),
+    );
+  });
+
+  const values = [1, -0.5, 0, 2 ** -20, 384];
+  const encoded = {
+    F32: new Uint8Array(Float32Array.from(values).buffer),
+    F16: new Uint8Array(Uint16Array.from(values, f32ToF16).buffer),
+    BF16: new Uint8Array(Uint16Array.from(values, f32ToBf16).buffer),
+  };
+  const ofValues = (dtype: StoredDtype, data: Uint8Array) =>
+    fingerprint([{ name: "a", entry: { dtype, shape: [5], begin: 0, end: data.length }, file: 0 }], data);
+
+  test("is of values, in whichever type they are stored, to the sign of a zero", async () => {
+    const expected = await ofValues("F32", encoded.F32);
+    expect(await ofValues("F16", encoded.F16)).toBe(expected);
+    expect(await ofValues("BF16", encoded.BF16)).toBe(expected);
+    // The same bytes are other values in the other type.
+    expect(await ofValues("BF16", encoded.F16)).not.toBe(expected);
+    expect(await ofValues("F32", encoded.F32.with(11, 0x80))).not.toBe(expected);
+    // 2⁻²⁶ is beyond f16, 1 + 2⁻¹⁰ beyond bf16, and both together need f32.
+    const different = [2 ** -26, 1 + 2 ** -10].map((value) => {
+      const data = encoded.F32.slice();
+      new DataView(data.buffer).setFloat32(0, value, true);
+      return ofValues("F32", data);
+    });
+    expect(new Set([expected, ...(await Promise.all(different))]).size).toBe(3);
   });
 
   test("takes no bytes that belong nowhere, and is none before all have come", async () => {

@@ -1,26 +1,23 @@
 /**
- * What tells a model from all others: a SHA-256 over its weights, its config and its tokenizer, of the very bytes that
- * were loaded. Names of folders, dates, how the weights are spread over files, kernels, threads and the type that weights
- * have in memory count for nothing. Computed along with loading, beside it where the runtime can.
+ * What tells a model from all others: a SHA-256 over the values of its weights, its config and its tokenizer, of the very
+ * bytes that were loaded. Which of the three types the values are stored in counts for nothing, as they decide all that is
+ * computed; nor do names of folders, dates, how the weights are spread over files, kernels, threads and the type that
+ * weights have in memory. Computed along with loading, beside it where the runtime can.
+ *
+ * Values are hashed as the first of BF16, F16 and F32 that has all of a piece, piece by piece. So a checkpoint's bytes are
+ * hashed as they are, unless a narrower type would have done.
  */
 
+import { inStoredType } from "../formats/exact-values.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import { STORED_BYTES, type StoredDtype } from "../kernels/weight-types.js";
 import { sha256, sha256OfText } from "../platform/digests.js";
+import { EarlierFingerprints, type FingerprintedTensor } from "./earlier-fingerprints.js";
 
-/** Bytes of a tensor that have a checksum of their own, so that they can be computed beside each other. */
-const PIECE_BYTES = 1024 * 1024;
-
-/** A stored tensor, and the number of the file that it is in. */
-export interface FingerprintedTensor {
-  readonly name: string;
-  readonly entry: {
-    readonly dtype: string;
-    readonly shape: readonly number[];
-    readonly begin: number;
-    readonly end: number;
-  };
-  readonly file: number;
-}
+/** Values of a tensor that have checksums of their own, so that they can be computed beside each other. */
+const PIECE_VALUES = 512 * 1024;
+/** The types that values can be hashed in, in this order. */
+const FORMS = ["BF16", "F16", "F32"] as const satisfies readonly StoredDtype[];
 
 /** A tensor whose bytes arrive. */
 interface ArrivingTensor extends FingerprintedTensor {
@@ -30,11 +27,14 @@ interface ArrivingTensor extends FingerprintedTensor {
 }
 
 export class ModelFingerprint {
+  /** Digests of the tokenizer's files, by name and offset. */
   readonly #texts = new Map<string, Promise<string>>();
+  #config = new Uint8Array(0);
+  #earlier: EarlierFingerprints | null = null;
   readonly #tensors = new Map<string, ArrivingTensor>();
   readonly #arriving = new Map<number, ArrivingTensor>();
   readonly #spare: Uint8Array<ArrayBuffer>[] = [];
-  #piece: Uint8Array<ArrayBuffer> = new Uint8Array(PIECE_BYTES);
+  #piece: Uint8Array<ArrayBuffer> = new Uint8Array(4 * PIECE_VALUES);
   #filled = 0;
   #value: Promise<string> | null = null;
 
@@ -49,8 +49,12 @@ export class ModelFingerprint {
     };
   }
 
-  /** Says which tensors there are, before their bytes come. */
-  expect(tensors: readonly FingerprintedTensor[]): void {
+  /**
+   * Says which tensors there are, before their bytes come.
+   * @param hasEarlierFiles whether sequences of the family were saved with fingerprints of version 1
+   */
+  expect(tensors: readonly FingerprintedTensor[], { hasEarlierFiles = false } = {}): void {
+    if (hasEarlierFiles) this.#earlier = new EarlierFingerprints(tensors);
     for (const tensor of tensors) {
       const arriving = { ...tensor, next: tensor.entry.begin, pieces: [] };
       this.#tensors.set(placeOf(tensor.file, tensor.entry.begin), arriving);
@@ -68,13 +72,14 @@ export class ModelFingerprint {
     }
     this.#arriving.set(file, tensor);
     tensor.next += bytes.length;
+    const pieceBytes = STORED_BYTES[tensor.entry.dtype] * PIECE_VALUES;
     for (let done = 0; done < bytes.length; ) {
-      const taken = bytes.subarray(done, done + PIECE_BYTES - this.#filled);
+      const taken = bytes.subarray(done, done + pieceBytes - this.#filled);
       this.#piece.set(taken, this.#filled);
       this.#filled += taken.length;
       done += taken.length;
       const isWhole = tensor.next === tensor.entry.end && done === bytes.length;
-      if (this.#filled === PIECE_BYTES || isWhole) this.#close(tensor);
+      if (this.#filled === pieceBytes || isWhole) this.#close(tensor);
     }
   }
 
@@ -84,19 +89,26 @@ export class ModelFingerprint {
     return this.#value;
   }
 
+  /** What files of an earlier version may call the model: fingerprints of the same values in any of the stored types. */
+  async earlier(): Promise<readonly string[]> {
+    await this.value();
+    return this.#earlier === null ? [] : this.#earlier.values(this.#config, await this.#textLines());
+  }
+
   /** Has a piece's checksum computed: in a moment, when the bytes are where they were going. */
   #close(tensor: ArrivingTensor): void {
     const piece = this.#piece;
     const bytes = piece.subarray(0, this.#filled);
     tensor.pieces.push(
       Promise.resolve().then(() => {
-        const digest = sha256(bytes);
+        const digest = pieceDigest(bytes, tensor.entry.dtype);
+        this.#earlier?.add(tensor, bytes);
         // It was copied.
         this.#spare.push(piece);
         return digest;
       }),
     );
-    this.#piece = this.#spare.pop() ?? new Uint8Array(PIECE_BYTES);
+    this.#piece = this.#spare.pop() ?? new Uint8Array(4 * PIECE_VALUES);
     this.#filled = 0;
   }
 
@@ -106,22 +118,56 @@ export class ModelFingerprint {
       size: file.size,
       read: async (offset, target) => {
         await file.read(offset, target);
-        this.#texts.set(`${name} ${offset}`, sha256(target.slice()));
+        const text = target.slice();
+        if (name === "config.json") this.#config = text;
+        else this.#texts.set(`${name} ${offset}`, sha256(text));
       },
       close: () => file.close(),
     };
   }
 
+  async #textLines(): Promise<string[]> {
+    return Promise.all([...this.#texts].map(async ([name, digest]) => `${name} ${await digest}\n`));
+  }
+
   async #compute(): Promise<string> {
-    const texts = [...this.#texts].map(async ([name, digest]) => `${name} ${await digest}\n`);
     const tensors = [...this.#tensors.values()].map(async ({ name, entry, next, pieces }) => {
       if (next !== entry.end) throw new Error(`tensor ${name} was not read to its end`);
       const digest = sha256OfText((await Promise.all(pieces)).join(""));
-      return `${name} ${entry.dtype} ${entry.shape.join("x")} ${digest}\n`;
+      return `${name} ${entry.shape.join("x")} ${digest}\n`;
     });
-    const lines = await Promise.all([...texts, ...tensors]);
-    return sha256OfText(`lastrow model 1\n${lines.sort().join("")}`);
+    const config = `config.json ${sha256OfText(configText(this.#config))}\n`;
+    const lines = [config, ...(await this.#textLines()), ...(await Promise.all(tensors))];
+    return sha256OfText(`lastrow model 2\n${lines.sort().join("")}`);
   }
+}
+
+/** A checksum of values that depends on nothing but the values. */
+async function pieceDigest(bytes: Uint8Array<ArrayBuffer>, dtype: StoredDtype): Promise<string> {
+  for (const form of FORMS) {
+    const exact = inStoredType(bytes, dtype, form);
+    if (exact !== null) return `${form} ${await sha256(exact)}\n`;
+  }
+  throw new Error(`values of ${dtype} are values of F32`);
+}
+
+/** Fields of `config.json` that only say how the weights are stored, or which program wrote it from where. */
+const OF_STORAGE: ReadonlySet<string> = new Set([
+  ...["dtype", "torch_dtype", "transformers_version", "_name_or_path"],
+]);
+
+/** What a config says of the model: its fields in order, without `OF_STORAGE`. */
+function configText(bytes: Uint8Array): string {
+  if (bytes.length === 0) return "";
+  const sorted = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(sorted);
+    if (typeof value !== "object" || value === null) return value;
+    const fields = Object.entries(value).filter(([name]) => !OF_STORAGE.has(name));
+    return {
+      fields: fields.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, field]) => [name, sorted(field)]),
+    };
+  };
+  return JSON.stringify(sorted(JSON.parse(new TextDecoder().decode(bytes))));
 }
 
 function placeOf(file: number, offset: number): string {

@@ -7,9 +7,9 @@ import { LastrowError } from "../errors.js";
 import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { TensorEntry } from "../formats/safetensors.js";
-import type { Kernels, StoredRows } from "../kernels/kernels.js";
+import type { Kernels, Packed, StoredRows } from "../kernels/kernels.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
-import { STORED_BYTES, type StoredDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
+import { STORED_AS, STORED_BYTES, type StoredDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { quoteValue } from "../quote-value.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
@@ -52,6 +52,7 @@ export function planStaging(plan: MemoryPlan, widest: number): Staging {
 
 /**
  * Fills the places from the files.
+ * @returns how many tensors have a value that was rounded
  * @throws LastrowError `weights_not_finite` naming the tensor, and what the files throw
  */
 export async function loadWeights(
@@ -60,7 +61,7 @@ export async function loadWeights(
   kernels: Kernels,
   staging: Staging,
   onProgress?: (progress: ReadProgress) => void,
-): Promise<void> {
+): Promise<number> {
   expectEachOutputOnce(
     tensors.flatMap(({ rows }) => rows),
     places,
@@ -71,6 +72,7 @@ export async function loadWeights(
   const totalBytes = tensors.reduce((sum, { entry }) => sum + entry.end - entry.begin, 0);
   let loadedBytes = 0;
   const slices = slicesOf(inFileOrder, places, kernels, staging);
+  const rounded = new Set<MatchedTensor>();
   const asked: { readonly slice: Slice; readonly read: Promise<void> }[] = [];
   const ask = () => {
     const { value: slice } = slices.next();
@@ -84,12 +86,13 @@ export async function loadWeights(
   for (let next = asked.shift(); next !== undefined; next = asked.shift()) {
     const { slice } = next;
     await next.read;
-    packSlice(slice);
+    if (packSlice(slice) === "rounded") rounded.add(slice.tensor);
     // Its place is free now, and is the one that the next slice gets.
     ask();
     loadedBytes += slice.bytes.length;
     onProgress?.({ phase: "load", file: slice.tensor.file.name, loadedBytes, totalBytes });
   }
+  return rounded.size;
 }
 
 /** Whole rows of one stored tensor, on their way through one place of the staging area. */
@@ -132,15 +135,21 @@ function* slicesOf(
   }
 }
 
-function packSlice({ tensor: { entry, file }, destinations, rows }: Slice): void {
+/** @throws LastrowError `weights_not_finite` */
+function packSlice({ tensor: { entry, file }, destinations, rows }: Slice): Packed {
+  let packed: Packed = "exact";
   // A part takes of a slice what is its own, which may be nothing.
-  for (const { pack } of destinations) {
-    if (pack(rows) !== "out_of_range") continue;
+  for (const { pack, dtype } of destinations) {
+    const part = pack(rows);
+    if (part === "rounded") packed = part;
+    if (part !== "out_of_range") continue;
+    const isNarrower = WEIGHT_TYPES[dtype].elementBytes === 2 && STORED_AS[entry.dtype] !== dtype;
     throw new LastrowError(
       "weights_not_finite",
-      `${file.name}: tensor ${quoteValue(entry.name)} holds a NaN or an infinity; every weight must be a finite number.`,
+      `${file.name}: tensor ${quoteValue(entry.name)} holds a NaN or an infinity${isNarrower ? `, or a number beyond ${dtype}` : ""}; every weight must be a finite number${isNarrower ? ` of ${dtype}, or the dtype another one` : ""}.`,
     );
   }
+  return packed;
 }
 
 function compareStrings(a: string, b: string): number {

@@ -3,7 +3,7 @@
  * output once, and how rows of a slice get to their place.
  */
 import { columns, type Kernels, type Packed, type StoredRows } from "../kernels/kernels.js";
-import { STORED_BYTES, WEIGHT_TYPES } from "../kernels/weight-types.js";
+import { type PackedDtype, STORED_BYTES, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
 
@@ -11,6 +11,8 @@ import type { WeightPlace } from "./decoder-weights.js";
 export interface Destination {
   /** Stored rows that must be packed together: slices hold whole groups of so many, but for the last. */
   readonly rowGroup: number;
+  /** Type of the weight that it is a part of. */
+  readonly dtype: PackedDtype;
   /** Puts those of the rows that are the part's into their place. */
   readonly pack: (stored: StoredRows) => Packed;
 }
@@ -83,6 +85,7 @@ export function destinationOf(
   if (order === "in-out") return columnsPart(part, place, taken, kernels);
   return {
     rowGroup: 1,
+    dtype: place.kind === "linear" ? place.weight.dtype : "f32",
     pack(stored) {
       const own = rowsWithin(stored, taken, shape[1]);
       if (own === null) return "exact";
@@ -119,7 +122,7 @@ function vectorPart(
     }
     return packedIf(finite);
   };
-  return { rowGroup: 1, pack };
+  return { rowGroup: 1, dtype: "f32", pack };
 }
 
 /** What became of values that are f32 now. */
@@ -142,6 +145,7 @@ function columnsPart(
   const within = { cols: shape[1], from };
   return {
     rowGroup: WEIGHT_TYPES[weight.dtype].group,
+    dtype: weight.dtype,
     pack: (stored) => kernels.packLinear(weight, "in-out", { ...stored, within }),
   };
 }

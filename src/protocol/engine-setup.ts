@@ -4,6 +4,7 @@ import type { KvDtype } from "../kernels/kv-types.js";
 import type { PackedDtype } from "../kernels/weight-types.js";
 import type { DecoderSpec } from "../model/decoder-spec.js";
 import type { MatchedTensor } from "../model/load-weights.js";
+import type { AskedDtype, StoredTensor } from "../model/weight-dtypes.js";
 
 /** What decides how much an engine takes, checked: plain data. */
 export interface EngineShape {
@@ -17,7 +18,9 @@ export interface EngineShape {
   readonly kernels: KernelsName;
   /** Null: as many as can work at once. */
   readonly threads: number | null;
-  readonly dtype: PackedDtype;
+  readonly dtype: AskedDtype;
+  /** The tensors that its matrices are made of; null where they are not known yet: then the least is planned. */
+  readonly tensors: readonly StoredTensor[] | null;
   readonly kvDtype: KvDtype;
   /** Bytes; null: by what the machine has. */
   readonly kvMemory: number | null;
@@ -52,8 +55,18 @@ export interface EngineInfo {
   readonly threads: number;
   /** Bytes of the weights in the kernels' memory. */
   readonly weightBytes: number;
-  /** Type of the weights in memory; position embeddings, norms and biases are always f32. */
+  /**
+   * Type of the matrices in memory, of most of them if they differ; position embeddings, norms and biases are always
+   * f32.
+   */
   readonly dtype: PackedDtype;
+  /** Bytes of the matrices by their type. */
+  readonly matrixBytes: Readonly<Partial<Record<PackedDtype, number>>>;
+  /**
+   * Tensors of the checkpoint with a value that the type of their matrix does not have: it was rounded. 0: every weight
+   * is as it was stored, and the logits are those of f32.
+   */
+  readonly roundedTensors: number;
   /** Most positions that a sequence can have: as asked for, the model's own, or what memory allows. */
   readonly contextLength: number;
   /** What decided it. */

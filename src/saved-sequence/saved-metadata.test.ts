@@ -8,7 +8,13 @@ import {
 } from "./saved-metadata.js";
 
 const IDENTITY: SequenceIdentity = {
-  ...{ fingerprint: "f".repeat(64), dtype: "f32", kvDtype: "f32", rotaryTable: null },
+  ...{
+    fingerprint: "f".repeat(64),
+    earlierFingerprints: [],
+    dtype: "f32",
+    kvDtype: "f32",
+    rotaryTable: null,
+  },
 };
 const EXPECTED: ExpectedMetadata = {
   ...{ fileName: "a.kv", identity: IDENTITY, vocabSize: 100, contextLength: 8, maxContextLength: 32 },

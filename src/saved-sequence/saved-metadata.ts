@@ -18,7 +18,9 @@ const FORMAT_VERSION = "1";
 export interface SequenceIdentity {
   /** The model's fingerprint: see model-fingerprint.ts. */
   readonly fingerprint: string;
-  /** Type of the model's weights in memory. */
+  /** What earlier versions may have called the model. */
+  readonly earlierFingerprints: readonly string[];
+  /** `f32` where the weights in memory are the stored ones, in whatever type; else the type that they were rounded to. */
   readonly dtype: PackedDtype;
   readonly kvDtype: KvDtype;
   /** Which of its tables of rotary frequencies the model is loaded with; null where it has one: then files say nothing. */
@@ -176,6 +178,7 @@ function expectIdentity(
   };
   for (const [name, value] of Object.entries(identityFields(identity))) {
     if (fields[name] === value) continue;
+    if (name === "fingerprint" && identity.earlierFingerprints.includes(fields[name])) continue;
     const saved = quoteValue(fields[name]);
     throw savedSequenceMismatch(
       `${fileName} was saved with ${what[name as keyof typeof what]} is ${saved}, here it is ${quoteValue(value)}.`,

@@ -110,7 +110,7 @@ describe("loading", () => {
   test("refuses other dtypes", async () => {
     await expect(load(undefined, { dtype: "int4" as PackedDtype })).rejects.toMatchObject({
       code: "invalid_argument",
-      message: 'dtype is "f32" or "bf16" or "f16" or "int8", not "int4".',
+      message: 'dtype is "auto" or "f32" or "bf16" or "f16" or "int8", not "int4".',
     });
   });
 

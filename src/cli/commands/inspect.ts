@@ -3,7 +3,7 @@ import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
 import { architectureObject, architectureWords } from "../architecture-words.js";
-import { contextWords, formatCount, kvBoundWords } from "../format.js";
+import { contextWords, formatCount, kvBoundWords, roundingNotice } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
@@ -42,6 +42,8 @@ function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
     dtype,
     weightBytes,
     contextBound: info.contextBound,
+    matrixBytes: info.matrixBytes,
+    roundedTensors: info.roundedTensors,
     kv: {
       bytesPerToken,
       blockSize,
@@ -85,7 +87,7 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
     ].join(", "),
   );
   fact("parameters", formatCount(info.parameters));
-  fact("weights", `${size(info.weightBytes)} as ${info.dtype}`);
+  fact("weights", size(info.weightBytes), ...matrixWords(info));
   const perContext = contextBlocks(info);
   fact(
     "KV cache",
@@ -101,6 +103,15 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
   );
   fact("memory", `${size(info.memoryBytes)} in all, for ${info.kernels} kernels`);
   return `${colours.bold(printable(info.label))}\n\n${renderTable(colours, { head: [], rows: facts })}\n\n${tensorTable(info, everyTensor, colours)}\n`;
+}
+
+/** `268 MB of matrices as bf16`, for each type, and how many tensors were rounded. */
+function matrixWords({ dtype, matrixBytes, roundedTensors }: ModelInfo): string[] {
+  const words = Object.entries(matrixBytes).map(
+    ([type, bytes]) => `${formatMemorySize(bytes)} of matrices as ${type}`,
+  );
+  const notice = roundingNotice({ dtype, roundedTensors });
+  return notice === null ? words : [...words, notice];
 }
 
 /** `4 full contexts`, `0.25 of a full context` */

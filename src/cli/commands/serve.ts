@@ -9,7 +9,7 @@ import { logWriter } from "../../server/log-writer.js";
 import { listen } from "../../server/node-listener.js";
 import { jsonLog, type Log, readableLog } from "../../server/request-log.js";
 import { createServer, type LastrowServer } from "../../server/server.js";
-import { contextWords, formatCount, kvBoundWords } from "../format.js";
+import { contextWords, formatCount, kvBoundWords, roundingNotice } from "../format.js";
 import type { EngineOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
 import { coloursFor, type Io, write } from "../terminal.js";
@@ -141,6 +141,7 @@ async function announce(
       : isLoopback(options.host)
         ? "no keys; this machine only"
         : yellow("no keys: anyone who can reach this address may use it");
+  const rounding = roundingNotice(info);
   const lines = [
     `${bold(printable(id))} at ${cyan(url)}   ${dim(access)}`,
     dim(
@@ -149,6 +150,7 @@ async function announce(
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
     ),
+    ...(rounding === null ? [] : [yellow(rounding)]),
     ...(hasPage ? [`The page that shows what it does: ${cyan(`${url}/`)}`] : []),
     "",
     `curl ${url}/v1/completions${key} -H "content-type: application/json" \\`,

@@ -1,0 +1,104 @@
+/**
+ * Fingerprints of version 1, which files carry that were saved before values of all stored types were one model: a SHA-256
+ * over the weights' bytes as they were stored, the bytes of `config.json` and the tokenizer's files. Made for every stored
+ * type that has all the values, and for configs that state that type, so that such a file is known again whichever of them
+ * it was saved with. Only families that had been run by then have them.
+ */
+import { inStoredType } from "../formats/exact-values.js";
+import type { StoredDtype } from "../kernels/weight-types.js";
+import { sha256, sha256OfText } from "../platform/digests.js";
+
+/** A stored tensor, and the number of the file that it is in. */
+export interface FingerprintedTensor {
+  readonly name: string;
+  readonly entry: {
+    readonly dtype: StoredDtype;
+    readonly shape: readonly number[];
+    readonly begin: number;
+    readonly end: number;
+  };
+  readonly file: number;
+}
+
+/** Bytes that had a checksum of their own. */
+const PIECE_BYTES = 1024 * 1024;
+
+/** What configs call the types. */
+const CONFIG_NAMES: Readonly<Record<StoredDtype, string>> = {
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+};
+const TYPES = Object.keys(CONFIG_NAMES) as StoredDtype[];
+
+/** Checksums of a tensor in each type; none in a type that does not have all its values. */
+type Digests = Map<StoredDtype, Promise<string>[]>;
+
+export class EarlierFingerprints {
+  readonly #tensors: readonly FingerprintedTensor[];
+  readonly #digests = new Map<string, Digests>();
+
+  constructor(tensors: readonly FingerprintedTensor[]) {
+    this.#tensors = tensors;
+    for (const { name } of tensors) this.#digests.set(name, new Map(TYPES.map((type) => [type, []])));
+  }
+
+  /** Takes the next bytes of a tensor: a multiple of `PIECE_BYTES` in every type, but for the last. They are copied. */
+  add({ name, entry }: FingerprintedTensor, bytes: Uint8Array<ArrayBuffer>): void {
+    const digests = this.#digests.get(name);
+    for (const [type, pieces] of digests ?? []) {
+      const exact = inStoredType(bytes, entry.dtype, type);
+      if (exact === null) digests?.delete(type);
+      else {
+        for (let at = 0; at < exact.length; at += PIECE_BYTES) {
+          pieces.push(sha256(exact.subarray(at, at + PIECE_BYTES)));
+        }
+      }
+    }
+  }
+
+  /**
+   * All of them, once everything was added.
+   * @param texts the lines of the tokenizer's files
+   */
+  async values(config: Uint8Array<ArrayBuffer>, texts: readonly string[]): Promise<readonly string[]> {
+    const found = new Set<string>();
+    // As stored, each tensor in its own type; then all in one.
+    for (const type of [null, ...TYPES]) {
+      const tensors = await this.#lines(type);
+      if (tensors === null) continue;
+      for (const stated of [null, ...TYPES]) {
+        const lines = [
+          `config.json 0 ${await sha256(configStating(config, stated))}\n`,
+          ...texts,
+          ...tensors,
+        ];
+        found.add(sha256OfText(`lastrow model 1\n${lines.sort().join("")}`));
+      }
+    }
+    return [...found];
+  }
+
+  async #lines(type: StoredDtype | null): Promise<string[] | null> {
+    const lines: string[] = [];
+    for (const { name, entry } of this.#tensors) {
+      const dtype = type ?? entry.dtype;
+      const pieces = this.#digests.get(name)?.get(dtype);
+      if (pieces === undefined) return null;
+      const digest = sha256OfText((await Promise.all(pieces)).join(""));
+      lines.push(`${name} ${dtype} ${entry.shape.join("x")} ${digest}\n`);
+    }
+    return lines;
+  }
+}
+
+/** The config with another name of a type, letter by letter as it would have been written; null: as it is. */
+function configStating(config: Uint8Array<ArrayBuffer>, type: StoredDtype | null): Uint8Array<ArrayBuffer> {
+  if (type === null) return config;
+  const text = new TextDecoder().decode(config);
+  const stating = text.replace(
+    /("(?:torch_)?dtype"\s*:\s*")(?:float32|float16|bfloat16)"/,
+    `$1${CONFIG_NAMES[type]}"`,
+  );
+  return new TextEncoder().encode(stating);
+}
