@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MergeTable } from "./merge-table.js";
 
-const id = fc.oneof(fc.nat({ max: 6 }), fc.nat({ max: 2 ** 24 - 1 }));
+const id = fc.oneof(fc.nat({ max: 6 }), fc.nat({ max: 70_000 }));
 
 test("finds each merge by its parts, of two of the same parts the later, and no other", () => {
   fc.assert(
@@ -31,4 +31,16 @@ test("finds each merge by its parts, of two of the same parts the later, and no 
     ),
     { numRuns: 300 },
   );
+});
+
+test("holds the largest ids", () => {
+  const most = 2 ** 24 - 1;
+  const ids = {
+    left: Int32Array.of(most, 0),
+    right: Int32Array.of(most, most),
+    merged: Int32Array.of(0, most),
+  };
+  const table = new MergeTable(ids);
+  expect([table.rankOf(most, most), table.rankOf(0, most), table.rankOf(most, 0)]).toEqual([0, 1, -1]);
+  expect(table.ids()).toEqual(ids);
 });

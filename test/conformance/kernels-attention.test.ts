@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { columns } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
-import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
+import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends, EXTREMES } from "./kernel-suite.js";
 
 let benches: KernelBench[];
@@ -224,7 +224,7 @@ describe("all kernels give the reference kernels' bits", () => {
         const width = shape.numHeads * shape.headDim;
         shape.sequences.flat().forEach((position, i) => {
           const alone = attentionCase(benches[1], { ...shape, values, sequences: [[position]] }).out;
-          expect(bits(together.slice(i * width, (i + 1) * width))).toEqual(bits(alone));
+          expectEqualBits(together.slice(i * width, (i + 1) * width), alone);
         });
       }),
       { numRuns: 60 },
@@ -258,7 +258,7 @@ describe("all kernels give the reference kernels' bits", () => {
             const at = (t * group + h) * shape.headDim;
             return [...together.slice(at, at + shape.headDim)];
           });
-          expect(bits(Float32Array.from(rows))).toEqual(bits(alone));
+          expectEqualBits(Float32Array.from(rows), alone);
         }
       }
     }
@@ -282,7 +282,7 @@ describe("all kernels give the reference kernels' bits", () => {
               const at = Math.floor(j / width);
               return at < first || at > position ? Number.NaN : value;
             });
-            expect(bits(attentionCase(bench, { ...one, values: poisoned }).out)).toEqual(bits(expected));
+            expectEqualBits(attentionCase(bench, { ...one, values: poisoned }).out, expected);
           }
         }
         expect(length).toBeGreaterThan(0);
@@ -326,7 +326,7 @@ describe("all kernels give the reference kernels' bits", () => {
             ...{ headDim: 3, numHeads: 1, numKvHeads: 1, length: 1, kvDtype: "int8", values },
           }).out;
         });
-        expect(bits(kept)).toEqual(bits(Float32Array.of(0, 0, sign * expected * smallest + 0)));
+        expectEqualBits(kept, Float32Array.of(0, 0, sign * expected * smallest + 0));
       }
     },
   );

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ACTIVATIONS, columns, type Kernels, rows, type Tensor } from "../../src/kernels/kernels.js";
-import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
+import { bits, expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends, extreme, floats } from "./kernel-suite.js";
 
 let benches: KernelBench[];
@@ -210,7 +210,7 @@ describe("all kernels give the reference kernels' bits, whatever lies beside the
           for (let r = 0; r < count; r++) {
             const alone = bench.tensor(1, cols, x.slice(r * cols, (r + 1) * cols));
             bench.kernels.rotate(alone, rows(turns, r, 1), headDim);
-            expect(bits(bench.values(alone))).toEqual(bits(bench.values(rows(turned, r, 1))));
+            expectEqualBits(bench.values(alone), bench.values(rows(turned, r, 1)));
           }
           return bench.values(turned);
         });
@@ -241,8 +241,8 @@ describe("all kernels give the reference kernels' bits, whatever lies beside the
         const apart = bench.tensor(3, width);
         bench.kernels.gate(apart, gates, ups, "silu");
         bench.kernels.gate(gates, gates, ups, "silu");
-        expect(bits(bench.values(gates))).toEqual(bits(bench.values(apart)));
-        expect(bits(bench.values(ups))).toEqual(bits(before));
+        expectEqualBits(bench.values(gates), bench.values(apart));
+        expectEqualBits(bench.values(ups), before);
         return bench.values(gates);
       });
     }

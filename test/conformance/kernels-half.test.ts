@@ -9,7 +9,7 @@ import { referenceBackend } from "../../src/kernels/reference/reference-kernels.
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import type { PackedDtype, StoredDtype } from "../../src/kernels/weight-types.js";
 import { threads as platformThreads } from "../../src/platform/node-threads.js";
-import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
+import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 
 const wasm = (threads: number) =>
   wasmBackend({ threads, startHelper: platformThreads.startHelper, leastWork: 0 });
@@ -78,7 +78,7 @@ describe.each(HALVES)("$dtype", ({ dtype, stored, infinity }) => {
         bench.kernels.unpackRows(f32, {
           ...{ offset: bench.stored(stored, all), dtype: stored, firstRow: 0, rowCount: 1 },
         });
-        expect(bits(columns)).toEqual(bits(bench.values(f32)));
+        expectEqualBits(columns, bench.values(f32));
         return columns;
       });
     }
@@ -185,8 +185,8 @@ describe.each(HALVES)("$dtype", ({ dtype, stored, infinity }) => {
           const [out, expected] = [bench.tensor(T, N, undefined, N + 1), bench.tensor(T, N)];
           bench.linear(out, input, half.weight, bias);
           bench.linear(expected, input, f32.weight, bias);
-          expect(bits(bench.values(out))).toEqual(bits(bench.values(expected)));
-          expect(bits(columnsOf(bench, half.weight))).toEqual(bits(columnsOf(bench, f32.weight)));
+          expectEqualBits(bench.values(out), bench.values(expected));
+          expectEqualBits(columnsOf(bench, half.weight), columnsOf(bench, f32.weight));
           return bench.values(out);
         });
       }),
@@ -221,7 +221,7 @@ describe.each(HALVES)("$dtype", ({ dtype, stored, infinity }) => {
         bench.linear(out, { ...input, rows: count }, half, count % 2 === 0 ? null : bias);
         if (count % 2 === 0) bench.linear({ ...expected, rows: count }, { ...input, rows: count }, f32, null);
         const same = bench.values({ ...expected, rows: count });
-        expect(bits(bench.values(out)), `${count} rows`).toEqual(bits(same));
+        expectEqualBits(bench.values(out), same, `${count} rows`);
         if (count % 2 === 0) bench.linear({ ...expected, rows: count }, { ...input, rows: count }, f32, bias);
       }
       return bench.values(expected);

@@ -9,7 +9,7 @@ import { referenceBackend } from "../../src/kernels/reference/reference-kernels.
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import { INT8_GROUP } from "../../src/kernels/weight-types.js";
 import { threads as platformThreads } from "../../src/platform/node-threads.js";
-import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
+import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 
 const wasm = (threads: number) =>
   wasmBackend({ threads, startHelper: platformThreads.startHelper, leastWork: 0 });
@@ -312,7 +312,7 @@ describe("all kernels give the reference kernels' bits", () => {
       for (const count of [2, 3, 4, 5, 6, 7, 8, 9, 16, 39, 40, 41]) {
         const together = bench.tensor(count, N);
         bench.linear(together, rows(input, 0, count), weight, bias);
-        expect(bits(bench.values(together))).toEqual(bits(bench.values(rows(alone, 0, count))));
+        expectEqualBits(bench.values(together), bench.values(rows(alone, 0, count)));
       }
       return bench.values(alone);
     });
@@ -357,7 +357,7 @@ describe("all kernels give the reference kernels' bits", () => {
             return bench.values(out);
           });
         });
-        expect(bits(results[1])).toEqual(bits(results[0]));
+        expectEqualBits(results[1], results[0]);
       }),
       { numRuns: 60 },
     );

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ACTIVATIONS, type Activation, rows, STRETCH, type StoredOrder } from "../../src/kernels/kernels.js";
 import { PACKED_DTYPES, type PackedDtype, type StoredDtype } from "../../src/kernels/weight-types.js";
-import { bits, expectSameBits, KernelBench } from "./kernel-bench.js";
+import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends, extreme, floats } from "./kernel-suite.js";
 
 let benches: KernelBench[];
@@ -273,7 +273,7 @@ describe("all kernels give the reference kernels' bits", () => {
       for (const count of counts) {
         const together = bench.tensor(count, N);
         bench.linear(together, rows(input, 0, count), weight, bias);
-        expect(bits(bench.values(together))).toEqual(bits(bench.values(rows(alone, 0, count))));
+        expectEqualBits(bench.values(together), bench.values(rows(alone, 0, count)));
       }
       return bench.values(alone);
     });
@@ -438,12 +438,12 @@ describe("all kernels give the reference kernels' bits", () => {
           const [expected, found] = [bench.tensor(3, count), bench.tensor(3, count)];
           bench.linear(expected, x, alone, null);
           bench.linear(found, x, part, null);
-          expect(bits(bench.values(found))).toEqual(bits(bench.values(expected)));
+          expectEqualBits(bench.values(found), bench.values(expected));
 
           const [whole, unpacked] = [bench.tensor(K, count), bench.tensor(K, count)];
           kernels.unpackRows(whole, { ...rows, offset: some });
           kernels.unpackRows(unpacked, { ...rows, offset: all, within });
-          expect(bits(bench.values(unpacked))).toEqual(bits(bench.values(whole)));
+          expectEqualBits(bench.values(unpacked), bench.values(whole));
           return bench.values(found);
         });
       }),
