@@ -140,6 +140,18 @@ describe("what cannot fit is refused", () => {
       ...{ weights: "4.94 GB", kv: "33.6 MB", tokens: "512", limit: wasm },
       help: "It fits with dtype int8.",
     });
+    const matrices = ["q", "kv", "o", "gateUp", "down"] as const;
+    const names = [
+      "embedding" as const,
+      ...llama.layers.flatMap((_, i) => matrices.map((matrix) => `layers.${i}.${matrix}.weight` as const)),
+    ];
+    const tensors = names.map((to) => ({
+      entry: { dtype: "BF16" as const, shape: [16e6] },
+      rows: [{ name: to, shape: [16e6], to, order: "out-in" as const }],
+    }));
+    expect(refused({ dtype: "f32", tensors }, machine(24 * GIB)).help).toBe(
+      "It fits with dtype auto, or with dtype int8.",
+    );
   });
 
   it("by what the machine has in all", () => {

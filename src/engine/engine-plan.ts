@@ -116,9 +116,10 @@ function refusal(
   if (shorter !== null) advice.push(`contextLength ${shorter.contextLength}`);
   const lessKv = shape.kvMemory === null ? null : fits({ kvMemory: null });
   if (lessKv !== null) advice.push(`kvMemory ${Math.floor(lessKv.kvBytes / 2 ** 20)}MiB`);
-  for (const name of ["kvDtype", "dtype"] as const) {
-    if (fits({ [name]: "int8" }) !== null) advice.push(`${name} int8`);
-  }
+  if (fits({ kvDtype: "int8" }) !== null) advice.push("kvDtype int8");
+  // What is stored in 16 bits stays so: the bits of f32. What it is stored in shows with its tensors.
+  if (shape.tensors !== null && fits({ dtype: "auto" }) !== null) advice.push("dtype auto");
+  if (fits({ dtype: "int8" }) !== null) advice.push("dtype int8");
   if (advice.length === 0 && fits({ dtype: "int8", kvDtype: "int8" }) !== null) {
     advice.push("dtype int8 and kvDtype int8");
   }
