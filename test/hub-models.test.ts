@@ -59,7 +59,7 @@ describe("what cannot run is refused before its weights are downloaded", () => {
   test.each([
     [
       "org/xl",
-      {},
+      { dtype: "f32" },
       "memory_limit_exceeded",
       /^org\/xl needs 6\.23 GB for weights, 315 MB for keys and values of 512 tokens/,
     ],
