@@ -72,7 +72,7 @@ test("any configuration of GPT-2 gives the definition's logits", async () => {
         expect(firstDifferentBits(quantised, (await slow.logits(tokens, { rows: "all" })).logits)).toBeNull();
       },
     ),
-    { numRuns: 50 },
+    { numRuns: 40 },
   );
 });
 
@@ -111,7 +111,7 @@ test("any decoder gives its definition's logits", async () => {
       const slow = await logitsOf(spec, files, tokens, { ...int8, ...reference });
       expect(firstDifferentBits(quantised, slow)).toBeNull();
     }),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 });
 

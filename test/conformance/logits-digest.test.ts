@@ -23,7 +23,6 @@ const cases: readonly { dtype: keyof typeof DIGESTS; kernels: KernelsName }[] = 
   { dtype: "f32", kernels: "wasm" },
   { dtype: "f32", kernels: "reference" },
   { dtype: "f16", kernels: "wasm" },
-  { dtype: "f16", kernels: "reference" },
   { dtype: "int8", kernels: "wasm" },
   { dtype: "int8", kernels: "reference" },
 ];

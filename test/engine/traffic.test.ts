@@ -5,8 +5,8 @@ import { familySpecNames } from "../decoder-specs.js";
 import { CLAIMED, FOUND, newTally, ScenarioRun, scenarios, Truth, trafficModels } from "./traffic.js";
 
 test.each([
-  { kvDtype: "f32", runs: { gpt2: 1200, others: 60 } },
-  { kvDtype: "int8", runs: { gpt2: 420, others: 20 } },
+  { kvDtype: "f32", runs: { gpt2: 820, others: 40 } },
+  { kvDtype: "int8", runs: { gpt2: 320, others: 20 } },
 ] as const)(
   "every row of logits of every sequence has the bits that it has alone, KV $kvDtype, in every family",
   async ({ kvDtype, runs }) => {
