@@ -69,7 +69,7 @@ const CONVENTIONS: Readonly<Record<ParameterType, Convention>> = {
     values: [
       {
         type: "usize",
-        of: (name) => `${name}.offset + STORED_BYTES[${name}.dtype] * (${name}.within?.from ?? 0)`,
+        of: (name) => `${name}.offset + storedBytes(${name}.dtype, ${name}.within?.from ?? 0)`,
       },
       { type: "i32", of: (name) => `${name}.within?.cols ?? cols` },
       { type: "i32", of: (name) => `STORED_NUMBER[${name}.dtype]` },
@@ -106,7 +106,7 @@ const IMPORTS = [
   [["KvLayout"], "kv-layout.js", "type "],
   [["FORM_NUMBER", "STORED_NUMBER"], "wasm/operations.js", ""],
   [["PACKED"], "wasm/packed-types.js", ""],
-  [["STORED_BYTES"], "weight-types.js", ""],
+  [["storedBytes"], "weight-types.js", ""],
 ] as const;
 
 /** Writes all that is generated; files that have not changed are left alone. */

@@ -11,7 +11,7 @@ import { pathToFileURL } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LastrowError } from "../src/errors.js";
 import type { Activation } from "../src/kernels/kernels.js";
-import type { StoredDtype } from "../src/kernels/weight-types.js";
+import type { StoredFloat } from "../src/kernels/weight-types.js";
 import { PRESETS, type PresetName, planPreset } from "./presets.js";
 import type { RandomModelFile } from "./random-checkpoint.js";
 import { planRandomFamilyModel, planRandomModel } from "./random-model.js";
@@ -119,7 +119,7 @@ interface CliOptions {
   inner?: number;
   context?: number;
   vocab?: number;
-  dtype?: Lowercase<StoredDtype>;
+  dtype?: Lowercase<StoredFloat>;
   seed?: number;
   shards?: number;
   std?: number;
@@ -166,7 +166,7 @@ async function main(): Promise<void> {
   program.parse();
   const [folder] = program.processedArgs as [string];
   const { preset, config, dtype, seed, shards, std, untied, force, ...sizes } = program.opts<CliOptions>();
-  const weights = { dtype: dtype?.toUpperCase() as StoredDtype | undefined, seed, shards, std };
+  const weights = { dtype: dtype?.toUpperCase() as StoredFloat | undefined, seed, shards, std };
   const files =
     preset !== undefined
       ? planPreset(preset, weights)

@@ -6,7 +6,7 @@
  */
 import { LastrowError } from "../src/errors.js";
 import { safetensorsHeader } from "../src/formats/safetensors-writer.js";
-import { STORED_BYTES, type StoredDtype } from "../src/kernels/weight-types.js";
+import { type StoredFloat, storedBytes } from "../src/kernels/weight-types.js";
 import type { TensorRow } from "../src/model/decoder-spec.js";
 
 /** Bytes of one piece of a file; a multiple of every element size. */
@@ -14,7 +14,7 @@ const PIECE_BYTES = 1024 * 1024;
 
 /** How weights are drawn and stored. */
 export interface RandomWeightOptions {
-  readonly dtype?: StoredDtype | undefined;
+  readonly dtype?: StoredFloat | undefined;
   /** A whole number from 0 to 2^32 − 1; 1 by default. */
   readonly seed?: number | undefined;
   /** Number of weight files; at most the number of tensors. */
@@ -71,7 +71,7 @@ export function planRandomCheckpoint(
     invalid(`seed is ${seed}, but must be a whole number from 0 to 4294967295`);
   }
   if (!Number.isFinite(std) || std < 0) invalid(`std is ${std}, but must be a finite number of at least 0`);
-  if (!Object.hasOwn(STORED_BYTES, dtype)) invalid(`dtype is ${dtype}, but must be F32, F16 or BF16`);
+  if (!["F32", "F16", "BF16"].includes(dtype)) invalid(`dtype is ${dtype}, but must be F32, F16 or BF16`);
   const tensors = planTensors(rows, fileName, { dtype, seed, std });
   // In the order of their names, as transformers writes them.
   const sorted = [...tensors, ...others].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -85,7 +85,7 @@ export function planRandomCheckpoint(
 function planTensors(
   rows: readonly TensorRow[],
   fileName: RandomCheckpoint["fileName"],
-  { dtype, seed, std }: { readonly dtype: StoredDtype; readonly seed: number; readonly std: number },
+  { dtype, seed, std }: { readonly dtype: StoredFloat; readonly seed: number; readonly std: number },
 ): PlannedTensor[] {
   const planned = new Map<string, PlannedTensor>();
   for (const row of rows) {
@@ -93,7 +93,7 @@ function planTensors(
     if (optional === true || planned.has(name)) continue;
     const mean = to.endsWith(".gain") ? 1 - plus : 0;
     const elements = shape.reduce((product, size) => product * size, 1);
-    const bytes = elements * STORED_BYTES[dtype];
+    const bytes = storedBytes(dtype, elements);
     const pieces = () => drawTensor(elements, dtype, { key: `${seed}:${name}`, mean, std });
     planned.set(name, { name: fileName(row), dtype, shape, bytes, pieces });
   }
@@ -162,9 +162,9 @@ interface Draw {
 }
 
 /** The little-endian bytes of `elements` random numbers, in pieces. */
-function* drawTensor(elements: number, dtype: StoredDtype, draw: Draw): Iterable<Uint8Array> {
+function* drawTensor(elements: number, dtype: StoredFloat, draw: Draw): Iterable<Uint8Array> {
   const next = normals(draw);
-  const elementBytes = STORED_BYTES[dtype];
+  const elementBytes = storedBytes(dtype, 1);
   const perPiece = PIECE_BYTES / elementBytes;
   for (let done = 0; done < elements; done += perPiece) {
     const count = Math.min(perPiece, elements - done);

@@ -5,7 +5,7 @@ import type { ModelFile, ModelFiles } from "../src/formats/model-files.js";
 import { load } from "../src/index.js";
 import { MemoryPlan } from "../src/kernels/memory-plan.js";
 import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
-import type { PackedDtype } from "../src/kernels/weight-types.js";
+import type { ConvertedDtype } from "../src/kernels/weight-types.js";
 import { planStaging } from "../src/model/load-weights.js";
 import { naiveLogits, readNaiveModel } from "./conformance/naive-decoder.js";
 import { memoryFiles } from "./memory-files.js";
@@ -48,7 +48,7 @@ function virtualFiles(options: RandomModelOptions) {
 describe("a model that cannot fit", () => {
   const wide = { layers: 1, heads: 1, context: 8 };
 
-  test.each<[string, RandomModelOptions, { dtype?: PackedDtype }, RegExp]>([
+  test.each<[string, RandomModelOptions, { dtype?: ConvertedDtype }, RegExp]>([
     ["5.37 GB of F32", { ...wide, embd: 80, vocab: 16_777_216 }, {}, /^virtual needs 5\.37 GB for weights/],
     [
       "F16 that becomes f32",

@@ -1,7 +1,7 @@
 /** The files of a model whose weights are stored in another type. */
 import { f32ToBf16, f32ToF16 } from "../src/kernels/reference/half.js";
 import { STORED_VALUES } from "../src/kernels/reference/packed-types.js";
-import { STORED_BYTES, type StoredDtype } from "../src/kernels/weight-types.js";
+import { type StoredFloat, storedBytes } from "../src/kernels/weight-types.js";
 
 const CONFIG_NAMES = { F32: "float32", F16: "float16", BF16: "bfloat16" } as const;
 
@@ -11,7 +11,7 @@ type Files = Record<string, Uint8Array>;
  * Model files with every tensor stored as `dtype`, each value after `change` to its nearest; `config.json` says so, as
  * programs that write both do.
  */
-export function storedAs(files: Files, dtype: StoredDtype, change = (value: number) => value): Files {
+export function storedAs(files: Files, dtype: StoredFloat, change = (value: number) => value): Files {
   const file = files["model.safetensors"];
   const view = new DataView(file.buffer, file.byteOffset);
   const headerBytes = Number(view.getBigUint64(0, true));
@@ -19,7 +19,7 @@ export function storedAs(files: Files, dtype: StoredDtype, change = (value: numb
   const written: Record<string, unknown> = {};
   const data: Uint8Array[] = [];
   let end = 0;
-  for (const [name, entry] of Object.entries<{ dtype: StoredDtype; shape: number[]; data_offsets: number[] }>(
+  for (const [name, entry] of Object.entries<{ dtype: StoredFloat; shape: number[]; data_offsets: number[] }>(
     header,
   )) {
     if (name === "__metadata__") continue;
@@ -33,7 +33,7 @@ export function storedAs(files: Files, dtype: StoredDtype, change = (value: numb
     }[dtype]();
     data.push(new Uint8Array(bytes.buffer));
     const begin = end;
-    end += STORED_BYTES[dtype] * values.length;
+    end += storedBytes(dtype, values.length);
     written[name] = { dtype, shape: entry.shape, data_offsets: [begin, end] };
   }
   const text = new TextEncoder().encode(JSON.stringify(written));

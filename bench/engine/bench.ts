@@ -6,7 +6,7 @@ import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
 import { startInProcess } from "../../src/engine/in-process.js";
 import { KV_DTYPES } from "../../src/kernels/kv-types.js";
-import { PACKED_DTYPES } from "../../src/kernels/weight-types.js";
+import { CONVERTED_DTYPES, type ConvertedDtype } from "../../src/kernels/weight-types.js";
 import { loadParts } from "../../src/library/load.js";
 import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
@@ -17,10 +17,10 @@ const { model, rounds, threads, dtype, kvDtype, json } = benchCommand(
   "What sharing and batching bring, and what they cost. Exit code 1 when a figure misses its target.",
   { rounds: 3, examples: ["--dtype int8 --rounds 5"] },
 )
-  .addOption(typeOption("--dtype", "type of the weights", PACKED_DTYPES))
+  .addOption(typeOption("--dtype", "type of the weights", CONVERTED_DTYPES))
   .addOption(typeOption("--kv-dtype", "type of keys and values", KV_DTYPES))
   .parse()
-  .opts<CommonOptions & { dtype: "f32" | "int8"; kvDtype: "f32" | "int8" }>();
+  .opts<CommonOptions & { dtype: ConvertedDtype; kvDtype: "f32" | "int8" }>();
 
 // The core is stepped by hand, so it is in this thread.
 const { connection, host } = startInProcess();
@@ -34,7 +34,7 @@ const { core } = host;
 lateShortRequest(core, 1);
 const figures: Figure[] = [];
 for (const measure of [cachedPrompt, batching, lookUp, lateShortRequest])
-  figures.push(...measure(core, rounds, info.dtype));
+  figures.push(...measure(core, rounds, dtype));
 await core.kernels.dispose();
 
 const run = `${info.dtype} weights, ${info.kv.dtype} K and V, ${info.threads} threads, medians of ${rounds} rounds; ${machine()}`;

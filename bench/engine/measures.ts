@@ -3,7 +3,7 @@
  * turns, round by round, and the medians over the rounds are compared.
  */
 import type { EngineCore } from "../../src/engine/engine-core.js";
-import type { PackedDtype } from "../../src/kernels/weight-types.js";
+import type { ConvertedDtype } from "../../src/kernels/weight-types.js";
 import { type MeasuredRun, type MeasuredStep, matrixOperations, run } from "./measured-engine.js";
 
 /** One figure, and what it should be. */
@@ -57,12 +57,12 @@ export function cachedPrompt(core: EngineCore, rounds: number): Figure[] {
   ];
 }
 
-const BATCHING_TARGET: Readonly<Record<PackedDtype, number>> = {
+const BATCHING_TARGET: Readonly<Record<ConvertedDtype, number>> = {
   ...{ f32: 1.8, bf16: 1.4, f16: 1.4, int8: 1.4 },
 };
 
 /** 16 requests of 64 + 64 tokens: one after another, and at once. */
-export function batching(core: EngineCore, rounds: number, dtype: PackedDtype): Figure[] {
+export function batching(core: EngineCore, rounds: number, dtype: ConvertedDtype): Figure[] {
   const aloneMs: number[] = [];
   const together: MeasuredRun[] = [];
   for (let round = 0; round < rounds; round++) {

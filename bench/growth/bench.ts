@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { prefillOperations } from "../../src/bench/least-cost.js";
 import { spreadOf } from "../../src/bench/spread.js";
 import { renderSvg } from "../../src/explain/svg.js";
-import { PACKED_DTYPES, type PackedDtype } from "../../src/kernels/weight-types.js";
+import { CONVERTED_DTYPES, type ConvertedDtype } from "../../src/kernels/weight-types.js";
 import { load } from "../../src/library/load.js";
 import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
@@ -25,10 +25,10 @@ const options = benchCommand(
   "How time grows: a decoded token's with its position, a prompt's with its length.",
   { rounds: 3, examples: ["--dtype int8 --rounds 5 --svg growth.svg"] },
 )
-  .addOption(typeOption("--dtype", "type of the weights", PACKED_DTYPES))
+  .addOption(typeOption("--dtype", "type of the weights", CONVERTED_DTYPES))
   .option("--svg <file>", "draw the two curves")
   .parse()
-  .opts<CommonOptions & { dtype: PackedDtype; svg?: string }>();
+  .opts<CommonOptions & { dtype: ConvertedDtype; svg?: string }>();
 const { rounds } = options;
 
 await using model = await load(options.model ?? (await randomGpt2()), {

@@ -14,7 +14,7 @@ import {
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
-import { PACKED_DTYPES, type PackedDtype } from "../../src/kernels/weight-types.js";
+import { CONVERTED_DTYPES, type PackedDtype } from "../../src/kernels/weight-types.js";
 
 const WIDTH = 768;
 const INNER = 4 * WIDTH;
@@ -58,7 +58,7 @@ export function planCases(plan: MemoryPlan, backend: KernelBackend, wanted: read
   const isWanted = (operation: string) =>
     wanted.length === 0 || wanted.some((name) => operation.startsWith(name));
   const cases: KernelCase[] = [];
-  for (const dtype of PACKED_DTYPES) {
+  for (const dtype of CONVERTED_DTYPES) {
     if (isWanted(`linear ${dtype}`)) cases.push(...linearCases(plan, backend, operands, dtype));
   }
   for (const dtype of ["f32", "int8"] as const) {
@@ -75,7 +75,7 @@ function planOperands(plan: MemoryPlan, backend: KernelBackend) {
     logits: plan.tensor(BATCH, VOCAB),
     scratch: plan.tensor(
       1,
-      Math.max(...PACKED_DTYPES.map((dtype) => backend.scratchFloats(PROMPT, INNER, dtype))),
+      Math.max(...CONVERTED_DTYPES.map((dtype) => backend.scratchFloats(PROMPT, INNER, dtype))),
     ),
   };
 }

@@ -4,14 +4,14 @@
  */
 import { LastrowError, modelFileInvalid } from "../errors.js";
 import type { Checkpoint, CheckpointTensor } from "../formats/checkpoint.js";
-import type { StoredDtype } from "../kernels/weight-types.js";
+import { isStoredFloat, STORED_TYPES, type StoredDtype, type StoredFloat } from "../kernels/weight-types.js";
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
 import type { MatchedTensor } from "../model/load-weights.js";
 import { quoteValue } from "../quote-value.js";
 import type { Architecture } from "./architecture.js";
 
-/** The element types that weights may be stored in. */
-const WEIGHT_DTYPES: readonly string[] = ["F32", "F16", "BF16"] satisfies StoredDtype[];
+/** Those that safetensors may store weights in. GGUF has more, and its reader refuses others. */
+const FLOAT_DTYPES: readonly StoredFloat[] = ["F32", "F16", "BF16"];
 
 export interface MatchedCheckpoint {
   /** As the config states it, but for `tied`: the head is the embedding only where the checkpoint has no head of its own. */
@@ -100,8 +100,11 @@ function checked({ entry, file }: CheckpointTensor, shape: TensorRow["shape"]): 
   if (!isWeightDtype(dtype)) {
     throw new LastrowError(
       "model_unsupported",
-      `${tensor} has dtype ${dtype}; weights are read as ${WEIGHT_DTYPES.join(", ")}.`,
+      `${tensor} has dtype ${dtype}; weights are read as ${FLOAT_DTYPES.join(", ")}.`,
     );
+  }
+  if (!isStoredFloat(dtype) && shape.length !== 2) {
+    throw modelFileInvalid(`${tensor} has dtype ${dtype}, which only matrices may have.`);
   }
   if (entry.shape.length !== shape.length || shape.some((size, i) => size !== entry.shape[i])) {
     throw modelFileInvalid(
@@ -112,5 +115,5 @@ function checked({ entry, file }: CheckpointTensor, shape: TensorRow["shape"]): 
 }
 
 function isWeightDtype(dtype: string): dtype is StoredDtype {
-  return WEIGHT_DTYPES.includes(dtype);
+  return Object.hasOwn(STORED_TYPES, dtype);
 }

@@ -18,6 +18,8 @@ export interface Limits {
   readonly int8Gops: number;
 }
 
+const INTEGERS = { limit: "int8Gops", unit: "GOP/s of int8" } as const;
+
 /** The rate that products with weights of each type are held against, and its name. */
 export const PRODUCT_RATE: Readonly<
   Record<PackedDtype, { readonly limit: "f32GFlops" | "int8Gops"; readonly unit: string }>
@@ -25,7 +27,19 @@ export const PRODUCT_RATE: Readonly<
   f32: { limit: "f32GFlops", unit: "GFLOP/s" },
   bf16: { limit: "f32GFlops", unit: "GFLOP/s" },
   f16: { limit: "f32GFlops", unit: "GFLOP/s" },
-  int8: { limit: "int8Gops", unit: "GOP/s of int8" },
+  int8: INTEGERS,
+  q8_0: INTEGERS,
+  iq4_nl: INTEGERS,
+  q6_k: INTEGERS,
+  iq4_xs: INTEGERS,
+  q3_k: INTEGERS,
+  q5_0: INTEGERS,
+  q5_1: INTEGERS,
+  q5_k: INTEGERS,
+  q4_0: INTEGERS,
+  q4_1: INTEGERS,
+  q4_k: INTEGERS,
+  int4: INTEGERS,
 };
 
 export interface MachineLimitsOptions {

@@ -2,7 +2,7 @@
  * Stored values in another type that checkpoints have, where that is exact: how two files with the same values are
  * recognised. Values are little-endian, as in safetensors; NaN and infinities are values like others.
  */
-import type { StoredDtype } from "../kernels/weight-types.js";
+import type { StoredFloat } from "../kernels/weight-types.js";
 
 /** The bits of f32 values that stored values of each type stand for. */
 const TO_F32: Readonly<Record<"F16" | "BF16", (bits: number) => number>> = {
@@ -44,8 +44,8 @@ const FROM_F32: Readonly<Record<"F16" | "BF16", (bits: number) => number>> = {
  */
 export function inStoredType(
   bytes: Uint8Array<ArrayBuffer>,
-  from: StoredDtype,
-  to: StoredDtype,
+  from: StoredFloat,
+  to: StoredFloat,
 ): Uint8Array<ArrayBuffer> | null {
   if (from === to) return bytes;
   const bitsAt = f32BitsOf(bytes, from);
@@ -63,7 +63,7 @@ export function inStoredType(
   return new Uint8Array(halves.buffer);
 }
 
-function f32BitsOf(bytes: Uint8Array, dtype: StoredDtype): (i: number) => number {
+function f32BitsOf(bytes: Uint8Array, dtype: StoredFloat): (i: number) => number {
   const { buffer, byteOffset, length } = bytes;
   if (dtype === "F32") {
     const words = new Uint32Array(buffer, byteOffset, length / 4);

@@ -5,7 +5,7 @@
  * it was saved with. Only families that had been run by then have them.
  */
 import { inStoredType } from "../formats/exact-values.js";
-import type { StoredDtype } from "../kernels/weight-types.js";
+import { isStoredFloat, type StoredDtype, type StoredFloat } from "../kernels/weight-types.js";
 import { sha256, sha256OfText } from "../platform/digests.js";
 
 /** A stored tensor, and the number of the file that it is in. */
@@ -24,15 +24,15 @@ export interface FingerprintedTensor {
 const PIECE_BYTES = 1024 * 1024;
 
 /** What configs call the types. */
-const CONFIG_NAMES: Readonly<Record<StoredDtype, string>> = {
+const CONFIG_NAMES: Readonly<Record<StoredFloat, string>> = {
   F32: "float32",
   F16: "float16",
   BF16: "bfloat16",
 };
-const TYPES = Object.keys(CONFIG_NAMES) as StoredDtype[];
+const TYPES = Object.keys(CONFIG_NAMES) as StoredFloat[];
 
 /** Checksums of a tensor in each type; none in a type that does not have all its values. */
-type Digests = Map<StoredDtype, Promise<string>[]>;
+type Digests = Map<StoredFloat, Promise<string>[]>;
 
 export class EarlierFingerprints {
   readonly #tensors: readonly FingerprintedTensor[];
@@ -45,9 +45,11 @@ export class EarlierFingerprints {
 
   /** Takes the next bytes of a tensor: a multiple of `PIECE_BYTES` in every type, but for the last. They are copied. */
   add({ name, entry }: FingerprintedTensor, bytes: Uint8Array<ArrayBuffer>): void {
+    const { dtype } = entry;
+    if (!isStoredFloat(dtype)) return;
     const digests = this.#digests.get(name);
     for (const [type, pieces] of digests ?? []) {
-      const exact = inStoredType(bytes, entry.dtype, type);
+      const exact = inStoredType(bytes, dtype, type);
       if (exact === null) digests?.delete(type);
       else {
         for (let at = 0; at < exact.length; at += PIECE_BYTES) {
@@ -79,11 +81,11 @@ export class EarlierFingerprints {
     return [...found];
   }
 
-  async #lines(type: StoredDtype | null): Promise<string[] | null> {
+  async #lines(type: StoredFloat | null): Promise<string[] | null> {
     const lines: string[] = [];
     for (const { name, entry } of this.#tensors) {
       const dtype = type ?? entry.dtype;
-      const pieces = this.#digests.get(name)?.get(dtype);
+      const pieces = isStoredFloat(dtype) ? this.#digests.get(name)?.get(dtype) : undefined;
       if (pieces === undefined) return null;
       const digest = sha256OfText((await Promise.all(pieces)).join(""));
       lines.push(`${name} ${dtype} ${entry.shape.join("x")} ${digest}\n`);
@@ -93,7 +95,7 @@ export class EarlierFingerprints {
 }
 
 /** The config with another name of a type, letter by letter as it would have been written; null: as it is. */
-function configStating(config: Uint8Array<ArrayBuffer>, type: StoredDtype | null): Uint8Array<ArrayBuffer> {
+function configStating(config: Uint8Array<ArrayBuffer>, type: StoredFloat | null): Uint8Array<ArrayBuffer> {
   if (type === null) return config;
   const text = new TextDecoder().decode(config);
   const stating = text.replace(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { memoryFiles } from "../../test/memory-files.js";
 import { f32ToBf16, f32ToF16 } from "../kernels/reference/half.js";
-import type { StoredDtype } from "../kernels/weight-types.js";
+import type { StoredFloat } from "../kernels/weight-types.js";
 import type { FingerprintedTensor } from "./earlier-fingerprints.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
 
@@ -95,7 +95,7 @@ describe("a fingerprint", () => {
     F16: new Uint8Array(Uint16Array.from(values, f32ToF16).buffer),
     BF16: new Uint8Array(Uint16Array.from(values, f32ToBf16).buffer),
   };
-  const ofValues = (dtype: StoredDtype, data: Uint8Array) =>
+  const ofValues = (dtype: StoredFloat, data: Uint8Array) =>
     fingerprint([{ name: "a", entry: { dtype, shape: [5], begin: 0, end: data.length }, file: 0 }], data);
 
   test("is of values, in whichever type they are stored, to the sign of a zero", async () => {

@@ -1,23 +1,23 @@
 /**
  * What tells a model from all others: a SHA-256 over the values of its weights, its config and its tokenizer, of the very
- * bytes that were loaded. Which of the three types the values are stored in counts for nothing, as they decide all that is
+ * bytes that were loaded. Which of the three types floats are stored in counts for nothing, as they decide all that is
  * computed; nor do names of folders, dates, how the weights are spread over files, kernels, threads and the type that
  * weights have in memory. Computed along with loading, beside it where the runtime can.
  *
- * Values are hashed as the first of BF16, F16 and F32 that has all of a piece, piece by piece. So a checkpoint's bytes are
- * hashed as they are, unless a narrower type would have done.
+ * Floats are hashed as the first of BF16, F16 and F32 that has all of a piece, piece by piece. So a checkpoint's bytes are
+ * hashed as they are, unless a narrower type would have done. Quantised values are hashed as they are.
  */
 
 import { inStoredType } from "../formats/exact-values.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
-import { STORED_BYTES, type StoredDtype } from "../kernels/weight-types.js";
+import { isStoredFloat, type StoredDtype, type StoredFloat, storedBytes } from "../kernels/weight-types.js";
 import { sha256, sha256OfText } from "../platform/digests.js";
 import { EarlierFingerprints, type FingerprintedTensor } from "./earlier-fingerprints.js";
 
 /** Values of a tensor that have checksums of their own, so that they can be computed beside each other. */
 const PIECE_VALUES = 512 * 1024;
 /** The types that values can be hashed in, in this order. */
-const FORMS = ["BF16", "F16", "F32"] as const satisfies readonly StoredDtype[];
+const FORMS = ["BF16", "F16", "F32"] as const satisfies readonly StoredFloat[];
 
 /** A tensor whose bytes arrive. */
 interface ArrivingTensor extends FingerprintedTensor {
@@ -72,7 +72,7 @@ export class ModelFingerprint {
     }
     this.#arriving.set(file, tensor);
     tensor.next += bytes.length;
-    const pieceBytes = STORED_BYTES[tensor.entry.dtype] * PIECE_VALUES;
+    const pieceBytes = storedBytes(tensor.entry.dtype, PIECE_VALUES);
     for (let done = 0; done < bytes.length; ) {
       const taken = bytes.subarray(done, done + pieceBytes - this.#filled);
       this.#piece.set(taken, this.#filled);
@@ -142,8 +142,9 @@ export class ModelFingerprint {
   }
 }
 
-/** A checksum of values that depends on nothing but the values. */
+/** A checksum of values that depends on nothing but the values; of quantised ones, on their type and bytes. */
 async function pieceDigest(bytes: Uint8Array<ArrayBuffer>, dtype: StoredDtype): Promise<string> {
+  if (!isStoredFloat(dtype)) return `${dtype} ${await sha256(bytes)}\n`;
   for (const form of FORMS) {
     const exact = inStoredType(bytes, dtype, form);
     if (exact !== null) return `${form} ${await sha256(exact)}\n`;

@@ -9,7 +9,7 @@ import type { ModelFile } from "../formats/model-files.js";
 import type { TensorEntry } from "../formats/safetensors.js";
 import type { Kernels, Packed, StoredRows } from "../kernels/kernels.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
-import { STORED_AS, STORED_BYTES, type StoredDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
+import { STORED_AS, type StoredDtype, storedBytes, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { quoteValue } from "../quote-value.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
@@ -116,7 +116,7 @@ function* slicesOf(
   for (const tensor of tensors) {
     const { shape, dtype, begin, end } = tensor.entry;
     const destinations = tensor.rows.map((row) => destinationOf(row, places, kernels));
-    const rowBytes = shape[shape.length - 1] * STORED_BYTES[dtype];
+    const rowBytes = storedBytes(dtype, shape[shape.length - 1]);
     const numRows = (end - begin) / rowBytes;
     const rowGroup = destinations.reduce((most, destination) => Math.max(most, destination.rowGroup), 1);
     const rowsPerSlice = rowGroup * Math.floor(staging.sliceBytes / rowBytes / rowGroup);

@@ -3,7 +3,8 @@
  * which fill it are stored in. Never by their values.
  */
 import {
-  PACKED_DTYPES,
+  CONVERTED_DTYPES,
+  type ConvertedDtype,
   type PackedDtype,
   STORED_AS,
   type StoredDtype,
@@ -12,9 +13,9 @@ import {
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 
 /** What a program asks for. */
-export type AskedDtype = "auto" | PackedDtype;
+export type AskedDtype = "auto" | ConvertedDtype;
 
-export const ASKED_DTYPES: readonly AskedDtype[] = ["auto", ...PACKED_DTYPES];
+export const ASKED_DTYPES: readonly AskedDtype[] = ["auto", ...CONVERTED_DTYPES];
 
 /** What is known of a stored tensor before it is read. */
 export interface StoredTensor {
@@ -32,7 +33,7 @@ export function chooseDtypes(
   tensors: readonly StoredTensor[] | null,
 ): (name: WeightName) => PackedDtype {
   if (asked !== "auto") return () => asked;
-  if (tensors === null) return () => STORED_AS.BF16;
+  if (tensors === null) return () => "bf16";
   const matrices = tensors.filter(({ rows }) => rows.some(({ order }) => order !== undefined));
   const floats = matrices.reduce((sum, { entry }) => sum + entry.shape.reduce((n, size) => n * size, 1), 0);
   const chosen = new Map<WeightName, PackedDtype>();

@@ -5,7 +5,7 @@ import type { KernelBackend } from "../kernels/kernels.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { referenceBackend } from "../kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
-import { PACKED_DTYPES, type PackedDtype, STORED_BYTES } from "../kernels/weight-types.js";
+import { CONVERTED_DTYPES, type PackedDtype, storedBytes } from "../kernels/weight-types.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
 import { loadWeights } from "./load-weights.js";
@@ -58,7 +58,7 @@ async function load(
   const file = memoryFile("m", content);
   let begin = 0;
   const tensors = stored.map(({ shape, values, rows }) => {
-    const end = begin + STORED_BYTES[storedDtype] * values.length;
+    const end = begin + storedBytes(storedDtype, values.length);
     const entry = { name: rows[0].name, dtype: storedDtype, shape, begin, end };
     begin = end;
     return { entry, file, rows };
@@ -76,7 +76,7 @@ const cuts = fc.record({
   gaps: fc.array(fc.nat({ max: 3 }), { minLength: 6, maxLength: 6 }),
   inOneTensor: fc.boolean(),
   sliceRows: fc.integer({ min: 1, max: 9 }),
-  dtype: fc.constantFrom(...PACKED_DTYPES),
+  dtype: fc.constantFrom(...CONVERTED_DTYPES),
   storedDtype: fc.constantFrom("F32", "BF16"),
 });
 

@@ -3,7 +3,7 @@
  * output once, and how rows of a slice get to their place.
  */
 import { columns, type Kernels, type Packed, type StoredRows } from "../kernels/kernels.js";
-import { type PackedDtype, STORED_BYTES, WEIGHT_TYPES } from "../kernels/weight-types.js";
+import { type PackedDtype, storedBytes, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
 
@@ -102,7 +102,7 @@ function rowsWithin(stored: StoredRows, { from, count }: Stretch, cols: number):
   const first = Math.max(stored.firstRow, from);
   const end = Math.min(stored.firstRow + stored.rowCount, from + count);
   if (first >= end) return null;
-  const skipped = (first - stored.firstRow) * cols * STORED_BYTES[stored.dtype];
+  const skipped = storedBytes(stored.dtype, (first - stored.firstRow) * cols);
   return { ...stored, offset: stored.offset + skipped, firstRow: first, rowCount: end - first };
 }
 

@@ -6,7 +6,7 @@ import { firstDifferentBits } from "../../src/client/comparison.js";
 import type { KernelsName } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
 import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
-import { PACKED_DTYPES, type PackedDtype } from "../../src/kernels/weight-types.js";
+import { CONVERTED_DTYPES, type ConvertedDtype } from "../../src/kernels/weight-types.js";
 import { folderFiles } from "../../src/platform/node.js";
 import { type AssembledModel, assembleFolder } from "../assembled-model.js";
 import { FedSequence } from "../fed-sequence.js";
@@ -30,12 +30,12 @@ const WAYS = [
 const MODELS = ["gpt2", ...familyNames, "phi3-longrope, the long table"] as const;
 
 /** What a case is made of: pairs of these in each run of the tests, all in the soak. */
-export const DIMENSIONS = { model: MODELS, way: WAYS, dtype: PACKED_DTYPES, kvDtype: KV_DTYPES };
+export const DIMENSIONS = { model: MODELS, way: WAYS, dtype: CONVERTED_DTYPES, kvDtype: KV_DTYPES };
 
 export interface IdentityCase {
   readonly model: (typeof MODELS)[number];
   readonly way: (typeof WAYS)[number];
-  readonly dtype: PackedDtype;
+  readonly dtype: ConvertedDtype;
   readonly kvDtype: KvDtype;
 }
 

@@ -11,7 +11,7 @@ import { openCheckpoint } from "../../src/formats/checkpoint.js";
 import type { Kernels } from "../../src/kernels/kernels.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
-import { INT8_GROUP, type PackedDtype } from "../../src/kernels/weight-types.js";
+import { type ConvertedDtype, INT8_GROUP } from "../../src/kernels/weight-types.js";
 import type { LanguageModel } from "../../src/library/language-model.js";
 import { load } from "../../src/library/load.js";
 import { planWeights } from "../../src/model/decoder-weights.js";
@@ -108,7 +108,7 @@ describe("loading", () => {
   });
 
   test("refuses other dtypes", async () => {
-    await expect(load(undefined, { dtype: "int4" as PackedDtype })).rejects.toMatchObject({
+    await expect(load(undefined, { dtype: "int4" as ConvertedDtype })).rejects.toMatchObject({
       code: "invalid_argument",
       message: 'dtype is "auto" or "f32" or "bf16" or "f16" or "int8", not "int4".',
     });

@@ -11,7 +11,7 @@ import type {
 import { type KvLayout, type KvShape, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
-import type { PackedDtype, StoredDtype } from "../../src/kernels/weight-types.js";
+import type { PackedDtype, StoredFloat } from "../../src/kernels/weight-types.js";
 
 /** What is written before anything else: it must never reach a result. */
 const GARBAGE = Number.NaN;
@@ -81,7 +81,7 @@ export class KernelBench {
   }
 
   /** Raw 16- or 32-bit values, as a file holds them. */
-  stored(dtype: StoredDtype, bits: readonly number[]): number {
+  stored(dtype: StoredFloat, bits: readonly number[]): number {
     const offset = this.#plan.reserve(4 * bits.length);
     const bytes = this.kernels.u8(offset, bits.length * (dtype === "F32" ? 4 : 2));
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

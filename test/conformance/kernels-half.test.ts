@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { KernelBackend, LinearWeight, Packed, StoredOrder } from "../../src/kernels/kernels.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
-import type { PackedDtype, StoredDtype } from "../../src/kernels/weight-types.js";
+import type { PackedDtype, StoredFloat } from "../../src/kernels/weight-types.js";
 import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 
@@ -30,7 +30,7 @@ afterAll(() => Promise.all(benches.map((bench) => bench.kernels.dispose())));
 function packed(
   bench: KernelBench,
   dtype: PackedDtype,
-  values: { K: number; N: number; order: StoredOrder; from: StoredDtype; bits: readonly number[] },
+  values: { K: number; N: number; order: StoredOrder; from: StoredFloat; bits: readonly number[] },
   rowsPerSlice = Number.POSITIVE_INFINITY,
 ): { weight: LinearWeight; answers: Packed[] } {
   const { K, N, order, from } = values;
@@ -86,7 +86,7 @@ describe.each(HALVES)("$dtype", ({ dtype, stored, infinity }) => {
 
   test("what is not finite, or would not be, is out of range, wherever it stands", () => {
     const beyond = dtype === "bf16" ? [0x7f7f8000, 0xff7fffff] : [0x477ff000, 0xc77ff000];
-    const wrong: readonly (readonly [StoredDtype, number])[] = [
+    const wrong: readonly (readonly [StoredFloat, number])[] = [
       ...[0x7f800000, 0xff800000, 0x7fc00000, ...beyond].map((b) => ["F32", b] as const),
       [stored, infinity],
       [stored, infinity | 0x8001],

@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ACTIVATIONS, type Activation, rows, STRETCH, type StoredOrder } from "../../src/kernels/kernels.js";
-import { PACKED_DTYPES, type PackedDtype, type StoredDtype } from "../../src/kernels/weight-types.js";
+import { CONVERTED_DTYPES, type PackedDtype, type StoredFloat } from "../../src/kernels/weight-types.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends, extreme, floats } from "./kernel-suite.js";
 
@@ -405,8 +405,8 @@ describe("all kernels give the reference kernels' bits", () => {
       K: fc.integer({ min: 1, max: 70 }),
       cols: fc.integer({ min: 1, max: 60 }),
       range: fc.tuple(fc.nat(), fc.nat()),
-      packed: fc.constantFrom<PackedDtype>(...PACKED_DTYPES),
-      dtype: fc.constantFrom<StoredDtype>("F32", "F16", "BF16"),
+      packed: fc.constantFrom<PackedDtype>(...CONVERTED_DTYPES),
+      dtype: fc.constantFrom<StoredFloat>("F32", "F16", "BF16"),
     });
     fc.assert(
       fc.property(cases, ({ K, cols, range, packed, dtype }) => {
@@ -453,7 +453,7 @@ describe("all kernels give the reference kernels' bits", () => {
 
   test("what is not finite beside the columns that are meant is not looked at, and among them is", () => {
     for (const bench of benches) {
-      for (const dtype of PACKED_DTYPES) {
+      for (const dtype of CONVERTED_DTYPES) {
         const offset = bench.stored("F32", [0x7fc00000, 0, 0, 0x7f800000]);
         const rows = { offset, dtype: "F32", firstRow: 0, rowCount: 1 } as const;
         const pack = (from: number, cols: number) =>

@@ -6,14 +6,14 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import type { KernelsName } from "../../src/kernels/kernels.js";
-import type { PackedDtype } from "../../src/kernels/weight-types.js";
+import type { ConvertedDtype } from "../../src/kernels/weight-types.js";
 import { load } from "../../src/library/load.js";
 
 /** Token ids 1 … 60. */
 const TOKENS = Array.from({ length: 60 }, (_, i) => i + 1);
 
 /** SHA-256 of the logits (60, vocabSize) as little-endian f32. The model's weights are stored as F16. */
-const DIGESTS: Readonly<Record<Exclude<PackedDtype, "bf16">, string>> = {
+const DIGESTS: Readonly<Record<Exclude<ConvertedDtype, "bf16">, string>> = {
   f32: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
   f16: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
   int8: "4856dc41ba77e0a9fd67160b8cd10696663d75c2ec0f3540362500e7e06c7c50",

@@ -7,12 +7,12 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import { type LanguageModel, type LoadOptions, load } from "../../src/index.js";
-import type { StoredDtype } from "../../src/kernels/weight-types.js";
+import type { StoredFloat } from "../../src/kernels/weight-types.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 import { inAllTypes, storedAs } from "../stored-as.js";
 
-const STORED = ["F32", "F16", "BF16"] as const satisfies readonly StoredDtype[];
+const STORED = ["F32", "F16", "BF16"] as const satisfies readonly StoredFloat[];
 const EXACT = ["auto", "f32", "bf16", "f16"] as const;
 const KEPT_BY_AUTO = { F32: "f32", F16: "f32", BF16: "bf16" } as const;
 const TOKENS = Array.from({ length: 19 }, (_, i) => (7 * i + 3) % 61);
@@ -23,7 +23,7 @@ const installationKey = new Uint8Array(32).fill(7);
 const random = randomModelFiles(sizes);
 const models = Object.fromEntries(
   STORED.map((dtype) => [dtype, storedAs(random, dtype, inAllTypes)]),
-) as Record<StoredDtype, Record<string, Uint8Array>>;
+) as Record<StoredFloat, Record<string, Uint8Array>>;
 
 const open = (files: Record<string, Uint8Array>, options: LoadOptions): Promise<LanguageModel> =>
   load(memoryFiles("m", files), { threads: 1, worker: false, installationKey, ...options });

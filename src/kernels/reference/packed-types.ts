@@ -1,7 +1,7 @@
 /** What the reference kernels know of each type of weights, in memory and stored, and of K and V. */
 import type { LinearWeight } from "../kernels.js";
 import { KV_MAX, type KvDtype } from "../kv-types.js";
-import type { PackedDtype, StoredDtype } from "../weight-types.js";
+import type { PackedDtype, StoredFloat } from "../weight-types.js";
 import { BF16, F16, F32, type FloatForm, FloatWeight } from "./floats.js";
 import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
 import type { PackedWeight } from "./packed-weight.js";
@@ -16,14 +16,32 @@ const floats = (form: FloatForm): PackedType => ({
   open: (buffer, weight) => new FloatWeight(form, buffer, weight),
 });
 
+/** A type that is declared before its kernels are there. */
+function notBuilt(): never {
+  throw new Error("weights of this type are not built");
+}
+const NOT_BUILT: PackedType = { columnBytes: notBuilt, open: notBuilt };
+
 export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   f32: floats(F32),
   bf16: floats(BF16),
   f16: floats(F16),
   int8: { columnBytes: int8ColumnBytes, open: (buffer, weight) => new Int8Weight(buffer, weight) },
+  q8_0: NOT_BUILT,
+  iq4_nl: NOT_BUILT,
+  q6_k: NOT_BUILT,
+  iq4_xs: NOT_BUILT,
+  q3_k: NOT_BUILT,
+  q5_0: NOT_BUILT,
+  q5_1: NOT_BUILT,
+  q5_k: NOT_BUILT,
+  q4_0: NOT_BUILT,
+  q4_1: NOT_BUILT,
+  q4_k: NOT_BUILT,
+  int4: NOT_BUILT,
 };
 
-export const STORED_VALUES: Readonly<Record<StoredDtype, FloatForm>> = { F32, F16, BF16 };
+export const STORED_VALUES: Readonly<Record<StoredFloat, FloatForm>> = { F32, F16, BF16 };
 
 interface KvElements {
   readonly Elements: Float32ArrayConstructor | Int8ArrayConstructor;

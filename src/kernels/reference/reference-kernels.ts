@@ -24,6 +24,7 @@ import {
 } from "../kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "../kv-layout.js";
 import { KV_TYPES } from "../kv-types.js";
+import { isStoredFloat } from "../weight-types.js";
 import { activations } from "./activations.js";
 import { KV_ELEMENTS, PACKED, STORED_VALUES } from "./packed-types.js";
 import type { PackedWeight, StoredValues } from "./packed-weight.js";
@@ -322,6 +323,7 @@ class ReferenceKernels implements Kernels {
   /** Reads stored values by index, as f32. */
   #storedValues(stored: StoredRows, width: number): StoredValues {
     const { cols, from } = stored.within ?? { cols: width, from: 0 };
+    if (!isStoredFloat(stored.dtype)) throw new Error(`stored values of ${stored.dtype} are not built`);
     const { Values, toF32 } = STORED_VALUES[stored.dtype];
     const values = new Values(this.#buffer, stored.offset, stored.rowCount * cols);
     return (row, column) => toF32(values[row * cols + from + column]);

@@ -30,9 +30,28 @@ export const HALF_COLUMNS = 16;
 export const QUERIES_PER_TILE = 4;
 
 /** @public commands.ts uses it, which is generated. */
-export const STORED_NUMBER: Readonly<Record<StoredDtype, number>> = { F32: 0, F16: 1, BF16: 2 };
+export const STORED_NUMBER: Readonly<Record<StoredDtype, number>> = {
+  ...{ F32: 0, F16: 1, BF16: 2 },
+  ...{
+    Q8_0: 3,
+    Q4_0: 4,
+    Q4_1: 5,
+    Q5_0: 6,
+    Q5_1: 7,
+    Q3_K: 8,
+    Q4_K: 9,
+    Q5_K: 10,
+    Q6_K: 11,
+    IQ4_NL: 12,
+    IQ4_XS: 13,
+  },
+};
 /** @public As above. */
-export const FORM_NUMBER: Readonly<Record<PackedDtype, number>> = { f32: 0, bf16: 1, f16: 2, int8: 3 };
+export const FORM_NUMBER: Readonly<Record<PackedDtype, number>> = {
+  ...{ f32: 0, bf16: 1, f16: 2, int8: 3 },
+  ...{ q8_0: 4, iq4_nl: 5, q6_k: 6, iq4_xs: 7, q3_k: 8, q5_0: 9, q5_1: 10, q5_k: 11 },
+  ...{ q4_0: 12, q4_1: 13, q4_k: 14, int4: 15 },
+};
 /** What operations that pack answer, as bits of a sum: 0 when the weights are the stored values. */
 export const PACK_ANSWER = { outOfRange: 1, rounded: 2 };
 export const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {

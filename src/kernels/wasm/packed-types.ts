@@ -30,6 +30,12 @@ const HALF: PackedType = {
   threadBytes: (inFeatures) => 4 * HALF_COLUMNS * inFeatures,
 };
 
+/** A type that is declared before its kernels are there. */
+function notBuilt(): never {
+  throw new Error("weights of this type are not built");
+}
+const NOT_BUILT: PackedType = { ...FLOATS, columns: 1, panelBytes: notBuilt, threadBytes: notBuilt };
+
 export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   f32: {
     ...FLOATS,
@@ -48,6 +54,18 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
     threadBytes: () => 0,
     ...{ packInOut: "packInOutInt8", packOutIn: "packOutInInt8", embed: "embedInt8" },
   },
+  q8_0: NOT_BUILT,
+  iq4_nl: NOT_BUILT,
+  q6_k: NOT_BUILT,
+  iq4_xs: NOT_BUILT,
+  q3_k: NOT_BUILT,
+  q5_0: NOT_BUILT,
+  q5_1: NOT_BUILT,
+  q5_k: NOT_BUILT,
+  q4_0: NOT_BUILT,
+  q4_1: NOT_BUILT,
+  q4_k: NOT_BUILT,
+  int4: NOT_BUILT,
 };
 
 interface KvOperations {
