@@ -5,10 +5,10 @@
 // multiplied, and need not be waited for when their turn comes. What was read goes, unused, to where the scores are stored
 // next, so that no compiler leaves it out.
 //
-// `T` is the type of K and V as stored: f32 or i8.
+// `T` is the type of K and V as stored: f32, u16 or i8 (kv-blocks.ts).
 
 import { BLOCK_SIZE } from "./generated/constants";
-import { blockBegin, inBlockOf, keyRowBytes, load4, TOUCHED, touchBlocks } from "./kv-blocks";
+import { blockBegin, inBlockOf, isScaled, keyRowBytes, load4, TOUCHED, touchBlocks } from "./kv-blocks";
 
 /** Of one query. */
 export function scoreKeys1<T>(
@@ -30,7 +30,7 @@ export function scoreKeys1<T>(
       read |= load<u8>(key + toValues);
       key += keyRowBytes<T>();
     }
-    if (isInteger<T>()) {
+    if (isScaled<T>()) {
       // Behind K comes V, of the same size, and then the keys' scales.
       const keyScales = key + toValues;
       a = f32x4.mul(a, v128.load(keyScales));
@@ -77,7 +77,7 @@ export function scoreKeys2<T>(
       key += keyRowBytes<T>();
       qbp += 4;
     }
-    if (isInteger<T>()) {
+    if (isScaled<T>()) {
       const keyScales = key + toValues;
       const s0 = v128.load(keyScales), s1 = v128.load(keyScales, 16), s2 = v128.load(keyScales, 32);
       const s3 = v128.load(keyScales, 48);
@@ -160,7 +160,7 @@ function scoreHalfBlocks<T>(
         qbp += 4;
         qcp += 4;
       }
-      if (isInteger<T>()) {
+      if (isScaled<T>()) {
         const keyScales = block + 2 * toValues + (half << 5);
         const s0 = v128.load(keyScales), s1 = v128.load(keyScales, 16);
         a0 = f32x4.mul(a0, s0);

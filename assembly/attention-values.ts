@@ -2,7 +2,7 @@
 // their outputs and go on from there, so that what all of them see can be gone through together, and what only some see
 // before and after it.
 //
-// `T` is the type of K and V as stored: f32 or i8. `rowBytes` is that of a position's values.
+// `T` is the type of K and V as stored: f32, u16 or i8 (kv-blocks.ts). `rowBytes` is that of a position's values.
 
 import { BLOCK_SIZE } from "./generated/constants";
 import { blockBegin, inBlockOf, load1, load4 } from "./kv-blocks";

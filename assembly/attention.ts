@@ -10,7 +10,7 @@
 // computed, on how the rows were fed, or on where a block lies: queries that go through a block together, of several rows
 // and of the heads that share K and V, share its loads and nothing else.
 //
-// `T` is the type of K and V as stored: f32 or i8.
+// `T` is the type of K and V as stored: f32, u16 or i8 (kv-blocks.ts).
 
 import { scoreKeys1, scoreKeys2, scoreKeys3, scoreKeys4 } from "./attention-scores";
 import { capScores, scaleWeights, weighScores } from "./attention-softmax";
@@ -18,7 +18,7 @@ import {
   addValues, addValues16Of2, addValues8Of3, addValues8Of4, sumLastValues, sumSeenValues32, sumValues32,
 } from "./attention-values";
 import { QUERIES_PER_TILE } from "./generated/constants";
-import { keyRowBytes, TOUCHED, VALUE_SCALES } from "./kv-blocks";
+import { isScaled, keyRowBytes, TOUCHED, VALUE_SCALES } from "./kv-blocks";
 
 /** Where a sequence is described: its rows, and the address of its block table. */
 const SEQUENCE_BYTES: usize = 8;
@@ -121,7 +121,7 @@ function weigh<T>(
 ): f32 {
   if (softcap != 0) capScores(scores, first, position, softcap);
   const total = weighScores(scores, first, position);
-  if (isInteger<T>()) scaleWeights(scores, scales, blockBytes, blockTable, first, position);
+  if (isScaled<T>()) scaleWeights(scores, scales, blockBytes, blockTable, first, position);
   return total;
 }
 

@@ -1,7 +1,7 @@
 // Values of 16 bits, bf16 and f16, to f32, exactly, and f32 to them, to the nearest, ties to even. A `form` is the type that
 // weights have in memory, by its number, a constant where these are inlined.
 
-import { FORM_BF16 } from "./generated/constants";
+import { FORM_BF16, FORM_F16 } from "./generated/constants";
 
 /** 2¹¹²: what a half's exponent and mantissa are too small by where a float has them. */
 const HALF_TO_FLOAT: f32 = 5192296858534827628530496329220096.0;
@@ -74,4 +74,38 @@ function roundAt(v: v128, bits: i32): v128 {
 @inline
 export function narrow8(low: v128, high: v128, form: i32): v128 {
   return v128.shuffle<i16>(narrow(low, form), narrow(high, form), 0, 2, 4, 6, 8, 10, 12, 14);
+}
+
+// K and V of f16. What f16 cannot hold is kept as NaN, so that whatever is computed from it is NaN: never as the largest
+// value or as an infinity, which would make a key one that nobody sees.
+
+/** Largest bits of a half that are finite, moved to where `widenKv` has them, and the NaN that is stored. */
+const LARGEST_MOVED: i32 = 0x7bff << 13;
+const STORED_NAN: i32 = 0x7e00;
+/** Bits of 65,504 as f32. */
+const LARGEST_FLOAT: i32 = 0x477fe000;
+/** As CONSTANTS. */
+const KV_CONSTANTS = memory.data<u32>([0x8fffe000, 0x77800000, 0x0f7fe000]);
+
+/** Four halves, each with its sign through the upper half of its lane, as f32; a NaN stays one. Exact. */
+@inline
+export function widenKv(values: v128): v128 {
+  const moved = v128.and(i32x4.shl(values, 13), v128.load_splat<u32>(KV_CONSTANTS));
+  // A stored NaN has no sign: it alone is above the largest value.
+  const isNaN = i32x4.gt_s(moved, v128.load_splat<u32>(KV_CONSTANTS, 8));
+  return v128.or(f32x4.mul(moved, v128.load_splat<u32>(KV_CONSTANTS, 4)), isNaN);
+}
+
+/** One of them. */
+@inline
+export function widenKv1(value: i16): f32 {
+  const moved = (<i32>value << 13) & 0x8fffe000;
+  return moved > LARGEST_MOVED ? NaN : reinterpret<f32>(moved) * HALF_TO_FLOAT;
+}
+
+/** An f32 as a half, to the nearest, ties to even; NaN beyond ±65,504. */
+@inline
+export function narrowKv(value: f32): u16 {
+  const isOutside = (reinterpret<i32>(value) & 0x7fffffff) > LARGEST_FLOAT;
+  return <u16>(isOutside ? STORED_NAN : i32x4.extract_lane(narrow(f32x4.splat(value), FORM_F16), 0));
 }

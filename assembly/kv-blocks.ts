@@ -3,12 +3,19 @@
 // A head's part of a block is K (headDim, 16), transposed, then V (16, headDim); with K and V of int8, then the scales
 // of its 16 keys and of its 16 values. As in src/kernels/kv-layout.ts.
 //
-// `T` is the type of K and V as stored: f32 or i8.
+// `T` is the type of K and V as stored: f32; u16, for f16; i8, with scales.
 
 import { BLOCK_SIZE, KV_MAX } from "./generated/constants";
+import { narrowKv, widenKv, widenKv1 } from "./half";
 
 /** Bytes from the scales of a head's keys to those of its values. */
 export const VALUE_SCALES: usize = 4 * BLOCK_SIZE;
+
+/** Whether a head's key, and value, of a position has a scale. */
+@inline
+export function isScaled<T>(): bool {
+  return sizeof<T>() == 1;
+}
 
 /** Bytes of one d of a transposed K. */
 @inline
@@ -19,7 +26,8 @@ export function keyRowBytes<T>(): usize {
 /** Four stored values as f32. */
 @inline
 export function load4<T>(p: usize): v128 {
-  if (isInteger<T>()) {
+  if (sizeof<T>() == 2) return widenKv(v128.load_ext<i16>(p));
+  if (isScaled<T>()) {
     return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p))));
   }
   return v128.load(p);
@@ -27,7 +35,7 @@ export function load4<T>(p: usize): v128 {
 
 @inline
 export function load1<T>(p: usize): f32 {
-  return <f32>load<T>(p);
+  return sizeof<T>() == 2 ? widenKv1(load<i16>(p)) : <f32>load<T>(p);
 }
 
 /** First position of the block that a position is in. */
@@ -79,10 +87,15 @@ export function writeKv<T>(
     let vp = v + <usize>t * vStride + <usize>from * rowBytes;
     for (let h = from; h < to; h++) {
       const keys = head + inBlock * sizeof<T>(), values = head + valueOffset + inBlock * <usize>headDim * sizeof<T>();
-      if (isInteger<T>()) {
+      if (isScaled<T>()) {
         const scales = head + 2 * valueOffset + (inBlock << 2);
         f32.store(scales, quantiseHead(keys, keyRowBytes<T>(), kp, headDim));
         f32.store(scales + VALUE_SCALES, quantiseHead(values, 1, vp, headDim));
+      } else if (sizeof<T>() == 2) {
+        for (let d: usize = 0; d < rowBytes; d += 4) {
+          store<u16>(keys + d * (BLOCK_SIZE / 2), narrowKv(f32.load(kp + d)));
+          store<u16>(values + (d >> 1), narrowKv(f32.load(vp + d)));
+        }
       } else {
         for (let d: usize = 0; d < rowBytes; d += 4) f32.store(keys + d * BLOCK_SIZE, f32.load(kp + d));
         memory.copy(values, vp, rowBytes);

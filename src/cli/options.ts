@@ -97,7 +97,7 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option(
         "--kv-dtype <type>",
-        "how keys and values are kept: f32, or int8 in a quarter of the memory",
+        "how keys and values are kept: f32, f16 in half of the memory, or int8 in about a quarter",
       ).choices(KV_DTYPES),
     )
     .option(

@@ -116,7 +116,8 @@ function refusal(
   if (shorter !== null) advice.push(`contextLength ${shorter.contextLength}`);
   const lessKv = shape.kvMemory === null ? null : fits({ kvMemory: null });
   if (lessKv !== null) advice.push(`kvMemory ${Math.floor(lessKv.kvBytes / 2 ** 20)}MiB`);
-  if (fits({ kvDtype: "int8" }) !== null) advice.push("kvDtype int8");
+  const smallerKv = (["f16", "int8"] as const).find((smaller) => fits({ kvDtype: smaller }) !== null);
+  if (smallerKv !== undefined) advice.push(`kvDtype ${smallerKv}`);
   // What is stored in 16 bits stays so: the bits of f32. What it is stored in shows with its tensors.
   if (shape.tensors !== null && fits({ dtype: "auto" }) !== null) advice.push("dtype auto");
   if (fits({ dtype: "int8" }) !== null) advice.push("dtype int8");

@@ -4,6 +4,8 @@ import { afterAll, expect, test } from "vitest";
 import { KernelBench } from "../../test/conformance/kernel-bench.js";
 import { BLOCK_SIZE } from "./kv-layout.js";
 import { kvParts, readKvRows, writeKvRows } from "./kv-rows.js";
+import { KV_DTYPES } from "./kv-types.js";
+import { f32ToF16 } from "./reference/half.js";
 import { quantised, scaleOf } from "./reference/int8.js";
 import { referenceBackend } from "./reference/reference-kernels.js";
 
@@ -16,7 +18,7 @@ const shapes = fc.record({
   headDim: fc.integer({ min: 1, max: 9 }),
 });
 
-test.each(["f32", "int8"] as const)("%s", (dtype) => {
+test.each(KV_DTYPES)("%s", (dtype) => {
   fc.assert(
     fc.property(
       shapes,
@@ -50,6 +52,7 @@ test.each(["f32", "int8"] as const)("%s", (dtype) => {
             rows.subarray(i * headDim, (i + 1) * headDim),
           );
           if (dtype === "f32") expect(new Float32Array(out.buffer)).toEqual(rows);
+          else if (dtype === "f16") expect([...new Uint16Array(out.buffer)]).toEqual([...rows].map(f32ToF16));
           else if (part.endsWith("scale")) {
             expect([...new Float32Array(out.buffer)]).toEqual(heads.map((head) => scaleOf(head, 127)));
           } else {

@@ -4,7 +4,7 @@
  */
 import type { Kernels } from "./kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "./kv-layout.js";
-import { KV_TYPES } from "./kv-types.js";
+import { KV_TYPES, type KvType } from "./kv-types.js";
 
 /** What a block keeps of a position and a layer; not every type has scales. */
 export type KvPart = "key" | "value" | "key_scale" | "value_scale";
@@ -38,7 +38,7 @@ export interface KvPartShape {
   readonly part: KvPart;
   readonly elementBytes: keyof typeof ELEMENTS;
   /** The element's type in a saved sequence. */
-  readonly savedAs: "F32" | "I8";
+  readonly savedAs: KvType["savedAs"];
   /** Of a row: (heads, headDim), or (heads) of scales. */
   readonly shape: readonly number[];
   /** Of a row. */
@@ -81,7 +81,7 @@ export function writeKvRows(memory: KvMemory, kv: KvLayout, rows: KvRows, source
 
 type KvMemory = Pick<Kernels, "i32" | "u8">;
 
-type Elements = Int32Array | Uint8Array;
+type Elements = Int32Array | Uint16Array | Uint8Array;
 
 /** Views of elements of so many bytes. Floats are copied as integers: a NaN keeps its payload. */
 const ELEMENTS = {
@@ -89,11 +89,19 @@ const ELEMENTS = {
     inMemory: (memory: KvMemory, offset: number, bytes: number): Elements => memory.i32(offset, bytes / 4),
     of: (bytes: Uint8Array): Elements => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
   },
+  2: {
+    inMemory: (memory: KvMemory, offset: number, bytes: number): Elements => halves(memory.u8(offset, bytes)),
+    of: (bytes: Uint8Array): Elements => halves(bytes),
+  },
   1: {
     inMemory: (memory: KvMemory, offset: number, bytes: number): Elements => memory.u8(offset, bytes),
     of: (bytes: Uint8Array): Elements => bytes,
   },
 } as const;
+
+function halves({ buffer, byteOffset, length }: Uint8Array): Uint16Array {
+  return new Uint16Array(buffer, byteOffset, length / 2);
+}
 
 /** How far apart, in elements, heads are, and the neighbours of the outer and of the inner loop. */
 interface Order {

@@ -62,8 +62,8 @@ export interface LoadOptions {
    */
   readonly kvMemory?: number | string | undefined;
   /**
-   * How K and V are kept: `f32` (the default), or `int8`, which takes about a quarter of the memory and deviates a
-   * little. Whatever is promised of bits holds within each.
+   * How K and V are kept: `f32` (the default); `f16`, which takes half of the memory and rounds them once, and with which a
+   * value beyond ±65,504 is a `numerical_error`; or `int8`, which takes about a quarter and deviates a little. Whatever is promised of bits holds within each.
    */
   readonly kvDtype?: KvDtype | undefined;
   /**

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { columns } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
-import type { KvDtype } from "../../src/kernels/kv-types.js";
+import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends, EXTREMES } from "./kernel-suite.js";
 
@@ -174,7 +174,7 @@ const shapes = fc
     length: fc.constantFrom(1, 2, 15, 16, 17, 31, 33, 40, 64, 150),
     window: fc.constantFrom(null, null, 1, 2, 15, 16, 17, 33, 200),
     softcap: fc.constantFrom(null, null, 0.5, 50),
-    kvDtype: fc.constantFrom<KvDtype>("f32", "int8"),
+    kvDtype: fc.constantFrom(...KV_DTYPES),
     seed: fc.integer(),
     cuts: fc.array(fc.tuple(fc.nat(), fc.nat(), fc.constantFrom(1, 1, 1, 7, 40)), {
       minLength: 1,
@@ -232,7 +232,7 @@ describe("all kernels give the reference kernels' bits", () => {
   });
 
   test("a head has the same bits beside others that share its keys and alone", () => {
-    for (const kvDtype of ["f32", "int8"] as const) {
+    for (const kvDtype of KV_DTYPES) {
       for (let group = 1; group <= 9; group++) {
         const shape = {
           headDim: 20,
@@ -291,17 +291,42 @@ describe("all kernels give the reference kernels' bits", () => {
     );
   });
 
+  test.each(KV_DTYPES.flatMap((kvDtype) => [0, 17].map((length) => ({ length, kvDtype }))))(
+    "no queries, after $length rows of K and V: $kvDtype",
+    ({ length, kvDtype }) => {
+      for (const bench of benches) {
+        const shape = { headDim: 5, numHeads: 4, numKvHeads: 2, length, kvDtype };
+        const before = bench.kernels.multiplyAdds;
+        expect(attentionCase(bench, { ...shape, sequences: [] }).out).toHaveLength(0);
+        expect(bench.kernels.multiplyAdds).toBe(before);
+      }
+    },
+  );
+
+  /** Halves of 10 bits: the last one stands for 2⁻¹⁰ of a power of two, 2⁻²⁴ at least. */
   test.each([
-    { length: 0, kvDtype: "f32" },
-    { length: 0, kvDtype: "int8" },
-    { length: 17, kvDtype: "f32" },
-    { length: 17, kvDtype: "int8" },
-  ] as const)("no queries, after $length rows of K and V: $kvDtype", ({ length, kvDtype }) => {
-    for (const bench of benches) {
-      const shape = { headDim: 5, numHeads: 4, numKvHeads: 2, length, kvDtype };
-      const before = bench.kernels.multiplyAdds;
-      expect(attentionCase(bench, { ...shape, sequences: [] }).out).toHaveLength(0);
-      expect(bench.kernels.multiplyAdds).toBe(before);
+    [1 + 2 ** -11, 1],
+    [1 + 3 * 2 ** -11, 1 + 2 ** -9],
+    [2 ** -25, 0],
+    [3 * 2 ** -25, 2 ** -23],
+    [2 ** -149, 0],
+    [65_504, 65_504],
+    [65_504 + 2 ** -8, Number.NaN],
+    [Number.POSITIVE_INFINITY, Number.NaN],
+    [Number.NaN, Number.NaN],
+  ])("f16 K and V of %d", (value, expected) => {
+    // Of two positions the output is between their values: both are the same.
+    const one = { headDim: 5, numHeads: 1, numKvHeads: 1, length: 2, kvDtype: "f16" } as const;
+    for (const sign of [1, -1]) {
+      // Of each position Q, K and V.
+      const rows = (k: number, v: number) => [1, k, v].flatMap((x) => Array.from({ length: 5 }, () => x));
+      const values = [...rows(0, sign * value), ...rows(0, sign * value)];
+      const kept = expectSameBits(benches, (bench) => attentionCase(bench, { ...one, values }).out);
+      expectEqualBits(kept, new Float32Array(10).fill(sign * expected + 0));
+      // A key that cannot be kept is not one that nobody sees.
+      const keys = [...rows(sign * value, 0.5), ...rows(0.25, 0.5)];
+      const seen = expectSameBits(benches, (bench) => attentionCase(bench, { ...one, values: keys }).out);
+      expect(seen.every(Number.isNaN)).toBe(Number.isNaN(expected));
     }
   });
 

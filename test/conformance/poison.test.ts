@@ -14,7 +14,7 @@ import {
   slotOf,
   valueOffset,
 } from "../../src/kernels/kv-layout.js";
-import type { KvDtype } from "../../src/kernels/kv-types.js";
+import { KV_TYPES, type KvDtype } from "../../src/kernels/kv-types.js";
 import type { PackedDtype } from "../../src/kernels/weight-types.js";
 import type { BlockTable } from "../../src/kv-cache/block-table.js";
 import type { DecoderSpec } from "../../src/model/decoder-spec.js";
@@ -25,7 +25,7 @@ import { loadInProcess } from "../in-process.js";
 /** Where in memory, as [byte, length], the K and V of one position of one head lie, scales included. */
 function* keyAndValuePlaces(kv: KvLayout, block: number, inBlock: number, layer: number, head: number) {
   const base = kvOffset(kv, block, layer, head);
-  const bytes = kv.dtype === "int8" ? 1 : 4;
+  const bytes = KV_TYPES[kv.dtype].elementBytes;
   for (let d = 0; d < kv.headDim; d++) {
     yield [base + bytes * (d * BLOCK_SIZE + inBlock), bytes] as const;
     yield [base + valueOffset(kv) + bytes * (inBlock * kv.headDim + d), bytes] as const;
@@ -88,6 +88,7 @@ const TYPES = [
   { dtype: "f32", kvDtype: "f32" },
   { dtype: "int8", kvDtype: "f32" },
   { dtype: "f32", kvDtype: "int8" },
+  { dtype: "f32", kvDtype: "f16" },
 ] as const satisfies readonly { dtype: PackedDtype; kvDtype: KvDtype }[];
 
 /** The largest model in plain TypeScript takes a second for what the others do in a few milliseconds. */
@@ -157,12 +158,13 @@ describe.each(
           ...keyAndValuePlaces(kvCache.layout, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head),
         ];
         // Of int8 only the scales can be NaN.
-        const floats = places.filter(([, length]) => length === 4);
-        const cell = kernels.f32(floats[which % floats.length][0], 1);
-        const [old] = cell;
-        cell[0] = Number.NaN;
+        const floats = places.filter(([, length]) => length > 1);
+        const [at, length] = floats[which % floats.length];
+        const cell = kernels.u8(at, length);
+        const old = cell.slice();
+        cell.set(length === 2 ? [0, 0x7e] : [0, 0, 0xc0, 0x7f]);
         const logits = sequence.logitsAfter(tokens);
-        cell[0] = old;
+        cell.set(old);
         kvCache.truncate(table, 35);
         if (isSeen(core.model.spec, layer, position, 35)) expect(logits.every(Number.isNaN)).toBe(true);
         else expect(firstDifferentBits(clean, logits)).toBeNull();

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.js";
 import { type LoadOptions, load } from "../../src/index.js";
+import { KV_DTYPES, KV_TYPES } from "../../src/kernels/kv-types.js";
 import { BlobFile } from "../../src/platform/url-files.js";
 import { arbitraryTokens, familyFolder, familyNames, modelFolders } from "../fixture-models.js";
 
@@ -18,7 +19,7 @@ afterAll(() => rm(folder, { recursive: true }));
 
 const options: LoadOptions = { threads: 1, installationKey };
 
-describe.each([{ kvDtype: "f32" }, { kvDtype: "int8" }] as const)("KV $kvDtype", ({ kvDtype }) => {
+describe.each(KV_DTYPES.map((kvDtype) => ({ kvDtype })))("KV $kvDtype", ({ kvDtype }) => {
   test.each(["tiny", "odd"] as const)("%s: every length around blocks' edges", async (name) => {
     await using lm = await load(modelFolders[name], { ...options, kvDtype });
     await using other = await load(modelFolders[name], { ...options, kvDtype, kernels: "reference" });
@@ -47,11 +48,11 @@ test.each(familyNames)(
   "%s: saved by one model, restored by another, and what a position takes",
   async (name) => {
     const inProcess = { ...options, worker: false };
-    for (const kvDtype of ["f32", "int8"] as const) {
+    for (const kvDtype of KV_DTYPES) {
       await using lm = await load(familyFolder(name), { ...inProcess, kvDtype });
       await using other = await load(familyFolder(name), { ...inProcess, kvDtype });
       const { numLayers, numKvHeads, headDim, vocabSize } = lm.info.config;
-      const headBytes = kvDtype === "f32" ? 4 * headDim : headDim + 4;
+      const headBytes = { f32: 4 * headDim, f16: 2 * headDim, int8: headDim + 4 }[kvDtype];
       expect(lm.info.kv.bytesPerToken).toBe(2 * numLayers * numKvHeads * headBytes);
       for (const length of [1, 15, 16, 17]) {
         const tokens = arbitraryTokens(length, vocabSize, length);
@@ -72,21 +73,22 @@ test("the file is plain safetensors, and one model has one fingerprint", async (
   await using plain = await load(modelFolders.odd, options);
   const { numLayers, numKvHeads, headDim } = plain.info.config;
   for (const dtype of ["f32", "int8"] as const) {
-    for (const kvDtype of ["f32", "int8"] as const) {
+    for (const kvDtype of KV_DTYPES) {
       await using lm = await load(modelFolders.odd, { ...options, threads: 2, dtype, kvDtype });
       const blob = await (await lm.sequence([1, 2, 3, 4, 5])).save();
       const { tensors, metadata } = await readSafetensorsHeader(new BlobFile("saved", blob));
-      const elements = { shape: [5, numKvHeads, headDim], dtype: kvDtype === "f32" ? "F32" : "I8" };
+      const elements = { shape: [5, numKvHeads, headDim], dtype: KV_TYPES[kvDtype].savedAs };
       const scales = { shape: [5, numKvHeads], dtype: "F32" };
       const parts = { key: elements, value: elements };
-      const perLayer = kvDtype === "f32" ? parts : { ...parts, key_scale: scales, value_scale: scales };
+      const perLayer = kvDtype !== "int8" ? parts : { ...parts, key_scale: scales, value_scale: scales };
       expect(tensors.size).toBe(numLayers * Object.keys(perLayer).length);
       for (let layer = 0; layer < numLayers; layer++) {
         for (const [name, expected] of Object.entries(perLayer)) {
           const found = tensors.get(`layer.${layer}.${name}`);
           expect(found).toMatchObject(expected);
           // As the format's own library has it: every tensor begins at a multiple of its element's size.
-          expect((found?.begin ?? 1) % (expected.dtype === "F32" ? 4 : 1)).toBe(0);
+          const elementBytes = expected === scales ? 4 : KV_TYPES[kvDtype].elementBytes;
+          expect((found?.begin ?? 1) % elementBytes).toBe(0);
         }
       }
       expect(Object.fromEntries(metadata)).toMatchObject({

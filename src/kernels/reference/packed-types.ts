@@ -3,6 +3,7 @@ import type { LinearWeight } from "../kernels.js";
 import { KV_MAX, type KvDtype } from "../kv-types.js";
 import type { PackedDtype, StoredFloat } from "../weight-types.js";
 import { BF16, F16, F32, type FloatForm, FloatWeight } from "./floats.js";
+import { f16ToF32, f32ToF16 } from "./half.js";
 import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
 import type { PackedWeight } from "./packed-weight.js";
 
@@ -44,17 +45,30 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
 export const STORED_VALUES: Readonly<Record<StoredFloat, FloatForm>> = { F32, F16, BF16 };
 
 interface KvElements {
-  readonly Elements: Float32ArrayConstructor | Int8ArrayConstructor;
+  readonly Elements: Float32ArrayConstructor | Uint16ArrayConstructor | Int8ArrayConstructor;
   /** The scale of a head's key or value, where the type has scales. */
   readonly scaleOf: ((values: Float32Array) => number) | null;
   readonly stored: (value: number, scale: number) => number;
+  /** What a stored element stands for, before the scale. */
+  readonly toF32: (stored: number) => number;
 }
 
+/** Largest value of a binary16. */
+const LARGEST_HALF = 65_504;
+const same = (value: number) => value;
+
 export const KV_ELEMENTS: Readonly<Record<KvDtype, KvElements>> = {
-  f32: { Elements: Float32Array, scaleOf: null, stored: (value) => value },
+  f32: { Elements: Float32Array, scaleOf: null, stored: same, toF32: same },
+  f16: {
+    Elements: Uint16Array,
+    scaleOf: null,
+    stored: (value) => f32ToF16(Math.abs(value) <= LARGEST_HALF ? value : Number.NaN),
+    toF32: f16ToF32,
+  },
   int8: {
     Elements: Int8Array,
     scaleOf: (values) => scaleOf(values, KV_MAX),
     stored: (value, scale) => quantised(value, scale, KV_MAX),
+    toF32: same,
   },
 };

@@ -225,6 +225,7 @@ class ReferenceKernels implements Kernels {
     const { headDim } = kv;
     const queriesPerKvHead = numHeads / kv.numKvHeads;
     const { scaled } = KV_TYPES[kv.dtype];
+    const { toF32 } = KV_ELEMENTS[kv.dtype];
     const positions = this.#indices(call.positions);
     this.#multiplyAdds += attentionMultiplyAdds(call, this.i32(0, Math.floor(this.#buffer.byteLength / 4)));
     const blockTables = this.#blockTables(call);
@@ -248,7 +249,7 @@ class ReferenceKernels implements Kernels {
           const inBlock = p % BLOCK_SIZE;
           let score = 0;
           for (let d = 0, at = inBlock; d < headDim; d++, at += keyStride) {
-            score = fround(score + fround(query[d] * keys[at]));
+            score = fround(score + fround(query[d] * toF32(keys[at])));
           }
           if (scaled) score = fround(score * keyScales[inBlock]);
           weights[p] = fround(score * call.scale);
@@ -270,7 +271,7 @@ class ReferenceKernels implements Kernels {
           const weight = scaled ? fround(weights[p] * valueScales[inBlock]) : weights[p];
           const at = inBlock * headDim;
           for (let d = 0; d < headDim; d++) {
-            output[d] = fround(output[d] + fround(weight * values[at + d]));
+            output[d] = fround(output[d] + fround(weight * toF32(values[at + d])));
           }
         }
         for (let d = 0; d < headDim; d++) output[d] = fround(output[d] / sum);

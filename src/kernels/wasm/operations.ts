@@ -229,7 +229,9 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     parameters: { ...linear, weight: "weight", bias: "vector" },
   },
   writeKv: { ...writeKv, function: "writeKv<f32>" },
+  writeKvF16: { ...writeKv, function: "writeKv<u16>" },
   writeKvInt8: { ...writeKv, function: "writeKv<i8>" },
   attention: { ...attention, function: "attention<f32>" },
+  attentionF16: { ...attention, function: "attention<u16>" },
   attentionInt8: { ...attention, function: "attention<i8>" },
 };

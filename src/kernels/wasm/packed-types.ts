@@ -69,12 +69,13 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
 };
 
 interface KvOperations {
-  readonly writeKv: "writeKv" | "writeKvInt8";
-  readonly attention: "attention" | "attentionInt8";
+  readonly writeKv: "writeKv" | "writeKvF16" | "writeKvInt8";
+  readonly attention: "attention" | "attentionF16" | "attentionInt8";
 }
 
 export const KV_OPERATIONS: Readonly<Record<KvDtype, KvOperations>> = {
   f32: { writeKv: "writeKv", attention: "attention" },
+  f16: { writeKv: "writeKvF16", attention: "attentionF16" },
   int8: { writeKv: "writeKvInt8", attention: "attentionInt8" },
 };
 
