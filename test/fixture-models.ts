@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { readSafetensorsHeader } from "../src/formats/safetensors.js";
-import { folderFiles } from "../src/platform/node.js";
+import { folderFiles } from "../src/platform/disk-files.js";
 
 const fixtures = fileURLToPath(new URL("./fixtures/", import.meta.url));
 

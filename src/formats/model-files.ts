@@ -27,6 +27,8 @@ export interface ModelFiles {
   readonly label: string;
   /** Opens a plain file name (no path separators); `null` when there is no such file. */
   open(name: string): Promise<ModelFile | null>;
+  /** The GGUF files that hold the model, in the order of their shards; without it config.json and the files beside it do. */
+  readonly gguf?: readonly string[] | undefined;
 }
 
 /** Largest size, in bytes, of a text file that is read whole: 64 MiB. */

@@ -1,11 +1,13 @@
 /** Model sources that mean the same on every platform. */
 
 import { LastrowError } from "../errors.js";
+import { ggufOfFolder } from "../formats/gguf-names.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { shown } from "../option-checks.js";
 import {
   entryFiles,
   handleFiles,
+  isFile,
   isFileList,
   isFolderEntry,
   isFolderHandle,
@@ -19,16 +21,17 @@ export type AddressOpener = (address: URL) => Promise<ModelFile | null>;
 
 /**
  * Opens a source that is not a string.
- * @throws LastrowError `invalid_argument` when it is none of the kinds that `ModelSource` lists
+ * @throws LastrowError `invalid_argument` when it is none of the kinds that `ModelSource` lists, or holds several models
  */
-export function openGivenFiles(
+export async function openGivenFiles(
   source: Exclude<ModelSource, string>,
   options: FetchOptions,
   openAddress: AddressOpener = async () => null,
-): ModelFiles {
+): Promise<ModelFiles> {
   if (source instanceof URL) return addressedFiles(source.href, source, options);
   if (typeof source === "object" && source !== null) {
     if (isFileList(source)) return listedFiles(source);
+    if (isFile(source)) return listedFiles([source]);
     if (isFolderEntry(source)) return entryFiles(source);
     if (isFolderHandle(source)) return handleFiles(source);
     if (isModelFiles(source)) return source;
@@ -48,8 +51,10 @@ function mappedFiles(
 ): ModelFiles {
   const [first] = Object.values(addresses);
   const label = first === undefined ? "model" : parseAddress(first).pathname.split("/").at(-2) || "model";
+  const listed = Object.keys(addresses).map((path) => ({ path, size: 0 }));
   return {
     label,
+    gguf: ggufOfFolder(listed, label, "give the address of that file alone"),
     async open(name) {
       if (!Object.hasOwn(addresses, name)) return null;
       const address = parseAddress(addresses[name]);

@@ -2,7 +2,10 @@ import { describe, expect, it, test } from "vitest";
 import { modelFileInvalid } from "../errors.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
 import { openGivenFiles } from "./given-files.js";
+import type { FolderEntry, FolderHandle } from "./picked-files.js";
 import type { ModelSource } from "./platform.js";
+
+type FolderSource = FolderEntry | FolderHandle;
 
 /** A file of a folder, as an input with `webkitdirectory` gives it. */
 function inFolder(path: string, content = path): File {
@@ -23,14 +26,14 @@ describe("a list of files", () => {
     ["array", (files: readonly File[]) => files],
     ["FileList", fileList],
   ])("as an %s", async (_, as) => {
-    const files = open(as([new File(["{}"], "config.json"), new File(["[]"], "tokenizer.json")]));
+    const files = await open(as([new File(["{}"], "config.json"), new File(["[]"], "tokenizer.json")]));
     expect(files.label).toBe("files");
     expect(await contentOf(files, "tokenizer.json")).toBe("[]");
     expect(await files.open("model.safetensors")).toBeNull();
   });
 
   it("is the folder of the nearest config.json where it is a tree", async () => {
-    const files = open([
+    const files = await open([
       inFolder("Downloads/llama/onnx/config.json"),
       inFolder("Downloads/llama/onnx/chat_template.jinja"),
       inFolder("Downloads/llama/model-00001-of-00002.safetensors"),
@@ -48,49 +51,89 @@ describe("a list of files", () => {
   });
 
   it("is the topmost folder where there is no config.json", async () => {
-    const files = open([inFolder("a/b/tokenizer.json"), inFolder("a/vocab.json")]);
+    const files = await open([inFolder("a/b/tokenizer.json"), inFolder("a/vocab.json")]);
     expect(files.label).toBe("a");
     expect(await files.open("tokenizer.json")).toBeNull();
-    expect(open([]).label).toBe("files");
+    expect((await open([])).label).toBe("files");
+  });
+
+  it("is a GGUF file, or the shards of one, in any order", async () => {
+    const shards = ["m-00002-of-00002.gguf", "m-00001-of-00002.gguf"].map((name) => new File([name], name));
+    const files = await open(fileList(shards));
+    expect(files.gguf).toEqual(["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]);
+    expect(await contentOf(files, files.gguf![0]!)).toBe("m-00001-of-00002.gguf");
+    const one = new File(["GGUF"], "model.gguf");
+    for (const source of [one, [one]]) {
+      expect(await open(source)).toMatchObject({ label: "model.gguf", gguf: ["model.gguf"] });
+    }
+  });
+
+  it("is the topmost GGUF file of a tree without a config.json, or the preferred of several", async () => {
+    const tree = ["d/notes.txt", "d/m/x/m-Q4_K_M.gguf", "d/m/m-Q8_0.gguf", "d/m/m-Q6_K.gguf"].map((path) =>
+      inFolder(path),
+    );
+    expect(await open(tree)).toMatchObject({ label: "m", gguf: ["m-Q6_K.gguf"] });
+    const beside = await open([...tree, inFolder("d/m/config.json"), inFolder("d/m/model.safetensors")]);
+    expect(beside.gguf).toBeUndefined();
+  });
+
+  it("of several models says which there are", async () => {
+    const files = ["a", "b"].map((name) => new File(["GGUF"], `${name}.gguf`));
+    await expect(open(files)).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /^The list has GGUF files, .*a\.gguf \(4 bytes\), b\.gguf \(4 bytes\); give that file/,
+      ),
+    });
   });
 
   it("says which file cannot be read any more", async () => {
     const gone = Object.assign(new File(["{}"], "config.json"), {
       slice: () => ({ arrayBuffer: () => Promise.reject(new Error("The file was changed.")) }),
     });
-    await expect(readText(open([gone]), "config.json")).rejects.toMatchObject({
+    await expect(readText(await open([gone]), "config.json")).rejects.toMatchObject({
       ...{ code: "model_file_invalid", message: "config.json cannot be read: The file was changed." },
     });
   });
 });
 
 const named = (name: string) => Object.assign(new Error(name), { name });
-const contents: Readonly<Record<string, string>> = { "config.json": "{}" };
+type Contents = Readonly<Record<string, string>>;
+const config: Contents = { "config.json": "{}" };
 
 /** What each kind of folder does for a name. */
-const folders: readonly [string, (name: string, failure?: string) => Exclude<ModelSource, string>][] = [
+const folders: readonly [
+  string,
+  (name: string, options?: { readonly contents?: Contents; readonly failure?: string }) => FolderSource,
+][] = [
   [
     "handle",
-    (name, failure) => ({
+    (name, { contents = config, failure = "NotFoundError" } = {}) => ({
       ...{ kind: "directory", name },
+      async *keys() {
+        yield* Object.keys(contents);
+      },
       async getFileHandle(file: string) {
-        if (!Object.hasOwn(contents, file)) throw named(failure ?? "NotFoundError");
-        return { getFile: async () => new File([contents[file]], file) } as FileSystemFileHandle;
+        if (!Object.hasOwn(contents, file)) throw named(failure);
+        return { getFile: async () => new File([contents[file]!], file) } as FileSystemFileHandle;
       },
     }),
   ],
   [
     "entry",
-    (name, failure) => ({
+    (name, { contents = config, failure = "NotFoundError" } = {}) => ({
       ...{ isDirectory: true, name },
       getFile(file, _, found, failed) {
-        if (!Object.hasOwn(contents, file!)) failed?.(named(failure ?? "NotFoundError") as DOMException);
+        if (!Object.hasOwn(contents, file!)) failed?.(named(failure) as DOMException);
         else {
           const entry: Pick<FileSystemFileEntry, "file"> = {
-            file: (resolve) => resolve(new File([contents[file!]], file!)),
+            file: (resolve) => resolve(new File([contents[file!]!], file!)),
           };
           found?.(entry as FileSystemFileEntry);
         }
+      },
+      createReader() {
+        const rest = Object.keys(contents).map((entry) => ({ name: entry }) as FileSystemEntry);
+        return { readEntries: (found) => found(rest.splice(0, 2)) };
       },
     }),
   ],
@@ -98,21 +141,29 @@ const folders: readonly [string, (name: string, failure?: string) => Exclude<Mod
 
 describe.each(folders)("a folder's %s", (_, folder) => {
   it("gives the files of the folder", async () => {
-    const files = open(folder("llama"));
+    const files = await open(folder("llama"));
     expect(files.label).toBe("llama");
     expect(await contentOf(files, "config.json")).toBe("{}");
     expect(await files.open("tokenizer.json")).toBeNull();
-    expect(await open(folder("llama", "TypeMismatchError")).open("onnx")).toBeNull();
+    expect(await (await open(folder("llama", { failure: "TypeMismatchError" }))).open("onnx")).toBeNull();
+  });
+
+  it("stands for the preferred of its GGUF files", async () => {
+    const names = ["notes.txt", "m-Q2_K.gguf", "m-Q8_0.gguf", "m-Q4_0.gguf"];
+    const files = await open(
+      folder("llama", { contents: Object.fromEntries(names.map((name) => [name, name])) }),
+    );
+    expect(files).toMatchObject({ label: "llama", gguf: ["m-Q4_0.gguf"] });
+    expect(await contentOf(files, "m-Q4_0.gguf")).toBe("m-Q4_0.gguf");
   });
 
   it("does not take a refusal for a file that is not there", async () => {
-    await expect(open(folder("llama", "NotAllowedError")).open("model.safetensors")).rejects.toThrow(
-      "NotAllowedError",
-    );
+    const files = await open(folder("llama", { failure: "NotAllowedError" }));
+    await expect(files.open("model.safetensors")).rejects.toThrow("NotAllowedError");
   });
 });
 
-it("leaves files of the caller's own making as they are", () => {
+it("leaves files of the caller's own making as they are", async () => {
   const own: ModelFiles = { label: "own", open: () => Promise.reject(modelFileInvalid("never asked")) };
-  expect(open(own)).toBe(own);
+  expect(await open(own)).toBe(own);
 });

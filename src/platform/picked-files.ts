@@ -1,15 +1,27 @@
 /** What a person picks or drops in a browser: a list of `File`s, of one folder or of a tree of them, or a folder itself. */
+import { ggufOfFolder, isGgufName, type ListedFile } from "../formats/gguf-names.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import { BlobFile } from "./url-files.js";
 
 /** What `DataTransferItem.webkitGetAsEntry()` gives for a dropped folder; its `File`s are not among `DataTransfer.files`. */
-export type FolderEntry = Pick<FileSystemDirectoryEntry, "isDirectory" | "name" | "getFile">;
+export type FolderEntry = Pick<FileSystemDirectoryEntry, "isDirectory" | "name" | "getFile"> &
+  Partial<Pick<FileSystemDirectoryEntry, "createReader">>;
 /** What `showDirectoryPicker()` and `DataTransferItem.getAsFileSystemHandle()` give. */
-export type FolderHandle = Pick<FileSystemDirectoryHandle, "kind" | "name" | "getFileHandle">;
+export type FolderHandle = Pick<FileSystemDirectoryHandle, "kind" | "name" | "getFileHandle"> & {
+  readonly keys?: () => AsyncIterable<string>;
+};
+
+/** What to do about several models. */
+const CHOOSE_A_FILE = "give that file alone";
 
 /** `FileList` of a file input or a drop is not an array. */
 export function isFileList(source: object): source is ArrayLike<File> {
   return Array.isArray(source) || ("length" in source && "item" in source);
+}
+
+/** A `File` by itself. */
+export function isFile(source: object): source is File {
+  return "arrayBuffer" in source && "slice" in source && "name" in source;
 }
 
 export function isFolderEntry(source: object): source is FolderEntry {
@@ -22,22 +34,32 @@ export function isFolderHandle(source: object): source is FolderHandle {
 
 /**
  * A list of files. Where it is a tree, as an input with `webkitdirectory` gives one, those count that lie beside the
- * `config.json` that is nearest its top: other formats of a model, in folders of their own, have files of the same names.
+ * `config.json` that is nearest its top, or where there is none beside the topmost GGUF file: other formats of a model, in
+ * folders of their own, have files of the same names.
  */
 export function listedFiles(list: ArrayLike<File>): ModelFiles {
   const files = Array.from(list, (file) => ({ file, folder: folderOf(file) }));
-  const configs = files.filter(({ file }) => file.name === "config.json");
-  const nearest = (configs.length > 0 ? configs : files).reduce<readonly string[] | null>(
+  const marks = [(name: string) => name === "config.json", isGgufName, () => true]
+    .map((isMark) => files.filter(({ file }) => isMark(file.name)))
+    .find(({ length }) => length > 0);
+  const nearest = marks?.reduce<readonly string[] | null>(
     (best, { folder }) => (best === null || folder.length < best.length ? folder : best),
     null,
   );
   const path = nearest?.join("/");
-  const ofModel = files.filter(({ folder }) => folder.join("/") === path);
+  const ofModel = files.filter(({ folder }) => folder.join("/") === path).map(({ file }) => file);
+  const label = nearest?.at(-1);
+  const gguf = ggufOfFolder(
+    ofModel.map(({ name, size }) => ({ path: name, size })),
+    label ?? "The list",
+    CHOOSE_A_FILE,
+  );
   return {
-    label: nearest?.at(-1) ?? "files",
+    label: label ?? gguf?.[0] ?? "files",
+    gguf,
     async open(name) {
-      const found = ofModel.find(({ file }) => file.name === name);
-      return found === undefined ? null : new BlobFile(name, found.file);
+      const found = ofModel.find((file) => file.name === name);
+      return found === undefined ? null : new BlobFile(name, found);
     },
   };
 }
@@ -48,29 +70,58 @@ function folderOf({ webkitRelativePath = "" }: File): string[] {
 }
 
 /** A dropped folder. */
-export function entryFiles(entry: FolderEntry): ModelFiles {
-  return {
-    label: entry.name || "files",
-    async open(name) {
-      const file = await foundOrNull(
-        new Promise<FileSystemEntry>((resolve, reject) => entry.getFile(name, {}, resolve, reject)),
-      );
-      if (file === null) return null;
-      const content = new Promise<File>((resolve, reject) =>
-        (file as FileSystemFileEntry).file(resolve, reject),
-      );
-      return new BlobFile(name, await content);
-    },
+export async function entryFiles(entry: FolderEntry): Promise<ModelFiles> {
+  const find = async (name: string) => {
+    const file = await foundOrNull(
+      new Promise<FileSystemEntry>((resolve, reject) => entry.getFile(name, {}, resolve, reject)),
+    );
+    return (
+      file && new Promise<File>((resolve, reject) => (file as FileSystemFileEntry).file(resolve, reject))
+    );
   };
+  return foundFiles(entry.name, await entryNames(entry), find);
+}
+
+/** The names in a dropped folder, which come in portions. */
+async function entryNames(entry: FolderEntry): Promise<string[]> {
+  const reader = entry.createReader?.();
+  const names: string[] = [];
+  if (reader === undefined) return names;
+  for (;;) {
+    const entries = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+      reader.readEntries(resolve, reject),
+    );
+    if (entries.length === 0) return names;
+    names.push(...entries.map(({ name }) => name));
+  }
 }
 
 /** A folder by its handle. */
-export function handleFiles(handle: FolderHandle): ModelFiles {
+export async function handleFiles(handle: FolderHandle): Promise<ModelFiles> {
+  const names: string[] = [];
+  if (handle.keys !== undefined) for await (const name of handle.keys()) names.push(name);
+  return foundFiles(handle.name, names, async (name) => {
+    const file = await foundOrNull(handle.getFileHandle(name));
+    return file?.getFile() ?? null;
+  });
+}
+
+/** @param names of all that is in the folder */
+async function foundFiles(
+  name: string,
+  names: readonly string[],
+  find: (name: string) => Promise<File | null>,
+): Promise<ModelFiles> {
+  const label = name || "files";
+  const listed: ListedFile[] = await Promise.all(
+    names.map(async (path) => ({ path, size: isGgufName(path) ? ((await find(path))?.size ?? 0) : 0 })),
+  );
   return {
-    label: handle.name || "files",
-    async open(name) {
-      const file = await foundOrNull(handle.getFileHandle(name));
-      return file === null ? null : new BlobFile(name, await file.getFile());
+    label,
+    gguf: ggufOfFolder(listed, label, CHOOSE_A_FILE),
+    async open(fileName) {
+      const file = await find(fileName);
+      return file === null ? null : new BlobFile(fileName, file);
     },
   };
 }

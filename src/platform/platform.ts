@@ -10,19 +10,23 @@ import type { LimitedThread } from "./limited-thread.js";
 import type { FolderEntry, FolderHandle } from "./picked-files.js";
 
 /**
- * Where a model comes from:
- * - a string: in Node `"stories"`, a folder, a Hub name (`openai-community/gpt2`, a revision after `@`) or a web
- *   address; in a browser a web address, absolute or relative to the page. An address names the folder of the files.
- * - a `URL`: the folder of the files (`http:`, `https:`; in Node `file:` too)
- * - a list of `File`s, as a file input or a drop gives them; of a folder with folders in it, the files beside the
- *   `config.json` nearest its top
+ * Where a model comes from. A model is a GGUF file, perhaps in shards (of `…-00001-of-00003.gguf` the others are found
+ * beside it), or a folder with `config.json` and safetensors. A folder that holds GGUF files instead stands for the first
+ * there is of Q4_K_M, Q4_K_S, Q5_K_M, Q4_0, IQ4_NL, Q5_K_S, Q6_K, Q8_0, BF16, F16.
+ * - a string: in Node `"stories"`, a folder, a path to a GGUF file, a Hub name (`openai-community/gpt2`,
+ *   `Qwen/Qwen3-0.6B-GGUF:Q8_0`: docs/models.md) or a web address; in a browser a web address, absolute or relative to the
+ *   page. An address names the GGUF file, ending in `.gguf`, or the folder of the files.
+ * - a `URL`: the same (`http:`, `https:`; in Node `file:` too)
+ * - a `File` or a list of them, as a file input or a drop gives them: a GGUF file or its shards, or the files of a folder;
+ *   of a folder with folders in it, the files beside the `config.json` nearest its top
  * - a folder of a browser: `FileSystemDirectoryHandle`, or the `FileSystemDirectoryEntry` of a drop
  * - an object that maps file names to addresses, such as `stories` of `lastrow/stories`
- * - anything with `open(name)`: files of your own making
+ * - anything with `open(name)`, and where it is a GGUF file with its name as `gguf: [name]`: files of your own making
  */
 export type ModelSource =
   | string
   | URL
+  | File
   | ArrayLike<File>
   | FolderEntry
   | FolderHandle

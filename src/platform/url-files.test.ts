@@ -115,6 +115,34 @@ describe("a web address", () => {
   });
 });
 
+describe("a GGUF file's address", () => {
+  test.each([
+    ["m.gguf", ["m.gguf"], ["/models/tiny/m.gguf"]],
+    ["m.gguf?download=true#top", ["m.gguf"], ["/models/tiny/m.gguf?download=true"]],
+    ["a%20m.gguf", ["a m.gguf"], ["/models/tiny/a%20m.gguf"]],
+    [
+      "m-00002-of-00002.gguf?key=1",
+      ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"],
+      ["/models/tiny/m-00001-of-00002.gguf?key=1", "/models/tiny/m-00002-of-00002.gguf?key=1"],
+    ],
+  ])("%s is that file, and its shards beside it", async (end, names, asked) => {
+    const requested: unknown[] = [];
+    const address = await serve((request, response) => {
+      requested.push(request.url);
+      response.writeHead(200, { "content-length": 4 }).end("GGUF");
+    });
+    for (const source of [`${address}/${end}`, new URL(`${address}/${end}`)]) {
+      requested.length = 0;
+      const files = await browserPlatform.openModel(source, {});
+      expect(files.label).toBe(`${address}/${end}`);
+      expect(files.gguf).toEqual(names);
+      for (const name of names) await (await files.open(name))?.close();
+      expect(requested).toEqual(asked);
+      expect(await files.open("config.json")).toBeNull();
+    }
+  });
+});
+
 describe("other sources", () => {
   test("a list of files, as a file input gives them", async () => {
     const files = [];
@@ -128,6 +156,17 @@ describe("other sources", () => {
     const lm = await load(stories);
     expect(lm.promptTokens("Once upon a time")).toEqual([0, 420, 428, 259, 394]);
     await lm.dispose();
+  });
+
+  test("an object of addresses with a GGUF file", async () => {
+    const address = await serve((_, response) =>
+      response.writeHead(200, { "content-length": 4 }).end("GGUF"),
+    );
+    const files = await browserPlatform.openModel({ "m.gguf": `${address}/1234` }, {});
+    expect(files.gguf).toEqual(["m.gguf"]);
+    const file = await files.open("m.gguf");
+    expect(file?.name).toBe(`${address}/1234`);
+    await file?.close();
   });
 
   test("a browser has no model of its own, and says where there is one", async () => {

@@ -1,6 +1,7 @@
 /** Model files behind web addresses, read as they arrive. */
 
 import { LastrowError } from "../errors.js";
+import { isGgufName, shardsOf } from "../formats/gguf-names.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { shown } from "../option-checks.js";
 
@@ -10,11 +11,41 @@ export interface FetchOptions {
   readonly fetch?: typeof fetch | undefined;
 }
 
-/** The files in the folder that `base` names. */
+/** The model at an address: the GGUF file that it names, with its shards, or the files in the folder that it names. */
 export function addressedFiles(label: string, base: URL, options: FetchOptions): ModelFiles {
+  if (isGgufName(base.pathname)) return addressedGguf(label, base, options);
   const folder = new URL(base);
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
   return { label, open: (name) => openAddress(name, new URL(encodeURIComponent(name), folder), options) };
+}
+
+/** A GGUF file; its shards lie beside it, with the same query. */
+function addressedGguf(label: string, base: URL, options: FetchOptions): ModelFiles {
+  const path = base.pathname.slice(0, base.pathname.lastIndexOf("/") + 1);
+  const addresses = new Map(
+    shardsOf(base.pathname.slice(path.length)).map((name) => {
+      const address = new URL(base);
+      address.pathname = path + name;
+      return [decodedName(name), address] as const;
+    }),
+  );
+  return {
+    label,
+    gguf: [...addresses.keys()],
+    async open(name) {
+      const address = addresses.get(name);
+      return address === undefined ? null : openAddress(name, address, options);
+    },
+  };
+}
+
+/** A part of an address as its maker wrote it, where it can be read. */
+function decodedName(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /**

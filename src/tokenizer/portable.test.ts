@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { families, familyTokenizer, texts } from "../../test/family-tokenizers.js";
 import { modelFolders } from "../../test/fixture-models.js";
 import { memoryFiles } from "../../test/memory-files.js";
-import { folderFiles } from "../platform/node.js";
+import { folderFiles } from "../platform/disk-files.js";
 import { loadTokenizer, tokenizerOf } from "./load-tokenizer.js";
 import type { Tokenizer } from "./tokenizer.js";
 

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { goldenCases, modelFolders } from "../../test/fixture-models.js";
 import { gpt2RanksOfUnicode, gpt2VocabularyFiles } from "../../test/gpt2-vocabulary.js";
 import { memoryFiles } from "../../test/memory-files.js";
-import { folderFiles } from "../platform/node.js";
+import { folderFiles } from "../platform/disk-files.js";
 import { loadTokenizer } from "./load-tokenizer.js";
 import type { Tokenizer } from "./tokenizer.js";
 

@@ -7,7 +7,7 @@ import type { KernelsName } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
 import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
 import { CONVERTED_DTYPES, type ConvertedDtype } from "../../src/kernels/weight-types.js";
-import { folderFiles } from "../../src/platform/node.js";
+import { folderFiles } from "../../src/platform/disk-files.js";
 import { type AssembledModel, assembleFolder } from "../assembled-model.js";
 import { FedSequence } from "../fed-sequence.js";
 import {

@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import type { ModelFiles } from "../../src/formats/model-files.js";
 import type { KernelsName } from "../../src/kernels/kernels.js";
 import { load } from "../../src/library/load.js";
-import { folderFiles } from "../../src/platform/node.js";
+import { folderFiles } from "../../src/platform/disk-files.js";
 import { familyContents, modelContents, type StoredTensor } from "../family-files.js";
 import {
   type FamilyName,

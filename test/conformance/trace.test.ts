@@ -27,7 +27,7 @@ import {
   type Tensor,
 } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvOffset, scaleOffset, slotOf, valueOffset } from "../../src/kernels/kv-layout.js";
-import { folderFiles } from "../../src/platform/node.js";
+import { folderFiles } from "../../src/platform/disk-files.js";
 import { attentionInSteps, type OnAttentionStep } from "../attention-in-steps.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
 import { arbitraryTokens, familyFolder, familyNames, modelFolders } from "../fixture-models.js";

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { folderFiles } from "../../src/platform/node.js";
+import { folderFiles } from "../../src/platform/disk-files.js";
 import { TextThread } from "../../src/server/text-thread.js";
 import { loadTokenizer } from "../../src/tokenizer/load-tokenizer.js";
 import { modelFolders } from "../fixture-models.js";

@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { ChatRenderer, RENDER_DEADLINE_MS } from "../../src/chat/chat-renderer.js";
 import { PromptEncoder } from "../../src/chat/prompt-encoder.js";
-import { folderFiles } from "../../src/platform/node.js";
+import { folderFiles } from "../../src/platform/disk-files.js";
 import { loadTokenizer } from "../../src/tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.js";
 
