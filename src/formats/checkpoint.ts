@@ -9,6 +9,7 @@ import { LastrowError, modelFileInvalid } from "../errors.js";
 import { quoteValue } from "../quote-value.js";
 import { JSON_LIMITS, readJsonObject } from "./json-file.js";
 import type { ModelFile, ModelFiles } from "./model-files.js";
+import { ReopenedFile } from "./reopened-file.js";
 import { readSafetensorsHeader, type TensorEntry } from "./safetensors.js";
 import { readWeightMap, WEIGHTS, WEIGHTS_INDEX } from "./shard-index.js";
 
@@ -133,7 +134,8 @@ function checkAllFound(
   }
 }
 
-function checkpointOf(
+/** Tensors and the files that they are in, which it owns from now on. */
+export function checkpointOf(
   tensors: ReadonlyMap<string, CheckpointTensor>,
   files: readonly ModelFile[],
 ): Checkpoint {
@@ -146,33 +148,4 @@ function checkpointOf(
       return closing;
     },
   };
-}
-
-/** A file that is opened again, by its name, when it is first read. */
-class ReopenedFile implements ModelFile {
-  readonly name: string;
-  readonly size: number;
-  readonly #files: ModelFiles;
-  readonly #plainName: string;
-  #opened: Promise<ModelFile | null> | null = null;
-
-  constructor(files: ModelFiles, plainName: string, first: ModelFile) {
-    this.name = first.name;
-    this.size = first.size;
-    this.#files = files;
-    this.#plainName = plainName;
-  }
-
-  async read(offset: number, target: Uint8Array): Promise<void> {
-    this.#opened ??= this.#files.open(this.#plainName);
-    const file = await this.#opened;
-    if (file?.size !== this.size)
-      throw modelFileInvalid(`${this.name} was changed or removed while it was read.`);
-    await file.read(offset, target);
-  }
-
-  async close(): Promise<void> {
-    const file = await this.#opened?.catch(() => null);
-    await file?.close();
-  }
 }
