@@ -15,19 +15,20 @@ import type { KvDtype } from "../src/kernels/kv-types.js";
 import { MemoryPlan } from "../src/kernels/memory-plan.js";
 import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../src/kernels/wasm/wasm-kernels.js";
-import type { PackedDtype } from "../src/kernels/weight-types.js";
 import { KvCache } from "../src/kv-cache/kv-cache.js";
 import { Decoder } from "../src/model/decoder.js";
 import { planScratch } from "../src/model/decoder-scratch.js";
 import { type DecoderSpec, kvShapeOf } from "../src/model/decoder-spec.js";
 import { planWeights } from "../src/model/decoder-weights.js";
 import { loadWeights, type MatchedTensor, planStaging, widestRow } from "../src/model/load-weights.js";
+import { type AskedDtype, chooseDtypes } from "../src/model/weight-dtypes.js";
 
 export interface AssembledOptions {
   readonly kernels?: KernelsName;
   /** They share all work, however small. */
   readonly threads?: number;
-  readonly dtype?: PackedDtype;
+  /** By default f32. */
+  readonly dtype?: AskedDtype;
   readonly kvDtype?: KvDtype;
   readonly numBlocks?: number;
 }
@@ -54,12 +55,12 @@ export async function assembleModel(
   const backend =
     kernels === "reference" ? referenceBackend : wasmBackend({ threads, startHelper, leastWork: 1 });
   const plan = new MemoryPlan(backend);
-  const { weights, places } = planWeights(plan, decoder, () => dtype);
+  const { weights, places } = planWeights(plan, decoder, chooseDtypes(dtype, tensors));
   const shape = kvShapeOf(decoder);
   const kv = kvLayout(shape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(shape, kvDtype)), numBlocks);
   const limits = { maxRows: MAX_ROWS, maxLogitsRows: MAX_LOGITS_ROWS, maxSequences: MAX_SEQUENCES };
   const scratch = planScratch(plan, decoder, limits);
-  const staging = planStaging(plan, widestRow(tensors.flatMap(({ rows }) => rows)));
+  const staging = planStaging(plan, widestRow(tensors.flatMap(({ rows }) => rows)), tensors, places);
   const made = await backend.create(plan.bytes);
   await loadWeights(tensors, places, made, staging);
   const slab = made.u8(kv.offset, numBlocks * kv.blockBytes);

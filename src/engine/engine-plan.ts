@@ -148,7 +148,7 @@ function placeAll(
     maxLogitsRows: logitsRows(decoder),
     maxSequences: MAX_SEQUENCES,
   });
-  const staging = planStaging(plan, shape.widestRow);
+  const staging = planStaging(plan, shape.widestRow, tensors ?? [], weights.places);
   const placed = { backend, weights, weightBytes, kv, kvBytes, scratch, staging, bytes: plan.bytes };
   return { decoder, contextLength, ...placed };
 }

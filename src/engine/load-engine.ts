@@ -72,8 +72,10 @@ function matricesOf({ weights, backend }: EnginePlan): Pick<EngineInfo, "dtype" 
   const matrixBytes: Partial<Record<PackedDtype, number>> = {};
   for (const place of weights.places.values()) {
     if (place.kind !== "linear") continue;
-    const { inFeatures, outFeatures, dtype } = place.weight;
-    matrixBytes[dtype] = (matrixBytes[dtype] ?? 0) + backend.packedBytes(inFeatures, outFeatures, dtype);
+    for (const { weight } of place.parts) {
+      const { inFeatures, outFeatures, dtype } = weight;
+      matrixBytes[dtype] = (matrixBytes[dtype] ?? 0) + backend.packedBytes(inFeatures, outFeatures, dtype);
+    }
   }
   const bytesOf = (dtype: PackedDtype) => matrixBytes[dtype] ?? 0;
   const dtype = PACKED_DTYPES.reduce((most, other) => (bytesOf(other) > bytesOf(most) ? other : most));

@@ -93,9 +93,10 @@ export class AttentionProbe {
       const slab = plan.reserve(numBlocks * kvBlockBytes(kvShape, "f32"));
       const limits = { maxRows: decoder.contextLength, maxLogitsRows: 1, maxSequences: 1 };
       const scratch = planScratch(plan, decoder, limits);
-      const staging = planStaging(plan, widestRow(architecture.tensors(decoder)));
+      const stored = [...tensors.values()];
+      const staging = planStaging(plan, widestRow(architecture.tensors(decoder)), stored, places);
       const kernels = await backend.create(plan.bytes);
-      await loadWeights([...tensors.values()], places, kernels, staging);
+      await loadWeights(stored, places, kernels, staging);
       const calls: SeenCall[] = [];
       const model = new Decoder(
         decoder,

@@ -197,7 +197,7 @@ function modulesByOffset(
   for (const { name, to, traceName } of rows) {
     const place = places.get(to);
     if (place === undefined) continue;
-    const offset = place.kind === "linear" ? place.weight.offset : place.tensor.offset;
+    const offset = place.kind === "linear" ? place.parts[0].weight.offset : place.tensor.offset;
     const layer = /^layers\.(\d+)\./.exec(to);
     modules.set(offset, {
       name: traceName ?? name.replace(/\.[^.]+$/, ""),

@@ -148,6 +148,11 @@ export interface TensorRow {
   readonly outputs?: { readonly from: number; readonly count: number };
   /** Which output of the weight is the first of them; by default 0. */
   readonly at?: number;
+  /**
+   * Head size d of rows, or elements of a vector, that are stored by pairs: of each d of them, row 2i is output i and row
+   * 2i + 1 is output i + d/2 (GGUF's for some families). Whole heads are meant, and no other part means them.
+   */
+  readonly interleaved?: number;
   /** Added to each value of a vector, which rounds once to f32 (Gemma stores the gains of its norms less 1). */
   readonly plus?: 1;
   /** What is made with it is called so in a trace; by default `name` without its last part. */

@@ -4,16 +4,23 @@
  */
 import type { LinearWeight, Tensor } from "../kernels/kernels.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
-import type { PackedDtype } from "../kernels/weight-types.js";
 import type { DecoderSpec, LayerSpec, LinearName, NormName, NormSpec, WeightName } from "./decoder-spec.js";
+import { allOf, type DtypesOf } from "./weight-dtypes.js";
 
 export interface NormWeights {
   readonly gain: Tensor; // (1, width)
   readonly bias: Tensor | null; // (1, width)
 }
 
+/** Outputs of a matrix that lie together, in one type: the first of them is output `at`. */
+export interface LinearPart {
+  readonly at: number;
+  readonly weight: LinearWeight; // (in, its outputs)
+}
+
 export interface LinearWeights {
-  readonly weight: LinearWeight; // (in, out)
+  /** All outputs in their order; one part, unless a file stores some of them in a quantised type and others in another. */
+  readonly parts: readonly LinearPart[]; // (in, out)
   readonly bias: Tensor | null; // (1, out)
 }
 
@@ -43,7 +50,7 @@ export interface DecoderWeights {
 
 /** A place that a tensor's rows are packed into. */
 export type WeightPlace =
-  | { readonly kind: "linear"; readonly weight: LinearWeight }
+  | { readonly kind: "linear"; readonly parts: readonly LinearPart[] }
   | { readonly kind: "vector"; readonly tensor: Tensor } // (1, width)
   | { readonly kind: "table"; readonly tensor: Tensor };
 
@@ -55,12 +62,12 @@ export interface PlannedWeights {
 
 /**
  * Plans the places of all weights.
- * @param dtypeOf the type of a matrix of products; all other weights are f32
+ * @param dtypesOf the types of a matrix of products; all other weights are f32
  */
 export function planWeights(
   plan: MemoryPlan,
   spec: DecoderSpec,
-  dtypeOf: (name: WeightName) => PackedDtype = () => "f32",
+  dtypesOf: DtypesOf = allOf("f32"),
 ): PlannedWeights {
   const { hiddenSize: C, vocabSize: V } = spec;
   const places = new Map<WeightName, WeightPlace>();
@@ -74,9 +81,18 @@ export function planWeights(
     places.set(name, { kind: "table", tensor });
     return tensor;
   };
-  const matrix = (name: WeightName, inFeatures: number, outFeatures: number): LinearWeight => {
-    const weight = plan.linear(inFeatures, outFeatures, dtypeOf(name));
-    places.set(name, { kind: "linear", weight });
+  const matrix = (name: WeightName, inFeatures: number, outFeatures: number): readonly LinearPart[] => {
+    const parts = dtypesOf(name, outFeatures).map(({ at, count, dtype }) => ({
+      at,
+      weight: plan.linear(inFeatures, count, dtype),
+    }));
+    places.set(name, { kind: "linear", parts });
+    return parts;
+  };
+  /** One that rows are looked up in, or that makes logits: a tensor of its own. */
+  const wholeMatrix = (name: WeightName, inFeatures: number, outFeatures: number): LinearWeight => {
+    const [{ weight }, ...others] = matrix(name, inFeatures, outFeatures);
+    if (others.length > 0) throw new Error(`weight ${name} is made of tensors of several types`);
     return weight;
   };
   const norm = (name: `layers.${number}.${NormName}` | "finalNorm", { kind }: NormSpec, width: number) => ({
@@ -87,7 +103,7 @@ export function planWeights(
     const normOf = (name: NormName, of: NormSpec | null, width = C): NormWeights | null =>
       of === null ? null : norm(`layers.${i}.${name}`, of, width);
     const linear = (name: LinearName, inFeatures: number, outFeatures: number, bias: boolean) => ({
-      weight: matrix(`layers.${i}.${name}.weight`, inFeatures, outFeatures),
+      parts: matrix(`layers.${i}.${name}.weight`, inFeatures, outFeatures),
       bias: bias ? vector(`layers.${i}.${name}.bias`, outFeatures) : null,
     });
     const { numHeads, numKvHeads, headDim, qkNorm, bias } = attention;
@@ -109,10 +125,10 @@ export function planWeights(
       mlpNormAfter: normOf("mlpNormAfter", mlp.normAfter),
     };
   };
-  const embedding = matrix("embedding", C, V);
+  const embedding = wholeMatrix("embedding", C, V);
   const positions = spec.learnedPositions > 0 ? table("positions", spec.learnedPositions, C) : null;
   const layers = spec.layers.map(layerWeights);
   const finalNorm = norm("finalNorm", spec.finalNorm, C);
-  const head = spec.tied ? embedding : matrix("head", C, V);
+  const head = spec.tied ? embedding : wholeMatrix("head", C, V);
   return { weights: { embedding, positions, layers, finalNorm, head }, places };
 }

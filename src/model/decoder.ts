@@ -236,8 +236,18 @@ export class Decoder {
     this.#kernels.add(x, y);
   }
 
-  #linear(out: Tensor, x: Tensor, { weight, bias }: LinearWeights): void {
-    this.#kernels.linear(out, x, weight, bias, this.scratch.linear);
+  #linear(out: Tensor, x: Tensor, { parts, bias }: LinearWeights): void {
+    const kernels = this.#kernels;
+    const { linear: scratch } = this.scratch;
+    if (parts.length === 1) {
+      kernels.linear(out, x, parts[0].weight, bias, scratch);
+      return;
+    }
+    for (const { at, weight } of parts) {
+      const { outFeatures } = weight;
+      const ownBias = bias === null ? null : columns(bias, at, outFeatures);
+      kernels.linear(columns(out, at, outFeatures), x, weight, ownBias, scratch);
+    }
   }
 
   #rowsOf(T: number): AllRows {

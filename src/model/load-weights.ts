@@ -8,11 +8,13 @@ import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { TensorEntry } from "../formats/safetensors.js";
 import type { Kernels, Packed, StoredRows } from "../kernels/kernels.js";
-import type { MemoryPlan } from "../kernels/memory-plan.js";
+import { ALIGNMENT, type MemoryPlan } from "../kernels/memory-plan.js";
 import { STORED_AS, type StoredDtype, storedBytes, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { quoteValue } from "../quote-value.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
+import { isPackedAsStored, type UnpackedRows } from "./stored-rows.js";
+import type { StoredTensor } from "./weight-dtypes.js";
 import { type Destination, destinationOf, expectEachOutputOnce } from "./weight-parts.js";
 
 /** A tensor of a checkpoint that the model uses: where it is, and the weights that are made of it. */
@@ -28,13 +30,14 @@ const SLICE_BYTES = 1024 * 1024;
 /** Slices that are read ahead of the one that is packed, with it: reading and packing then wait for nothing but each other. */
 const MAX_SLICES = 4;
 
-/** A place that slices of a file are read into, in turns. */
+/** A place that slices of a file are read into, in turns; and one for rows that become f32 before they are packed. */
 export interface Staging {
   readonly offset: number;
   /** Slices that there is room for, at least 2. */
   readonly slices: number;
   /** Bytes of one slice. */
   readonly sliceBytes: number;
+  readonly unpacked: UnpackedRows;
 }
 
 /** Values in the widest stored row of some tensors. */
@@ -42,12 +45,41 @@ export function widestRow(rows: readonly TensorRow[]): number {
   return rows.reduce((widest, { shape }) => Math.max(widest, shape[shape.length - 1]), 0);
 }
 
-/** Reserves the staging area: a slice has room for a group of rows of `widest` values, whatever type they are packed to. */
-export function planStaging(plan: MemoryPlan, widest: number): Staging {
+/**
+ * Reserves the staging area: a slice has room for a group of rows of `widest` values, whatever type they are packed to, and
+ * for any rows of the tensors that must be packed together.
+ * @param tensors what is known of them; none: what every model takes is planned
+ */
+export function planStaging(
+  plan: MemoryPlan,
+  widest: number,
+  tensors: readonly StoredTensor[] = [],
+  places: ReadonlyMap<WeightName, WeightPlace> = new Map(),
+): Staging {
   const largestGroup = Math.max(...Object.values(WEIGHT_TYPES).map(({ group }) => group));
-  const sliceBytes = Math.max(SLICE_BYTES, 4 * largestGroup * widest);
+  let sliceBytes = Math.max(SLICE_BYTES, 4 * largestGroup * widest);
+  let unpackedRow = 0;
+  for (const { entry, rows } of tensors) {
+    const cols = entry.shape[entry.shape.length - 1];
+    for (const { interleaved = 1, to } of rows) {
+      sliceBytes = Math.max(sliceBytes, storedBytes(entry.dtype, interleaved * cols));
+      const place = places.get(to);
+      const isUnpacked =
+        place?.kind === "linear" &&
+        place.parts.some(({ weight }) => !isPackedAsStored(entry.dtype, weight.dtype));
+      if (isUnpacked) unpackedRow = Math.max(unpackedRow, cols);
+    }
+  }
+  // Slices lie at multiples of it, and begin with whatever a file stores.
+  sliceBytes = ALIGNMENT * Math.ceil(sliceBytes / ALIGNMENT);
   const slices = Math.max(2, Math.floor((MAX_SLICES * SLICE_BYTES) / sliceBytes));
-  return { offset: plan.reserve(slices * sliceBytes), slices, sliceBytes };
+  const floats = unpackedRow === 0 ? 0 : Math.max(SLICE_BYTES / 4, unpackedRow);
+  return {
+    offset: plan.reserve(slices * sliceBytes),
+    slices,
+    sliceBytes,
+    unpacked: { offset: plan.reserve(4 * floats), floats },
+  };
 }
 
 /**
@@ -115,11 +147,16 @@ function* slicesOf(
   let turn = 0;
   for (const tensor of tensors) {
     const { shape, dtype, begin, end } = tensor.entry;
-    const destinations = tensor.rows.map((row) => destinationOf(row, places, kernels));
+    const destinations = tensor.rows.map((row) => destinationOf(row, places, kernels, staging.unpacked));
     const rowBytes = storedBytes(dtype, shape[shape.length - 1]);
     const numRows = (end - begin) / rowBytes;
     const rowGroup = destinations.reduce((most, destination) => Math.max(most, destination.rowGroup), 1);
     const rowsPerSlice = rowGroup * Math.floor(staging.sliceBytes / rowBytes / rowGroup);
+    if (destinations.some((destination) => rowGroup % destination.rowGroup !== 0)) {
+      throw new Error(`parts of ${tensor.entry.name} are cut into groups that do not fit together`);
+    }
+    if (rowsPerSlice === 0)
+      throw new Error(`a slice has no room for ${rowGroup} rows of ${tensor.entry.name}`);
     for (let firstRow = 0; firstRow < numRows; firstRow += rowsPerSlice) {
       const rowCount = Math.min(rowsPerSlice, numRows - firstRow);
       const offset = staging.offset + (turn % staging.slices) * staging.sliceBytes;

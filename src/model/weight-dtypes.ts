@@ -5,12 +5,14 @@
 import {
   CONVERTED_DTYPES,
   type ConvertedDtype,
+  isStoredFloat,
   type PackedDtype,
   STORED_AS,
   type StoredDtype,
   WEIGHT_TYPES,
 } from "../kernels/weight-types.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
+import { outputsTaken } from "./stored-rows.js";
 
 /** What a program asks for. */
 export type AskedDtype = "auto" | ConvertedDtype;
@@ -23,27 +25,69 @@ export interface StoredTensor {
   readonly rows: readonly TensorRow[];
 }
 
+/** Outputs of a matrix that have one type in memory: `count` of them from output `at` on. */
+interface TypedStretch {
+  readonly at: number;
+  readonly count: number;
+  readonly dtype: PackedDtype;
+}
+
+/** The types of a matrix with so many outputs: stretches in their order, with no outputs between them. */
+export type DtypesOf = (name: WeightName, outFeatures: number) => readonly TypedStretch[];
+
+/** Every matrix whole, in one type. */
+export function allOf(dtype: PackedDtype): DtypesOf {
+  return (_, outFeatures) => [{ at: 0, count: outFeatures, dtype }];
+}
+
+/** A part of a matrix, as it is stored. */
+interface StoredStretch {
+  readonly at: number;
+  readonly count: number;
+  readonly stored: StoredDtype;
+}
+
 /**
- * The type of each matrix. `auto`: the type that all parts of the matrix are stored in; f32 where they differ, and where all
- * matrices together are so small that f32 is faster (`WEIGHT_TYPES`). The bits are the same.
- * @param tensors null: not known yet; `auto` is then what takes least
+ * The types of each matrix. `auto`: what is stored in quantised types stays in them, stretch by stretch. A matrix of floats
+ * has the type that all its parts are stored in; f32 where they differ, and where all matrices together are so small that
+ * f32 is faster (`WEIGHT_TYPES`): the bits are the same.
+ * @param tensors null: not known yet; `auto` is then what floats take least in
  */
-export function chooseDtypes(
-  asked: AskedDtype,
-  tensors: readonly StoredTensor[] | null,
-): (name: WeightName) => PackedDtype {
-  if (asked !== "auto") return () => asked;
-  if (tensors === null) return () => "bf16";
+export function chooseDtypes(asked: AskedDtype, tensors: readonly StoredTensor[] | null): DtypesOf {
+  if (asked !== "auto") return allOf(asked);
+  if (tensors === null) return allOf("bf16");
   const matrices = tensors.filter(({ rows }) => rows.some(({ order }) => order !== undefined));
-  const floats = matrices.reduce((sum, { entry }) => sum + entry.shape.reduce((n, size) => n * size, 1), 0);
-  const chosen = new Map<WeightName, PackedDtype>();
+  const values = matrices.reduce((sum, { entry }) => sum + entry.shape.reduce((n, size) => n * size, 1), 0);
+  const parts = new Map<WeightName, StoredStretch[]>();
   for (const { entry, rows } of matrices) {
-    const stored = STORED_AS[entry.dtype];
-    const isSmall = 4 * floats < WEIGHT_TYPES[stored].fasterFromBytes;
-    for (const { to } of rows) {
-      const other = chosen.get(to);
-      chosen.set(to, isSmall || (other !== undefined && other !== stored) ? "f32" : stored);
+    for (const row of rows) {
+      const known = parts.get(row.to) ?? [];
+      parts.set(row.to, known);
+      known.push({ at: row.at ?? 0, count: outputsTaken(row).count, stored: entry.dtype });
     }
   }
-  return (name) => chosen.get(name) ?? "f32";
+  const keeping = (stored: StoredDtype) => {
+    const dtype = STORED_AS[stored];
+    return 4 * values < WEIGHT_TYPES[dtype].fasterFromBytes ? "f32" : dtype;
+  };
+  return (name, outFeatures) => {
+    const stretches = (parts.get(name) ?? []).toSorted((a, b) => a.at - b.at);
+    if (stretches.every(({ stored }) => isStoredFloat(stored))) {
+      const types = new Set(stretches.map(({ stored }) => keeping(stored)));
+      const [dtype] = types.size === 1 ? types : (["f32"] as const);
+      return [{ at: 0, count: outFeatures, dtype }];
+    }
+    return joined(stretches.map(({ at, count, stored }) => ({ at, count, dtype: keeping(stored) })));
+  };
+}
+
+/** Neighbours of one type together. */
+function joined(stretches: readonly TypedStretch[]): TypedStretch[] {
+  const all: TypedStretch[] = [];
+  for (const next of stretches) {
+    const last = all.at(-1);
+    if (last?.dtype !== next.dtype) all.push(next);
+    else all[all.length - 1] = { ...last, count: last.count + next.count };
+  }
+  return all;
 }

@@ -43,13 +43,14 @@ async function load(
   const plan = new MemoryPlan(backend);
   const from = plan.bytes;
   const places = new Map<WeightName, WeightPlace>([
-    [MATRIX, { kind: "linear", weight: plan.linear(inFeatures, outFeatures, dtype) }],
+    [MATRIX, { kind: "linear", parts: [{ at: 0, weight: plan.linear(inFeatures, outFeatures, dtype) }] }],
     [VECTOR, { kind: "vector", tensor: plan.tensor(1, outFeatures) }],
   ]);
   const bytes = plan.bytes - from;
   const widest = Math.max(...stored.map(({ shape }) => shape[shape.length - 1]));
   const sliceBytes = 4 * widest * sliceRows;
-  const staging = { offset: plan.reserve(2 * sliceBytes), slices: 2, sliceBytes };
+  const unpacked = { offset: 0, floats: 0 };
+  const staging = { offset: plan.reserve(2 * sliceBytes), slices: 2, sliceBytes, unpacked };
   const kernels = await backend.create(plan.bytes);
   const floats = Float32Array.from(stored.flatMap(({ values }) => values));
   const words = new Uint32Array(floats.buffer);
@@ -149,10 +150,65 @@ test.each(BACKENDS)(
   },
 );
 
+test.each(BACKENDS)(
+  "heads that are stored by pairs make the weight that heads in their order make: $name",
+  async (backend) => {
+    const heads = fc.record({
+      inFeatures: fc.integer({ min: 1, max: 40 }),
+      headDim: fc.integer({ min: 1, max: 8 }).map((half) => 2 * half),
+      /** Heads of a part that is stored by pairs, and rows of one behind it that is not. */
+      counts: fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 20 })),
+      /** Heads that a slice has room for. */
+      sliceHeads: fc.integer({ min: 1, max: 4 }),
+      dtype: fc.constantFrom(...CONVERTED_DTYPES),
+      storedDtype: fc.constantFrom("F32", "BF16"),
+    });
+    await fc.assert(
+      fc.asyncProperty(heads, async ({ inFeatures, headDim, counts, sliceHeads, ...types }) => {
+        const [inPairs, others] = [counts[0] * headDim, counts[1]];
+        const outFeatures = inPairs + others;
+        const [shape, size] = [[outFeatures, inFeatures], [inFeatures, outFeatures] as const];
+        const all = Array.from({ length: outFeatures }, (_, n) => n);
+        const row = (n: number) =>
+          Array.from({ length: inFeatures }, (_, k) => Math.fround(Math.sin(n * 71 + k)));
+        // Row 2i of a head is its output i, row 2i + 1 its output i + headDim / 2.
+        const stored = all.map((n) => {
+          const inHead = n % headDim;
+          return n < inPairs ? n - inHead + Math.floor(inHead / 2) + (inHead % 2) * (headDim / 2) : n;
+        });
+        const rowsOf = (interleaved: { interleaved?: number }): TensorRow[][] => {
+          const first = { from: 0, count: inPairs };
+          const second = { from: inPairs, count: others };
+          return [
+            [
+              { name: "w", shape, to: MATRIX, order: "out-in", outputs: first, ...interleaved },
+              { name: "w", shape, to: MATRIX, order: "out-in", outputs: second, at: inPairs },
+            ],
+            [
+              { name: "b", shape: [outFeatures], to: VECTOR, outputs: first, ...interleaved, plus: 1 },
+              { name: "b", shape: [outFeatures], to: VECTOR, outputs: second, at: inPairs },
+            ],
+          ];
+        };
+        const loaded = (order: readonly number[], interleaved: { interleaved?: number }) => {
+          const [matrix, vector] = rowsOf(interleaved);
+          return load(backend, { ...types, sliceRows: sliceHeads * headDim }, size, [
+            { shape, values: order.flatMap(row), rows: matrix },
+            { shape: [outFeatures], values: order, rows: vector },
+          ]);
+        };
+        const [inOrder, byPairs] = [await loaded(all, {}), await loaded(stored, { interleaved: headDim })];
+        expect(Buffer.compare(byPairs, inOrder)).toBe(0);
+      }),
+      { numRuns: 40 },
+    );
+  },
+);
+
 describe("each output of each weight is filled once, or the weight is named", () => {
   const plan = new MemoryPlan(referenceBackend);
   const places = new Map<WeightName, WeightPlace>([
-    [MATRIX, { kind: "linear", weight: plan.linear(2, 6, "f32") }],
+    [MATRIX, { kind: "linear", parts: [{ at: 0, weight: plan.linear(2, 6, "f32") }] }],
     ["positions", { kind: "table", tensor: plan.tensor(1, 9) }],
   ]);
   const positions: TensorRow = { name: "p", shape: [4, 9], to: "positions", outputs: { from: 2, count: 1 } };
@@ -170,6 +226,7 @@ describe("each output of each weight is filled once, or the weight is named", ()
     [[part(0, 6, 0), part(0, 1, 6)], "weight layers.0.kv.weight: has 6 outputs, and tensors for 7"],
     [[part(4, 3, 0), part(0, 3, 3)], "weight layers.0.kv.weight: takes outputs 4 to 6 of w"],
     [[], "weight layers.0.kv.weight: has 6 outputs, and tensors for 0"],
+    [[{ ...part(0, 6, 0), interleaved: 4 }], "weight layers.0.kv.weight: outputs 0 to 5 are no heads of 4"],
     [
       [part(0, 6, 0), { name: "h", shape: [6, 2], to: "head", order: "out-in" }],
       "weight head has no place in memory",

@@ -5,7 +5,16 @@
 import { columns, type Kernels, type Packed, type StoredRows } from "../kernels/kernels.js";
 import { type PackedDtype, storedBytes, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
-import type { WeightPlace } from "./decoder-weights.js";
+import type { LinearPart, WeightPlace } from "./decoder-weights.js";
+import {
+  outputsTaken,
+  packOutputs,
+  rowsWithin,
+  type Stretch,
+  storedOutputs,
+  type UnpackedRows,
+  undoInterleaving,
+} from "./stored-rows.js";
 
 /** Where a part of a stored tensor goes. */
 export interface Destination {
@@ -15,12 +24,6 @@ export interface Destination {
   readonly dtype: PackedDtype;
   /** Puts those of the rows that are the part's into their place. */
   readonly pack: (stored: StoredRows) => Packed;
-}
-
-/** A stretch of outputs. */
-interface Stretch {
-  readonly from: number;
-  readonly count: number;
 }
 
 /**
@@ -39,6 +42,13 @@ export function expectEachOutputOnce(
     if (count < 1 || from + count > storedOutputs(part)) {
       throw new Error(`weight ${part.to}: takes outputs ${from} to ${from + count - 1} of ${part.name}`);
     }
+    const { interleaved: headDim = 2 } = part;
+    if (
+      part.interleaved !== undefined &&
+      (headDim % 2 !== 0 || from % headDim !== 0 || count % headDim !== 0)
+    ) {
+      throw new Error(`weight ${part.to}: outputs ${from} to ${from + count - 1} are no heads of ${headDim}`);
+    }
     stretches.push({ from: part.at ?? 0, count });
   }
   for (const name of filled.keys()) {
@@ -56,59 +66,58 @@ export function expectEachOutputOnce(
   }
 }
 
-/** Outputs of a stored tensor: columns of `in-out`, rows of `out-in` and of tables, elements of vectors. */
-function storedOutputs({ shape, order }: TensorRow): number {
-  return order === "in-out" ? shape[1] : shape[0];
-}
-
-/** Those of them that are the part's. */
-function outputsTaken(part: TensorRow): Stretch {
-  return part.outputs ?? { from: 0, count: storedOutputs(part) };
-}
-
 function outputsOf(place: WeightPlace): number {
-  if (place.kind === "linear") return place.weight.outFeatures;
+  if (place.kind === "linear") return place.parts.reduce((sum, { weight }) => sum + weight.outFeatures, 0);
   return place.kind === "vector" ? place.tensor.cols : place.tensor.rows;
 }
 
-/** How a part of a stored tensor gets to its place. */
+/**
+ * How a part of a stored tensor gets to its place.
+ * @param unpacked where rows go that must become f32 first
+ */
 export function destinationOf(
   part: TensorRow,
   places: ReadonlyMap<WeightName, WeightPlace>,
   kernels: Kernels,
+  unpacked: UnpackedRows,
 ): Destination {
   const place = places.get(part.to);
   if (place === undefined) throw new Error(`weight ${part.to} has no place in memory`);
-  const { shape, order, at = 0 } = part;
+  const { shape, order, at = 0, interleaved } = part;
   const taken = outputsTaken(part);
   if (place.kind === "vector") return vectorPart(part, place, taken, kernels);
   if (order === "in-out") return columnsPart(part, place, taken, kernels);
+  const linear = place.kind === "linear" ? partWith(part, place.parts, taken.count) : null;
   return {
-    rowGroup: 1,
-    dtype: place.kind === "linear" ? place.weight.dtype : "f32",
+    rowGroup: interleaved ?? 1,
+    dtype: linear === null ? "f32" : linear.weight.dtype,
     pack(stored) {
       const own = rowsWithin(stored, taken, shape[1]);
       if (own === null) return "exact";
-      const there = { ...own, firstRow: own.firstRow - taken.from + at };
-      return place.kind === "table"
-        ? packedIf(kernels.unpackRows(place.tensor, there))
-        : kernels.packLinear(place.weight, "out-in", there);
+      if (interleaved !== undefined) {
+        const rowBytes = storedBytes(own.dtype, shape[1]);
+        undoInterleaving(kernels.u8(own.offset, own.rowCount * rowBytes), rowBytes, interleaved);
+      }
+      const firstRow = own.firstRow - taken.from + at;
+      if (place.kind === "table") return packedIf(kernels.unpackRows(place.tensor, { ...own, firstRow }));
+      if (linear === null) throw new Error(`weight ${part.to} is no matrix of a product`);
+      const there = { ...own, firstRow: firstRow - linear.at };
+      return packOutputs(kernels, linear.weight, there, unpacked);
     },
   };
 }
 
-/** Those of the stored rows whose numbers are within a stretch; null: none. */
-function rowsWithin(stored: StoredRows, { from, count }: Stretch, cols: number): StoredRows | null {
-  const first = Math.max(stored.firstRow, from);
-  const end = Math.min(stored.firstRow + stored.rowCount, from + count);
-  if (first >= end) return null;
-  const skipped = storedBytes(stored.dtype, (first - stored.firstRow) * cols);
-  return { ...stored, offset: stored.offset + skipped, firstRow: first, rowCount: end - first };
+/** The part of a matrix in memory that has all the outputs of a stored part. */
+function partWith({ to, at = 0 }: TensorRow, parts: readonly LinearPart[], count: number): LinearPart {
+  const found = parts.find((part) => part.at <= at && at + count <= part.at + part.weight.outFeatures);
+  if (found === undefined)
+    throw new Error(`weight ${to}: outputs ${at} to ${at + count - 1} have no one type`);
+  return found;
 }
 
 /** A vector is one stored row, and always whole in a slice. */
 function vectorPart(
-  { shape: [cols], at = 0, plus }: TensorRow,
+  { shape: [cols], at = 0, plus, interleaved }: TensorRow,
   { tensor }: Extract<WeightPlace, { kind: "vector" }>,
   { from, count }: Stretch,
   kernels: Kernels,
@@ -116,10 +125,9 @@ function vectorPart(
   const out = columns(tensor, at, count);
   const pack = (stored: StoredRows) => {
     const finite = kernels.unpackRows(out, { ...stored, within: { cols, from } });
-    if (plus !== undefined) {
-      const values = kernels.f32(out.offset, count);
-      for (let i = 0; i < count; i++) values[i] += plus;
-    }
+    const values = kernels.f32(out.offset, count);
+    if (interleaved !== undefined) undoInterleaving(values, 1, interleaved);
+    if (plus !== undefined) for (let i = 0; i < count; i++) values[i] += plus;
     return packedIf(finite);
   };
   return { rowGroup: 1, dtype: "f32", pack };
@@ -138,8 +146,8 @@ function columnsPart(
   kernels: Kernels,
 ): Destination {
   if (place.kind !== "linear") throw new Error(`weight ${to} is no matrix of a product`);
-  const { weight } = place;
-  if (at !== 0 || count !== weight.outFeatures) {
+  const [{ weight }] = place.parts;
+  if (at !== 0 || count !== weight.outFeatures || place.parts.length > 1) {
     throw new Error(`weight ${to}: a part of it cannot be stored in-out`);
   }
   const within = { cols: shape[1], from };

@@ -16,6 +16,7 @@ import type { LanguageModel } from "../../src/library/language-model.js";
 import { load } from "../../src/library/load.js";
 import { planWeights } from "../../src/model/decoder-weights.js";
 import { loadWeights, planStaging, widestRow } from "../../src/model/load-weights.js";
+import { allOf } from "../../src/model/weight-dtypes.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 
@@ -121,11 +122,12 @@ describe("loading", () => {
     const stated = await readModelConfig(files);
     const { decoder, tensors } = matchTensors(await openCheckpoint(files), gpt2, stated.decoder);
     const plan = new MemoryPlan(referenceBackend);
-    const { places } = planWeights(plan, decoder, () => "int8");
+    const { places } = planWeights(plan, decoder, allOf("int8"));
     const staging = planStaging(plan, widestRow(gpt2.tensors(decoder)));
     const kernels = await referenceBackend.create(plan.bytes);
     const slices: number[][] = [];
-    const watched: Pick<Kernels, "u8" | "packLinear" | "unpackRows"> = {
+    const watched: Pick<Kernels, "f32" | "u8" | "packLinear" | "unpackRows"> = {
+      f32: (offset, length) => kernels.f32(offset, length),
       u8: (offset, length) => kernels.u8(offset, length),
       unpackRows: (out, rows) => kernels.unpackRows(out, rows),
       packLinear(weight, order, rows) {
