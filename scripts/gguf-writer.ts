@@ -168,12 +168,14 @@ export class GgufBytes {
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#reserve(4), value, true);
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, value, true);
     return this;
   }
 
   u64(value: number | bigint): this {
-    this.#view.setBigUint64(this.#reserve(8), BigInt(value), true);
+    const at = this.#reserve(8);
+    this.#view.setBigUint64(at, BigInt(value), true);
     return this;
   }
 
@@ -183,7 +185,8 @@ export class GgufBytes {
   }
 
   raw(bytes: Uint8Array): this {
-    this.#bytes.set(bytes, this.#reserve(bytes.length));
+    const at = this.#reserve(bytes.length);
+    this.#bytes.set(bytes, at);
     return this;
   }
 
@@ -219,7 +222,7 @@ export class GgufBytes {
     return this.raw(new Uint8Array(view.buffer, 0, bytes));
   }
 
-  /** Where `count` bytes begin that are now part of it. */
+  /** Where `count` bytes begin that are now part of it; what was held of `#bytes` and `#view` may be outdated then. */
   #reserve(count: number): number {
     const at = this.#length;
     this.#length += count;

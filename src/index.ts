@@ -32,7 +32,8 @@ export type {
   RestoreOptions,
   SequenceOptions,
 } from "./library/language-model.js";
-export { type LoadOptions, load } from "./library/load.js";
+export { load } from "./library/load.js";
+export type { LoadOptions } from "./library/load-options.js";
 export type { PerplexityOptions, PerplexityResult } from "./library/perplexity.js";
 export type { ModelConfig } from "./model/config.js";
 export type { ModelSource } from "./platform/platform.js";

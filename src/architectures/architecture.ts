@@ -12,25 +12,35 @@ export interface WantedContext {
   readonly contextLength?: number | undefined;
 }
 
-/** A model family. */
-export interface Architecture {
-  /** `model_type` in `config.json`. */
-  readonly id: string;
+/** What decides a config, beside its fields. */
+export interface ConfigSetting extends WantedContext {
+  /** What each pair's rotary frequency is divided by, where a file has that as a tensor (GGUF's `rope_freqs.weight`). */
+  readonly frequencyDivisors?: readonly number[] | undefined;
+}
+
+/** A family's tensors, in one format of files. */
+export interface StoredFamily {
   /** In sentences: "does not belong to GPT-2 with 2 layers". */
   readonly name: string;
+  /** Every tensor that its checkpoints have and the model uses; parts of one tensor are rows of their own. */
+  tensors(decoder: DecoderSpec): TensorRow[];
+  /** What writers put before names, `transformer.`: of those that fit, the first is taken off. */
+  readonly prefixes: readonly string[];
+  /** Tensors that are passed over where they are not in `tensors`, without a prefix: causal masks, tables of angles. */
+  readonly ignored: RegExp;
+}
+
+/** A model family. */
+export interface Architecture extends StoredFamily {
+  /** `model_type` in `config.json`. */
+  readonly id: string;
   /**
    * Reads the fields of `config.json`.
    * @param fileName for messages
    * @throws LastrowError `model_file_invalid`, naming the field, what it is and what it must be; `model_unsupported` for
    *   whatever the forward pass does not do; `invalid_argument` for a context that the model was not made for
    */
-  config(fields: JsonObject, fileName: string, wanted: WantedContext): ModelConfig;
-  /** Every tensor that its checkpoints have and the model uses; parts of one tensor are rows of their own. */
-  tensors(decoder: DecoderSpec): TensorRow[];
-  /** What writers put before names, `transformer.`: of those that fit, the first is taken off. */
-  readonly prefixes: readonly string[];
+  config(fields: JsonObject, fileName: string, setting: ConfigSetting): ModelConfig;
   /** Sequences of it were saved while a fingerprint was of stored bytes: `library/earlier-fingerprints.ts`. */
   readonly hasEarlierFiles?: true;
-  /** Tensors that are passed over where they are not in `tensors`, without a prefix: causal masks, tables of angles. */
-  readonly ignored: RegExp;
 }

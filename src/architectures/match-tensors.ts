@@ -8,7 +8,7 @@ import { isStoredFloat, STORED_TYPES, type StoredDtype, type StoredFloat } from 
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
 import type { MatchedTensor } from "../model/load-weights.js";
 import { quoteValue } from "../quote-value.js";
-import type { Architecture } from "./architecture.js";
+import type { StoredFamily } from "./architecture.js";
 
 /** Those that safetensors may store weights in. GGUF has more, and its reader refuses others. */
 const FLOAT_DTYPES: readonly StoredFloat[] = ["F32", "F16", "BF16"];
@@ -30,7 +30,7 @@ export interface MatchedCheckpoint {
  */
 export function matchTensors(
   checkpoint: Checkpoint,
-  architecture: Architecture,
+  architecture: StoredFamily,
   stated: DecoderSpec,
 ): MatchedCheckpoint {
   const stored = byCanonicalName(checkpoint, architecture.prefixes);

@@ -7,7 +7,7 @@ import type { JsonObject } from "../formats/strict-json.js";
 import type { ModelConfig } from "../model/config.js";
 import type { RotationSpec } from "../model/decoder-spec.js";
 import { LARGEST_ANGLE } from "../numerics/sine-cosine.js";
-import type { WantedContext } from "./architecture.js";
+import type { ConfigSetting, WantedContext } from "./architecture.js";
 import { MAX_CONTEXT_LENGTH, readContextLength } from "./family-fields.js";
 import { type RotarySettings, type RotarySpelling, readRotarySettings } from "./rotary-fields.js";
 import {
@@ -54,17 +54,17 @@ export function readRotation(
   object: JsonObject,
   fileName: string,
   family: RotaryFamily,
-  wanted: WantedContext,
+  setting: ConfigSetting,
 ): Rotary {
   const settings = readRotarySettings(object, fileName, family);
   const { fields, type } = settings;
   const { maxPositions } = family;
   const theta = fields.rope_theta ?? family.theta;
   const original = fields.original_max_position_embeddings ?? maxPositions;
-  const plain = plainFrequencies(theta, turningWidth(settings, family));
+  const plain = divided(plainFrequencies(theta, turningWidth(settings, family)), setting, fileName);
   const rotary = (frequencies: readonly number[], factor = 1, longest = maxPositions): Rotary => ({
     rotation: rotationSpec(settings, frequencies, factor),
-    contextLength: readContextLength(longest, wanted),
+    contextLength: readContextLength(longest, setting),
     maxContextLength: longest,
     rotaryTable: null,
   });
@@ -77,7 +77,7 @@ export function readRotation(
     }
     case "dynamic": {
       required(settings, "factor");
-      expectUnscaled(wanted, maxPositions, fileName);
+      expectUnscaled(setting, maxPositions, fileName);
       return rotary(plain);
     }
     case "llama3": {
@@ -100,7 +100,7 @@ export function readRotation(
       return rotary(yarnFrequencies(plain, ramp), scale, Math.max(maxPositions, stretched));
     }
     case "longrope": {
-      const { contextLength = Math.min(original, maxPositions) } = wanted;
+      const { contextLength = Math.min(original, maxPositions) } = setting;
       const short = factorsOfPairs(settings, "short_factor", plain.length);
       const long = factorsOfPairs(settings, "long_factor", plain.length);
       const isLong = contextLength > original;
@@ -115,6 +115,22 @@ export function readRotation(
       };
     }
   }
+}
+
+/** @throws LastrowError `model_file_invalid` where the divisors are not as many */
+function divided(
+  frequencies: readonly number[],
+  { frequencyDivisors }: ConfigSetting,
+  fileName: string,
+): readonly number[] {
+  if (frequencyDivisors === undefined) return frequencies;
+  if (frequencyDivisors.length !== frequencies.length) {
+    throw modelFileInvalid(
+      `${fileName} has ${frequencyDivisors.length} divisors of rotary frequencies, but must have ${frequencies.length}: ` +
+        "one for each pair of values that turns.",
+    );
+  }
+  return frequencies.map((frequency, i) => frequency / frequencyDivisors[i]!);
 }
 
 /** f64 frequencies and factor, rounded to f32 once. */

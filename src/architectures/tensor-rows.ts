@@ -28,7 +28,10 @@ export function linearTensors(
   inFeatures: number,
   hasBias: boolean,
   to: LinearPlace,
-  { order = "out-in", ...part }: Pick<TensorRow, "order" | "outputs" | "at" | "traceName"> = {},
+  {
+    order = "out-in",
+    ...part
+  }: Pick<TensorRow, "order" | "outputs" | "at" | "traceName" | "interleaved"> = {},
 ): TensorRow[] {
   const shape = order === "out-in" ? [outFeatures, inFeatures] : [inFeatures, outFeatures];
   const rows: TensorRow[] = [{ name: `${name}.weight`, shape, to: `${to}.weight`, order, ...part }];

@@ -13,7 +13,7 @@ import type { AttentionCall, Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, kvOffset } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
-import { CONTEXT_LENGTHS, type LoadOptions } from "../library/load.js";
+import { CONTEXT_LENGTHS, type LoadOptions } from "../library/load-options.js";
 import { Decoder } from "../model/decoder.js";
 import { planScratch } from "../model/decoder-scratch.js";
 import { kvShapeOf } from "../model/decoder-spec.js";

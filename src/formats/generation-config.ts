@@ -14,6 +14,7 @@ import {
 } from "./config-fields.js";
 import { JSON_LIMITS, readJsonObject } from "./json-file.js";
 import type { ModelFiles } from "./model-files.js";
+import type { JsonObject } from "./strict-json.js";
 
 const FILE_NAME = "generation_config.json";
 
@@ -61,8 +62,20 @@ export async function readGenerationConfig(
   vocabSize: number,
 ): Promise<GenerationDefaults> {
   const file = await readJsonObject(files, FILE_NAME, JSON_LIMITS.config);
-  if (file === null) return {};
-  const fields = readFields(schemaFor(vocabSize), file.json, file.name);
+  return file === null ? {} : generationDefaults(file.json, file.name, vocabSize);
+}
+
+/**
+ * The same of fields that were read elsewhere.
+ * @param nameInFile what the file calls a field, where that differs
+ */
+export function generationDefaults(
+  object: JsonObject,
+  fileName: string,
+  vocabSize: number,
+  nameInFile?: (field: string) => string,
+): GenerationDefaults {
+  const fields = readFields(schemaFor(vocabSize), object, fileName, nameInFile);
   const temperature = statedTemperature(fields.do_sample ?? null, fields.temperature ?? null);
   return stated({
     temperature,

@@ -126,6 +126,8 @@ export interface ModelInfo extends EngineInfo {
     readonly dtype: string;
     readonly shape: readonly number[];
   }[];
+  /** What people should know of how the files were read, each a sentence; mostly none. */
+  readonly notices: readonly string[];
   /** Whether the engine runs in a thread of its own. */
   readonly worker: boolean;
 }

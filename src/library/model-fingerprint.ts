@@ -27,7 +27,7 @@ interface ArrivingTensor extends FingerprintedTensor {
 }
 
 export class ModelFingerprint {
-  /** Digests of the tokenizer's files, by name and offset. */
+  /** Digests of the tokenizer's files, by name and offset; of a GGUF file, of what is in their and the config's place. */
   readonly #texts = new Map<string, Promise<string>>();
   #config = new Uint8Array(0);
   #earlier: EarlierFingerprints | null = null;
@@ -47,6 +47,16 @@ export class ModelFingerprint {
         return file === null ? null : this.#text(name, file);
       },
     };
+  }
+
+  /** Takes the digest of a GGUF file's metadata, which has config and tokenizer. */
+  metadata(digest: string): void {
+    this.#texts.set("metadata", Promise.resolve(digest));
+  }
+
+  /** Takes a tensor that decides the config. */
+  include(name: string, bytes: Uint8Array<ArrayBuffer>): void {
+    this.#texts.set(name, Promise.resolve(sha256(bytes)));
   }
 
   /**

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { LanguageModel } from "../../src/library/language-model.js";
-import type { LoadOptions } from "../../src/library/load.js";
+import type { LoadOptions } from "../../src/library/load-options.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
 

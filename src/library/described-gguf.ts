@@ -1,0 +1,113 @@
+/** What GGUF files say of their model: all of it is in the metadata of the first, and in the list of tensors. */
+import type { WantedContext } from "../architectures/architecture.js";
+import { ggufRotaryTensors, readGgufConfig } from "../architectures/gguf/read-gguf-config.js";
+import type { RotaryFactors } from "../architectures/gguf/rotary-keys.js";
+import { matchTensors } from "../architectures/match-tensors.js";
+import { modelFileInvalid, modelUnsupported } from "../errors.js";
+import { type GenerationDefaults, generationDefaults } from "../formats/generation-config.js";
+import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
+import { type GgufFile, openGguf } from "../formats/gguf/open-gguf.js";
+import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import type { DescribedModel } from "./described-model.js";
+import type { ModelFingerprint } from "./model-fingerprint.js";
+
+/**
+ * @param names the files, in the order of their shards
+ * @param fingerprint takes what tells this model from others; null: the model is looked at, not loaded, and nothing but
+ *   headers is read
+ * @throws LastrowError as the readers of the files
+ */
+export async function describeGguf(
+  files: ModelFiles,
+  names: readonly string[],
+  wanted: WantedContext,
+  fingerprint: ModelFingerprint | null,
+): Promise<DescribedModel> {
+  const gguf = await openGguf(files, names);
+  try {
+    const { metadata } = gguf;
+    const header = { metadata, tensors: shapesOf(gguf) };
+    const factors = fingerprint === null ? null : await readFactors(files, names, gguf, fingerprint);
+    fingerprint?.metadata(gguf.metadataDigest);
+    const { config, family } = readGgufConfig(header, factors, wanted);
+    return {
+      ...{ config, family, notices: [] },
+      defaults: readDefaults(metadata, config.vocabSize),
+      tokenizer: () => Promise.resolve(null),
+      chatTemplate: () => Promise.resolve({ missing: "has no chat template" }),
+      weights: () => Promise.resolve(matchTensors(gguf, family, config.decoder)),
+      close: () => gguf.close(),
+    };
+  } catch (error) {
+    await gguf.close();
+    throw error;
+  }
+}
+
+function shapesOf({ tensors }: GgufFile) {
+  return new Map([...tensors].map(([name, { entry }]) => [name, entry]));
+}
+
+/**
+ * The factors of the rotation that are tensors. They must be known before the first weight is read, wherever they lie, and a
+ * download is read forwards: so their file is opened once more.
+ */
+async function readFactors(
+  files: ModelFiles,
+  names: readonly string[],
+  gguf: GgufFile,
+  fingerprint: ModelFingerprint,
+): Promise<RotaryFactors> {
+  const factors = { all: null, short: null, long: null };
+  const header = { metadata: gguf.metadata, tensors: shapesOf(gguf) };
+  const read: [string, readonly number[]][] = [];
+  for (const [kind, name] of ggufRotaryTensors(header)) {
+    const { entry, file } = gguf.tensors.get(name)!;
+    if (entry.dtype !== "F32") {
+      throw modelUnsupported(
+        `${file.name}: tensor "${name}" is ${entry.dtype}; factors of frequencies are read as F32.`,
+      );
+    }
+    const bytes = new Uint8Array(entry.end - entry.begin);
+    const opened = await openAgain(files, names[gguf.files.indexOf(file)]!, file);
+    try {
+      await opened.read(entry.begin, bytes);
+    } finally {
+      await opened.close();
+    }
+    fingerprint.include(name, bytes);
+    const view = new DataView(bytes.buffer);
+    read.push([kind, Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true))]);
+  }
+  return { ...factors, ...Object.fromEntries(read) };
+}
+
+async function openAgain(files: ModelFiles, name: string, first: ModelFile): Promise<ModelFile> {
+  const file = await files.open(name);
+  if (file?.size === first.size) return file;
+  await file?.close();
+  throw modelFileInvalid(`${first.name} was changed or removed while it was read.`);
+}
+
+/** Samplers' settings that the file recommends → what `generation_config.json` calls them. */
+const SAMPLING = {
+  temp: "temperature",
+  top_k: "top_k",
+  top_p: "top_p",
+  min_p: "min_p",
+  penalty_repeat: "repetition_penalty",
+} as const;
+
+function readDefaults(metadata: GgufMetadata, vocabSize: number): GenerationDefaults {
+  const keys = new Map(Object.entries(SAMPLING).map(([key, field]) => [field, `general.sampling.${key}`]));
+  const stated = [...keys].map(([field, key]) => [
+    field,
+    field === "top_k" ? metadata.wholeNumber(key, { from: 0, to: 2 ** 31 - 1 }) : metadata.float(key),
+  ]);
+  return generationDefaults(
+    Object.fromEntries(stated),
+    metadata.fileName,
+    vocabSize,
+    (field) => keys.get(field as (typeof SAMPLING)[keyof typeof SAMPLING]) ?? field,
+  );
+}

@@ -1,0 +1,117 @@
+/** How a model is loaded and run: what programs may say, and what of it the engine gets, checked. */
+import { MAX_CONTEXT_LENGTH } from "../architectures/family-fields.js";
+import { invalidArgument } from "../errors.js";
+import type { LoadProgress } from "../formats/load-progress.js";
+import type { KernelsName } from "../kernels/kernels.js";
+import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
+import { parseMemorySize } from "../memory-size.js";
+import { ASKED_DTYPES, type AskedDtype } from "../model/weight-dtypes.js";
+import { checkOptions, oneOf, wholeNumber } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
+import type { EngineSetup } from "../protocol/engine-setup.js";
+
+/**
+ * How a model is loaded and run. All of it is optional; nothing but `dtype`, `kvDtype` and, for a model with two tables of
+ * rotary frequencies, `contextLength` changes a bit of a logit.
+ */
+export interface LoadOptions {
+  /** `wasm` (the default), or `reference`: plain TypeScript, the same bits, far slower. */
+  readonly kernels?: KernelsName | undefined;
+  /**
+   * How the matrices of weights are kept in memory. `auto` (the default) keeps those of 16 bits as they are stored, `bf16`
+   * or `f16`, and the rest as `f32`; it also takes `f32` where all of them are so small that this is faster. These three give
+   * the same bits for the same values, and share saved sequences. Asked for by name, `bf16` and `f16` round what they cannot
+   * represent, which `LanguageModel.info.roundedTensors` tells. `int8` takes about 27 % of the memory of `f32`, is faster
+   * and deviates a little. They are made of the checkpoint's weights when it is loaded, whatever type those have.
+   */
+  readonly dtype?: AskedDtype | undefined;
+  /**
+   * Most positions that a sequence can have: 1 up to what the model was made for. Default: that, or the longest power of
+   * two below it, 512 or more, whose K and V take no more than half of what is free beside the weights;
+   * `LanguageModel.info` tells which and why (`contextLength`, `contextBound`). A shorter one takes less memory and
+   * changes no bit. A model with two tables of rotary frequencies (`longrope`, as Phi has it) is
+   * loaded with the shorter of its two lengths and that one's table by default; a longer context must be asked for, takes
+   * the other table, and so changes every bit.
+   */
+  readonly contextLength?: number | undefined;
+  /**
+   * Memory for K and V: bytes, or a text such as `"512MiB"`. It is rounded down to whole blocks of 16 positions.
+   * Default: what four full contexts need, but at most a quarter of what is free beside the weights (half of it for a
+   * single full context; of a browser's machine three quarters are taken to be free, and one that it does not tell of to
+   * have 4 GiB), and at most what the weights leave of WebAssembly's 4 GiB. `LanguageModel.info.kv` tells what was
+   * chosen, and why. Requests that do not fit beside each other take turns; what one sequence needs must be there.
+   */
+  readonly kvMemory?: number | string | undefined;
+  /**
+   * How K and V are kept: `f32` (the default); `f16`, which takes half of the memory and rounds them once, and with which a
+   * value beyond ±65,504 is a `numerical_error`; or `int8`, which takes about a quarter and deviates a little. Whatever is promised of bits holds within each.
+   */
+  readonly kvDtype?: KvDtype | undefined;
+  /**
+   * Threads that share the work, the caller's included: 1 to 64. Default: as many as the machine runs at once. Any
+   * number gives the same bits. Where memory cannot be shared (a page without isolation headers) it is 1.
+   */
+  readonly threads?: number | undefined;
+  /**
+   * Whether the engine runs in a worker of its own, so that no forward pass holds up the caller's event loop. Default:
+   * where one can be started; else it runs on the caller's thread, and lets others have a turn between steps. `true`
+   * makes it an error when none can. The bits are the same.
+   */
+  readonly worker?: boolean | undefined;
+  /**
+   * Most new rows of all sequences together in one step: 1 to 65,536, default 512. Longer prompts are fed in chunks of
+   * it. The more, the faster prompts go through when many wait; the fewer, the sooner those that run have their next
+   * token, and the less working memory it takes. With less than there are sequences that generate, the youngest of them
+   * wait. Any number gives the same bits.
+   */
+  readonly tokenBudget?: number | undefined;
+  /**
+   * At least 32 secret bytes that prove which saved sequences were saved here: only those may be found by others after
+   * they are restored. Default: in Node a key that this user's programs share, in a file that is made when it is first
+   * needed; in a browser none. Null: none.
+   */
+  readonly installationKey?: Uint8Array | null | undefined;
+  /** Called with the bytes downloaded, then with the bytes loaded, and their rate: from time to time, and at the end of each. */
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+  /** Cancels loading with the error code `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const LOAD_OPTIONS = optionNames<LoadOptions>()("load", {
+  ...{ kernels: true, dtype: true, contextLength: true, kvDtype: true, kvMemory: true, threads: true },
+  ...{ worker: true, tokenBudget: true, installationKey: true, onProgress: true, signal: true },
+});
+
+const MAX_THREADS = 64;
+/** What `contextLength` may be; which of them there are is for the model to say. */
+export const CONTEXT_LENGTHS = { from: 1, to: MAX_CONTEXT_LENGTH };
+const MAX_TOKEN_BUDGET = 65_536;
+
+/** Fewest bytes of a key: as many as SHA-256 has. */
+const LEAST_KEY_BYTES = 32;
+
+/** The options that are the engine's, checked. */
+export function engineOptions(
+  options: LoadOptions,
+): Pick<
+  EngineSetup,
+  "isContextAsked" | "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory" | "tokenBudget"
+> {
+  checkOptions(options, LOAD_OPTIONS);
+  const { kvMemory, installationKey = null } = options;
+  if (
+    installationKey !== null &&
+    !(installationKey instanceof Uint8Array && installationKey.length >= LEAST_KEY_BYTES)
+  ) {
+    throw invalidArgument(`installationKey is a Uint8Array of at least ${LEAST_KEY_BYTES} bytes, or null.`);
+  }
+  return {
+    isContextAsked: options.contextLength !== undefined,
+    kernels: oneOf("kernels", options.kernels ?? "wasm", ["wasm", "reference"]),
+    threads: wholeNumber("threads", options.threads, null, { from: 1, to: MAX_THREADS }),
+    dtype: oneOf("dtype", options.dtype ?? "auto", ASKED_DTYPES),
+    kvDtype: oneOf("kvDtype", options.kvDtype ?? "f32", KV_DTYPES),
+    tokenBudget: wholeNumber("tokenBudget", options.tokenBudget, null, { from: 1, to: MAX_TOKEN_BUDGET }),
+    kvMemory: kvMemory === undefined ? null : parseMemorySize(kvMemory, "kvMemory"),
+  };
+}
