@@ -88,6 +88,15 @@ describe("what cannot run is refused before its weights are downloaded", () => {
   });
 });
 
+test("a path that is no file, and no file of the Hub's either", async () => {
+  await expect(load("models/tiny/none.gguf")).rejects.toMatchObject({
+    code: "hub_not_found",
+    message: expect.stringMatching(
+      /^There is no file models\/tiny\/none\.gguf here, and http:.* has no model models\/tiny\.$/,
+    ),
+  });
+});
+
 test("tokenize fetches the tokenizer, and no weights", async () => {
   const { stdout, exitCode } = await run(["tokenize", "Once upon a time", "--ids", "--model", "org/words"]);
   expect([stdout, exitCode]).toEqual(["0,420,428,259,394\n", 0]);

@@ -12,7 +12,7 @@ export interface ServedRepo {
   readonly refs: Readonly<Record<string, string>>;
   /** By commit: path in the repository → content. */
   readonly commits: Readonly<Record<string, Readonly<Record<string, string | Uint8Array>>>>;
-  /** Paths in large-file storage. Default: those that end in `.safetensors`. */
+  /** Paths in large-file storage. Default: those that end in `.safetensors` or `.gguf`. */
   readonly isLarge?: (path: string) => boolean;
   /** Answer 401 without this token. */
   readonly token?: string;
@@ -138,7 +138,7 @@ function gitHash(bytes: Buffer): string {
 function store(repo: ServedRepo, path: string, content: string | Uint8Array): StoredFile {
   const bytes = Buffer.from(content);
   const sha256 = blobName(bytes, true);
-  const isLarge = repo.isLarge?.(path) ?? path.endsWith(".safetensors");
+  const isLarge = repo.isLarge?.(path) ?? /\.(safetensors|gguf)$/.test(path);
   const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${sha256}\nsize ${bytes.length}\n`;
   return { bytes, isLarge, sha256, oid: gitHash(isLarge ? Buffer.from(pointer) : bytes) };
 }
@@ -152,7 +152,7 @@ function sendListing(
   const folders = new Set<string>();
   const entries: unknown[] = [];
   for (const [path, content] of Object.entries(files)) {
-    if (path.includes("/")) {
+    if (path.includes("/") && url.searchParams.get("recursive") !== "true") {
       folders.add(path.slice(0, path.indexOf("/")));
       continue;
     }

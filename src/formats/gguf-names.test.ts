@@ -1,10 +1,22 @@
 import { describe, expect, it, test } from "vitest";
 import type { LastrowError } from "../errors.js";
-import { chooseGguf, ggufModels, ggufOfFolder, isGgufName, type ListedFile, shardsOf } from "./gguf-names.js";
+import {
+  chooseGguf,
+  type GgufModel,
+  ggufModels,
+  ggufOfFolder,
+  isGgufName,
+  type ListedFile,
+  shardsOf,
+} from "./gguf-names.js";
 
 const MB = 1_000_000;
 const listed = (...paths: string[]): ListedFile[] => paths.map((path, i) => ({ path, size: (i + 1) * MB }));
-const words = { label: "org/repo", notFound: "hub_not_found", remedy: "name one" } as const;
+const words = {
+  label: "org/repo",
+  notFound: "hub_not_found",
+  remedy: ({ tag }: GgufModel) => `name one, like ${tag}`,
+} as const;
 const choose = (tag: string | null, ...paths: string[]) =>
   chooseGguf(ggufModels(listed(...paths)), tag, words).paths[0];
 
@@ -107,10 +119,10 @@ describe("the choice", () => {
     expect(none).toMatchObject({
       code: "hub_not_found",
       message:
-        'org/repo has GGUF files, but none of "Q4_1": m-Q2_K.gguf (1 MB), s-Q3_K-00001-of-00002.gguf (2 files, 2 MB); name one.',
+        'org/repo has GGUF files, but none of "Q4_1": m-Q2_K.gguf (1 MB), s-Q3_K-00001-of-00002.gguf (2 files, 2 MB); name one, like Q2_K.',
     });
     expect(failure(() => choose(null, "m-Q2_K.gguf", "m-Q3_K_S.gguf")).message).toMatch(
-      /none of Q4_K_M, .*, F16: m-Q2_K\.gguf \(1 MB\), m-Q3_K_S\.gguf \(2 MB\); name one\.$/,
+      /none of Q4_K_M, .*, F16: m-Q2_K\.gguf \(1 MB\), m-Q3_K_S\.gguf \(2 MB\); name one, like Q2_K\.$/,
     );
   });
 
@@ -119,7 +131,7 @@ describe("the choice", () => {
     expect(several).toMatchObject({
       code: "invalid_argument",
       message:
-        "org/repo has 2 GGUF models of Q4_K_M, of which one must be chosen: a-Q4_K_M.gguf (1 MB), b-Q4_K_M.gguf (2 MB); name one.",
+        "org/repo has 2 GGUF models of Q4_K_M, of which one must be chosen: a-Q4_K_M.gguf (1 MB), b-Q4_K_M.gguf (2 MB); name one, like Q4_K_M.",
     });
   });
 
@@ -139,11 +151,14 @@ describe("a folder", () => {
     ["config.json", "pytorch_model.bin"],
     [],
   ])("of %j %j %j holds a model in another form, or none", (...names) => {
-    expect(of(...names)).toBeUndefined();
+    expect(of(...names)).toEqual({});
   });
 
   it("without safetensors, or with none that can be used, is its GGUF file", () => {
-    expect(of("config.json", "m-Q8_0.gguf")).toEqual(["m-Q8_0.gguf"]);
-    expect(of("model.safetensors", "m-Q8_0.gguf", "m-Q6_K.gguf")).toEqual(["m-Q6_K.gguf"]);
+    expect(of("config.json", "m-Q8_0.gguf")).toEqual({ gguf: ["m-Q8_0.gguf"], notices: [] });
+    expect(of("model.safetensors", "m-Q8_0.gguf", "m-Q6_K.gguf")).toEqual({
+      gguf: ["m-Q6_K.gguf"],
+      notices: ["m-Q6_K.gguf (3 MB) was taken of 2 GGUF models; for another name one"],
+    });
   });
 });

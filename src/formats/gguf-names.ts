@@ -5,6 +5,7 @@
 import { type ErrorCode, LastrowError } from "../errors.js";
 import { formatMemorySize } from "../memory-size.js";
 import { quoteValue } from "../quote-value.js";
+import type { ModelFiles } from "./model-files.js";
 import { WEIGHTS, WEIGHTS_INDEX } from "./shard-index.js";
 
 /** A file where models are looked for. */
@@ -93,8 +94,8 @@ export interface ChoiceWords {
   readonly label: string;
   /** The code where no model fits. */
   readonly notFound: ErrorCode;
-  /** What to do, at the end of a sentence: `give the path of one of them`. */
-  readonly remedy: string;
+  /** What to do, at the end of a sentence, where `example` is one of those listed: `give the path of one of them`. */
+  readonly remedy: (example: GgufModel) => string;
 }
 
 /**
@@ -109,17 +110,18 @@ export function chooseGguf(models: readonly GgufModel[], tag: string | null, wor
   if (fitting.length === 1) return model;
   const { label, notFound, remedy } = words;
   if (model === undefined) {
+    const [example] = models;
     const missing = tag === null ? `none of ${PREFERRED_TAGS.join(", ")}` : `none of ${quoteValue(tag)}`;
     throw new LastrowError(
       notFound,
-      models.length === 0
+      example === undefined
         ? `${label} has no GGUF file of a language model.`
-        : `${label} has GGUF files, but ${missing}: ${listed(models)}; ${remedy}.`,
+        : `${label} has GGUF files, but ${missing}: ${listed(models)}; ${remedy(example)}.`,
     );
   }
   throw new LastrowError(
     "invalid_argument",
-    `${label} has ${fitting.length} GGUF models ${model.tag === null ? "" : `of ${model.tag}, `}of which one must be chosen: ${listed(fitting)}; ${remedy}.`,
+    `${label} has ${fitting.length} GGUF models ${model.tag === null ? "" : `of ${model.tag}, `}of which one must be chosen: ${listed(fitting)}; ${remedy(model)}.`,
   );
 }
 
@@ -143,14 +145,26 @@ function tagged(models: readonly GgufModel[], asked: string): readonly GgufModel
 }
 
 function listed(models: readonly GgufModel[]): string {
-  const shown = models.slice(0, MAX_LISTED).map(({ paths, bytes }) => {
-    const [path] = paths;
-    const name = /^[!-~]+$/.test(path) ? path : quoteValue(path);
-    const files = paths.length === 1 ? "" : `${paths.length} files, `;
-    return `${name} (${files}${formatMemorySize(bytes)})`;
-  });
+  const shown = models.slice(0, MAX_LISTED).map(nameAndSize);
   if (models.length > MAX_LISTED) shown.push(`and ${models.length - MAX_LISTED} more`);
   return shown.join(", ");
+}
+
+function nameAndSize({ paths, bytes }: GgufModel): string {
+  const [path] = paths;
+  const name = /^[!-~]+$/.test(path) ? path : quoteValue(path);
+  const files = paths.length === 1 ? "" : `${paths.length} files, `;
+  return `${name} (${files}${formatMemorySize(bytes)})`;
+}
+
+/** What to tell of a model that was chosen though there are others; nothing where there are none. */
+export function choiceNotices(
+  chosen: GgufModel,
+  models: readonly GgufModel[],
+  remedy: string,
+): readonly string[] {
+  if (models.length <= 1) return [];
+  return [`${nameAndSize(chosen)} was taken of ${models.length} GGUF models; for another ${remedy}`];
 }
 
 /** Whether a folder with these files holds a model in the form of Hugging Face's transformers. */
@@ -159,17 +173,19 @@ export function isSafetensorsFolder(names: ReadonlySet<string>): boolean {
 }
 
 /**
- * The GGUF files, shard by shard, of a folder that holds no model in another form; undefined where it does, or has none.
+ * What holds the model in a folder with these files: the GGUF files, unless it holds one in another form, or nothing.
+ * @param remedy what a person does who wants another model: `give the path of that file`
  * @throws LastrowError `invalid_argument`, `model_not_found` as `chooseGguf`
  */
 export function ggufOfFolder(
   files: readonly ListedFile[],
   label: string,
   remedy: string,
-): readonly string[] | undefined {
+): Pick<ModelFiles, "gguf" | "notices"> {
   const names = new Set(files.map(({ path }) => path));
-  if (isSafetensorsFolder(names)) return undefined;
+  if (isSafetensorsFolder(names)) return {};
   const models = ggufModels(files);
-  if (models.length === 0) return undefined;
-  return chooseGguf(models, null, { label, notFound: "model_not_found", remedy }).paths;
+  if (models.length === 0) return {};
+  const chosen = chooseGguf(models, null, { label, notFound: "model_not_found", remedy: () => remedy });
+  return { gguf: chosen.paths, notices: choiceNotices(chosen, models, remedy) };
 }

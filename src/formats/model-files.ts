@@ -29,6 +29,8 @@ export interface ModelFiles {
   open(name: string): Promise<ModelFile | null>;
   /** The GGUF files that hold the model, in the order of their shards; without it config.json and the files beside it do. */
   readonly gguf?: readonly string[] | undefined;
+  /** What a person should know of how these files were chosen, in sentences without a full stop. */
+  readonly notices?: readonly string[] | undefined;
 }
 
 /** Largest size, in bytes, of a text file that is read whole: 64 MiB. */

@@ -64,10 +64,12 @@ it("does not take a file of another size for the one that the Hub has", async ()
 });
 
 it("finds nothing where there is nothing", async () => {
-  expect(await cache.find("main")).toBeNull();
+  expect(await cache.commitOf("main")).toBeNull();
   expect(await cache.find(COMMIT)).toBeNull();
   await cache.writeRef("main", COMMIT);
-  expect(await cache.find("main")).toBeNull();
+  expect(await cache.commitOf("main")).toBe(COMMIT);
+  expect(await cache.find(COMMIT)).toBeNull();
+  expect(await cache.cachedGguf(COMMIT)).toEqual([]);
 });
 
 it("knows a snapshot that lacks its config, its weights, or a shard for unusable", async () => {

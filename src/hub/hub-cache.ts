@@ -7,17 +7,30 @@
  *       refs/<revision>                     the commit that a branch or tag was at
  *       snapshots/<commit>/<file>           relative links into blobs/
  *       .no_exist/<commit>/<file>           empty: the repository has no such file at this commit
+ *       .lastrow/<commit>.json              our own: the GGUF files that the repository has at this commit
  *
  * What always holds: a file under its final name is whole, since it was checked before it got the name.
  */
 
 import { randomUUID } from "node:crypto";
-import { copyFile, link, mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import {
+  copyFile,
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join, relative, sep } from "node:path";
 import { LastrowError } from "../errors.js";
+import { isGgufName, type ListedFile } from "../formats/gguf-names.js";
 import { WEIGHTS, WEIGHTS_INDEX } from "../formats/shard-index.js";
 import type { HubFile } from "./hub-listing.js";
-import { isCommit } from "./hub-name.js";
+import { isCommit, isSafePath } from "./hub-name.js";
 import {
   CONFIG,
   FILE_NAMES,
@@ -63,13 +76,16 @@ export class HubCache {
     return join(this.blobsFolder, file.digest);
   }
 
+  /** The commit that a revision was at when it was last asked for; null where that is not known. */
+  async commitOf(revision: string): Promise<string | null> {
+    return isCommit(revision) ? revision : this.#readRef(revision);
+  }
+
   /**
-   * What is cached for a revision; `null` when its commit is not known or has no snapshot.
+   * What is cached of a commit's model in the form of safetensors; `null` when there is no snapshot.
    * @param needs without `weights` it does not matter whether there are any
    */
-  async find(revision: string, needs: FileNeeds = {}): Promise<CachedSnapshot | null> {
-    const commit = isCommit(revision) ? revision : await this.#readRef(revision);
-    if (commit === null) return null;
+  async find(commit: string, needs: FileNeeds = {}): Promise<CachedSnapshot | null> {
     const folder = this.snapshotFolder(commit);
     if (!(await isThere(folder))) return null;
 
@@ -84,7 +100,13 @@ export class HubCache {
 
   /** Whether a file is in the snapshot, in the size that the Hub states. */
   async hasFile(commit: string, file: HubFile): Promise<boolean> {
-    return (await sizeOf(join(this.snapshotFolder(commit), file.path))) === file.size;
+    return this.hasPath(commit, file.path, file.size);
+  }
+
+  /** Whether a file is in the snapshot, and has that size where one is given. */
+  async hasPath(commit: string, path: string, size?: number): Promise<boolean> {
+    const found = await sizeOf(join(this.snapshotFolder(commit), path));
+    return found !== null && (size === undefined || found === size);
   }
 
   /** Whether a file's content is here, perhaps by way of another commit. */
@@ -108,9 +130,8 @@ export class HubCache {
     // Made under another name and moved, so that it replaces a broken link, and no reader finds half a copy.
     const fresh = join(this.blobsFolder, `${randomUUID()}.lastrow.incomplete`);
     try {
-      // The link is relative to where it ends up: snapshots/<commit>/.
       await linking
-        .symlink(join("..", "..", "blobs", file.digest), fresh)
+        .symlink(relative(dirname(path), blob), fresh)
         .catch(() => linking.link(blob, fresh))
         .catch(() => copyFile(blob, fresh));
       await rename(fresh, path);
@@ -125,6 +146,42 @@ export class HubCache {
     const folder = join(this.folder, ".no_exist", commit);
     await mkdir(folder, { recursive: true });
     await Promise.all(names.map((name) => writeFile(join(folder, name), "")));
+  }
+
+  /** The GGUF files of a commit as the Hub listed them; null where that was not noted, or cannot be read. */
+  async readGgufListing(commit: string): Promise<readonly ListedFile[] | null> {
+    try {
+      const files: unknown = JSON.parse(await readFile(this.#ggufListing(commit), "utf8"));
+      return Array.isArray(files) && files.every(isListedFile) ? files : null;
+    } catch (error) {
+      if (error instanceof SyntaxError || isMissing(error)) return null;
+      throw error;
+    }
+  }
+
+  /** Notes the GGUF files of a commit, which never change, so that one can be chosen without asking the Hub again. */
+  async writeGgufListing(commit: string, files: readonly ListedFile[]): Promise<void> {
+    const path = this.#ggufListing(commit);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, JSON.stringify(files.map(({ path, size }) => ({ path, size }))));
+  }
+
+  /** The GGUF files that are in a commit's snapshot, whoever fetched them. */
+  async cachedGguf(commit: string): Promise<readonly ListedFile[]> {
+    const folder = this.snapshotFolder(commit);
+    const names = await readdir(folder, { recursive: true }).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+    const files = names.filter(isGgufName).map(async (name) => ({
+      path: name.replaceAll(sep, "/"),
+      size: await sizeOf(join(folder, name)),
+    }));
+    return (await Promise.all(files)).flatMap(({ path, size }) => (size === null ? [] : [{ path, size }]));
+  }
+
+  #ggufListing(commit: string): string {
+    return join(this.folder, ".lastrow", `${commit}.json`);
   }
 
   /** Notes which commit a branch or tag is at. */
@@ -168,6 +225,12 @@ async function readShardNames(path: string): Promise<string[]> {
     );
   }
   return shardNames(await readFile(path), path);
+}
+
+/** What was noted may have been changed since. */
+function isListedFile(file: unknown): file is ListedFile {
+  if (typeof file !== "object" || file === null || !("path" in file) || !("size" in file)) return false;
+  return typeof file.path === "string" && isSafePath(file.path) && Number.isSafeInteger(file.size);
 }
 
 async function isThere(path: string): Promise<boolean> {

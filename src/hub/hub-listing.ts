@@ -5,7 +5,7 @@
 import { LastrowError } from "../errors.js";
 import { quoteValue } from "../quote-value.js";
 import type { HubConnection } from "./hub-connection.js";
-import { isCommit } from "./hub-name.js";
+import { isCommit, isSafePath } from "./hub-name.js";
 
 /** A file at a commit, as the Hub states it. */
 export interface HubFile {
@@ -42,31 +42,41 @@ export async function resolveCommit(hub: HubConnection, repo: string, revision: 
   return sha;
 }
 
+export interface Listing {
+  /** The files that are wanted, by their paths. */
+  readonly files: ReadonlyMap<string, HubFile>;
+  /** Whether there are folders that were not looked into. */
+  readonly hasFolders: boolean;
+}
+
 /**
- * The files in a repository's root at a commit, by name. Those in folders are not listed.
+ * The files of a repository at a commit, by path: those in its root, or with `recursive` those in folders, too.
  * @throws LastrowError `hub_unreachable`, `hub_not_found`, `aborted`; `hub_integrity` for a file without a usable size
  *   or digest among those that `isWanted`
  */
-export async function listRootFiles(
+export async function listRepository(
   hub: HubConnection,
   repo: string,
   commit: string,
-  isWanted: (path: string) => boolean,
-): Promise<Map<string, HubFile>> {
+  { isWanted, recursive = false }: { isWanted: (path: string) => boolean; recursive?: boolean },
+): Promise<Listing> {
   const { listFiles } = await import("@huggingface/hub");
   return understand(hub, async () => {
     const files = new Map<string, HubFile>();
+    let hasFolders = false;
     const listing = listFiles({
       repo: { type: "model", name: repo },
       revision: commit,
+      recursive,
       hubUrl: hub.endpoint,
       fetch: hub.apiFetch,
     });
     for await (const { type, path, size, oid, lfs } of listing) {
-      if (type !== "file" || !isWanted(path)) continue;
+      if (type === "directory" && !recursive) hasFolders = true;
+      if (type !== "file" || !isSafePath(path) || !isWanted(path)) continue;
       files.set(path, checkFile(path, lfs?.size ?? size, lfs?.oid ?? oid, lfs != null));
     }
-    return files;
+    return { files, hasFolders };
   });
 }
 

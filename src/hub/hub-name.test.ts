@@ -11,8 +11,41 @@ describe("parseHubName", () => {
     ["a/b_c.d-e@feature/x@2", "a/b_c.d-e", "feature/x@2"],
     [`a/b@${"0a".repeat(20)}`, "a/b", "0a".repeat(20)],
   ])("%s", (name, repo, revision) => {
-    expect(parseHubName(name)).toEqual({ repo, revision });
+    expect(parseHubName(name)).toEqual({ repo, revision, gguf: null });
     expect(isHubName(name)).toBe(true);
+  });
+
+  it.each([
+    ["a/b:Q4_K_M", "main", { tag: "Q4_K_M" }],
+    ["a/b:q8_0@v1", "v1", { tag: "q8_0" }],
+    ["hf.co/a/b:UD-Q4_K_XL", "main", { tag: "UD-Q4_K_XL" }],
+    ["huggingface.co/a/b", "main", null],
+    ["a/b/c.gguf", "main", { path: "c.gguf" }],
+    ["a/b/c.GGUF@refs/pr/1", "refs/pr/1", { path: "c.GGUF" }],
+    ["a/b/Q4/c d-00001-of-00002.gguf", "main", { path: "Q4/c d-00001-of-00002.gguf" }],
+    ["a/b:c.gguf@x", "x", { path: "c.gguf" }],
+  ])("%s", (name, revision, gguf) => {
+    expect(parseHubName(name)).toEqual({ repo: "a/b", revision, gguf });
+    expect(isHubName(name)).toBe(true);
+  });
+
+  it("takes a repository for one though it is called like a file", () => {
+    expect(parseHubName("a/b.gguf")).toEqual({ repo: "a/b.gguf", revision: "main", gguf: null });
+    expect(parseHubName("a/b.gguf/c.gguf")).toMatchObject({ repo: "a/b.gguf", gguf: { path: "c.gguf" } });
+  });
+
+  it.each([
+    ["a/b@main:Q8_0", "the revision comes at the end"],
+    ["a/b@main/c.gguf", "the revision comes at the end"],
+    ["a/b:Q8_0@main:Q4_0", "the revision comes at the end"],
+    ["a/b/c.gguf@c.gguf", "the revision comes at the end"],
+    ["a/b:Q8_0/c.gguf", "not by both"],
+    ["a/b/c.gguf:Q8_0", "not by both"],
+  ])("says of %s what to change", (name, message) => {
+    expect(isHubName(name)).toBe(true);
+    expect(() => parseHubName(name)).toThrow(
+      expect.objectContaining({ code: "invalid_argument", message: expect.stringContaining(message) }),
+    );
   });
 
   it.each([
@@ -21,6 +54,15 @@ describe("parseHubName", () => {
     "a/",
     "/a",
     "a/b/c",
+    "b.gguf",
+    "a/b:",
+    "a/b:Q8 0",
+    "a/b:Q8_0:Q4_0",
+    `a/b:${"Q".repeat(65)}`,
+    "a/b/c.gguf/",
+    "a/b/c.bin",
+    "C:/a/b.gguf",
+    "hf.co/",
     "./a",
     "../a",
     "a/..",
@@ -47,7 +89,6 @@ describe("parseHubName", () => {
     "a/b@x.",
     "a/b@x.lock",
     "a/b@x\\y",
-    "a/b@x:y",
     `a/b@${"x".repeat(201)}`,
   ])("refuses %j", (name) => {
     expect(isHubName(name)).toBe(false);
@@ -55,13 +96,21 @@ describe("parseHubName", () => {
   });
 
   it("never lets a part through that means another folder", () => {
-    const part = fc.constantFrom("a", "b", ".", "..", "/", "@", "-", "\\", ":", "main");
+    const part = fc.constantFrom("a", "b", ".", "..", "/", "@", "-", "\\", ":", "main", ".gguf");
+    const read = (name: string) => {
+      try {
+        return parseHubName(name);
+      } catch {
+        return null;
+      }
+    };
     fc.assert(
       fc.property(fc.array(part, { maxLength: 10 }), (parts) => {
-        const name = parts.join("");
-        if (!isHubName(name)) return;
-        const { repo, revision } = parseHubName(name);
-        for (const segment of [...repo.split("/"), ...revision.split("/")]) {
+        const found = read(parts.join(""));
+        if (found === null) return;
+        const { repo, revision, gguf } = found;
+        const path = gguf !== null && "path" in gguf ? gguf.path.split("/") : [];
+        for (const segment of [...repo.split("/"), ...revision.split("/"), ...path]) {
           expect(segment).toMatch(/^[\w@-][\w.@-]*$/);
           expect(segment).not.toContain("..");
         }

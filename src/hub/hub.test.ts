@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { blobName, type HubServer, type ServedRepo, startHubServer } from "../../test/hub-server.js";
 import type { LastrowError } from "../errors.js";
-import { type FetchFromHubOptions, fetchFromHub, type HubProgress } from "./hub.js";
+import { type FetchedModel, type FetchFromHubOptions, fetchFromHub, type HubProgress } from "./hub.js";
 
 const COMMIT = "a".repeat(40);
 const OLDER = "b".repeat(40);
@@ -233,7 +233,7 @@ describe("without the weights", () => {
 describe("before weights are downloaded", () => {
   it.each(["org/model", "org/sharded"])("of %s, all other files are there to be looked at", async (name) => {
     const seen: string[][] = [];
-    const beforeWeights = async (folder: string) => {
+    const beforeWeights = async ({ folder }: FetchedModel) => {
       seen.push((await readdir(folder)).sort());
       expect(fetchedPaths().some((path) => path?.endsWith(".safetensors"))).toBe(false);
     };

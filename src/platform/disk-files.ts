@@ -31,7 +31,7 @@ export async function diskModel(path: string): Promise<ModelFiles> {
       { cause: found },
     );
   }
-  if (found.isDirectory()) return { ...folderFiles(path, path), gguf: await ggufIn(path) };
+  if (found.isDirectory()) return { ...folderFiles(path, path), ...(await ggufIn(path)) };
   if (isGgufName(path) || (await startsAsGguf(path))) {
     return { ...folderFiles(path, dirname(path)), gguf: shardsOf(basename(path)) };
   }
@@ -42,10 +42,10 @@ export async function diskModel(path: string): Promise<ModelFiles> {
 }
 
 /** The GGUF files that count in a folder; see `ggufOfFolder`. */
-async function ggufIn(folder: string): Promise<readonly string[] | undefined> {
+async function ggufIn(folder: string): Promise<Pick<ModelFiles, "gguf" | "notices">> {
   const names = await readdir(folder);
   // Most folders: nothing has to be measured.
-  if (!names.some(isGgufName) || isSafetensorsFolder(new Set(names))) return undefined;
+  if (!names.some(isGgufName) || isSafetensorsFolder(new Set(names))) return {};
   const files = names.map(async (path) => {
     return {
       path,

@@ -54,7 +54,7 @@ function mappedFiles(
   const listed = Object.keys(addresses).map((path) => ({ path, size: 0 }));
   return {
     label,
-    gguf: ggufOfFolder(listed, label, "give the address of that file alone"),
+    ...ggufOfFolder(listed, label, "give the address of that file alone"),
     async open(name) {
       if (!Object.hasOwn(addresses, name)) return null;
       const address = parseAddress(addresses[name]);

@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { LastrowError } from "../errors.js";
 import { isGgufName } from "../formats/gguf-names.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
-import { fetchFromHub, isHubName } from "../hub/hub.js";
+import { type FetchedModel, fetchFromHub, isHubName } from "../hub/hub.js";
 import { shown } from "../option-checks.js";
 import { diskModel, folderFiles, isModelOnDisk, openDiskFile } from "./disk-files.js";
 import { openGivenFiles } from "./given-files.js";
@@ -65,13 +65,30 @@ async function openModel(source: ModelSource | undefined, options: OpenOptions):
   if (source.startsWith("file://")) return diskModel(pathOf(source));
   if (isPath(source) || !isHubName(source) || (await isModelOnDisk(source))) return diskModel(source);
   const { beforeWeights, ...rest } = fetching;
-  const { folder } = await fetchFromHub({
-    ...rest,
-    name: source,
-    env: process.env,
-    beforeWeights: (fetched) => beforeWeights?.(folderFiles(source, fetched)),
-  });
-  return folderFiles(source, folder);
+  const filesOf = (model: FetchedModel) => fetchedFiles(source, model);
+  try {
+    return filesOf(
+      await fetchFromHub({
+        ...rest,
+        name: source,
+        env: process.env,
+        beforeWeights: (found) => beforeWeights?.(filesOf(found)),
+      }),
+    );
+  } catch (error) {
+    if (!isGgufName(source) || !(error instanceof LastrowError) || error.code !== "hub_not_found")
+      throw error;
+    throw new LastrowError("hub_not_found", `There is no file ${source} here, and ${error.message}`, {
+      cause: error,
+    });
+  }
+}
+
+function fetchedFiles(name: string, { folder, gguf }: FetchedModel): ModelFiles {
+  const onDisk = folderFiles(name, folder);
+  if (gguf === undefined) return onDisk;
+  const { label, names, notices, remote } = gguf;
+  return { label, gguf: names, notices, open: async (file) => remote.get(file)?.() ?? onDisk.open(file) };
 }
 
 function embeddedModel(): ModelFiles {

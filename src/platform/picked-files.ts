@@ -49,14 +49,14 @@ export function listedFiles(list: ArrayLike<File>): ModelFiles {
   const path = nearest?.join("/");
   const ofModel = files.filter(({ folder }) => folder.join("/") === path).map(({ file }) => file);
   const label = nearest?.at(-1);
-  const gguf = ggufOfFolder(
+  const holding = ggufOfFolder(
     ofModel.map(({ name, size }) => ({ path: name, size })),
     label ?? "The list",
     CHOOSE_A_FILE,
   );
   return {
-    label: label ?? gguf?.[0] ?? "files",
-    gguf,
+    label: label ?? holding.gguf?.[0] ?? "files",
+    ...holding,
     async open(name) {
       const found = ofModel.find((file) => file.name === name);
       return found === undefined ? null : new BlobFile(name, found);
@@ -118,7 +118,7 @@ async function foundFiles(
   );
   return {
     label,
-    gguf: ggufOfFolder(listed, label, CHOOSE_A_FILE),
+    ...ggufOfFolder(listed, label, CHOOSE_A_FILE),
     async open(fileName) {
       const file = await find(fileName);
       return file === null ? null : new BlobFile(fileName, file);

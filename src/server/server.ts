@@ -4,7 +4,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
 import { platform } from "#platform";
 import { readChatTemplate } from "../chat/chat-template.js";
 import { invalidArgument, LastrowError } from "../errors.js";
@@ -30,6 +29,7 @@ import { Metrics } from "./metrics.js";
 import { type Refusal, refuseRequest } from "./refused-request.js";
 import type { Connection } from "./routes/routing.js";
 import { SavedFolder } from "./saved-folder.js";
+import { servedName } from "./served-name.js";
 import type { ServedModel, Service } from "./service.js";
 import { StaticPage } from "./static-page.js";
 import { TextThread } from "./text-thread.js";
@@ -294,14 +294,4 @@ async function readKeys(path: string): Promise<string> {
       },
     );
   }
-}
-
-/** A Hub name as it is; of a path or an address only its end, since the rest must not be shown. */
-function servedName(model: ModelSource | undefined): string {
-  if (model === undefined) return "stories";
-  if (typeof model === "string") {
-    const isPath = /^[./~]|^[a-z]+:\/\/|\\/i.test(model) || model.split("/").length > 2;
-    return isPath ? basename(model.replace(/[/\\]+$/, "")) || "model" : model;
-  }
-  return model instanceof URL ? basename(model.pathname) || "model" : "model";
 }

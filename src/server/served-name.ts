@@ -1,0 +1,13 @@
+/** What a server calls its model where nobody says. */
+import { basename } from "node:path";
+import type { ModelSource } from "../platform/platform.js";
+
+/** A Hub name as it is; of a path or an address only its end, since the rest must not be shown. */
+export function servedName(model: ModelSource | undefined): string {
+  if (model === undefined) return "stories";
+  if (model instanceof URL) return basename(model.pathname) || "model";
+  if (typeof model !== "string") return "model";
+  if (/^https?:/i.test(model) && URL.canParse(model)) return servedName(new URL(model));
+  const isPath = /^[./~]|^[a-z]+:\/\/|\\/i.test(model) || model.split("/").length > 2;
+  return isPath ? basename(model.replace(/[/\\]+$/, "")) || "model" : model;
+}
