@@ -60,7 +60,7 @@ const CONVENTIONS: Readonly<Record<ParameterType, Convention>> = {
     values: [{ type: "usize", of: (name) => `${name}.offset` }],
   },
   weight,
-  floatWeight: {
+  typedWeight: {
     ...weight,
     values: [...weight.values, { type: "i32", of: (name) => `FORM_NUMBER[${name}.dtype]` }],
   },

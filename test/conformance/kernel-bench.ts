@@ -92,6 +92,13 @@ export class KernelBench {
     return offset;
   }
 
+  /** Bytes, as a file holds them. */
+  bytes(values: Uint8Array): number {
+    const offset = this.#plan.reserve(values.length);
+    this.kernels.u8(offset, values.length).set(values);
+    return offset;
+  }
+
   /** A packed weight without values. */
   linearWeight(inFeatures: number, outFeatures: number, dtype: PackedDtype = "f32"): LinearWeight {
     const bytes = this.#backend.packedBytes(inFeatures, outFeatures, dtype);

@@ -16,7 +16,7 @@ export const GROUP = 32;
 export interface Group {
   /** f32; NaN or infinite in a block that is damaged. */
   readonly scale: number;
-  /** Integers that the scale of the first 16 values, and of the other 16, is a multiple by; 1 where a type has none. */
+  /** What the integers of the first 16 values, and of the other 16, are multiplied by; 1 in most types. */
   readonly steps: readonly [number, number];
   /** f32: what is added, which is minus the minimum where a type takes that away; null where its type has none. */
   readonly offset: number | null;
@@ -157,7 +157,7 @@ function minimumGroup(block: Uint8Array, g: number): Omit<Group, "integers"> {
   const at = (i: number) => block[4 + i];
   const step = g < 4 ? at(g) & 63 : (at(g + 4) & 15) | ((at(g - 4) >> 6) << 4);
   const minimum = g < 4 ? at(g + 4) & 63 : (at(g + 4) >> 4) | ((at(g) >> 6) << 4);
-  return { scale: f16(block, 0), steps: [step, step], offset: -(f16(block, 2) * minimum) };
+  return { scale: f16(block, 0) * step, steps: NO_STEPS, offset: -(f16(block, 2) * minimum) };
 }
 
 /** Nibble i of 32: 16 bytes from `at` hold values 0 … 15 below and 16 … 31 above. */

@@ -6,6 +6,7 @@ import { BF16, F16, F32, type FloatForm, FloatWeight } from "./floats.js";
 import { f16ToF32, f32ToF16 } from "./half.js";
 import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
 import type { PackedWeight } from "./packed-weight.js";
+import { QuantisedWeight, quantisedColumnBytes } from "./quantised.js";
 
 interface PackedType {
   readonly columnBytes: (inFeatures: number) => number;
@@ -17,29 +18,28 @@ const floats = (form: FloatForm): PackedType => ({
   open: (buffer, weight) => new FloatWeight(form, buffer, weight),
 });
 
-/** A type that is declared before its kernels are there. */
-function notBuilt(): never {
-  throw new Error("weights of this type are not built");
-}
-const NOT_BUILT: PackedType = { columnBytes: notBuilt, open: notBuilt };
+const quantisedType: PackedType = {
+  columnBytes: quantisedColumnBytes,
+  open: (buffer, weight) => new QuantisedWeight(buffer, weight),
+};
 
 export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   f32: floats(F32),
   bf16: floats(BF16),
   f16: floats(F16),
   int8: { columnBytes: int8ColumnBytes, open: (buffer, weight) => new Int8Weight(buffer, weight) },
-  q8_0: NOT_BUILT,
-  iq4_nl: NOT_BUILT,
-  q6_k: NOT_BUILT,
-  iq4_xs: NOT_BUILT,
-  q3_k: NOT_BUILT,
-  q5_0: NOT_BUILT,
-  q5_1: NOT_BUILT,
-  q5_k: NOT_BUILT,
-  q4_0: NOT_BUILT,
-  q4_1: NOT_BUILT,
-  q4_k: NOT_BUILT,
-  int4: NOT_BUILT,
+  q8_0: quantisedType,
+  iq4_nl: quantisedType,
+  q6_k: quantisedType,
+  iq4_xs: quantisedType,
+  q3_k: quantisedType,
+  q5_0: quantisedType,
+  q5_1: quantisedType,
+  q5_k: quantisedType,
+  q4_0: quantisedType,
+  q4_1: quantisedType,
+  q4_k: quantisedType,
+  int4: quantisedType,
 };
 
 export const STORED_VALUES: Readonly<Record<StoredFloat, FloatForm>> = { F32, F16, BF16 };

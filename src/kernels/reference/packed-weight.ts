@@ -5,7 +5,7 @@ import type { Packed, StoredOrder, StoredRows } from "../kernels.js";
 export type StoredValues = (row: number, column: number) => number;
 
 export interface PackedWeight {
-  /** As `Kernels.packLinear` says. */
+  /** As `Kernels.packLinear` says. A weight that keeps blocks reads them itself. */
   pack(order: StoredOrder, stored: StoredRows, values: StoredValues): Packed;
   /** out (inFeatures) = column n. */
   column(out: Float32Array, n: number): void;

@@ -324,8 +324,9 @@ class ReferenceKernels implements Kernels {
   /** Reads stored values by index, as f32. */
   #storedValues(stored: StoredRows, width: number): StoredValues {
     const { cols, from } = stored.within ?? { cols: width, from: 0 };
-    if (!isStoredFloat(stored.dtype)) throw new Error(`stored values of ${stored.dtype} are not built`);
-    const { Values, toF32 } = STORED_VALUES[stored.dtype];
+    const { dtype } = stored;
+    if (!isStoredFloat(dtype)) return () => Number.NaN;
+    const { Values, toF32 } = STORED_VALUES[dtype];
     const values = new Values(this.#buffer, stored.offset, stored.rowCount * cols);
     return (row, column) => toF32(values[row * cols + from + column]);
   }

@@ -26,6 +26,10 @@ export const COMMAND = { operation: 0, items: 1, chunks: 2, answer: 3, parameter
 export const PANEL_COLUMNS = 8;
 /** Those in a panel of 16 bits: as many bytes. */
 export const HALF_COLUMNS = 16;
+/** Columns of a panel of a quantised file's type. */
+export const QUANTISED_COLUMNS = 16;
+/** So many rows go through widened panels of these types. Measured between 2 and 16, on Node 20 and 26. */
+export const WIDENED_ROWS = 6;
 /** Most queries of attention that share the loads of each block. */
 export const QUERIES_PER_TILE = 4;
 
@@ -74,6 +78,7 @@ export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<
   QUERIES_PER_TILE,
   STRETCH,
   WEIGHT_MAX,
+  WIDENED_ROWS,
   ACTIVATION: ACTIVATION_NUMBER,
   FORM: FORM_NUMBER,
   PACK_OUT_OF_RANGE: PACK_ANSWER.outOfRange,
@@ -87,7 +92,7 @@ export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<
  * - `vector`: a tensor of one row, or null → its address, or 0
  * - `list`: an index list → its address
  * - `weight`: a packed weight → its address, the bytes of a panel, its inputs, its outputs
- * - `floatWeight`: one of floats → the same, and its form's number
+ * - `typedWeight`: one of several types → the same, and its type's number
  * - `stored`: stored rows, and how many values a row has if they do not say → the address of the first value that is
  *   meant, the values of a row, the stored type's number, the number of the first row, the number of rows
  * - `layer`: K and V, and a layer's number → the slab plus the layer's offset in a block; the bytes of a block and of a
@@ -99,7 +104,7 @@ export type ParameterType =
   | "vector"
   | "list"
   | "weight"
-  | "floatWeight"
+  | "typedWeight"
   | "stored"
   | "layer"
   | "address"
@@ -122,7 +127,7 @@ export interface Operation {
   readonly perThread?: true;
 }
 
-const pack = { parameters: { weight: "floatWeight", src: "stored" }, answers: true } as const;
+const pack = { parameters: { weight: "typedWeight", src: "stored" }, answers: true } as const;
 const packInt8 = { parameters: { weight: "weight", src: "stored" }, answers: true } as const;
 const packInOut = { items: "panels" };
 const packOutIn = { items: "stored rows" };
@@ -174,7 +179,13 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   embed: {
     file: "embed",
     items: "rows",
-    parameters: { out: "matrix", tokenIds: "list", weight: "floatWeight" },
+    parameters: { out: "matrix", tokenIds: "list", weight: "typedWeight" },
+  },
+  packBlocks: { ...pack, ...packOutIn, file: "pack-blocks" },
+  embedQuantised: {
+    file: "embed-quantised",
+    items: "rows",
+    parameters: { out: "matrix", tokenIds: "list", weight: "typedWeight" },
   },
   embedInt8: {
     file: "pack-int8",
@@ -220,7 +231,25 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   linear: {
     file: "linear",
     items: "panels",
-    parameters: { ...linear, weight: "floatWeight", bias: "vector", scratch: "address" },
+    parameters: { ...linear, weight: "typedWeight", bias: "vector", scratch: "address" },
+    perThread: true,
+  },
+  quantiseGroups: {
+    file: "quantise",
+    items: "rows",
+    parameters: {
+      out: "address",
+      outStride: "bytes",
+      x: "matrix",
+      width: "count",
+      largest: "count",
+      forNibbles: "count",
+    },
+  },
+  linearQuantised: {
+    file: "linear-quantised",
+    items: "panels",
+    parameters: { ...linear, weight: "typedWeight", bias: "vector", scratch: "address" },
     perThread: true,
   },
   linearInt8: {

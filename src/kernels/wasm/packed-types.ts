@@ -1,7 +1,10 @@
 /** What these kernels know of each type of weights, and of K and V: sizes, and the operations that take it. */
 import type { KvDtype } from "../kv-types.js";
-import { INT8_GROUP, type PackedDtype } from "../weight-types.js";
-import { HALF_COLUMNS, PANEL_COLUMNS } from "./operations.js";
+import { INT8_GROUP, type PackedDtype, WEIGHT_TYPES } from "../weight-types.js";
+import { HALF_COLUMNS, PANEL_COLUMNS, QUANTISED_COLUMNS } from "./operations.js";
+
+/** Inputs of a group of the types of quantised files. */
+const GROUP = WEIGHT_TYPES.q4_0.group;
 
 interface PackedType {
   /** Output columns in a panel. */
@@ -12,14 +15,18 @@ interface PackedType {
   readonly quantisedBytes: ((inFeatures: number) => number) | null;
   /** Bytes of working memory that each thread has for its own, where products take it. */
   readonly threadBytes: (inFeatures: number) => number;
-  readonly packInOut: "packInOut" | "packInOutInt8";
-  readonly packOutIn: "packOutIn" | "packOutInInt8";
-  readonly embed: "embed" | "embedInt8";
+  /** null: stored rows are never inputs. */
+  readonly packInOut: "packInOut" | "packInOutInt8" | null;
+  readonly packOutIn: "packOutIn" | "packOutInInt8" | "packBlocks";
+  readonly embed: "embed" | "embedInt8" | "embedQuantised";
+  readonly product: "linear" | "linearInt8" | "linearQuantised";
+  /** Elements of 4 bits. */
+  readonly nibbles?: true;
 }
 
 const FLOATS: Omit<PackedType, "columns" | "panelBytes" | "threadBytes"> = {
   quantisedBytes: null,
-  ...{ packInOut: "packInOut", packOutIn: "packOutIn", embed: "embed" },
+  ...{ packInOut: "packInOut", packOutIn: "packOutIn", embed: "embed", product: "linear" },
 };
 
 /** Several rows meet a panel that was widened to f32: assembly/linear-half.ts. */
@@ -30,11 +37,33 @@ const HALF: PackedType = {
   threadBytes: (inFeatures) => 4 * HALF_COLUMNS * inFeatures,
 };
 
-/** A type that is declared before its kernels are there. */
-function notBuilt(): never {
-  throw new Error("weights of this type are not built");
+/** Bytes of scales, steps and minimums in a panel of 16 columns: in front of 256 inputs, and for each group. */
+const SCALES = {
+  oneScale: [0, 32],
+  withMinimum: [0, 64],
+  steps: [64, 32],
+  stepsOf16: [32, 32],
+} as const;
+
+/** Types of quantised files: assembly/quantised-panels.ts. */
+function bytes(scales: keyof typeof SCALES, elementBytes = 1): PackedType {
+  const [ofSuper, ofGroup] = SCALES[scales];
+  return {
+    columns: QUANTISED_COLUMNS,
+    panelBytes: (inFeatures) =>
+      ofSuper * Math.ceil(inFeatures / 256) +
+      (ofGroup + elementBytes * GROUP * QUANTISED_COLUMNS) * groups(inFeatures, GROUP),
+    // Integers of 16 bits, a scale, and two sums: assembly/quantise.ts.
+    quantisedBytes: (inFeatures) => 16 * Math.ceil(((2 * GROUP + 12) * groups(inFeatures, GROUP)) / 16),
+    // A panel as integers of 16 bits, with a scale and an offset for each group, behind a tile's results.
+    threadBytes: (inFeatures) => 256 + QUANTISED_COLUMNS * (2 * GROUP + 8) * groups(inFeatures, GROUP),
+    ...{ packInOut: null, packOutIn: "packBlocks", embed: "embedQuantised", product: "linearQuantised" },
+  };
 }
-const NOT_BUILT: PackedType = { ...FLOATS, columns: 1, panelBytes: notBuilt, threadBytes: notBuilt };
+
+function nibbles(scales: keyof typeof SCALES): PackedType {
+  return { ...bytes(scales, 0.5), nibbles: true };
+}
 
 export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   f32: {
@@ -47,25 +76,26 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   f16: HALF,
   int8: {
     columns: PANEL_COLUMNS,
-    panelBytes: (inFeatures) => PANEL_COLUMNS * (4 * groups(inFeatures) + 2 * Math.ceil(inFeatures / 2)),
+    panelBytes: (inFeatures) =>
+      PANEL_COLUMNS * (4 * groups(inFeatures, INT8_GROUP) + 2 * Math.ceil(inFeatures / 2)),
     // Integers of 16 bits in whole vectors, then the groups' scales: assembly/quantise.ts.
     quantisedBytes: (inFeatures) =>
-      16 * Math.ceil((16 * Math.ceil(inFeatures / 8) + 4 * groups(inFeatures)) / 16),
+      16 * Math.ceil((16 * Math.ceil(inFeatures / 8) + 4 * groups(inFeatures, INT8_GROUP)) / 16),
     threadBytes: () => 0,
-    ...{ packInOut: "packInOutInt8", packOutIn: "packOutInInt8", embed: "embedInt8" },
+    ...{ packInOut: "packInOutInt8", packOutIn: "packOutInInt8", embed: "embedInt8", product: "linearInt8" },
   },
-  q8_0: NOT_BUILT,
-  iq4_nl: NOT_BUILT,
-  q6_k: NOT_BUILT,
-  iq4_xs: NOT_BUILT,
-  q3_k: NOT_BUILT,
-  q5_0: NOT_BUILT,
-  q5_1: NOT_BUILT,
-  q5_k: NOT_BUILT,
-  q4_0: NOT_BUILT,
-  q4_1: NOT_BUILT,
-  q4_k: NOT_BUILT,
-  int4: NOT_BUILT,
+  q8_0: bytes("oneScale"),
+  iq4_nl: bytes("oneScale"),
+  q6_k: bytes("stepsOf16"),
+  iq4_xs: bytes("stepsOf16"),
+  q3_k: bytes("stepsOf16"),
+  q5_0: bytes("oneScale"),
+  q5_1: bytes("withMinimum"),
+  q5_k: bytes("steps"),
+  q4_0: nibbles("oneScale"),
+  q4_1: nibbles("withMinimum"),
+  q4_k: nibbles("steps"),
+  int4: nibbles("steps"),
 };
 
 interface KvOperations {
@@ -79,6 +109,6 @@ export const KV_OPERATIONS: Readonly<Record<KvDtype, KvOperations>> = {
   int8: { writeKv: "writeKvInt8", attention: "attentionInt8" },
 };
 
-function groups(inFeatures: number): number {
-  return Math.ceil(inFeatures / INT8_GROUP);
+function groups(inFeatures: number, group: number): number {
+  return Math.ceil(inFeatures / group);
 }

@@ -17,9 +17,10 @@ import {
   type Tensor,
 } from "../kernels.js";
 import type { KvLayout } from "../kv-layout.js";
+import { WEIGHT_TYPES } from "../weight-types.js";
 import { KernelCommands } from "./commands.js";
 import { kernelsBinary } from "./kernels-binary.js";
-import { ACTIVATION_NUMBER, PACK_ANSWER, QUERIES_PER_TILE } from "./operations.js";
+import { ACTIVATION_NUMBER, PACK_ANSWER, QUERIES_PER_TILE, WIDENED_ROWS } from "./operations.js";
 import { KV_OPERATIONS, PACKED } from "./packed-types.js";
 import { type StartHelper, type TeamExports, ThreadTeam } from "./thread-team.js";
 
@@ -77,6 +78,7 @@ class WasmKernels implements Kernels {
     const { packInOut, packOutIn } = PACKED[weight.dtype];
     const { rowCount } = stored;
     if (order === "in-out") {
+      if (packInOut === null) throw new Error(`${stored.dtype} is stored in rows of outputs`);
       const panels = panelsOf(weight);
       const chunks = this.#chunks(panels, rowCount * outFeatures);
       return packedOf(this.#commands[packInOut](panels, chunks, weight, stored, outFeatures));
@@ -117,7 +119,7 @@ class WasmKernels implements Kernels {
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
     const { inFeatures, outFeatures } = weight;
     const { rows } = x;
-    const { quantisedBytes } = PACKED[weight.dtype];
+    const { product, quantisedBytes, nibbles } = PACKED[weight.dtype];
     const work = rows * inFeatures * outFeatures;
     this.#multiplyAdds += work;
     const panels = panelsOf(weight);
@@ -131,8 +133,19 @@ class WasmKernels implements Kernels {
     // Into working memory, where all chunks of the product find them.
     const stride = quantisedBytes(inFeatures);
     const rowChunks = this.#chunks(rows, 4 * rows * inFeatures);
-    this.#commands.quantiseRows(rows, rowChunks, scratch.offset, stride, x, inFeatures);
-    this.#commands.linearInt8(panels, chunks, out, scratch.offset, stride, rows, weight, bias);
+    const { offset } = scratch;
+    if (product === "linearInt8") {
+      this.#commands.quantiseRows(rows, rowChunks, offset, stride, x, inFeatures);
+      this.#commands.linearInt8(panels, chunks, out, offset, stride, rows, weight, bias);
+      return;
+    }
+    const largest = WEIGHT_TYPES[weight.dtype].activationMax ?? 0;
+    const forNibbles = nibbles && rows < WIDENED_ROWS ? 1 : 0;
+    const threadScratch = offset + rows * stride;
+    this.#commands.quantiseGroups(rows, rowChunks, offset, stride, x, inFeatures, largest, forNibbles);
+    this.#commands.linearQuantised(
+      ...([panels, chunks, out, offset, stride, rows, weight, bias, threadScratch] as const),
+    );
   }
 
   rmsNorm(out: Tensor, x: Tensor, gain: Tensor, epsilon: number): void {

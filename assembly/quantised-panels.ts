@@ -1,0 +1,134 @@
+// Quantised weights in memory: panels of 16 columns, group after group of 32 inputs. docs/architecture.md draws them.
+//
+// Elements are unsigned: integer = element − zero. Bytes: [k/4][16 columns][4 k]. Nibbles: [k/8][16 columns][4 bytes], in byte
+// i the element of k + i below and that of k + 4 + i above. Where a type has one, the f32 that a group's sum is multiplied
+// by, and its minimum, are exact products of a half and an integer of at most 7 bits.
+//
+//   one scale        group = 16 × f16 scale | elements
+//   scale, minimum   group = 16 × f16 scale | 16 × f16 minimum, which is added | elements
+//   steps            256 inputs = 16 × f16 d | 16 × f16 m | for each group 16 × (step, minimum), u8 each | groups of elements
+//                    scale = d ⊗ step; m ⊗ minimum is taken away
+//   steps of 16      256 inputs = 16 × f16 d | groups; group = 2 × 16 × i8 step, of its halves | elements
+//
+// The last 256 inputs may be fewer: as many groups as there are. Inputs past the last are zero in the activations, so any
+// element may stand there.
+
+import { GROUP, SUPER_GROUPS } from "./blocks";
+import {
+  FORM_INT4, FORM_IQ4_NL, FORM_IQ4_XS, FORM_Q3_K, FORM_Q4_0, FORM_Q4_1, FORM_Q4_K, FORM_Q5_0, FORM_Q5_1, FORM_Q5_K,
+  FORM_Q6_K, FORM_Q8_0,
+} from "./generated/constants";
+
+/** How a type's scales lie. */
+export const ONE_SCALE: i32 = 0;
+export const WITH_MINIMUM: i32 = 1;
+export const STEPS: i32 = 2;
+export const STEPS_OF_16: i32 = 3;
+
+/** Columns of a panel. */
+export const COLUMNS: i32 = 16;
+
+@inline
+export function scalesOf(form: i32): i32 {
+  switch (form) {
+    case FORM_Q4_1:
+    case FORM_Q5_1: return WITH_MINIMUM;
+    case FORM_Q4_K:
+    case FORM_INT4:
+    case FORM_Q5_K: return STEPS;
+    case FORM_Q6_K:
+    case FORM_IQ4_XS:
+    case FORM_Q3_K: return STEPS_OF_16;
+    default: return ONE_SCALE;
+  }
+}
+
+@inline
+export function isNibbles(form: i32): bool {
+  return form == FORM_Q4_0 || form == FORM_Q4_1 || form == FORM_Q4_K || form == FORM_INT4;
+}
+
+@inline
+export function zeroOf(form: i32): i32 {
+  switch (form) {
+    case FORM_Q8_0:
+    case FORM_IQ4_NL:
+    case FORM_IQ4_XS: return 128;
+    case FORM_Q6_K: return 32;
+    case FORM_Q5_0: return 16;
+    case FORM_Q4_0: return 8;
+    case FORM_Q3_K: return 4;
+    default: return 0;
+  }
+}
+
+@inline
+export function groupsOf(inFeatures: i32): i32 {
+  return (inFeatures + GROUP - 1) / GROUP;
+}
+
+/** Bytes of a group's elements. */
+@inline
+export function elementBytes(nibbles: bool): usize {
+  return <usize>(GROUP * COLUMNS) >> (nibbles ? 1 : 0);
+}
+
+/** Bytes in front of a group's elements. */
+@inline
+export function groupHeader(scales: i32): usize {
+  if (scales == STEPS) return 0;
+  return scales == WITH_MINIMUM ? 64 : 32;
+}
+
+/** Bytes in front of so many groups of 256 inputs, or fewer. */
+@inline
+export function superHeader(scales: i32, groups: i32): usize {
+  if (scales == STEPS) return 64 + 32 * <usize>groups;
+  return scales == STEPS_OF_16 ? 32 : 0;
+}
+
+@inline
+export function groupBytes(scales: i32, nibbles: bool): usize {
+  return groupHeader(scales) + elementBytes(nibbles);
+}
+
+/** Bytes of 256 inputs. */
+@inline
+export function superBytes(scales: i32, nibbles: bool): usize {
+  return superHeader(scales, SUPER_GROUPS) + <usize>SUPER_GROUPS * groupBytes(scales, nibbles);
+}
+
+/** How many groups the 256 inputs have that group `g` is in. */
+@inline
+export function groupsBeside(g: i32, groups: i32): i32 {
+  return min(SUPER_GROUPS, groups - (g & ~(SUPER_GROUPS - 1)));
+}
+
+/** Where the 256 inputs begin that group `g` is in. */
+@inline
+export function superOf(scales: i32, nibbles: bool, panel: usize, g: i32): usize {
+  return panel + <usize>(g / SUPER_GROUPS) * superBytes(scales, nibbles);
+}
+
+/** Where group `g` begins. */
+@inline
+export function groupAt(scales: i32, nibbles: bool, panel: usize, g: i32, groups: i32): usize {
+  return superOf(scales, nibbles, panel, g) + superHeader(scales, groupsBeside(g, groups)) +
+    <usize>(g & (SUPER_GROUPS - 1)) * groupBytes(scales, nibbles);
+}
+
+/** Where the steps and minimums of group `g` are, of 16 columns. */
+@inline
+export function stepsAt(superStart: usize, g: i32): usize {
+  return superStart + 64 + 32 * <usize>(g & (SUPER_GROUPS - 1));
+}
+
+/** 2¹¹² and the bits of a half where a float has them: in memory, because V8 makes a constant anew wherever it is used. */
+const CONSTANTS = memory.data<u32>([0x77800000, 0x8fffe000]);
+
+/** Four finite halves, as f32: exact. */
+@inline
+export function halves(p: usize): v128 {
+  const bits = v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), v128.load_splat<u32>(CONSTANTS, 4));
+  return f32x4.mul(bits, v128.load_splat<u32>(CONSTANTS));
+}
