@@ -11,10 +11,15 @@ export function checkMessages(messages: unknown): void {
     throw new LastrowError("invalid_argument", "messages is a list of at least one message.");
   }
   for (const [i, message] of messages.entries()) {
-    if (!ROLES.has(message?.role) || !isContent(message.content)) {
+    const { role, content, reasoning } = message ?? {};
+    if (
+      !ROLES.has(role) ||
+      !isContent(content) ||
+      !(reasoning === undefined || typeof reasoning === "string")
+    ) {
       throw new LastrowError(
         "invalid_argument",
-        `Message ${i} is not { role, content }: a role is ${[...ROLES].join(", ")}, a content a text or a list of { type: "text", text }.`,
+        `Message ${i} is not { role, content }: a role is ${[...ROLES].join(", ")}, a content a text or a list of { type: "text", text }, and reasoning, if there is any, a text.`,
       );
     }
   }

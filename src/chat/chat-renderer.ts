@@ -21,6 +21,11 @@ export interface RenderOptions {
   readonly deadlineMs: number;
 }
 
+/** A message under the names that templates know. */
+interface TemplateMessage extends Omit<ChatMessage, "reasoning"> {
+  readonly reasoning_content?: string;
+}
+
 /** Milliseconds that a template may take by default. */
 export const RENDER_DEADLINE_MS = 5000;
 
@@ -47,8 +52,9 @@ export class ChatRenderer {
    */
   render(messages: readonly ChatMessage[], options: RenderOptions): readonly Run[] {
     checkMessages(messages);
-    const handed = messages.map(({ role, content }): ChatMessage => {
-      return { role: role === "developer" && !this.#knowsDeveloper ? "system" : role, content };
+    const handed = messages.map(({ role, content, reasoning }): TemplateMessage => {
+      const known = role === "developer" && !this.#knowsDeveloper ? "system" : role;
+      return { role: known, content, ...(reasoning !== undefined && { reasoning_content: reasoning }) };
     });
     const end = performance.now() + options.deadlineMs;
     if (handed.some(({ content }) => typeof content !== "string")) {
@@ -58,12 +64,12 @@ export class ChatRenderer {
         // A template that reads no lists of parts fails, or drops the message.
       }
     }
-    const joined = handed.map((message) => ({ role: message.role, content: textOf(message) }));
+    const joined = handed.map((message) => ({ ...message, content: textOf(message) }));
     return this.#renderWhole(joined, options, end);
   }
 
-  #renderWhole(messages: readonly ChatMessage[], options: RenderOptions, end: number): readonly Run[] {
-    const render = (given: readonly ChatMessage[]) => this.#render(given, options, end);
+  #renderWhole(messages: readonly TemplateMessage[], options: RenderOptions, end: number): readonly Run[] {
+    const render = (given: readonly TemplateMessage[]) => this.#render(given, options, end);
     const rendered = render(messages);
     const lost = lostMessage(messages, rendered, render);
     if (lost === null) return rendered.runs;
@@ -74,7 +80,7 @@ export class ChatRenderer {
   }
 
   #render(
-    messages: readonly ChatMessage[],
+    messages: readonly TemplateMessage[],
     { addGenerationPrompt, namedTokens, variables, deadlineMs }: RenderOptions,
     end: number,
   ): Text {
@@ -106,9 +112,9 @@ export class ChatRenderer {
 
 /** The first message that the template takes no notice of; null when there is none. */
 function lostMessage(
-  messages: readonly ChatMessage[],
+  messages: readonly TemplateMessage[],
   rendered: Text,
-  render: (messages: readonly ChatMessage[]) => Text,
+  render: (messages: readonly TemplateMessage[]) => Text,
 ): number | null {
   const traces = new Set(rendered.origins);
   for (const [i, message] of messages.entries()) {

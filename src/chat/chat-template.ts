@@ -21,6 +21,11 @@ export interface ChatMessage {
    * reads lists; to any other, the parts are joined.
    */
   readonly content: string | readonly TextPart[];
+  /**
+   * What the assistant thought before it said this. It is handed over as `reasoning_content`: whether any of it gets into
+   * the prompt is up to the template, and most drop it.
+   */
+  readonly reasoning?: string | undefined;
 }
 
 const MAX_TEMPLATE_BYTES = 1024 * 1024;

@@ -3,6 +3,7 @@
  * the result together.
  */
 
+import type { AnswerThoughts } from "../chat/thoughts.js";
 import type { GenerationOutcome } from "../protocol/generation-outcome.js";
 import type {
   GenerationChoice,
@@ -14,6 +15,7 @@ import type { ChosenToken, FinishReason } from "../sampling/continuation.js";
 import type { GeneratedLogprobs } from "../sampling/logprobs.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { EmittedText } from "./emitted-text.js";
+import type { SplitText } from "./thought-split.js";
 
 interface ContinuationText {
   readonly text: EmittedText;
@@ -26,6 +28,8 @@ export interface TextOptions {
   readonly tokenizer: Tokenizer | null;
   /** Texts that end a continuation. */
   readonly stop: readonly string[];
+  /** How an answer's thoughts are told from its text; absent or null: there are none. */
+  readonly thoughts?: AnswerThoughts | null | undefined;
   readonly loadMs: number;
 }
 
@@ -40,8 +44,9 @@ export class GenerationText {
     this.#request = request;
     this.#options = options;
     this.#emit = emit;
+    const { tokenizer, stop, thoughts = null } = options;
     this.#continuations = Array.from({ length: request.bestOf }, () => ({
-      text: new EmittedText(options.tokenizer, request.prompt, options.stop),
+      text: new EmittedText(tokenizer, request.prompt, { stop, thoughts }),
       tokens: [],
       logprobs: [],
     }));
@@ -67,7 +72,8 @@ export class GenerationText {
   /** No more tokens of a continuation will come: what was held back is final. */
   finished(index: number): void {
     const rest = this.#continuations[index].text.flush();
-    if (rest !== "" && this.#streams) this.#emit(this.#piece(index, rest, [], []));
+    if ((rest.text !== "" || rest.reasoning !== "") && this.#streams)
+      this.#emit(this.#piece(index, rest, [], []));
   }
 
   /** The whole; where only the end decides which continuations there are, their pieces are emitted now. */
@@ -75,7 +81,10 @@ export class GenerationText {
     const { sampling, prompt } = this.#request;
     const choices = outcome.choices.map(({ index, finishReason, score }, place) => {
       const { text, tokens, logprobs } = this.#continuations[index];
-      if (!this.#streams) this.#emit(this.#piece(place, text.whole, tokens, logprobs));
+      if (!this.#streams) {
+        const whole = { text: text.whole, reasoning: text.thoughts?.reasoning ?? "" };
+        this.#emit(this.#piece(place, whole, tokens, logprobs));
+      }
       return this.#choice(index, finishReason, score);
     });
     const { inferences, rowsComputed, numCachedTokens, prefillMs, decodeMs, prefillSteps } = outcome;
@@ -98,8 +107,13 @@ export class GenerationText {
 
   #choice(index: number, finishReason: FinishReason, score: number | undefined): GenerationChoice {
     const { text, tokens, logprobs } = this.#continuations[index];
+    const { thoughts } = text;
     return {
       text: text.whole,
+      ...(thoughts !== null && {
+        reasoning: thoughts.reasoning,
+        numReasoningTokens: thoughts.numTokens,
+      }),
       tokens,
       ...(this.#request.sampling.logprobs !== null && { logprobs }),
       finishReason: text.stopped ? "stop" : finishReason,
@@ -109,10 +123,17 @@ export class GenerationText {
 
   #piece(
     index: number,
-    text: string,
+    { text, reasoning }: SplitText,
     tokens: readonly number[],
     logprobs: readonly GeneratedLogprobs[],
   ): GenerationPiece {
-    return { index, text, tokens, ...(this.#request.sampling.logprobs !== null && { logprobs }) };
+    const thoughts = (this.#options.thoughts ?? null) === null ? {} : { reasoning };
+    return {
+      index,
+      text,
+      ...thoughts,
+      tokens,
+      ...(this.#request.sampling.logprobs !== null && { logprobs }),
+    };
   }
 }

@@ -9,6 +9,12 @@ import type { ChatMessage, TemplateVariables } from "../chat/chat-template.js";
 import type { Run } from "../chat/jinja/text.js";
 import { PromptEncoder } from "../chat/prompt-encoder.js";
 import type { TemplateRunner } from "../chat/template-runner.js";
+import {
+  type AnswerThoughts,
+  answerThoughts,
+  type ThoughtMarkers,
+  thoughtMarkers,
+} from "../chat/thoughts.js";
 import { turnEnds } from "../chat/turn-end.js";
 import type { Generation } from "../client/generation.js";
 import type { Sequence } from "../client/sequence.js";
@@ -51,7 +57,7 @@ export interface ConversationTemplate {
 /** What a conversation needs of its model. */
 export interface ConversationModel {
   readonly info: { readonly config: { readonly contextLength: number } };
-  generate(prompt: readonly number[], options: GenerateOptions): Generation;
+  answer(prompt: readonly number[], options: GenerateOptions, thoughts: AnswerThoughts | null): Generation;
   sequence(tokens: readonly number[], options: Pick<ReplyOptions, "salt" | "tenant">): Promise<Sequence>;
 }
 
@@ -60,6 +66,8 @@ export class Conversation implements AsyncDisposable {
   readonly #model: ConversationModel;
   readonly #template: ConversationTemplate;
   readonly #encoder: PromptEncoder;
+  /** How the template marks thoughts; null: it knows none. */
+  readonly #thoughts: ThoughtMarkers | null;
   #messages: ChatMessage[] = [];
   /** Tokens with which the template ends an answer. */
   #turnEnds: readonly number[] = [];
@@ -71,6 +79,7 @@ export class Conversation implements AsyncDisposable {
     this.#model = model;
     this.#template = template;
     this.#encoder = new PromptEncoder(template.tokenizer, model.info.config.contextLength);
+    this.#thoughts = thoughtMarkers(template.source, template.tokenizer);
   }
 
   /** Made by `LanguageModel.chat`, which says what is thrown. @internal */
@@ -88,7 +97,7 @@ export class Conversation implements AsyncDisposable {
     if (messages.length === 0) await template.runner.check(template.source, RENDER_DEADLINE_MS);
     else {
       checkMessages(messages);
-      conversation.#messages = messages.map(({ role, content }) => ({ role, content }));
+      conversation.#messages = messages.map(copyOf);
       // A template may write a system message only where a user has said something.
       const isAsked = conversation.#messages.at(-1)?.role === "user";
       const question: ChatMessage = { role: "user", content: "x" };
@@ -113,7 +122,8 @@ export class Conversation implements AsyncDisposable {
   /**
    * Says something as the user, and lets the assistant answer. The answer ends at an end token of the model, or at the
    * special token with which the template ends the assistant's turn. Nothing runs before the first piece or the result is asked
-   * for. What was said and the answer become part of the conversation when the answer has ended, also one that was cut
+   * for. Thoughts of a reasoning model come first and apart, as `reasoning`; texts of `stop` count for nothing in them. The
+   * next prompt has of them what the template puts there, usually nothing. What was said and the answer become part of the conversation when the answer has ended, also one that was cut
    * short; when it fails, the conversation is as it was.
    * @throws LastrowError at once: `invalid_argument` while another answer is under way, `disposed`; while running:
    *   `invalid_argument` for messages that the template refuses or takes no notice of, `chat_template_failed`,
@@ -129,16 +139,18 @@ export class Conversation implements AsyncDisposable {
     checkMessages(messages);
     this.#isAnswering = true;
     const begin = async () => {
-      const prompt = await this.#encode(messages);
+      const { prompt, thoughts } = await this.#encode(messages);
       const { stopTokenIds = [] } = options;
       const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...this.#turnEnds];
-      return { prompt, generation: this.#model.generate(prompt, { ...options, stopTokenIds: ends }) };
+      const generation = this.#model.answer(prompt, { ...options, stopTokenIds: ends }, thoughts);
+      return { prompt, generation };
     };
     const finish = async (begun: ReturnType<typeof begin>) => {
       try {
         const { prompt, generation } = await begun;
         const answer = await generation.result();
-        this.#messages = [...messages, { role: "assistant", content: answer.text }];
+        const { text, reasoning = "" } = answer;
+        this.#messages = [...messages, copyOf({ role: "assistant", content: text, reasoning })];
         await this.#hold([...prompt, ...answer.tokens], options);
         return answer;
       } finally {
@@ -188,8 +200,12 @@ export class Conversation implements AsyncDisposable {
     return this.dispose();
   }
 
-  async #encode(messages: readonly ChatMessage[]): Promise<number[]> {
-    return this.#encoder.encode(await this.#render(messages, true), messages);
+  async #encode(messages: readonly ChatMessage[]) {
+    const runs = await this.#render(messages, true);
+    return {
+      prompt: this.#encoder.encode(runs, messages),
+      thoughts: answerThoughts(this.#thoughts, runs),
+    };
   }
 
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Promise<readonly Run[]> {
@@ -218,4 +234,9 @@ export class Conversation implements AsyncDisposable {
     // It may have been disposed of meanwhile.
     if (this.#isDisposed) await this.dispose();
   }
+}
+
+/** A message as it is kept: what else its object had is left out. */
+function copyOf({ role, content, reasoning = "" }: ChatMessage): ChatMessage {
+  return { role, content, ...(reasoning !== "" && { reasoning }) };
 }

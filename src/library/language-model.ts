@@ -4,6 +4,7 @@
  */
 import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
 import type { TemplateRunner, TemplateThread } from "../chat/template-runner.js";
+import type { AnswerThoughts } from "../chat/thoughts.js";
 import { type ComparisonReport, compareWays } from "../client/comparison.js";
 import type { EngineClient } from "../client/engine-client.js";
 import type { DroppedEvents } from "../client/event-subscription.js";
@@ -222,10 +223,19 @@ export class LanguageModel implements AsyncDisposable {
    *   `kv_memory_exhausted`, `numerical_error`, `disposed`
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return this.answer(prompt, options, null);
+  }
+
+  /**
+   * Continues the prompt of a chat, as `generate` does, with thoughts apart from the text.
+   * @param thoughts how they are told from it; null: there are none
+   * @internal
+   */
+  answer(prompt: Prompt, options: GenerateOptions, thoughts: AnswerThoughts | null): Generation {
     const { engine } = this.#alive();
     checkOptions(options, GENERATE_OPTIONS);
     const { request, text } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
-    return new Generation((asked, sink) => engine.generate(asked, sink), request, text);
+    return new Generation((asked, sink) => engine.generate(asked, sink), request, { ...text, thoughts });
   }
 
   /**

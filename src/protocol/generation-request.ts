@@ -15,6 +15,8 @@ export interface GenerationPiece {
   readonly index: number;
   /** Text that is final: whole characters, and no beginning of a stop string. May be empty. */
   readonly text: string;
+  /** Thoughts that are final, apart from the text; only in a chat whose template knows thoughts. May be empty. */
+  readonly reasoning?: string;
   /**
    * Ids of the tokens generated since the last piece: one; none in a last piece of held-back text; all of them where
    * only the end decides which continuations there are (`bestOf`, `numBeams`).
@@ -40,6 +42,10 @@ export interface GenerationTimings {
 export interface GenerationChoice {
   /** All pieces' text joined; empty for a model without a tokenizer. */
   readonly text: string;
+  /** All pieces' thoughts joined; only in a chat whose template knows thoughts. */
+  readonly reasoning?: string;
+  /** How many of `tokens` belong to the thoughts, their markers included; where there is `reasoning`. */
+  readonly numReasoningTokens?: number;
   /** Generated ids, without an end token (unless `ignoreEos`). */
   readonly tokens: readonly number[];
   /** One entry for each of `tokens`; only when asked for. */
