@@ -17,6 +17,7 @@ import {
   whitespaceSplit,
 } from "./pre-tokenizers.js";
 import { SPLIT_BEHAVIORS, type SplitBehavior, splitAt } from "./split.js";
+import { WORD_PATTERNS } from "./word-patterns.js";
 
 export interface TextSteps {
   /** Null: the text stays as it is. */
@@ -34,32 +35,9 @@ const MAX_GROWTH = 16;
 const MAX_INSERTED = 16;
 const MAX_STEPS = 64;
 
-/**
- * Regular expressions backtrack, and no engine at hand bounds it; so only published ones are run. Each finds its matches
- * in time that grows linearly with a text.
- */
-const WORD_PATTERNS: ReadonlySet<string> = new Set([
-  // GPT-2: `encoder.py` of openai/gpt-2.
-  String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
-  // cl100k_base of openai/tiktoken; Llama 3, OLMo 2, Granite 4.
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  // The same as tiktoken writes it today.
-  String.raw`'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+`,
-  // With single digits: Qwen 2 and 3.
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  // With marks among the letters: Qwen 3.5.
-  String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  // o200k_base of openai/tiktoken: Phi-4-mini.
-  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  // Without contractions, with single digits: Mistral Nemo.
-  String.raw`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-  // Parts of several steps: digits by themselves, or three by three; a space, as Gemma's copies have it.
-  String.raw`\p{N}`,
-  String.raw`\p{N}{1,3}`,
-  " ",
-]);
+const KNOWN_WORD_PATTERNS: ReadonlySet<string> = new Set(Object.values(WORD_PATTERNS));
 
-/** Of the same kind, for replacing: they match at least one character. */
+/** Of the same kind (`WORD_PATTERNS`), for replacing: they match at least one character. */
 const REPLACED_PATTERNS: ReadonlyMap<string, RegExp> = new Map([
   [" {2,}", / {2,}/gu],
   [String.raw`\s+`, /\p{White_Space}+/gu],
@@ -194,7 +172,7 @@ class StepReader {
   }
 
   #split(step: JsonObject): Cut {
-    const pattern = this.#pattern(step, "Split", WORD_PATTERNS);
+    const pattern = this.#pattern(step, "Split", KNOWN_WORD_PATTERNS);
     const behavior = this.#behavior(step, null);
     return splitAt(expression(pattern), behavior, this.#flag(step, "invert", false));
   }

@@ -1,0 +1,130 @@
+/**
+ * The tokens of a GGUF file: their texts by id, what kind each is, and the ids of those that have a role. Checked: lists of
+ * one length, ids within it, no two tokens alike. As in llama.cpp, a token without a text, and one that was never used (the
+ * padding of a vocabulary), stand for nothing; a role whose id lies outside of the vocabulary has none, since converters have
+ * written such ids.
+ */
+import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
+import { quoteValue } from "../quote-value.js";
+import { invalid } from "./json-objects.js";
+
+/** `tokenizer.ggml.token_type` */
+export const TOKEN_TYPES = {
+  undefined: 0,
+  normal: 1,
+  unknown: 2,
+  /** Stands for no text. */
+  control: 3,
+  /** Found in any text before it is cut into words. */
+  userDefined: 4,
+  unused: 5,
+  /** A single byte, `<0x0A>`. */
+  byte: 6,
+} as const;
+
+/** What a token may be for, as the keys name it. */
+const ROLES = ["bos", "eos", "eot", "eom", "unknown", "padding"] as const;
+export type TokenRole = (typeof ROLES)[number];
+
+type Roles = Partial<Record<TokenRole, number>>;
+
+export interface GgufTokens {
+  /** By id. */
+  readonly texts: readonly string[];
+  /** By id: one of `TOKEN_TYPES`. */
+  readonly types: Uint8Array;
+  /** Those that stand for something. */
+  readonly ids: ReadonlyMap<string, number>;
+  readonly roles: Readonly<Roles>;
+}
+
+/** Longest token, in UTF-16 units: as in `vocabulary.ts`, and looked at before any work is done with it. */
+const MAX_LENGTH = 1024;
+const BYTE = /^<0x[0-9A-F]{2}>$/;
+/** Roles of a `llama` vocabulary whose file does not give them. */
+const LLAMA_ROLES: readonly (readonly [TokenRole, number])[] = [
+  ["bos", 1],
+  ["eos", 2],
+  ["unknown", 0],
+];
+
+/**
+ * @param model `llama` or `gpt2`
+ * @throws LastrowError `tokenizer_invalid`; as `GgufMetadata`
+ */
+export function readGgufTokens(metadata: GgufMetadata, model: string): GgufTokens {
+  const { fileName } = metadata;
+  const texts = metadata.texts("tokenizer.ggml.tokens");
+  if (texts === null || texts.length === 0) throw invalid(fileName, "has no tokens (tokenizer.ggml.tokens)");
+  const types = readTypes(metadata, texts.length);
+  const roles = readRoles(metadata, texts.length);
+  if (model === "llama") addUsualRoles(roles, texts, types);
+  const hasRole = new Set(Object.values(roles));
+  const ids = new Map<string, number>();
+  for (let id = 0; id < texts.length; id++) {
+    const text = texts[id];
+    const type = types[id];
+    if (text.length > MAX_LENGTH) {
+      throw invalid(
+        fileName,
+        `has token ${id}, ${quoteValue(text)}, which is longer than ${MAX_LENGTH} characters`,
+      );
+    }
+    const isUsed = type !== TOKEN_TYPES.unused && type !== TOKEN_TYPES.undefined;
+    if (text === "" || !(isUsed || hasRole.has(id))) continue;
+    if (type === TOKEN_TYPES.byte && !BYTE.test(text)) {
+      throw invalid(
+        fileName,
+        `has ${quoteValue(text)} as token ${id} for a single byte, which is written as "<0x0A>"`,
+      );
+    }
+    const other = ids.get(text);
+    if (other !== undefined) {
+      throw invalid(fileName, `has ${quoteValue(text)} twice, as tokens ${other} and ${id}`);
+    }
+    ids.set(text, id);
+  }
+  return { texts, types, ids, roles };
+}
+
+/** Where the file does not say, all are normal. */
+function readTypes(metadata: GgufMetadata, numTokens: number): Uint8Array {
+  const key = "tokenizer.ggml.token_type";
+  const types = metadata.wholeNumbers(key, { from: 0, to: TOKEN_TYPES.byte });
+  if (types === null) return new Uint8Array(numTokens).fill(TOKEN_TYPES.normal);
+  expectLength(metadata, key, types.length, numTokens);
+  return Uint8Array.from(types);
+}
+
+function readRoles(metadata: GgufMetadata, numTokens: number): Roles {
+  const roles: Roles = {};
+  for (const role of ROLES) {
+    const id = metadata.wholeNumber(`tokenizer.ggml.${role}_token_id`, { from: -1, to: 2 ** 32 - 1 });
+    if (id !== null && id >= 0 && id < numTokens) roles[role] = id;
+  }
+  return roles;
+}
+
+function addUsualRoles(roles: Roles, texts: readonly string[], types: Uint8Array): void {
+  for (const [role, id] of LLAMA_ROLES) {
+    if (roles[role] !== undefined || id >= texts.length) continue;
+    const isSpecial = types[id] === TOKEN_TYPES.control || types[id] === TOKEN_TYPES.unknown;
+    if (isSpecial || looksSpecial(texts[id])) roles[role] = id;
+  }
+}
+
+/** `<|im_end|>`, `</s>`, `[EOS]` */
+export function looksSpecial(text: string): boolean {
+  return /^(<.+>|\[.+\])$/s.test(text);
+}
+
+/** @throws LastrowError `tokenizer_invalid` */
+export function expectLength(
+  { fileName }: GgufMetadata,
+  key: string,
+  length: number,
+  numTokens: number,
+): void {
+  if (length === numTokens) return;
+  throw invalid(fileName, `has ${numTokens} tokens, but ${length} entries of ${key}`);
+}
