@@ -3,7 +3,7 @@
  * `readGgufHeader` reads, and llama.cpp: offsets follow each other in the order of the tensors, each padded to the alignment.
  */
 import { open, rename } from "node:fs/promises";
-import { GGUF_LIMITS } from "../src/formats/gguf/gguf-limits.js";
+import { GGUF_ALIGNMENTS } from "../src/formats/gguf/gguf-header.js";
 import { GGUF_VALUE_TYPES, type GgufValue, type GgufValueType } from "../src/formats/gguf/gguf-metadata.js";
 import { GGML_NUMBERS } from "../src/formats/gguf/tensor-types.js";
 import { type StoredDtype, storedBytes } from "../src/kernels/weight-types.js";
@@ -61,7 +61,7 @@ export const ggufValue = {
 };
 
 export function ggufHeader({ metadata, tensors, alignment, version = 3 }: NewGgufFile): NewGgufHeader {
-  const align = alignment ?? GGUF_LIMITS.alignment.default;
+  const align = alignment ?? GGUF_ALIGNMENTS.otherwise;
   const padded = (bytes: number) => Math.ceil(bytes / align) * align;
   const stated = alignment === undefined ? {} : { "general.alignment": ggufValue.u32(alignment) };
   const entries = Object.entries({ ...metadata, ...stated });

@@ -15,7 +15,7 @@ import { STORED_TYPES, type StoredDtype, storedBytes } from "../../kernels/weigh
 import { quoteValue } from "../../quote-value.js";
 import type { ModelFile } from "../model-files.js";
 import type { TensorEntry } from "../safetensors.js";
-import { GGUF_LIMITS } from "./gguf-limits.js";
+import { GGUF_LIMITS, type GgufLimits } from "./gguf-limits.js";
 import { GgufMetadata } from "./gguf-metadata.js";
 import { HeaderBytes } from "./header-bytes.js";
 import { readMetadataValues } from "./metadata-values.js";
@@ -28,6 +28,11 @@ const FIRST_BYTES = 24;
 const KEY_BYTES = 8 + 1 + 4 + 1;
 /** Least bytes of an entry of the list of tensors: a length, one character, one dimension, a type, an offset. */
 const TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8;
+
+const MAX_DIMENSIONS = 4;
+const MAX_DIMENSION = 2 ** 31;
+/** What `general.alignment` may be, a power of two, and what it is where it is absent. */
+export const GGUF_ALIGNMENTS = { from: 8, to: 65_536, otherwise: 32 };
 
 /** One tensor of a file: sizes are those of Hugging Face, of a row last. */
 export interface GgufTensor extends TensorEntry {
@@ -50,8 +55,8 @@ export interface GgufHeader {
  *   demands, or passes `GGUF_LIMITS`; `model_unsupported` for another version, a big-endian file, and a tensor of a type
  *   that is not read
  */
-export async function readGgufHeader(file: ModelFile): Promise<GgufHeader> {
-  const bytes = new HeaderBytes(file);
+export async function readGgufHeader(file: ModelFile, limits: GgufLimits = GGUF_LIMITS): Promise<GgufHeader> {
+  const bytes = new HeaderBytes(file, limits);
   const counts = await readCounts(bytes, file);
   bytes.startDigest();
   const values = await readMetadataValues(bytes, {
@@ -84,15 +89,15 @@ async function readCounts(bytes: HeaderBytes, file: ModelFile): Promise<Counts> 
     throw modelUnsupported(`${file.name} is a big-endian GGUF file; only little-endian ones are read.`);
   }
   if (version !== 2 && version !== 3) {
-    const why = version === 1 ? ", as files of the first weeks have," : "";
+    const why = version === 1 ? ", as files of its first weeks have" : "";
     throw modelUnsupported(
-      `${file.name} has version ${version} of GGUF${why} but only versions 2 and 3 are read.`,
+      `${file.name} has version ${version} of GGUF${why}, but only versions 2 and 3 are read.`,
     );
   }
-  const tensors = expectCount(bytes, bytes.u64(), "tensors", GGUF_LIMITS.tensors, TENSOR_BYTES);
+  const stated = { tensors: bytes.u64(), keys: bytes.u64() };
+  const tensors = expectCount(bytes, stated.tensors, "tensors", bytes.limits.tensors, TENSOR_BYTES);
   bytes.owed = TENSOR_BYTES * tensors;
-  const keys = expectCount(bytes, bytes.u64(), "keys", GGUF_LIMITS.keys, KEY_BYTES);
-  return { tensors, keys };
+  return { tensors, keys: expectCount(bytes, stated.keys, "keys", bytes.limits.keys, KEY_BYTES) };
 }
 
 /** A stated count that what is left of the file can hold. */
@@ -114,7 +119,7 @@ function expectCount(
 }
 
 function readAlignment(metadata: GgufMetadata): number {
-  const { from, to, default: otherwise } = GGUF_LIMITS.alignment;
+  const { from, to, otherwise } = GGUF_ALIGNMENTS;
   const key = "general.alignment";
   const found = metadata.get(key);
   if (found === null) return otherwise;
@@ -140,7 +145,7 @@ async function readTensorEntries(bytes: HeaderBytes, count: number, alignment: n
   for (let i = 0; i < count; i++) {
     bytes.owed = TENSOR_BYTES * (count - 1 - i);
     bytes.place = () => `tensor ${i + 1} of ${count}`;
-    const name = await bytes.name(GGUF_LIMITS.nameBytes);
+    const name = await bytes.name(bytes.limits.nameBytes);
     if (names.has(name)) throw bytes.invalid(`has two tensors ${quoteValue(name)}`);
     names.add(name);
     bytes.place = () => `tensor ${quoteValue(name)}`;
@@ -162,9 +167,9 @@ async function readTensorEntries(bytes: HeaderBytes, count: number, alignment: n
 async function readShape(bytes: HeaderBytes): Promise<number[]> {
   await bytes.need(4);
   const dimensions = bytes.u32();
-  if (dimensions < 1 || dimensions > GGUF_LIMITS.dimensions) {
+  if (dimensions < 1 || dimensions > MAX_DIMENSIONS) {
     throw bytes.invalid(
-      `has ${bytes.place()} with ${dimensions} dimensions, but it must have 1 to ${GGUF_LIMITS.dimensions}`,
+      `has ${bytes.place()} with ${dimensions} dimensions, but it must have 1 to ${MAX_DIMENSIONS}`,
     );
   }
   await bytes.need(8 * dimensions);
@@ -172,9 +177,9 @@ async function readShape(bytes: HeaderBytes): Promise<number[]> {
   let values = 1;
   for (let i = 0; i < dimensions; i++) {
     const size = bytes.u64();
-    if (size < 1 || size > GGUF_LIMITS.dimension) {
+    if (size < 1 || size > MAX_DIMENSION) {
       throw bytes.invalid(
-        `has ${bytes.place()} with a dimension of ${size}, but it must be from 1 to ${GGUF_LIMITS.dimension}`,
+        `has ${bytes.place()} with a dimension of ${size}, but it must be from 1 to ${MAX_DIMENSION}`,
       );
     }
     shape.unshift(Number(size));

@@ -5,6 +5,9 @@
  */
 const MIB = 1024 * 1024;
 
+/** All of them are numbers of the kind that their names tell. */
+export type GgufLimits = { readonly [Name in keyof typeof GGUF_LIMITS]: number };
+
 export const GGUF_LIMITS = {
   /** Bytes from the start of the file to the end of its list of tensors. */
   headerBytes: 64 * MIB,
@@ -22,9 +25,4 @@ export const GGUF_LIMITS = {
   listedTextBytes: 65_535,
   /** Texts of all the lists of a file. */
   listedTexts: 1_500_000,
-  /** A tensor's dimensions, and the size of one. */
-  dimensions: 4,
-  dimension: 2 ** 31,
-  /** What `general.alignment` may be: a power of two. */
-  alignment: { from: 8, to: 65_536, default: 32 },
 } as const;

@@ -11,12 +11,13 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 import { type LastrowError, modelFileInvalid } from "../../errors.js";
 import { quoteValue } from "../../quote-value.js";
 import type { ModelFile } from "../model-files.js";
-import { GGUF_LIMITS } from "./gguf-limits.js";
+import type { GgufLimits } from "./gguf-limits.js";
 
 /** Bytes that are read at once, where no text is longer. */
 const PIECE = 256 * 1024;
 
 export class HeaderBytes {
+  readonly limits: GgufLimits;
   readonly #file: ModelFile;
   /** Where the header must end at the latest. */
   readonly #end: number;
@@ -37,9 +38,10 @@ export class HeaderBytes {
   /** What is being read, for messages. */
   place: () => string = () => "its first bytes";
 
-  constructor(file: ModelFile) {
+  constructor(file: ModelFile, limits: GgufLimits) {
     this.#file = file;
-    this.#end = Math.min(file.size, GGUF_LIMITS.headerBytes);
+    this.limits = limits;
+    this.#end = Math.min(file.size, limits.headerBytes);
     this.#piece = new Uint8Array(Math.min(PIECE, this.#end));
     this.#view = new DataView(this.#piece.buffer);
   }
@@ -87,13 +89,11 @@ export class HeaderBytes {
     if (count <= this.left) return;
     if (this.#end < this.#file.size) {
       throw this.invalid(
-        `has a header that does not end within ${GGUF_LIMITS.headerBytes} bytes, which are the most that are read: ` +
+        `has a header that does not end within ${this.limits.headerBytes} bytes, which are the most that are read: ` +
           `${this.place()} passes them`,
       );
     }
-    throw this.invalid(
-      `is truncated: it has ${this.#file.size} bytes, and ends within ${this.place()}, which begins at byte ${this.position}`,
-    );
+    throw this.invalid(`is truncated: its ${this.#file.size} bytes end within ${this.place()}`);
   }
 
   /** An error about the file: its name, what is wrong with it, a full stop. */

@@ -1,6 +1,5 @@
 /** Reads the keys of a GGUF header and their values: no count or length is believed before the bytes are there. */
 import { quoteValue } from "../../quote-value.js";
-import { GGUF_LIMITS } from "./gguf-limits.js";
 import { GGUF_VALUE_TYPES, type GgufValue, type GgufValueType, type NumericArray } from "./gguf-metadata.js";
 import type { HeaderBytes } from "./header-bytes.js";
 
@@ -40,11 +39,11 @@ export async function readMetadataValues(
   { count, leastBytes, owedBehind }: Keys,
 ): Promise<Map<string, GgufValue>> {
   const values = new Map<string, GgufValue>();
-  const texts = { left: GGUF_LIMITS.listedTexts as number };
+  const texts = { left: bytes.limits.listedTexts };
   for (let i = 0; i < count; i++) {
     bytes.owed = owedBehind + leastBytes * (count - 1 - i);
     bytes.place = () => `key ${i + 1} of ${count}`;
-    const key = await bytes.name(GGUF_LIMITS.keyBytes);
+    const key = await bytes.name(bytes.limits.keyBytes);
     if (values.has(key)) throw bytes.invalid(`has key ${quoteValue(key)} twice`);
     bytes.place = () => `key ${quoteValue(key)}`;
     values.set(key, await readValue(bytes, texts));
@@ -58,7 +57,7 @@ async function readValue(bytes: HeaderBytes, texts: { left: number }): Promise<G
   if (type === "array") return readList(bytes, texts);
   if (type === "string") {
     await bytes.need(8);
-    const length = bytes.length(GGUF_LIMITS.textBytes);
+    const length = bytes.length(bytes.limits.textBytes);
     await bytes.need(length);
     return { type, value: bytes.text(length) };
   }
@@ -106,7 +105,7 @@ async function readList(bytes: HeaderBytes, texts: { left: number }): Promise<Gg
 async function readTexts(bytes: HeaderBytes, length: number, texts: { left: number }): Promise<string[]> {
   if (length > texts.left) {
     throw bytes.invalid(
-      `has more than ${GGUF_LIMITS.listedTexts} texts in lists, which are the most that are read: ` +
+      `has more than ${bytes.limits.listedTexts} texts in lists, which are the most that are read: ` +
         `${length} are in ${bytes.place()}`,
     );
   }
@@ -119,7 +118,7 @@ async function readTexts(bytes: HeaderBytes, length: number, texts: { left: numb
   for (; i < length; i++) {
     bytes.owed = owed + 8 * (length - 1 - i);
     if (!bytes.has(8)) await bytes.need(8);
-    const size = bytes.length(GGUF_LIMITS.listedTextBytes);
+    const size = bytes.length(bytes.limits.listedTextBytes);
     if (!bytes.has(size)) await bytes.need(size);
     values[i] = bytes.text(size);
   }

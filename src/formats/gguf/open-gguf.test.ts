@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { ggufShards, ggufValue, writeGguf } from "../../../scripts/gguf-writer.js";
+import { ggufShards, ggufValue, type NewMetadata, writeGguf } from "../../../scripts/gguf-writer.js";
 import { memoryFiles } from "../../../test/memory-files.js";
+import { LastrowError } from "../../errors.js";
 import { openGguf } from "./open-gguf.js";
 
 const data = new Uint8Array(64).fill(7);
@@ -39,5 +40,151 @@ describe("openGguf", () => {
     expect(bytes).toEqual(data);
     await gguf.close();
     expect(files.openFiles).toEqual([]);
+  });
+});
+
+describe("shards that do not belong together", () => {
+  type Files = Record<string, Uint8Array | null>;
+  const split = (no: number, count: number, tensors: number, more: NewMetadata = {}) => ({
+    ...more,
+    "split.no": ggufValue.u16(no),
+    "split.count": ggufValue.u16(count),
+    "split.tensors.count": ggufValue.i32(tensors),
+  });
+  const shard = (metadata: NewMetadata, ...names: readonly string[]) =>
+    writeGguf({ metadata, tensors: names.map((name) => ({ ...model.tensors[0]!, name })) });
+
+  const cases: readonly (readonly [
+    name: string,
+    files: Files,
+    code: string,
+    message: string,
+    given?: string[],
+  ])[] = [
+    [
+      "the second is not given",
+      {},
+      "model_not_found",
+      `${names[0]} is one of 3 files of a model, of which ${names[1]} is missing.`,
+      [names[0]!, names[2]!],
+    ],
+    [
+      "only the first is given",
+      {},
+      "model_not_found",
+      `${names[0]} is one of 3 files of a model, of which ${names[1]} is missing.`,
+      [names[0]!],
+    ],
+    [
+      "only the second is given",
+      {},
+      "model_not_found",
+      `${names[1]} is one of 3 files of a model, of which ${names[0]} is missing.`,
+      [names[1]!],
+    ],
+    ["the second is not there", { [names[1]!]: null }, "model_not_found", `m has no ${names[1]}.`],
+    [
+      "their names tell nothing",
+      { "m.gguf": shards[0]! },
+      "model_file_invalid",
+      "m.gguf says that its model has 3 files, but 1 were given.",
+      ["m.gguf"],
+    ],
+    [
+      "one says that it stands alone",
+      { [names[0]!]: shard({}, "a") },
+      "model_file_invalid",
+      `${names[0]} says that its model has one file, but 3 were given.`,
+    ],
+    [
+      "another order",
+      {},
+      "model_file_invalid",
+      `${names[2]}: key "split.no" is 2 (u16), but must be 0.`,
+      [names[2]!, names[1]!, names[0]!],
+    ],
+    [
+      "one is another model's",
+      { [names[1]!]: shard(split(1, 4, 3)) },
+      "model_file_invalid",
+      `${names[1]}: key "split.count" is 4 (u16), but must be 3.`,
+    ],
+    [
+      "one says nothing",
+      { [names[1]!]: shard({}) },
+      "model_file_invalid",
+      `${names[1]} has no "split.no", but must have 1.`,
+    ],
+    [
+      "one has another number of tensors in mind",
+      { [names[2]!]: shard(split(2, 3, 4), "c") },
+      "model_file_invalid",
+      `${names[2]}: key "split.tensors.count" is 4 (i32), but must be 3.`,
+    ],
+    [
+      "a tensor is missing",
+      { [names[2]!]: shard(split(2, 3, 3)) },
+      "model_file_invalid",
+      `${names[0]} says that its 3 files have 3 tensors, but they have 2.`,
+    ],
+    [
+      "a tensor too many",
+      { [names[2]!]: shard(split(2, 3, 3), "c", "d") },
+      "model_file_invalid",
+      "have 3 tensors, but they have 4.",
+    ],
+    [
+      "a tensor twice",
+      { [names[2]!]: shard(split(2, 3, 3), "a") },
+      "model_file_invalid",
+      `Tensor "a" comes twice: in ${names[0]} and in ${names[2]}.`,
+    ],
+    [
+      "2^16 shards",
+      { [names[0]!]: shard({ "split.count": ggufValue.u32(65_536) }) },
+      "model_file_invalid",
+      `key "split.count" is 65536 (u32), but must be a whole number from 1 to 65535.`,
+    ],
+    [
+      "a shard of no shards",
+      { [names[0]!]: shard(split(0, 0, 3)) },
+      "model_file_invalid",
+      `key "split.count" is 0 (u16), but must be`,
+    ],
+    [
+      "the number of tensors is below none",
+      { [names[0]!]: shard(split(0, 3, -1)) },
+      "model_file_invalid",
+      `key "split.tensors.count" is -1 (i32), but must be`,
+    ],
+    [
+      "the last is no GGUF file",
+      { [names[2]!]: new Uint8Array(100) },
+      "model_file_invalid",
+      `${names[2]} does not begin with "GGUF"`,
+    ],
+  ];
+
+  const named = cases.map(([name, ...rest]) => [name, rest] as const);
+  it.each(named)("%s", async (_, [changes, code, message, given = names]) => {
+    const all: Files = { ...Object.fromEntries(names.map((name, i) => [name, shards[i]!])), ...changes };
+    const there = Object.entries(all).filter((entry): entry is [string, Uint8Array] => entry[1] !== null);
+    const files = memoryFiles("m", Object.fromEntries(there));
+    const error: unknown = await openGguf(files, given).catch((refused: unknown) => refused);
+    expect(error).toBeInstanceOf(LastrowError);
+    expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
+    expect(files.openFiles).toEqual([]);
+  });
+
+  it("are opened once each for their headers", async () => {
+    const opened: string[] = [];
+    const files = folder();
+    const open = (name: string) => {
+      opened.push(name);
+      return files.open(name);
+    };
+    const counted = { ...files, open };
+    await (await openGguf(counted, names)).close();
+    expect(opened).toEqual(names);
   });
 });

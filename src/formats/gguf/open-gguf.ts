@@ -96,7 +96,7 @@ async function openShards(
   }
   if (tensors.size !== tensorCount) {
     throw modelFileInvalid(
-      `${first.name} says that its ${count} shards have ${tensorCount} tensors, but they have ${tensors.size}.`,
+      `${first.name} says that its ${count} files have ${tensorCount} tensors, but they have ${tensors.size}.`,
     );
   }
   return ggufFile(header, tensors, shards);
@@ -112,7 +112,8 @@ async function openNamed(files: ModelFiles, name: string): Promise<ModelFile> {
 function wrongNumber(first: ModelFile, names: readonly string[], count: number): LastrowError {
   const shared = SHARD_NAME.exec(names[0])?.[1];
   const digits = (number: number) => String(number).padStart(5, "0");
-  for (let number = 1; shared !== undefined && number <= count; number++) {
+  const isIncomplete = shared !== undefined && names.length < count;
+  for (let number = 1; isIncomplete && number <= count; number++) {
     const expected = `${shared}-${digits(number)}-of-${digits(count)}.gguf`;
     if (names.includes(expected)) continue;
     return new LastrowError(

@@ -8,10 +8,10 @@ const MAX_DIGITS = 9;
 
 /**
  * The number of fewest significant decimal digits that rounds to `value` as f32.
- * @param value an f32; what is not finite comes back as it is
+ * @param value an f32; what is not finite, and 0, comes back as it is
  */
 export function shortestDecimal(value: number): number {
-  if (!Number.isFinite(value)) return value;
+  if (!Number.isFinite(value) || value === 0) return value;
   for (let digits = 1; digits < MAX_DIGITS; digits++) {
     const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
     const nearest = Number(`${mantissa}e${exponent}`);
