@@ -24,6 +24,7 @@ const EXAMPLES = {
     ['lastrow generate "Tom had a ball." --save tom.kv.safetensors', "keep it, to go on later"],
     ['lastrow generate " He" --restore tom.kv.safetensors', "go on, without computing it again"],
     ['lastrow generate "Hello" --json | jq .tokens', "everything about it as JSON"],
+    ['lastrow generate "Once upon a time" --model ./model.Q4_K_M.gguf', "a GGUF file"],
   ],
   logits: [
     ['lastrow logits "Once upon a"', "the ten likeliest tokens"],
@@ -33,12 +34,14 @@ const EXAMPLES = {
   inspect: [
     ["lastrow inspect", "the embedded model"],
     ["lastrow inspect --model openai-community/gpt2 --tensors", "GPT-2, tensor by tensor"],
+    ["lastrow inspect --model ./model.Q4_K_M.gguf", "a GGUF file: its metadata and the types of its tensors"],
     ["lastrow inspect --json | jq .kv.bytesPerToken", "one number"],
   ],
   tokenize: [
     ['lastrow tokenize "Once upon a time"', "ids and pieces"],
     ["lastrow tokenize --ids < story.txt", "the ids of a file, as --tokens takes them"],
     ["lastrow tokenize --tokens 0,1,2", "the pieces of ids"],
+    ['lastrow tokenize "Hello" --model Qwen/Qwen3-0.6B-GGUF', "of a model on the Hub, without its weights"],
   ],
   perplexity: [
     ["lastrow perplexity story.txt", "the embedded model"],
@@ -64,13 +67,15 @@ const EXAMPLES = {
     ["lastrow bench --json | jq .share", "two numbers: how near the limits"],
   ],
   chat: [
-    ["lastrow chat --model ./my-chat-gpt2", "a line, an answer"],
+    ["lastrow chat --model Qwen/Qwen3-0.6B-GGUF", "a line, an answer; Q4_K_M if it is there"],
+    ["lastrow chat --model Qwen/Qwen3-0.6B-GGUF:Q8_0", "the same with weights of 8 bits"],
     ['lastrow chat --chat-template template.jinja --system "You are Lily."', "a model without a template"],
     ["lastrow chat --model ./my-chat-gpt2 < questions.txt", "one question a line"],
   ],
   serve: [
     ["lastrow serve", "http://127.0.0.1:8080, the embedded model"],
     ["lastrow serve --model openai-community/gpt2 --kv-memory 2GiB --port 9000", "GPT-2 with room for many"],
+    ["lastrow serve --model Qwen/Qwen3-0.6B-GGUF:Q4_K_M", "one of a repository's GGUF files"],
     [
       "lastrow serve --host 0.0.0.0 --api-keys keys.txt",
       "for other machines, with keys: a name and a key on each line",

@@ -8,7 +8,7 @@ import { loadingDisplay } from "./progress.js";
 import { coloursFor, type Io } from "./terminal.js";
 
 /**
- * Loads a model, and tells on standard error of a context that is shorter than what it was made for.
+ * Loads a model, and tells on standard error how it was chosen and read, and of a context that is shorter than what it was made for.
  * @throws LastrowError as `load`
  */
 export async function loadModel(
@@ -34,8 +34,9 @@ export async function loadModel(
   } finally {
     display.stop();
   }
-  for (const notice of [roundingNotice(lm.info), tellsContext ? contextNotice(lm.info) : null]) {
-    if (notice !== null) io.stderr.write(`${coloursFor(io.stderr, io.env).dim(notice)}\n`);
+  const notices = [...lm.info.notices, roundingNotice(lm.info), tellsContext ? contextNotice(lm.info) : null];
+  for (const notice of notices) {
+    if (notice !== null) io.stderr.write(`${coloursFor(io.stderr, io.env).dim(printable(notice))}\n`);
   }
   return lm;
 }

@@ -61,7 +61,7 @@ export function addModelOption(command: Command): Command {
     .optionsGroup("Model:")
     .option(
       "--model <model>",
-      "a folder, a Hugging Face name (a revision after @), or a URL (default: stories); docs/models.md lists what runs",
+      "a folder, a .gguf file, a Hugging Face name (org/repo, the type of a GGUF file after a colon: org/repo:Q8_0, a revision after @), or a URL (default: stories); docs/models.md lists what runs",
     );
 }
 

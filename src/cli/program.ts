@@ -200,7 +200,9 @@ function addInspect(program: Command, io: Io, done: Done): void {
   const command = program
     .command("inspect")
     .summary("a model's architecture, sizes and tensors")
-    .description("Shows a model's architecture, what it takes in memory, and its tensors.")
+    .description(
+      "Shows a model's architecture, what it takes in memory, its tensors, and the metadata of a GGUF file.",
+    )
     .addHelpText("after", examplesOf("inspect"));
   addEngineOptions(command);
   addOutputOptions(command).option(

@@ -158,7 +158,7 @@ describe("a folder", () => {
     expect(of("config.json", "m-Q8_0.gguf")).toEqual({ gguf: ["m-Q8_0.gguf"], notices: [] });
     expect(of("model.safetensors", "m-Q8_0.gguf", "m-Q6_K.gguf")).toEqual({
       gguf: ["m-Q6_K.gguf"],
-      notices: ["m-Q6_K.gguf (3 MB) was taken of 2 GGUF models; for another name one"],
+      notices: ["m-Q6_K.gguf (3 MB) was taken of 2 GGUF models; for another name one."],
     });
   });
 });

@@ -164,7 +164,7 @@ export function choiceNotices(
   remedy: string,
 ): readonly string[] {
   if (models.length <= 1) return [];
-  return [`${nameAndSize(chosen)} was taken of ${models.length} GGUF models; for another ${remedy}`];
+  return [`${nameAndSize(chosen)} was taken of ${models.length} GGUF models; for another ${remedy}.`];
 }
 
 /** Whether a folder with these files holds a model in the form of Hugging Face's transformers. */

@@ -29,7 +29,7 @@ export interface ModelFiles {
   open(name: string): Promise<ModelFile | null>;
   /** The GGUF files that hold the model, in the order of their shards; without it config.json and the files beside it do. */
   readonly gguf?: readonly string[] | undefined;
-  /** What a person should know of how these files were chosen, in sentences without a full stop. */
+  /** What people should know of how these files were chosen, each a sentence. */
   readonly notices?: readonly string[] | undefined;
 }
 

@@ -6,6 +6,7 @@ import { matchTensors } from "../architectures/match-tensors.js";
 import { modelFileInvalid, modelUnsupported } from "../errors.js";
 import { type GenerationDefaults, generationDefaults } from "../formats/generation-config.js";
 import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
+import { metadataEntries } from "../formats/gguf/metadata-entries.js";
 import { type GgufFile, openGguf } from "../formats/gguf/open-gguf.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import type { DescribedModel } from "./described-model.js";
@@ -31,7 +32,8 @@ export async function describeGguf(
     fingerprint?.metadata(gguf.metadataDigest);
     const { config, family } = readGgufConfig(header, factors, wanted);
     return {
-      ...{ config, family, notices: [] },
+      ...{ config, family, notices: files.notices ?? [] },
+      metadata: metadataEntries(metadata),
       defaults: readDefaults(metadata, config.vocabSize),
       tokenizer: () => Promise.resolve(null),
       chatTemplate: () => Promise.resolve({ missing: "has no chat template" }),

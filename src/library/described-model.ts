@@ -7,6 +7,7 @@ import { readModelConfig } from "../architectures/read-config.js";
 import { type FoundTemplate, readChatTemplate } from "../chat/chat-template.js";
 import { type Checkpoint, openCheckpoint } from "../formats/checkpoint.js";
 import { type GenerationDefaults, readGenerationConfig } from "../formats/generation-config.js";
+import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import type { ModelConfig } from "../model/config.js";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
@@ -20,6 +21,8 @@ export interface DescribedModel {
   readonly defaults: GenerationDefaults;
   /** What people should know of how the files were read, each a sentence. */
   readonly notices: readonly string[];
+  /** What the format has beside config and tensors, if it is GGUF. */
+  readonly metadata: readonly MetadataEntry[];
   /** Null: the model has none. */
   tokenizer(): Promise<Tokenizer | null>;
   chatTemplate(): Promise<FoundTemplate>;
@@ -43,7 +46,7 @@ export async function describeFolder(
   const family = expectArchitecture(config.modelType);
   let checkpoint: Checkpoint | null = null;
   return {
-    ...{ config, family, notices: [] },
+    ...{ config, family, notices: files.notices ?? [], metadata: [] },
     // Before the weights are there the other texts may not be, either.
     defaults: fingerprint === null ? {} : await readGenerationConfig(files, config.vocabSize),
     tokenizer: () => loadTokenizer(texts, config.vocabSize),

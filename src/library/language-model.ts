@@ -14,6 +14,7 @@ import { Sequence, type SequenceModel } from "../client/sequence.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
+import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelConfig } from "../model/config.js";
 import { checkOptions, isListOfIds, oneOf, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
@@ -117,16 +118,21 @@ export interface LogitsResult {
 export interface ModelInfo extends EngineInfo {
   /** What messages and results call it: `stories`, a folder, a Hub name, an address. */
   readonly label: string;
-  /** Its architecture, from config.json. */
+  /** Its architecture, from config.json or the metadata of a GGUF file. */
   readonly config: ModelConfig;
   /** Number of weights; a tied `lm_head` counts once. */
   readonly parameters: number;
-  /** The checkpoint's tensors, in the order of their names. */
+  /** The files that hold the weights. */
+  readonly files: readonly { readonly name: string; readonly bytes: number }[];
+  /** The checkpoint's tensors, in the order of their names, as they are stored: types, sizes of the dimensions, bytes. */
   readonly tensors: readonly {
     readonly name: string;
     readonly dtype: string;
     readonly shape: readonly number[];
+    readonly bytes: number;
   }[];
+  /** The metadata of a GGUF file, in its order; of other formats nothing. */
+  readonly metadata: readonly MetadataEntry[];
   /** What people should know of how the files were read, each a sentence; mostly none. */
   readonly notices: readonly string[];
   /** Whether the engine runs in a thread of its own. */

@@ -63,7 +63,7 @@ export async function loadParts(
   connecting.catch(() => undefined);
   let engine: EngineClient | null = null;
   try {
-    const { defaults, notices } = described;
+    const { defaults, notices, metadata } = described;
     const tokenizer = await described.tokenizer();
     const chatTemplate = await described.chatTemplate();
     const matched = await described.weights();
@@ -105,9 +105,18 @@ export async function loadParts(
         config,
         ...info,
         parameters: matched.parameters,
+        files: weightFiles.map(({ name, size }) => ({ name: name.split(/[/\\]/).at(-1)!, bytes: size })),
         tensors: [...matched.tensors]
-          .map(([name, { entry }]) => ({ name, dtype: entry.dtype, shape: entry.shape }))
+          .map(
+            ([
+              name,
+              {
+                entry: { dtype, shape, begin, end },
+              },
+            ]) => ({ name, dtype, shape, bytes: end - begin }),
+          )
           .sort((a, b) => (a.name < b.name ? -1 : 1)),
+        metadata,
         notices,
         worker: engine.isWorker,
       },

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeRandomModel } from "../../scripts/make-random-model.js";
 import { planRandomModel } from "../../scripts/random-model.js";
@@ -10,6 +11,7 @@ import { type FamilyName, familyFolder, goldenCases, modelFolders } from "../fix
 import { run } from "./captured-io.js";
 
 const ESCAPE = "\u001b";
+const GGUF = fileURLToPath(new URL("../fixtures/gguf/qwen3-f16.gguf", import.meta.url));
 const TINY = ["--model", modelFolders.tiny];
 
 describe("a context that memory shortens", () => {
@@ -258,7 +260,8 @@ describe("inspect", () => {
     expect(stdout).toContain("147 kB (147,456 bytes) a block of 16 positions");
     expect(stdout).toContain("room for 4 full contexts: the default\n");
     expect(stdout).toContain("at most 512 rows of all sequences");
-    expect(stdout).toMatch(/\nh\.0…5\.attn\.c_attn\.weight +F16 +\(192, 576\) +110,592\n/);
+    expect(stdout).toMatch(/\nh\.0…5\.attn\.c_attn\.weight +F16 +\(192, 576\) +221,184 +110,592\n/);
+    expect(stdout).toMatch(/\nstored +F16 76\n +6\.32 MB \(6,322,176 bytes\) in model\.safetensors\n/);
     expect((await run(["inspect", "--tensors"])).stdout).toMatch(/\nh\.3\.attn\.c_attn\.weight +F16 /);
   });
 
@@ -280,10 +283,37 @@ describe("inspect", () => {
         bound: "asked",
       },
     });
-    expect(object.tensors).toContainEqual({ name: "wte.weight", dtype: "F32", shape: [307, 64] });
+    const wte = { name: "wte.weight", dtype: "F32", shape: [307, 64], bytes: 78592 };
+    expect(object.tensors).toContainEqual(wte);
+    expect(object).toMatchObject({
+      tensorTypes: { F32: 28 },
+      files: [{ name: "model.safetensors" }],
+      metadata: [],
+    });
     expect(object.architecture).toMatchObject({
       ...{ norm: "layer", normEpsilon: 1e-5, positions: "learned", windows: [null, null] },
     });
+  });
+
+  it("of a GGUF file shows its metadata and the types of its tensors", async () => {
+    const { stdout, stderr, exitCode } = await run(["inspect", "--model", GGUF]);
+    expect([stderr, exitCode]).toEqual(["", 0]);
+    expect(stdout).toMatch(/\nstored +F16 8, F32 5\n +124 kB \(123,904 bytes\) in qwen3-f16\.gguf\n/);
+    expect(stdout).toMatch(/\n21 keys of metadata +value\n─+\ngeneral\.architecture +qwen3\n/);
+    expect(stdout).toMatch(/\nqwen3\.attention\.layer_norm_rms_epsilon +0\.00001\n/);
+    expect(stdout).toMatch(/\ntokenizer\.ggml\.tokens +288 texts\n/);
+    expect(stdout).toMatch(/\nblk\.0\.attn_q_norm\.weight +F32 +\(32\) +128 +32\n/);
+    const object = JSON.parse((await run(["inspect", "--model", GGUF, "--json"])).stdout);
+    expect(object).toMatchObject({
+      files: [{ name: "qwen3-f16.gguf", bytes: 129760 }],
+      tensorTypes: { F16: 8, F32: 5 },
+    });
+    expect(object.metadata).toHaveLength(21);
+    const [first] = object.metadata;
+    expect(first).toEqual({ key: "general.architecture", type: "string", value: "qwen3" });
+    const types = object.metadata.find(({ key }: { key: string }) => key === "tokenizer.ggml.token_type");
+    expect(types).toMatchObject({ type: "array of i32", count: 288 });
+    expect(types.value).toHaveLength(16);
   });
 
   it.each<[FamilyName, string[], RegExp]>([
@@ -296,7 +326,7 @@ describe("inspect", () => {
         // 4 layers · (K and V of 1 head of 16 values) · 4 bytes.
         "512 bytes a token",
       ],
-      /parameters +55,408\n[\s\S]*\nlayers\.0…3\.self_attn\.k_proj\.weight +F16 +\(16, 40\) +640\n/,
+      /parameters +55,408\n[\s\S]*\nlayers\.0…3\.self_attn\.k_proj\.weight +F16 +\(16, 40\) +1,280 +640\n/,
     ],
     [
       "phi3-longrope",

@@ -66,6 +66,15 @@ describe("what a command shows fits", () => {
   });
 });
 
+test.each([80, 60, 44])("a GGUF file is shown in %d columns", async (columns) => {
+  const args = ["inspect", "--model", "test/fixtures/gguf/qwen3-f16.gguf", "--threads", "1"];
+  const { lines, exitCode } = await onTerminal(args, { columns, env: { TERM: "dumb" } });
+  expect(exitCode).toBe(0);
+  for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(columns);
+  const key = lines.findIndex((line) => line.startsWith("tokenizer.ggml.tokens"));
+  expect(lines.slice(key, key + 2).join(" ")).toMatch(/^tokenizer\.ggml\.tokens +288 texts/);
+});
+
 it("errors are broken at words on a terminal, and stay one line in a pipe", async () => {
   const args = ["serve", "--host", "0.0.0.0"];
   const piped = await run(args);

@@ -5,14 +5,19 @@ import { printable } from "../../printable.js";
 import { architectureObject, architectureWords } from "../architecture-words.js";
 import { contextWords, formatCount, kvBoundWords, roundingNotice } from "../format.js";
 import { type Json, toJson } from "../json.js";
+import { metadataObject, metadataTable } from "../metadata-table.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
 import { renderTable } from "../table.js";
-import { type Colours, coloursFor, type Io, write } from "../terminal.js";
+import { mixtureOf, mixtureWords, tensorTable } from "../tensor-table.js";
+import { type Colours, coloursFor, columnsOf, type Io, WordWrap, write } from "../terminal.js";
 
 export interface InspectCommandOptions extends EngineOptions, OutputOptions {
   readonly tensors?: boolean | undefined;
 }
+
+/** Nothing is broken into lines there, but long texts are cut. */
+const WIDTH_OF_A_PIPE = 120;
 
 /** @returns the exit code */
 export async function inspect(options: InspectCommandOptions, io: Io): Promise<number> {
@@ -22,14 +27,18 @@ export async function inspect(options: InspectCommandOptions, io: Io): Promise<n
     await write(io, `${toJson(infoObject(model.info, hasTokenizer))}\n`);
   } else {
     const colours = coloursFor(io.stdout, io.env);
-    await write(io, renderInfo(model.info, { hasTokenizer, everyTensor: options.tensors === true, colours }));
+    const width = io.stdout.isTTY === true ? columnsOf(io.stdout) : WIDTH_OF_A_PIPE;
+    await write(
+      io,
+      renderInfo(model.info, { hasTokenizer, everyTensor: options.tensors === true, width, colours }),
+    );
   }
   return 0;
 }
 
 /** What `--json` prints. */
 function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
-  const { label, config, kernels, threads, parameters, weightBytes, dtype, kv, memoryBytes, tensors } = info;
+  const { label, config, kernels, threads, parameters, weightBytes, dtype, kv, memoryBytes } = info;
   const { blockSize, blocks, blockBytes, bytesPerToken, bytes, bound } = kv;
   const { decoder: _, ...sizes } = config;
   return {
@@ -55,7 +64,10 @@ function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
     },
     tokenBudget: info.tokenBudget,
     memoryBytes,
-    tensors: tensors.map((tensor) => ({ name: tensor.name, dtype: tensor.dtype, shape: tensor.shape })),
+    files: info.files.map(({ name, bytes }) => ({ name, bytes })),
+    tensorTypes: mixtureOf(info.tensors),
+    metadata: metadataObject(info),
+    tensors: info.tensors.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes })),
   };
 }
 
@@ -67,14 +79,24 @@ interface RenderOptions {
   readonly hasTokenizer: boolean;
   /** Each tensor in a line of its own; otherwise the layers' equal ones share a line. */
   readonly everyTensor: boolean;
+  /** Of the screen. */
+  readonly width: number;
   readonly colours: Colours;
 }
 
-function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: RenderOptions): string {
+/** Columns of the names of facts, and the gap behind them. */
+const NAME_COLUMNS = 14;
+
+function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, width, colours }: RenderOptions): string {
   const { config, kv } = info;
   const facts: string[][] = [];
-  const fact = (name: string, ...lines: string[]) =>
-    facts.push([colours.dim(name), printable(lines.join("\n"))]);
+  const fact = (name: string, ...lines: string[]) => {
+    const folded = lines.map((line) => {
+      const wrap = new WordWrap(width - NAME_COLUMNS);
+      return wrap.push(printable(line)) + wrap.flush();
+    });
+    facts.push([colours.dim(name), folded.join("\n")]);
+  };
   fact("architecture", ...architectureWords(config));
   fact("context", contextWords(info));
   fact(
@@ -87,6 +109,8 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
     ].join(", "),
   );
   fact("parameters", formatCount(info.parameters));
+  const stored = info.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  fact("stored", mixtureWords(info.tensors), `${size(stored)}${fileWords(info)}`);
   fact("weights", size(info.weightBytes), ...matrixWords(info));
   const perContext = contextBlocks(info);
   fact(
@@ -102,7 +126,10 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, colours }: Ren
     `at most ${formatCount(info.tokenBudget)} ${info.tokenBudget === 1 ? "row" : "rows"} of all sequences`,
   );
   fact("memory", `${size(info.memoryBytes)} in all, for ${info.kernels} kernels`);
-  return `${colours.bold(printable(info.label))}\n\n${renderTable(colours, { head: [], rows: facts })}\n\n${tensorTable(info, everyTensor, colours)}\n`;
+  const parts = [colours.bold(printable(info.label)), renderTable(colours, { head: [], rows: facts })];
+  if (info.metadata.length > 0) parts.push(metadataTable(info, width, colours));
+  parts.push(tensorTable(info, { everyTensor, width, colours }));
+  return `${parts.join("\n\n")}\n`;
 }
 
 /** `268 MB of matrices as bf16`, for each type, and how many tensors were rounded. */
@@ -112,6 +139,13 @@ function matrixWords({ dtype, matrixBytes, roundedTensors }: ModelInfo): string[
   );
   const notice = roundingNotice({ dtype, roundedTensors });
   return notice === null ? words : [...words, notice];
+}
+
+/** The files that the weights are in; of many the first. */
+function fileWords({ files }: ModelInfo): string {
+  const [first] = files;
+  if (first === undefined) return "";
+  return files.length === 1 ? ` in ${first.name}` : ` in ${files.length} files, ${first.name} and so on`;
 }
 
 /** `4 full contexts`, `0.25 of a full context` */
@@ -124,41 +158,4 @@ function fullContexts(count: number): string {
 /** `12.7 MB (12,658,176 bytes)` */
 function size(bytes: number): string {
   return bytes < 1000 ? formatMemorySize(bytes) : `${formatMemorySize(bytes)} (${formatCount(bytes)} bytes)`;
-}
-
-function tensorTable({ tensors }: ModelInfo, everyTensor: boolean, colours: Colours): string {
-  const rows = (everyTensor ? tensors : joinLayers(tensors)).map(({ name, dtype, shape }) => [
-    printable(name),
-    dtype,
-    `(${shape.join(", ")})`,
-    formatCount(shape.reduce((product, length) => product * length, 1)),
-  ]);
-  return renderTable(colours, {
-    head: [`${tensors.length} tensors`, "type", "shape", "values"],
-    rows,
-    rightAligned: [3],
-  });
-}
-
-/** `h.3.`, `layers.3.` */
-const LAYER = /\b(h|layers)\.(\d+)\./;
-
-/** Tensors of equal shape that differ only in the number of their layer, as one: `h.0…5.ln_1.weight`. */
-export function joinLayers(tensors: ModelInfo["tensors"]): ModelInfo["tensors"] {
-  const groups = new Map<string, { tensor: ModelInfo["tensors"][number]; layers: number[] }>();
-  for (const tensor of tensors) {
-    const layer = LAYER.exec(tensor.name)?.[2];
-    const pattern = tensor.name.replace(LAYER, "$1.*.");
-    const key = layer === undefined ? tensor.name : `${pattern} ${tensor.dtype} ${tensor.shape.join()}`;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { tensor, layers: layer === undefined ? [] : [Number(layer)] });
-    else group.layers.push(Number(layer));
-  }
-  return [...groups.values()].map(({ tensor, layers }) => {
-    if (layers.length < 2) return tensor;
-    layers.sort((a, b) => a - b);
-    const [first, last] = [layers[0], layers[layers.length - 1]];
-    const numbers = last - first + 1 === layers.length ? `${first}…${last}` : layers.join(",");
-    return { ...tensor, name: tensor.name.replace(LAYER, `$1.${numbers}.`) };
-  });
 }
