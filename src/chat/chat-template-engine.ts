@@ -4,6 +4,7 @@ import { ChatRenderer } from "./chat-renderer.js";
 import type { ChatMessage, TemplateVariables } from "./chat-template.js";
 import type { Run } from "./jinja/text.js";
 import { PromptEncoder } from "./prompt-encoder.js";
+import { type AnswerThoughts, answerThoughts, type ThoughtMarkers, thoughtMarkers } from "./thoughts.js";
 import { turnEnds } from "./turn-end.js";
 
 /** What one prompt may take. */
@@ -20,11 +21,19 @@ export interface ChatPromptOptions {
   readonly variables?: TemplateVariables | undefined;
 }
 
+/** A conversation as the model is asked it. */
+export interface EncodedChat {
+  readonly tokens: number[];
+  /** How the thoughts of its answer are told from the text; null: there are none. */
+  readonly thoughts: AnswerThoughts | null;
+}
+
 export class ChatTemplate {
   readonly #renderer: ChatRenderer;
   readonly #tokenizer: Tokenizer;
   readonly #encoder: PromptEncoder;
   readonly #deadlineMs: number;
+  readonly #thoughts: ThoughtMarkers | null;
   /** Looked for with the first conversation. */
   #turnEnds: Promise<readonly number[]> | null = null;
 
@@ -37,14 +46,19 @@ export class ChatTemplate {
     this.#tokenizer = tokenizer;
     this.#encoder = new PromptEncoder(tokenizer, contextLength);
     this.#deadlineMs = deadlineMs;
+    this.#thoughts = thoughtMarkers(source, tokenizer);
   }
 
   /**
-   * The token ids of a conversation.
+   * A conversation, rendered and tokenised.
    * @throws LastrowError as `ChatRenderer.render` and `PromptEncoder.encode`
    */
-  encode(messages: readonly ChatMessage[], options: ChatPromptOptions = {}): number[] {
-    return this.#encoder.encode(this.#render(messages, options), messages);
+  encode(messages: readonly ChatMessage[], options: ChatPromptOptions = {}): EncodedChat {
+    const runs = this.#render(messages, options);
+    return {
+      tokens: this.#encoder.encode(runs, messages),
+      thoughts: answerThoughts(this.#thoughts, runs),
+    };
   }
 
   /** The tokens with which the template ends an answer; see `turnEnds`. */

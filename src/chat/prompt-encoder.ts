@@ -77,7 +77,8 @@ export class PromptEncoder {
 
   #expectFitting(length: number, messages: readonly ChatMessage[]): void {
     const contextLength = this.#contextLength;
-    const added = messages.reduce((rest, message) => rest - textOf(message).length, length);
+    const given = (message: ChatMessage) => textOf(message).length + (message.reasoning?.length ?? 0);
+    const added = messages.reduce((rest, message) => rest - given(message), length);
     // A token has a byte at least. How long the longest one is takes a look at all of them.
     if (added <= contextLength || added <= contextLength * this.#tokenizer.longestToken) return;
     throw templateFailure(

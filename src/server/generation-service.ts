@@ -4,6 +4,7 @@
  */
 
 import type { z } from "@hono/zod-openapi";
+import type { AnswerThoughts } from "../chat/thoughts.js";
 import type { GenerateOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
 import type { GenerationChoice, GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
@@ -96,6 +97,14 @@ function seedOf(seed: number | null | undefined): number | undefined {
   return Number(BigInt.asUintN(SEED_BITS, bits) ^ (bits >> BigInt(SEED_BITS)));
 }
 
+/** What is generated for a request. */
+interface Job {
+  readonly prompts: readonly (readonly number[])[];
+  readonly options: GenerateOptions;
+  /** Of chats: how thoughts are told from the text. */
+  readonly thoughts?: AnswerThoughts | null;
+}
+
 /** Told of everything as it comes; `choice` counts through all prompts. */
 export type OnPiece = (choice: number, piece: GenerationPiece) => void;
 
@@ -118,10 +127,7 @@ export interface ServiceParts {
 export async function generateAll(
   { engine, metrics }: ServiceParts,
   exchange: Exchange,
-  {
-    prompts,
-    options,
-  }: { readonly prompts: readonly (readonly number[])[]; readonly options: GenerateOptions },
+  { prompts, options, thoughts = null }: Job,
   onPiece: OnPiece = () => undefined,
 ): Promise<Finished> {
   const { model } = engine;
@@ -146,7 +152,7 @@ export async function generateAll(
   };
   try {
     const generations = prompts.map((prompt) =>
-      model.generate(prompt, { ...options, signal: others.signal }),
+      model.answer(prompt, { ...options, signal: others.signal }, thoughts),
     );
     const results = await Promise.all(
       generations.map((generation, i) => generation.each((piece) => observe(i * n + piece.index, piece))),
@@ -191,6 +197,8 @@ function summary(results: readonly GenerationResult[]): Finished {
   const promptTokens = sum((result) => result.promptTokens);
   const cachedTokens = sum((result) => result.numCachedTokens);
   const completionTokens = choices.reduce((total, { tokens }) => total + tokens.length, 0);
+  const reasoning = choices.map(({ numReasoningTokens }) => numReasoningTokens);
+  const hasThoughts = reasoning.some((count) => count !== undefined);
   const promptMs = longest(({ timings }) => timings.prefillMs);
   const predictedMs = longest(({ timings }) => timings.decodeMs);
   const computed = promptTokens - cachedTokens;
@@ -201,6 +209,11 @@ function summary(results: readonly GenerationResult[]): Finished {
       completion_tokens: completionTokens,
       total_tokens: promptTokens + completionTokens,
       prompt_tokens_details: { cached_tokens: cachedTokens },
+      ...(hasThoughts && {
+        completion_tokens_details: {
+          reasoning_tokens: reasoning.reduce<number>((total, count = 0) => total + count, 0),
+        },
+      }),
     },
     timings: {
       cache_n: cachedTokens,

@@ -1,5 +1,6 @@
 /** What the server and its text thread say to each other. */
 import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
+import type { EncodedChat } from "../chat/chat-template-engine.js";
 import type { TokenizerFiles } from "../tokenizer/tokenizer-files.js";
 
 /** What the thread is made of. */
@@ -17,8 +18,7 @@ export interface TextThreadData {
 }
 
 /** A conversation as the model is asked it. */
-export interface ChatPrompt {
-  readonly tokens: number[];
+export interface ChatPrompt extends EncodedChat {
   /** Tokens with which the template ends an answer. */
   readonly turnEnds: readonly number[];
 }

@@ -45,8 +45,8 @@ async function answer({ tokenizer, template }: Texts, task: TextTask): Promise<T
       case "chat": {
         if (template === null) throw new Error("a conversation came to a thread without a template");
         const { messages, addGenerationPrompt, variables } = task;
-        const tokens = template.encode(messages, { addGenerationPrompt, variables });
-        return { kind: "chat-prompt", prompt: { tokens, turnEnds: await template.turnEnds() } };
+        const encoded = template.encode(messages, { addGenerationPrompt, variables });
+        return { kind: "chat-prompt", prompt: { ...encoded, turnEnds: await template.turnEnds() } };
       }
       case "decode": {
         const { tokens, skipSpecialTokens } = task;

@@ -59,7 +59,7 @@ const read = (by: Tokenizer, text: string) =>
 describe("render as transformers does", () => {
   test.each(EXPECTED)("$template, $conversation, prompt for an answer: $addGenerationPrompt", (expected) => {
     const { template, messages, addGenerationPrompt, text } = expected;
-    const ids = new ChatTemplate(fixture(template), tokenizer, LIMITS).encode(messages, {
+    const { tokens: ids } = new ChatTemplate(fixture(template), tokenizer, LIMITS).encode(messages, {
       addGenerationPrompt,
     });
     expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(text);
@@ -149,7 +149,7 @@ describe("special tokens", () => {
       "</s>": { lstrip: true, rstrip: true },
     });
     for (const { template, messages, addGenerationPrompt, text } of EXPECTED) {
-      const ids = new ChatTemplate(fixture(template), stripping, LIMITS).encode(messages, {
+      const { tokens: ids } = new ChatTemplate(fixture(template), stripping, LIMITS).encode(messages, {
         addGenerationPrompt,
       });
       expect(ids, `${template}: ${text}`).toEqual(read(stripping, text));
@@ -162,7 +162,7 @@ describe("special tokens", () => {
     const stripping = await tokenizerWith({ "<|im_end|>": { rstrip: true } });
     const source = "<|im_start|>{{ messages[0].content }}<|im_end|>";
     for (const content of ["<|im_end|>", " <|im_end|> x", "<|im_<|im_end|>end|>", "x<|im_", "|im_end|>"]) {
-      const ids = new ChatTemplate(source, stripping, LIMITS).encode([{ role: "user", content }]);
+      const { tokens: ids } = new ChatTemplate(source, stripping, LIMITS).encode([{ role: "user", content }]);
       expect(ids.filter((id) => stripping.isSpecial(id))).toHaveLength(2);
       expect(stripping.decode(ids)).toBe(content);
     }
@@ -175,7 +175,7 @@ describe("special tokens", () => {
       gpt2,
       LIMITS,
     );
-    expect(template.encode([{ role: "user", content: "Hello" }])).toEqual([15496, 50256]);
+    expect(template.encode([{ role: "user", content: "Hello" }]).tokens).toEqual([15496, 50256]);
   });
 
   test.each([
@@ -186,7 +186,7 @@ describe("special tokens", () => {
   ])("%s: a message that holds it is text", async (_, special, content) => {
     const odd = await tokenizerWith({ [special]: {} });
     const source = `${special}{{ messages[0].content }}<|im_end|>`;
-    const ids = new ChatTemplate(source, odd, LIMITS).encode([{ role: "user", content }]);
+    const { tokens: ids } = new ChatTemplate(source, odd, LIMITS).encode([{ role: "user", content }]);
     expect(ids.filter((id) => odd.isSpecial(id))).toEqual(
       [special, "<|im_end|>"].flatMap((text) => read(odd, text)),
     );

@@ -1,12 +1,13 @@
 /** `POST /v1/chat/completions`: the next message of a conversation, for models with a chat template. */
 
 import type { GenerateOptions } from "../../library/generate-options.js";
+import type { GenerationPiece } from "../../protocol/generation-request.js";
 import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
 import { ApiError } from "../api-error.js";
 import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
-import { type ChatRequest, chatRequest, chatResponse } from "../schemas/chat.js";
+import { type ChatRequest, chatRequest, chatResponse, messagesOf } from "../schemas/chat.js";
 import { chatPrompt, expectModel, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
 import { chatLogprobs } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
@@ -29,7 +30,7 @@ export function addChat(app: App, service: Service): void {
       expectModel(service, body.model);
       const options = settle(service, exchange, body);
       await takeTurn(exchange, Math.max(options.n ?? 1, options.numBeams ?? 1));
-      const { tokens, turnEnds } = await chatPrompt(service, body.messages, {
+      const { tokens, turnEnds, thoughts } = await chatPrompt(service, messagesOf(body.messages), {
         addGenerationPrompt: body.add_generation_prompt ?? true,
         variables: body.chat_template_kwargs ?? {},
         exchange,
@@ -37,7 +38,7 @@ export function addChat(app: App, service: Service): void {
       const { stopTokenIds = [] } = options;
       const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...turnEnds];
       const answer = new ChatAnswer(service, body);
-      const job = { prompts: [tokens], options: { ...options, stopTokenIds: ends } };
+      const job = { prompts: [tokens], options: { ...options, stopTokenIds: ends }, thoughts };
       reserveAnswer(service, exchange, job);
       if (body.stream !== true) {
         return jsonText(context, await answer.whole(await generateAll(service, exchange, job)));
@@ -49,10 +50,11 @@ export function addChat(app: App, service: Service): void {
           hasBegun[choice] = true;
           send(answer.firstChunk(choice));
         };
-        const finished = await generateAll(service, exchange, job, (choice, { text, tokens, logprobs }) => {
+        const finished = await generateAll(service, exchange, job, (choice, piece) => {
           begin(choice);
-          if (text !== "" || (logprobs !== undefined && tokens.length > 0)) {
-            send(answer.chunk(choice, text, logprobs));
+          const { text, reasoning = "", tokens, logprobs } = piece;
+          if (text !== "" || reasoning !== "" || (logprobs !== undefined && tokens.length > 0)) {
+            send(answer.chunk(choice, piece));
           }
         });
         // An answer may be empty; its role is said all the same.
@@ -101,10 +103,11 @@ class ChatAnswer {
   }
 
   *#wholeChoices({ choices }: Finished): Generator<object> {
-    for (const [index, { text, logprobs, finishReason }] of choices.entries()) {
+    for (const [index, { text, reasoning = "", logprobs, finishReason }] of choices.entries()) {
+      const thoughts = reasoning === "" ? {} : { reasoning_content: reasoning };
       yield {
         index,
-        message: { role: "assistant", content: text, refusal: null },
+        message: { role: "assistant", content: text, ...thoughts, refusal: null },
         logprobs: this.#logprobsOf(logprobs),
         finish_reason: finishReason,
       };
@@ -115,8 +118,12 @@ class ChatAnswer {
     return this.#chunk(choice, { role: "assistant", content: "" }, null, null);
   }
 
-  chunk(choice: number, text: string, logprobs: readonly GeneratedLogprobs[] | undefined): string {
-    return this.#chunk(choice, { content: text }, this.#logprobsOf(logprobs), null);
+  chunk(choice: number, { text, reasoning = "", logprobs }: GenerationPiece): string {
+    const delta = {
+      ...(reasoning !== "" && { reasoning_content: reasoning }),
+      ...((text !== "" || reasoning === "") && { content: text }),
+    };
+    return this.#chunk(choice, delta, this.#logprobsOf(logprobs), null);
   }
 
   /** Why each choice has ended, and the usage if it is wanted. */

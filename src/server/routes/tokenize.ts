@@ -1,6 +1,7 @@
 /** `POST /tokenize` and `/detokenize`, with vLLM's and llama.cpp's bodies. */
 import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";
+import { messagesOf } from "../schemas/chat.js";
 import {
   detokenizeRequest,
   detokenizeResponse,
@@ -32,7 +33,7 @@ export function addTokenize(app: App, service: Service): void {
       const tokens =
         body.messages != null
           ? (
-              await chatPrompt(service, body.messages, {
+              await chatPrompt(service, messagesOf(body.messages), {
                 addGenerationPrompt: body.add_generation_prompt ?? true,
                 variables: body.chat_template_kwargs ?? {},
                 exchange,

@@ -1,5 +1,6 @@
 /** The bodies of `POST /v1/chat/completions`. */
 import { z } from "@hono/zod-openapi";
+import type { ChatMessage } from "../../chat/chat-template.js";
 import type { ServerLimits } from "../limits.js";
 import { list, record } from "./first-wrong.js";
 import {
@@ -24,8 +25,21 @@ const chatMessage = z
       error: "a role is system, developer, user or assistant",
     }),
     content: z.union([z.string(), parts], { error: "content is a text, or a list of parts of type text" }),
+    reasoning_content: z.string().nullish().openapi({
+      description: "What the assistant thought before; the template decides what of it is in the prompt.",
+    }),
   })
   .openapi("ChatMessage");
+
+type ChatMessageBody = z.infer<typeof chatMessage>;
+
+/** Messages as the library has them. */
+export function messagesOf(bodies: readonly ChatMessageBody[]): ChatMessage[] {
+  return bodies.map(({ role, content, reasoning_content: reasoning }) => ({
+    ...{ role, content },
+    ...(reasoning != null && { reasoning }),
+  }));
+}
 
 /** More variables of the template, under vLLM's name. */
 export function templateVariables() {
@@ -102,6 +116,9 @@ export const chatResponse = z
         message: z.object({
           role: z.literal("assistant"),
           content: z.string(),
+          reasoning_content: z.string().optional().openapi({
+            description: "The thoughts of a reasoning model, if it had any.",
+          }),
           refusal: z.null(),
         }),
         logprobs: logprobs.nullable(),

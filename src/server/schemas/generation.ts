@@ -84,6 +84,10 @@ export const usageSchema = z
     completion_tokens: z.int(),
     total_tokens: z.int(),
     prompt_tokens_details: z.object({ cached_tokens: z.int() }),
+    completion_tokens_details: z
+      .object({ reasoning_tokens: z.int() })
+      .optional()
+      .openapi({ description: "In chats whose template knows thoughts." }),
   })
   .openapi("Usage");
 
