@@ -54,28 +54,49 @@ export interface GoldenCase {
 }
 
 export function goldenCases(name: FixtureName): Promise<GoldenCase[]> {
-  return casesBeside(`${fixtures}${name}`);
+  return casesIn(`${fixtures}${name}`);
 }
 
 export function familyCases(name: FamilyName): Promise<GoldenCase[]> {
-  return casesBeside(familyFolder(name));
+  return casesIn(familyFolder(name));
 }
 
-async function casesBeside(folder: string): Promise<GoldenCase[]> {
-  const golden = JSON.parse(await readFile(`${folder}/golden.json`, "utf8"));
-  const file = await folderFiles(folder, folder).open("golden-logits.safetensors");
-  if (file === null) throw new Error(`${folder} has no golden logits`);
+/** Small GGUF files: fixtures/gguf/README.md. */
+export const ggufNames = [
+  ...["llama-f32", "llama-f16", "llama-bf16", "llama-q8_0", "llama-q4_0", "llama-q4_1", "llama-q5_0"],
+  ...["llama-iq4_nl", "llama-q4_k_m", "llama-q5_k", "llama-rope3-q8_0"],
+  ...["qwen2-q8_0", "qwen3-f16", "qwen3-q4_0", "gemma3-q8_0"],
+] as const;
+
+export type GgufName = (typeof ggufNames)[number];
+
+export function ggufPath(name: GgufName): string {
+  return `${fixtures}gguf/${name}.gguf`;
+}
+
+export function ggufCases(name: GgufName): Promise<GoldenCase[]> {
+  return casesIn(`${fixtures}gguf`, `${name}.golden.json`, `${name}.logits.safetensors`);
+}
+
+async function casesIn(
+  folder: string,
+  cases = "golden.json",
+  logits = "golden-logits.safetensors",
+): Promise<GoldenCase[]> {
+  const golden = JSON.parse(await readFile(`${folder}/${cases}`, "utf8"));
+  const file = await folderFiles(folder, folder).open(logits);
+  if (file === null) throw new Error(`${folder} has no ${logits}`);
   try {
     const { tensors } = await readSafetensorsHeader(file);
-    const cases: GoldenCase[] = [];
+    const found: GoldenCase[] = [];
     for (const { logits: tensorName, ...rest } of golden.cases) {
       const entry = tensors.get(tensorName);
       if (entry === undefined) throw new Error(`no golden logits ${tensorName}`);
       const bytes = new Uint8Array(entry.end - entry.begin);
       await file.read(entry.begin, bytes);
-      cases.push({ name: tensorName, ...rest, logits: new Float32Array(bytes.buffer) });
+      found.push({ name: tensorName, ...rest, logits: new Float32Array(bytes.buffer) });
     }
-    return cases;
+    return found;
   } finally {
     await file.close();
   }

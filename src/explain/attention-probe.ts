@@ -5,15 +5,13 @@
  * docs/numerics.md. Owns a model of its own, of one sequence; its logits come along, to be compared with a run's.
  */
 import { platform } from "#platform";
-import { expectArchitecture } from "../architectures/known-architectures.js";
-import { matchTensors } from "../architectures/match-tensors.js";
-import { readModelConfig } from "../architectures/read-config.js";
-import { openCheckpoint } from "../formats/checkpoint.js";
 import type { AttentionCall, Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, kvOffset } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
+import { describeModel } from "../library/describe-model.js";
 import { CONTEXT_LENGTHS, type LoadOptions } from "../library/load-options.js";
+import { ModelFingerprint } from "../library/model-fingerprint.js";
 import { Decoder } from "../model/decoder.js";
 import { planScratch } from "../model/decoder-scratch.js";
 import { kvShapeOf } from "../model/decoder-spec.js";
@@ -77,11 +75,9 @@ export class AttentionProbe {
       contextLength: wholeNumber("contextLength", options.contextLength, undefined, CONTEXT_LENGTHS),
     };
     const files = await platform.openModel(source, {});
-    const stated = await readModelConfig(files, wanted);
-    const checkpoint = await openCheckpoint(files);
+    const described = await describeModel(files, wanted, new ModelFingerprint());
     try {
-      const architecture = expectArchitecture(stated.modelType);
-      const { decoder, tensors } = matchTensors(checkpoint, architecture, stated.decoder);
+      const { decoder, tensors } = await described.weights();
       const backend = wasmBackend({
         threads: 1,
         startHelper: () => Promise.reject(new Error("one thread has no helpers")),
@@ -94,7 +90,7 @@ export class AttentionProbe {
       const limits = { maxRows: decoder.contextLength, maxLogitsRows: 1, maxSequences: 1 };
       const scratch = planScratch(plan, decoder, limits);
       const stored = [...tensors.values()];
-      const staging = planStaging(plan, widestRow(architecture.tensors(decoder)), stored, places);
+      const staging = planStaging(plan, widestRow(described.family.tensors(decoder)), stored, places);
       const kernels = await backend.create(plan.bytes);
       await loadWeights(stored, places, kernels, staging);
       const calls: SeenCall[] = [];
@@ -106,7 +102,7 @@ export class AttentionProbe {
       );
       return new AttentionProbe({ model, kernels, kv: kvLayout(kvShape, "f32", slab, numBlocks), calls });
     } finally {
-      await checkpoint.close();
+      await described.close();
     }
   }
 

@@ -17,8 +17,7 @@ import type { ModelSource } from "../platform/platform.js";
 import type { EngineInfo } from "../protocol/engine-setup.js";
 import type { EngineConnection } from "../protocol/messages.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { describeGguf } from "./described-gguf.js";
-import { type DescribedModel, describeFolder } from "./described-model.js";
+import { describeModel } from "./describe-model.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
 import { CONTEXT_LENGTHS, engineOptions, LOAD_OPTIONS, type LoadOptions } from "./load-options.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
@@ -135,16 +134,6 @@ export async function loadParts(
   } finally {
     await described.close();
   }
-}
-
-function describeModel(
-  files: ModelFiles,
-  wanted: WantedContext,
-  fingerprint: ModelFingerprint | null,
-): Promise<DescribedModel> {
-  return files.gguf === undefined
-    ? describeFolder(files, wanted, fingerprint)
-    : describeGguf(files, files.gguf, wanted, fingerprint);
 }
 
 /** @throws LastrowError for a model that is not supported, or cannot fit: from its config, or a GGUF file's header */

@@ -4,7 +4,7 @@
  * they are read.
  */
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { writeGguf } from "../../scripts/gguf-writer.js";
 import { hfToGguf, sourceTensors } from "../../scripts/hf-to-gguf.js";
 import { ggufArchitectures } from "../../src/architectures/gguf/gguf-architectures.js";
@@ -89,3 +89,52 @@ test.each(cases)(
     }
   },
 );
+
+describe.each(
+  cases.filter(({ architecture }, i) => cases.findIndex((of) => of.architecture === architecture) === i),
+)("the tensors of $architecture", (of) => {
+  const files = folderOf(of, "BF16");
+  const config = JSON.parse(new TextDecoder().decode(files["config.json"]));
+  const { metadata, tensors } = hfToGguf(config, sourceTensors(files["model.safetensors"]!));
+
+  async function refusal(changed: typeof tensors): Promise<string> {
+    const given = memoryFiles("file", { "model.gguf": writeGguf({ metadata, tensors: changed }) });
+    const failure = await load(Object.assign(given, { gguf: ["model.gguf"] }), quiet).then(
+      () => "accepted",
+      (error: Error) => error.message,
+    );
+    expect(given.openFiles).toEqual([]);
+    return failure;
+  }
+
+  test("are all there", async () => {
+    const message = await refusal(
+      tensors.filter(
+        ({ name }) =>
+          name !== "blk.1.attn_norm.weight" &&
+          name !== "blk.1.ffn_up.weight" &&
+          name !== "blk.1.post_ffw_norm.weight",
+      ),
+    );
+    expect(message).toMatch(/^model\.gguf: tensor "blk\.1\.\w+\.weight" of shape \[.*\] is missing\.$/);
+  });
+
+  test("are no others", async () => {
+    const [first] = tensors;
+    const one = { ...first!, name: "blk.0.attn_sinks.weight" };
+    expect(await refusal([...tensors, one])).toMatch(
+      /^model\.gguf: tensor "blk\.0\.attn_sinks\.weight" does not belong to .* with \d layers\.$/,
+    );
+  });
+
+  test("have their shapes", async () => {
+    const name = "blk.1.ffn_down.weight";
+    const changed = tensors.map((tensor) => {
+      const [rows, cols] = tensor.shape;
+      return tensor.name === name ? { ...tensor, shape: [cols!, rows!] } : tensor;
+    });
+    expect(await refusal(changed)).toMatch(
+      /^model\.gguf: tensor "blk\.1\.ffn_down\.weight" has shape \[.*\], but the config asks for \[.*\]\.$/,
+    );
+  });
+});

@@ -63,6 +63,11 @@ export function readSizes(keys: ArchitectureKeys, stored: StoredShapes, names: S
   needed(names.positions, "context_length", keys.wholeNumber("context_length"));
   needed(names.inner, "feed_forward_length", keys.ofAllLayers("feed_forward_length"));
   const heads = needed(names.heads, "attention.head_count", keys.ofAllLayers("attention.head_count"));
+  if (heads < 1) {
+    throw modelFileInvalid(
+      `${keys.fileName}: ${keys.nameOf("attention.head_count")} is ${heads}, but must be at least 1.`,
+    );
+  }
   needed(names.epsilon, names.epsilonKey, keys.float(names.epsilonKey));
   readKvHeads(keys, heads, names.kvHeads);
   const headDim = readHeadDim(keys, width / heads, names.headDim);

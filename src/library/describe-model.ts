@@ -1,0 +1,55 @@
+/** Opens a model's files, whichever format they have, and reads what they say. */
+import type { WantedContext } from "../architectures/architecture.js";
+import { expectArchitecture } from "../architectures/known-architectures.js";
+import { matchTensors } from "../architectures/match-tensors.js";
+import { readModelConfig } from "../architectures/read-config.js";
+import { readChatTemplate } from "../chat/chat-template.js";
+import { type Checkpoint, openCheckpoint } from "../formats/checkpoint.js";
+import { readGenerationConfig } from "../formats/generation-config.js";
+import type { ModelFiles } from "../formats/model-files.js";
+import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
+import { describeGguf } from "./describe-gguf.js";
+import type { DescribedModel } from "./described-model.js";
+import type { ModelFingerprint } from "./model-fingerprint.js";
+
+/**
+ * @param wanted the context to load the model with
+ * @param fingerprint takes what tells this model from others; null: the model is looked at, not loaded, and no more is read
+ *   than its config or a GGUF file's headers
+ * @throws LastrowError as the readers of the files
+ */
+export function describeModel(
+  files: ModelFiles,
+  wanted: WantedContext,
+  fingerprint: ModelFingerprint | null,
+): Promise<DescribedModel> {
+  return files.gguf === undefined
+    ? describeFolder(files, wanted, fingerprint)
+    : describeGguf(files, files.gguf, wanted, fingerprint);
+}
+
+/** A folder of Hugging Face's: `config.json`, `tokenizer.json`, `model.safetensors` and others. */
+async function describeFolder(
+  files: ModelFiles,
+  wanted: WantedContext,
+  fingerprint: ModelFingerprint | null,
+): Promise<DescribedModel> {
+  const texts = fingerprint?.texts(files) ?? files;
+  const config = await readModelConfig(texts, wanted);
+  const family = expectArchitecture(config.modelType);
+  let checkpoint: Checkpoint | null = null;
+  return {
+    ...{ config, family, notices: files.notices ?? [], metadata: [] },
+    // Before the weights are there the other texts may not be, either.
+    defaults: fingerprint === null ? {} : await readGenerationConfig(files, config.vocabSize),
+    tokenizer: () => loadTokenizer(texts, config.vocabSize),
+    chatTemplate: () => readChatTemplate(files),
+    async weights() {
+      checkpoint = await openCheckpoint(files);
+      return matchTensors(checkpoint, family, config.decoder);
+    },
+    async close() {
+      await checkpoint?.close();
+    },
+  };
+}
