@@ -1,19 +1,21 @@
 /**
  * Writes a model with seeded random weights as a Hugging Face folder, a GPT-2 of any size, one of the shape of a model that
- * people use, or one of any family by its `config.json`, for measuring where no model can be downloaded:
- * `npx tsx scripts/make-random-model.ts --help`. The folder appears whole or not at all, and is written piece by piece.
+ * people use, or one of any family by its `config.json`, or as a GGUF file, for measuring where no model can be downloaded:
+ * `npx tsx scripts/make-random-model.ts --help`. It appears whole or not at all, and is written piece by piece.
  */
 import { randomUUID } from "node:crypto";
 import { realpathSync } from "node:fs";
-import { access, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { LastrowError } from "../src/errors.js";
 import type { Activation } from "../src/kernels/kernels.js";
 import type { StoredFloat } from "../src/kernels/weight-types.js";
+import { ggufHeader, writeGgufFile } from "./gguf-writer.js";
 import { PRESETS, type PresetName, planPreset } from "./presets.js";
 import type { RandomModelFile } from "./random-checkpoint.js";
+import { MIXTURES, type Mixture, planRandomGguf } from "./random-gguf.js";
 import { planRandomFamilyModel, planRandomModel } from "./random-model.js";
 
 /** What a folder made by this script, or by transformers, has; all that `force` removes. */
@@ -63,6 +65,37 @@ export async function makeRandomModel(
   }
 }
 
+/**
+ * Writes a random model as a GGUF file.
+ * @returns the bytes written
+ * @throws LastrowError `invalid_argument` when the file is there without `force`
+ */
+export async function makeRandomGguf(
+  path: string,
+  file: ReturnType<typeof planRandomGguf>,
+  { force = false, onProgress }: WriteOptions = {},
+): Promise<number> {
+  if (!force && (await isThere(path))) {
+    throw new LastrowError("invalid_argument", `${path} is there already; --force replaces it.`);
+  }
+  await mkdir(dirname(resolve(path)), { recursive: true });
+  const { header, places } = ggufHeader(file);
+  const total = places.reduce((sum, { bytes }) => sum + bytes, header.length);
+  let written = header.length;
+  const counted = file.tensors.map((tensor) => ({
+    ...tensor,
+    *data() {
+      for (const piece of tensor.data()) {
+        yield piece;
+        written += piece.length;
+        onProgress?.(written, total);
+      }
+    },
+  }));
+  await writeGgufFile(path, { ...file, tensors: counted });
+  return (await stat(path)).size;
+}
+
 async function* writeFile(folder: string, file: RandomModelFile): AsyncGenerator<number> {
   const handle = await open(join(folder, file.name), "wx");
   try {
@@ -104,6 +137,8 @@ Examples:
       1,236 million parameters in 2.5 GB of bf16, in two files
   npx tsx scripts/make-random-model.ts /tmp/qwen3 --config qwen3/config.json --dtype bf16
       a model of another family, of the sizes of its config
+  npx tsx scripts/make-random-model.ts /tmp/llama.gguf --preset llama-3.2-1b --gguf q4_k_m
+      the same shape as a GGUF file of 0.8 GB, with a vocabulary
 `;
 
 /** Options of a GPT-2, which a preset and a config of its own leave no room for. */
@@ -126,13 +161,16 @@ interface CliOptions {
   activation?: Activation;
   untied?: true;
   force?: true;
+  gguf?: Mixture;
 }
 
 async function main(): Promise<void> {
   const program = new Command()
     .name("make-random-model")
-    .description("Writes a model with seeded random weights as a Hugging Face folder, without a tokenizer.")
-    .argument("<folder>", "folder to make")
+    .description(
+      "Writes a model with seeded random weights as a Hugging Face folder, without a tokenizer, or as a GGUF file with one.",
+    )
+    .argument("<path>", "folder to make, or with --gguf file")
     .addOption(
       new Option("--preset <name>", "a model's shape instead of a GPT-2's, in bf16 by default")
         .choices(Object.keys(PRESETS))
@@ -161,11 +199,24 @@ async function main(): Promise<void> {
     .option("--std <x>", "standard deviation of the weights (default: 0.02)", parseNumber)
     .option("--activation <name>", "activation_function of the config (default: gelu_new)")
     .option("--untied", "give lm_head weights of its own")
-    .option("--force", "replace the model in a folder that is there")
+    .addOption(
+      new Option("--gguf <mixture>", "a GGUF file with this mixture of types; needs --preset")
+        .choices(MIXTURES)
+        .conflicts(["config", "dtype", "shards", "std", ...SIZES]),
+    )
+    .option("--force", "replace the model in a folder, or a file, that is there")
     .addHelpText("after", EXAMPLES);
   program.parse();
-  const [folder] = program.processedArgs as [string];
-  const { preset, config, dtype, seed, shards, std, untied, force, ...sizes } = program.opts<CliOptions>();
+  const [path] = program.processedArgs as [string];
+  const { preset, config, dtype, seed, shards, std, untied, force, gguf, ...sizes } =
+    program.opts<CliOptions>();
+  const onProgress = process.stderr.isTTY ? progressLine() : undefined;
+  if (gguf !== undefined) {
+    if (preset === undefined) return program.error("error: --gguf needs a --preset");
+    const written = await makeRandomGguf(path, planRandomGguf(preset, gguf, seed), { force, onProgress });
+    process.stdout.write(`${path}: ${formatMegabytes(written)}\n`);
+    return;
+  }
   const weights = { dtype: dtype?.toUpperCase() as StoredFloat | undefined, seed, shards, std };
   const files =
     preset !== undefined
@@ -173,11 +224,8 @@ async function main(): Promise<void> {
       : config !== undefined
         ? planRandomFamilyModel(JSON.parse(await readFile(config, "utf8")), weights)
         : planRandomModel({ ...sizes, ...weights, tied: !untied });
-  const written = await makeRandomModel(folder, files, {
-    force,
-    onProgress: process.stderr.isTTY ? progressLine() : undefined,
-  });
-  process.stdout.write(`${folder}: ${formatMegabytes(written)}\n`);
+  const written = await makeRandomModel(path, files, { force, onProgress });
+  process.stdout.write(`${path}: ${formatMegabytes(written)}\n`);
 }
 
 function parseNumber(text: string): number {

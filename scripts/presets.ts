@@ -12,11 +12,14 @@ export interface Preset {
   readonly model: string;
   readonly parameters: number;
   readonly config: Readonly<Record<string, unknown>>;
+  /** What GGUF files call the way in which its byte-level vocabulary splits texts; undefined: its vocabulary is another. */
+  readonly pre?: string;
 }
 
 export const PRESETS = {
   "smollm2-135m": {
     model: "HuggingFaceTB/SmolLM2-135M",
+    pre: "smollm",
     parameters: 134_515_008,
     config: {
       architectures: ["LlamaForCausalLM"],
@@ -41,6 +44,7 @@ export const PRESETS = {
   },
   "qwen3-0.6b": {
     model: "Qwen/Qwen3-0.6B",
+    pre: "qwen2",
     parameters: 596_049_920,
     config: {
       architectures: ["Qwen3ForCausalLM"],
@@ -69,6 +73,7 @@ export const PRESETS = {
   },
   "llama-3.2-1b": {
     model: "meta-llama/Llama-3.2-1B",
+    pre: "llama-bpe",
     parameters: 1_235_814_400,
     config: {
       architectures: ["LlamaForCausalLM"],

@@ -162,7 +162,7 @@ interface Draw {
 }
 
 /** The little-endian bytes of `elements` random numbers, in pieces. */
-function* drawTensor(elements: number, dtype: StoredFloat, draw: Draw): Iterable<Uint8Array> {
+export function* drawTensor(elements: number, dtype: StoredFloat, draw: Draw): Iterable<Uint8Array> {
   const next = normals(draw);
   const elementBytes = storedBytes(dtype, 1);
   const perPiece = PIECE_BYTES / elementBytes;
@@ -178,18 +178,31 @@ function* drawTensor(elements: number, dtype: StoredFloat, draw: Draw): Iterable
 
 /**
  * Numbers that are nearly normal: the sum of four uniform 16-bit integers (Irwin–Hall), scaled; at most 3.5 standard
- * deviations from the mean. The integers come from xoshiro128** (Blackman and Vigna, "Scrambled linear pseudorandom
- * number generators", 2018), its state from FNV-1a over the key, spread by MurmurHash3's finaliser.
+ * deviations from the mean.
  */
 function normals({ key, mean, std }: Draw): () => number {
+  const next32 = randomIntegers(key);
+  const mid = 2 * 65_535;
+  const scale = std / Math.sqrt((65_536 ** 2 - 1) / 3);
+  return () => {
+    const a = next32();
+    const b = next32();
+    return mean + ((a & 0xffff) + (a >>> 16) + (b & 0xffff) + (b >>> 16) - mid) * scale;
+  };
+}
+
+/**
+ * Uniform integers of 32 bits, with their sign. They come from xoshiro128** (Blackman and Vigna, "Scrambled linear
+ * pseudorandom number generators", 2018), its state from FNV-1a over the key, spread by MurmurHash3's finaliser.
+ */
+export function randomIntegers(key: string): () => number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
   let s0 = mix(hash);
   let s1 = mix(hash + 0x9e3779b9);
   let s2 = mix(hash + 0x3c6ef372);
   let s3 = mix(hash + 0xdaa66d2b) | 1; // never all zero
-
-  function next32(): number {
+  return () => {
     const product = Math.imul(s1, 5);
     const result = Math.imul((product << 7) | (product >>> 25), 9);
     const shifted = s1 << 9;
@@ -200,14 +213,6 @@ function normals({ key, mean, std }: Draw): () => number {
     s2 ^= shifted;
     s3 = (s3 << 11) | (s3 >>> 21);
     return result;
-  }
-
-  const mid = 2 * 65_535;
-  const scale = std / Math.sqrt((65_536 ** 2 - 1) / 3);
-  return () => {
-    const a = next32();
-    const b = next32();
-    return mean + ((a & 0xffff) + (a >>> 16) + (b & 0xffff) + (b >>> 16) - mid) * scale;
   };
 }
 
