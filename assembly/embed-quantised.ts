@@ -41,6 +41,7 @@ function group(out: usize, panel: usize, column: i32, g: i32, groups: i32, count
     let element: i32;
     if (nibbles) {
       element = (<i32>load<u8>(elements + <usize>(64 * (i >> 3) + (i & 3))) >> (i & 4)) & 15;
+      if ((i & 5) == 5) element ^= 8;
     } else {
       element = load<u8>(elements + <usize>(64 * (i >> 2) + (i & 3)));
       if (scales == STEPS_OF_16) factor = scale * <f32>load<i8>(at + <usize>(16 * (i >> 4) + column));

@@ -5,8 +5,7 @@ export {
   tile2, tile2Bf16, tile2F16, tile3, tile3Bf16, tile3F16, tile4, tile4Bf16, tile4F16, tile5, tile5Bf16, tile5F16,
 } from "./tiles";
 export {
-  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps, rows2Bytes,
-  rows2BytesMinimum, rows2BytesSteps, rows2BytesSteps16, rows2Nibbles, rows2NibblesMinimum, rows2NibblesSteps, wide1, wide1Offsets,
+  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps, wide1, wide1Offsets,
   wide2, wide2Offsets, wide3, wide3Offsets, wide4, wide4Offsets,
 } from "./tiles-quantised";
 export { commandAddress, help, publish, wait } from "./team";

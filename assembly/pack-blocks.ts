@@ -10,7 +10,7 @@ import {
   STORED_Q5_1, STORED_Q5_K, STORED_Q6_K, STORED_Q8_0,
 } from "./generated/constants";
 import {
-  COLUMNS, groupAt, groupHeader, groupsOf, isNibbles, scalesOf, STEPS, STEPS_OF_16, stepsAt, superOf, WITH_MINIMUM,
+  COLUMNS, groupAt, groupHeader, groupsOf, isNibbles, scalesOf, STEPS, STEPS_OF_16, stepsAt, superOf, UPPERMOST, WITH_MINIMUM,
 } from "./quantised-panels";
 
 /** Rows `from … to − 1` of stored rows that are outputs. */
@@ -87,7 +87,8 @@ function packColumns(
 /** 32 nibbles of a column, from two vectors of a byte each: four after four, the first below and the next above. */
 @inline
 export function joined(first: v128, last: v128): v128 {
-  return v128.or(v128.shuffle<i32>(first, last, 0, 2, 4, 6), i16x8.shl(v128.shuffle<i32>(first, last, 1, 3, 5, 7), 4));
+  const below = v128.shuffle<i32>(first, last, 0, 2, 4, 6), above = v128.shuffle<i32>(first, last, 1, 3, 5, 7);
+  return v128.xor(v128.or(below, i16x8.shl(above, 4)), i16x8.splat(UPPERMOST));
 }
 
 /** Stores the words of four columns, each column's own 64 bytes apart, or of the first one alone. */

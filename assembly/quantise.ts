@@ -70,60 +70,68 @@ export function quantiseRows(out: usize, outStride: usize, x: usize, xStride: us
   }
 }
 
-// Rows that meet the weights of quantised files: groups of 32, the last one filled up with zeros. A row is the integers of all
-// its groups, then their scales, then for each group two sums of integers, of its first 16 and its other 16.
+// Rows that meet the weights of quantised files: groups of 32, the last one filled up with zeros. A group is its integers, its
+// scale, fround(their sum) ⊗ scale, and two sums of integers.
 //
-// In each eight the integers' order is 0 2 1 3 4 6 5 7: so lie the elements of quantised-panels.ts in lanes of 16 bits. Where
-// nibbles are used as they lie, 4, 8 or 12 bits up, integers are multiplied by what makes all products 256 times too large:
-// 127 · 256 is the largest.
+// In each eight the integers' order is 0 2 1 3 4 6 5 7: so lie the elements of quantised-panels.ts in lanes of 16 bits.
+//
+// For bytes, the two sums are those of the first 16 and of the other 16. Nibbles are used without masks. Of a lane v = q₀ + 16 q₁
+// + 256 q₂ + 4096 q₃, signed, v >> 4 is q₁ + 16 q₂ + 256 q₃, and so on, so Σ qᵢ aᵢ = v · a₀ + (v >> 4) · (a₁ − 16 a₀) +
+// (v >> 8) · (a₂ − 16 a₁) + (v >> 12) · (a₃ − 16 a₂), and these factors, at most 17 · 127, are what is stored. The two sums are
+// those of all integers and of the a₃.
 
-/** What the eight are multiplied by: nibbles of k and k + 2 lie 0 bits up, those of k + 1, k + 3 eight, of k + 4, k + 6 four, of k + 5, k + 7 are moved to 0. */
-const NIBBLE_FACTORS = memory.data<i16>([256, 256, 1, 1, 16, 16, 256, 256]);
+/** Bytes of a group. */
+export const GROUPED_BYTES: usize = 2 * GROUP + 16;
+/** Where a group has its scale, its scaled sum, and its two sums. */
+export const SCALE_AT: usize = 2 * GROUP;
+export const SCALED_SUM_AT: usize = SCALE_AT + 4;
+export const SUMS_AT: usize = SCALE_AT + 8;
 
-/** Bytes of such a row's integers. */
-@inline
-export function groupedBytes(groups: i32): usize {
-  return <usize>groups * 2 * GROUP;
-}
-
-/** @param largest the largest magnitude of an integer @param forNibbles whether the integers are multiplied */
+/** @param largest the largest magnitude of an integer @param forNibbles whether nibbles meet them as they lie */
 export function quantiseGroups(
   out: usize, outStride: usize, x: usize, xStride: usize, width: i32, largest: i32, forNibbles: i32, from: i32, to: i32,
 ): void {
-  const groups = (width + GROUP - 1) / GROUP;
   for (let t = from; t < to; t++) {
-    const row = out + <usize>t * outStride, scalesAt = row + groupedBytes(groups), sumsAt = scalesAt + (<usize>groups << 2);
-    for (let g = 0; g < groups; g++) {
-      const xp = x + <usize>t * xStride + <usize>g * 4 * GROUP, count = width - g * GROUP;
+    let xp = x + <usize>t * xStride, q = out + <usize>t * outStride;
+    for (let count = width; count > 0; count -= GROUP) {
       let found = i32x4.splat(0);
-      for (let i = 0; i < GROUP; i += 4) {
-        found = i32x4.max_u(found, magnitudes(v128.and(v128.load(xp + (<usize>i << 2)), firstLanes(count - i))));
+      if (count >= GROUP) {
+        for (let p = xp; p < xp + 4 * GROUP; p += 32) {
+          found = i32x4.max_u(found, i32x4.max_u(magnitudes(v128.load(p)), magnitudes(v128.load(p, 16))));
+        }
+      } else {
+        for (let i = 0; i < GROUP; i += 4) {
+          found = i32x4.max_u(found, magnitudes(v128.and(v128.load(xp + (<usize>i << 2)), firstLanes(count - i))));
+        }
       }
       const scale = largestOf(found) / <f32>largest;
-      f32.store(scalesAt + (<usize>g << 2), scale);
-      const scales = f32x4.splat(scale);
-      const q = row + <usize>g * 2 * GROUP, sums = sumsAt + (<usize>g << 3);
-      store<i32>(sums, sixteen(q, xp, count, scales, largest, forNibbles));
-      store<i32>(sums, sixteen(q + GROUP, xp + 2 * GROUP, count - GROUP / 2, scales, largest, forNibbles), 4);
+      let sums = i32x4.splat(0), first = sums;
+      for (let i = 0; i < GROUP; i += 8) {
+        const v = eight(xp + (<usize>i << 2), count - i, f32x4.splat(scale), largest), pairs = i32x4.extadd_pairwise_i16x8_s(v);
+        if (i == GROUP / 2) first = sums;
+        sums = i32x4.add(sums, pairs);
+                // Before each pair in the order of the nibbles stands: nothing, 4 6, 0 2, 1 3.
+        const before = v128.shuffle<i32>(v, i32x4.splat(0), 4, 2, 0, 1);
+        v128.store(q + (<usize>i << 1), forNibbles != 0 ? i16x8.sub(v, i16x8.shl(before, 4)) : v);
+      }
+      const sum = sumOf(sums);
+      f32.store(q, scale, SCALE_AT);
+      f32.store(q, <f32>sum * scale, SCALED_SUM_AT);
+      const half = sumOf(first);
+      store<i32>(q, forNibbles != 0 ? sum : half, SUMS_AT);
+      store<i32>(q, forNibbles != 0 ? i32x4.extract_lane(sums, 3) : sum - half, SUMS_AT + 4);
+      xp += 4 * GROUP;
+      q += GROUPED_BYTES;
     }
   }
 }
 
-/** Stores 16 integers, of which the first `count` are values'; their sum. */
 @inline
-function sixteen(q: usize, xp: usize, count: i32, scales: v128, largest: i32, forNibbles: i32): i32 {
-  let a = eight(xp, count, scales, largest), b = eight(xp + 32, count - 8, scales, largest);
-  const pairs = i32x4.add(i32x4.extadd_pairwise_i16x8_s(a), i32x4.extadd_pairwise_i16x8_s(b));
-  if (forNibbles != 0) {
-    const factors = v128.load(NIBBLE_FACTORS);
-    a = i16x8.mul(a, factors);
-    b = i16x8.mul(b, factors);
-  }
-  v128.store(q, a);
-  v128.store(q, b, 16);
-  return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 2) + i32x4.extract_lane(pairs, 3);
+function sumOf(v: v128): i32 {
+  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
 }
 
+/** Eight integers, of which the first `count` are values', in the order 0 2 1 3 4 6 5 7. */
 @inline
 function eight(xp: usize, count: i32, scales: v128, largest: i32): v128 {
   const low = v128.and(v128.load(xp), firstLanes(count)), high = v128.and(v128.load(xp, 16), firstLanes(count - 4));

@@ -1,8 +1,9 @@
 // Quantised weights in memory: panels of 16 columns, group after group of 32 inputs. docs/architecture.md draws them.
 //
 // Elements are unsigned: integer = element − zero. Bytes: [k/4][16 columns][4 k]. Nibbles: [k/8][16 columns][4 bytes], in byte
-// i the element of k + i below and that of k + 4 + i above. Where a type has one, the f32 that a group's sum is multiplied
-// by, and its minimum, are exact products of a half and an integer of at most 7 bits.
+// i the element of k + i below and that of k + 4 + i above; of bytes 1 and 3 the upper one has 8 taken away, so that lanes of 16
+// bits are signed. The f32 that a group's sum is multiplied by, and its minimum, are halves or their exact products with integers
+// of at most 7 bits.
 //
 //   one scale        group = 16 × f16 scale | elements
 //   scale, minimum   group = 16 × f16 scale | 16 × f16 minimum, which is added | elements
@@ -122,6 +123,9 @@ export function groupAt(scales: i32, nibbles: bool, panel: usize, g: i32, groups
 export function stepsAt(superStart: usize, g: i32): usize {
   return superStart + 64 + 32 * <usize>(g & (SUPER_GROUPS - 1));
 }
+
+/** What taking 8 away from the upper nibbles of bytes 1 and 3 changes in each lane of 16 bits. */
+export const UPPERMOST: i16 = -32768;
 
 /** 2¹¹² and the bits of a half where a float has them: in memory, because V8 makes a constant anew wherever it is used. */
 const CONSTANTS = memory.data<u32>([0x77800000, 0x8fffe000]);

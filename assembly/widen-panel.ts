@@ -1,85 +1,94 @@
-// A panel of quantised weights, widened for many rows: integers of 16 bits without their zero, in halves of 8 columns, each
-// [k/2][8 columns][2 k], then its scales and offsets as f32, [group][8 columns]. An offset is what is added: minus a minimum
-// that is taken away. With steps of 16 an integer is step · integer, at most 128 · 32. The two k of a pair are those of the
-// activations: quantise.ts.
+// Up to 256 inputs of a panel of quantised weights, widened for many rows, in working memory that a near cache holds: integers of
+// 16 bits without their zero, in halves of 8 columns. A half is for each group [k/2][8 columns][2 k], then the groups' scales as
+// f32 and their offsets, 8 columns each. An offset is what is added: minus a minimum that is taken away. With steps of 16 an integer
+// is step · integer, at most 128 · 32. The two k of a pair are those of the activations: quantise.ts.
 
-import { GROUP } from "./blocks";
-import { halves, groupAt, groupHeader, isNibbles, scalesOf, STEPS, STEPS_OF_16, stepsAt, superOf, WITH_MINIMUM, zeroOf } from "./quantised-panels";
+import { GROUP, SUPER_GROUPS } from "./blocks";
+import { groupBytes, groupHeader, halves, STEPS, STEPS_OF_16, stepsAt, superHeader, WITH_MINIMUM } from "./quantised-panels";
 
-/** Columns of half a panel. */
-export const HALF_COLUMNS: i32 = 8;
-/** Bytes of half a panel's pair of k, and of a group. */
+/** Bytes of a pair of k of 8 columns, and of a group. */
 export const PAIR_BYTES: usize = 32;
 export const WIDE_GROUP_BYTES: usize = <usize>(GROUP / 2) * PAIR_BYTES;
-/** Bytes of half a panel's scales of a group, or its offsets. */
+/** Bytes of a group's scales, or offsets, of 8 columns. */
 export const WIDE_SCALE_BYTES: usize = 32;
-
+/** Where half a panel has its scales, and its offsets. */
+export const WIDE_SCALES_AT: usize = <usize>SUPER_GROUPS * WIDE_GROUP_BYTES;
+export const WIDE_OFFSETS_AT: usize = WIDE_SCALES_AT + <usize>SUPER_GROUPS * WIDE_SCALE_BYTES;
 /** Bytes of half a panel. */
-@inline
-export function halfBytes(groups: i32): usize {
-  return <usize>groups * (WIDE_GROUP_BYTES + 2 * WIDE_SCALE_BYTES);
-}
+export const WIDE_HALF_BYTES: usize = WIDE_OFFSETS_AT + <usize>SUPER_GROUPS * WIDE_SCALE_BYTES;
 
-/** `form` is a constant where this is inlined. */
+/** So many groups of a panel, from the first of 256 inputs at `head` on. `nibbles` and `scales` are constants where this is inlined. */
 @inline
-export function widenPanel(form: i32, panel: usize, groups: i32, to: usize): void {
-  const scales = scalesOf(form);
+export function widenSuper(nibbles: bool, scales: i32, zero: i32, head: usize, groups: i32, to: usize): void {
+  const bytes = groupBytes(scales, nibbles);
+  let at = head + superHeader(scales, groups), integers = to;
   for (let g = 0; g < groups; g++) {
-    const at = groupAt(scales, isNibbles(form), panel, g, groups);
-    const head = superOf(scales, isNibbles(form), panel, g);
+    widenGroup(nibbles, scales, zero, at, integers);
+    const steps = stepsAt(head, g), scale = to + WIDE_SCALES_AT + <usize>g * WIDE_SCALE_BYTES;
     for (let j: usize = 0; j < 4; j++) {
-      // Columns 0 to 7 in the first half, 8 to 15 in the second.
-      const half = to + (j >> 1) * halfBytes(groups), quarter: usize = 16 * (j & 1);
-      widenQuarter(form, at + groupHeader(scales) + 16 * j, at + 8 * (j >> 1), (j & 1) as i32, half + <usize>g * WIDE_GROUP_BYTES + quarter);
-      const scaleAt = half + <usize>groups * WIDE_GROUP_BYTES + <usize>g * WIDE_SCALE_BYTES + quarter;
-      const offsetAt = scaleAt + <usize>groups * WIDE_SCALE_BYTES;
+      const quarter = scale + (j >> 1) * WIDE_HALF_BYTES + 16 * (j & 1);
       if (scales == STEPS) {
-        const both = v128.load_ext<u16>(stepsAt(head, g) + 8 * j);
-        v128.store(scaleAt, f32x4.mul(halves(head + 8 * j), f32x4.convert_i32x4_s(v128.and(both, i32x4.splat(0xff)))));
-        v128.store(offsetAt, f32x4.neg(f32x4.mul(halves(head + 32 + 8 * j), f32x4.convert_i32x4_s(i32x4.shr_u(both, 8)))));
+        const both = v128.load_ext<u16>(steps + 8 * j);
+        v128.store(quarter, f32x4.mul(halves(head + 8 * j), f32x4.convert_i32x4_s(v128.and(both, i32x4.splat(0xff)))));
+        const minimum = f32x4.mul(halves(head + 32 + 8 * j), f32x4.convert_i32x4_s(i32x4.shr_u(both, 8)));
+        v128.store(quarter + WIDE_OFFSETS_AT - WIDE_SCALES_AT, f32x4.neg(minimum));
       } else {
-        v128.store(scaleAt, halves((scales == STEPS_OF_16 ? head : at) + 8 * j));
-        if (scales == WITH_MINIMUM) v128.store(offsetAt, halves(at + 32 + 8 * j));
+        v128.store(quarter, halves((scales == STEPS_OF_16 ? head : at) + 8 * j));
+        if (scales == WITH_MINIMUM) v128.store(quarter + WIDE_OFFSETS_AT - WIDE_SCALES_AT, halves(at + 32 + 8 * j));
       }
     }
+    at += bytes;
+    integers += WIDE_GROUP_BYTES;
   }
 }
 
-/** Four columns of a group. @param steps where eight columns' steps are, of which these are the first or the last four */
+/** The integers of a group. */
 @inline
-function widenQuarter(form: i32, from: usize, steps: usize, last: i32, to: usize): void {
-  const zero = i16x8.splat(<i16>zeroOf(form));
-  if (isNibbles(form)) {
-    for (let k = 0; k < GROUP; k += 8) {
-      const w = v128.load(from), mask = i16x8.splat(15);
-      v128.store(to, i16x8.sub(v128.and(w, mask), zero));
-      v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(w, 8), mask), zero), PAIR_BYTES);
-      v128.store(to, i16x8.sub(v128.and(i16x8.shr_u(w, 4), mask), zero), 2 * PAIR_BYTES);
-      v128.store(to, i16x8.sub(i16x8.shr_u(w, 12), zero), 3 * PAIR_BYTES);
+function widenGroup(nibbles: bool, scales: i32, zero: i32, group: usize, to: usize): void {
+  let from = group + groupHeader(scales);
+  const z = i16x8.splat(<i16>zero);
+  if (nibbles) {
+    const mask = i16x8.splat(15), uppermost = i16x8.splat(<i16>(zero - 8));
+    for (const end = to + WIDE_GROUP_BYTES; to < end; to += 4 * PAIR_BYTES) {
+      for (let j: usize = 0; j < 4; j++) {
+        const w = v128.load(from + 16 * j), q = to + (j >> 1) * WIDE_HALF_BYTES + 16 * (j & 1);
+        v128.store(q, i16x8.sub(v128.and(w, mask), z));
+        v128.store(q, i16x8.sub(v128.and(i16x8.shr_u(w, 8), mask), z), PAIR_BYTES);
+        v128.store(q, i16x8.sub(v128.and(i16x8.shr_u(w, 4), mask), z), 2 * PAIR_BYTES);
+        v128.store(q, i16x8.sub(i16x8.shr_s(w, 12), uppermost), 3 * PAIR_BYTES);
+      }
       from += 64;
-      to += 4 * PAIR_BYTES;
     }
     return;
   }
+  const mask = i16x8.splat(0xff);
   for (let h: usize = 0; h < 2; h++) {
-    let factors = i16x8.splat(1);
-    if (scalesOf(form) == STEPS_OF_16) {
-      const eight = v128.load_ext<i8>(steps + 16 * h);
-      factors = last == 0
-        ? v128.shuffle<i16>(eight, eight, 0, 0, 1, 1, 2, 2, 3, 3)
-        : v128.shuffle<i16>(eight, eight, 4, 4, 5, 5, 6, 6, 7, 7);
+    let s0 = i16x8.splat(1), s1 = s0, s2 = s0, s3 = s0;
+    if (scales == STEPS_OF_16) {
+      const low = v128.load_ext<i8>(group + 16 * h), high = v128.load_ext<i8>(group + 16 * h, 8);
+      s0 = v128.shuffle<i16>(low, low, 0, 0, 1, 1, 2, 2, 3, 3);
+      s1 = v128.shuffle<i16>(low, low, 4, 4, 5, 5, 6, 6, 7, 7);
+      s2 = v128.shuffle<i16>(high, high, 0, 0, 1, 1, 2, 2, 3, 3);
+      s3 = v128.shuffle<i16>(high, high, 4, 4, 5, 5, 6, 6, 7, 7);
     }
-    for (let k = 0; k < GROUP / 2; k += 4) {
-      const w = v128.load(from);
-      let first = i16x8.sub(v128.and(w, i16x8.splat(0xff)), zero), second = i16x8.sub(i16x8.shr_u(w, 8), zero);
-      if (scalesOf(form) == STEPS_OF_16) {
-        first = i16x8.mul(first, factors);
-        second = i16x8.mul(second, factors);
-      }
-      v128.store(to, first);
-      v128.store(to, second, PAIR_BYTES);
+    for (const end = to + WIDE_GROUP_BYTES / 2; to < end; to += 2 * PAIR_BYTES) {
+      widenFour(scales, v128.load(from), s0, mask, z, to);
+      widenFour(scales, v128.load(from, 16), s1, mask, z, to + 16);
+      widenFour(scales, v128.load(from, 32), s2, mask, z, to + WIDE_HALF_BYTES);
+      widenFour(scales, v128.load(from, 48), s3, mask, z, to + WIDE_HALF_BYTES + 16);
       from += 64;
-      to += 2 * PAIR_BYTES;
     }
   }
+}
+
+/** Four columns by four k. */
+@inline
+function widenFour(scales: i32, w: v128, steps: v128, mask: v128, zero: v128, to: usize): void {
+  let first = i16x8.sub(v128.and(w, mask), zero), second = i16x8.sub(i16x8.shr_u(w, 8), zero);
+  if (scales == STEPS_OF_16) {
+    first = i16x8.mul(first, steps);
+    second = i16x8.mul(second, steps);
+  }
+  v128.store(to, first);
+  v128.store(to, second, PAIR_BYTES);
 }

@@ -53,10 +53,10 @@ function bytes(scales: keyof typeof SCALES, elementBytes = 1): PackedType {
     panelBytes: (inFeatures) =>
       ofSuper * Math.ceil(inFeatures / 256) +
       (ofGroup + elementBytes * GROUP * QUANTISED_COLUMNS) * groups(inFeatures, GROUP),
-    // Integers of 16 bits, a scale, and two sums: assembly/quantise.ts.
-    quantisedBytes: (inFeatures) => 16 * Math.ceil(((2 * GROUP + 12) * groups(inFeatures, GROUP)) / 16),
-    // A panel as integers of 16 bits, with a scale and an offset for each group, behind a tile's results.
-    threadBytes: (inFeatures) => 256 + QUANTISED_COLUMNS * (2 * GROUP + 8) * groups(inFeatures, GROUP),
+    // Integers of 16 bits, a scale, and three sums: assembly/quantise.ts.
+    quantisedBytes: (inFeatures) => (2 * GROUP + 16) * groups(inFeatures, GROUP),
+    // A tile's results, and 256 inputs of a panel as integers of 16 bits with eight scales and offsets: assembly/linear-quantised.ts.
+    threadBytes: () => QUANTISED_COLUMNS * (4 * 4 + 2 * 256 + 8 * 8),
     ...{ packInOut: null, packOutIn: "packBlocks", embed: "embedQuantised", product: "linearQuantised" },
   };
 }
