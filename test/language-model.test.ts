@@ -639,7 +639,10 @@ describe("the model's life", () => {
     [{ kvMemory: "lots" }, /kvMemory/],
     [{ kvMemory: -1 }, /kvMemory/],
     [{ kvMemory: {} as number }, /kvMemory .* not an object/],
-    [{ dtype: "int4" as "int8" }, /^dtype is "auto" or "f32" or "bf16" or "f16" or "int8", not "int4"\.$/],
+    [
+      { dtype: "int2" as "int8" },
+      /^dtype is "auto" or "f32" or "bf16" or "f16" or "int8" or "int4", not "int2"\.$/,
+    ],
     [{ kvDtype: 8 as unknown as "int8" }, /^kvDtype/],
     [{ threads: 65 }, /^threads is a whole number from 1 to 64, not 65\.$/],
     [{ tokenBudget: 0 }, /^tokenBudget is a whole number from 1 to 65536, not 0\.$/],

@@ -58,7 +58,7 @@ export function cachedPrompt(core: EngineCore, rounds: number): Figure[] {
 }
 
 const BATCHING_TARGET: Readonly<Record<ConvertedDtype, number>> = {
-  ...{ f32: 1.8, bf16: 1.4, f16: 1.4, int8: 1.4 },
+  ...{ f32: 1.8, bf16: 1.4, f16: 1.4, int8: 1.4, int4: 1.4 },
 };
 
 /** 16 requests of 64 + 64 tokens: one after another, and at once. */

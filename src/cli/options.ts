@@ -76,7 +76,7 @@ export function addEngineOptions(command: Command): Command {
     .addOption(
       new Option(
         "--dtype <type>",
-        "how weights are kept: auto (16 bits as they are stored), f32, bf16 or f16 (same bits, if none is rounded), or int8: a quarter of f32's memory, and faster (default: auto)",
+        "how weights are kept: auto (16 bits as they are stored), f32, bf16 or f16 (same bits, if none is rounded), int8 or int4: a quarter or a seventh of f32's memory, and faster (default: auto)",
       ).choices(ASKED_DTYPES),
     )
     .option(

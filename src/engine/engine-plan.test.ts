@@ -1,5 +1,6 @@
 /** What an engine takes of a machine: threads, and memory. */
 import { describe, expect, it, test } from "vitest";
+import { expectArchitecture } from "../architectures/known-architectures.js";
 import { MAX_MEMORY_BYTES } from "../kernels/kernels.js";
 import { formatMemorySize } from "../memory-size.js";
 import type { DecoderSpec, LayerSpec } from "../model/decoder-spec.js";
@@ -140,15 +141,10 @@ describe("what cannot fit is refused", () => {
       ...{ weights: "4.94 GB", kv: "33.6 MB", tokens: "512", limit: wasm },
       help: "It fits with dtype int8.",
     });
-    const matrices = ["q", "kv", "o", "gateUp", "down"] as const;
-    const names = [
-      "embedding" as const,
-      ...llama.layers.flatMap((_, i) => matrices.map((matrix) => `layers.${i}.${matrix}.weight` as const)),
-    ];
-    const tensors = names.map((to) => ({
-      entry: { dtype: "BF16" as const, shape: [16e6] },
-      rows: [{ name: to, shape: [16e6], to, order: "out-in" as const }],
-    }));
+    const tensors = expectArchitecture("llama")
+      .tensors(llama)
+      .filter(({ to }) => to !== "head")
+      .map((row) => ({ entry: { dtype: "BF16" as const, shape: row.shape }, rows: [row] }));
     expect(refused({ dtype: "f32", tensors }, machine(24 * GIB)).help).toBe(
       "It fits with dtype auto, or with dtype int8.",
     );
@@ -157,8 +153,9 @@ describe("what cannot fit is refused", () => {
   it("by what the machine has in all", () => {
     expect(refused({}, machine(GB))).toEqual({
       ...{ weights: "1.31 GB", kv: "33.6 MB", tokens: "512", limit: "this machine has 1 GB" },
-      help: "It takes a smaller model.",
+      help: "It fits with dtype int4.",
     });
+    expect(refused({}, machine(GB / 2)).help).toBe("It takes a smaller model.");
     expect(refused({ dtype: "f32" }, machine(2 * GB)).limit).toBe(wasm);
   });
 
@@ -169,7 +166,7 @@ describe("what cannot fit is refused", () => {
       help: "It fits with contextLength 32768, or with kvDtype int8.",
     });
     const { help } = refused({ kvMemory: 3e9 }, machine(24 * GIB));
-    const [, mebibytes] = /^It fits with kvMemory (\d+)MiB\.$/.exec(help)!;
+    const [, mebibytes] = /^It fits with kvMemory (\d+)MiB, or with dtype int4\.$/.exec(help)!;
     // What it says fits.
     expect(planEngine({ ...shape, kvMemory: Number(mebibytes) * 2 ** 20 }, machine(24 * GIB)).kvBound).toBe(
       "asked",

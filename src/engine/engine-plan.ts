@@ -121,8 +121,11 @@ function refusal(
   // What is stored in 16 bits stays so: the bits of f32. What it is stored in shows with its tensors.
   if (shape.tensors !== null && fits({ dtype: "auto" }) !== null) advice.push("dtype auto");
   if (fits({ dtype: "int8" }) !== null) advice.push("dtype int8");
-  if (advice.length === 0 && fits({ dtype: "int8", kvDtype: "int8" }) !== null) {
-    advice.push("dtype int8 and kvDtype int8");
+  else if (fits({ dtype: "int4" }) !== null) advice.push("dtype int4");
+  for (const least of ["int8", "int4"] as const) {
+    if (advice.length === 0 && fits({ dtype: least, kvDtype: "int8" }) !== null) {
+      advice.push(`dtype ${least} and kvDtype int8`);
+    }
   }
   const help = advice.length === 0 ? "It takes a smaller model" : `It fits with ${advice.join(", or with ")}`;
   return `${shape.label} needs ${formatMemorySize(weightBytes)} for weights, ${formatMemorySize(kvBytes)} for keys and values of ${tokens} tokens and ${formatMemorySize(bytes - weightBytes - kvBytes)} to work in, ${formatMemorySize(bytes)} in all; ${limit}. ${help}.`;

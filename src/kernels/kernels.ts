@@ -120,8 +120,9 @@ export interface Kernels {
    */
   packLinear(weight: LinearWeight, order: StoredOrder, rows: StoredRows): Packed;
   /**
-   * Converts stored rows of a (rows, cols) tensor to f32 in place of rows `firstRow …` of `out`.
-   * @returns false when a value is NaN or infinite
+   * Converts stored rows of a (rows, cols) tensor to f32 in place of rows `firstRow …` of `out`. Rows of quantised types are
+   * read whole.
+   * @returns false when a value, or a scale or minimum of some, is NaN or infinite: what is in `out` then means nothing
    */
   unpackRows(out: Tensor, rows: StoredRows): boolean;
 

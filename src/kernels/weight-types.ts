@@ -5,6 +5,8 @@
 
 /** Inputs that share a scale, in int8 weights and in the activations that they meet. */
 export const INT8_GROUP = 64;
+/** Inputs that are packed together in int4 weights: eight groups of 32. */
+export const INT4_GROUP = 256;
 /** Largest magnitude of a weight's integer. */
 export const WEIGHT_MAX = 127;
 /** Largest magnitude of the integer of an activation that meets an int8 weight: 15 bits with the sign. */
@@ -59,8 +61,8 @@ export const WEIGHT_TYPES = {
   q4_0: { ...NIBBLES, scaleBytes: 2 },
   q4_1: { ...NIBBLES, scaleBytes: 4 },
   q4_k: { ...NIBBLES, scaleBytes: 3 },
-  /** As `q4_k`, made of values of any stored type. */
-  int4: { ...NIBBLES, scaleBytes: 3 },
+  /** As `q4_k`, made of values of any stored type; eight groups share what their scales and minimums are multiples of. */
+  int4: { ...NIBBLES, group: INT4_GROUP, scaleBytes: 20 },
 } as const satisfies Readonly<Record<string, WeightType>>;
 
 /** How the weights of matrices are kept in memory: docs/numerics.md. */
@@ -69,7 +71,13 @@ export type PackedDtype = keyof typeof WEIGHT_TYPES;
 export const PACKED_DTYPES = Object.keys(WEIGHT_TYPES) as readonly PackedDtype[];
 
 /** Those that stored values of any type are converted to. The others keep the blocks of files that have them. */
-export const CONVERTED_DTYPES = ["f32", "bf16", "f16", "int8"] as const satisfies readonly PackedDtype[];
+export const CONVERTED_DTYPES = [
+  "f32",
+  "bf16",
+  "f16",
+  "int8",
+  "int4",
+] as const satisfies readonly PackedDtype[];
 
 /** A type that values are converted to. */
 export type ConvertedDtype = (typeof CONVERTED_DTYPES)[number];

@@ -22,7 +22,8 @@ export interface LoadOptions {
    * or `f16`, and the rest as `f32`; it also takes `f32` where all of them are so small that this is faster. These three give
    * the same bits for the same values, and share saved sequences. Asked for by name, `bf16` and `f16` round what they cannot
    * represent, which `LanguageModel.info.roundedTensors` tells. `int8` takes about 27 % of the memory of `f32`, is faster
-   * and deviates a little. They are made of the checkpoint's weights when it is loaded, whatever type those have.
+   * and deviates a little; `int4` takes 15 % and deviates more: docs/numerics.md. They are made of the checkpoint's weights
+   * when it is loaded, whatever type those have. `auto` keeps quantised weights of GGUF files as they are.
    */
   readonly dtype?: AskedDtype | undefined;
   /**

@@ -9,13 +9,25 @@ import type { ModelFile } from "../formats/model-files.js";
 import type { TensorEntry } from "../formats/safetensors.js";
 import type { Kernels, Packed, StoredRows } from "../kernels/kernels.js";
 import { ALIGNMENT, type MemoryPlan } from "../kernels/memory-plan.js";
-import { STORED_AS, type StoredDtype, storedBytes, WEIGHT_TYPES } from "../kernels/weight-types.js";
+import {
+  INT8_GROUP,
+  STORED_AS,
+  type StoredDtype,
+  storedBytes,
+  WEIGHT_TYPES,
+} from "../kernels/weight-types.js";
 import { quoteValue } from "../quote-value.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";
 import type { WeightPlace } from "./decoder-weights.js";
 import { isPackedAsStored, type UnpackedRows } from "./stored-rows.js";
 import type { StoredTensor } from "./weight-dtypes.js";
-import { type Destination, destinationOf, expectEachOutputOnce } from "./weight-parts.js";
+import {
+  type Destination,
+  destinationOf,
+  expectEachOutputOnce,
+  partWith,
+  rowsTogether,
+} from "./weight-parts.js";
 
 /** A tensor of a checkpoint that the model uses: where it is, and the weights that are made of it. */
 export interface MatchedTensor {
@@ -46,8 +58,8 @@ export function widestRow(rows: readonly TensorRow[]): number {
 }
 
 /**
- * Reserves the staging area: a slice has room for a group of rows of `widest` values, whatever type they are packed to, and
- * for any rows of the tensors that must be packed together.
+ * Reserves the staging area: a slice has room for a group of int8's rows of `widest` values, and for any rows of the tensors
+ * that must be packed together.
  * @param tensors what is known of them; none: what every model takes is planned
  */
 export function planStaging(
@@ -56,18 +68,17 @@ export function planStaging(
   tensors: readonly StoredTensor[] = [],
   places: ReadonlyMap<WeightName, WeightPlace> = new Map(),
 ): Staging {
-  const largestGroup = Math.max(...Object.values(WEIGHT_TYPES).map(({ group }) => group));
-  let sliceBytes = Math.max(SLICE_BYTES, 4 * largestGroup * widest);
+  let sliceBytes = Math.max(SLICE_BYTES, 4 * INT8_GROUP * widest);
   let unpackedRow = 0;
   for (const { entry, rows } of tensors) {
     const cols = entry.shape[entry.shape.length - 1];
-    for (const { interleaved = 1, to } of rows) {
-      sliceBytes = Math.max(sliceBytes, storedBytes(entry.dtype, interleaved * cols));
-      const place = places.get(to);
-      const isUnpacked =
-        place?.kind === "linear" &&
-        place.parts.some(({ weight }) => !isPackedAsStored(entry.dtype, weight.dtype));
-      if (isUnpacked) unpackedRow = Math.max(unpackedRow, cols);
+    for (const row of rows) {
+      const place = places.get(row.to);
+      const dtype = place?.kind === "linear" ? partWith(row, place.parts).weight.dtype : "f32";
+      sliceBytes = Math.max(sliceBytes, storedBytes(entry.dtype, rowsTogether(row, dtype) * cols));
+      if (place?.kind === "linear" && !isPackedAsStored(entry.dtype, dtype)) {
+        unpackedRow = Math.max(unpackedRow, cols);
+      }
     }
   }
   // Slices lie at multiples of it, and begin with whatever a file stores.

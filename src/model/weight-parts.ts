@@ -87,10 +87,11 @@ export function destinationOf(
   const taken = outputsTaken(part);
   if (place.kind === "vector") return vectorPart(part, place, taken, kernels);
   if (order === "in-out") return columnsPart(part, place, taken, kernels);
-  const linear = place.kind === "linear" ? partWith(part, place.parts, taken.count) : null;
+  const linear = place.kind === "linear" ? partWith(part, place.parts) : null;
+  const dtype = linear === null ? "f32" : linear.weight.dtype;
   return {
-    rowGroup: interleaved ?? 1,
-    dtype: linear === null ? "f32" : linear.weight.dtype,
+    rowGroup: rowsTogether(part, dtype),
+    dtype,
     pack(stored) {
       const own = rowsWithin(stored, taken, shape[1]);
       if (own === null) return "exact";
@@ -108,11 +109,18 @@ export function destinationOf(
 }
 
 /** The part of a matrix in memory that has all the outputs of a stored part. */
-function partWith({ to, at = 0 }: TensorRow, parts: readonly LinearPart[], count: number): LinearPart {
+export function partWith(row: TensorRow, parts: readonly LinearPart[]): LinearPart {
+  const { to, at = 0 } = row;
+  const { count } = outputsTaken(row);
   const found = parts.find((part) => part.at <= at && at + count <= part.at + part.weight.outFeatures);
   if (found === undefined)
     throw new Error(`weight ${to}: outputs ${at} to ${at + count - 1} have no one type`);
   return found;
+}
+
+/** Stored rows that must be packed together, for a weight of this type: inputs that share scales, outputs of a head. */
+export function rowsTogether({ order, interleaved = 1 }: TensorRow, dtype: PackedDtype): number {
+  return order === "in-out" ? WEIGHT_TYPES[dtype].group : interleaved;
 }
 
 /** A vector is one stored row, and always whole in a slice. */
@@ -140,11 +148,12 @@ function packedIf(finite: boolean): Packed {
 
 /** Stored rows are inputs: a slice has some of them for every output, so the part must be the whole weight. */
 function columnsPart(
-  { to, shape, at = 0 }: TensorRow,
+  part: TensorRow,
   place: WeightPlace,
   { from, count }: Stretch,
   kernels: Kernels,
 ): Destination {
+  const { to, shape, at = 0 } = part;
   if (place.kind !== "linear") throw new Error(`weight ${to} is no matrix of a product`);
   const [{ weight }] = place.parts;
   if (at !== 0 || count !== weight.outFeatures || place.parts.length > 1) {
@@ -152,7 +161,7 @@ function columnsPart(
   }
   const within = { cols: shape[1], from };
   return {
-    rowGroup: WEIGHT_TYPES[weight.dtype].group,
+    rowGroup: rowsTogether(part, weight.dtype),
     dtype: weight.dtype,
     pack: (stored) => kernels.packLinear(weight, "in-out", { ...stored, within }),
   };

@@ -110,9 +110,9 @@ describe("loading", () => {
   });
 
   test("refuses other dtypes", async () => {
-    await expect(load(undefined, { dtype: "int4" as ConvertedDtype })).rejects.toMatchObject({
+    await expect(load(undefined, { dtype: "int2" as ConvertedDtype })).rejects.toMatchObject({
       code: "invalid_argument",
-      message: 'dtype is "auto" or "f32" or "bf16" or "f16" or "int8", not "int4".',
+      message: 'dtype is "auto" or "f32" or "bf16" or "f16" or "int8" or "int4", not "int2".',
     });
   });
 

@@ -17,6 +17,7 @@ const DIGESTS: Readonly<Record<Exclude<ConvertedDtype, "bf16">, string>> = {
   f32: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
   f16: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
   int8: "4856dc41ba77e0a9fd67160b8cd10696663d75c2ec0f3540362500e7e06c7c50",
+  int4: "2a781893288ffb9b2d0a57656b75a2dae4e2923bd3f66c71e6afdebd2dd64f9c",
 };
 
 const cases: readonly { dtype: keyof typeof DIGESTS; kernels: KernelsName }[] = [
@@ -25,6 +26,7 @@ const cases: readonly { dtype: keyof typeof DIGESTS; kernels: KernelsName }[] = 
   { dtype: "f16", kernels: "wasm" },
   { dtype: "int8", kernels: "wasm" },
   { dtype: "int8", kernels: "reference" },
+  { dtype: "int4", kernels: "wasm" },
 ];
 
 test.each(cases)("$dtype weights on $kernels kernels", async ({ dtype, kernels }) => {

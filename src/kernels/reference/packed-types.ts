@@ -4,6 +4,7 @@ import { KV_MAX, type KvDtype } from "../kv-types.js";
 import type { PackedDtype, StoredFloat } from "../weight-types.js";
 import { BF16, F16, F32, type FloatForm, FloatWeight } from "./floats.js";
 import { f16ToF32, f32ToF16 } from "./half.js";
+import { Int4Weight } from "./int4.js";
 import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
 import type { PackedWeight } from "./packed-weight.js";
 import { QuantisedWeight, quantisedColumnBytes } from "./quantised.js";
@@ -39,7 +40,7 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   q4_0: quantisedType,
   q4_1: quantisedType,
   q4_k: quantisedType,
-  int4: quantisedType,
+  int4: { ...quantisedType, open: (buffer, weight) => new Int4Weight(buffer, weight) },
 };
 
 export const STORED_VALUES: Readonly<Record<StoredFloat, FloatForm>> = { F32, F16, BF16 };

@@ -24,8 +24,9 @@ import {
 } from "../kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "../kv-layout.js";
 import { KV_TYPES } from "../kv-types.js";
-import { isStoredFloat } from "../weight-types.js";
+import { isStoredFloat, STORED_TYPES } from "../weight-types.js";
 import { activations } from "./activations.js";
+import { GROUP, groupValue, type QuantisedDtype, readGroups } from "./blocks.js";
 import { KV_ELEMENTS, PACKED, STORED_VALUES } from "./packed-types.js";
 import type { PackedWeight, StoredValues } from "./packed-weight.js";
 import { stretchMaxima } from "./stretch-maxima.js";
@@ -63,6 +64,7 @@ class ReferenceKernels implements Kernels {
   }
 
   unpackRows(out: Tensor, stored: StoredRows): boolean {
+    if (!isStoredFloat(stored.dtype)) return this.#unpackBlocks(out, stored, stored.dtype);
     const values = this.#storedValues(stored, out.cols);
     let finite = true;
     for (let r = 0; r < stored.rowCount; r++) {
@@ -70,6 +72,26 @@ class ReferenceKernels implements Kernels {
       for (let c = 0; c < out.cols; c++) {
         row[c] = values(r, c);
         finite &&= Number.isFinite(row[c]);
+      }
+    }
+    return finite;
+  }
+
+  /** A scale that is not finite makes none of its values finite. */
+  #unpackBlocks(out: Tensor, { offset, firstRow, rowCount }: StoredRows, dtype: QuantisedDtype): boolean {
+    const { bytes, values } = STORED_TYPES[dtype];
+    let finite = true;
+    let at = offset;
+    for (let r = 0; r < rowCount; r++) {
+      const row = this.#row(out, firstRow + r);
+      for (let first = 0; first < out.cols; first += values, at += bytes) {
+        readGroups(dtype, this.u8(at, bytes)).forEach((group, g) => {
+          for (let i = 0; i < GROUP; i++) {
+            const value = groupValue(group, i);
+            row[first + GROUP * g + i] = value;
+            finite &&= Number.isFinite(value);
+          }
+        });
       }
     }
     return finite;

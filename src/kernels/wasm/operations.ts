@@ -129,6 +129,7 @@ export interface Operation {
 
 const pack = { parameters: { weight: "typedWeight", src: "stored" }, answers: true } as const;
 const packInt8 = { parameters: { weight: "weight", src: "stored" }, answers: true } as const;
+const packInt4 = { ...packInt8, file: "pack-int4", perThread: true } as const;
 const packInOut = { items: "panels" };
 const packOutIn = { items: "stored rows" };
 
@@ -170,8 +171,16 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   packInOutInt8: { ...packInt8, ...packInOut, file: "pack-int8" },
   packOutIn: { ...pack, ...packOutIn, file: "pack" },
   packOutInInt8: { ...packInt8, ...packOutIn, file: "pack-int8" },
+  packInOutInt4: { ...packInt4, ...packInOut },
+  packOutInInt4: { ...packInt4, ...packOutIn },
   unpackRows: {
     file: "pack",
+    items: "stored rows",
+    parameters: { out: "matrix", width: "count", src: "stored" },
+    answers: true,
+  },
+  unpackBlocks: {
+    file: "unpack-blocks",
     items: "stored rows",
     parameters: { out: "matrix", width: "count", src: "stored" },
     answers: true,

@@ -16,8 +16,8 @@ interface PackedType {
   /** Bytes of working memory that each thread has for its own, where products take it. */
   readonly threadBytes: (inFeatures: number) => number;
   /** null: stored rows are never inputs. */
-  readonly packInOut: "packInOut" | "packInOutInt8" | null;
-  readonly packOutIn: "packOutIn" | "packOutInInt8" | "packBlocks";
+  readonly packInOut: "packInOut" | "packInOutInt8" | "packInOutInt4" | null;
+  readonly packOutIn: "packOutIn" | "packOutInInt8" | "packOutInInt4" | "packBlocks";
   readonly embed: "embed" | "embedInt8" | "embedQuantised";
   readonly product: "linear" | "linearInt8" | "linearQuantised";
   /** Elements of 4 bits. */
@@ -95,7 +95,7 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   q4_0: nibbles("oneScale"),
   q4_1: nibbles("withMinimum"),
   q4_k: nibbles("steps"),
-  int4: nibbles("steps"),
+  int4: { ...nibbles("steps"), packInOut: "packInOutInt4", packOutIn: "packOutInInt4" },
 };
 
 interface KvOperations {

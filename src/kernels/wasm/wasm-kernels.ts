@@ -17,7 +17,7 @@ import {
   type Tensor,
 } from "../kernels.js";
 import type { KvLayout } from "../kv-layout.js";
-import { WEIGHT_TYPES } from "../weight-types.js";
+import { isStoredFloat, WEIGHT_TYPES } from "../weight-types.js";
 import { KernelCommands } from "./commands.js";
 import { kernelsBinary } from "./kernels-binary.js";
 import { ACTIVATION_NUMBER, PACK_ANSWER, QUERIES_PER_TILE, WIDENED_ROWS } from "./operations.js";
@@ -90,7 +90,8 @@ class WasmKernels implements Kernels {
   unpackRows(out: Tensor, stored: StoredRows): boolean {
     const { rowCount } = stored;
     const chunks = this.#chunks(rowCount, rowCount * out.cols);
-    return this.#commands.unpackRows(rowCount, chunks, out, out.cols, stored, out.cols) === 0;
+    const unpack = isStoredFloat(stored.dtype) ? "unpackRows" : "unpackBlocks";
+    return this.#commands[unpack](rowCount, chunks, out, out.cols, stored, out.cols) === 0;
   }
 
   embed(out: Tensor, tokenIds: IndexList, weight: LinearWeight): void {
