@@ -189,6 +189,11 @@ export class LanguageModel implements AsyncDisposable {
     return this.#alive().tokenizer;
   }
 
+  /** The model's own template for chats, or why it has none. @internal */
+  get chatTemplate(): FoundTemplate {
+    return this.#alive().chatTemplate;
+  }
+
   /** Most tokens of a generation whose options do not say: the model's `max_new_tokens`, or 256. */
   get defaultMaxTokens(): number {
     return this.#alive().defaults.maxNewTokens ?? DEFAULT_MAX_TOKENS;

@@ -10,6 +10,7 @@ import type { GenerationDefaults } from "../formats/generation-config.js";
 import { withRate } from "../formats/load-progress.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import type { KvDtype } from "../kernels/kv-types.js";
+import { PACKED_DTYPES, type PackedDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
 import { widestRow } from "../model/load-weights.js";
 import { wholeNumber } from "../option-checks.js";
@@ -196,17 +197,16 @@ async function connect(worker: boolean | undefined): Promise<EngineConnection> {
 /** How sequences of this model are saved and restored. */
 function storageOf(
   fingerprint: ModelFingerprint,
-  model: ModelConfig & Pick<EngineInfo, "dtype" | "roundedTensors"> & { readonly kvDtype: KvDtype },
+  model: ModelConfig & Pick<EngineInfo, "matrixBytes" | "roundedTensors"> & { readonly kvDtype: KvDtype },
   { installationKey }: LoadOptions,
 ): SequenceStorage {
-  const { dtype, roundedTensors, kvDtype, rotaryTable, numLayers, numKvHeads, headDim } = model;
+  const { kvDtype, rotaryTable, numLayers, numKvHeads, headDim } = model;
   let key: Promise<Uint8Array | null> | null = null;
   return {
     identity: async () => ({
       fingerprint: await fingerprint.value(),
       earlierFingerprints: await fingerprint.earlier(),
-      // Weights that are none but the stored values give what f32 gives.
-      dtype: roundedTensors === 0 ? "f32" : dtype,
+      dtypes: computedTypes(model),
       kvDtype,
       rotaryTable,
     }),
@@ -218,6 +218,19 @@ function storageOf(
     spareMemory: [],
     replaceFile: (path, pieces) => platform.replaceFile(path, pieces),
   };
+}
+
+/** Types of the matrices, as `SequenceIdentity` has them. */
+function computedTypes({
+  matrixBytes,
+  roundedTensors,
+}: Pick<EngineInfo, "matrixBytes" | "roundedTensors">): readonly PackedDtype[] {
+  const types = PACKED_DTYPES.filter((dtype) => matrixBytes[dtype] !== undefined).map((dtype) => {
+    // Weights of floats that are none but the stored values give what f32 gives.
+    const isFloat = WEIGHT_TYPES[dtype].activationMax === null;
+    return isFloat && roundedTensors === 0 ? "f32" : dtype;
+  });
+  return [...new Set(types)].sort();
 }
 
 /** The tensors with numbers in place of their files, and the files. */

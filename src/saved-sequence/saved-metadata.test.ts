@@ -11,7 +11,7 @@ const IDENTITY: SequenceIdentity = {
   ...{
     fingerprint: "f".repeat(64),
     earlierFingerprints: [],
-    dtype: "f32",
+    dtypes: ["f32"],
     kvDtype: "f32",
     rotaryTable: null,
   },
@@ -83,8 +83,21 @@ test("what fits the context that the model is loaded with is taken, whatever it 
   });
 });
 
+test("matrices of several types are all named", () => {
+  const metadata = saved({ dtypes: ["q4_k", "q6_k"] });
+  expect(metadata.get("dtype")).toBe("q4_k+q6_k");
+  expect(metadata.get("numerics_version")).toBe("1");
+  expect(refusal(metadata, { identity: { ...IDENTITY, dtypes: ["q4_k", "q6_k"] } })).toBeNull();
+  expect(refusal(metadata)).toMatchObject({
+    code: "saved_sequence_mismatch",
+    message: 'a.kv was saved with other weights: their dtype is "q4_k+q6_k", here it is "f32".',
+  });
+});
+
 test("numerics versions of weights and of K and V: one number where they are the same, and never the same for two pairs", () => {
-  expect(numericsVersion(1, 1)).toBe("1");
-  const pairs = [1, 2, 11, 12].flatMap((weights) => [1, 2, 11, 12].map((kv) => numericsVersion(weights, kv)));
+  expect(numericsVersion([1], 1)).toBe("1");
+  expect(numericsVersion([1, 1], 1)).toBe("1");
+  const weights = [[1], [2], [11], [12], [1, 2], [2, 1], [1, 12], [11, 2]];
+  const pairs = weights.flatMap((versions) => [1, 2, 11, 12].map((kv) => numericsVersion(versions, kv)));
   expect(new Set(pairs).size).toBe(pairs.length);
 });

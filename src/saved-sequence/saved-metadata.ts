@@ -20,8 +20,11 @@ export interface SequenceIdentity {
   readonly fingerprint: string;
   /** What earlier versions may have called the model. */
   readonly earlierFingerprints: readonly string[];
-  /** `f32` where the weights in memory are the stored ones, in whatever type; else the type that they were rounded to. */
-  readonly dtype: PackedDtype;
+  /**
+   * Types of the matrices, which decide how they are computed with: `f32` stands for all whose weights in memory are stored
+   * floats, in whatever type; of others, their own. In the order of their names.
+   */
+  readonly dtypes: readonly PackedDtype[];
   readonly kvDtype: KvDtype;
   /** Which of its tables of rotary frequencies the model is loaded with; null where it has one: then files say nothing. */
   readonly rotaryTable: "short" | "long" | null;
@@ -127,17 +130,18 @@ export function maxHeaderBytes(limits: { readonly tensors: number; readonly maxT
   return 16384 + 512 * limits.tensors + 32 * limits.maxTokens;
 }
 
-function identityFields({ fingerprint, dtype, kvDtype, rotaryTable }: SequenceIdentity) {
-  const version = numericsVersion(WEIGHT_TYPES[dtype].numericsVersion, KV_TYPES[kvDtype].numericsVersion);
+function identityFields({ fingerprint, dtypes, kvDtype, rotaryTable }: SequenceIdentity) {
+  const versions = dtypes.map((dtype) => WEIGHT_TYPES[dtype].numericsVersion);
+  const version = numericsVersion(versions, KV_TYPES[kvDtype].numericsVersion);
   return {
-    ...{ fingerprint, dtype, kv_dtype: kvDtype, numerics_version: version },
+    ...{ fingerprint, dtype: dtypes.join("+"), kv_dtype: kvDtype, numerics_version: version },
     ...(rotaryTable !== null && { [ROTARY_TABLE]: rotaryTable }),
   };
 }
 
-/** One number where the types of weights and of K and V have the same version; otherwise both. */
-export function numericsVersion(ofWeights: number, ofKv: number): string {
-  return ofWeights === ofKv ? String(ofWeights) : `${ofWeights}/${ofKv}`;
+/** One number where all types of weights, and that of K and V, have the same version; otherwise all of them. */
+export function numericsVersion(ofWeights: readonly number[], ofKv: number): string {
+  return ofWeights.every((version) => version === ofKv) ? String(ofKv) : `${ofWeights.join("+")}/${ofKv}`;
 }
 
 /** Only where a model has two tables. */

@@ -4,8 +4,6 @@
  */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { platform } from "#platform";
-import { readChatTemplate } from "../chat/chat-template.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import type { LanguageModel, ModelInfo } from "../library/language-model.js";
 import { load } from "../library/load.js";
@@ -265,9 +263,8 @@ async function startTexts(
 ): Promise<TextThread | null> {
   const tokenizer = model.tokenizer?.portable() ?? null;
   if (tokenizer === null) return null;
-  const opened = await platform.openModel(options.model, { weights: false });
   const chatTemplate =
-    options.chatTemplate === undefined ? await readChatTemplate(opened) : { source: options.chatTemplate };
+    options.chatTemplate === undefined ? model.chatTemplate : { source: options.chatTemplate };
   const deadlineMs = limits.textSeconds * 1000;
   const { vocabSize, contextLength } = model.info.config;
   // A template has half of the time, so that a slow template is told from a long text.
