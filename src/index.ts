@@ -22,7 +22,7 @@ export type { ModelFile, ModelFiles } from "./formats/model-files.js";
 export type { Activation, KernelsName } from "./kernels/kernels.js";
 export type { KvDtype } from "./kernels/kv-types.js";
 export type { PackedDtype } from "./kernels/weight-types.js";
-export type { Conversation, Reply, ReplyOptions } from "./library/conversation.js";
+export type { Conversation, Reply, ReplyOptions, ReplyResult } from "./library/conversation.js";
 export type { CompareOptions, GenerateOptions, Prompt, PromptOptions } from "./library/generate-options.js";
 export type {
   ChatOptions,

@@ -32,6 +32,8 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
   ["skipSpecialTokens", FLAG],
   ["ignoreEos", FLAG],
   ["cachePrompt", FLAG],
+  ["dropOldest", FLAG],
+  ["keepSystem", FLAG],
   ["worker", FLAG],
   ["salt", TEXT],
   ["tenant", TEXT],

@@ -1,6 +1,6 @@
 /** A random model that has the embedded model's tokenizer with special tokens of one's own, and a chat template. */
 import { readFileSync } from "node:fs";
-import { randomModelFiles } from "./random-model.js";
+import { randomFamilyFiles, randomModelFiles } from "./random-model.js";
 
 /** Tokens of the embedded model's tokenizer; added ones come behind them. */
 const FIRST_ADDED = 2048;
@@ -14,6 +14,8 @@ export interface ChatModel {
   readonly tokenizerConfig?: object;
   readonly generation?: object;
   readonly contextLength?: number;
+  /** A config.json of another family than GPT-2, without its vocabulary and its context. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 export interface ChatModelFiles {
@@ -27,7 +29,15 @@ export function publishedTemplate(name: string): string {
 }
 
 export function chatModelFiles(model: ChatModel): ChatModelFiles {
-  const { template, specials, added = [], tokenizerConfig = {}, generation, contextLength = 512 } = model;
+  const {
+    template,
+    specials,
+    added = [],
+    tokenizerConfig = {},
+    generation,
+    contextLength = 512,
+    config,
+  } = model;
   const json = JSON.parse(readFileSync(new URL("../models/stories/tokenizer.json", import.meta.url), "utf8"));
   const tokens = [...specials, ...added];
   const flags = { normalized: false, single_word: false, lstrip: false, rstrip: false };
@@ -36,13 +46,13 @@ export function chatModelFiles(model: ChatModel): ChatModelFiles {
   );
   const text = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
   const end = { eos_token_id: 0, bos_token_id: 0 };
+  const vocab = FIRST_ADDED + tokens.length;
+  const sizes = { vocab_size: vocab, max_position_embeddings: contextLength };
   return {
     files: {
-      ...randomModelFiles({
-        vocab: FIRST_ADDED + tokens.length,
-        context: contextLength,
-        config: { ...end },
-      }),
+      ...(config === undefined
+        ? randomModelFiles({ vocab, context: contextLength, config: end })
+        : randomFamilyFiles({ ...config, ...sizes, ...end })),
       "generation_config.json": text(generation ?? end),
       "tokenizer.json": text(json),
       "tokenizer_config.json": text({

@@ -7,6 +7,7 @@ import { checkMessages, checkVariables } from "../chat/chat-messages.js";
 import { RENDER_DEADLINE_MS } from "../chat/chat-renderer.js";
 import type { ChatMessage, TemplateVariables } from "../chat/chat-template.js";
 import type { Run } from "../chat/jinja/text.js";
+import { droppableTurns, isSystem, withoutTurns } from "../chat/oldest-turns.js";
 import { PromptEncoder } from "../chat/prompt-encoder.js";
 import type { TemplateRunner } from "../chat/template-runner.js";
 import {
@@ -39,32 +40,59 @@ const REPLY_OPTIONS = optionNames<ReplyOptions>()("reply", {
   ...{ speculate: true, mode: true, logprobs: true, cachePrompt: true, salt: true, tenant: true },
 });
 
+/** An answer, and what it cost to tell the model of the past. */
+export interface ReplyResult extends GenerationResult {
+  /**
+   * Tokens of earlier messages that were computed before and had to be again: those behind the place where the prompt begins
+   * to differ from what was there (thoughts that the template has left out, turns that were dropped), and those of the
+   * block in which that place is.
+   */
+  readonly numRefedTokens: number;
+  /** Messages that were dropped to make room, the oldest; 0 without `dropOldest`. */
+  readonly numDroppedMessages: number;
+}
+
 /** An answer under way: iterate over it for its pieces, await `result()` for the whole. */
 export interface Reply extends AsyncIterable<GenerationPiece> {
   /** The whole, when it is part of the conversation. @throws LastrowError what iterating would throw */
-  result(): Promise<GenerationResult>;
+  result(): Promise<ReplyResult>;
 }
 
-/** How the messages of a conversation become a prompt. */
-export interface ConversationTemplate {
-  readonly source: string;
+/** How the messages of a conversation become a prompt, and how long it may be. */
+export interface ConversationSettings {
+  readonly template: string;
   readonly tokenizer: Tokenizer;
   readonly runner: TemplateRunner;
   /** More variables of the template. */
   readonly variables: TemplateVariables;
+  readonly dropOldest: boolean;
+  readonly keepSystem: boolean;
 }
 
 /** What a conversation needs of its model. */
 export interface ConversationModel {
   readonly info: { readonly config: { readonly contextLength: number } };
+  readonly defaultMaxTokens: number;
   answer(prompt: readonly number[], options: GenerateOptions, thoughts: AnswerThoughts | null): Generation;
   sequence(tokens: readonly number[], options: Pick<ReplyOptions, "salt" | "tenant">): Promise<Sequence>;
+}
+
+/** Share of the context that is kept for an answer, if it may be that long. */
+const ROOM_SHARE = 4;
+
+/** A conversation as the model is asked it. */
+interface EncodedMessages {
+  readonly messages: readonly ChatMessage[];
+  readonly runs: readonly Run[];
+  readonly prompt: readonly number[];
+  /** How the thoughts of its answer are told from the text; null: there are none. */
+  readonly thoughts: AnswerThoughts | null;
 }
 
 /** A conversation under way; `LanguageModel.chat` begins one. One answer at a time; several conversations may run at once. */
 export class Conversation implements AsyncDisposable {
   readonly #model: ConversationModel;
-  readonly #template: ConversationTemplate;
+  readonly #settings: ConversationSettings;
   readonly #encoder: PromptEncoder;
   /** How the template marks thoughts; null: it knows none. */
   readonly #thoughts: ThoughtMarkers | null;
@@ -72,39 +100,32 @@ export class Conversation implements AsyncDisposable {
   /** Tokens with which the template ends an answer. */
   #turnEnds: readonly number[] = [];
   #held: Sequence | null = null;
+  /** Whether anything of it was computed before. */
+  #hasAnswered = false;
   #isAnswering = false;
   #isDisposed = false;
 
-  private constructor(model: ConversationModel, template: ConversationTemplate) {
+  private constructor(model: ConversationModel, settings: ConversationSettings) {
+    const { template, tokenizer } = settings;
     this.#model = model;
-    this.#template = template;
-    this.#encoder = new PromptEncoder(template.tokenizer, model.info.config.contextLength);
-    this.#thoughts = thoughtMarkers(template.source, template.tokenizer);
+    this.#settings = settings;
+    this.#encoder = new PromptEncoder(tokenizer, model.info.config.contextLength);
+    this.#thoughts = thoughtMarkers(template, tokenizer);
   }
 
   /** Made by `LanguageModel.chat`, which says what is thrown. @internal */
   static async begin(
     model: ConversationModel,
-    template: ConversationTemplate,
+    settings: ConversationSettings,
     messages: readonly ChatMessage[],
+    sequence: Sequence | undefined,
   ): Promise<Conversation> {
-    if (!Array.isArray(messages)) {
-      const advice = typeof messages === "string" ? " Say a text with reply(text)." : "";
-      throw invalidArgument(`messages is a list of messages, not ${shown(messages)}.${advice}`);
-    }
-    checkVariables(template.variables, "templateVariables");
-    const conversation = new Conversation(model, template);
-    if (messages.length === 0) await template.runner.check(template.source, RENDER_DEADLINE_MS);
-    else {
-      checkMessages(messages);
-      conversation.#messages = messages.map(copyOf);
-      // A template may write a system message only where a user has said something.
-      const isAsked = conversation.#messages.at(-1)?.role === "user";
-      const question: ChatMessage = { role: "user", content: "x" };
-      await conversation.#encode(isAsked ? messages : [...messages, question]);
-    }
+    checkVariables(settings.variables, "templateVariables");
+    const conversation = new Conversation(model, settings);
+    await conversation.setMessages(messages);
     const render = (asked: readonly ChatMessage[]) => conversation.#render(asked, false);
     conversation.#turnEnds = await turnEnds(render, conversation.#encoder);
+    conversation.#held = sequence ?? null;
     return conversation;
   }
 
@@ -120,6 +141,39 @@ export class Conversation implements AsyncDisposable {
   }
 
   /**
+   * What holds the keys and values of what was said, so that they are found: null before the first answer, and where there
+   * was no room. It belongs to the conversation: save it (`Sequence.save`), and change nothing of it.
+   */
+  get sequence(): Sequence | null {
+    return this.#held;
+  }
+
+  /**
+   * Puts other messages in the place of what was said so far. What the next prompt has in common with what was there is
+   * found, as ever.
+   * @throws LastrowError `invalid_argument` while an answer is under way, for messages that are none and for those that the
+   *   template refuses or takes no notice of; `chat_template_failed`, `disposed`; then the conversation is as it was
+   */
+  async setMessages(messages: readonly ChatMessage[]): Promise<void> {
+    this.#expectIdle();
+    if (!Array.isArray(messages)) {
+      const advice = typeof messages === "string" ? " Say a text with reply(text)." : "";
+      throw invalidArgument(`messages is a list of messages, not ${shown(messages)}.${advice}`);
+    }
+    if (messages.length === 0) {
+      await this.#settings.runner.check(this.#settings.template, RENDER_DEADLINE_MS);
+    } else {
+      checkMessages(messages);
+      // A template may write a system message only where a user has said something.
+      const isAsked = messages.at(-1)?.role === "user";
+      const question: ChatMessage = { role: "user", content: "x" };
+      await this.#encode(isAsked ? messages : [...messages, question]);
+    }
+    this.#expectIdle();
+    this.#messages = messages.map(copyOf);
+  }
+
+  /**
    * Says something as the user, and lets the assistant answer. The answer ends at an end token of the model, or at the
    * special token with which the template ends the assistant's turn. Nothing runs before the first piece or the result is asked
    * for. Thoughts of a reasoning model come first and apart, as `reasoning`; texts of `stop` count for nothing in them. The
@@ -130,35 +184,39 @@ export class Conversation implements AsyncDisposable {
    *   `context_length_exceeded` when the conversation has become too long, and what `LanguageModel.generate` throws
    */
   reply(content: ChatMessage["content"], options: ReplyOptions = {}): Reply {
-    if (this.#isDisposed) throw new LastrowError("disposed", "The conversation was used after dispose().");
-    if (this.#isAnswering) {
-      throw invalidArgument("The last answer of this conversation has not ended yet.");
-    }
+    this.#expectIdle();
     checkOptions(options, REPLY_OPTIONS);
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
     checkMessages(messages);
     this.#isAnswering = true;
     const begin = async () => {
-      const { prompt, thoughts } = await this.#encode(messages);
+      const fitted = await this.#fit(messages, options);
+      const { prompt, thoughts } = fitted;
       const { stopTokenIds = [] } = options;
       const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...this.#turnEnds];
       const generation = this.#model.answer(prompt, { ...options, stopTokenIds: ends }, thoughts);
-      return { prompt, generation };
+      return { ...fitted, generation };
     };
     const finish = async (begun: ReturnType<typeof begin>) => {
       try {
-        const { prompt, generation } = await begun;
+        const { generation, prompt, ...asked } = await begun;
         const answer = await generation.result();
-        const { text, reasoning = "" } = answer;
-        this.#messages = [...messages, copyOf({ role: "assistant", content: text, reasoning })];
+        const { text, reasoning = "", numCachedTokens } = answer;
+        const numEarlier = this.#hasAnswered ? this.#numEarlierTokens(asked) : 0;
+        this.#messages = [...asked.messages, copyOf({ role: "assistant", content: text, reasoning })];
+        this.#hasAnswered = true;
         await this.#hold([...prompt, ...answer.tokens], options);
-        return answer;
+        return {
+          ...answer,
+          numRefedTokens: Math.max(0, numEarlier - numCachedTokens),
+          numDroppedMessages: messages.length - asked.messages.length,
+        };
       } finally {
         this.#isAnswering = false;
       }
     };
     let begun: ReturnType<typeof begin> | null = null;
-    let whole: Promise<GenerationResult> | null = null;
+    let whole: Promise<ReplyResult> | null = null;
     const result = () => {
       begun ??= begin();
       whole ??= finish(begun);
@@ -181,7 +239,7 @@ export class Conversation implements AsyncDisposable {
 
   /** Removes the oldest message, other than system messages, and the answer to it; false when there is none left. */
   forgetOldest(): boolean {
-    const first = this.#messages.findIndex(({ role }) => role !== "system" && role !== "developer");
+    const first = this.#messages.findIndex(({ role }) => !isSystem(role));
     if (first === -1) return false;
     const isAnswered = this.#messages[first + 1]?.role === "assistant";
     this.#messages = this.#messages.toSpliced(first, isAnswered ? 2 : 1);
@@ -200,17 +258,65 @@ export class Conversation implements AsyncDisposable {
     return this.dispose();
   }
 
-  async #encode(messages: readonly ChatMessage[]) {
+  /** @throws LastrowError `disposed`, `invalid_argument` */
+  #expectIdle(): void {
+    if (this.#isDisposed) throw new LastrowError("disposed", "The conversation was used after dispose().");
+    if (this.#isAnswering) {
+      throw invalidArgument("The last answer of this conversation has not ended yet.");
+    }
+  }
+
+  async #encode(messages: readonly ChatMessage[]): Promise<EncodedMessages> {
     const runs = await this.#render(messages, true);
     return {
+      messages,
+      runs,
       prompt: this.#encoder.encode(runs, messages),
       thoughts: answerThoughts(this.#thoughts, runs),
     };
   }
 
+  /**
+   * The prompt of a conversation, its oldest turns dropped where there is no room and that was asked for: as many as leave
+   * half of the context, so that the turns after it find what this one computes.
+   * @throws LastrowError `context_length_exceeded` when there is no room for an answer
+   */
+  async #fit(messages: readonly ChatMessage[], { maxTokens }: ReplyOptions): Promise<EncodedMessages> {
+    const { contextLength } = this.#model.info.config;
+    const { dropOldest, keepSystem } = this.#settings;
+    const most = maxTokens ?? this.#model.defaultMaxTokens;
+    const room = Math.min(most, Math.floor(contextLength / ROOM_SHARE));
+    let encoded = await this.#encode(messages);
+    if (dropOldest && encoded.prompt.length > contextLength - room) {
+      const turns = droppableTurns(messages, keepSystem);
+      let [least, enough] = [Math.min(1, turns.length), turns.length];
+      while (least < enough) {
+        const count = Math.floor((least + enough) / 2);
+        encoded = await this.#encode(withoutTurns(messages, turns, count));
+        if (encoded.prompt.length > contextLength / 2) least = count + 1;
+        else enough = count;
+      }
+      encoded = await this.#encode(withoutTurns(messages, turns, enough));
+    }
+    const { length } = encoded.prompt;
+    if (length < contextLength || (length === contextLength && most === 0)) return encoded;
+    throw new LastrowError(
+      "context_length_exceeded",
+      dropOldest
+        ? `What was said last is too long: even without all that can be dropped, the prompt has ${length} tokens, and this model's context is ${contextLength}.`
+        : `The conversation is too long for another answer: its prompt has ${length} tokens, and this model's context is ${contextLength}. Begin a new one, or let it drop its oldest turns (dropOldest).`,
+    );
+  }
+
+  /** Tokens of a prompt up to the end of what was said before the last message. */
+  #numEarlierTokens({ messages, runs }: Pick<EncodedMessages, "messages" | "runs">): number {
+    const end = runs.findLastIndex(({ origin }) => origin > 0 && origin < messages.length);
+    return this.#encoder.encode(runs.slice(0, end + 1), messages).length;
+  }
+
   #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Promise<readonly Run[]> {
-    const { source, tokenizer, runner, variables } = this.#template;
-    return runner.render(source, messages, {
+    const { template, tokenizer, runner, variables } = this.#settings;
+    return runner.render(template, messages, {
       addGenerationPrompt,
       variables,
       namedTokens: tokenizer.namedTokens,

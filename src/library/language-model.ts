@@ -62,6 +62,18 @@ export interface ChatOptions {
    * looks like a special token in it is plain text.
    */
   readonly templateVariables?: TemplateVariables | undefined;
+  /**
+   * Drop the oldest turns when the context has no room for an answer: as many as leave half of it. Default false: then such
+   * an answer fails with `context_length_exceeded`.
+   */
+  readonly dropOldest?: boolean | undefined;
+  /** With `dropOldest`: never drop a system message. Default false: it is the oldest of all. */
+  readonly keepSystem?: boolean | undefined;
+  /**
+   * What held the keys and values of these messages, as `Conversation.sequence` was saved and `restore` gives it: what of
+   * it the next prompt begins with is found. It belongs to the conversation then.
+   */
+  readonly sequence?: Sequence | undefined;
 }
 
 /** How a saved sequence is taken up. */
@@ -86,7 +98,9 @@ const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
   salt: true,
   tenant: true,
 });
-const CHAT_OPTIONS = optionNames<ChatOptions>()("chat", { template: true, templateVariables: true });
+const CHAT_OPTIONS = optionNames<ChatOptions>()("chat", {
+  ...{ template: true, templateVariables: true, dropOldest: true, keepSystem: true, sequence: true },
+});
 const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
   ...{ parseSpecial: true, salt: true, tenant: true, signal: true, expectRoom: true },
 });
@@ -261,7 +275,11 @@ export class LanguageModel implements AsyncDisposable {
     const { tokenizer, chatTemplate } = this.#alive();
     checkOptions(options, CHAT_OPTIONS);
     if (tokenizer === null) throw this.#withoutTokenizer();
-    const { templateVariables: variables = {} } = options;
+    const { templateVariables: variables = {}, dropOldest = false, keepSystem = false, sequence } = options;
+    if (keepSystem && !dropOldest) throw invalidArgument("keepSystem belongs to dropOldest; give it, too.");
+    if (sequence !== undefined && !(sequence instanceof Sequence)) {
+      throw invalidArgument(`sequence is a sequence that restore gave, not ${shown(sequence)}.`);
+    }
     const found = options.template === undefined ? chatTemplate : { source: options.template };
     if (!("source" in found)) {
       throw new LastrowError(
@@ -269,7 +287,7 @@ export class LanguageModel implements AsyncDisposable {
         `${this.info.label} ${found.missing}; give one of your own (template), or continue texts with generate.`,
       );
     }
-    const { source } = found;
+    const { source: template } = found;
     // Loaded lazily: only chats need the template engine.
     const [{ TemplateRunner }, { Conversation }] = await Promise.all([
       import("../chat/template-runner.js"),
@@ -277,7 +295,8 @@ export class LanguageModel implements AsyncDisposable {
     ]);
     const { startTemplateThread } = this.#alive();
     this.#templates ??= new TemplateRunner(startTemplateThread);
-    return Conversation.begin(this, { source, tokenizer, variables, runner: this.#templates }, messages);
+    const settings = { template, tokenizer, variables, dropOldest, keepSystem, runner: this.#templates };
+    return Conversation.begin(this, settings, messages, sequence);
   }
 
   /**
