@@ -10,7 +10,7 @@ export interface RawText {
   length: bigint | null;
 }
 
-interface RawList {
+export interface RawList {
   elementType: number;
   count: bigint | null;
   /** Texts, or the bytes of all elements together. */
@@ -54,11 +54,11 @@ export function rawText(text: string): RawText {
   return { bytes: new TextEncoder().encode(text), length: null };
 }
 
-function isList(value: RawKey["value"]): value is RawList {
+export function isList(value: RawKey["value"]): value is RawList {
   return "elementType" in value;
 }
 
-function isText(value: RawKey["value"]): value is RawText {
+export function isText(value: RawKey["value"]): value is RawText {
   return !(value instanceof Uint8Array) && !isList(value);
 }
 
@@ -98,7 +98,7 @@ export function parseRaw(bytes: Uint8Array): RawGguf {
 }
 
 /** The bytes of the header, padded. */
-function rawHeader(file: RawGguf): Uint8Array {
+export function rawHeader(file: RawGguf): Uint8Array {
   const to = new GgufBytes();
   const text = ({ bytes, length }: RawText) => to.u64(length ?? bytes.length).raw(bytes);
   to.raw(new TextEncoder().encode(file.magic)).u32(file.version);

@@ -13,6 +13,7 @@ import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { ComputedLogits } from "../../src/protocol/computed-logits.js";
 import { FAMILY_SPECS, type FamilySpecName } from "../decoder-specs.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
+import { seededRandom } from "../seeded-random.js";
 import { loadSpec, specFiles } from "../spec-model.js";
 
 /** Ids of the traffic's model. */
@@ -143,17 +144,6 @@ export interface Tally {
 
 export function newTally(): Tally {
   return { steps: 0, rows: 0, hits: 0, forks: 0, cuts: 0, preemptions: 0, refused: 0, cancelled: 0 };
-}
-
-/** Numbers in [0, 1) from a seed (mulberry32, Ettinger 2017). */
-function seededRandom(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 class Walker implements LogitsConsumer {

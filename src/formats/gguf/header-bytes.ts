@@ -14,7 +14,7 @@ import type { ModelFile } from "../model-files.js";
 import type { GgufLimits } from "./gguf-limits.js";
 
 /** Bytes that are read at once, where no text is longer. */
-const PIECE = 256 * 1024;
+const PIECE = 64 * 1024;
 
 export class HeaderBytes {
   readonly limits: GgufLimits;
