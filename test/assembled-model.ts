@@ -3,11 +3,7 @@
  * and threads share all work, however small.
  */
 import { threads as platformThreads } from "#threads";
-import { expectArchitecture } from "../src/architectures/known-architectures.js";
-import { matchTensors } from "../src/architectures/match-tensors.js";
-import { readModelConfig } from "../src/architectures/read-config.js";
 import { EngineCore } from "../src/engine/engine-core.js";
-import { openCheckpoint } from "../src/formats/checkpoint.js";
 import type { ModelFiles } from "../src/formats/model-files.js";
 import type { KernelsName } from "../src/kernels/kernels.js";
 import { kvBlockBytes, kvLayout } from "../src/kernels/kv-layout.js";
@@ -16,6 +12,8 @@ import { MemoryPlan } from "../src/kernels/memory-plan.js";
 import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../src/kernels/wasm/wasm-kernels.js";
 import { KvCache } from "../src/kv-cache/kv-cache.js";
+import { describeModel } from "../src/library/describe-model.js";
+import { ModelFingerprint } from "../src/library/model-fingerprint.js";
 import { Decoder } from "../src/model/decoder.js";
 import { planScratch } from "../src/model/decoder-scratch.js";
 import { type DecoderSpec, kvShapeOf } from "../src/model/decoder-spec.js";
@@ -75,18 +73,16 @@ export async function assembleModel(
   return { core, memoryBytes: plan.bytes };
 }
 
-/** Loads a model folder. */
-export async function assembleFolder(
+/** Loads a model of files. */
+export async function assembleFiles(
   files: ModelFiles,
   { contextLength, ...options }: AssembledOptions & { readonly contextLength?: number } = {},
 ): Promise<AssembledModel> {
-  const stated = await readModelConfig(files, { contextLength });
-  const checkpoint = await openCheckpoint(files);
+  const described = await describeModel(files, { contextLength }, new ModelFingerprint());
   try {
-    const architecture = expectArchitecture(stated.modelType);
-    const { decoder, tensors } = matchTensors(checkpoint, architecture, stated.decoder);
+    const { decoder, tensors } = await described.weights();
     return await assembleModel(decoder, [...tensors.values()], options);
   } finally {
-    await checkpoint.close();
+    await described.close();
   }
 }

@@ -4,11 +4,21 @@
  */
 import { expect, test } from "vitest";
 import { pairwise } from "../pairwise.js";
-import { DIMENSIONS, expectIdentity } from "./family-identity.js";
+import { DIMENSIONS, expectIdentity, GGUF_DIMENSIONS } from "./family-identity.js";
 
 const cases = pairwise(DIMENSIONS);
 
 test.each(cases)("$model on $way.kernels kernels, $way.threads threads, $dtype, KV $kvDtype", async (of) => {
+  await expectIdentity(of);
+});
+
+// Each file on one way; both kernels are compared in golden-gguf.test.ts.
+const { model: files, way: ways, kvDtype: kvDtypes } = GGUF_DIMENSIONS;
+const quantised = files.slice(0, 7).map((model, i) => {
+  return { model, way: ways[1 + (i % 2)]!, dtype: "auto", kvDtype: kvDtypes[i % kvDtypes.length]! } as const;
+});
+
+test.each(quantised)("$model, $way.threads threads, KV $kvDtype", async (of) => {
   await expectIdentity(of);
 });
 

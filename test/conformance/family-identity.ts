@@ -6,15 +6,18 @@ import { firstDifferentBits } from "../../src/client/comparison.js";
 import type { KernelsName } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
 import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
-import { CONVERTED_DTYPES, type ConvertedDtype } from "../../src/kernels/weight-types.js";
-import { folderFiles } from "../../src/platform/disk-files.js";
-import { type AssembledModel, assembleFolder } from "../assembled-model.js";
+import { CONVERTED_DTYPES } from "../../src/kernels/weight-types.js";
+import type { AskedDtype } from "../../src/model/weight-dtypes.js";
+import { platform } from "../../src/platform/node.js";
+import { type AssembledModel, assembleFiles } from "../assembled-model.js";
 import { FedSequence } from "../fed-sequence.js";
 import {
   arbitraryTokens,
-  type FamilyName,
   familyFolder,
   familyNames,
+  type GgufName,
+  ggufNames,
+  ggufPath,
   modelFolders,
 } from "../fixture-models.js";
 
@@ -32,10 +35,18 @@ const MODELS = ["gpt2", ...familyNames, "phi3-longrope, the long table"] as cons
 /** What a case is made of: pairs of these in each run of the tests, all in the soak. */
 export const DIMENSIONS = { model: MODELS, way: WAYS, dtype: CONVERTED_DTYPES, kvDtype: KV_DTYPES };
 
+/** The same of files with quantised weights, kept as they are: one file of each type, and of each mixture. */
+const QUANTISED = [
+  ...(["llama-q8_0", "llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-iq4_nl", "llama-q4_k_m"] as const),
+  ...(["llama-q5_k", "llama-rope3-q8_0", "qwen2-q8_0", "qwen3-q4_0", "gemma3-q8_0"] as const),
+] satisfies readonly GgufName[];
+
+export const GGUF_DIMENSIONS = { model: QUANTISED, way: WAYS, dtype: ["auto"], kvDtype: KV_DTYPES } as const;
+
 export interface IdentityCase {
-  readonly model: (typeof MODELS)[number];
+  readonly model: (typeof MODELS)[number] | GgufName;
   readonly way: (typeof WAYS)[number];
-  readonly dtype: ConvertedDtype;
+  readonly dtype: AskedDtype;
   readonly kvDtype: KvDtype;
 }
 
@@ -43,12 +54,22 @@ const MOST_TOKENS = 3 * BLOCK_SIZE + 4;
 /** Lengths of prompts: one, and one below, at and one above the end of each block. */
 const PROMPTS = [1, 15, 16, 17, 31, 32, 33, 47, 48, 49];
 
-function assembled({ model, way, dtype, kvDtype }: IdentityCase): Promise<AssembledModel> {
+async function assembled({ model, way, dtype, kvDtype }: IdentityCase): Promise<AssembledModel> {
   const isLong = model === "phi3-longrope, the long table";
-  const name: FamilyName | "gpt2" = isLong ? "phi3-longrope" : model;
-  const folder = name === "gpt2" ? modelFolders.odd : familyFolder(name);
   const options = { ...way, dtype, kvDtype, numBlocks: 16, ...(isLong && { contextLength: 128 }) };
-  return assembleFolder(folderFiles(name, folder), options);
+  return assembleFiles(
+    await platform.openModel(isLong ? familyFolder("phi3-longrope") : pathOf(model), {}),
+    options,
+  );
+}
+
+function pathOf(model: Exclude<IdentityCase["model"], "phi3-longrope, the long table">): string {
+  if (model === "gpt2") return modelFolders.odd;
+  return isGguf(model) ? ggufPath(model) : familyFolder(model);
+}
+
+function isGguf(model: string): model is GgufName {
+  return ggufNames.some((name) => name === model);
 }
 
 /** Rows after each of the tokens, recomputed from the start each time; by model and types. */

@@ -26,9 +26,7 @@ function boundOf(name: GgufName): number {
   return FEW_BITS.test(name) ? BOUNDS.few : BOUNDS.many;
 }
 
-const floats = ggufNames.filter((name) => /f(16|32)$/.test(name));
-
-describe.each(floats)("%s", (name) => {
+describe.each(ggufNames)("%s", (name) => {
   test("as f32 gives the logits and the greedy tokens of transformers, and the same bits on both kernels", async () => {
     const rows: Float32Array[][] = [];
     for (const kernels of kernelsNames) {
@@ -49,9 +47,7 @@ describe.each(floats)("%s", (name) => {
       expectEqualBits(rows[1]![i]!, logits);
     });
   });
-});
 
-describe.each(ggufNames)("%s", (name) => {
   test("with the types that it stores is as near as these types are, and the same bits on both kernels", async () => {
     const rows: Float32Array[][] = [];
     for (const kernels of kernelsNames) {

@@ -56,9 +56,14 @@ describe("a sequence of a file of Q4_K and Q6_K", () => {
     expect(firstDifferentBits(logits, (await other.logits(TOKENS)).logits)).toBeNull();
   });
 
-  test("is not one of another file", async () => {
+  test("is not one of the same file whose weights are f32, nor of another file", async () => {
     await using lm = await open(mixed);
     const { file } = await savedBy(lm);
+    await using widened = await open(mixed, { dtype: "f32" });
+    await expect(widened.restore(file)).rejects.toMatchObject({
+      code: "saved_sequence_mismatch",
+      message: expect.stringContaining('their dtype is "q4_k+q6_k", here it is "f32"'),
+    });
     await using other = await open(contents("llama-q5_k"));
     await expect(other.restore(file)).rejects.toMatchObject({ code: "saved_sequence_mismatch" });
   });

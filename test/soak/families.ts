@@ -1,16 +1,17 @@
 /**
  * Cached is recomputed, for every family on both kernels, with one to three threads, with every type of weights and of K
- * and V: all combinations, of which `npm test` runs pairs. Ends at the first bit that differs.
+ * and V, and for GGUF files with quantised weights: all combinations, of which `npm test` runs pairs. Ends at the first bit that differs.
  *
  *   npm run test:families
  */
-import { DIMENSIONS, expectIdentity } from "../conformance/family-identity.js";
+import { DIMENSIONS, expectIdentity, GGUF_DIMENSIONS } from "../conformance/family-identity.js";
 import { product } from "../pairwise.js";
 
 /** Milliseconds between two lines of progress. */
 const PROGRESS_MS = 10_000;
 
-const cases = product(DIMENSIONS);
+const cases = [...product(DIMENSIONS), ...product(GGUF_DIMENSIONS)];
+const models = DIMENSIONS.model.length + GGUF_DIMENSIONS.model.length;
 const start = performance.now();
 let shown = start;
 for (const [i, of] of cases.entries()) {
@@ -24,6 +25,4 @@ for (const [i, of] of cases.entries()) {
   process.stdout.write(`${i + 1} of ${cases.length} cases\n`);
 }
 const seconds = Math.round((performance.now() - start) / 1000);
-process.stdout.write(
-  `${cases.length} cases of ${DIMENSIONS.model.length} models, the same bits: ${seconds} s\n`,
-);
+process.stdout.write(`${cases.length} cases of ${models} models, the same bits: ${seconds} s\n`);
