@@ -28,7 +28,7 @@ export interface ChatMessage {
   readonly reasoning?: string | undefined;
 }
 
-const MAX_TEMPLATE_BYTES = 1024 * 1024;
+export const MAX_TEMPLATE_BYTES = 1024 * 1024;
 
 /**
  * Variables that the authors of a template have given it, such as `enable_thinking`. Plain data. What looks like a special token in it is plain text.
@@ -38,7 +38,7 @@ export type TemplateVariables = Readonly<Record<string, unknown>>;
 /** The template of a model's files, or why there is none: words that follow the model's name. */
 export type FoundTemplate = { readonly source: string } | { readonly missing: string };
 
-const NONE: FoundTemplate = { missing: "has no chat template" };
+export const NO_TEMPLATE: FoundTemplate = { missing: "has no chat template" };
 
 /**
  * The template among a model's files, as transformers chooses it for conversations without tools:
@@ -49,17 +49,17 @@ const NONE: FoundTemplate = { missing: "has no chat template" };
 export async function readChatTemplate(files: ModelFiles): Promise<FoundTemplate> {
   const whole = await readText(files, "chat_template.jinja", MAX_TEMPLATE_BYTES);
   if (whole !== null) return { source: whole.text };
-  let found = NONE;
+  let found = NO_TEMPLATE;
   for (const name of ["tokenizer_config.json", "chat_template.json"]) {
     const file = await readJsonObject(files, name, JSON_LIMITS.tokenizerSettings);
     if (file !== null) found = templateIn(file.json.chat_template ?? null, file.name);
-    if (found !== NONE) break;
+    if (found !== NO_TEMPLATE) break;
   }
   return found;
 }
 
 function templateIn(stated: unknown, fileName: string): FoundTemplate {
-  if (stated === null) return NONE;
+  if (stated === null) return NO_TEMPLATE;
   if (typeof stated === "string") return { source: stated };
   const templates = namedTemplates(stated);
   if (templates === null) {
@@ -70,12 +70,16 @@ function templateIn(stated: unknown, fileName: string): FoundTemplate {
   }
   const chosen = templates.get("default");
   if (chosen !== undefined) return { source: chosen };
-  if (templates.size === 0) return NONE;
-  const names = [...templates.keys()]
+  return templates.size === 0 ? NO_TEMPLATE : namedTemplatesOnly([...templates.keys()]);
+}
+
+/** For a model whose templates all have names, and none that of the one to choose. */
+export function namedTemplatesOnly(names: readonly string[]): FoundTemplate {
+  const some = names
     .slice(0, 8)
     .map((name) => quoteValue(name))
     .join(", ");
-  return { missing: `has chat templates named ${names} and none named "default"` };
+  return { missing: `has chat templates named ${some} and none named "default"` };
 }
 
 /** Null where it is not a list of templates with names. */

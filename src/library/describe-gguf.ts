@@ -3,12 +3,15 @@ import type { WantedContext } from "../architectures/architecture.js";
 import { ggufRotaryTensors, readGgufConfig } from "../architectures/gguf/read-gguf-config.js";
 import type { RotaryFactors } from "../architectures/gguf/rotary-keys.js";
 import { matchTensors } from "../architectures/match-tensors.js";
+import { ggufChatTemplate } from "../chat/gguf-chat-template.js";
 import { modelFileInvalid, modelUnsupported } from "../errors.js";
 import { type GenerationDefaults, generationDefaults } from "../formats/generation-config.js";
 import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
 import { metadataEntries } from "../formats/gguf/metadata-entries.js";
 import { type GgufFile, openGguf } from "../formats/gguf/open-gguf.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import { ggufTokenizerFiles, NO_GGUF_TOKENIZER } from "../tokenizer/gguf-tokenizer.js";
+import { tokenizerOf } from "../tokenizer/load-tokenizer.js";
 import type { DescribedModel } from "./described-model.js";
 import type { ModelFingerprint } from "./model-fingerprint.js";
 
@@ -31,12 +34,16 @@ export async function describeGguf(
     const factors = fingerprint === null ? null : await readFactors(files, names, gguf, fingerprint);
     fingerprint?.metadata(gguf.metadataDigest);
     const { config, family } = readGgufConfig(header, factors, wanted);
+    const { vocabSize } = config;
+    const tokenizer = fingerprint === null ? NO_GGUF_TOKENIZER : ggufTokenizerFiles(metadata);
+    const ends = tokenizer.eosTokenIds.filter((id) => id < vocabSize);
     return {
-      ...{ config, family, notices: files.notices ?? [] },
+      ...{ config, family },
+      notices: [...(files.notices ?? []), ...(tokenizer.notice === null ? [] : [tokenizer.notice])],
       metadata: metadataEntries(metadata),
-      defaults: readDefaults(metadata, config.vocabSize),
-      tokenizer: () => Promise.resolve(null),
-      chatTemplate: () => Promise.resolve({ missing: "has no chat template" }),
+      defaults: { ...readDefaults(metadata, vocabSize), ...(ends.length > 0 && { eosTokenIds: ends }) },
+      tokenizer: async () => tokenizer.files && tokenizerOf(tokenizer.files, vocabSize),
+      chatTemplate: async () => ggufChatTemplate(metadata),
       weights: () => Promise.resolve(matchTensors(gguf, family, config.decoder)),
       close: () => gguf.close(),
     };

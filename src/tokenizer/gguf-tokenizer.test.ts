@@ -173,7 +173,7 @@ describe("what a file says, and what it leaves out", () => {
   const tokenizerFrom = ({ files }: GgufTokenizer) => tokenizerOf(files!, vocabSizeOf(json));
 
   test("no tokenizer", () => {
-    const none = { files: null, eosTokenIds: [], notice: null };
+    const none = { files: null, eosTokenIds: [], numTokens: 0, notice: null };
     expect(ggufTokenizerFiles(metadataOf(new Map()))).toEqual(none);
     for (const model of ["none", "no_vocab"]) {
       expect(ggufTokenizerFiles(metadataOf(new Map([["tokenizer.ggml.model", value.text(model)]])))).toEqual(

@@ -17,9 +17,14 @@ export interface GgufTokenizer {
   readonly files: TokenizerFiles | null;
   /** Tokens that end an answer: `eos`, `eot`, `eom`, each once. */
   readonly eosTokenIds: readonly number[];
+  /** Tokens that the file lists. */
+  readonly numTokens: number;
   /** A sentence for people, where something had to be guessed. */
   readonly notice: string | null;
 }
+
+/** Of a file that has none. */
+export const NO_GGUF_TOKENIZER: GgufTokenizer = { files: null, eosTokenIds: [], numTokens: 0, notice: null };
 
 /** As templates know the tokens. */
 const NAMES: Readonly<Partial<Record<TokenRole, string>>> = {
@@ -51,7 +56,7 @@ function read(metadata: GgufMetadata): GgufTokenizer {
   const { fileName } = metadata;
   const model = metadata.text("tokenizer.ggml.model");
   if (model === null || model === "none" || model === "no_vocab") {
-    return { files: null, eosTokenIds: [], notice: null };
+    return NO_GGUF_TOKENIZER;
   }
   if (model !== "gpt2" && model !== "llama") {
     throw unsupported(
@@ -103,6 +108,7 @@ function read(metadata: GgufMetadata): GgufTokenizer {
       declared: [],
     },
     eosTokenIds: [...new Set(END_ROLES.flatMap((role) => roles[role] ?? []))],
+    numTokens: texts.length,
     notice: kind.notice,
   };
 }

@@ -1,13 +1,17 @@
 /** The commands from arguments to output, in this process, on the embedded model and a folder without a tokenizer. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ggufValue, writeGguf } from "../../scripts/gguf-writer.js";
 import { makeRandomModel } from "../../scripts/make-random-model.js";
 import { planRandomModel } from "../../scripts/random-model.js";
+import type { GgufValue } from "../../src/formats/gguf/gguf-metadata.js";
 import { load } from "../../src/library/load.js";
+import { familyTokenizer, tokenizerJson } from "../family-tokenizers.js";
 import { type FamilyName, familyFolder, goldenCases, modelFolders } from "../fixture-models.js";
+import { ggufVocabulary } from "../gguf-vocabulary.js";
 import { run } from "./captured-io.js";
 
 const ESCAPE = "\u001b";
@@ -396,6 +400,56 @@ describe("tokenize", () => {
     expect(plain.split(",").length).toBeGreaterThan(2);
     expect((await run(["tokenize", text, "--ids", "--no-special", "--parse-special"])).stdout).toBe(
       "0,420\n",
+    );
+  });
+});
+
+describe("tokenize with a GGUF file", () => {
+  let parent: string;
+  beforeAll(async () => {
+    parent = await mkdtemp(join(tmpdir(), "lastrow-vocabulary-"));
+  });
+  afterAll(() => rm(parent, { recursive: true }));
+
+  /** A vocabulary alone, of an architecture that is not run. */
+  async function vocabulary(name: string, change: (metadata: Map<string, GgufValue>) => void) {
+    const metadata = ggufVocabulary(tokenizerJson("Llama 3, SmolLM3"), {
+      ...{ architecture: "mpt", pre: "llama-bpe" },
+      roles: { bos: 324, eos: 758 },
+    });
+    change(metadata);
+    const path = join(parent, name);
+    await writeFile(path, writeGguf({ metadata: Object.fromEntries(metadata), tensors: [] }));
+    return path;
+  }
+
+  it("needs no weights, and no architecture that is known", async () => {
+    const tokenizer = await familyTokenizer("Llama 3, SmolLM3");
+    const model = await vocabulary("vocabulary.gguf", () => undefined);
+    const { stdout, stderr, exitCode } = await run(["tokenize", "Hi 123456", "--ids", "--model", model]);
+    expect({ stderr, exitCode }).toEqual({ stderr: "", exitCode: 0 });
+    expect(stdout).toBe(`${tokenizer.encode("Hi 123456").join(",")}\n`);
+    const beyond = await run(["tokenize", "--tokens", "99999", "--model", model]);
+    expect(beyond.stderr).toContain(`--tokens has 99999; this tokenizer's ids are 0 to 758.`);
+  });
+
+  it("says on standard error what it guessed", async () => {
+    const model = await vocabulary("guess.gguf", (metadata) => metadata.delete("tokenizer.ggml.pre"));
+    const { stdout, stderr } = await run(["tokenize", "Hi", "--ids", "--no-special", "--model", model]);
+    expect(stdout).toMatch(/^[\d,]+\n$/);
+    expect(stderr).toContain('does not say how it cuts a text into words (tokenizer.ggml.pre); "gpt-2" is');
+  });
+
+  it("names the file that has no tokenizer, and the kind that is not read", async () => {
+    const none = await vocabulary("none.gguf", (metadata) => metadata.delete("tokenizer.ggml.model"));
+    expect((await run(["tokenize", "Hi", "--model", none])).stderr).toContain(
+      "none.gguf has no tokenizer (tokenizer.ggml.model). [tokenizer_missing]",
+    );
+    const other = await vocabulary("bert.gguf", (metadata) =>
+      metadata.set("tokenizer.ggml.model", ggufValue.text("bert")),
+    );
+    expect((await run(["tokenize", "Hi", "--model", other])).stderr).toContain(
+      'has a tokenizer of the kind "bert" (tokenizer.ggml.model); "gpt2" and "llama" are read. [model_unsupported]',
     );
   });
 });

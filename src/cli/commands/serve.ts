@@ -150,7 +150,7 @@ async function announce(
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
     ),
-    ...(rounding === null ? [] : [yellow(rounding)]),
+    ...[...info.notices, ...(rounding === null ? [] : [rounding])].map(yellow),
     ...(hasPage ? [`The page that shows what it does: ${cyan(`${url}/`)}`] : []),
     "",
     `curl ${url}/v1/completions${key} -H "content-type: application/json" \\`,

@@ -2,9 +2,12 @@
 import { platform } from "#platform";
 import { readModelConfig } from "../../architectures/read-config.js";
 import { LastrowError } from "../../errors.js";
+import { readGgufHeader } from "../../formats/gguf/gguf-header.js";
 import { withRate } from "../../formats/load-progress.js";
+import type { ModelFiles } from "../../formats/model-files.js";
 import { printable } from "../../printable.js";
-import { loadTokenizer } from "../../tokenizer/load-tokenizer.js";
+import { ggufTokenizerFiles } from "../../tokenizer/gguf-tokenizer.js";
+import { loadTokenizer, tokenizerOf } from "../../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { toJson } from "../json.js";
 import type { ModelOptions, OutputOptions, PromptOptions } from "../options.js";
@@ -45,19 +48,47 @@ export async function tokenize(
 
 async function openTokenizer({ model }: ModelOptions, io: Io): Promise<Tokenizer> {
   const display = loadingDisplay(io, printable(model ?? "stories"));
+  let found: { readonly tokenizer: Tokenizer; readonly notices: readonly string[] };
   try {
     const onProgress = withRate(display.onProgress);
     const files = await platform.openModel(model, { onProgress, signal: io.signal, weights: false });
-    const { vocabSize } = await readModelConfig(files);
-    const tokenizer = await loadTokenizer(files, vocabSize);
-    if (tokenizer !== null) return tokenizer;
-    throw new LastrowError(
-      "tokenizer_missing",
-      `${files.label} has no tokenizer (tokenizer.json, or vocab.json with merges.txt).`,
-    );
+    found = await (files.gguf === undefined ? folderTokenizer(files) : ggufTokenizer(files, files.gguf[0]));
   } finally {
     display.stop();
   }
+  for (const notice of found.notices)
+    io.stderr.write(`${coloursFor(io.stderr, io.env).dim(printable(notice))}\n`);
+  return found.tokenizer;
+}
+
+async function folderTokenizer(files: ModelFiles) {
+  const { vocabSize } = await readModelConfig(files);
+  const tokenizer = await loadTokenizer(files, vocabSize);
+  if (tokenizer !== null) return { tokenizer, notices: [] };
+  throw noTokenizer(files, "tokenizer.json, or vocab.json with merges.txt");
+}
+
+/**
+ * Of the first file's header alone: a vocabulary without weights will do, of whatever architecture.
+ * @param name the first of the shards
+ */
+async function ggufTokenizer(files: ModelFiles, name: string) {
+  const file = await files.open(name);
+  if (file === null) throw new LastrowError("model_not_found", `${files.label} has no ${name}.`);
+  try {
+    const { metadata, tensors } = await readGgufHeader(file);
+    const { files: read, numTokens, notice } = ggufTokenizerFiles(metadata);
+    if (read === null) throw noTokenizer(files, "tokenizer.ggml.model");
+    const vocabSize = tensors.get("token_embd.weight")?.shape[0] ?? numTokens;
+    const notices = [...(files.notices ?? []), ...(notice === null ? [] : [notice])];
+    return { tokenizer: tokenizerOf(read, vocabSize), notices };
+  } finally {
+    await file.close();
+  }
+}
+
+function noTokenizer({ label }: ModelFiles, what: string): LastrowError {
+  return new LastrowError("tokenizer_missing", `${label} has no tokenizer (${what}).`);
 }
 
 function checkedIds(ids: readonly number[], { vocabSize }: Tokenizer): readonly number[] {
