@@ -90,23 +90,33 @@ export function stepAndMinimum(block: usize, g: i32): i32 {
 /** The values of IQ4's nibbles, with 128 added. */
 const IQ4_BYTES = memory.data<u8>([1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241]);
 
+/** Bytes of the lowest bit, the lowest two, the lowest four, the fifth and the eighth: V8 makes a constant anew wherever it is used. */
+const BITS = memory.data<u32>([0x01010101, 0x03030303, 0x0f0f0f0f, 0x10101010, 0x80808080]);
+/** A bit in each of eight bytes. */
+const BIT_OF_BYTE = memory.data<u64>([0x8040201008040201]);
+
 @inline
-function lowNibbles(v: v128): v128 {
-  return v128.and(v, i8x16.splat(15));
+function lowest(v: v128): v128 {
+  return v128.and(v, v128.load_splat<u32>(BITS));
+}
+
+@inline
+function lowestTwo(v: v128): v128 {
+  return v128.and(v, v128.load_splat<u32>(BITS, 4));
 }
 
 /** The nibbles of these bytes that lie `shift` bits up, 0 or 4. */
 @inline
 function nibbles(v: v128, shift: i32): v128 {
-  return lowNibbles(i16x8.shr_u(v, shift));
+  return v128.and(i16x8.shr_u(v, shift), v128.load_splat<u32>(BITS, 8));
 }
 
 /** 16 where a bit is set, of the 16 bits at `p`, one to a byte. */
 @inline
 function fifthBits(p: usize): v128 {
   const bytes = v128.shuffle<u8>(v128.load16_splat(p), v128.load16_splat(p), 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-  const one = i64x2.splat(<i64>0x8040201008040201);
-  return v128.and(i8x16.eq(v128.and(bytes, one), one), i8x16.splat(16));
+  const one = v128.load_splat<u64>(BIT_OF_BYTE);
+  return v128.and(i8x16.eq(v128.and(bytes, one), one), v128.load_splat<u32>(BITS, 12));
 }
 
 /** The bytes of half `h` of group `g`. */
@@ -114,25 +124,25 @@ function fifthBits(p: usize): v128 {
 export function blockValues(dtype: i32, block: usize, g: i32, h: i32): v128 {
   const at = block + <usize>(16 * h);
   switch (dtype) {
-    case STORED_Q8_0: return v128.xor(v128.load(at, 2), i8x16.splat(-128));
+    case STORED_Q8_0: return v128.xor(v128.load(at, 2), v128.load_splat<u32>(BITS, 16));
     case STORED_Q4_0: return nibbles(v128.load(block, 2), 4 * h);
     case STORED_Q4_1: return nibbles(v128.load(block, 4), 4 * h);
     case STORED_Q5_0: return v128.or(nibbles(v128.load(block, 6), 4 * h), fifthBits(block + 2 + <usize>(2 * h)));
     case STORED_Q5_1: return v128.or(nibbles(v128.load(block, 8), 4 * h), fifthBits(block + 4 + <usize>(2 * h)));
     case STORED_Q4_K: return nibbles(v128.load(at + <usize>(32 * (g >> 1)), 16), 4 * (g & 1));
     case STORED_Q5_K: {
-      const fifth = v128.and(i16x8.shr_u(v128.load(at, 16), g), i8x16.splat(1));
+      const fifth = lowest(i16x8.shr_u(v128.load(at, 16), g));
       return v128.or(nibbles(v128.load(at + <usize>(32 * (g >> 1)), 48), 4 * (g & 1)), i16x8.shl(fifth, 4));
     }
     case STORED_Q6_K: {
       const half = g >> 2, part = g & 3;
       const low = nibbles(v128.load(at + <usize>(64 * half + 32 * (part & 1))), 4 * (part >> 1));
-      const high = v128.and(i16x8.shr_u(v128.load(at + <usize>(32 * half), 128), 2 * part), i8x16.splat(3));
+      const high = lowestTwo(i16x8.shr_u(v128.load(at + <usize>(32 * half), 128), 2 * part));
       return v128.or(low, i16x8.shl(high, 4));
     }
     case STORED_Q3_K: {
-      const low = v128.and(i16x8.shr_u(v128.load(at + <usize>(32 * (g >> 2)), 32), 2 * (g & 3)), i8x16.splat(3));
-      const third = v128.and(i16x8.shr_u(v128.load(at), g), i8x16.splat(1));
+      const low = lowestTwo(i16x8.shr_u(v128.load(at + <usize>(32 * (g >> 2)), 32), 2 * (g & 3)));
+      const third = lowest(i16x8.shr_u(v128.load(at), g));
       return v128.or(low, i16x8.shl(third, 2));
     }
     case STORED_IQ4_NL: return i8x16.swizzle(v128.load(IQ4_BYTES), nibbles(v128.load(block, 2), 4 * h));

@@ -125,7 +125,7 @@ export function stepsAt(superStart: usize, g: i32): usize {
 }
 
 /** What taking 8 away from the upper nibbles of bytes 1 and 3 changes in each lane of 16 bits. */
-export const UPPERMOST: i16 = -32768;
+export const UPPERMOST = memory.data<u16>([0x8000]);
 
 /** 2¹¹² and the bits of a half where a float has them: in memory, because V8 makes a constant anew wherever it is used. */
 const CONSTANTS = memory.data<u32>([0x77800000, 0x8fffe000]);
