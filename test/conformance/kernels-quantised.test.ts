@@ -5,11 +5,24 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type LinearWeight, rows } from "../../src/kernels/kernels.js";
-import { QUANTISED_DTYPES, type QuantisedDtype } from "../../src/kernels/reference/blocks.js";
-import { STORED_AS, STORED_TYPES, storedBytes } from "../../src/kernels/weight-types.js";
+import {
+  GROUP,
+  QUANTISED_DTYPES,
+  type QuantisedDtype,
+  readGroups,
+} from "../../src/kernels/reference/blocks.js";
+import { STORED_AS, STORED_TYPES, storedBytes, WEIGHT_TYPES } from "../../src/kernels/weight-types.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends, EXTREMES } from "./kernel-suite.js";
-import { type Halves, halvesOf, randomBlocks, withHalf, words } from "./random-blocks.js";
+import {
+  type Halves,
+  halvesOf,
+  randomBlocks,
+  readBlocks,
+  withBytes,
+  withHalf,
+  words,
+} from "./random-blocks.js";
 
 let benches: KernelBench[];
 beforeAll(async () => {
@@ -54,6 +67,107 @@ const inputsOf = (dtype: QuantisedDtype, blocks: number) => {
   const { values } = STORED_TYPES[dtype];
   return values * (values === 256 ? Math.ceil(blocks / 4) : blocks);
 };
+
+test.each(QUANTISED_DTYPES)("%s: the embedding has the bits that the blocks stand for", async (dtype) => {
+  const { bytes, values } = await readBlocks(dtype);
+  const K = STORED_TYPES[dtype].values;
+  const N = values.length / K;
+  for (const bench of benches) {
+    bench.clear();
+    const out = bench.tensor(N, K);
+    const weight = packed(bench, dtype, K, N, bytes);
+    bench.kernels.embed(out, bench.indices(Array.from({ length: N }, (_, n) => n)), weight);
+    expectEqualBits(bench.values(out), values);
+  }
+});
+
+describe("products, by definition", () => {
+  const { fround } = Math;
+
+  /** A product as docs/numerics.md says it, of groups of whole rows of blocks. */
+  function defined(dtype: QuantisedDtype, x: Float32Array, row: Uint8Array, bias: number): number {
+    const { bytes, values } = STORED_TYPES[dtype];
+    const largest = WEIGHT_TYPES[STORED_AS[dtype]].activationMax;
+    let y = 0;
+    for (let at = 0; at < row.length; at += bytes) {
+      readGroups(dtype, row.subarray(at, at + bytes)).forEach((group, g) => {
+        const from = (at / bytes) * values + GROUP * g;
+        const inputs = x.subarray(from, from + GROUP);
+        const scale = fround(inputs.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / largest);
+        let [products, sum] = [0n, 0n];
+        inputs.forEach((value, i) => {
+          const integer = BigInt(scale === 0 ? 0 : nearestEven(fround(value / scale)));
+          products += BigInt(group.steps[i >> 4]) * BigInt(group.integers[i]) * integer;
+          sum += integer;
+        });
+        y = fround(y + fround(fround(Number(products)) * fround(group.scale * scale)));
+        if (group.offset !== null) y = fround(y + fround(group.offset * fround(fround(Number(sum)) * scale)));
+      });
+    }
+    return fround(y + bias);
+  }
+
+  function nearestEven(value: number): number {
+    const below = Math.floor(value);
+    if (value - below === 0.5) return below % 2 === 0 ? below : below + 1;
+    return Math.round(value);
+  }
+
+  test.each(QUANTISED_DTYPES)("%s: one row, and many", (dtype) => {
+    const [T, N, K] = [16, 19, 2 * STORED_TYPES[dtype].values];
+    const rowBytes = storedBytes(dtype, K);
+    const bytes = randomBlocks(dtype, K * N, 11);
+    // The ends of what integers, steps and minimums can be, with sums of the same sign: nothing passes 32 bits.
+    for (const [n, byte] of [0x00, 0xff, 0x80, 0x7f, 0x0f, 0xf0].entries()) {
+      const row = withBytes(dtype, bytes.subarray(n * rowBytes, (n + 1) * rowBytes), byte);
+      bytes.set(row, n * rowBytes);
+    }
+    const x = arbitraryFloats(T * K, 12);
+    x.fill(1, 0, K);
+    x.fill(-1, K, 2 * K);
+    const bias = arbitraryFloats(N, 13);
+    const expected = Float32Array.from({ length: T * N }, (_, i) => {
+      const [t, n] = [Math.floor(i / N), i % N];
+      const row = bytes.subarray(n * rowBytes, (n + 1) * rowBytes);
+      return defined(dtype, x.subarray(t * K, (t + 1) * K), row, bias[n]);
+    });
+    for (const bench of benches) {
+      bench.clear();
+      const out = bench.tensor(T, N);
+      const weight = packed(bench, dtype, K, N, bytes);
+      const [input, b] = [bench.tensor(T, K, x), bench.tensor(1, N, bias)];
+      bench.linear(out, input, weight, b);
+      expectEqualBits(bench.values(out), expected);
+      for (let t = 0; t < T; t++) bench.linear(rows(out, t, 1), rows(input, t, 1), weight, b);
+      expectEqualBits(bench.values(out), expected);
+    }
+  });
+
+  test.each(QUANTISED_DTYPES)(
+    "%s: what is not finite in a row makes its results NaN, and no other's",
+    (dtype) => {
+      const [T, N, K] = [7, 18, 2 * STORED_TYPES[dtype].values];
+      const bytes = randomBlocks(dtype, K * N, 21);
+      for (const bench of benches) {
+        for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+          for (const [count, k] of [
+            [2, 0],
+            [2, 31],
+            [T, K - 1],
+          ] as const) {
+            bench.clear();
+            const x = arbitraryFloats(count * K, 22);
+            x[(count - 1) * K + k] = value;
+            const out = bench.tensor(count, N);
+            bench.linear(out, bench.tensor(count, K, x), packed(bench, dtype, K, N, bytes), null);
+            const wrong = bench.values(out).findIndex((y, i) => Number.isNaN(y) !== i >= (count - 1) * N);
+            expect(wrong, `${value} at ${k}`).toBe(-1);
+          }
+        }
+      }
+    },
+  );
+});
 
 test.each(QUANTISED_DTYPES)(
   "%s: a scale or minimum that is not finite is reported, wherever it is",

@@ -1,5 +1,6 @@
 /** Random blocks of GGUF's quantised types. */
 
+import { readFile } from "node:fs/promises";
 import type { QuantisedDtype } from "../../src/kernels/reference/blocks.js";
 import { f32ToF16 } from "../../src/kernels/reference/half.js";
 import { STORED_TYPES } from "../../src/kernels/weight-types.js";
@@ -45,6 +46,29 @@ export function withHalf(dtype: QuantisedDtype, blocks: Uint8Array, i: number, b
   const at = HALVES[dtype];
   setHalf(changed, Math.floor(i / at.length) * STORED_TYPES[dtype].bytes + at[i % at.length], bits);
   return changed;
+}
+
+/** The same blocks with every byte but those of scales and minimums set to this. */
+export function withBytes(dtype: QuantisedDtype, blocks: Uint8Array, byte: number): Uint8Array {
+  const { bytes } = STORED_TYPES[dtype];
+  const halves = new Set(HALVES[dtype].flatMap((at) => [at, at + 1]));
+  return blocks.map((present, i) => (halves.has(i % bytes) ? present : byte));
+}
+
+/** The blocks of test/fixtures/gguf-blocks, and the values that the format's own tools give them. */
+export async function readBlocks(
+  dtype: QuantisedDtype,
+): Promise<{ bytes: Uint8Array; values: Float32Array }> {
+  const file = await readFile(
+    new URL(`../fixtures/gguf-blocks/${dtype.toLowerCase()}.safetensors`, import.meta.url),
+  );
+  const start = 8 + Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.toString("utf8", 8, start));
+  const tensor = (name: string) => {
+    const [begin, end] = header[name].data_offsets;
+    return Uint8Array.from(file.subarray(start + begin, start + end));
+  };
+  return { bytes: tensor("bytes"), values: new Float32Array(tensor("values").buffer) };
 }
 
 /** How many halves so many bytes of blocks have. */
