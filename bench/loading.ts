@@ -1,6 +1,6 @@
 /**
  * `npm run bench:loading`: how long a model takes to load from files that the system has in its cache, against reading the
- * weights' file into a new buffer, in turns.
+ * weights' file into a new buffer, in turns. Of a GGUF file in the types that it has, of a folder in two.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,25 +12,26 @@ import { coloursFor } from "../src/cli/terminal.js";
 import { benchCommand, type CommonOptions } from "./command.js";
 import { randomGpt2 } from "./random-gpt2.js";
 
-const DTYPES = ["f32", "int8"] as const;
-
 const { model, rounds, threads, json } = benchCommand(
   "bench:loading",
   "How long a model takes to load from files that the system has in its cache, in turns with reading its weights' file.",
-  { rounds: 5, examples: ["--model FOLDER"] },
+  { rounds: 5, examples: ["--model FOLDER", "--model FILE.gguf"] },
 )
   .parse()
   .opts<CommonOptions>();
-const folder = model ?? (await randomGpt2());
+const source = model ?? (await randomGpt2());
+const isGguf = source.endsWith(".gguf");
+const file = isGguf ? source : join(source, "model.safetensors");
+const dtypes = isGguf ? (["auto"] as const) : (["f32", "int8"] as const);
 
 const readMs: number[] = [];
-const loadMs = { f32: [] as number[], int8: [] as number[] };
+const loadMs = { auto: [] as number[], f32: [] as number[], int8: [] as number[] };
 for (let round = 0; round <= rounds; round++) {
-  const read = await timed(() => readFile(join(folder, "model.safetensors")));
+  const read = await timed(() => readFile(file));
   if (round > 0) readMs.push(read);
-  for (const dtype of DTYPES) {
+  for (const dtype of dtypes) {
     const ms = await timed(async () => {
-      const loaded = await load(folder, { dtype, threads, worker: true });
+      const loaded = await load(source, { dtype, threads, worker: true });
       return () => loaded.dispose();
     });
     if (round > 0) loadMs[dtype].push(ms);
@@ -38,7 +39,7 @@ for (let round = 0; round <= rounds; round++) {
 }
 
 const read = spreadOf(readMs);
-const rows = DTYPES.map((dtype) => {
+const rows = dtypes.map((dtype) => {
   const spread = spreadOf(loadMs[dtype]);
   return { dtype, ...spread, timesReading: spread.median / read.median };
 });

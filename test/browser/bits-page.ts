@@ -7,7 +7,11 @@ import { answerOf, logitsDigests } from "./logits-digest.js";
 const input = document.createElement("input");
 input.type = "file";
 input.webkitdirectory = true;
-document.body.append(input);
+const fileInput = document.createElement("input");
+fileInput.type = "file";
+fileInput.id = "files";
+fileInput.multiple = true;
+document.body.append(input, fileInput);
 
 Object.assign(globalThis, {
   async digests(options: LoadOptions) {
@@ -15,6 +19,28 @@ Object.assign(globalThis, {
     const digests = await logitsDigests(lm);
     await lm.dispose();
     return { digests, threads: lm.info.threads };
+  },
+  /** Of the GGUF file that was picked, or its shards: digests, greedy tokens, and how long it took to load. */
+  async pickedGguf(prompts: readonly number[][], options: LoadOptions) {
+    const start = performance.now();
+    const lm = await load(fileInput.files!, options);
+    const loadMs = Math.round(performance.now() - start);
+    const digests = await logitsDigests(lm, prompts);
+    const { tokens } = await lm
+      .generate(prompts[0]!, { temperature: 0, maxTokens: 8, ignoreEos: true })
+      .result();
+    const { label, dtype, threads, weightBytes, memoryBytes } = lm.info;
+    await lm.dispose();
+    return {
+      digests,
+      tokens,
+      label,
+      dtype,
+      threads,
+      weightBytes,
+      memoryBytes,
+      loadMs,
+    };
   },
   /** Of the folder that was picked. */
   async pickedFolder(prompts: readonly number[][], options: LoadOptions) {

@@ -93,7 +93,7 @@ test("SmolLM2-135M's shape, sharded, from a folder that is picked, with its toke
   await mkdir(join(model, "onnx"));
   for (const name of ["config.json", "tokenizer.json"]) await writeFile(join(model, "onnx", name), "{}");
 
-  await page.setInputFiles("input", model);
+  await page.setInputFiles("input:not([id])", model);
   const got = await page.evaluate(
     (ids) =>
       (
@@ -115,4 +115,26 @@ test("SmolLM2-135M's shape, sharded, from a folder that is picked, with its toke
     },
   });
   expect((got.answer as number[]).length).toBe(8);
+});
+
+test.each(["llama-q8_0", "llama-q4_k_m", "qwen3-f16"])("%s.gguf from a file that is picked", async (name) => {
+  const path = fileURLToPath(new URL(`../fixtures/gguf/${name}.gguf`, import.meta.url));
+  await page.setInputFiles("#files", path);
+  const ids = [Array.from({ length: 20 }, (_, i) => (7919 * i + 11) % 250), [3]];
+  const got = await page.evaluate(
+    (prompts) =>
+      (
+        globalThis as unknown as {
+          pickedGguf(prompts: readonly number[][], options: unknown): Promise<Record<string, unknown>>;
+        }
+      ).pickedGguf(prompts, { threads: 2 }),
+    ids,
+  );
+  await using lm = await load(path, { threads: 1 });
+  const { tokens } = await lm.generate(ids[0]!, { temperature: 0, maxTokens: 8, ignoreEos: true }).result();
+  expect(got).toMatchObject({
+    digests: await logitsDigests(lm, ids),
+    ...{ label: `${name}.gguf`, dtype: lm.info.dtype, threads: 2 },
+  });
+  expect(Array.from(got.tokens as number[])).toEqual([...tokens]);
 });
