@@ -2,7 +2,7 @@
  * Writes GGUF files for tests and scripts: typed metadata, tensors of any type from their raw bytes, shards. What
  * `readGgufHeader` reads, and llama.cpp: offsets follow each other in the order of the tensors, each padded to the alignment.
  */
-import { open, rename } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { GGUF_ALIGNMENTS } from "../src/formats/gguf/gguf-header.js";
 import { GGUF_VALUE_TYPES, type GgufValue, type GgufValueType } from "../src/formats/gguf/gguf-metadata.js";
 import { GGML_NUMBERS } from "../src/formats/gguf/tensor-types.js";
@@ -113,9 +113,19 @@ export async function writeGgufFile(
   path: string,
   file: NewGgufFile<NewGgufTensor & { readonly data: () => Pieces }>,
 ): Promise<void> {
-  const { header, places, fileBytes } = ggufHeader(file);
   const unfinished = `${path}.part`;
-  const handle = await open(unfinished, "w");
+  try {
+    await writePieces(unfinished, file);
+    await rename(unfinished, path);
+  } catch (error) {
+    await rm(unfinished, { force: true });
+    throw error;
+  }
+}
+
+async function writePieces(path: string, file: NewGgufFile<NewGgufTensor & { readonly data: () => Pieces }>) {
+  const { header, places, fileBytes } = ggufHeader(file);
+  const handle = await open(path, "w");
   try {
     await handle.writeFile(header);
     for (const [i, { name, data }] of file.tensors.entries()) {
@@ -131,7 +141,6 @@ export async function writeGgufFile(
   } finally {
     await handle.close();
   }
-  await rename(unfinished, path);
 }
 
 /** The same model in shards of so many tensors each: the first has the metadata, all say which shard they are. */

@@ -3,8 +3,16 @@
  * `GPT2LMHeadModel`, and 8-bit tensors those that `llama-quantize` makes 8-bit. There is no `output.weight`: llama.cpp
  * takes `token_embd.weight`, as GPT-2 does.
  */
-import { type GgufTensor, type GgufValue, quantiseQ8, writeGguf } from "./gguf.js";
+import {
+  ggufValue,
+  type NewGgufTensor,
+  type NewMetadata,
+  writeGgufFile,
+} from "../../../scripts/gguf-writer.js";
 import { bytesOf, GPT2, type Gpt2Weights, transpose } from "./gpt2-weights.js";
+import { quantiseQ8 } from "./q8.js";
+
+type Tensor = NewGgufTensor & { readonly data: () => AsyncIterable<Uint8Array> };
 
 /** `llama_ftype`. */
 const FILE_TYPE = { F32: 0, Q8_0: 7 } as const;
@@ -39,20 +47,35 @@ export async function writeGpt2Gguf(path: string, weights: Gpt2Weights, type: "F
       tensors.push(plain(`blk.${layer}.${gguf}.bias`, `h.${layer}.${name}.bias`, [rows]));
     }
   }
-  await writeGguf(path, metadata(type), tensors);
+  await writeGgufFile(path, { metadata: metadata(type), tensors });
 
-  function plain(name: string, source: string, shape: readonly number[]): GgufTensor {
-    return { name, shape, type: "F32", data: async () => bytesOf((await weights.read(source)).data) };
+  function plain(name: string, source: string, shape: readonly number[]): Tensor {
+    return {
+      name,
+      shape,
+      dtype: "F32",
+      data: () => later(async () => bytesOf((await weights.read(source)).data)),
+    };
   }
 
   /** A matrix that is (out, in) already. */
-  function matrix(name: string, source: string, shape: readonly number[]): GgufTensor {
-    return { name, shape, type, data: async () => encode((await weights.read(source)).data) };
+  function matrix(name: string, source: string, shape: readonly number[]): Tensor {
+    return {
+      name,
+      shape,
+      dtype: type,
+      data: () => later(async () => encode((await weights.read(source)).data)),
+    };
   }
 
   /** A linear layer: (in, out) in the checkpoint, (out, in) here. */
-  function linear(name: string, source: string, shape: readonly number[]): GgufTensor {
-    return { name, shape, type, data: async () => encode(transpose(await weights.read(source)).data) };
+  function linear(name: string, source: string, shape: readonly number[]): Tensor {
+    return {
+      name,
+      shape,
+      dtype: type,
+      data: () => later(async () => encode(transpose(await weights.read(source)).data)),
+    };
   }
 
   function encode(data: Float32Array): Uint8Array {
@@ -60,30 +83,34 @@ export async function writeGpt2Gguf(path: string, weights: Gpt2Weights, type: "F
   }
 }
 
-function metadata(type: keyof typeof FILE_TYPE): Map<string, GgufValue> {
+/** A tensor's bytes in one piece, when they are asked for. */
+async function* later(bytes: () => Promise<Uint8Array>): AsyncIterable<Uint8Array> {
+  yield await bytes();
+}
+
+function metadata(type: keyof typeof FILE_TYPE): NewMetadata {
+  const { text, texts, u32, f32, i32s } = ggufValue;
   const { tokens, merges } = byteLevelVocabulary();
-  return new Map<string, GgufValue>([
-    ["general.architecture", { string: "gpt2" }],
-    ["general.name", { string: "GPT-2 with random weights" }],
-    ["general.file_type", { u32: FILE_TYPE[type] }],
-    ["general.quantization_version", { u32: 2 }],
-    ["gpt2.block_count", { u32: GPT2.layers }],
-    ["gpt2.context_length", { u32: GPT2.context }],
-    ["gpt2.embedding_length", { u32: GPT2.width }],
-    ["gpt2.feed_forward_length", { u32: GPT2.inner }],
-    ["gpt2.attention.head_count", { u32: GPT2.heads }],
-    ["gpt2.attention.layer_norm_epsilon", { f32: GPT2.layerNormEpsilon }],
-    ["tokenizer.ggml.model", { string: "gpt2" }],
-    ["tokenizer.ggml.pre", { string: "gpt-2" }],
-    ["tokenizer.ggml.tokens", { strings: tokens }],
-    [
-      "tokenizer.ggml.token_type",
-      { i32s: tokens.map((_, id) => (id === GPT2.vocab - 1 ? CONTROL_TOKEN : NORMAL_TOKEN)) },
-    ],
-    ["tokenizer.ggml.merges", { strings: merges }],
-    ["tokenizer.ggml.bos_token_id", { u32: GPT2.vocab - 1 }],
-    ["tokenizer.ggml.eos_token_id", { u32: GPT2.vocab - 1 }],
-  ]);
+  const types = tokens.map((_, id) => (id === GPT2.vocab - 1 ? CONTROL_TOKEN : NORMAL_TOKEN));
+  return {
+    "general.architecture": text("gpt2"),
+    "general.name": text("GPT-2 with random weights"),
+    "general.file_type": u32(FILE_TYPE[type]),
+    "general.quantization_version": u32(2),
+    "gpt2.block_count": u32(GPT2.layers),
+    "gpt2.context_length": u32(GPT2.context),
+    "gpt2.embedding_length": u32(GPT2.width),
+    "gpt2.feed_forward_length": u32(GPT2.inner),
+    "gpt2.attention.head_count": u32(GPT2.heads),
+    "gpt2.attention.layer_norm_epsilon": f32(GPT2.layerNormEpsilon),
+    "tokenizer.ggml.model": text("gpt2"),
+    "tokenizer.ggml.pre": text("gpt-2"),
+    "tokenizer.ggml.tokens": texts(tokens),
+    "tokenizer.ggml.token_type": i32s(types),
+    "tokenizer.ggml.merges": texts(merges),
+    "tokenizer.ggml.bos_token_id": u32(GPT2.vocab - 1),
+    "tokenizer.ggml.eos_token_id": u32(GPT2.vocab - 1),
+  };
 }
 
 /**

@@ -8,9 +8,10 @@
  * Cast and Mul, and the embeddings are 8-bit, too: what `onnxruntime.quantization.quantize_dynamic` makes with its
  * defaults, one symmetric int8 scale a tensor.
  */
-import { largestMagnitude } from "./gguf.js";
+
 import { bytesOf, GPT2, type Gpt2Weights, type Tensor, transpose } from "./gpt2-weights.js";
 import { ONNX_TYPE, OnnxGraph } from "./onnx.js";
+import { largestMagnitude } from "./q8.js";
 
 const { heads, headWidth, width, inner, context, vocab } = GPT2;
 /** What a masked score is set to: the lowest f32, as transformers does. */
