@@ -215,7 +215,7 @@ class Converter {
 
   #asF32(place: string, { dtype, shape, data }: SourceTensor): SourceTensor {
     const { Values, toF32 } = STORED_VALUES[dtype];
-    const values = Float32Array.from(new Values(data.slice().buffer), (bits) => toF32(bits));
+    const values = Float32Array.from(new Values(new Uint8Array(data).buffer), (bits) => toF32(bits));
     const isLess1 = this.#architecture.startsWith("gemma") && place.endsWith("norm");
     const whole = isLess1 ? values.map((value) => 1 + value) : values;
     return { dtype: "F32", shape, data: new Uint8Array(whole.buffer) };
