@@ -28,12 +28,6 @@ const chats: Readonly<Record<string, GgufChat>> = {
     added: ["<think>", "</think>"],
     end: "<|im_end|>",
   },
-  SmolLM3: {
-    template: publishedTemplate("published/HuggingFaceTB-SmolLM3-3B"),
-    specials: ["<|im_start|>", "<|im_end|>"],
-    end: "<|im_end|>",
-    contextLength: 1024,
-  },
   "Llama 3": {
     template: publishedTemplate("llama-3"),
     specials: ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
@@ -43,11 +37,6 @@ const chats: Readonly<Record<string, GgufChat>> = {
     template: publishedTemplate("gemma"),
     specials: ["<start_of_turn>", "<end_of_turn>"],
     end: "<end_of_turn>",
-  },
-  "Granite 3.3": {
-    template: publishedTemplate("published/ibm-granite-granite-3.3-2B-Instruct"),
-    specials: ["<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>"],
-    end: "<|end_of_text|>",
   },
   "Phi-3.5": {
     template: publishedTemplate("published/microsoft-Phi-3.5-mini-instruct"),

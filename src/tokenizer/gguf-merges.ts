@@ -20,30 +20,45 @@ const MAX_STEPS = 2 ** 28;
 /** Most merges: of published vocabularies there are at most 2.2 a token; runs of spaces have half their length each. */
 const mostMerges = (numTokens: number) => 65_536 + 8 * numTokens;
 
+const KEY = "tokenizer.ggml.merges";
+
 /** `tokenizer.ggml.merges`: each is two tokens with a space between; the second may have spaces of its own. */
 export function writtenMerges(metadata: GgufMetadata, { ids }: GgufTokens): MergeIds {
   const { fileName } = metadata;
-  const key = "tokenizer.ggml.merges";
-  const merges = metadata.texts(key);
-  if (merges === null) throw invalid(fileName, `has no merges (${key})`);
+  const merges = metadata.texts(KEY);
+  if (merges === null) throw invalid(fileName, `has no merges (${KEY})`);
   const [left, right, merged] = Array.from({ length: 3 }, () => new Int32Array(merges.length));
   for (let i = 0; i < merges.length; i++) {
-    const merge = merges[i];
-    const space = merge.indexOf(" ", 1);
-    if (space === -1 || space === merge.length - 1) {
-      throw invalid(fileName, `has ${quoteValue(merge)} as merge ${i}, which must be two tokens`);
+    const halves = halvesOf(merges[i]);
+    if (halves === null) {
+      throw invalid(fileName, `has ${quoteValue(merges[i])} as merge ${i}, which must be two tokens`);
     }
     const id = (token: string) => {
       const found = ids.get(token);
       if (found !== undefined) return found;
       throw invalid(fileName, `merges ${quoteValue(token)} (merge ${i}), which is not one of its tokens`);
     };
-    const [first, second] = [merge.slice(0, space), merge.slice(space + 1)];
-    left[i] = id(first);
-    right[i] = id(second);
-    merged[i] = id(first + second);
+    left[i] = id(halves[0]);
+    right[i] = id(halves[1]);
+    merged[i] = id(halves[0] + halves[1]);
   }
   return { left, right, merged };
+}
+
+/** Whether all merges are of tokens: a SentencePiece vocabulary that was converted from a `tokenizer.json` has its merges, too. */
+export function hasMerges(metadata: GgufMetadata, { ids }: GgufTokens): boolean {
+  return (
+    metadata.texts(KEY)?.every((merge) => {
+      const halves = halvesOf(merge);
+      return halves !== null && [...halves, halves[0] + halves[1]].every((token) => ids.has(token));
+    }) ?? false
+  );
+}
+
+function halvesOf(merge: string): [left: string, right: string] | null {
+  const space = merge.indexOf(" ", 1);
+  if (space === -1 || space === merge.length - 1) return null;
+  return [merge.slice(0, space), merge.slice(space + 1)];
 }
 
 /**

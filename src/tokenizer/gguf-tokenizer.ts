@@ -6,7 +6,7 @@
 import { LastrowError } from "../errors.js";
 import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
 import { quoteValue } from "../quote-value.js";
-import { impliedMerges, SPACE, writtenMerges } from "./gguf-merges.js";
+import { hasMerges, impliedMerges, SPACE, writtenMerges } from "./gguf-merges.js";
 import { splitterOf } from "./gguf-splitters.js";
 import { type GgufTokens, looksSpecial, readGgufTokens, TOKEN_TYPES, type TokenRole } from "./gguf-tokens.js";
 import { invalid, type JsonObject, unsupported } from "./json-objects.js";
@@ -187,7 +187,9 @@ function sentencePiece(metadata: GgufMetadata, stored: GgufTokens, architecture:
       model: {
         type: "BPE",
         vocab: tokens.ids,
-        merges: impliedMerges(metadata, tokens, isGemma),
+        merges: hasMerges(metadata, tokens)
+          ? writtenMerges(metadata, tokens)
+          : impliedMerges(metadata, tokens, isGemma),
         unk_token: unknown === undefined ? null : tokens.texts[unknown],
         fuse_unk: true,
         byte_fallback: true,
