@@ -13,9 +13,10 @@ import { LastrowError } from "../src/errors.js";
 import type { Activation } from "../src/kernels/kernels.js";
 import type { StoredFloat } from "../src/kernels/weight-types.js";
 import { ggufHeader, writeGgufFile } from "./gguf-writer.js";
+import { MIXTURES, type Mixture } from "./mixtures.js";
 import { PRESETS, type PresetName, planPreset } from "./presets.js";
 import type { RandomModelFile } from "./random-checkpoint.js";
-import { MIXTURES, type Mixture, planRandomGguf } from "./random-gguf.js";
+import { planRandomGguf } from "./random-gguf.js";
 import { planRandomFamilyModel, planRandomModel } from "./random-model.js";
 
 /** What a folder made by this script, or by transformers, has; all that `force` removes. */

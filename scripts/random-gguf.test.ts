@@ -10,8 +10,9 @@ import { tokenizerOf } from "../src/tokenizer/load-tokenizer.js";
 import { metadataOf } from "../test/gguf-vocabulary.js";
 import { ggufValue } from "./gguf-writer.js";
 import { makeRandomGguf } from "./make-random-model.js";
+import type { Mixture } from "./mixtures.js";
 import type { PresetName } from "./presets.js";
-import { type Mixture, planRandomGguf } from "./random-gguf.js";
+import { planRandomGguf } from "./random-gguf.js";
 
 /** As files with these names on the Hub have them; rows of 576 values have other types than those of 2048. */
 test.each<[PresetName, Mixture, Partial<Record<StoredDtype, number>>, number]>([

@@ -10,12 +10,9 @@ import type { GgufValue } from "../src/formats/gguf/gguf-metadata.js";
 import { STORED_TYPES, storedBytes } from "../src/kernels/weight-types.js";
 import { ggufValue, type NewGgufFile, type NewGgufTensor } from "./gguf-writer.js";
 import { hfToGguf } from "./hf-to-gguf.js";
+import { type BlockDtype, type Mixture, mixtureType } from "./mixtures.js";
 import { PRESETS, type Preset, type PresetName } from "./presets.js";
 import { drawTensor, invalid, randomIntegers, toF16 } from "./random-checkpoint.js";
-
-/** As the quantiser calls its mixtures. */
-export const MIXTURES = ["q4_k_m", "q4_0", "q8_0"] as const;
-export type Mixture = (typeof MIXTURES)[number];
 
 /** Standard deviation of the weights. */
 const STD = 0.02;
@@ -37,9 +34,10 @@ export function planRandomGguf(name: PresetName, mixture: Mixture, seed = 1): Ne
   const named = metadata["general.architecture"];
   const architecture = ggufArchitectures.find(({ id }) => named?.type === "string" && id === named.value)!;
   const { decoder } = architectureOf(config.model_type)!.config({ ...config }, "config.json", {});
+  const quantised = { layers: decoder.layers.length, tied: decoder.tied };
   const shapes = new Map(ggufTensors(architecture.layout)(decoder).map((row) => [row.name, row]));
   const tensors = [...shapes.values()].map(({ name: tensor, shape, to }): PlannedGgufTensor => {
-    const dtype = shape.length === 1 ? "F32" : typeIn(mixture, tensor, shape.at(-1)!, decoder.layers.length);
+    const dtype = shape.length === 1 ? "F32" : mixtureType(mixture, tensor, shape.at(-1)!, quantised);
     const values = shape.reduce((product, size) => product * size, 1);
     const key = `${seed}:${tensor}`;
     const draw = { key, mean: to.endsWith(".gain") ? 1 : 0, std: STD };
@@ -60,34 +58,23 @@ export function planRandomGguf(name: PresetName, mixture: Mixture, seed = 1): Ne
 /** llama.cpp's numbers of mixtures, which `general.file_type` tells. */
 const FILE_TYPES: Readonly<Record<Mixture, number>> = { q4_0: 2, q8_0: 7, q4_k_m: 15 };
 
-/** The type of a matrix, as llama.cpp's quantiser chooses it (llama-quant.cpp). */
-function typeIn(mixture: Mixture, name: string, rowLength: number, layers: number): BlockDtype {
-  if (mixture === "q8_0") return "Q8_0";
-  const isWide = rowLength % 256 === 0;
-  // The head, here always tied to the embedding.
-  if (name === "token_embd.weight") return isWide ? "Q6_K" : "Q8_0";
-  if (mixture === "q4_0") return "Q4_0";
-  const layer = Number(/^blk\.(\d+)\.(?:attn_v|ffn_down)\.weight$/.exec(name)?.[1] ?? Number.NaN);
-  const eighth = Math.floor(layers / 8);
-  const hasMoreBits =
-    layer < eighth ||
-    layer >= Math.floor((7 * layers) / 8) ||
-    (layer >= eighth && (layer - eighth) % 3 === 2);
-  if (hasMoreBits) return isWide ? "Q6_K" : "Q8_0";
-  return isWide ? "Q4_K" : "Q5_0";
-}
-
-type BlockDtype = "Q8_0" | "Q4_0" | "Q5_0" | "Q4_K" | "Q6_K";
-
 /** Where a block's f16 scales are, and how large they are for values of standard deviation 1. */
 const SCALES: Readonly<Record<BlockDtype, readonly (readonly [offset: number, scale: number])[]>> = {
   Q8_0: [[0, 1 / 73.9]],
   Q4_0: [[0, 1 / 4.64]],
   Q5_0: [[0, 1 / 9.24]],
+  Q5_1: [
+    [0, 1 / 9.24],
+    [2, -15.5 / 9.24],
+  ],
   // Scales and minimums of groups are from 0 to 63: with minimums that are 7.5 times as large values have a mean of 0.
   Q4_K: [
     [0, 1 / 225],
     [2, 7.5 / 225],
+  ],
+  Q5_K: [
+    [0, 1 / 460],
+    [2, 15.5 / 460],
   ],
   Q6_K: [[208, 1 / 1366]],
 };

@@ -27,7 +27,7 @@ export interface GgufModel {
 }
 
 /** What is taken where nobody says: the first of these that there is. */
-const PREFERRED_TAGS = [
+export const PREFERRED_TAGS = [
   ...["Q4_K_M", "Q4_K_S", "Q5_K_M", "Q4_0", "IQ4_NL", "Q5_K_S", "Q6_K", "Q8_0", "BF16", "F16"],
 ] as const;
 
