@@ -14,7 +14,12 @@ import {
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
-import { CONVERTED_DTYPES, type PackedDtype } from "../../src/kernels/weight-types.js";
+import {
+  CONVERTED_DTYPES,
+  PACKED_DTYPES,
+  type PackedDtype,
+  WEIGHT_TYPES,
+} from "../../src/kernels/weight-types.js";
 
 const WIDTH = 768;
 const INNER = 4 * WIDTH;
@@ -33,6 +38,13 @@ const ATTENTION_SHAPES = [
 const PROMPT = 512;
 /** Rows of a step that decodes for many. */
 const BATCH = 16;
+/** Matrices of Llama 3.2 1B, and a small one that stays near, with the rows that meet them. */
+const QUANTISED_SHAPES = [
+  { name: "near", inFeatures: 1024, outFeatures: 1024, rows: [1], near: true },
+  { name: "ffn_gate", inFeatures: 2048, outFeatures: 8192, rows: [1, BATCH, 128], near: false },
+  { name: "ffn_down", inFeatures: 8192, outFeatures: 2048, rows: [1, BATCH, 128], near: false },
+  { name: "output", inFeatures: 2048, outFeatures: 128_256, rows: [1], near: false },
+] as const;
 /** Bytes that no cache keeps. */
 const UNCACHED_BYTES = 150e6;
 
@@ -61,6 +73,7 @@ export function planCases(plan: MemoryPlan, backend: KernelBackend, wanted: read
   for (const dtype of CONVERTED_DTYPES) {
     if (isWanted(`linear ${dtype}`)) cases.push(...linearCases(plan, backend, operands, dtype));
   }
+  cases.push(...quantisedCases(plan, backend, isWanted));
   for (const dtype of ["f32", "int8"] as const) {
     if (isWanted(`attention ${dtype}`)) cases.push(...attentionCases(plan, operands, dtype));
   }
@@ -125,6 +138,56 @@ function linearCases(
         },
       };
     });
+  });
+}
+
+/** Types that meet quantised activations: one after the other in the same memory. */
+function quantisedCases(
+  plan: MemoryPlan,
+  backend: KernelBackend,
+  isWanted: (operation: string) => boolean,
+): KernelCase[] {
+  const dtypes = PACKED_DTYPES.filter(
+    (dtype) => WEIGHT_TYPES[dtype].activationMax !== null && isWanted(`quantised ${dtype}`),
+  );
+  const all = dtypes.flatMap((dtype) =>
+    QUANTISED_SHAPES.map((shape) => {
+      const bytes = backend.packedBytes(shape.inFeatures, shape.outFeatures, dtype);
+      return { ...shape, dtype, bytes, copies: shape.near ? 1 : Math.ceil(UNCACHED_BYTES / bytes) };
+    }),
+  );
+  if (all.length === 0) return [];
+  const slab = plan.reserve(Math.max(...all.map(({ bytes, copies }) => bytes * copies)));
+  const rowsOfAll = all.flatMap((one) => one.rows.map((count) => ({ ...one, count })));
+  const largest = (size: (one: (typeof rowsOfAll)[number]) => number) => Math.max(...rowsOfAll.map(size));
+  const x = plan.tensor(
+    1,
+    largest(({ count, inFeatures }) => count * inFeatures),
+  );
+  const y = plan.tensor(
+    1,
+    largest(({ count, outFeatures }) => count * outFeatures),
+  );
+  const scratch = plan.tensor(
+    1,
+    largest(({ count, inFeatures, dtype }) => backend.scratchFloats(count, inFeatures, dtype)),
+  );
+  return rowsOfAll.map(({ name, dtype, inFeatures, outFeatures, bytes, copies, count, near }): KernelCase => {
+    let turn = 0;
+    return {
+      operation: `quantised ${dtype}`,
+      shape: `${name} (${inFeatures}, ${outFeatures}), ${rowsOf(count)}`,
+      ...(count === 1 && !near
+        ? { limit: "read", work: bytes }
+        : { limit: "int8", work: 2 * count * inFeatures * outFeatures }),
+      run: (kernels) => {
+        turn = (turn + 1) % copies;
+        const weight = { dtype, inFeatures, outFeatures, offset: slab + turn * bytes };
+        const from = { offset: x.offset, rows: count, cols: inFeatures, stride: inFeatures };
+        const to = { offset: y.offset, rows: count, cols: outFeatures, stride: outFeatures };
+        kernels.linear(to, from, weight, null, scratch);
+      },
+    };
   });
 }
 
