@@ -4,7 +4,7 @@
 import { GROUP } from "./blocks";
 import { widen1 } from "./half";
 import {
-  COLUMNS, groupAt, groupHeader, groupsOf, isNibbles, scalesOf, STEPS, STEPS_OF_16, stepsAt, superOf, WITH_MINIMUM, zeroOf,
+  COLUMNS, groupAt, groupHeader, groupsOf, isNibbles, scalesOf, STEPS, STEPS_OF_16, superOf, WITH_MINIMUM, zeroOf,
 } from "./quantised-panels";
 import { FORM_F16 } from "./generated/constants";
 
@@ -18,20 +18,20 @@ export function embedQuantised(
     const id = load<i32>(tokenIds + (<usize>t << 2));
     const panel = weight + <usize>(id / COLUMNS) * panelBytes;
     for (let g = 0; g < groups; g++) {
-      group(out + <usize>t * outStride + <usize>g * 4 * GROUP, panel, id % COLUMNS, g, groups, min(GROUP, width - g * GROUP), form);
+      group(out + <usize>t * outStride + <usize>g * 4 * GROUP, panel, id % COLUMNS, g, min(GROUP, width - g * GROUP), form);
     }
   }
 }
 
-function group(out: usize, panel: usize, column: i32, g: i32, groups: i32, count: i32, form: i32): void {
+function group(out: usize, panel: usize, column: i32, g: i32, count: i32, form: i32): void {
   const scales = scalesOf(form), nibbles = isNibbles(form), zero = zeroOf(form);
-  const at = groupAt(scales, nibbles, panel, g, groups), head = superOf(scales, nibbles, panel, g);
+  const at = groupAt(scales, nibbles, panel, g), head = superOf(scales, nibbles, panel, g);
   const half = <usize>(2 * column), elements = at + groupHeader(scales) + <usize>(4 * column);
   let scale = widen1((scales == STEPS || scales == STEPS_OF_16 ? head : at) + half, FORM_F16);
   let offset: f32 = 0;
   if (scales == WITH_MINIMUM) offset = widen1(at + 32 + half, FORM_F16);
   if (scales == STEPS) {
-    const both = <i32>load<u16>(stepsAt(head, g) + half);
+    const both = <i32>load<u16>(at + half);
     scale *= <f32>(both & 0xff);
     offset = -(widen1(head + 32 + half, FORM_F16) * <f32>(both >> 8));
   }

@@ -11,7 +11,7 @@ import {
   STORED_Q5_1, STORED_Q5_K, STORED_Q6_K, STORED_Q8_0,
 } from "./generated/constants";
 import {
-  COLUMNS, groupAt, groupBytes, groupHeader, groupsOf, isNibbles, scalesOf, STEPS, STEPS_OF_16, stepsAt, superOf, UPPERMOST, WITH_MINIMUM,
+  COLUMNS, groupAt, groupBytes, groupHeader, groupsOf, isNibbles, scalesOf, STEPS, STEPS_OF_16, superOf, UPPERMOST, WITH_MINIMUM,
 } from "./quantised-panels";
 
 /** Rows `from … to − 1` of stored rows that are outputs. */
@@ -63,7 +63,7 @@ function packColumns(
   const stride = count == 1 ? 0 : rowBytes;
   let block = src, finite = true;
   for (let first = 0; first < groups; first += blockGroups(dtype)) {
-    const head = superOf(scales, nibbles, panel, first), at = groupAt(scales, nibbles, panel, first, groups);
+    const head = superOf(scales, nibbles, panel, first), at = groupAt(scales, nibbles, panel, first);
     for (let c = 0; c < count; c++) {
       if (!packScales(dtype, scales, nibbles, head, at, column + c, block + <usize>c * rowBytes)) finite = false;
     }
@@ -141,15 +141,15 @@ function packScales(dtype: i32, scales: i32, nibbles: bool, head: usize, at: usi
     finite = finite && isFiniteHalf(minimum);
   }
   if (isSuper) {
-    let group = at + <usize>column;
+    let group = at;
     for (let i = 0; i < SUPER_GROUPS; i++) {
       if (scales == STEPS) {
-        store<u16>(stepsAt(head, i) + half, <u16>stepAndMinimum(block, i));
+        store<u16>(group + half, <u16>stepAndMinimum(block, i));
       } else {
-        store<u8>(group, <u8>stepOf(dtype, block, i, 0));
-        store<u8>(group, <u8>stepOf(dtype, block, i, 1), 16);
-        group += groupBytes(scales, nibbles);
+        store<u8>(group + <usize>column, <u8>stepOf(dtype, block, i, 0));
+        store<u8>(group + <usize>column, <u8>stepOf(dtype, block, i, 1), 16);
       }
+      group += groupBytes(scales, nibbles);
     }
   }
   return finite;

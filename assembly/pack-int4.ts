@@ -7,7 +7,7 @@ import { FORM_F16, FORM_F32, FORM_INT4, PACK_OUT_OF_RANGE, PACK_ROUNDED } from "
 import { narrow8 } from "./half";
 import { answerOf, notesOn } from "./pack-answer";
 import { joined, storeColumn } from "./pack-blocks";
-import { COLUMNS, groupAt, groupHeader, groupsBeside, groupsOf, scalesOf, stepsAt, superOf } from "./quantised-panels";
+import { COLUMNS, groupAt, groupHeader, groupsOf, scalesOf, superOf } from "./quantised-panels";
 import { firstLanes, loadStored, storedBytes } from "./stored";
 
 const SUPER: i32 = GROUP * SUPER_GROUPS;
@@ -68,7 +68,7 @@ function packSuper(
   panel: usize, column: i32, inFeatures: i32, k: i32, count: i32, src: usize, stride: usize, dtype: i32, thread: i32,
 ): i32 {
   const values = WORKING + <usize>thread * THREAD_BYTES, scales = values + GROUP_BYTES, minimums = scales + 4 * SUPER_GROUPS;
-  const firstGroup = k / GROUP, groups = groupsOf(inFeatures), here = groupsBeside(firstGroup, groups);
+  const firstGroup = k / GROUP, here = min(SUPER_GROUPS, groupsOf(inFeatures) - firstGroup);
   let notes = i32x4.splat(0);
   let largestScale: f32 = 0, largestMinimum: f32 = 0;
   for (let g = 0; g < here; g++) {
@@ -87,8 +87,8 @@ function packSuper(
     loadGroup(values, src + <usize>(g * GROUP) * stride, stride, count - g * GROUP, dtype);
     const s = stepOf(load<f32>(scales + (<usize>g << 2)), scale), m = stepOf(load<f32>(minimums + (<usize>g << 2)), minimum);
     const steps = nearestSteps(values, s, m, scale, minimum);
-    store<u16>(stepsAt(head, g) + <usize>(2 * column), <u16>steps);
-    const to = groupAt(form, true, panel, firstGroup + g, groups) + groupHeader(form) + <usize>(4 * column);
+    const group = groupAt(form, true, panel, firstGroup + g), to = group + groupHeader(form) + <usize>(4 * column);
+    store<u16>(group + <usize>(2 * column), <u16>steps);
     storeColumn(to, integers(values, scale * <f32>(steps & 255), minimum * <f32>(steps >> 8)));
   }
   return 0;

@@ -73,18 +73,16 @@ function row(
   const mask = v128.load_splat<u32>(MASKS);
   let xp = x, p = panel;
   for (let left = groups; left > 0; left -= SUPER_GROUPS) {
-    let head = p, at = p + 64;
+    let head = p;
     const here = min(left, SUPER_GROUPS);
-    p += superHeader(scales, here);
+    p += superHeader(scales);
     if (scales == STEPS) {
       widenHead(head, working);
       head = working;
     }
     for (let g = 0; g < here; g++) {
-      if (scales != STEPS) {
-        at = p;
-        p += groupHeader(scales);
-      }
+      const at = p;
+      p += groupHeader(scales);
       const sums = xp + SUMS_AT;
       let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
       if (nibbles) {
@@ -152,7 +150,6 @@ function row(
         f3 = withMinimum(scales, f3, head, at, 3, o);
       }
       xp += GROUPED_BYTES - SCALE_AT;
-      if (scales == STEPS) at += 32;
     }
   }
   finish(y, bias, count, f0, f1, f2, f3);

@@ -4,7 +4,7 @@
 // is step · integer, at most 128 · 32. The two k of a pair are those of the activations: quantise.ts.
 
 import { GROUP, SUPER_GROUPS } from "./blocks";
-import { groupBytes, groupHeader, halves, STEPS, STEPS_OF_16, stepsAt, superHeader, WITH_MINIMUM } from "./quantised-panels";
+import { groupBytes, groupHeader, halves, STEPS, STEPS_OF_16, superHeader, WITH_MINIMUM } from "./quantised-panels";
 
 /** Bytes of a pair of k of 8 columns, and of a group. */
 export const PAIR_BYTES: usize = 32;
@@ -21,14 +21,14 @@ export const WIDE_HALF_BYTES: usize = WIDE_OFFSETS_AT + <usize>SUPER_GROUPS * WI
 @inline
 export function widenSuper(nibbles: bool, scales: i32, zero: i32, head: usize, groups: i32, to: usize): void {
   const bytes = groupBytes(scales, nibbles);
-  let at = head + superHeader(scales, groups), integers = to;
+  let at = head + superHeader(scales), integers = to;
   for (let g = 0; g < groups; g++) {
     widenGroup(nibbles, scales, zero, at, integers);
-    const steps = stepsAt(head, g), scale = to + WIDE_SCALES_AT + <usize>g * WIDE_SCALE_BYTES;
+    const scale = to + WIDE_SCALES_AT + <usize>g * WIDE_SCALE_BYTES;
     for (let j: usize = 0; j < 4; j++) {
       const quarter = scale + (j >> 1) * WIDE_HALF_BYTES + 16 * (j & 1);
       if (scales == STEPS) {
-        const both = v128.load_ext<u16>(steps + 8 * j);
+        const both = v128.load_ext<u16>(at + 8 * j);
         v128.store(quarter, f32x4.mul(halves(head + 8 * j), f32x4.convert_i32x4_s(v128.and(both, i32x4.splat(0xff)))));
         const minimum = f32x4.mul(halves(head + 32 + 8 * j), f32x4.convert_i32x4_s(i32x4.shr_u(both, 8)));
         v128.store(quarter + WIDE_OFFSETS_AT - WIDE_SCALES_AT, f32x4.neg(minimum));
