@@ -4,7 +4,7 @@
 // A group of 32 inputs is one sum of integers, exact in 32 bits in any order:
 //   bytes            255 · 8,191 · 32 = 66,838,560, for elements that still have their zero
 //   nibbles          (32,768 · 127 + (2,048 + 128 + 8) · 17 · 127) · 8 = 71,014,400: v and what v >> 4 … meet (quantise.ts)
-//   steps of 16      128 · 32 · 8,191 · 32 = 1,073,610,752, of step · integer; 32 · 127 · 8,191 · 32 = 1,065,223,... of IQ4_XS
+//   steps of 16      128 · 32 · 8,191 · 32 = 1,073,610,752, of step · integer; IQ4_XS: 32 · 127 · 8,191 · 32
 // It becomes f32 once and is scaled; groups are added in the order 0, 1, 2 … from zero, then the bias.
 
 import { GROUP, SUPER_GROUPS } from "./blocks";
