@@ -52,7 +52,7 @@ export class FedSequence {
     const { table } = this;
     if (!kvCache.reserve(table, tokenIds.length)) throw new Error("no KV block is left for this test");
     const count = tokenIds.length;
-    const { blockIds, length: from } = table;
+    const { runs, length: from } = table;
     table.append(tokenIds);
     const { tokens } = table;
     model.batch.clear();
@@ -60,7 +60,7 @@ export class FedSequence {
       tokens,
       from,
       count,
-      blockIds,
+      runs,
       wanted: wantsLogits === "all" ? count : wantsLogits === "last" ? 1 : 0,
     });
     const logits = model.forward(kvCache.layout);

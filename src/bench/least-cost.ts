@@ -31,14 +31,19 @@ export function prefillOperations({ config }: ModelInfo, promptTokens: number): 
 
 /**
  * Bytes that a decode step must read: every weight once with its scales, of the embeddings one row each (a tied one is
- * read as `lm_head`), and K and V of the row and of all before it.
+ * read as `lm_head`), and K and V of the row and of all before it that each layer sees.
  * @param position of the row that is fed
  */
 export function decodeBytes({ config, weightBytes, dtype, kv }: ModelInfo, position: number): number {
   const { hiddenSize: C, contextLength, vocabSize, tieWordEmbeddings } = config;
   const positionEmbeddings = 4 * C * (contextLength - 1);
   const embeddings = tieWordEmbeddings ? 0 : embeddingBytes(C, dtype) * (vocabSize - 1);
-  return weightBytes - positionEmbeddings - embeddings + kv.bytesPerToken * (position + 1);
+  const seen = kv.kinds.reduce(
+    (sum, { window, bytesPerToken }) =>
+      sum + bytesPerToken * Math.min(position + 1, window ?? Number.POSITIVE_INFINITY),
+    0,
+  );
+  return weightBytes - positionEmbeddings - embeddings + seen;
 }
 
 /** Bytes of one token's embedding, with the scales of its groups. */

@@ -1,6 +1,6 @@
 /** A sequence in the engine, as its client holds it: tokens go there, logits come back. */
 import { LastrowError } from "../errors.js";
-import type { RowRange } from "../kernels/kv-rows.js";
+import type { RangeTensor, RowRange } from "../kernels/kv-rows.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import type { ClientMessage, HostMessage } from "../protocol/messages.js";
 import { fromRemoteError } from "../protocol/remote-error.js";
@@ -36,8 +36,8 @@ function reserved(message: HostMessage): ReservedRows | null {
 }
 
 /** What the engine needs to know of a tensor: the rest would be copied on the way. */
-function rowsOf({ layer, part, rowBytes }: RowRange["tensors"][number]): RowRange["tensors"][number] {
-  return { layer, part, rowBytes };
+function rowsOf({ layer, part, rowBytes, firstBlock }: RangeTensor): RangeTensor {
+  return { layer, part, rowBytes, firstBlock };
 }
 
 /** Its holder makes one call at a time. */
@@ -141,18 +141,18 @@ export class RemoteSequence {
   }
 
   /**
-   * Gives it the first `count` rows of some blocks; it takes as many as it has room for.
+   * Gives it the rows of some blocks, those of positions before `givenEnd`; it takes as many as it has room for.
    * @param group its memory is not to be used until it comes back
    * @returns the same memory
    */
   placeRows(
-    { firstBlock, numRows, rows }: BlockGroup,
-    count: number,
+    { firstBlock, end, rows }: BlockGroup,
+    givenEnd: number,
     tensors: RowRange["tensors"],
   ): Promise<Uint8Array<ArrayBuffer>> {
     const named = tensors.map(rowsOf);
     return this.#request(
-      { type: "placeRows", id: this.#id, firstBlock, numRows, count, tensors: named, rows },
+      { type: "placeRows", id: this.#id, firstBlock, end, givenEnd, tensors: named, rows },
       (message) => (message.type === "placed" ? message.rows : null),
       [rows.buffer],
     );

@@ -82,10 +82,9 @@ async function placeGroups(
       throwIfAborted(signal);
       if (placing !== null) saved.giveBack(await placing);
       placing = null;
-      const first = group.firstBlock * BLOCK_SIZE;
-      const count = Math.min(group.numRows, to - first);
-      if (first + group.numRows > from && count > 0) {
-        placing = awaitedLater(remote.placeRows(group, count, saved.layout.tensors));
+      const givenEnd = Math.min(group.end, to);
+      if (group.end > from && givenEnd > group.firstBlock * BLOCK_SIZE) {
+        placing = awaitedLater(remote.placeRows(group, givenEnd, saved.layout.tensors));
       } else saved.giveBack(group.rows);
     }
     await placing;

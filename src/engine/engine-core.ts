@@ -8,6 +8,7 @@ import { LastrowError } from "../errors.js";
 import type { Kernels, Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { RowRange } from "../kernels/kv-rows.js";
+import { blocksFor, rowsThatFit } from "../kv-cache/block-needs.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { Decoder } from "../model/decoder.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
@@ -92,14 +93,22 @@ export class EngineCore {
 
   /** Rows that fit into the KV cache when nothing else is in it. */
   get capacity(): number {
-    return this.kvCache.pool.numBlocks * BLOCK_SIZE;
+    const { groups, numBlocks } = this.kvCache.layout;
+    return rowsThatFit(groups, numBlocks, this.contextLength);
   }
 
   get stats(): EngineStats {
-    const { pool, index } = this.kvCache;
+    const { pool, index, layout } = this.kvCache;
     const { resident, waiting, tokensQueried, tokensHit } = this.#scheduler;
     let cached = 0;
-    for (const block of pool.freeBlocks()) if (index.isPublished(block)) cached += 1;
+    const kinds = new Map(layout.groups.map(({ window }) => [window, 0]));
+    for (let block = 0; block < pool.numBlocks; block++) {
+      const isFree = pool.refCount(block) === 0;
+      if (isFree && index.isPublished(block)) cached += 1;
+      if (isFree) continue;
+      const { window } = layout.groups[this.kvCache.groupOf(block)];
+      kinds.set(window, (kinds.get(window) ?? 0) + 1);
+    }
     const running = resident.filter(({ isAwaited }) => isAwaited).length;
     return {
       blocks: {
@@ -107,6 +116,7 @@ export class EngineCore {
         referenced: pool.numBlocks - pool.numFree,
         cached,
         free: pool.numFree - cached,
+        kinds: [...kinds].map(([window, referenced]) => ({ window, referenced })),
       },
       prefixCache: { tokensQueried, tokensHit },
       sequences: {
@@ -193,7 +203,7 @@ export class EngineCore {
     const table = kvCache.createSequence(salt);
     const maxBlocks = Math.floor((tokens.length - 1) / BLOCK_SIZE);
     const known = kvCache.findPrefix(knownSalt, tokens, maxBlocks);
-    table.append(tokens.slice(0, known.blocks.length * BLOCK_SIZE));
+    table.append(tokens.slice(0, known.length));
     kvCache.attach(table, known);
     this.#lastArrival += 1;
     const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant }, table, consumer);
@@ -201,8 +211,9 @@ export class EngineCore {
     sequence.lastStep = this.#steps;
     this.#sequences.add(sequence);
     this.#scheduler.addResident(sequence);
-    const given = tokens.length - 1 - table.length;
-    if (kvCache.numEmpty * BLOCK_SIZE >= given) kvCache.reserve(table, given);
+    if (kvCache.numEmpty >= kvCache.blocksForGiven(table, tokens.length)) {
+      kvCache.reserveGiven(table, tokens.length);
+    }
     return sequence;
   }
 
@@ -212,7 +223,11 @@ export class EngineCore {
    */
   makeRoom(sequence: ScheduledSequence, rows: number): void {
     this.#expectAlive(sequence);
-    if (sequence.table.length !== sequence.tokens.length) return;
+    const { length } = sequence.table;
+    if (length !== sequence.tokens.length) return;
+    if (this.#scheduler.reserveGiven(sequence, length + rows + 1)) return;
+    // Of a window, rows are given from what is kept of all: fewer would be of no use.
+    if (this.kvCache.layout.groups.some(({ window }) => window !== null)) return;
     for (let fewer = rows; fewer > 0; fewer = Math.ceil(fewer / BLOCK_SIZE - 1) * BLOCK_SIZE) {
       if (this.#scheduler.reserve(sequence, fewer)) return;
     }
@@ -222,9 +237,9 @@ export class EngineCore {
   placeRows(sequence: ScheduledSequence, given: GivenRows): void {
     this.#expectAlive(sequence);
     const { table } = sequence;
-    writeBlocks(this.#rowSpace, given, (index) => {
-      const isOwn = index * BLOCK_SIZE >= table.length && index < table.blockIds.length;
-      return isOwn ? table.blockIds[index] : null;
+    writeBlocks(this.#rowSpace, given, (group, index) => {
+      const { first, ids } = table.runs[group];
+      return index * BLOCK_SIZE >= table.length ? (ids[index - first] ?? null) : null;
     });
   }
 
@@ -245,14 +260,22 @@ export class EngineCore {
     const written = tokens.slice(0, table.capacity - table.length);
     table.append(written);
     this.kvCache.commit(table, written.length);
+    if (table.givenLength > 0) {
+      // Not all has been given: what is there has nothing to go on from.
+      this.#loseRows(sequence);
+    }
+    this.kvCache.releaseUnseen(table);
     sequence.numCachedTokens = table.length;
   }
 
-  /** Whether all rows of a sequence are there to be read; if not, they are computed and its consumer is told. */
+  /** Whether all kept rows of a sequence are there to be read; if not, they are computed and its consumer is told. */
   expectRows(sequence: ScheduledSequence): boolean {
     this.#expectAlive(sequence);
     const { length } = sequence.tokens;
-    if (sequence.table.length === length) return true;
+    if (sequence.table.length === length) {
+      if (this.kvCache.hasAllKept(sequence.table)) return true;
+      this.#loseRows(sequence);
+    }
     const last = sequence.tokens[length - 1];
     this.cut(sequence, length - 1);
     this.extend(sequence, [last]);
@@ -290,14 +313,19 @@ export class EngineCore {
     this.#expectAlive(sequence);
     const { table } = sequence;
     // Blocks that are reserved behind its rows stay its own.
-    if (length < table.length) this.kvCache.truncate(table, length);
-    else table.forget(length);
+    if (length >= table.length) table.forget(length);
+    else if (!this.kvCache.truncate(table, length)) this.#scheduler.resumeLater(sequence);
   }
 
   /** Forgets a sequence's rows, not its tokens: they are computed again. */
   forgetRows(sequence: ScheduledSequence): void {
     this.#expectAlive(sequence);
     this.kvCache.clear(sequence.table);
+  }
+
+  #loseRows(sequence: ScheduledSequence): void {
+    this.kvCache.clear(sequence.table);
+    this.#scheduler.resumeLater(sequence);
   }
 
   /** A sequence with the tokens of another one, whose blocks it shares. It is idle until it is extended. */
@@ -358,7 +386,7 @@ export class EngineCore {
   expectCapacity(rows: number): void {
     if (rows <= this.capacity) return;
     const { pool, layout } = this.kvCache;
-    const needed = Math.ceil(rows / BLOCK_SIZE);
+    const needed = blocksFor(layout.groups, rows, 1);
     throw new LastrowError(
       "kv_memory_exhausted",
       `${rows} rows of keys and values need ${needed} KV blocks, and there are ${pool.numBlocks}; give more KV memory (kvMemory: ${needed * layout.blockBytes} bytes or more), or ask for fewer tokens.`,
@@ -374,8 +402,7 @@ export class EngineCore {
     batch.clear();
     for (const { sequence, count, wanted } of rows) {
       const { table, tokens } = sequence;
-      const { blockIds, length: from } = table;
-      batch.add({ tokens, from, count, blockIds, wanted });
+      batch.add({ tokens, from: table.length, count, runs: table.runs, wanted });
     }
     this.#batchedSequences += rows.length;
     this.#largestBatch = Math.max(this.#largestBatch, rows.length);
@@ -412,6 +439,7 @@ export class EngineCore {
       computed.count = numSound;
       const { table } = sequence;
       this.kvCache.commit(table, count - (wanted - numSound));
+      this.kvCache.releaseUnseen(table, Math.min(table.length, sequence.guessedFrom));
       if (wanted === 0) continue;
       // Rows whose logits were given are not given again when they are computed again, after a preemption.
       sequence.logitsFrom = table.length;

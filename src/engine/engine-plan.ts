@@ -5,7 +5,7 @@
 
 import { LastrowError } from "../errors.js";
 import { type KernelBackend, MAX_MEMORY_BYTES } from "../kernels/kernels.js";
-import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, layerGroups } from "../kernels/kv-layout.js";
 import { ALIGNMENT, MemoryPlan } from "../kernels/memory-plan.js";
 import { referenceBackend } from "../kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
@@ -17,7 +17,7 @@ import { planStaging, type Staging } from "../model/load-weights.js";
 import { chooseDtypes } from "../model/weight-dtypes.js";
 import type { MachineMemory, Threads } from "../platform/threads.js";
 import type { ContextBound, EngineShape, KvBound } from "../protocol/engine-setup.js";
-import { chooseMemory, DEFAULT_CONTEXTS, leastBlocks } from "./kv-memory.js";
+import { chooseMemory, contextBlocksOf, DEFAULT_CONTEXTS, leastBlocks, tokensIn } from "./kv-memory.js";
 
 /** Where everything will lie. Sizes in bytes. */
 export interface EnginePlan {
@@ -30,6 +30,8 @@ export interface EnginePlan {
   readonly weightBytes: number;
   readonly kv: KvLayout;
   readonly kvBytes: number;
+  /** Tokens that it has room for, in sequences of a full context. */
+  readonly kvTokens: number;
   /** What kept the KV cache from having more blocks. */
   readonly kvBound: KvBound;
   readonly scratch: DecoderScratch;
@@ -69,25 +71,29 @@ type CheckedPlan = EnginePlan & { readonly lack: "wasm" | "machine" | null };
 function planOn(shape: EngineShape, backend: KernelBackend, machine: MachineMemory): CheckedPlan {
   const { decoder, isContextAsked: isAsked, kvDtype } = shape;
   const { contextLength } = decoder;
-  const blockBytes = kvBlockBytes(kvShapeOf(decoder), kvDtype);
+  const kvShape = kvShapeOf(decoder);
+  const blockBytes = kvBlockBytes(kvShape, kvDtype);
+  const use = { groups: layerGroups(kvShape), tokenBudget: shape.tokenBudget ?? DEFAULT_TOKEN_BUDGET };
   const { blocks, kvBound, ...context } = chooseMemory({
     contextLength,
     isAsked,
     askedKvBytes: shape.kvMemory,
     blockBytes,
+    ...use,
     otherBytes(contextLength) {
       // Few blocks take less working memory, since a step has no more rows than there is room for.
-      const contextBlocks = Math.ceil(contextLength / BLOCK_SIZE);
-      const most = placeAll(withContext(shape, contextLength), backend, DEFAULT_CONTEXTS * contextBlocks);
+      const blocks = DEFAULT_CONTEXTS * contextBlocksOf(use, contextLength);
+      const most = placeAll(withContext(shape, contextLength), backend, blocks);
       return most.bytes - most.kvBytes + ALIGNMENT;
     },
     machine,
   });
   const plan = placeAll(withContext(shape, context.contextLength), backend, blocks);
-  const leastKvBytes = Math.min(plan.kvBytes, leastBlocks({ contextLength, isAsked }) * blockBytes);
+  const leastKvBytes = Math.min(plan.kvBytes, leastBlocks({ contextLength, isAsked, ...use }) * blockBytes);
   const leastBytes = plan.bytes - plan.kvBytes + leastKvBytes;
   const lack = plan.bytes > MAX_MEMORY_BYTES ? "wasm" : leastBytes > machine.totalBytes ? "machine" : null;
-  return { ...plan, ...context, kvBound, lack };
+  const kvTokens = tokensIn(use, blocks, context.contextLength);
+  return { ...plan, ...context, kvBound, kvTokens, lack };
 }
 
 function withContext(shape: EngineShape, contextLength: number): EngineShape {
@@ -101,8 +107,7 @@ function refusal(
   backend: KernelBackend,
   machine: MachineMemory,
 ): string {
-  const { weightBytes, kv, kvBytes, bytes, lack } = plan;
-  const tokens = kv.numBlocks * BLOCK_SIZE;
+  const { weightBytes, kvTokens, kvBytes, bytes, lack } = plan;
   const limit =
     lack === "wasm"
       ? `WebAssembly's memory ends at ${formatMemorySize(MAX_MEMORY_BYTES)}`
@@ -128,7 +133,7 @@ function refusal(
     }
   }
   const help = advice.length === 0 ? "It takes a smaller model" : `It fits with ${advice.join(", or with ")}`;
-  return `${shape.label} needs ${formatMemorySize(weightBytes)} for weights, ${formatMemorySize(kvBytes)} for keys and values of ${tokens} tokens and ${formatMemorySize(bytes - weightBytes - kvBytes)} to work in, ${formatMemorySize(bytes)} in all; ${limit}. ${help}.`;
+  return `${shape.label} needs ${formatMemorySize(weightBytes)} for weights, ${formatMemorySize(kvBytes)} for keys and values of ${kvTokens} tokens and ${formatMemorySize(bytes - weightBytes - kvBytes)} to work in, ${formatMemorySize(bytes)} in all; ${limit}. ${help}.`;
 }
 
 /** Where everything lies with so many KV blocks, whether it fits or not. */
@@ -136,7 +141,7 @@ function placeAll(
   shape: EngineShape,
   backend: KernelBackend,
   numBlocks: number,
-): Omit<EnginePlan, "kvBound" | "contextBound"> {
+): Omit<EnginePlan, "kvBound" | "kvTokens" | "contextBound"> {
   const { decoder, dtype, tensors, kvDtype } = shape;
   const { contextLength } = decoder;
   const plan = new MemoryPlan(backend);
@@ -146,8 +151,10 @@ function placeAll(
   const kvShape = kvShapeOf(decoder);
   const kv = kvLayout(kvShape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(kvShape, kvDtype)), numBlocks);
   const kvBytes = kv.numBlocks * kv.blockBytes;
+  // What is written at once takes a block of each group.
+  const roomFor = Math.floor(numBlocks / kv.groups.length);
   const scratch = planScratch(plan, decoder, {
-    maxRows: Math.min(shape.tokenBudget ?? DEFAULT_TOKEN_BUDGET, numBlocks * BLOCK_SIZE),
+    maxRows: Math.min(shape.tokenBudget ?? DEFAULT_TOKEN_BUDGET, roomFor * BLOCK_SIZE),
     maxLogitsRows: logitsRows(decoder),
     maxSequences: MAX_SEQUENCES,
   });

@@ -11,7 +11,10 @@ const free = (freeBytes: number) => ({ totalBytes: Number.POSITIVE_INFINITY, fre
 /** Weights, staging and working memory; the scores grow with the context: two threads, four rows each. */
 const others = (weightBytes: number) => (contextLength: number) => weightBytes + 32 * contextLength;
 
-const base = { isAsked: false, askedKvBytes: null } as const;
+const base = {
+  ...{ isAsked: false, askedKvBytes: null, tokenBudget: 512 },
+  groups: [{ window: null, layers: [0] }],
+} as const;
 /** GPT-2 124M: 12 layers of 12 heads of 64. */
 const gpt2 = { ...base, contextLength: 1024, blockBytes: 1_179_648, otherBytes: others(600 * MB) };
 /** Llama 3.2 1B: 16 layers, 8 KV heads of 64; weights in 16 bits. */

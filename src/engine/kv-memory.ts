@@ -4,7 +4,8 @@
  */
 import { LastrowError } from "../errors.js";
 import { MAX_MEMORY_BYTES } from "../kernels/kernels.js";
-import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, type LayerGroup } from "../kernels/kv-layout.js";
+import { blocksFor } from "../kv-cache/block-needs.js";
 import type { MachineMemory } from "../platform/threads.js";
 import type { ContextBound, KvBound } from "../protocol/engine-setup.js";
 
@@ -27,6 +28,10 @@ export interface MemoryNeeds {
   readonly askedKvBytes: number | null;
   /** Bytes of one block. */
   readonly blockBytes: number;
+  /** Groups of layers, each of which needs blocks of its own. */
+  readonly groups: readonly LayerGroup[];
+  /** Most rows of a step. */
+  readonly tokenBudget: number;
   /** Bytes of everything else with a context of so many positions: weights, working memory, staging. */
   readonly otherBytes: (contextLength: number) => number;
   readonly machine: MachineMemory;
@@ -36,7 +41,7 @@ export interface MemoryChoice {
   readonly contextLength: number;
   /** What kept the context from being longer. */
   readonly contextBound: ContextBound;
-  /** Blocks of the KV cache, one or more. */
+  /** Blocks of the KV cache, one of each group or more. */
   readonly blocks: number;
   /** What kept the KV cache from having more. */
   readonly kvBound: KvBound;
@@ -55,14 +60,15 @@ export interface MemoryChoice {
  */
 export function chooseMemory(needs: MemoryNeeds): MemoryChoice {
   const { contextLength, contextBound } = chooseContext(needs);
-  const { askedKvBytes, blockBytes } = needs;
-  const contextBlocks = blocksOf(contextLength);
+  const { askedKvBytes, blockBytes, groups } = needs;
+  const contextBlocks = contextBlocksOf(needs, contextLength);
   if (askedKvBytes !== null) {
     const blocks = Math.floor(askedKvBytes / blockBytes);
-    if (blocks >= 1) return { contextLength, contextBound, blocks, kvBound: "asked" };
+    if (blocks >= groups.length) return { contextLength, contextBound, blocks, kvBound: "asked" };
+    const least = groups.length === 1 ? "one KV block" : `${groups.length} KV blocks, the fewest that serve,`;
     throw new LastrowError(
       "invalid_argument",
-      `kvMemory is ${askedKvBytes} bytes; one KV block of this model takes ${blockBytes}, and a full context ${contextBlocks} blocks.`,
+      `kvMemory is ${askedKvBytes} bytes; ${least} of this model take${groups.length === 1 ? "s" : ""} ${groups.length * blockBytes}, and a full context ${contextBlocks} blocks.`,
     );
   }
   const { free, wasm } = leftBeside(needs, contextLength);
@@ -79,11 +85,29 @@ export function chooseMemory(needs: MemoryNeeds): MemoryChoice {
 }
 
 /** Blocks without which a model is of no use: those of a context that was asked for, or of the shortest by default. */
-export function leastBlocks({
-  contextLength,
-  isAsked,
-}: Pick<MemoryNeeds, "contextLength" | "isAsked">): number {
-  return blocksOf(isAsked ? contextLength : Math.min(contextLength, LEAST_CONTEXT));
+export function leastBlocks(
+  needs: Pick<MemoryNeeds, "contextLength" | "isAsked" | "groups" | "tokenBudget">,
+): number {
+  const { contextLength, isAsked } = needs;
+  return contextBlocksOf(needs, isAsked ? contextLength : Math.min(contextLength, LEAST_CONTEXT));
+}
+
+/** Blocks of a context of so many positions: of a window those that it sees, and those of the rows of one step. */
+export function contextBlocksOf(
+  { groups, tokenBudget }: Pick<MemoryNeeds, "groups" | "tokenBudget">,
+  contextLength: number,
+): number {
+  return blocksFor(groups, contextLength, Math.min(contextLength, tokenBudget));
+}
+
+/** Tokens that so many blocks have room for, in sequences of a full context. */
+export function tokensIn(
+  needs: Pick<MemoryNeeds, "groups" | "tokenBudget">,
+  numBlocks: number,
+  contextLength: number,
+): number {
+  const whole = Math.ceil(contextLength / BLOCK_SIZE) * BLOCK_SIZE;
+  return Math.floor((numBlocks / contextBlocksOf(needs, contextLength)) * whole);
 }
 
 function chooseContext(needs: MemoryNeeds): Pick<MemoryChoice, "contextLength" | "contextBound"> {
@@ -95,7 +119,7 @@ function chooseContext(needs: MemoryNeeds): Pick<MemoryChoice, "contextLength" |
   };
   for (;;) {
     const { contextLength } = chosen;
-    const kvBytes = blocksOf(contextLength) * blockBytes;
+    const kvBytes = contextBlocksOf(needs, contextLength) * blockBytes;
     const { free, wasm } = leftBeside(needs, contextLength);
     const bound =
       askedKvBytes !== null && kvBytes > askedKvBytes
@@ -115,8 +139,4 @@ function chooseContext(needs: MemoryNeeds): Pick<MemoryChoice, "contextLength" |
 function leftBeside({ otherBytes, machine }: MemoryNeeds, contextLength: number) {
   const other = otherBytes(contextLength);
   return { free: Math.max(0, machine.freeBytes - other), wasm: Math.max(0, MAX_MEMORY_BYTES - other) };
-}
-
-function blocksOf(contextLength: number): number {
-  return Math.ceil(contextLength / BLOCK_SIZE);
 }

@@ -5,6 +5,7 @@ import type { ModelFile } from "../formats/model-files.js";
 import type { Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
 import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
+import { kvKinds } from "../kv-cache/block-needs.js";
 import { KvCache } from "../kv-cache/kv-cache.js";
 import { Decoder } from "../model/decoder.js";
 import { loadWeights } from "../model/load-weights.js";
@@ -57,8 +58,10 @@ export async function loadEngine(
       dtype: kvDtype,
       blocks: kv.numBlocks,
       blockBytes: kv.blockBytes,
-      bytesPerToken: kv.blockBytes / BLOCK_SIZE,
+      bytesPerToken: (kv.groups.length * kv.blockBytes) / BLOCK_SIZE,
+      kinds: kvKinds(kv),
       bytes: plan.kvBytes,
+      tokens: plan.kvTokens,
       bound: plan.kvBound,
     },
     memoryBytes: plan.bytes,

@@ -1,33 +1,55 @@
 /** How much of the KV cache each tenant has, and which have more than their part. A snapshot: sequences that come or go change it. */
-import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import type { LayerGroup } from "../kernels/kv-layout.js";
+import { groupBlocksFor } from "../kv-cache/block-needs.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 
-/** Blocks that a sequence's rows need beyond its own. */
-export function missingBlocks({ tokens, table }: ScheduledSequence): number {
-  return Math.max(0, Math.ceil(tokens.length / BLOCK_SIZE) - table.blockIds.length);
+/** What blocks hold, and the most rows that are written at once. */
+export interface BlockUse {
+  readonly groups: readonly LayerGroup[];
+  readonly tokenBudget: number;
+}
+
+/**
+ * Blocks that a running sequence is promised: those that its rows need beyond its own, and one more of each group, for its
+ * next row.
+ */
+export function promisedBlocks(
+  { groups, tokenBudget }: BlockUse,
+  { tokens, table, numPending }: ScheduledSequence,
+): number {
+  const chunk = Math.min(numPending, tokenBudget);
+  return groups.reduce((sum, { window }, group) => {
+    const needed = groupBlocksFor(window, tokens.length, chunk);
+    return sum + Math.max(0, needed - table.runs[group].ids.length) + 1;
+  }, 0);
 }
 
 export class MemoryShares {
   /** Blocks that each tenant may have while others want them. */
   readonly #share: number;
+  readonly #numGroups: number;
   /** Blocks that each tenant's running sequences have. */
   readonly #held: ReadonlyMap<string, ReadonlySet<number>>;
   readonly #used: ReadonlyMap<string, number>;
 
   /**
-   * Counts what running sequences have and are promised: what they miss, and one more for each, for its next row. What
-   * several of a tenant's sequences share counts once.
+   * Counts what running sequences have and are promised. What several of a tenant's sequences share counts once.
    * @param tenants the tenants with sequences that are waited for
    */
-  constructor(numBlocks: number, tenants: readonly string[], resident: readonly ScheduledSequence[]) {
-    this.#share = Math.floor(numBlocks / tenants.length);
+  constructor(
+    use: BlockUse & { readonly numBlocks: number },
+    tenants: readonly string[],
+    resident: readonly ScheduledSequence[],
+  ) {
+    this.#share = Math.floor(use.numBlocks / tenants.length);
+    this.#numGroups = use.groups.length;
     const held = new Map(tenants.map((tenant) => [tenant, new Set<number>()]));
     const promised = new Map<string, number>();
     for (const sequence of resident) {
       const { isAwaited, tenant, table } = sequence;
       if (!isAwaited) continue;
       for (const block of table.blockIds) held.get(tenant)?.add(block);
-      promised.set(tenant, (promised.get(tenant) ?? 0) + missingBlocks(sequence) + 1);
+      promised.set(tenant, (promised.get(tenant) ?? 0) + promisedBlocks(use, sequence));
     }
     this.#held = held;
     this.#used = new Map(
@@ -46,16 +68,16 @@ export class MemoryShares {
   }
 
   /**
-   * Whether a tenant's share has room for a sequence, and for one more block of it. What it finds counts like what is
+   * Whether a tenant's share has room for a sequence, and for its next row. What it finds counts like what is
    * computed for it, unless its tenant has it already: whether others have it makes no difference, or a tenant could be
    * owed a place until others give way for it, and not be owed it any more once they have.
-   * @param numBlocks that the sequence's rows take
+   * @param numBlocks that the sequence's rows take at most
    * @param found those of them that are there
    */
   hasRoomFor(tenant: string, numBlocks: number, found: readonly number[]): boolean {
     const held = this.#held.get(tenant);
     const own = found.filter((block) => held?.has(block)).length;
-    return this.usedBy(tenant) + numBlocks - own + 1 <= this.#share;
+    return this.usedBy(tenant) + numBlocks - own + this.#numGroups <= this.#share;
   }
 
   /** The youngest of some sequences, in the order of their arrival, of the tenant that has most beyond its share. */

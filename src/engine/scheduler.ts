@@ -18,9 +18,10 @@
  * in one place at a time, and holds blocks only there.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { blocksFor } from "../kv-cache/block-needs.js";
 import type { FoundPrefix, KvCache } from "../kv-cache/kv-cache.js";
 import { type StepLimits, type StepShare, stepShares, TurnOrder } from "./fair-shares.js";
-import { MemoryShares, missingBlocks } from "./memory-shares.js";
+import { type BlockUse, MemoryShares, promisedBlocks } from "./memory-shares.js";
 import type { ScheduledSequence, SequencePlace } from "./scheduled-sequence.js";
 
 /** Rows of one sequence in a step: the next `count` rows. */
@@ -46,6 +47,7 @@ interface Plan {
 export class Scheduler {
   readonly #kvCache: KvCache;
   readonly #limits: StepLimits;
+  readonly #use: BlockUse & { readonly numBlocks: number };
   /** By arrival, both. */
   readonly #waiting: ScheduledSequence[] = [];
   readonly #resident: ScheduledSequence[] = [];
@@ -58,6 +60,8 @@ export class Scheduler {
   constructor(kvCache: KvCache, limits: StepLimits, onPreempted: (sequence: ScheduledSequence) => void) {
     this.#kvCache = kvCache;
     this.#limits = limits;
+    const { groups, numBlocks } = kvCache.layout;
+    this.#use = { groups, numBlocks, tokenBudget: limits.tokenBudget };
     this.#onPreempted = onPreempted;
   }
 
@@ -95,12 +99,29 @@ export class Scheduler {
    * @returns whether there is room
    */
   reserve(sequence: ScheduledSequence, count: number): boolean {
-    while (!this.#kvCache.reserve(sequence.table, count)) {
+    return this.#reserveAtOthersCost(sequence, () => this.#kvCache.reserve(sequence.table, count));
+  }
+
+  /** The same for what a saved sequence of `length` tokens gives: `KvCache.reserveGiven`. */
+  reserveGiven(sequence: ScheduledSequence, length: number): boolean {
+    return this.#reserveAtOthersCost(sequence, () => this.#kvCache.reserveGiven(sequence.table, length));
+  }
+
+  #reserveAtOthersCost(sequence: ScheduledSequence, reserve: () => boolean): boolean {
+    while (!reserve()) {
       if (!this.#preemptIdle((other) => other === sequence)) return false;
     }
     // It may have lost its place with its blocks.
     this.#move(sequence, "resident");
     return true;
+  }
+
+  /**
+   * A sequence has lost its rows, since keys that they need are gone: like one that was preempted, it resumes with what can be
+   * found.
+   */
+  resumeLater(sequence: ScheduledSequence): void {
+    if (sequence.place === "resident") this.#move(sequence, sequence.isAwaited ? "waiting" : "away");
   }
 
   /** Lets go of a sequence that has ended. */
@@ -223,7 +244,8 @@ export class Scheduler {
       }
       const { length } = sequence.table;
       const inLastBlock = Math.ceil(length / BLOCK_SIZE) * BLOCK_SIZE - length;
-      const fitting = Math.min(count - 1, inLastBlock + pool.numFree * BLOCK_SIZE);
+      const newBlocks = Math.floor(pool.numFree / this.#use.groups.length);
+      const fitting = Math.min(count - 1, inLastBlock + newBlocks * BLOCK_SIZE);
       for (let fewer = fitting; fewer > 0; fewer -= BLOCK_SIZE) {
         if (this.#kvCache.reserve(sequence.table, fewer)) return fewer;
       }
@@ -243,10 +265,7 @@ export class Scheduler {
     if (idle !== null) return idle;
     const holding = this.#resident.filter(
       (other) =>
-        other !== favoured &&
-        other.isAwaited &&
-        !plan.sequences.has(other) &&
-        other.table.blockIds.length > 0,
+        other !== favoured && other.isAwaited && !plan.sequences.has(other) && other.table.numBlocks > 0,
     );
     if (plan.tenants.length > 1) {
       const memory = this.#memoryOf(plan.tenants);
@@ -271,7 +290,7 @@ export class Scheduler {
   }
 
   #memoryOf(tenants: readonly string[]): MemoryShares {
-    return new MemoryShares(this.#kvCache.pool.numBlocks, tenants, this.#resident);
+    return new MemoryShares(this.#use, tenants, this.#resident);
   }
 
   #hasRival(sequence: ScheduledSequence): boolean {
@@ -304,8 +323,8 @@ export class Scheduler {
     if (running.length >= maxSequences && own.length >= places) return false;
     const waiting = this.#waiting.filter((sequence) => sequence.tenant === tenant).slice(0, maxSequences);
     const sequence = waiting.find((candidate) => {
-      const { blocks } = this.#findPrefix(candidate);
-      return blocks.length === mostFound(candidate) || !isComputedBy(own, candidate, blocks.length);
+      const found = this.#findPrefix(candidate).length / BLOCK_SIZE;
+      return found === mostFound(candidate) || !isComputedBy(own, candidate, found);
     });
     if (sequence === undefined || !this.#makePlace(sequence, plan)) return false;
     const { tokens, table } = sequence;
@@ -320,6 +339,12 @@ export class Scheduler {
     return true;
   }
 
+  /** Most blocks that a waiting sequence's rows take at a time, wherever they are found or computed. */
+  #blocksOf({ tokens }: ScheduledSequence): number {
+    const { groups, tokenBudget } = this.#use;
+    return blocksFor(groups, tokens.length, Math.min(tokens.length, tokenBudget));
+  }
+
   #findPrefix(sequence: ScheduledSequence): FoundPrefix {
     return this.#kvCache.findPrefix(sequence.table.salt, sequence.tokens, mostFound(sequence));
   }
@@ -331,13 +356,13 @@ export class Scheduler {
       if (running.length === 0) return true;
       // Those that are found and free are taken off the free ones, too. Blocks that are given back are free, not gone.
       const { blocks, free } = this.#findPrefix(sequence);
-      const needed = blocksFor(sequence.tokens.length) - blocks.length + free;
-      // Room for what is still to come of those that run, and for one more block of each.
-      const promised = running.reduce((sum, other) => sum + missingBlocks(other) + 1, 0);
+      const all = this.#blocksOf(sequence);
+      const needed = all - blocks.length + free;
+      const promised = running.reduce((sum, other) => sum + promisedBlocks(this.#use, other), 0);
       const fits = needed + promised <= this.#kvCache.pool.numFree;
       if (plan.tenants.length === 1 && fits) return true;
       const memory = this.#memoryOf(plan.tenants);
-      const isOwed = memory.hasRoomFor(sequence.tenant, blocksFor(sequence.tokens.length), blocks);
+      const isOwed = memory.hasRoomFor(sequence.tenant, all, blocks);
       if (plan.claimed && !isOwed) return false;
       if (fits) return true;
       if (this.#preemptIdle(() => false)) continue;
@@ -366,7 +391,7 @@ export class Scheduler {
   #longestIdle(isSpared: (sequence: ScheduledSequence) => boolean): ScheduledSequence | null {
     let longest: ScheduledSequence | null = null;
     for (const sequence of this.#resident) {
-      if (sequence.isAwaited || isSpared(sequence) || sequence.table.blockIds.length === 0) continue;
+      if (sequence.isAwaited || isSpared(sequence) || sequence.table.numBlocks === 0) continue;
       if (longest === null || sequence.lastStep < longest.lastStep) longest = sequence;
     }
     return longest;
@@ -376,10 +401,6 @@ export class Scheduler {
 /** Blocks that a sequence may take of what is there: what becomes logits is computed. */
 function mostFound({ logitsFrom, tokens }: ScheduledSequence): number {
   return Math.floor(Math.min(logitsFrom, tokens.length - 1) / BLOCK_SIZE);
-}
-
-function blocksFor(rows: number): number {
-  return Math.ceil(rows / BLOCK_SIZE);
 }
 
 /** Whether one of these is about to compute and publish block `index` of a sequence, and all before it. */

@@ -6,7 +6,16 @@
  */
 import { platform } from "#platform";
 import type { AttentionCall, Kernels } from "../kernels/kernels.js";
-import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, kvOffset } from "../kernels/kv-layout.js";
+import {
+  BLOCK_SIZE,
+  type BlockRun,
+  type KvLayout,
+  kvBlockBytes,
+  kvLayout,
+  kvOffset,
+  layerGroups,
+  runsAlone,
+} from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
 import { describeModel } from "../library/describe-model.js";
@@ -53,12 +62,14 @@ export class AttentionProbe {
   readonly #model: Decoder;
   readonly #kernels: Kernels;
   readonly #kv: KvLayout;
+  readonly #runs: readonly BlockRun[];
   readonly #calls: SeenCall[];
 
   private constructor(parts: { model: Decoder; kernels: Kernels; kv: KvLayout; calls: SeenCall[] }) {
     this.#model = parts.model;
     this.#kernels = parts.kernels;
     this.#kv = parts.kv;
+    this.#runs = runsAlone(parts.kv.groups, parts.kv.numBlocks / parts.kv.groups.length);
     this.#calls = parts.calls;
   }
 
@@ -85,7 +96,7 @@ export class AttentionProbe {
       const plan = new MemoryPlan(backend);
       const { weights, places } = planWeights(plan, decoder);
       const kvShape = kvShapeOf(decoder);
-      const numBlocks = Math.ceil(decoder.contextLength / BLOCK_SIZE);
+      const numBlocks = Math.ceil(decoder.contextLength / BLOCK_SIZE) * layerGroups(kvShape).length;
       const slab = plan.reserve(numBlocks * kvBlockBytes(kvShape, "f32"));
       const limits = { maxRows: decoder.contextLength, maxLogitsRows: 1, maxSequences: 1 };
       const scratch = planScratch(plan, decoder, limits);
@@ -129,8 +140,7 @@ export class AttentionProbe {
   #feed(tokens: readonly number[], from: number, wanted: number): Float32Array {
     const { batch } = this.#model;
     batch.clear();
-    const blockIds = Array.from({ length: Math.ceil(tokens.length / BLOCK_SIZE) }, (_, i) => i);
-    batch.add({ tokens, from, count: tokens.length - from, blockIds, wanted });
+    batch.add({ tokens, from, count: tokens.length - from, runs: this.#runs, wanted });
     const { offset, cols } = this.#model.forward(this.#kv);
     return this.#kernels.f32(offset, wanted * cols).slice();
   }
@@ -174,8 +184,9 @@ export class AttentionProbe {
     return weights;
   }
 
-  /** K (headDim, 16) of one block. */
-  #keysOf(block: number, layer: number, kvHead: number): Float32Array {
+  /** K (headDim, 16) of positions 16 · index … */
+  #keysOf(index: number, layer: number, kvHead: number): Float32Array {
+    const block = this.#runs[this.#kv.places[layer].group].ids[index];
     return this.#kernels.f32(kvOffset(this.#kv, block, layer, kvHead), this.#kv.headDim * BLOCK_SIZE);
   }
 }

@@ -4,6 +4,7 @@
  * run's counters, or from the formula, and says which.
  */
 import { LastrowError } from "../errors.js";
+import { sequenceBytes } from "../kv-cache/block-needs.js";
 import type { Prompt, PromptOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
 import { checkOptions } from "../option-checks.js";
@@ -118,7 +119,6 @@ export async function explain(
   const L = promptTokens.length;
   const M = inferences - 1;
   const recompute = traceForward(config, { tokens: fed });
-  const blocks = (length: number) => Math.ceil(length / kv.blockSize) * kv.blockBytes;
   return {
     promptTokens,
     tokens: cachedRun.tokens,
@@ -130,8 +130,8 @@ export async function explain(
     cached: wayCost(ways.cached, cachedRun, L + M),
     cacheBytes: {
       token: kv.bytesPerToken,
-      sequence: blocks(fed.length),
-      context: blocks(config.contextLength),
+      sequence: sequenceBytes(kv.kinds, fed.length),
+      context: sequenceBytes(kv.kinds, config.contextLength),
     },
     traces: {
       recompute,

@@ -4,7 +4,7 @@
  */
 import { expectArchitecture } from "../architectures/known-architectures.js";
 import { invalidArgument } from "../errors.js";
-import { BLOCK_SIZE, kvLayout } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, kvLayout, runsAlone } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import type { RecordedTensor } from "../kernels/tracing/recorded-tensor.js";
 import { TracingKernels, tracingSizes } from "../kernels/tracing/tracing-kernels.js";
@@ -64,9 +64,10 @@ function runTraced(config: ModelConfig, pass: TracedPass) {
   const scratch = planScratch(plan, decoder, limits);
   const kernels = new TracingKernels();
   const model = new Decoder(decoder, kernels, weights, scratch);
-  const blockIds = Array.from({ length: numBlocks }, (_, block) => block);
-  model.batch.add({ tokens, from: numCachedTokens, count, blockIds, wanted });
-  model.forward(kvLayout(kvShapeOf(decoder), "f32", 0, numBlocks));
+  const kv = kvLayout(kvShapeOf(decoder), "f32", 0, numBlocks);
+  const runs = runsAlone(kv.groups, numBlocks);
+  model.batch.add({ tokens, from: numCachedTokens, count, runs, wanted });
+  model.forward(kv);
   return { kernels, places };
 }
 

@@ -82,7 +82,7 @@ export interface AttentionCall {
   readonly layer: number;
   /**
    * Two entries a sequence: how many of the rows are its own, at least one, and the byte offset of its block table,
-   * whose block i holds positions 16 i … 16 i + 15.
+   * whose block i holds positions 16 i … 16 i + 15. Entries of blocks that no row sees are not read: there may be none.
    */
   readonly sequences: IndexList;
   /** Absolute position of each row of `q`, ascending in a sequence: row t sees keys up to positions[t], its own. */

@@ -7,7 +7,7 @@ import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from ".
 import { KV_TYPES, type KvType } from "./kv-types.js";
 
 /** What a block keeps of a position and a layer; not every type has scales. */
-export type KvPart = "key" | "value" | "key_scale" | "value_scale";
+type KvPart = "key" | "value" | "key_scale" | "value_scale";
 
 /** Which rows: the first ones of one part of one layer of a block. */
 export interface KvRows {
@@ -49,7 +49,20 @@ export interface KvPartShape {
 export interface RowRange {
   readonly firstBlock: number;
   readonly numBlocks: number;
-  readonly tensors: readonly { readonly layer: number; readonly part: KvPart; readonly rowBytes: number }[];
+  readonly tensors: readonly RangeTensor[];
+}
+
+export interface RangeTensor {
+  readonly layer: number;
+  readonly part: KvPart;
+  readonly rowBytes: number;
+  /** It has no rows of the sequence's blocks before this one. */
+  readonly firstBlock: number;
+}
+
+/** Rows that a tensor has of the positions from the beginning of block `firstBlock` to before `end`. */
+export function rowsInRange(tensor: RangeTensor, firstBlock: number, end: number): number {
+  return Math.max(0, end - BLOCK_SIZE * Math.max(firstBlock, tensor.firstBlock));
 }
 
 /**

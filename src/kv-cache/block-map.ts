@@ -1,23 +1,18 @@
 /**
- * The KV cache as its events tell it: which sequence holds which blocks in which order, and which blocks can be found.
+ * The KV cache as its events tell it: which sequence holds which blocks for which positions, and which blocks can be found.
  * Built from the stream alone, so that a listener, in any thread, sees what the cache sees.
  */
-import type { KvEvent } from "./kv-events.js";
+import type { KvEvent, PlacedBlock } from "./kv-events.js";
 
-/** What is known of a sequence. */
-interface MappedSequence {
-  blocks: number[];
-  /** It has rows, so that a hit gives it another block in place of one of its own. */
-  hasRows: boolean;
-}
+/** The blocks of a sequence for one group of layers, by their number in the sequence: perhaps not from 0 on. */
+export type MappedRun = ReadonlyMap<number, number>;
 
 export class BlockMap {
   readonly numBlocks: number;
-  readonly #sequences = new Map<number, MappedSequence>();
+  /** By sequence and by group. */
+  readonly #sequences = new Map<number, Map<number, number>[]>();
   readonly #published = new Set<number>();
   readonly #references: Int32Array;
-  /** The block that takes the place of the one that its sequence releases next. */
-  #replacement: number | null = null;
 
   /** @param numBlocks all of the cache's, none of them in use when the first event comes */
   constructor(numBlocks: number) {
@@ -27,14 +22,12 @@ export class BlockMap {
 
   /** Numbers of the sequences that hold blocks, ascending. */
   get sequences(): number[] {
-    return [...this.#sequences]
-      .flatMap(([id, { blocks }]) => (blocks.length > 0 ? [id] : []))
-      .sort((a, b) => a - b);
+    return [...this.#sequences.keys()].sort((a, b) => a - b);
   }
 
-  /** A sequence's blocks, in order of position. */
-  blocksOf(sequence: number): readonly number[] {
-    return this.#sequences.get(sequence)?.blocks ?? [];
+  /** A sequence's blocks, by group of layers. */
+  runsOf(sequence: number): readonly MappedRun[] {
+    return this.#sequences.get(sequence) ?? [];
   }
 
   /** Times that sequences hold a block. */
@@ -51,27 +44,12 @@ export class BlockMap {
   apply(event: KvEvent): void {
     switch (event.type) {
       case "allocated":
-        this.#hold(event.sequence, event.block);
-        break;
       case "shared":
-        this.#hold(event.sequence, event.block).hasRows = true;
-        break;
-      case "written":
-        this.#sequence(event.sequence).hasRows = true;
-        break;
       case "hit":
-        if (this.#sequence(event.sequence).hasRows) {
-          this.#references[event.block] += 1;
-          this.#replacement = event.block;
-        } else this.#hold(event.sequence, event.block);
-        break;
-      case "copied":
-        // The copy was allocated just before, at the end.
-        this.#sequence(event.sequence).blocks.pop();
-        this.#replacement = event.to;
+        this.#hold(event);
         break;
       case "released":
-        this.#release(event.sequence, event.block);
+        this.#release(event);
         break;
       case "published":
         this.#published.add(event.block);
@@ -82,29 +60,19 @@ export class BlockMap {
     }
   }
 
-  #hold(id: number, block: number): MappedSequence {
-    const sequence = this.#sequence(id);
-    sequence.blocks.push(block);
+  #hold({ sequence, group, index, block }: PlacedBlock): void {
+    const runs = this.#sequences.get(sequence) ?? [];
+    this.#sequences.set(sequence, runs);
+    while (runs.length <= group) runs.push(new Map());
+    runs[group].set(index, block);
     this.#references[block] += 1;
-    return sequence;
   }
 
-  #release(id: number, block: number): void {
-    const sequence = this.#sequence(id);
+  #release({ sequence, group, index, block }: PlacedBlock): void {
     this.#references[block] -= 1;
-    const index = sequence.blocks.lastIndexOf(block);
-    if (this.#replacement === null) sequence.blocks.splice(index, 1);
-    else sequence.blocks[index] = this.#replacement;
-    this.#replacement = null;
-    if (sequence.blocks.length === 0) this.#sequences.delete(id);
-  }
-
-  #sequence(id: number): MappedSequence {
-    let sequence = this.#sequences.get(id);
-    if (sequence === undefined) {
-      sequence = { blocks: [], hasRows: false };
-      this.#sequences.set(id, sequence);
-    }
-    return sequence;
+    const runs = this.#sequences.get(sequence) ?? [];
+    // Another block may have taken its place.
+    if (runs[group]?.get(index) === block) runs[group].delete(index);
+    if (runs.every(({ size }) => size === 0)) this.#sequences.delete(sequence);
   }
 }

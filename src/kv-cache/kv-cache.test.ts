@@ -11,7 +11,7 @@ import type { BlockTable } from "./block-table.js";
 import { violatedInvariants } from "./invariants.js";
 import { KvCache } from "./kv-cache.js";
 import type { KvEvent } from "./kv-events.js";
-import { PrefixIndex } from "./prefix-index.js";
+import { PrefixIndex, type PrefixNode } from "./prefix-index.js";
 
 const SHAPE = { numLayers: 1, numKvHeads: 1, headDim: 4 };
 
@@ -45,10 +45,15 @@ class Traffic {
   readonly #map: BlockMap;
   hits = 0;
   copies = 0;
+  /** Times that a sequence was cut back to where keys of a window were gone. */
+  losses = 0;
+  /** Blocks that windows gave back. */
+  unseen = 0;
 
-  constructor(numBlocks: number, hashSeed = 0) {
+  constructor(numBlocks: number, { hashSeed = 0, windows = [null] as (number | null)[] } = {}) {
     this.#slots = new Int32Array(numBlocks * BLOCK_SIZE);
-    this.cache = new KvCache(kvLayout(SHAPE, "f32", 0, numBlocks), {
+    const shape = { ...SHAPE, numLayers: windows.length, windows };
+    this.cache = new KvCache(kvLayout(shape, "f32", 0, numBlocks), {
       hashSeed,
       copyBlock: (from, to) => {
         this.copies += 1;
@@ -61,24 +66,88 @@ class Traffic {
 
   create(salt: string | null, tokens: readonly number[]): void {
     const table = this.cache.createSequence(salt);
-    const found = this.cache.findPrefix(salt, tokens, Math.floor((tokens.length - 1) / BLOCK_SIZE));
-    table.append(tokens.slice(0, found.blocks.length * BLOCK_SIZE));
-    this.cache.attach(table, found);
-    this.hits += found.blocks.length;
     const root = salt === null ? `alone ${table.sequence}` : `salt ${salt}`;
-    this.sequences.push({ table, root, tokens: tokens.slice(0, table.length) });
+    this.sequences.push({ table, root, tokens: [] });
+    this.#take(this.sequences.length - 1, tokens);
     this.append(this.sequences.length - 1, tokens.slice(table.length));
   }
 
-  append(which: number, added: readonly number[]): void {
+  /** Takes what is found of the tokens of a sequence without rows, and forgets the others. */
+  #take(which: number, tokens: readonly number[]): void {
     const sequence = this.sequences[which];
-    const { table, root, tokens } = sequence;
+    const { table } = sequence;
+    const found = this.cache.findPrefix(table.salt, tokens, Math.floor((tokens.length - 1) / BLOCK_SIZE));
+    table.forget(0);
+    table.append(tokens.slice(0, found.length));
+    this.cache.attach(table, found);
+    this.hits += found.blocks.length;
+    sequence.tokens = tokens.slice(0, table.length);
+  }
+
+  append(which: number, added: readonly number[]): void {
+    const { table, tokens } = this.sequences[which];
     if (!this.cache.reserve(table, added.length)) return;
     tokens.push(...added);
-    const histories = this.#histories.of(root, tokens);
-    for (let p = table.length; p < tokens.length; p++) this.#slots[slotOf(table.blockIds, p)] = histories[p];
+    this.#write(which);
     table.append(added);
     this.cache.commit(table, added.length);
+  }
+
+  /** Writes rows behind those that are there, as far as blocks reach. */
+  #write(which: number): void {
+    const { table, root, tokens } = this.sequences[which];
+    const histories = this.#histories.of(root, tokens);
+    for (const run of table.runs) {
+      for (let p = Math.max(table.length, run.first * BLOCK_SIZE); p < tokens.length; p++) {
+        this.#slots[slotOf(run, p)] = histories[p];
+      }
+    }
+  }
+
+  /** Begins a sequence with rows that are given, of what is kept of them. */
+  restore(salt: string | null, tokens: readonly number[]): void {
+    const table = this.cache.createSequence(salt);
+    const root = salt === null ? `alone ${table.sequence}` : `salt ${salt}`;
+    this.sequences.push({ table, root, tokens: [] });
+    const which = this.sequences.length - 1;
+    this.#take(which, tokens);
+    const { length } = table;
+    if (!this.cache.reserveGiven(table, tokens.length)) return;
+    const given = tokens.slice(length, -1);
+    this.sequences[which].tokens.push(...given);
+    this.#write(which);
+    table.append(given);
+    this.cache.commit(table, given.length);
+    expect(table.givenLength).toBe(0);
+    this.append(which, tokens.slice(-1));
+  }
+
+  /** Cuts it back; where it has to, it takes what is found of what is left, and forgets the others. */
+  truncate(which: number, length: number): void {
+    const sequence = this.sequences[which];
+    sequence.tokens.length = length;
+    if (this.cache.truncate(sequence.table, length)) {
+      for (const { first, ids } of sequence.table.runs)
+        expect(first + ids.length).toBe(Math.ceil(length / BLOCK_SIZE));
+      return;
+    }
+    this.losses += 1;
+    expect([sequence.table.length, sequence.table.numBlocks]).toEqual([0, 0]);
+    this.#take(which, sequence.tokens);
+  }
+
+  releaseUnseen(which: number, slack: number): void {
+    const { table } = this.sequences[which];
+    const before = table.numBlocks;
+    this.cache.releaseUnseen(table, Math.max(0, table.length - slack));
+    this.unseen += before - table.numBlocks;
+    if (slack > 0) return;
+    // Of each window what it sees at most, and one block.
+    for (const [group, { window }] of this.cache.layout.groups.entries()) {
+      const kept = Math.ceil((window ?? table.length) / BLOCK_SIZE) + 1;
+      const reserved = Math.ceil((table.capacity - table.length) / BLOCK_SIZE);
+      expect(table.runs[group].ids.length).toBeLessThanOrEqual(kept + reserved);
+    }
   }
 
   fork(which: number): void {
@@ -91,15 +160,18 @@ class Traffic {
     this.cache.free(table);
   }
 
-  /** Every row of every sequence is where its table says, and was computed from the sequence's own history. */
+  /** Every row of every sequence that it still has is where its table says, and was computed from the sequence's own history. */
   expectSound(): void {
-    expect(violatedInvariants(this.cache)).toEqual([]);
+    expect(violatedInvariants(this.cache).join()).toBe("");
     this.#expectTold();
     for (const { table, root, tokens } of this.sequences) {
-      expect(table.tokens).toEqual(tokens);
-      expect(tokens.map((_, p) => this.#slots[slotOf(table.blockIds, p)])).toEqual(
-        this.#histories.of(root, tokens),
-      );
+      expect(table.tokens.join()).toBe(tokens.join());
+      const histories = this.#histories.of(root, tokens);
+      for (const run of table.runs) {
+        for (let p = run.first * BLOCK_SIZE; p < tokens.length; p++) {
+          if (this.#slots[slotOf(run, p)] !== histories[p]) throw new Error(`row ${p} is another one`);
+        }
+      }
     }
   }
 
@@ -108,7 +180,11 @@ class Traffic {
     const { pool, index } = this.cache;
     const map = this.#map;
     for (const { table } of this.sequences) {
-      expect(map.blocksOf(table.sequence).join()).toBe(table.blockIds.join());
+      const told = map.runsOf(table.sequence);
+      for (const [group, { first, ids }] of table.runs.entries()) {
+        const run = [...(told[group] ?? [])].sort(([a], [b]) => a - b);
+        expect(run.join(" ")).toBe(ids.map((block, i) => [first + i, block]).join(" "));
+      }
     }
     for (let block = 0; block < pool.numBlocks; block++) {
       if (
@@ -129,61 +205,72 @@ const tokens = fc
   })
   .map((runs) => runs.flatMap(([token, count]) => new Array<number>(count).fill(token)));
 const salt = fc.constantFrom("", "", "", "other", null);
+const share = fc.double({ min: 0, max: 1, noNaN: true });
 
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("create" as const), salt, tokens }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("append" as const), which: fc.nat(), tokens }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("unseen" as const),
+      which: fc.nat(),
+      slack: fc.constantFrom(0, 0, 1, 20),
+    }),
+  },
+  fc.record({ kind: fc.constant("restore" as const), salt, tokens }),
   fc.record({ kind: fc.constant("reserve only" as const), which: fc.nat(), count: fc.nat({ max: 50 }) }),
   fc.record({ kind: fc.constant("fork" as const), which: fc.nat() }),
-  fc.record({
-    kind: fc.constant("truncate" as const),
-    which: fc.nat(),
-    share: fc.double({ min: 0, max: 1, noNaN: true }),
-  }),
+  fc.record({ kind: fc.constant("truncate" as const), which: fc.nat(), share }),
   fc.record({ kind: fc.constant("free" as const), which: fc.nat() }),
 );
 
+/** Of each layer of a model: one kind, or several, with edges of windows around those of blocks. */
+const windowsOf = fc.oneof(
+  { weight: 2, arbitrary: fc.constant([null]) },
+  fc.array(fc.constantFrom(null, 1, 5, 15, 16, 17, 33), { minLength: 1, maxLength: 4 }),
+) as fc.Arbitrary<(number | null)[]>;
+
 describe("KvCache", () => {
   test("keeps its invariants, and every row where its history is, through random traffic", () => {
-    let hits = 0;
-    let copies = 0;
+    const sum = { hits: 0, copies: 0, losses: 0, unseen: 0 };
     fc.assert(
       fc.property(
+        windowsOf,
         fc.integer({ min: 0, max: 24 }),
         fc.array(step, { maxLength: 60, size: "max" }),
-        (numBlocks, steps) => {
-          const traffic = new Traffic(numBlocks, steps.length);
+        (windows, size, steps) => {
+          const numBlocks = size * Math.ceil(new Set(windows).size / 2);
+          const traffic = new Traffic(numBlocks, { hashSeed: steps.length, windows });
           const { cache, sequences } = traffic;
           for (const action of steps) {
             if (action.kind === "create") traffic.create(action.salt, action.tokens);
+            else if (action.kind === "restore") traffic.restore(action.salt, action.tokens);
             else if (sequences.length > 0) {
               const which = action.which % sequences.length;
               const sequence = sequences[which];
               if (action.kind === "append") traffic.append(which, action.tokens);
+              else if (action.kind === "unseen") traffic.releaseUnseen(which, action.slack);
               else if (action.kind === "reserve only") cache.reserve(sequence.table, action.count);
               else if (action.kind === "fork") traffic.fork(which);
               else if (action.kind === "free") traffic.free(which);
-              else {
-                const length = Math.floor(action.share * sequence.tokens.length);
-                cache.truncate(sequence.table, length);
-                sequence.tokens.length = length;
-                expect(sequence.table.blockIds.length).toBe(Math.ceil(length / BLOCK_SIZE));
-              }
+              else traffic.truncate(which, Math.floor(action.share * sequence.tokens.length));
             }
             traffic.expectSound();
           }
           while (sequences.length > 0) traffic.free(0);
           expect(cache.pool.numFree).toBe(numBlocks);
           traffic.expectSound();
-          hits += traffic.hits;
-          copies += traffic.copies;
+          for (const what of ["hits", "copies", "losses", "unseen"] as const) sum[what] += traffic[what];
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 400 },
     );
-    // The traffic is of a kind that shares and copies.
-    expect(hits).toBeGreaterThan(500);
-    expect(copies).toBeGreaterThan(20);
+    // The traffic is of a kind that shares and copies, and whose windows leave blocks behind.
+    expect(sum.hits).toBeGreaterThan(500);
+    expect(sum.copies).toBeGreaterThan(20);
+    expect(sum.unseen).toBeGreaterThan(100);
+    expect(sum.losses).toBeGreaterThan(10);
   });
 
   const newCache = (numBlocks: number) => {
@@ -230,7 +317,7 @@ describe("KvCache", () => {
     traffic.free(0);
     // Blocks that are not full cannot be found, so they go first; then the first sequence's tail, its head, and so on.
     expect(cache.pool.freeBlocks()).toEqual([5, 2, 1, 0, 4, 3]);
-    expect(cache.findPrefix("", run(0, 40), 2)).toEqual({ blocks: [0, 1], free: 2 });
+    expect(cache.findPrefix("", run(0, 40), 2)).toMatchObject({ length: 32, blocks: [0, 1], free: 2 });
     events.length = 0;
     traffic.create("", run(200, 45));
     expect(events.filter(({ type }) => type === "evicted")).toEqual([{ type: "evicted", block: 1 }]);
@@ -307,12 +394,12 @@ describe("KvCache", () => {
     traffic.create("", run(0, 48));
     const index = cache.index;
     const [first, second] = traffic.sequences[0].table.blockIds;
-    const oldParent = index.idOf(first);
-    expect(index.parentOf(second)).toBe(oldParent);
+    const before = index.nodeOf(first);
+    expect(index.nodeOf(second)?.parent).toBe(before);
     traffic.free(0);
     traffic.create("", run(500, 48));
     expect(cache.findPrefix("", run(0, 49), 3).blocks).toEqual([]);
-    for (let block = 0; block < 3; block++) expect(index.idOf(block)).toBeGreaterThan(oldParent + 2);
+    for (let block = 0; block < 3; block++) expect(index.nodeOf(block)?.id).toBeGreaterThan(3);
   });
 
   test("a table that was freed cannot be used again", () => {
@@ -326,22 +413,49 @@ describe("KvCache", () => {
 describe("PrefixIndex", () => {
   test("compares tokens, whatever the hash says: with all keys in few buckets nothing is mistaken", () => {
     const index = new PrefixIndex(4);
-    const key = (first: number, parent = 0) => ({
+    const key = (first: number, parent: PrefixNode | null = null) => ({
       parent,
       from: 0,
       salt: "",
       tokens: [first, ...new Array<number>(15).fill(0)],
     });
     // Four blocks share sixteen buckets with a thousand keys.
-    const ids = [0, 1, 2, 3].map((block) => index.publish(block, key(block)));
-    for (let first = 0; first < 1000; first++) expect(index.find(key(first))).toBe(first < 4 ? first : null);
-    expect(index.find(key(0, ids[0]))).toBeNull();
+    const nodes = [0, 1, 2, 3].map((block) => {
+      const node = index.hold(key(block));
+      index.publish(block, 0, node);
+      index.letGo(node);
+      return node;
+    });
+    const found = (first: number) => index.find(key(first))?.blocks[0] ?? null;
+    for (let first = 0; first < 1000; first++) expect(found(first)).toBe(first < 4 ? first : null);
+    expect(index.find(key(0, nodes[0]))).toBeNull();
     index.remove(1);
     index.remove(3);
-    expect([0, 1, 2, 3].map((first) => index.find(key(first)))).toEqual([0, null, 2, null]);
-    expect(index.size).toBe(2);
-    expect(() => index.publish(0, key(9))).toThrow(/published twice/);
+    expect([0, 1, 2, 3].map(found)).toEqual([0, null, 2, null]);
+    expect([index.size, index.numNodes]).toEqual([2, 2]);
+    expect(() => index.publish(0, 0, nodes[0])).toThrow(/published twice/);
+    expect(() => index.publish(1, 0, nodes[0])).toThrow(/has a KV block of group 0 already/);
     expect(() => index.remove(1)).toThrow(/not published/);
+  });
+
+  test("knows a prefix as long as something needs it: a block, a prefix behind it, a sequence", () => {
+    const index = new PrefixIndex(4, 2);
+    const tokens = Array.from({ length: 48 }, (_, i) => i);
+    const nodes: PrefixNode[] = [];
+    for (const from of [0, 16, 32])
+      nodes.push(index.hold({ parent: nodes.at(-1) ?? null, tokens, from, salt: "" }));
+    const [first, second, third] = nodes;
+    index.publish(0, 0, second);
+    index.publish(1, 1, second);
+    for (const node of [first, second]) index.letGo(node);
+    expect(index.numNodes).toBe(3);
+    index.letGo(third);
+    expect(index.numNodes).toBe(2);
+    index.remove(0);
+    expect(index.find({ parent: first, tokens, from: 16, salt: "" })).toBe(second);
+    index.remove(1);
+    expect([index.numNodes, index.size]).toEqual([0, 0]);
+    expect(index.find({ parent: null, tokens, from: 0, salt: "" })).toBeNull();
   });
 });
 

@@ -1,19 +1,26 @@
 /**
  * The face of the KV cache. Sequences take what others have computed (`findPrefix`, `attach`), reserve room for new rows,
- * commit what was written, are forked, cut back and freed. Owns the block pool, the prefix index and the tables; the
- * bytes live in the kernels' memory, at the places that `layout` describes.
+ * commit what was written, give back what no window sees any more, are forked, cut back and freed. Owns the block pool, the
+ * prefix index and the tables; the bytes live in the kernels' memory, at the places that `layout` describes.
  *
  * Full blocks are published when they are committed, and stay findable after their last sequence has let go of them,
  * until their space is needed: least recently released first, a sequence's tail before its head. What is published or
  * shared is never written: the writer gets a copy.
  *
- * Always (checked by invariants.ts): every block of every table has a reference for it, and no other references exist.
+ * Always (checked by invariants.ts): every block of every table has a reference for it, and no other references exist; and
+ * every table has all blocks that its next row sees.
  */
-import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
+import {
+  BLOCK_SIZE,
+  type BlockRun,
+  firstKeptBlock,
+  firstSeenBlock,
+  type KvLayout,
+} from "../kernels/kv-layout.js";
 import { BlockPool } from "./block-pool.js";
 import { BlockTable } from "./block-table.js";
 import type { KvListener } from "./kv-events.js";
-import { NO_PREFIX, PrefixIndex } from "./prefix-index.js";
+import { PrefixIndex, type PrefixNode } from "./prefix-index.js";
 
 export interface KvCacheOptions {
   /** Copies all bytes of one block over another. */
@@ -22,11 +29,17 @@ export interface KvCacheOptions {
   readonly hashSeed?: number;
 }
 
-/** Blocks of a prefix that is there already; valid until the cache changes. */
+/** A prefix that is there already; valid until the cache changes. */
 export interface FoundPrefix {
+  /** Rows: a multiple of 16. */
+  readonly length: number;
+  /** By group of layers: what the row behind it sees. */
+  readonly runs: readonly BlockRun[];
+  /** All blocks of the runs. */
   readonly blocks: readonly number[];
   /** How many of them are on the free list: taking them leaves so many fewer for others. */
   readonly free: number;
+  readonly prefix: PrefixNode | null;
 }
 
 export class KvCache {
@@ -37,12 +50,15 @@ export class KvCache {
   listener: KvListener | null = null;
   readonly #copyBlock: (from: number, to: number) => void;
   readonly #tables = new Set<BlockTable>();
+  /** By block: the group of layers that it was last taken for. */
+  readonly #groups: Int32Array;
   #lastSequence = 0;
 
   constructor(layout: KvLayout, { copyBlock, hashSeed = 0 }: KvCacheOptions) {
     this.layout = layout;
     this.pool = new BlockPool(layout.numBlocks);
-    this.index = new PrefixIndex(layout.numBlocks, hashSeed);
+    this.index = new PrefixIndex(layout.numBlocks, layout.groups.length, hashSeed);
+    this.#groups = new Int32Array(layout.numBlocks);
     this.#copyBlock = copyBlock;
   }
 
@@ -56,43 +72,82 @@ export class KvCache {
     return this.pool.freeBlocks().filter((block) => !this.index.isPublished(block)).length;
   }
 
+  /** The group of layers whose rows a block holds, or held when it was last in use. */
+  groupOf(block: number): number {
+    return this.#groups[block];
+  }
+
   /**
    * Starts a sequence without rows and without blocks.
    * @param salt sequences share blocks with those of the same salt; null: with none
    */
   createSequence(salt: string | null = ""): BlockTable {
     this.#lastSequence += 1;
-    const table = new BlockTable(this.#lastSequence, salt);
+    const table = new BlockTable(this.#lastSequence, salt, this.layout.groups.length);
     this.#tables.add(table);
     return table;
   }
 
-  /** Full blocks of the longest prefix of `tokens` that is there, at most `maxBlocks`. Changes nothing. */
+  /**
+   * The longest prefix of `tokens` of which all blocks are there that the row behind it sees: of at most `maxBlocks` times
+   * 16 tokens. Changes nothing.
+   */
   findPrefix(salt: string | null, tokens: readonly number[], maxBlocks: number): FoundPrefix {
-    const blocks: number[] = [];
-    let free = 0;
-    let parent = NO_PREFIX;
-    while (salt !== null && blocks.length < maxBlocks) {
-      const block = this.index.find({ parent, tokens, from: blocks.length * BLOCK_SIZE, salt });
-      if (block === null) break;
-      blocks.push(block);
-      if (this.pool.refCount(block) === 0) free += 1;
-      parent = this.index.idOf(block);
+    const { groups } = this.layout;
+    const nodes: PrefixNode[] = [];
+    /** By group: so many blocks up to the last node are there without a gap. */
+    const unbroken = groups.map(() => 0);
+    let longest = 0;
+    let parent: PrefixNode | null = null;
+    while (salt !== null && nodes.length < maxBlocks) {
+      const node = this.index.find({ parent, tokens, from: nodes.length * BLOCK_SIZE, salt });
+      if (node === null) break;
+      nodes.push(node);
+      let isWhole = true;
+      let isLost = false;
+      for (const [group, { window }] of groups.entries()) {
+        unbroken[group] = node.blocks[group] < 0 ? 0 : unbroken[group] + 1;
+        const first = firstSeenBlock(window, nodes.length * BLOCK_SIZE);
+        isWhole &&= unbroken[group] >= nodes.length - first;
+        isLost ||= window === null && unbroken[group] === 0;
+      }
+      // Layers that see everything cannot do without it further on.
+      if (isLost) break;
+      if (isWhole) longest = nodes.length;
+      parent = node;
     }
-    return { blocks, free };
+    let free = 0;
+    const runs = groups.map(({ window }, group) => {
+      const first = firstSeenBlock(window, longest * BLOCK_SIZE);
+      const ids = nodes.slice(first, longest).map(({ blocks }) => blocks[group]);
+      for (const block of ids) if (this.pool.refCount(block) === 0) free += 1;
+      return { first, ids };
+    });
+    return {
+      length: longest * BLOCK_SIZE,
+      runs,
+      blocks: runs.flatMap(({ ids }) => ids),
+      free,
+      prefix: longest === 0 ? null : nodes[longest - 1],
+    };
   }
 
   /** Gives a sequence without rows the blocks of a prefix that was just found for its tokens. */
-  attach(table: BlockTable, { blocks }: FoundPrefix): void {
+  attach(table: BlockTable, { length, runs, prefix }: FoundPrefix): void {
     this.#expectAlive(table);
     if (table.length > 0) throw new Error("a sequence that has rows cannot take a prefix");
-    for (const block of blocks) {
-      this.pool.retain(block);
-      table.appendBlock(block);
-      table.appendPrefixId(this.index.idOf(block));
-      this.listener?.({ type: "hit", block, sequence: table.sequence });
+    if (length === 0) return;
+    for (const [group, { first, ids }] of runs.entries()) {
+      table.beginRun(group, first);
+      for (const [i, block] of ids.entries()) {
+        this.pool.retain(block);
+        table.appendBlock(group, block);
+        this.listener?.({ type: "hit", block, sequence: table.sequence, group, index: first + i });
+      }
     }
-    table.appendRows(blocks.length * BLOCK_SIZE);
+    if (prefix !== null) this.index.holdKnown(prefix);
+    table.setPrefix(prefix, length / BLOCK_SIZE);
+    table.appendRows(length);
   }
 
   /**
@@ -102,19 +157,57 @@ export class KvCache {
    */
   reserve(table: BlockTable, count: number): boolean {
     this.#expectAlive(table);
-    const needed = Math.ceil((table.length + count) / BLOCK_SIZE) - table.blockIds.length;
-    const partial = count > 0 && table.length % BLOCK_SIZE !== 0;
-    const last = partial ? table.blockIds[Math.floor(table.length / BLOCK_SIZE)] : null;
-    const isShared = last !== null && this.pool.refCount(last) > 1;
-    const isVisible = last !== null && this.index.isPublished(last);
+    const end = Math.ceil((table.length + count) / BLOCK_SIZE);
+    const last = Math.floor(table.length / BLOCK_SIZE);
+    const isPartial = count > 0 && table.length % BLOCK_SIZE !== 0;
+    let needed = 0;
+    const shared: number[] = [];
+    const visible: number[] = [];
+    for (const [group, run] of table.runs.entries()) {
+      needed += Math.max(0, end - endOf(run));
+      if (!isPartial) continue;
+      const block = run.ids[last - run.first];
+      if (this.pool.refCount(block) > 1) shared.push(group);
+      else if (this.index.isPublished(block)) visible.push(group);
+    }
     // With no block to spare, a published block that no other sequence holds is written in place, and no longer findable.
-    const inPlace = isVisible && !isShared && this.pool.numFree < needed + 1;
-    const copies = (isShared || isVisible) && !inPlace ? 1 : 0;
-    if (Math.max(needed, 0) + copies > this.pool.numFree) return false;
-    if (last !== null && inPlace) this.#unpublish(last);
-    else if (last !== null && copies === 1) this.#copyLast(table, last);
-    for (let i = 0; i < needed; i++) table.appendBlock(this.#allocate(table));
+    const inPlace = this.pool.numFree < needed + shared.length + visible.length;
+    if (needed + shared.length + (inPlace ? 0 : visible.length) > this.pool.numFree) return false;
+    for (const group of visible) {
+      if (inPlace) this.#unpublish(blockAt(table, group, last));
+      else shared.push(group);
+    }
+    for (const group of shared) this.#copyLast(table, group, last);
+    this.#fill(table, end);
     return true;
+  }
+
+  /**
+   * Makes room for the rows that a saved sequence of `length` tokens gives, all but the last: of each window only for what is
+   * kept of so many. What the table has before a gap is given back. No row can be computed before they are written and committed.
+   * @returns whether there is room for all; without it, nothing has changed
+   */
+  reserveGiven(table: BlockTable, length: number): boolean {
+    this.#expectAlive(table);
+    if (this.blocksForGiven(table, length) > this.pool.numFree) return false;
+    for (const [group, { window }] of this.layout.groups.entries()) {
+      const kept = firstKeptBlock(window, length);
+      if (endOf(table.runs[group]) >= kept) continue;
+      while (table.runs[group].ids.length > 0) this.#popBlock(table, group);
+      table.beginRun(group, kept);
+      table.beginGiven(length - 1);
+    }
+    this.#fill(table, Math.ceil((length - 1) / BLOCK_SIZE));
+    return true;
+  }
+
+  /** Blocks that this takes. */
+  blocksForGiven({ runs }: BlockTable, length: number): number {
+    const end = Math.ceil((length - 1) / BLOCK_SIZE);
+    return this.layout.groups.reduce((sum, { window }, group) => {
+      const from = Math.max(endOf(runs[group]), firstKeptBlock(window, length));
+      return sum + Math.max(0, end - from);
+    }, 0);
   }
 
   /**
@@ -129,31 +222,64 @@ export class KvCache {
     if (table.salt !== null) this.#publishFull(table, table.salt);
   }
 
+  /**
+   * Gives back what windows do not need any more.
+   * @param length rows that the sequence will not be cut back below, or not without computing them again
+   */
+  releaseUnseen(table: BlockTable, length = table.length): void {
+    this.#expectAlive(table);
+    for (const [group, { window }] of this.layout.groups.entries()) {
+      if (window === null) continue;
+      const kept = firstKeptBlock(window, length);
+      for (let index = table.runs[group].first; index < kept; index++) {
+        this.#release(table, { group, index, block: table.shiftBlock(group) });
+      }
+    }
+  }
+
+  /** Whether a sequence has all that is kept of its rows: what is saved. */
+  hasAllKept(table: BlockTable): boolean {
+    return this.layout.groups.every(
+      ({ window }, group) => table.runs[group].first <= firstKeptBlock(window, table.length),
+    );
+  }
+
   /** A new sequence with the tokens and the rows of another one, of which it shares all blocks. */
   fork(table: BlockTable): BlockTable {
     this.#expectAlive(table);
     const forked = this.createSequence(table.salt);
-    const held = Math.ceil(table.length / BLOCK_SIZE);
-    for (const block of table.blockIds.slice(0, held)) {
-      this.pool.retain(block);
-      forked.appendBlock(block);
-      this.listener?.({ type: "shared", block, sequence: forked.sequence });
+    const end = Math.ceil(table.length / BLOCK_SIZE);
+    for (const [group, { first, ids }] of table.runs.entries()) {
+      forked.beginRun(group, first);
+      for (const [i, block] of ids.slice(0, end - first).entries()) {
+        this.pool.retain(block);
+        forked.appendBlock(group, block);
+        this.listener?.({ type: "shared", block, sequence: forked.sequence, group, index: first + i });
+      }
     }
     forked.append(table.tokens);
     forked.appendRows(table.length);
-    for (let i = 1; i <= table.numPublished; i++) forked.appendPrefixId(table.prefixId(i));
+    if (table.prefix !== null) this.index.holdKnown(table.prefix);
+    forked.setPrefix(table.prefix, table.numPublished);
     return forked;
   }
 
   /**
    * Forgets the tokens from `length` on, with the rows that they have, and gives back the blocks that hold no row of the
-   * others, last block first.
+   * others, last block first. Where a window's keys are gone that the next row would see, no row stays: all are to be
+   * computed again.
+   * @returns whether the other rows stay
    */
-  truncate(table: BlockTable, length: number): void {
+  truncate(table: BlockTable, length: number): boolean {
     const { length: count } = table.tokens;
     if (length > count) throw new Error(`a sequence of ${count} tokens has no token ${length}`);
-    this.#cutRows(table, Math.min(length, table.length));
+    const rows = Math.min(length, table.length);
+    const isSeen = this.layout.groups.every(
+      ({ window }, group) => table.runs[group].first <= firstSeenBlock(window, rows),
+    );
+    this.#cutRows(table, isSeen ? rows : 0);
     table.forget(length);
+    return isSeen;
   }
 
   /** Gives back all blocks of a sequence: its tokens stay, and have no rows any more. */
@@ -169,48 +295,85 @@ export class KvCache {
 
   #cutRows(table: BlockTable, length: number): void {
     this.#expectAlive(table);
+    this.#cutPrefix(table, Math.floor(length / BLOCK_SIZE));
     table.cutRows(length);
-    while (table.capacity - BLOCK_SIZE >= length) this.#release(table, table.popBlock());
+    const end = Math.ceil(length / BLOCK_SIZE);
+    const { runs } = table;
+    const last = runs.reduce((most, run) => Math.max(most, endOf(run)), 0);
+    for (let index = last - 1; index >= end; index--) {
+      for (let group = runs.length - 1; group >= 0; group--) {
+        const run = runs[group];
+        if (run.ids.length > 0 && endOf(run) > index) this.#popBlock(table, group);
+      }
+    }
+    if (length === 0) for (const group of runs.keys()) table.beginRun(group, 0);
+  }
+
+  #cutPrefix(table: BlockTable, count: number): void {
+    let { prefix, numPublished } = table;
+    if (numPublished <= count || prefix === null) return;
+    const before = prefix;
+    for (; numPublished > count && prefix !== null; numPublished--) prefix = prefix.parent;
+    if (prefix !== null) this.index.holdKnown(prefix);
+    this.index.letGo(before);
+    table.setPrefix(prefix, numPublished);
   }
 
   #publishFull(table: BlockTable, salt: string): void {
     const full = Math.floor(table.length / BLOCK_SIZE);
     for (let i = table.numPublished; i < full; i++) {
-      const own = table.blockIds[i];
-      const key = { parent: table.prefixId(i), tokens: table.tokens, from: i * BLOCK_SIZE, salt };
-      const canonical = this.index.find(key);
-      if (canonical === null) {
-        const prefix = this.index.publish(own, key);
-        this.listener?.({
-          type: "published",
-          block: own,
-          sequence: table.sequence,
-          prefix,
-          parent: key.parent,
-        });
-      } else if (canonical !== own) {
-        this.pool.retain(canonical);
-        this.listener?.({ type: "hit", block: canonical, sequence: table.sequence });
-        table.replaceBlock(i, canonical);
-        this.#release(table, own);
+      const before = table.prefix;
+      const node = this.index.hold({ parent: before, tokens: table.tokens, from: i * BLOCK_SIZE, salt });
+      if (before !== null) this.index.letGo(before);
+      table.setPrefix(node, i + 1);
+      for (const [group, run] of table.runs.entries()) {
+        if (i >= run.first) this.#publish(table, group, i, node);
       }
-      table.appendPrefixId(this.index.idOf(table.blockIds[i]));
     }
   }
 
-  #copyLast(table: BlockTable, last: number): void {
-    const copy = this.#allocate(table);
-    this.#copyBlock(last, copy);
-    this.listener?.({ type: "copied", from: last, to: copy, sequence: table.sequence });
-    table.replaceBlock(Math.floor(table.length / BLOCK_SIZE), copy);
-    this.#release(table, last);
+  #publish(table: BlockTable, group: number, index: number, node: PrefixNode): void {
+    const { sequence } = table;
+    const own = blockAt(table, group, index);
+    const canonical = node.blocks[group];
+    if (canonical < 0) {
+      this.index.publish(own, group, node);
+      const parent = node.parent?.id ?? 0;
+      this.listener?.({ type: "published", block: own, sequence, prefix: node.id, parent });
+    } else if (canonical !== own) {
+      this.pool.retain(canonical);
+      this.listener?.({ type: "hit", block: canonical, sequence, group, index });
+      table.replaceBlock(group, index, canonical);
+      this.#release(table, { group, index, block: own });
+    }
   }
 
-  #allocate(table: BlockTable): number {
+  #copyLast(table: BlockTable, group: number, index: number): void {
+    const last = blockAt(table, group, index);
+    const copy = this.#allocate(table, group, index);
+    this.#copyBlock(last, copy);
+    this.listener?.({ type: "copied", from: last, to: copy, sequence: table.sequence });
+    table.replaceBlock(group, index, copy);
+    this.#release(table, { group, index, block: last });
+  }
+
+  /** Adds blocks until all runs end where block `end` would begin. */
+  #fill(table: BlockTable, end: number): void {
+    const { runs } = table;
+    const from = runs.reduce((least, run) => Math.min(least, endOf(run)), end);
+    for (let index = from; index < end; index++) {
+      for (const [group, run] of runs.entries()) {
+        if (endOf(run) === index) table.appendBlock(group, this.#allocate(table, group, index));
+      }
+    }
+  }
+
+  #allocate(table: BlockTable, group: number, index: number): number {
     const block = this.pool.allocate();
     if (block === null) throw new Error("the block pool counts more free blocks than it has");
     if (this.index.isPublished(block)) this.#unpublish(block);
-    this.listener?.({ type: "allocated", block, sequence: table.sequence });
+    this.#groups[block] = group;
+    this.listener?.({ type: "allocated", block, sequence: table.sequence, group, index });
     return block;
   }
 
@@ -219,14 +382,25 @@ export class KvCache {
     this.listener?.({ type: "evicted", block });
   }
 
+  #popBlock(table: BlockTable, group: number): void {
+    const { first, ids } = table.runs[group];
+    const index = first + ids.length - 1;
+    this.#release(table, { group, index, block: table.popBlock(group) });
+  }
+
   /** What can be found is kept as long as possible; what cannot be asked for again is the next to be used. */
-  #release(table: BlockTable, block: number): void {
+  #release(
+    { sequence }: BlockTable,
+    { group, index, block }: { readonly group: number; readonly index: number; readonly block: number },
+  ): void {
     if (this.index.isPublished(block)) this.pool.release(block);
     else this.pool.discard(block);
     this.listener?.({
       type: "released",
       block,
-      sequence: table.sequence,
+      sequence,
+      group,
+      index,
       references: this.pool.refCount(block),
     });
   }
@@ -234,4 +408,15 @@ export class KvCache {
   #expectAlive(table: BlockTable): void {
     if (!this.#tables.has(table)) throw new Error("this block table belongs to no sequence of this KV cache");
   }
+}
+
+/** Where the block behind a run would begin, in blocks. */
+function endOf({ first, ids }: BlockRun): number {
+  return first + ids.length;
+}
+
+/** The block that holds block `index` of a sequence for a group. */
+function blockAt(table: BlockTable, group: number, index: number): number {
+  const { first, ids } = table.runs[group];
+  return ids[index - first];
 }

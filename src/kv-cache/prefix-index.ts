@@ -1,23 +1,43 @@
 /**
- * Finds the block that holds the keys and values of 16 given tokens behind a given prefix.
+ * Finds the blocks that hold the keys and values of 16 given tokens behind a given prefix.
  *
- * A full block is published under (id of the prefix before it, its 16 tokens, salt) and gets an id of its own: the id of
- * the prefix that ends with it. Since a row of K or V depends on all tokens up to it, equal keys mean equal contents.
- * Exact by construction: tokens and salts are compared, a hash only says where to look. Ids are never used again, so
- * what was published behind an evicted block can never be found behind other contents.
+ * Every full block of tokens that a sequence may share has a node, under (node of the prefix before it, its 16 tokens, salt):
+ * it stands for the prefix that ends with them. A node has at most one block for each group of layers. Since a row of K or V
+ * depends on all tokens up to it, equal nodes mean equal contents. Exact by construction: tokens and salts are compared, a
+ * hash only says where to look. A node stays as long as it has a block, or a node behind it, or a sequence that ends there:
+ * so a prefix is known whose first blocks no window sees any more. Its id is never used again.
  *
- * Owns what is published, for each block at most one entry. Every operation costs a hash of 16 tokens and a short chain.
+ * Owns what is published, for each block at most one node. Looking one up costs a hash of 16 tokens and a short chain.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 
-/** Id of the empty prefix. */
-export const NO_PREFIX = 0;
 const NONE = -1;
 
-/** What a block is looked up by. */
+/** A prefix of whole blocks. Changed by its index only. */
+export interface PrefixNode {
+  /** Positive, and no other's ever. */
+  readonly id: number;
+  /** The prefix before the last 16 tokens; null: the empty one. */
+  readonly parent: PrefixNode | null;
+  /** Of the last 16 positions, by group of layers; −1 where there is none. */
+  readonly blocks: Int32Array;
+}
+
+interface Node extends PrefixNode {
+  readonly parent: Node | null;
+  readonly tokens: Int32Array;
+  readonly salt: string;
+  readonly bucket: number;
+  /** The next in the same bucket. */
+  next: Node | null;
+  /** Blocks, nodes behind it, and sequences that end with it. */
+  uses: number;
+}
+
+/** What a node is looked up by. */
 export interface PrefixKey {
-  /** Id of the prefix before the block, `NO_PREFIX` for the first one. */
-  readonly parent: number;
+  /** The prefix before the block, null for the first one. */
+  readonly parent: PrefixNode | null;
   /** The sequence's tokens; those of the block start at `from`. */
   readonly tokens: ArrayLike<number>;
   readonly from: number;
@@ -26,101 +46,135 @@ export interface PrefixKey {
 }
 
 export class PrefixIndex {
-  /** By block; 0 where nothing is published. */
-  readonly #ids: Float64Array;
-  readonly #parents: Float64Array;
-  readonly #tokens: Int32Array;
-  readonly #salts: string[];
-  /** Chains of blocks whose keys share a bucket. */
-  readonly #buckets: Int32Array;
-  readonly #next: Int32Array;
-  readonly #bucketOf: Int32Array;
+  readonly #numGroups: number;
+  readonly #buckets: (Node | null)[];
+  /** By block; null where nothing is published. */
+  readonly #nodes: (Node | null)[];
+  readonly #groups: Int32Array;
   readonly #hashSeed: number;
-  #lastId = NO_PREFIX;
+  #lastId = 0;
   #size = 0;
+  #numNodes = 0;
 
-  /** @param hashSeed any 32-bit integer; a random one keeps others from choosing tokens that share a bucket */
-  constructor(numBlocks: number, hashSeed = 0) {
+  /**
+   * @param numGroups groups of layers
+   * @param hashSeed any 32-bit integer; a random one keeps others from choosing tokens that share a bucket
+   */
+  constructor(numBlocks: number, numGroups = 1, hashSeed = 0) {
     let buckets = 16;
     while (buckets < 2 * numBlocks) buckets *= 2;
-    this.#ids = new Float64Array(numBlocks);
-    this.#parents = new Float64Array(numBlocks);
-    this.#tokens = new Int32Array(numBlocks * BLOCK_SIZE);
-    this.#salts = new Array<string>(numBlocks).fill("");
-    this.#buckets = new Int32Array(buckets).fill(NONE);
-    this.#next = new Int32Array(numBlocks).fill(NONE);
-    this.#bucketOf = new Int32Array(numBlocks);
+    this.#numGroups = numGroups;
+    this.#buckets = new Array<Node | null>(buckets).fill(null);
+    this.#nodes = new Array<Node | null>(numBlocks).fill(null);
+    this.#groups = new Int32Array(numBlocks);
     this.#hashSeed = hashSeed;
   }
 
-  /** Blocks that can be found. */
+  /** Blocks that are published. */
   get size(): number {
     return this.#size;
   }
 
-  /** Id of the prefix that ends with a block, or `NO_PREFIX` when the block is not published. */
-  idOf(block: number): number {
-    return this.#ids[block];
+  /** Prefixes that are known. */
+  get numNodes(): number {
+    return this.#numNodes;
+  }
+
+  /** The prefix that ends with a block, or null when the block is not published. */
+  nodeOf(block: number): PrefixNode | null {
+    return this.#nodes[block];
   }
 
   isPublished(block: number): boolean {
-    return this.#ids[block] !== NO_PREFIX;
+    return this.#nodes[block] !== null;
   }
 
-  /** Id of the prefix before a published block. */
-  parentOf(block: number): number {
-    return this.#parents[block];
-  }
-
-  /** The block that was published under a key, or null. */
-  find(key: PrefixKey): number | null {
-    for (let block = this.#buckets[this.#bucket(key)]; block !== NONE; block = this.#next[block]) {
-      if (this.#holds(block, key)) return block;
+  /** The prefix that is known under a key, or null. */
+  find(key: PrefixKey): PrefixNode | null {
+    for (let node = this.#buckets[this.#bucket(key)]; node !== null; node = node.next) {
+      if (holds(node, key)) return node;
     }
     return null;
   }
 
-  /**
-   * Makes a block findable under a key that no other block has.
-   * @returns the id of the prefix that ends with it
-   */
-  publish(block: number, key: PrefixKey): number {
+  /** The prefix of a key, for a sequence that ends with it: known until `letGo`. */
+  hold(key: PrefixKey): PrefixNode {
+    const node = (this.find(key) as Node | null) ?? this.#add(key);
+    node.uses += 1;
+    return node;
+  }
+
+  /** The same of a prefix that is known. */
+  holdKnown(node: PrefixNode): void {
+    (node as Node).uses += 1;
+  }
+
+  /** Ends a `hold`. */
+  letGo(node: PrefixNode): void {
+    this.#dropUse(node as Node);
+  }
+
+  /** Makes a block findable, as that of a group of layers; the prefix has none of this group. */
+  publish(block: number, group: number, node: PrefixNode): void {
     if (this.isPublished(block)) throw new Error(`KV block ${block} is published twice`);
-    const bucket = this.#bucket(key);
-    this.#lastId += 1;
-    this.#ids[block] = this.#lastId;
-    this.#parents[block] = key.parent;
-    for (let i = 0; i < BLOCK_SIZE; i++) this.#tokens[block * BLOCK_SIZE + i] = key.tokens[key.from + i];
-    this.#salts[block] = key.salt;
-    this.#bucketOf[block] = bucket;
-    this.#next[block] = this.#buckets[bucket];
-    this.#buckets[bucket] = block;
+    if (node.blocks[group] !== NONE)
+      throw new Error(`prefix ${node.id} has a KV block of group ${group} already`);
+    node.blocks[group] = block;
+    (node as Node).uses += 1;
+    this.#nodes[block] = node as Node;
+    this.#groups[block] = group;
     this.#size += 1;
-    return this.#lastId;
   }
 
   /** Forgets a published block: its contents are about to change. */
   remove(block: number): void {
-    if (!this.isPublished(block)) throw new Error(`KV block ${block} is not published`);
-    const bucket = this.#bucketOf[block];
-    if (this.#buckets[bucket] === block) this.#buckets[bucket] = this.#next[block];
-    else {
-      let before = this.#buckets[bucket];
-      while (this.#next[before] !== block) before = this.#next[before];
-      this.#next[before] = this.#next[block];
-    }
-    this.#next[block] = NONE;
-    this.#ids[block] = NO_PREFIX;
-    this.#salts[block] = "";
+    const node = this.#nodes[block];
+    if (node === null) throw new Error(`KV block ${block} is not published`);
+    node.blocks[this.#groups[block]] = NONE;
+    this.#nodes[block] = null;
     this.#size -= 1;
+    this.#dropUse(node);
   }
 
-  #holds(block: number, { parent, tokens, from, salt }: PrefixKey): boolean {
-    if (this.#parents[block] !== parent || this.#salts[block] !== salt) return false;
-    for (let i = 0; i < BLOCK_SIZE; i++) {
-      if (this.#tokens[block * BLOCK_SIZE + i] !== tokens[from + i]) return false;
+  #add({ parent, tokens, from, salt }: PrefixKey): Node {
+    const bucket = this.#bucket({ parent, tokens, from, salt });
+    this.#lastId += 1;
+    const node: Node = {
+      id: this.#lastId,
+      parent: parent as Node | null,
+      tokens: Int32Array.from({ length: BLOCK_SIZE }, (_, i) => tokens[from + i]),
+      salt,
+      blocks: new Int32Array(this.#numGroups).fill(NONE),
+      bucket,
+      next: this.#buckets[bucket],
+      uses: 0,
+    };
+    this.#buckets[bucket] = node;
+    if (node.parent !== null) node.parent.uses += 1;
+    this.#numNodes += 1;
+    return node;
+  }
+
+  /** Whoever was the last to use a node takes it, and those before it that are of no use without it. */
+  #dropUse(unused: Node): void {
+    for (let node: Node | null = unused; node !== null; node = node.parent) {
+      node.uses -= 1;
+      if (node.uses > 0) return;
+      this.#unlink(node);
     }
-    return true;
+  }
+
+  #unlink(node: Node): void {
+    this.#numNodes -= 1;
+    const first = this.#buckets[node.bucket];
+    if (first === node) {
+      this.#buckets[node.bucket] = node.next;
+      return;
+    }
+    let before = first;
+    while (before !== null && before.next !== node) before = before.next;
+    if (before === null) throw new Error(`prefix ${node.id} is not where it should be found`);
+    before.next = node.next;
   }
 
   /**
@@ -128,15 +182,22 @@ export class PrefixIndex {
    * first block's key depends: behind it the parent's id stands for it.
    */
   #bucket({ parent, tokens, from, salt }: PrefixKey): number {
-    let hash = mix(mix(this.#hashSeed, parent | 0), Math.floor(parent / 2 ** 32));
+    const id = parent?.id ?? 0;
+    let hash = mix(mix(this.#hashSeed, id | 0), Math.floor(id / 2 ** 32));
     for (let i = 0; i < BLOCK_SIZE; i++) hash = mix(hash, tokens[from + i]);
-    if (parent === NO_PREFIX) {
+    if (parent === null) {
       for (let i = 0; i < salt.length; i++) hash = mix(hash, salt.charCodeAt(i));
     }
     hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
     hash ^= hash >>> 13;
     return hash & (this.#buckets.length - 1);
   }
+}
+
+function holds(node: Node, { parent, tokens, from, salt }: PrefixKey): boolean {
+  if (node.parent !== parent || node.salt !== salt) return false;
+  for (let i = 0; i < BLOCK_SIZE; i++) if (node.tokens[i] !== tokens[from + i]) return false;
+  return true;
 }
 
 function mix(hash: number, word: number): number {

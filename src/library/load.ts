@@ -12,6 +12,7 @@ import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import type { KvDtype } from "../kernels/kv-types.js";
 import { PACKED_DTYPES, type PackedDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
+import { kvShapeOf } from "../model/decoder-spec.js";
 import { widestRow } from "../model/load-weights.js";
 import { wholeNumber } from "../option-checks.js";
 import type { ModelSource } from "../platform/platform.js";
@@ -200,7 +201,7 @@ function storageOf(
   model: ModelConfig & Pick<EngineInfo, "matrixBytes" | "roundedTensors"> & { readonly kvDtype: KvDtype },
   { installationKey }: LoadOptions,
 ): SequenceStorage {
-  const { kvDtype, rotaryTable, numLayers, numKvHeads, headDim } = model;
+  const { kvDtype, rotaryTable, decoder } = model;
   let key: Promise<Uint8Array | null> | null = null;
   return {
     identity: async () => ({
@@ -210,7 +211,7 @@ function storageOf(
       kvDtype,
       rotaryTable,
     }),
-    kv: { dtype: kvDtype, numLayers, numKvHeads, headDim },
+    kv: { dtype: kvDtype, ...kvShapeOf(decoder) },
     installationKey: () => {
       key ??= installationKey === undefined ? platform.installationKey() : Promise.resolve(installationKey);
       return key;

@@ -3,9 +3,9 @@
  * of which become logits.
  */
 import { STRETCH, type Tensor } from "../kernels/kernels.js";
-import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, layerGroups } from "../kernels/kv-layout.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
-import type { DecoderSpec } from "./decoder-spec.js";
+import { type DecoderSpec, kvShapeOf } from "./decoder-spec.js";
 import { type ForwardBatchPlan, planForwardBatch } from "./forward-batch.js";
 
 /** Places of the working tensors, for as many rows as a pass takes at most. */
@@ -66,6 +66,10 @@ export function planScratch(plan: MemoryPlan, spec: DecoderSpec, limits: Decoder
     wantedNormed: plan.tensor(maxLogitsRows, C),
     logits: plan.tensor(maxLogitsRows, V),
     maxima: plan.tensor(maxLogitsRows, Math.ceil(V / STRETCH)),
-    batch: planForwardBatch(plan, { ...limits, blocksPerContext }),
+    batch: planForwardBatch(plan, {
+      ...limits,
+      contextLength: spec.contextLength,
+      groups: layerGroups(kvShapeOf(spec)),
+    }),
   };
 }

@@ -161,8 +161,9 @@ export interface TensorRow {
   readonly optional?: boolean;
 }
 
-/** What a KV block keeps of each position. Every layer keeps the same. */
-export function kvShapeOf({ layers }: DecoderSpec): KvShape {
+/** What KV blocks keep of each position: of every layer the same, as far back as its window sees. */
+export function kvShapeOf({ layers }: DecoderSpec): KvShape & Required<Pick<KvShape, "windows">> {
   const { numKvHeads, headDim } = layers[0].attention;
-  return { numLayers: layers.length, numKvHeads, headDim };
+  const windows = layers.map(({ attention }) => attention.window);
+  return { numLayers: layers.length, numKvHeads, headDim, windows };
 }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { FAMILY_SPECS } from "../../test/decoder-specs.js";
 import type { Kernels, Tensor } from "../kernels/kernels.js";
-import { BLOCK_SIZE, kvBlockBytes, kvLayout } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, kvBlockBytes, kvLayout, layerGroups, runsAlone } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { referenceBackend } from "../kernels/reference/reference-kernels.js";
 import { Decoder } from "./decoder.js";
@@ -22,8 +22,9 @@ const ROWS = 40;
 async function watchedDecoder(spec: DecoderSpec) {
   const plan = new MemoryPlan(referenceBackend);
   const { weights } = planWeights(plan, spec);
-  const numBlocks = Math.ceil(ROWS / BLOCK_SIZE);
   const shape = kvShapeOf(spec);
+  const perGroup = Math.ceil(ROWS / BLOCK_SIZE);
+  const numBlocks = perGroup * layerGroups(shape).length;
   const kv = kvLayout(shape, "f32", plan.reserve(numBlocks * kvBlockBytes(shape, "f32")), numBlocks);
   const scratch = planScratch(plan, spec, { maxRows: ROWS, maxLogitsRows: ROWS, maxSequences: 1 });
   const kernels = await referenceBackend.create(plan.bytes);
@@ -49,8 +50,8 @@ async function watchedDecoder(spec: DecoderSpec) {
     calls.length = 0;
     const before = kernels.multiplyAdds;
     decoder.batch.clear();
-    const blockIds = Array.from({ length: numBlocks }, (_, i) => i);
-    decoder.batch.add({ tokens: Array.from({ length: ROWS }, () => 1), from, count, blockIds, wanted });
+    const runs = runsAlone(kv.groups, perGroup);
+    decoder.batch.add({ tokens: Array.from({ length: ROWS }, () => 1), from, count, runs, wanted });
     decoder.forward(kv);
     return { calls: [...calls], multiplyAdds: kernels.multiplyAdds - before };
   };

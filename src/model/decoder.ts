@@ -134,7 +134,8 @@ export class Decoder {
    * Writes rows of K and V that are known already into the cache, which must be of f32. Works where `forward` works, so not
    * while that does.
    * @param keys (R, numKvHeads, headDim) f32, as bytes; so `values`
-   * @param slots (R) where each row belongs: block id · 16 + position in the block; at most `maxRows`
+   * @param slots (R) where each row belongs, in blocks of the layer's group: block id · 16 + position in the block; at most
+   *   `maxRows`
    */
   writeKnownRows(
     kv: KvLayout,
@@ -149,7 +150,7 @@ export class Decoder {
       kernels.u8(offset, bytes.length).set(bytes);
       return { offset, rows: slots.length, cols, stride: cols }; // (R, K)
     };
-    const at = { offset: batch.slots.offset, length: slots.length };
+    const at = { offset: batch.groups[0].slots.offset, length: slots.length };
     kernels.i32(at.offset, at.length).set(slots);
     const k = tensorOf(space.offset, keys);
     const v = tensorOf(space.offset + keys.length, values);
@@ -163,11 +164,12 @@ export class Decoder {
     const weights = this.#weights.layers[layer];
     const { attention, mlp, residual, residualScale } = this.spec.layers[layer];
     const { x, normed, q, attended } = goOn;
+    const lists = batch.groups[kv.places[layer].group];
 
     const readByAll = this.#norm(all.normed, all.x, attention.norm, weights.attentionNorm); // (T, C)
     this.#linear(all.kv, readByAll, weights.kv); // (T, 2K)
     this.#turn(all.k, attention, weights.keyNorm, all.angles);
-    kernels.writeKv(kv, layer, all.k, all.v, batch.slots);
+    kernels.writeKv(kv, layer, all.k, all.v, lists.slots);
     if (x.rows === 0) return;
     if (goOn !== all) {
       kernels.gatherRows(x, all.x, batch.wantedRows); // (N, C)
@@ -182,7 +184,7 @@ export class Decoder {
       numHeads: attention.numHeads,
       kv,
       layer,
-      sequences: goOn === all ? batch.sequences : batch.wantedSequences,
+      sequences: goOn === all ? lists.sequences : lists.wantedSequences,
       positions: goOn === all ? batch.positions : batch.wantedPositions,
       window: attention.window,
       scale: attention.scale,

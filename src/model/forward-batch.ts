@@ -4,7 +4,7 @@
  * or mode is ambient.
  */
 import type { IndexList, Kernels } from "../kernels/kernels.js";
-import { BLOCK_SIZE, slotOf } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, type BlockRun, firstSeenBlock, type LayerGroup, slotOf } from "../kernels/kv-layout.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
 
 /** New rows of one sequence. */
@@ -15,8 +15,8 @@ export interface SequenceRows {
   readonly from: number;
   /** How many new rows, at least one: positions from … from + count − 1. */
   readonly count: number;
-  /** Block ids of the sequence: row p of its K and V is in block ⌊p / 16⌋. Covers the new rows. */
-  readonly blockIds: readonly number[];
+  /** Its blocks of each group of layers: they cover the new rows, and what these see. */
+  readonly runs: readonly BlockRun[];
   /** How many of the last new rows become logits, 0 … count. */
   readonly wanted: number;
 }
@@ -25,10 +25,16 @@ export interface SequenceRows {
 export interface ForwardBatchPlan {
   readonly tokenIds: IndexList;
   readonly positions: IndexList;
-  readonly slots: IndexList;
-  readonly sequences: IndexList;
   readonly wantedRows: IndexList;
   readonly wantedPositions: IndexList;
+  readonly groups: readonly GroupPlan[];
+}
+
+/** Lists that are others for each group of layers. */
+interface GroupPlan {
+  readonly window: LayerGroup["window"];
+  readonly slots: IndexList;
+  readonly sequences: IndexList;
   readonly wantedSequences: IndexList;
   readonly blockTables: IndexList;
 }
@@ -37,22 +43,39 @@ export interface ForwardBatchSizes {
   readonly maxRows: number;
   readonly maxLogitsRows: number;
   readonly maxSequences: number;
-  /** Blocks that one sequence has at most. */
-  readonly blocksPerContext: number;
+  readonly contextLength: number;
+  readonly groups: readonly LayerGroup[];
 }
 
 export function planForwardBatch(plan: MemoryPlan, sizes: ForwardBatchSizes): ForwardBatchPlan {
-  const { maxRows, maxLogitsRows, maxSequences, blocksPerContext } = sizes;
+  const { maxRows, maxLogitsRows, maxSequences, contextLength, groups } = sizes;
   return {
     tokenIds: plan.indices(maxRows),
     positions: plan.indices(maxRows),
-    slots: plan.indices(maxRows),
-    sequences: plan.indices(2 * maxSequences),
     wantedRows: plan.indices(maxLogitsRows),
     wantedPositions: plan.indices(maxLogitsRows),
-    wantedSequences: plan.indices(2 * maxSequences),
-    blockTables: plan.indices(maxSequences * blocksPerContext),
+    groups: groups.map(({ window }) => ({
+      window,
+      slots: plan.indices(maxRows),
+      sequences: plan.indices(2 * maxSequences),
+      wantedSequences: plan.indices(2 * maxSequences),
+      blockTables: plan.indices(tableEntries(window, { maxRows, maxSequences, contextLength })),
+    })),
   };
+}
+
+/** Blocks that the rows of a pass see at most, counted for each sequence. */
+function tableEntries(
+  window: LayerGroup["window"],
+  { maxRows, maxSequences, contextLength }: Omit<ForwardBatchSizes, "groups" | "maxLogitsRows">,
+): number {
+  const all = maxSequences * Math.ceil(contextLength / BLOCK_SIZE);
+  if (window === null) return all;
+  // A sequence of r rows sees at most window + r − 1 positions, which begin anywhere in a block.
+  return Math.min(
+    all,
+    Math.ceil((maxSequences * (window + BLOCK_SIZE) + maxRows) / BLOCK_SIZE) + maxSequences,
+  );
 }
 
 /** A list of up to as many entries as were planned. */
@@ -71,6 +94,11 @@ class BoundedList implements IndexList {
     return this.offset + 4 * this.length;
   }
 
+  /** Empties it for the next pass. */
+  clear(): void {
+    this.length = 0;
+  }
+
   at(index: number): number {
     return this.#entries[index];
   }
@@ -83,30 +111,67 @@ class BoundedList implements IndexList {
   }
 }
 
+/** The lists of one group of layers. */
+class GroupLists {
+  /** (T) slots that take the rows' K and V: block id · 16 + position mod 16. */
+  readonly slots: BoundedList;
+  /** As `AttentionCall.sequences`, for all rows, and for those that become logits. */
+  readonly sequences: BoundedList;
+  readonly wantedSequences: BoundedList;
+  readonly #window: LayerGroup["window"];
+  readonly #blockTables: BoundedList;
+
+  constructor(kernels: Kernels, plan: GroupPlan) {
+    this.#window = plan.window;
+    this.slots = new BoundedList(kernels, plan.slots);
+    this.sequences = new BoundedList(kernels, plan.sequences);
+    this.wantedSequences = new BoundedList(kernels, plan.wantedSequences);
+    this.#blockTables = new BoundedList(kernels, plan.blockTables);
+  }
+
+  clear(): void {
+    this.slots.clear();
+    this.sequences.clear();
+    this.wantedSequences.clear();
+    this.#blockTables.clear();
+  }
+
+  /** Rows `from … end − 1` of a sequence, the last `wanted` of which become logits. */
+  add(
+    run: BlockRun,
+    { from, end, wanted }: { readonly from: number; readonly end: number; readonly wanted: number },
+  ): void {
+    const first = firstSeenBlock(this.#window, from);
+    // Where entry 0 would be: those before the first seen block are not there.
+    const blockTable = this.#blockTables.end - 4 * first;
+    for (let i = first; i * BLOCK_SIZE < end; i++) this.#blockTables.push(run.ids[i - run.first]);
+    this.sequences.push(end - from);
+    this.sequences.push(blockTable);
+    if (wanted > 0) {
+      this.wantedSequences.push(wanted);
+      this.wantedSequences.push(blockTable);
+    }
+    for (let position = from; position < end; position++) this.slots.push(slotOf(run, position));
+  }
+}
+
 export class ForwardBatch {
   /** (T) */
   readonly tokenIds: BoundedList;
   /** (T) absolute positions, ascending by one within a sequence. */
   readonly positions: BoundedList;
-  /** (T) slots that take the rows' K and V: block id · 16 + position mod 16. */
-  readonly slots: BoundedList;
-  /** As `AttentionCall.sequences`, for all rows. */
-  readonly sequences: BoundedList;
-  /** (N) which rows become logits, ascending; their positions; and whose they are, as in `sequences`. */
+  /** (N) which rows become logits, ascending; and their positions. */
   readonly wantedRows: BoundedList;
   readonly wantedPositions: BoundedList;
-  readonly wantedSequences: BoundedList;
-  readonly #blockTables: BoundedList;
+  /** For each group of layers. */
+  readonly groups: readonly GroupLists[];
 
   constructor(kernels: Kernels, plan: ForwardBatchPlan) {
     this.tokenIds = new BoundedList(kernels, plan.tokenIds);
     this.positions = new BoundedList(kernels, plan.positions);
-    this.slots = new BoundedList(kernels, plan.slots);
-    this.sequences = new BoundedList(kernels, plan.sequences);
     this.wantedRows = new BoundedList(kernels, plan.wantedRows);
     this.wantedPositions = new BoundedList(kernels, plan.wantedPositions);
-    this.wantedSequences = new BoundedList(kernels, plan.wantedSequences);
-    this.#blockTables = new BoundedList(kernels, plan.blockTables);
+    this.groups = plan.groups.map((group) => new GroupLists(kernels, group));
   }
 
   /** T */
@@ -121,27 +186,17 @@ export class ForwardBatch {
 
   /** Empties it for the next pass. */
   clear(): void {
-    this.tokenIds.length = 0;
-    this.positions.length = 0;
-    this.slots.length = 0;
-    this.sequences.length = 0;
-    this.wantedRows.length = 0;
-    this.wantedPositions.length = 0;
-    this.wantedSequences.length = 0;
-    this.#blockTables.length = 0;
+    this.tokenIds.clear();
+    this.positions.clear();
+    this.wantedRows.clear();
+    this.wantedPositions.clear();
+    for (const group of this.groups) group.clear();
   }
 
   /** Adds the rows of one sequence, behind those of others. */
-  add({ tokens, from, count, blockIds, wanted }: SequenceRows): void {
-    const blockTable = this.#blockTables.end;
+  add({ tokens, from, count, runs, wanted }: SequenceRows): void {
     const end = from + count;
-    for (let i = 0; i * BLOCK_SIZE < end; i++) this.#blockTables.push(blockIds[i]);
-    this.sequences.push(count);
-    this.sequences.push(blockTable);
-    if (wanted > 0) {
-      this.wantedSequences.push(wanted);
-      this.wantedSequences.push(blockTable);
-    }
+    for (const [i, group] of this.groups.entries()) group.add(runs[i], { from, end, wanted });
     for (let position = from; position < end; position++) {
       if (position >= end - wanted) {
         this.wantedRows.push(this.numRows);
@@ -149,7 +204,6 @@ export class ForwardBatch {
       }
       this.tokenIds.push(tokens[position]);
       this.positions.push(position);
-      this.slots.push(slotOf(blockIds, position));
     }
   }
 }

@@ -2,6 +2,7 @@
 import type { KernelsName } from "../kernels/kernels.js";
 import type { KvDtype } from "../kernels/kv-types.js";
 import type { PackedDtype } from "../kernels/weight-types.js";
+import type { KvKind } from "../kv-cache/block-needs.js";
 import type { DecoderSpec } from "../model/decoder-spec.js";
 import type { MatchedTensor } from "../model/load-weights.js";
 import type { AskedDtype, StoredTensor } from "../model/weight-dtypes.js";
@@ -77,9 +78,14 @@ export interface EngineInfo {
     readonly dtype: KvDtype;
     readonly blocks: number;
     readonly blockBytes: number;
+    /** Of all layers. */
     readonly bytesPerToken: number;
+    /** Layers that see equally far, and what they take: one or more. */
+    readonly kinds: readonly KvKind[];
     /** Memory that is reserved for K and V. */
     readonly bytes: number;
+    /** Tokens that it has room for, in sequences of a full context. */
+    readonly tokens: number;
     /** What kept it from being more. */
     readonly bound: KvBound;
   };

@@ -29,7 +29,7 @@ export const EVENT_TYPES: ReadonlySet<unknown> = new Set(Object.keys(TYPES));
 
 /** Counters since the model was loaded, and the state now. */
 export interface EngineStats {
-  /** KV blocks; the last three sum up to the first. */
+  /** KV blocks; the three after the first sum up to it. */
   readonly blocks: {
     readonly total: number;
     /** Held by a sequence. */
@@ -38,6 +38,8 @@ export interface EngineStats {
     readonly cached: number;
     /** Held by none and empty. */
     readonly free: number;
+    /** Those that are held, by how far the layers see whose rows they hold; null: everything. */
+    readonly kinds: readonly { readonly window: number | null; readonly referenced: number }[];
   };
   /** Of the prompts that may share K and V, since the model was loaded. */
   readonly prefixCache: {

@@ -78,15 +78,15 @@ export type ClientMessage =
   /**
    * Rows of some blocks of a sequence that is restored: those are taken that it has room for, and not already. Answered by
    * `placed`.
-   * @property numRows rows that there are of each tensor
-   * @property count the first ones of them may be taken
+   * @property end there are rows of each tensor up to this position
+   * @property givenEnd those before this one may be taken
    */
   | {
       readonly type: "placeRows";
       readonly id: number;
       readonly firstBlock: number;
-      readonly numRows: number;
-      readonly count: number;
+      readonly end: number;
+      readonly givenEnd: number;
       readonly tensors: RowRange["tensors"];
       readonly rows: Uint8Array<ArrayBuffer>;
     }

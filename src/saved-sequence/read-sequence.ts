@@ -6,6 +6,7 @@ import { LastrowError, savedSequenceInvalid } from "../errors.js";
 import type { ModelFile } from "../formats/model-files.js";
 import { readSafetensorsHeader, type SafetensorsHeader } from "../formats/safetensors.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { rowsInRange } from "../kernels/kv-rows.js";
 import { sha256 } from "../platform/digests.js";
 import { type SavedKvShape, SavedLayout } from "./saved-layout.js";
 import {
@@ -25,8 +26,9 @@ export interface ExpectedSequence extends Omit<ExpectedMetadata, "fileName"> {
 export interface BlockGroup {
   readonly firstBlock: number;
   readonly numBlocks: number;
-  readonly numRows: number;
-  /** In memory of their own: tensor after tensor of the layout, each (numRows, …its shape). */
+  /** The position behind them. */
+  readonly end: number;
+  /** In memory of their own: tensor after tensor of the layout, of each the rows that it has of these blocks. */
   readonly rows: Uint8Array<ArrayBuffer>;
 }
 
@@ -74,7 +76,7 @@ export class SavedSequence {
       readSafetensorsHeader(file, maxHeaderBytes({ tensors: tensors.length, maxTokens })),
     );
     const metadata = checkMetadata(header.metadata, { ...expected, fileName: file.name });
-    const layout = new SavedLayout(kv, metadata.tokens.length);
+    const layout = new SavedLayout(kv, metadata.tokens.length, metadata.hasAll);
     if (metadata.blockDigests.length !== layout.numBlocks) {
       throw savedSequenceInvalid(
         `${file.name} has ${metadata.blockDigests.length} checksums for ${layout.numBlocks} blocks.`,
@@ -119,38 +121,45 @@ export class SavedSequence {
   }
 
   async #readGroup(firstBlock: number): Promise<BlockGroup> {
-    const { tensors, rowBytes: allBytes, numPositions, numBlocks: allBlocks } = this.layout;
-    const perGroup = Math.max(1, Math.floor(GROUP_BYTES / (BLOCK_SIZE * allBytes)));
-    const numBlocks = Math.min(perGroup, allBlocks - firstBlock);
-    const numRows = Math.min(numPositions - firstBlock * BLOCK_SIZE, numBlocks * BLOCK_SIZE);
-    const size = numRows * allBytes;
+    const { layout } = this;
+    let numBlocks = 1;
+    while (
+      firstBlock + numBlocks < layout.numBlocks &&
+      layout.bytesOf(firstBlock, numBlocks + 1) <= GROUP_BYTES
+    ) {
+      numBlocks += 1;
+    }
+    const end = layout.endOf(firstBlock + numBlocks);
+    const size = layout.bytesOf(firstBlock, numBlocks);
     const spare = this.#spare.pop();
     const buffer = spare !== undefined && spare.byteLength >= size ? spare : new ArrayBuffer(size);
     const rows = new Uint8Array(buffer, 0, size);
     let at = 0;
-    const reads = tensors.map(({ rowBytes }, i) => {
-      const target = rows.subarray(at, at + numRows * rowBytes);
+    const reads = layout.tensors.map((tensor, i) => {
+      const target = rows.subarray(at, at + rowsInRange(tensor, firstBlock, end) * tensor.rowBytes);
       at += target.length;
-      return this.#file.read(this.#begins[i] + firstBlock * BLOCK_SIZE * rowBytes, target);
+      const before = BLOCK_SIZE * Math.max(0, firstBlock - tensor.firstBlock) * tensor.rowBytes;
+      return target.length === 0 ? null : this.#file.read(this.#begins[i] + before, target);
     });
     await ofThisKind(() => Promise.all(reads));
-    return { firstBlock, numBlocks, numRows, rows };
+    return { firstBlock, numBlocks, end, rows };
   }
 
-  async #check({ firstBlock, numBlocks, numRows, rows }: BlockGroup): Promise<void> {
+  async #check({ firstBlock, numBlocks, end, rows }: BlockGroup): Promise<void> {
     for (let index = firstBlock; index < firstBlock + numBlocks; index++) {
-      const inGroup = (index - firstBlock) * BLOCK_SIZE;
-      const count = this.layout.rowsOf(index);
+      const first = index * BLOCK_SIZE;
+      const behind = this.layout.endOf(index + 1);
       let at = 0;
-      const pieces = this.layout.tensors.map(({ rowBytes }) => {
-        const from = at + inGroup * rowBytes;
-        at += numRows * rowBytes;
-        return rows.subarray(from, from + count * rowBytes);
+      const pieces = this.layout.tensors.map((tensor) => {
+        const { rowBytes } = tensor;
+        const all = rowsInRange(tensor, firstBlock, end);
+        const from = at + (all - rowsInRange(tensor, index, end)) * rowBytes;
+        at += all * rowBytes;
+        return rows.subarray(from, from + rowsInRange(tensor, index, behind) * rowBytes);
       });
       if ((await sha256(...pieces)) === this.#metadata.blockDigests[index]) continue;
-      const first = index * BLOCK_SIZE;
       throw savedSequenceInvalid(
-        `${this.#file.name} is damaged: keys and values of positions ${first} to ${first + count - 1} do not have the SHA-256 that was saved with them.`,
+        `${this.#file.name} is damaged: keys and values of positions ${first} to ${behind - 1} do not have the SHA-256 that was saved with them.`,
       );
     }
   }

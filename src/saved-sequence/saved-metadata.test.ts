@@ -22,7 +22,7 @@ const EXPECTED: ExpectedMetadata = {
 
 function saved(identity: Partial<SequenceIdentity> = {}, count = 3): Map<string, string> {
   const tokens = Array.from({ length: count }, (_, i) => i);
-  const contents = { tokens, blockDigests: ["0".repeat(64)] };
+  const contents = { tokens, blockDigests: ["0".repeat(64)], hasAll: true };
   return new Map(Object.entries(savedMetadata({ ...IDENTITY, ...identity }, contents, null)));
 }
 

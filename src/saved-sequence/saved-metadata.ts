@@ -12,7 +12,8 @@ import { equalDigests, hmacSha256, sha256OfText } from "../platform/digests.js";
 import { quoteValue } from "../quote-value.js";
 
 const FORMAT = "lastrow.sequence";
-const FORMAT_VERSION = "1";
+/** Of files whose layers have all positions, and of those where layers with a window have the last ones only. */
+const VERSIONS = { all: "1", kept: "2" } as const;
 
 /** What K and V depend on, besides tokens and numerics: files of another identity are refused. */
 export interface SequenceIdentity {
@@ -35,6 +36,8 @@ export interface SavedContents {
   readonly tokens: readonly number[];
   /** SHA-256 of each block's rows. */
   readonly blockDigests: readonly string[];
+  /** Whether every layer has the rows of all positions. */
+  readonly hasAll: boolean;
 }
 
 /** The key that signs, and the salt that it signs for. */
@@ -63,12 +66,12 @@ export interface ExpectedMetadata {
 /** The fields of a file, in the order of the file. @param signature null: without an HMAC */
 export function savedMetadata(
   identity: SequenceIdentity,
-  { tokens, blockDigests }: SavedContents,
+  { tokens, blockDigests, hasAll }: SavedContents,
   signature: Signature | null,
 ): Record<string, string> {
   const fields = {
     format: FORMAT,
-    format_version: FORMAT_VERSION,
+    format_version: hasAll ? VERSIONS.all : VERSIONS.kept,
     ...identityFields(identity),
     token_ids: tokens.join(","),
     block_sha256: blockDigests.join(","),
@@ -96,9 +99,9 @@ export function checkMetadata(
     );
   }
   const version = field(metadata, "format_version", fileName);
-  if (version !== FORMAT_VERSION) {
+  if (version !== VERSIONS.all && version !== VERSIONS.kept) {
     throw savedSequenceMismatch(
-      `${fileName} has version ${quoteValue(version)} of the format, and this version of lastrow reads ${FORMAT_VERSION}.`,
+      `${fileName} has version ${quoteValue(version)} of the format, and this version of lastrow reads ${VERSIONS.all} and ${VERSIONS.kept}.`,
     );
   }
   const fields: Record<string, string> = Object.fromEntries(
@@ -120,6 +123,7 @@ export function checkMetadata(
   return {
     tokens,
     blockDigests,
+    hasAll: version === VERSIONS.all,
     isSignedBy: (signature) => hmac !== undefined && equalDigests(hmac, hmacOf(digest, signature)),
   };
 }

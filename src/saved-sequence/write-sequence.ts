@@ -31,7 +31,7 @@ const PIECE_BYTES = 1024 * 1024;
 export function sequenceFileBytes({ identity, kv, tokens, signature }: SequenceToSave): number {
   const layout = new SavedLayout(kv, tokens.length);
   const blockDigests = Array.from({ length: layout.numBlocks }, () => "0".repeat(64));
-  const metadata = savedMetadata(identity, { tokens, blockDigests }, signature);
+  const metadata = savedMetadata(identity, { tokens, blockDigests, hasAll: layout.hasAll }, signature);
   return safetensorsHeader(layout.tensors, metadata).fileBytes;
 }
 
@@ -49,8 +49,8 @@ export async function* sequenceFile(
     return rows;
   };
   const blockDigests = await digestBlocks(layout, read);
-  yield safetensorsHeader(layout.tensors, savedMetadata(identity, { tokens, blockDigests }, signature))
-    .header;
+  const contents = { tokens, blockDigests, hasAll: layout.hasAll };
+  yield safetensorsHeader(layout.tensors, savedMetadata(identity, contents, signature)).header;
   for (const tensor of layout.tensors) yield* tensorPieces(layout, tensor, read);
   spare.push(memory);
 }
@@ -71,7 +71,7 @@ async function* tensorPieces(
   read: ReadIntoOwn,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   const perPiece = Math.max(1, Math.floor(PIECE_BYTES / (BLOCK_SIZE * tensor.rowBytes)));
-  for (let firstBlock = 0; firstBlock < allBlocks; firstBlock += perPiece) {
+  for (let { firstBlock } = tensor; firstBlock < allBlocks; firstBlock += perPiece) {
     const numBlocks = Math.min(perPiece, allBlocks - firstBlock);
     yield await read({ firstBlock, numBlocks, tensors: [tensor] });
   }

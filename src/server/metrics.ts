@@ -36,6 +36,7 @@ export class Metrics {
   readonly #up: Gauge;
   readonly #held: Gauge;
   readonly #answers: Gauge;
+  readonly #kvBlocks: Gauge;
   readonly #cacheInfo: Gauge;
   readonly #promptTokens: Counter;
   readonly #generationTokens: Counter;
@@ -126,6 +127,12 @@ export class Metrics {
       "lastrow:answer_bytes",
       "Memory of answers being made or waiting for their readers, as it is bounded.",
     );
+    this.#kvBlocks = new Gauge({
+      name: "lastrow:kv_blocks_held",
+      help: "KV blocks that sequences hold, by the window of the layers whose keys and values they have.",
+      labelNames: ["window"],
+      registers,
+    });
     this.#cacheInfo = new Gauge({
       name: "vllm:cache_config_info",
       help: "The KV cache, in labels.",
@@ -186,7 +193,10 @@ export class Metrics {
     this.#running.set(stats?.sequences.running ?? 0);
     this.#usage.set(stats === null ? 0 : stats.blocks.referenced / stats.blocks.total);
     this.#count("restarts", this.#sources.engineRestarts());
+    this.#kvBlocks.reset();
     if (stats !== null) {
+      for (const { window, referenced } of stats.blocks.kinds)
+        this.#kvBlocks.set({ window: String(window ?? "all") }, referenced);
       this.#count("queries", stats.prefixCache.tokensQueried);
       this.#count("hits", stats.prefixCache.tokensHit);
       this.#count("preemptions", stats.sequences.preemptions);

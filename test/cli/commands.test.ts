@@ -514,13 +514,15 @@ describe("cache", () => {
     const [first, second] = object.prompts;
     expect([first.numCachedTokens, second.numCachedTokens]).toEqual([0, 16]);
     expect(object.fullest.shared).toEqual([0]);
-    expect(object.fullest.sequences[1].blocks[0]).toBe(0);
+    expect(object.kv.groups).toEqual([{ window: null }]);
+    const { blocks, runs } = object.fullest.sequences[1];
+    expect([blocks[0], runs]).toEqual([0, [{ first: 0, blocks }]]);
     expect(object.end.sequences).toEqual([
-      { prompt: "A", blocks: [] },
-      { prompt: "B", blocks: [] },
+      { prompt: "A", blocks: [], runs: [] },
+      { prompt: "B", blocks: [], runs: [] },
     ]);
     expect(object.events.filter(({ type }: { type: string }) => type === "hit")).toEqual([
-      { type: "hit", block: 0, sequence: 2 },
+      { type: "hit", block: 0, sequence: 2, group: 0, index: 0 },
     ]);
   });
 

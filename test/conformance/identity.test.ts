@@ -141,8 +141,8 @@ describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", (
         expect(tables.every((table, i) => kvCache.reserve(table, lengths[i]))).toBe(true);
         model.batch.clear();
         for (const [i, count] of lengths.entries()) {
-          const { blockIds } = tables[i];
-          model.batch.add({ tokens, from: 0, count, blockIds, wanted: wants === "all" ? count : 1 });
+          const { runs } = tables[i];
+          model.batch.add({ tokens, from: 0, count, runs, wanted: wants === "all" ? count : 1 });
         }
         if (model.batch.numWanted <= model.maxLogitsRows) {
           const logits = model.forward(kvCache.layout);

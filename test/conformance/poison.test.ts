@@ -59,8 +59,8 @@ function poison(
   const memory = kernels.u8(start, memoryBytes - start);
   const kept = new Map<number, Uint8Array>();
   for (let p = 0; p < table.length; p++) {
-    const slot = slotOf(table.blockIds, p);
     for (let layer = 0; layer < kv.numLayers; layer++) {
+      const slot = slotOf(table.runs[kv.places[layer].group], p);
       if (!isSeen(spec, layer, p, table.length)) continue;
       for (let head = 0; head < kv.numKvHeads; head++) {
         const block = Math.floor(slot / BLOCK_SIZE);
@@ -153,7 +153,7 @@ describe.each(
     });
     fc.assert(
       fc.property(place, ({ position, layer, head, which }) => {
-        const slot = slotOf(table.blockIds, position);
+        const slot = slotOf(table.runs[kvCache.layout.places[layer].group], position);
         const places = [
           ...keyAndValuePlaces(kvCache.layout, Math.floor(slot / BLOCK_SIZE), slot % BLOCK_SIZE, layer, head),
         ];

@@ -165,7 +165,8 @@ class TracedRun {
   withPoisonedCache<T>({ name, layer }: TracedTensor, position: number, run: () => T): T {
     const { kernels, kvCache } = this.#parts;
     const kv = kvCache.layout;
-    const slot = slotOf(this.#sequence.table.blockIds, position);
+    const { group } = kv.places[layer as number];
+    const slot = slotOf(this.#sequence.table.runs[group], position);
     const inBlock = slot % BLOCK_SIZE;
     const isValue = name.endsWith("Values");
     const cells: Float32Array[] = [];

@@ -335,7 +335,7 @@ describe("events", () => {
     for (let i = 0; i < 7; i++) seen.push((await events.next()).value?.type as EngineEvent["type"]);
     expect(seen).toEqual(["allocated", "allocated", "step", "written", "published", "released", "released"]);
     await small.generate(tokens, { maxTokens: 1 }).result();
-    expect((await events.next()).value).toEqual({ type: "hit", block: 0, sequence: 2 });
+    expect((await events.next()).value).toEqual({ type: "hit", block: 0, sequence: 2, group: 0, index: 0 });
     await events.return?.();
     expect((await events.next()).done).toBe(true);
     // Nobody hears of what nobody wants to hear, and those who listen do not hear each other's.

@@ -1,7 +1,7 @@
 /** The engine under random traffic: whatever is shared, batched, chunked, preempted, forked, cut back: the same bits. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { familySpecNames } from "../decoder-specs.js";
+import { FAMILY_SPECS, familySpecNames } from "../decoder-specs.js";
 import { CLAIMED, FOUND, newTally, ScenarioRun, scenarios, Truth, trafficModels } from "./traffic.js";
 
 test.each([
@@ -13,6 +13,7 @@ test.each([
   async ({ kvDtype, runs }) => {
     const tally = newTally();
     let numRuns = 0;
+    let windowedRuns = 0;
     for (const family of familySpecNames) {
       const { engine, alone, dispose } = await trafficModels(kvDtype, family);
       const truth = new Truth(alone);
@@ -23,6 +24,8 @@ test.each([
       );
       await dispose();
       numRuns += ofFamily;
+      if (FAMILY_SPECS[family].layers.some(({ attention }) => attention.window !== null))
+        windowedRuns += ofFamily;
     }
     // The traffic is of a kind that shares, forks, cuts back, is refused and preempted.
     expect(tally.rows).toBeGreaterThan(25 * numRuns);
@@ -30,6 +33,9 @@ test.each([
     for (const count of [tally.forks, tally.cuts, tally.preemptions, tally.refused, tally.cancelled]) {
       expect(count).toBeGreaterThan(numRuns / 4);
     }
+    // Windows give back what they do not see, and some sequences are cut back to where it is missed.
+    expect(tally.unseen).toBeGreaterThan(10 * windowedRuns);
+    expect(tally.losses).toBeGreaterThan(windowedRuns / 8);
   },
   120_000,
 );

@@ -7,6 +7,7 @@ import { firstDifferentBits } from "../../src/client/comparison.js";
 import { EngineCore } from "../../src/engine/engine-core.js";
 import type { LogitsConsumer, ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { LastrowError } from "../../src/errors.js";
+import { firstKeptBlock } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
@@ -83,7 +84,10 @@ const arrivals = fc.record({
   seed: fc.nat(),
 });
 
-/** Scenarios with lengths around the edges of blocks, with memory for far too few rows, with any budget. */
+/**
+ * Scenarios with lengths around the edges of blocks, with memory for far too few rows, with any budget. So many blocks are
+ * there for each group of layers, in one pool.
+ */
 export const scenarios: fc.Arbitrary<Scenario> = fc.record({
   numBlocks: fc.integer({ min: 1, max: 16 }),
   tokenBudget: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 128 })),
@@ -137,13 +141,20 @@ export interface Tally {
   hits: number;
   forks: number;
   cuts: number;
+  /** Cuts back to where keys of a window were gone, so that all rows were computed again or found. */
+  losses: number;
+  /** Steps after which a sequence had given back what its windows did not see any more. */
+  unseen: number;
   preemptions: number;
   refused: number;
   cancelled: number;
 }
 
 export function newTally(): Tally {
-  return { steps: 0, rows: 0, hits: 0, forks: 0, cuts: 0, preemptions: 0, refused: 0, cancelled: 0 };
+  return {
+    ...{ steps: 0, rows: 0, hits: 0, forks: 0, cuts: 0, losses: 0, unseen: 0 },
+    ...{ preemptions: 0, refused: 0, cancelled: 0 },
+  };
 }
 
 class Walker implements LogitsConsumer {
@@ -210,8 +221,10 @@ class Walker implements LogitsConsumer {
       other.extend(1 + Math.floor(this.#random() * 3));
     } else if (what < 0.24) {
       this.check();
-      core.cut(sequence, Math.floor(this.#random() * sequence.tokens.length));
+      const keep = Math.floor(this.#random() * sequence.tokens.length);
+      core.cut(sequence, keep);
       tally.cuts += 1;
+      if (keep > 0 && sequence.table.length === 0) tally.losses += 1;
     } else if (what < 0.28) {
       core.forgetRows(sequence);
     }
@@ -276,8 +289,9 @@ export class ScenarioRun {
   #step = 0;
 
   constructor(parts: ModelParts, truth: Truth, scenario: Scenario, tally: Tally) {
-    const { numBlocks, tokenBudget, maxSequences, arrivals } = scenario;
+    const { tokenBudget, maxSequences, arrivals } = scenario;
     const { kernels, model } = parts;
+    const numBlocks = scenario.numBlocks * parts.kvCache.layout.groups.length;
     const layout = { ...parts.kvCache.layout, numBlocks };
     const slab = kernels.u8(layout.offset, numBlocks * layout.blockBytes);
     const kvCache = new KvCache(layout, {
@@ -329,6 +343,22 @@ export class ScenarioRun {
     if (this.failures.length > 0) throw this.failures[0];
     const violated = violatedInvariants(this.core.kvCache);
     if (violated.length > 0) throw new Error(violated.join("; "));
+    this.#expectNothingUnseen();
+  }
+
+  /** Every sequence has of each window what its next row sees, and no more than is kept. */
+  #expectNothingUnseen(): void {
+    const { tables, layout } = this.core.kvCache;
+    let unseen = 0;
+    for (const { runs, length, sequence } of tables) {
+      for (const [group, { window }] of layout.groups.entries()) {
+        const { first, ids } = runs[group];
+        unseen += first;
+        if (ids.length === 0 || first >= firstKeptBlock(window, length)) continue;
+        throw new Error(`sequence ${sequence} of ${length} rows has block ${first} of a window of ${window}`);
+      }
+    }
+    if (unseen > 0) this.tally.unseen += 1;
   }
 
   #arrive({ text, shared, own, salt, tenant, turns, seed }: Arrival): void {

@@ -87,7 +87,7 @@ test("a header that was written again is as good as the first", async () => {
 
 test.each<[string, () => Uint8Array, string, RegExp]>([
   ["another format", () => withField("format", "x"), "invalid", /does not say format lastrow\.sequence\.$/],
-  ["a later version", () => withField("format_version", "2"), "mismatch", /has version "2" of the format/],
+  ["a later version", () => withField("format_version", "3"), "mismatch", /has version "3" of the format/],
   ["another model", () => withField("fingerprint", "0".repeat(64)), "mismatch", /its fingerprint is "000/],
   ["other weights", () => withField("dtype", "int8"), "mismatch", /their dtype is "int8", here it is "f32"/],
   ["another KV type", () => withField("kv_dtype", "int8"), "mismatch", /kvDtype is "int8"/],

@@ -1,7 +1,9 @@
 /** `lastrow cache`: runs prompts together and shows which sequence held which block of the KV cache. */
 
 import { LastrowError } from "../../errors.js";
-import { BlockMap } from "../../kv-cache/block-map.js";
+import { BlockMap, type MappedRun } from "../../kv-cache/block-map.js";
+import { numGroupsOf } from "../../kv-cache/block-needs.js";
+import type { ModelInfo } from "../../library/language-model.js";
 import { printable } from "../../printable.js";
 import type { EngineEvent } from "../../protocol/engine-stats.js";
 import type { GenerationResult } from "../../protocol/generation-request.js";
@@ -40,8 +42,8 @@ interface ShownPrompt {
 interface Moment {
   /** Step that was about to be computed. */
   readonly step: number;
-  /** By prompt: its blocks, in order of position. */
-  readonly tables: readonly (readonly number[])[];
+  /** By prompt and by group of layers: its blocks by their number in the sequence. */
+  readonly tables: readonly (readonly MappedRun[])[];
   /** By block: the prompts that hold it. */
   readonly owners: readonly (readonly number[])[];
   readonly isCached: readonly boolean[];
@@ -99,7 +101,10 @@ export async function cache(
   }
   const style = { colours: coloursFor(io.stdout, io.env), width: Math.min(columnsOf(io.stdout), 100) };
   const heading = `${label}: ${formatCount(kv.blocks)} KV blocks of ${kv.blockSize} positions, ${kv.dtype}`;
-  await write(io, `${style.colours.bold(printable(heading))}\n\n${render(shown, { fullest, end }, style)}`);
+  await write(
+    io,
+    `${style.colours.bold(printable(heading))}\n\n${render(shown, { fullest, end, kv }, style)}`,
+  );
   return 0;
 }
 
@@ -114,12 +119,13 @@ function momentsOf(
   ids.sort((a, b) => a - b);
   const map = new BlockMap(numBlocks);
   const moment = (step: number): Moment => {
-    const tables = Array.from({ length: numPrompts }, (_, i) => [...map.blocksOf(ids[i] ?? -1)]);
+    const tables = Array.from({ length: numPrompts }, (_, i) =>
+      map.runsOf(ids[i] ?? -1).map((run) => new Map(run)),
+    );
     const owners: number[][] = Array.from({ length: numBlocks }, () => []);
-    for (const [i, blocks] of tables.entries()) for (const block of blocks) owners[block].push(i);
+    for (const [i, runs] of tables.entries()) for (const block of blocksIn(runs)) owners[block].push(i);
     return { step, tables, owners, isCached: owners.map((_, block) => map.isPublished(block)) };
   };
-  const heldIn = ({ tables }: Moment) => tables.reduce((sum, blocks) => sum + blocks.length, 0);
   let fullest = moment(0);
   let step = 0;
   for (const event of events) {
@@ -132,6 +138,16 @@ function momentsOf(
   return { fullest, end: moment(step) };
 }
 
+/** A sequence's blocks, group after group, in order of position. */
+function blocksIn(runs: readonly MappedRun[]): number[] {
+  return runs.flatMap((run) => [...run].sort(([a], [b]) => a - b).map(([, block]) => block));
+}
+
+/** Blocks that all sequences hold together, shared ones counted for each. */
+function heldIn({ tables }: Moment): number {
+  return tables.reduce((sum, runs) => sum + blocksIn(runs).length, 0);
+}
+
 interface Style {
   readonly colours: Colours;
   readonly width: number;
@@ -139,7 +155,7 @@ interface Style {
 
 function render(
   shown: readonly ShownPrompt[],
-  { fullest, end }: { readonly fullest: Moment; readonly end: Moment },
+  { fullest, end, kv }: { readonly fullest: Moment; readonly end: Moment; readonly kv: ModelInfo["kv"] },
   style: Style,
 ): string {
   const { colours, width } = style;
@@ -150,11 +166,11 @@ function render(
     return `${owned(letter, i, colours)}  ${fitted(printable(prompt), room).padEnd(room)}  ${colours.dim(facts)}`;
   });
   const title = (text: string) => ["", colours.bold(text), ""];
-  const held = fullest.tables.reduce((sum, blocks) => sum + blocks.length, 0);
+  const held = heldIn(fullest);
   const used = fullest.owners.filter((owners) => owners.length > 0).length;
   lines.push(
     ...title(`In step ${fullest.step}, when they held the most`),
-    ...tableLines(shown, fullest, style),
+    ...kindLines(shown, fullest, kv, style),
     "",
     ...mapLines(fullest, style),
     ...title("In the end"),
@@ -167,22 +183,52 @@ function render(
   return `${lines.join("\n")}\n`;
 }
 
-/** Each sequence's block table: the ids of its blocks, below their first positions. */
+/** The block tables of each kind of layers: those of its first group, since the others' have the same positions. */
+function kindLines(
+  shown: readonly ShownPrompt[],
+  moment: Moment,
+  kv: ModelInfo["kv"],
+  style: Style,
+): string[] {
+  const lines: string[] = [];
+  let group = 0;
+  for (const kind of kv.kinds) {
+    const { window, layers } = kind;
+    const numGroups = numGroupsOf(kind, kv);
+    if (kv.kinds.length > 1 || window !== null) {
+      const sight = window === null ? "that see everything" : `with a window of ${formatCount(window)}`;
+      const others = numGroups === 1 ? "" : `, in ${numGroups} groups, of which the first is shown`;
+      const heading = `${layers} ${layers === 1 ? "layer" : "layers"} ${sight}${others}`;
+      lines.push(...(lines.length === 0 ? [] : [""]), style.colours.dim(heading));
+    }
+    lines.push(...tableLines(shown, moment, group, style));
+    group += numGroups;
+  }
+  return lines;
+}
+
+/** Each sequence's block table of a group of layers: the ids of its blocks, below their first positions. */
 function tableLines(
   shown: readonly ShownPrompt[],
   { tables, owners }: Moment,
+  group: number,
   { colours, width }: Style,
 ): string[] {
   const cell = 5;
-  const longest = tables.reduce((most, blocks) => Math.max(most, blocks.length), 0);
+  const runs = tables.map((ofGroups): MappedRun => ofGroups[group] ?? new Map());
+  const ends = runs.map((run) => Math.max(0, ...[...run.keys()].map((index) => index + 1)));
+  const longest = Math.max(...ends);
   const columns = Math.min(longest, Math.floor((width - 8) / cell));
   const head = Array.from({ length: columns }, (_, i) => String(i * 16).padStart(cell)).join("");
-  const rows = tables.map((blocks, i) => {
-    const cells = blocks.slice(0, columns).map((block) => {
+  const rows = runs.map((run, i) => {
+    const cells = Array.from({ length: Math.min(columns, ends[i]) }, (_, index) => {
+      const block = run.get(index);
+      // Given back: no row sees it any more.
+      if (block === undefined) return colours.dim("·".padStart(cell));
       const text = String(block).padStart(cell);
       return owners[block].length > 1 ? colours.green(text) : text;
     });
-    const more = blocks.length > columns ? colours.dim(` +${blocks.length - columns}`) : "";
+    const more = ends[i] > columns ? colours.dim(` +${ends[i] - columns}`) : "";
     return `${owned(shown[i].letter, i, colours)}  ${cells.join("")}${more}`;
   });
   return [colours.dim(`   ${head}   first position`), ...rows];
@@ -222,7 +268,7 @@ function reportObject(
   shown: readonly ShownPrompt[],
   report: {
     readonly model: string;
-    readonly kv: { readonly blocks: number; readonly blockSize: number; readonly blockBytes: number };
+    readonly kv: ModelInfo["kv"];
     readonly fullest: Moment;
     readonly end: Moment;
     readonly events: readonly EngineEvent[];
@@ -231,13 +277,27 @@ function reportObject(
   const { model, kv, fullest, end, events } = report;
   const momentObject = ({ step, tables, owners, isCached }: Moment): Json => ({
     step,
-    sequences: tables.map((blocks, i) => ({ prompt: LETTERS[i], blocks })),
+    sequences: tables.map((runs, i) => ({
+      prompt: LETTERS[i],
+      blocks: blocksIn(runs),
+      runs: runs.map((run) => ({
+        first: run.size === 0 ? 0 : Math.min(...run.keys()),
+        blocks: blocksIn([run]),
+      })),
+    })),
     shared: owners.flatMap((holders, block) => (holders.length > 1 ? [block] : [])),
     cached: owners.flatMap((holders, block) => (holders.length === 0 && isCached[block] ? [block] : [])),
   });
   return {
     model,
-    kv: { blocks: kv.blocks, blockSize: kv.blockSize, blockBytes: kv.blockBytes },
+    kv: {
+      blocks: kv.blocks,
+      blockSize: kv.blockSize,
+      blockBytes: kv.blockBytes,
+      groups: kv.kinds.flatMap((kind) =>
+        Array.from({ length: numGroupsOf(kind, kv) }, () => ({ window: kind.window })),
+      ),
+    },
     prompts: shown.map(({ letter, prompt, result }) => ({
       letter,
       prompt,

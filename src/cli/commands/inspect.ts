@@ -1,4 +1,5 @@
 /** `lastrow inspect`: what a model is, and what it takes. */
+import { numGroupsOf, sequenceBytes } from "../../kv-cache/block-needs.js";
 import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
@@ -39,7 +40,7 @@ export async function inspect(options: InspectCommandOptions, io: Io): Promise<n
 /** What `--json` prints. */
 function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
   const { label, config, kernels, threads, parameters, weightBytes, dtype, kv, memoryBytes } = info;
-  const { blockSize, blocks, blockBytes, bytesPerToken, bytes, bound } = kv;
+  const { blockSize, blocks, blockBytes, bytesPerToken, bytes, bound, tokens, kinds } = kv;
   const { decoder: _, ...sizes } = config;
   return {
     model: label,
@@ -57,9 +58,11 @@ function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
       bytesPerToken,
       blockSize,
       blockBytes,
-      contextBytes: contextBlocks(info) * blockBytes,
+      contextBytes: sequenceBytes(kinds, config.contextLength),
+      kinds: kinds.map((kind) => ({ ...kind, contextBytes: sequenceBytes([kind], config.contextLength) })),
       blocks,
       bytes,
+      tokens,
       bound,
     },
     tokenBudget: info.tokenBudget,
@@ -69,10 +72,6 @@ function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
     metadata: metadataObject(info),
     tensors: info.tensors.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape, bytes })),
   };
-}
-
-function contextBlocks({ config, kv }: ModelInfo): number {
-  return Math.ceil(config.contextLength / kv.blockSize);
 }
 
 interface RenderOptions {
@@ -112,14 +111,16 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, width, colours
   const stored = info.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
   fact("stored", mixtureWords(info.tensors), `${size(stored)}${fileWords(info)}`);
   fact("weights", size(info.weightBytes), ...matrixWords(info));
-  const perContext = contextBlocks(info);
+  const contextBytes = sequenceBytes(kv.kinds, config.contextLength);
+  const contextTokens = Math.ceil(config.contextLength / kv.blockSize) * kv.blockSize;
   fact(
     "KV cache",
     `${size(kv.bytesPerToken)} a token`,
-    `${size(kv.blockBytes)} a block of ${kv.blockSize} positions`,
-    `${size(perContext * kv.blockBytes)} a full context of ${perContext} blocks`,
+    `${size(kv.blockBytes)} a block of ${kv.blockSize} positions${layersInBlock(info)}`,
+    `${size(contextBytes)} a full context of ${contextBytes / kv.blockBytes} blocks`,
+    ...kindWords(info),
     `${size(kv.bytes)} reserved: ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"} of ${kv.dtype}`,
-    `room for ${fullContexts(kv.blocks / perContext)}: ${kvBoundWords(kv.bound)}`,
+    `room for ${fullContexts(kv.tokens / contextTokens)}: ${kvBoundWords(kv.bound)}`,
   );
   fact(
     "a step",
@@ -130,6 +131,24 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, width, colours
   if (info.metadata.length > 0) parts.push(metadataTable(info, width, colours));
   parts.push(tensorTable(info, { everyTensor, width, colours }));
   return `${parts.join("\n\n")}\n`;
+}
+
+/** Of how many layers a block is, where it is not of all. */
+function layersInBlock({ kv: { kinds, blockBytes } }: ModelInfo): string {
+  const [kind] = kinds;
+  const layers = kind.layers / numGroupsOf(kind, { blockBytes });
+  return kinds.length === 1 ? "" : ` of ${layers} ${layers === 1 ? "layer" : "layers"}`;
+}
+
+/** What the layers of each kind take of a full context, where some have windows. */
+function kindWords({ config, kv: { kinds } }: ModelInfo): string[] {
+  if (kinds.every(({ window }) => window === null)) return [];
+  return kinds.map((kind) => {
+    const sight =
+      kind.window === null ? "that see everything" : `with a window of ${formatCount(kind.window)}`;
+    const layers = `${kind.layers} ${kind.layers === 1 ? "layer" : "layers"}`;
+    return `${size(sequenceBytes([kind], config.contextLength))} of it for ${layers} ${sight}`;
+  });
 }
 
 /** `268 MB of matrices as bf16`, for each type, and how many tensors were rounded. */

@@ -145,7 +145,7 @@ async function announce(
   const lines = [
     `${bold(printable(id))} at ${cyan(url)}   ${dim(access)}`,
     dim(
-      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${info.threads} ${info.threads === 1 ? "thread" : "threads"} · context: ${contextWords(info)} · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.blocks * info.kv.blockSize)} tokens; ${kvBoundWords(info.kv.bound)})`,
+      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${info.threads} ${info.threads === 1 ? "thread" : "threads"} · context: ${contextWords(info)} · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.tokens)} tokens; ${kvBoundWords(info.kv.bound)})`,
     ),
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,

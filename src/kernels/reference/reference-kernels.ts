@@ -257,17 +257,22 @@ class ReferenceKernels implements Kernels {
     for (let t = 0; t < call.q.rows; t++) {
       const position = positions[t];
       const first = firstKey(position, call.window);
-      const blockTable = this.i32(blockTables[t], Math.floor(position / BLOCK_SIZE) + 1);
+      const firstBlock = Math.floor(first / BLOCK_SIZE);
+      const seenBlocks = this.i32(
+        blockTables[t] + 4 * firstBlock,
+        Math.floor(position / BLOCK_SIZE) + 1 - firstBlock,
+      );
       for (let h = 0; h < numHeads; h++) {
         const query = this.#row(call.q, t).subarray(h * headDim, (h + 1) * headDim);
         const output = this.#row(call.out, t).subarray(h * headDim, (h + 1) * headDim);
-        const heads = Array.from(blockTable, (block) =>
+        const heads = Array.from(seenBlocks, (block) =>
           this.#head(kv, block, layer, Math.floor(h / queriesPerKvHead)),
         );
+        const headOf = (p: number) => heads[Math.floor(p / BLOCK_SIZE) - firstBlock];
 
         let top = Number.NEGATIVE_INFINITY;
         for (let p = first; p <= position; p++) {
-          const { keys, keyScales } = heads[Math.floor(p / BLOCK_SIZE)];
+          const { keys, keyScales } = headOf(p);
           const inBlock = p % BLOCK_SIZE;
           let score = 0;
           for (let d = 0, at = inBlock; d < headDim; d++, at += keyStride) {
@@ -288,7 +293,7 @@ class ReferenceKernels implements Kernels {
 
         output.fill(0);
         for (let p = first; p <= position; p++) {
-          const { values, valueScales } = heads[Math.floor(p / BLOCK_SIZE)];
+          const { values, valueScales } = headOf(p);
           const inBlock = p % BLOCK_SIZE;
           const weight = scaled ? fround(weights[p] * valueScales[inBlock]) : weights[p];
           const at = inBlock * headDim;

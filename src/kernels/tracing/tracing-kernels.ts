@@ -16,7 +16,7 @@ import {
   type Packed,
   type Tensor,
 } from "../kernels.js";
-import { BLOCK_SIZE, type KvLayout } from "../kv-layout.js";
+import { BLOCK_SIZE, type KvLayout, slotOf } from "../kv-layout.js";
 import type { RecordedOperation, RecordedTensor, RowSource } from "./recorded-tensor.js";
 
 /** A tensor that lies somewhere in memory. */
@@ -168,7 +168,8 @@ export class TracingKernels implements Kernels {
     for (let s = 0; s < sequences.length; s += 2) {
       const [rows, table] = sequences.subarray(s, s + 2);
       const length = positions[firstRow + rows - 1] + 1;
-      const slots = this.i32(table, Math.ceil(length / BLOCK_SIZE));
+      // What no row sees may have no block.
+      const seen = { blockTable: table, from: firstKey(positions[firstRow], call.window), length };
       // Row t reads positions of its own sequence, up to its own, and nothing of the others.
       const to = new Int32Array(q.rows);
       const from = new Int32Array(q.rows);
@@ -176,8 +177,8 @@ export class TracingKernels implements Kernels {
         from[t] = firstKey(positions[t], call.window);
         to[t] = positions[t] + 1;
       }
-      keys.push({ tensor: this.#joined("keys", layer, kv, slots, length), from, to });
-      values.push({ tensor: this.#joined("values", layer, kv, slots, length), from, to });
+      keys.push({ tensor: this.#joined("keys", layer, kv, seen), from, to });
+      values.push({ tensor: this.#joined("values", layer, kv, seen), from, to });
       firstRow += rows;
     }
     const multiplyAdds = Float64Array.from(
@@ -206,13 +207,18 @@ export class TracingKernels implements Kernels {
     which: "keys" | "values",
     layer: number,
     kv: KvLayout,
-    blockTable: Int32Array,
-    length: number,
+    {
+      blockTable,
+      from,
+      length,
+    }: { readonly blockTable: number; readonly from: number; readonly length: number },
   ): number {
     const written = this.#slots.get(layer);
     const cols = kv.numKvHeads * kv.headDim;
+    const first = Math.floor(from / BLOCK_SIZE);
+    const run = { first, ids: [...this.i32(blockTable + 4 * first, Math.ceil(length / BLOCK_SIZE) - first)] };
     const writers = Array.from({ length }, (_, position) =>
-      written?.get(blockTable[Math.floor(position / BLOCK_SIZE)] * BLOCK_SIZE + (position % BLOCK_SIZE)),
+      position < from ? undefined : written?.get(slotOf(run, position)),
     );
     const sources = new Map<number, RowSource>();
     const read = (tensor: number, position: number, row: number) => {

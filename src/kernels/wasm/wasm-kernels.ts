@@ -185,7 +185,16 @@ class WasmKernels implements Kernels {
   writeKv(kv: KvLayout, layer: number, k: Tensor, v: Tensor, slots: IndexList): void {
     const { numKvHeads } = kv;
     const chunks = this.#chunks(numKvHeads, 2 * k.rows * k.cols);
-    this.#commands[KV_OPERATIONS[kv.dtype].writeKv](numKvHeads, chunks, kv, layer, k, v, slots, k.rows);
+    this.#commands[KV_OPERATIONS[kv.dtype].writeKv](
+      numKvHeads,
+      chunks,
+      kv,
+      kv.places[layer].index,
+      k,
+      v,
+      slots,
+      k.rows,
+    );
   }
 
   attention(call: AttentionCall): void {
@@ -201,7 +210,7 @@ class WasmKernels implements Kernels {
       call.out,
       call.q,
       kv,
-      call.layer,
+      kv.places[call.layer].index,
       numHeads / numKvHeads,
       call.sequences,
       numTiles,

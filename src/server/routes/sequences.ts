@@ -1,5 +1,6 @@
 /** `/v1/sequences` and `/v1/saved-sequences`: sequences that a client holds, forks, cuts back and adds to, whose rows stay computed meanwhile. */
 import type { Sequence } from "../../client/sequence.js";
+import { keptBytes } from "../../kv-cache/block-needs.js";
 import type { Prompt } from "../../library/generate-options.js";
 import type { LanguageModel } from "../../library/language-model.js";
 import { logNormalizer, topLogprobs } from "../../sampling/logprobs.js";
@@ -293,7 +294,7 @@ function describe({ served, engine }: Service, held: HeldSequence, top: number |
     created,
     expires_at: Math.floor(expires),
     length: sequence.length,
-    bytes: sequence.length * served.info.kv.bytesPerToken,
+    bytes: keptBytes(served.info.kv.kinds, sequence.length),
     tokens: sequence.tokens,
     cached_tokens: sequence.numCachedTokens,
     ...(top !== null && { top_logprobs: likeliest(sequence, engine.model, top) }),
