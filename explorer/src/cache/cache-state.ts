@@ -8,6 +8,9 @@ import type { EngineEvent } from "lastrow";
 
 export const BLOCK_SIZE = 16;
 
+/** A sequence's blocks of one group of layers, by their number in the sequence: perhaps not from 0 on. */
+type Run = ReadonlyMap<number, number>;
+
 interface BlockState {
   /** Numbers of the sequences that hold it, in the order in which they came. */
   readonly owners: readonly number[];
@@ -21,8 +24,8 @@ export interface SequenceState {
   readonly sequence: number;
   /** The sequence that it was forked from; null for one that a request began. */
   readonly parent: number | null;
-  /** Its block table. */
-  readonly blocks: readonly number[];
+  /** Its block table: a run for each group of layers, one where all layers see equally far. */
+  readonly runs: readonly Run[];
   /** Rows that it has in the cache. */
   readonly rows: number;
   readonly status: "running" | "preempted" | "ended";
@@ -48,8 +51,17 @@ export interface CacheState {
   };
   /** Blocks that the last event was about. */
   readonly touched: readonly number[];
-  /** A block that waits to take the place of the one that its sequence lets go of next. */
-  readonly replacement: { readonly sequence: number; readonly block: number } | null;
+}
+
+/** All blocks of a sequence, group after group, in order of position. */
+export function blocksOf({ runs }: SequenceState): number[] {
+  return runs.flatMap((run) => [...run].sort(([a], [b]) => a - b).map(([, block]) => block));
+}
+
+/** Where a sequence has a block: the first of its positions is 16 times this. */
+export function indexOf({ runs }: SequenceState, block: number): number | null {
+  for (const run of runs) for (const [index, held] of run) if (held === block) return index;
+  return null;
 }
 
 function emptyCache(numBlocks: number): CacheState {
@@ -60,13 +72,12 @@ function emptyCache(numBlocks: number): CacheState {
     step: 0,
     counts: { rowsComputed: 0, rowsFound: 0, evictions: 0, copies: 0, preemptions: 0 },
     touched: [],
-    replacement: null,
   };
 }
 
 const NEW_SEQUENCE = {
   parent: null,
-  blocks: [],
+  runs: [],
   rows: 0,
   status: "running",
   preemptions: 0,
@@ -80,39 +91,34 @@ function afterEvent(state: CacheState, event: EngineEvent): CacheState {
   const { counts } = state;
   switch (event.type) {
     case "allocated": {
-      const taken = hold(state, event.block, event.sequence);
+      const taken = hold(state, event);
       return { ...change(taken, event.sequence, () => ({ isStarting: false })), touched: [event.block] };
     }
     case "hit": {
-      const taken = hold(state, event.block, event.sequence);
-      if (!sequenceOf(state, event.sequence).isStarting) {
-        // It has just filled a block whose contents were there: that one takes the place of its own.
-        const replacement = { sequence: event.sequence, block: event.block };
-        return { ...taken, touched: [event.block], replacement };
-      }
+      const taken = hold(state, event);
+      const { isStarting, rows: before } = sequenceOf(state, event.sequence);
+      // It has just filled a block whose contents were there: that one takes the place of its own.
+      if (!isStarting) return { ...taken, touched: [event.block] };
+      // Of a window only the last blocks are taken, for all rows before their end.
+      const rows = Math.max(before, BLOCK_SIZE * (event.index + 1));
       const found = change(taken, event.sequence, (sequence) => ({
-        rows: sequence.rows + BLOCK_SIZE,
-        rowsFound: sequence.rowsFound + BLOCK_SIZE,
+        rows,
+        rowsFound: sequence.rowsFound + rows - before,
         status: "running",
       }));
       return {
         ...found,
         touched: [event.block],
-        counts: { ...counts, rowsFound: counts.rowsFound + BLOCK_SIZE },
+        counts: { ...counts, rowsFound: counts.rowsFound + rows - before },
       };
     }
     case "shared": {
       const parent = parentOf(state, event.block, sequenceOf(state, event.sequence).parent);
-      const taken = hold(state, event.block, event.sequence);
-      const forked = change(taken, event.sequence, () => ({
+      const taken = hold(state, event);
+      const all = parent === null ? 0 : sequenceOf(state, parent).rows;
+      const forked = change(taken, event.sequence, ({ rows }) => ({
         parent,
-        rows:
-          parent === null
-            ? 0
-            : Math.min(
-                sequenceOf(state, parent).rows,
-                BLOCK_SIZE * sequenceOf(taken, event.sequence).blocks.length,
-              ),
+        rows: Math.max(rows, Math.min(all, BLOCK_SIZE * (event.index + 1))),
         isStarting: false,
       }));
       return { ...forked, touched: [event.block] };
@@ -125,11 +131,13 @@ function afterEvent(state: CacheState, event: EngineEvent): CacheState {
         status: "running",
         isStarting: false,
       }));
-      const { blocks } = sequenceOf(wrote, event.sequence);
-      const first = Math.floor(event.from / BLOCK_SIZE);
+      const { runs } = sequenceOf(wrote, event.sequence);
+      const [first, end] = [Math.floor(event.from / BLOCK_SIZE), Math.ceil(event.to / BLOCK_SIZE)];
       return {
         ...wrote,
-        touched: blocks.slice(first, Math.ceil(event.to / BLOCK_SIZE)),
+        touched: runs.flatMap((run) =>
+          [...run].flatMap(([index, block]) => (index >= first && index < end ? [block] : [])),
+        ),
         counts: { ...counts, rowsComputed: counts.rowsComputed + count },
       };
     }
@@ -138,12 +146,11 @@ function afterEvent(state: CacheState, event: EngineEvent): CacheState {
     case "copied":
       return {
         ...state,
-        replacement: { sequence: event.sequence, block: event.to },
         touched: [event.from, event.to],
         counts: { ...counts, copies: counts.copies + 1 },
       };
     case "released":
-      return { ...letGo(state, event.block, event.sequence), touched: [event.block] };
+      return { ...letGo(state, event), touched: [event.block] };
     case "evicted": {
       const { evictions } = state.blocks[event.block];
       return {
@@ -191,31 +198,42 @@ function changeBlock(state: CacheState, block: number, what: Partial<BlockState>
   return { ...state, blocks };
 }
 
-function hold(state: CacheState, block: number, number: number): CacheState {
-  const held = changeBlock(state, block, { owners: [...state.blocks[block].owners, number] });
-  return change(held, number, ({ blocks }) => ({ blocks: [...blocks, block], status: "running" }));
+/** A block, and where its sequence has it. */
+type Placed = Extract<EngineEvent, { type: "released" }> | Extract<EngineEvent, { type: "hit" }>;
+
+function hold(state: CacheState, { block, sequence, group, index }: Omit<Placed, "type">): CacheState {
+  const held = changeBlock(state, block, { owners: [...state.blocks[block].owners, sequence] });
+  return change(held, sequence, ({ runs }) => ({
+    runs: withBlock(runs, group, (run) => run.set(index, block)),
+    status: "running",
+  }));
 }
 
-function letGo(state: CacheState, block: number, number: number): CacheState {
+function letGo(state: CacheState, { block, sequence, group, index }: Omit<Placed, "type">): CacheState {
   const { owners } = state.blocks[block];
-  const at = owners.indexOf(number);
+  const at = owners.indexOf(sequence);
   const left = changeBlock(state, block, { owners: owners.filter((_, i) => i !== at) });
-  const { replacement } = state;
-  const replaces = replacement !== null && replacement.sequence === number && replacement.block !== block;
-  const changed = change(left, number, (sequence) => {
-    const blocks = [...sequence.blocks];
-    const place = blocks.lastIndexOf(block);
-    if (replaces) {
-      // The new block was added at the end; its place is that of the old one.
-      blocks.splice(blocks.lastIndexOf(replacement.block), 1);
-      blocks[place] = replacement.block;
-      return { blocks };
-    }
-    blocks.splice(place, 1);
-    const rows = Math.min(sequence.rows, BLOCK_SIZE * blocks.length);
-    return blocks.length === 0 ? { blocks, rows: 0, status: "ended" } : { blocks, rows };
+  return change(left, sequence, (before) => {
+    // Another block has taken its place.
+    if (before.runs[group]?.get(index) !== block) return {};
+    const runs = withBlock(before.runs, group, (run) => run.delete(index));
+    if (runs.every(({ size }) => size === 0)) return { runs, rows: 0, status: "ended", isStarting: true };
+    // A window gives back from the front; from the end blocks go with their rows.
+    const isCut = ![...runs[group].keys()].some((other) => other > index);
+    return { runs, rows: isCut ? Math.min(before.rows, BLOCK_SIZE * index) : before.rows };
   });
-  return replaces ? { ...changed, replacement: null } : changed;
+}
+
+function withBlock(
+  runs: readonly Run[],
+  group: number,
+  change: (run: Map<number, number>) => void,
+): readonly Run[] {
+  const changed = Array.from({ length: Math.max(runs.length, group + 1) }, (_, i) => runs[i] ?? new Map());
+  const run = new Map(changed[group]);
+  change(run);
+  changed[group] = run;
+  return changed;
 }
 
 /** Who was forked: one that holds this block, and all that were shared before it; rather a request's first than a fork. */
