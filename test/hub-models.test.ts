@@ -3,9 +3,10 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { ggufValue, writeGguf } from "../scripts/gguf-writer.js";
 import { load } from "../src/index.js";
 import { run } from "./cli/captured-io.js";
-import { modelFolders } from "./fixture-models.js";
+import { ggufPath, modelFolders } from "./fixture-models.js";
 import { type HubServer, startHubServer } from "./hub-server.js";
 import { randomModelFiles } from "./random-model.js";
 
@@ -34,6 +35,13 @@ beforeAll(async () => {
     "org/xl": repo({ "config.json": JSON.stringify(XL), "model.safetensors": UNFETCHED }),
     "org/mamba": repo({ "config.json": '{"model_type": "mamba"}', "model.safetensors": UNFETCHED }),
     "org/small": repo(randomModelFiles({ layers: 1 })),
+    "org/small-GGUF": repo({ "m-Q8_0.gguf": await readFile(ggufPath("llama-q8_0")) }),
+    "org/mamba-GGUF": repo({
+      "m-Q8_0.gguf": writeGguf({
+        metadata: { "general.architecture": ggufValue.text("mamba") },
+        tensors: [],
+      }),
+    }),
     "org/words": repo({
       "config.json": await file("config.json"),
       "tokenizer.json": await file("tokenizer.json"),
@@ -80,7 +88,32 @@ describe("what cannot run is refused before its weights are downloaded", () => {
     expect(askedForWeights()).toBe(false);
   });
 
+  test.each([
+    [
+      "org/mamba-GGUF",
+      {},
+      "model_unsupported",
+      /architecture is "mamba"; its layers keep a state that is not K and V/,
+    ],
+    ["org/small-GGUF", { kvMemory: 10 }, "invalid_argument", /one KV block of this model takes/],
+    ["org/small-GGUF", { contextLength: 129 }, "invalid_argument", /this model was made for 128 at most/],
+  ] as const)("%s with %o, from its header", async (name, options, code, message) => {
+    await expect(load(name, options)).rejects.toMatchObject({
+      code,
+      message: expect.stringMatching(message),
+    });
+    const ofModel = server.requests.filter(({ path }) => path === "m-Q8_0.gguf");
+    expect(ofModel.length).toBeGreaterThan(0);
+    for (const { headers } of ofModel) expect(headers.range).toMatch(/^bytes=0-/);
+  });
+
   test("and what can run is downloaded", async () => {
+    await using file = await load("org/small-GGUF");
+    expect(file.info).toMatchObject({ label: "org/small-GGUF:Q8_0", dtype: "q8_0" });
+    expect(
+      server.requests.filter(({ path }) => path === "m-Q8_0.gguf").at(-1)?.headers.range,
+    ).toBeUndefined();
+    await file.dispose();
     await using lm = await load("org/small");
     expect(lm.info.label).toBe("org/small");
     expect((await lm.logits([1, 2, 3])).logits.every(Number.isFinite)).toBe(true);

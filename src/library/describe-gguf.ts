@@ -1,7 +1,7 @@
 /** What GGUF files say of their model: all of it is in the metadata of the first, and in the list of tensors. */
 import type { WantedContext } from "../architectures/architecture.js";
 import { ggufRotaryTensors, readGgufConfig } from "../architectures/gguf/read-gguf-config.js";
-import type { RotaryFactors } from "../architectures/gguf/rotary-keys.js";
+import { MAX_FACTORS, type RotaryFactors } from "../architectures/gguf/rotary-keys.js";
 import { matchTensors } from "../architectures/match-tensors.js";
 import { ggufChatTemplate } from "../chat/gguf-chat-template.js";
 import { modelFileInvalid, modelUnsupported } from "../errors.js";
@@ -10,6 +10,7 @@ import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
 import { metadataEntries } from "../formats/gguf/metadata-entries.js";
 import { type GgufFile, openGguf } from "../formats/gguf/open-gguf.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import { quoteValue } from "../quote-value.js";
 import { ggufTokenizerFiles, NO_GGUF_TOKENIZER } from "../tokenizer/gguf-tokenizer.js";
 import { tokenizerOf } from "../tokenizer/load-tokenizer.js";
 import type { DescribedModel } from "./described-model.js";
@@ -75,6 +76,11 @@ async function readFactors(
     if (entry.dtype !== "F32") {
       throw modelUnsupported(
         `${file.name}: tensor "${name}" is ${entry.dtype}; factors of frequencies are read as F32.`,
+      );
+    }
+    if (entry.shape.length !== 1 || entry.shape[0]! > MAX_FACTORS) {
+      throw modelFileInvalid(
+        `${file.name}: tensor "${name}" has shape ${quoteValue(entry.shape)}, but must have a factor for each pair of values of a head.`,
       );
     }
     const bytes = new Uint8Array(entry.end - entry.begin);

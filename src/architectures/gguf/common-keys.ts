@@ -116,22 +116,15 @@ function readHeadDim(keys: ArchitectureKeys, byDefault: number, field: string | 
 }
 
 function readExperts(keys: ArchitectureKeys): void {
-  for (const key of ["expert_count", "expert_used_count", "nextn_predict_layers"]) {
-    const count = keys.wholeNumber(key);
-    if (count === null || count === 0) continue;
-    keys.refuse(
-      key,
-      count,
-      key === "nextn_predict_layers"
-        ? "layers that predict further tokens are not run"
-        : "mixtures of experts are not run",
-    );
-  }
+  const experts = keys.wholeNumber("expert_count");
+  if (experts) keys.refuse("expert_count", experts, "mixtures of experts are not run");
+  const further = keys.wholeNumber("nextn_predict_layers");
+  if (further) keys.refuse("nextn_predict_layers", further, "layers that predict further tokens are not run");
 }
 
 /** Keys that say how a file came about, or what programs around it do. */
 export const HARMLESS_KEYS = [
-  ...["vocab_size", "tensor_data_layout", "pooling_type", "rope.scaling.finetuned"],
+  ...["vocab_size", "tensor_data_layout", "pooling_type", "rope.scaling.finetuned", "expert_used_count"],
   // Files of a family with one kind of norms have both where the model's config has both.
   ...["attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon"],
 ];

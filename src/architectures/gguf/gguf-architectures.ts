@@ -34,6 +34,8 @@ export interface GgufArchitecture {
   /** States the family's fields, all that its files decide, and says which family it is. */
   readonly read: (contents: GgufContents) => Architecture;
   readonly layout: GgufTensorLayout;
+  /** Keys of its own that change nothing that is run. */
+  readonly harmlessKeys?: readonly string[];
   /** Tensors of factors that its files may have. */
   readonly rotaryTensors: readonly (keyof typeof ROTARY_TENSORS)[];
 }
@@ -200,6 +202,11 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
       return granite;
     },
     layout: { interleaved: true },
+    // Of Granite 4: sizes of layers with a state and of shared experts, of which its dense models have none.
+    harmlessKeys: [
+      ...["ssm.conv_kernel", "ssm.state_size", "ssm.group_count", "ssm.inner_size", "ssm.time_step_rank"],
+      "expert_shared_feed_forward_length",
+    ],
     rotaryTensors: ["all"],
   },
   {

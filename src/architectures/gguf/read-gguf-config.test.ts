@@ -460,6 +460,18 @@ describe("what files leave out", () => {
     expect(refusal("granite", { "rope.scaling.finetuned": flag(false) })).toContain("do not turn");
   });
 
+  it("is that a dense Granite 4 has the sizes of layers that it does not have", () => {
+    const sizes = {
+      ...{ "ssm.conv_kernel": u32(4), "ssm.state_size": u32(128), "ssm.group_count": u32(1) },
+      ...{ "ssm.inner_size": u32(128), "ssm.time_step_rank": u32(4), "rope.scaling.finetuned": flag(true) },
+      ...{ expert_count: u32(0), expert_used_count: u32(0), expert_shared_feed_forward_length: u32(96) },
+      "attention.head_count_kv": ggufValue.i32s([2, 2]),
+    };
+    expect(read("granite", sizes)).toEqual(read("granite"));
+    expect(refusal("llama", { "ssm.conv_kernel": u32(4) })).toContain('"llama.ssm.conv_kernel"');
+    expect(refusal("llama", { nextn_predict_layers: u32(1) })).toContain("predict further tokens");
+  });
+
   it("is which biases there are, which the tensors tell", () => {
     const bias = { "blk.0.attn_q.bias": [64] };
     for (const architecture of ["llama", "qwen3", "smollm3", "granite", "olmo2"]) {

@@ -9,7 +9,7 @@ import { HARMLESS_KEYS, type StoredShapes } from "./common-keys.js";
 import { type GgufArchitecture, ggufArchitectures } from "./gguf-architectures.js";
 import { ggufTensors } from "./gguf-tensors.js";
 import { whyGgufRefused } from "./refused-gguf.js";
-import { expectFactors, ROTARY_TENSORS, type RotaryFactors } from "./rotary-keys.js";
+import { expectFactors, MAX_FACTORS, ROTARY_TENSORS, type RotaryFactors } from "./rotary-keys.js";
 
 /** A file's config, and the tensors that it implies. */
 export interface GgufModelConfig {
@@ -46,7 +46,7 @@ export function readGgufConfig(
     if (values !== null) expectFactors(values, fileName, ROTARY_TENSORS[kind]);
   }
   const family = architecture.read({ keys, stored, factors: read });
-  keys.expectAllKnown(HARMLESS_KEYS);
+  keys.expectAllKnown([...HARMLESS_KEYS, ...(architecture.harmlessKeys ?? [])]);
   for (const [field, key] of TOKENS) {
     keys.fields[field] = metadata.wholeNumber(key, { from: -1, to: 2 ** 53 - 1 });
   }
@@ -71,9 +71,6 @@ export function readGgufConfig(
 export function ggufRotaryTensors({ metadata, tensors }: GgufHeader) {
   return rotaryTensorNames(architectureOf(metadata), tensors);
 }
-
-/** More than any head has pairs of values. */
-const MAX_FACTORS = 65_536;
 
 const TOKENS = [
   ["bos_token_id", "tokenizer.ggml.bos_token_id"],

@@ -16,6 +16,9 @@ export const ROTARY_TENSORS = {
   long: "rope_factors_long.weight",
 } as const;
 
+/** More than any head has pairs of values. */
+export const MAX_FACTORS = 65_536;
+
 /** Their values; null: the file does not have it. */
 export type RotaryFactors = Readonly<Record<keyof typeof ROTARY_TENSORS, readonly number[] | null>>;
 
