@@ -279,6 +279,21 @@ describe("what a file says, and what it leaves out", () => {
     expect(tokenizer.encode("</think>")).toEqual([619]);
   });
 
+  test("control tokens that old converters stored as user-defined, or as texts like others, are special", () => {
+    const values = ggufVocabulary(json, { architecture: "qwen2", pre: "qwen2", vocabSize: 761 });
+    const tokens = [...metadataOf(values).texts("tokenizer.ggml.tokens")!];
+    const types = metadataOf(values).wholeNumbers("tokenizer.ggml.token_type", { from: 0, to: 6 })!;
+    [types[328], tokens[760], types[760]] = [4, "<end_of_turn>", 1];
+    values.set("tokenizer.ggml.tokens", value.texts(tokens));
+    values.set("tokenizer.ggml.token_type", value.i32s(types));
+    const tokenizer = tokenizerOf(ggufTokenizerFiles(metadataOf(values)).files!, 761);
+    expect([328, 760, 759].map((id) => tokenizer.isSpecial(id))).toEqual([true, true, false]);
+    const plain = tokenizer.encode("<|user|>Hi<end_of_turn><tool>");
+    expect([328, 760, 759].map((id) => plain.includes(id))).toEqual([false, false, true]);
+    const parsed = tokenizer.encode("<|user|>Hi<end_of_turn>", { parseSpecial: true });
+    expect([parsed[0], parsed.at(-1)]).toEqual([328, 760]);
+  });
+
   test("a character that is no token by itself is reached through its byte", () => {
     const copy = structuredClone(pieces);
     const tab = copy.model.vocab["<0x09>"];
@@ -290,6 +305,26 @@ describe("what a file says, and what it leaves out", () => {
     expect(tokenizer.encode("\t\t\t", options).slice(-2)).toEqual([copy.model.vocab["\t\t"], tab]);
     expect(tokenizer.decode(tokenizer.encode("\t\t\t a", options))).toBe("\t\t\t a");
     expect(tokenizer.encode("<0x09>", options)).not.toContain(tab);
+  });
+
+  test("merges of a llama vocabulary: the best token first, of equal ones that with the lower id; halves by their ids", () => {
+    const tokens = ["aa", "a", "aaa", "b", "ab", "aab"];
+    const merges = (scores: readonly number[]) => {
+      const values = new Map([
+        ["tokenizer.ggml.model", value.text("llama")],
+        ["tokenizer.ggml.tokens", value.texts(tokens)],
+        ["tokenizer.ggml.scores", value.f32s(scores)],
+      ]);
+      const { left, right, merged } = (
+        ggufTokenizerFiles(metadataOf(values)).files!.json.model as TokenizerJson
+      ).merges;
+      return Array.from(merged as Int32Array, (id, i) =>
+        [left[i], right[i], id].map((one) => tokens[one]).join(" "),
+      );
+    };
+    const [aa, aaa, ab, aab] = [["a a aa"], ["aa a aaa", "a aa aaa"], ["a b ab"], ["aa b aab", "a ab aab"]];
+    expect(merges([0, 0, 0, 0, 0, 0])).toEqual([...aa, ...aaa, ...ab, ...aab]);
+    expect(merges([-1, 0, -3, 0, -3, -0.5])).toEqual([...aab, ...aa, ...aaa, ...ab]);
   });
 
   test("merges that a llama vocabulary has go before what its scores say, unless they are of no tokens", () => {

@@ -8,7 +8,7 @@ import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
 import { quoteValue } from "../quote-value.js";
 import { hasMerges, impliedMerges, SPACE, writtenMerges } from "./gguf-merges.js";
 import { splitterOf } from "./gguf-splitters.js";
-import { type GgufTokens, looksSpecial, readGgufTokens, TOKEN_TYPES, type TokenRole } from "./gguf-tokens.js";
+import { type GgufTokens, isSpecial, readGgufTokens, TOKEN_TYPES, type TokenRole } from "./gguf-tokens.js";
 import { invalid, type JsonObject, unsupported } from "./json-objects.js";
 import type { TokenizerFiles } from "./tokenizer-files.js";
 
@@ -237,20 +237,16 @@ function rewritten(tokens: GgufTokens, isGemma: boolean): GgufTokens {
 }
 
 /**
- * Control and user-defined tokens, and those with a role: they are found in a text before it is cut. A token with a role that
- * is written like one is special whatever its type, as in transformers and llama.cpp: no text of people's must end an answer.
- * White space behind Phi's control tokens belongs to them, which no file says.
+ * Special and user-defined tokens, which are found in a text before it is cut. White space behind Phi's control tokens belongs to
+ * them, which no file says.
  */
-function addedTokens({ texts, types, ids, roles }: GgufTokens, architecture: string | null): JsonObject[] {
-  const hasRole = new Set(Object.values(roles));
+function addedTokens(tokens: GgufTokens, architecture: string | null): JsonObject[] {
+  const { texts, types, ids } = tokens;
   const added: JsonObject[] = [];
   for (const id of ids.values()) {
-    const content = texts[id];
-    const special =
-      types[id] === TOKEN_TYPES.control ||
-      types[id] === TOKEN_TYPES.unknown ||
-      (hasRole.has(id) && looksSpecial(content));
+    const special = isSpecial(tokens, id);
     if (!special && types[id] !== TOKEN_TYPES.userDefined) continue;
+    const content = texts[id];
     const rstrip =
       architecture === "phi3" && special && /^<\|.*\|>$/.test(content) && content !== "<|endoftext|>";
     added.push({ id, content, special, normalized: false, lstrip: false, rstrip, single_word: false });

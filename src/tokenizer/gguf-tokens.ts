@@ -114,8 +114,25 @@ function addUsualRoles(roles: Roles, texts: readonly string[], types: Uint8Array
 }
 
 /** `<|im_end|>`, `</s>`, `[EOS]` */
-export function looksSpecial(text: string): boolean {
+function looksSpecial(text: string): boolean {
   return /^(<.+>|\[.+\])$/s.test(text);
+}
+
+/** What is a control token by its looks for llama.cpp's converters of today; those of 2023 had it as user-defined. */
+const CONTROL = /^(<\|.*\|>|<｜.*｜>|<unused\d+>|<pad>|<mask>)$/s;
+/** Those of Gemma were texts like others once; llama.cpp takes them for control tokens, too. */
+const TURNS: ReadonlySet<string> = new Set(["<start_of_turn>", "<end_of_turn>"]);
+
+/**
+ * Whether a token stands for no text, so that no text of people's may hold it: a control token, the unknown one, one with a role
+ * that is written like one (any, in transformers), and those that old converters have given another type.
+ */
+export function isSpecial({ texts, types, roles }: GgufTokens, id: number): boolean {
+  const [text, type] = [texts[id], types[id]];
+  if (type === TOKEN_TYPES.control || type === TOKEN_TYPES.unknown) return true;
+  if (type === TOKEN_TYPES.byte) return false;
+  if (TURNS.has(text) || (type === TOKEN_TYPES.userDefined && CONTROL.test(text))) return true;
+  return looksSpecial(text) && Object.values(roles).includes(id);
 }
 
 /** @throws LastrowError `tokenizer_invalid` */

