@@ -70,18 +70,20 @@ export async function loadEngine(
   return { core, info };
 }
 
-/** Bytes of the matrices by type, and the type of most of them. */
+/** Bytes of the matrices by type, and the type of most weights: the same for all kernels, whatever these take. */
 function matricesOf({ weights, backend }: EnginePlan): Pick<EngineInfo, "dtype" | "matrixBytes"> {
   const matrixBytes: Partial<Record<PackedDtype, number>> = {};
+  const weightsOf: Partial<Record<PackedDtype, number>> = {};
   for (const place of weights.places.values()) {
     if (place.kind !== "linear") continue;
     for (const { weight } of place.parts) {
       const { inFeatures, outFeatures, dtype } = weight;
       matrixBytes[dtype] = (matrixBytes[dtype] ?? 0) + backend.packedBytes(inFeatures, outFeatures, dtype);
+      weightsOf[dtype] = (weightsOf[dtype] ?? 0) + inFeatures * outFeatures;
     }
   }
-  const bytesOf = (dtype: PackedDtype) => matrixBytes[dtype] ?? 0;
-  const dtype = PACKED_DTYPES.reduce((most, other) => (bytesOf(other) > bytesOf(most) ? other : most));
+  const count = (dtype: PackedDtype) => weightsOf[dtype] ?? 0;
+  const dtype = PACKED_DTYPES.reduce((most, other) => (count(other) > count(most) ? other : most));
   return { dtype, matrixBytes };
 }
 

@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import { type LanguageModel, type LoadOptions, load } from "../../src/index.js";
 import type { StoredFloat } from "../../src/kernels/weight-types.js";
+import { ggufPath } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 import { inAllTypes, storedAs } from "../stored-as.js";
@@ -33,9 +34,9 @@ async function saved(lm: LanguageModel): Promise<{ file: Uint8Array; logits: Flo
   return { file: new Uint8Array(await (await sequence.save()).arrayBuffer()), logits: sequence.logits };
 }
 
-function fingerprintIn(file: Uint8Array): string {
+function metadataIn(file: Uint8Array): Record<string, string> {
   const length = new DataView(file.buffer).getUint32(0, true);
-  return JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))).__metadata__.fingerprint;
+  return JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))).__metadata__;
 }
 
 describe("values that every type has", () => {
@@ -49,7 +50,7 @@ describe("values that every type has", () => {
   });
 
   test("have one fingerprint and the same bits", () => {
-    expect(new Set(files.map(({ file }) => fingerprintIn(file))).size).toBe(1);
+    expect(new Set(files.map(({ file }) => metadataIn(file).fingerprint)).size).toBe(1);
     for (const { logits } of files) expect(firstDifferentBits(logits, files[0].logits)).toBeNull();
   });
 
@@ -74,6 +75,42 @@ describe("values that every type has", () => {
       await expect(lm.restore(file)).rejects.toMatchObject({
         code: "saved_sequence_mismatch",
         message: expect.stringContaining("other weights: their dtype is"),
+      });
+    }
+  });
+});
+
+describe("a file of quantised types", () => {
+  const openFile = (options: LoadOptions) =>
+    load(ggufPath("llama-q4_k_m"), { threads: 1, worker: false, installationKey, ...options });
+
+  test("is known by all the types that its matrices have in memory, on all kernels", async () => {
+    await using lm = await openFile({});
+    expect(Object.keys(lm.info.matrixBytes).sort()).toEqual(["q4_k", "q6_k"]);
+    const { file, logits } = await saved(lm);
+    expect(metadataIn(file)).toMatchObject({ dtype: "q4_k+q6_k", numerics_version: "1" });
+    await using reference = await openFile({ kernels: "reference" });
+    expect(reference.info.dtype).toBe(lm.info.dtype);
+    const restored = await reference.restore(file);
+    expect(firstDifferentBits(restored.logits, logits)).toBeNull();
+  });
+
+  test("as f32 has the exact weights, and what it saves is f32's; its other types are other weights", async () => {
+    await using f32 = await openFile({ dtype: "f32" });
+    expect([f32.info.dtype, f32.info.roundedTensors]).toEqual(["f32", 0]);
+    const { file } = await saved(f32);
+    expect(metadataIn(file).dtype).toBe("f32");
+    for (const [dtype, other] of [
+      ["auto", "q4_k+q6_k"],
+      ["int8", "int8"],
+      ["int4", "int4"],
+      ["bf16", "bf16"],
+    ] as const) {
+      await using lm = await openFile({ dtype });
+      expect(lm.info.roundedTensors > 0).toBe(dtype !== "auto");
+      await expect(lm.restore(file)).rejects.toMatchObject({
+        code: "saved_sequence_mismatch",
+        message: expect.stringContaining(`their dtype is "f32", here it is "${other}"`),
       });
     }
   });
