@@ -8,26 +8,29 @@ import { renderTable } from "../src/cli/table.js";
 import { coloursFor } from "../src/cli/terminal.js";
 import { firstDifferentBits } from "../src/client/comparison.js";
 import { formatMemorySize } from "../src/memory-size.js";
+import type { AskedDtype } from "../src/model/weight-dtypes.js";
 import { benchCommand, type CommonOptions, machine } from "./command.js";
 import { randomGpt2 } from "./random-gpt2.js";
 
 const PROMPT = 512;
 const NEW_TOKENS = 64;
-const DTYPES = ["f32", "bf16", "f16", "int8"] as const;
-type Dtype = (typeof DTYPES)[number];
 
 const { model, rounds, threads, json, dtypes } = benchCommand(
   "bench:dtypes",
   "How fast a model is with its weights in several types, in turns.",
   { rounds: 5, examples: ["--model FOLDER --dtypes f32 bf16"] },
 )
-  .option("--dtypes <types...>", "the first is what the others are held against", ["f32", "bf16", "f16"])
+  .option(
+    "--dtypes <types...>",
+    "the first is what the others are held against (auto: as the files have them)",
+    ["f32", "bf16", "f16"],
+  )
   .parse()
-  .opts<CommonOptions & { dtypes: Dtype[] }>();
+  .opts<CommonOptions & { dtypes: AskedDtype[] }>();
 const folder = model ?? (await randomGpt2());
 
 interface Measured {
-  readonly dtype: Dtype;
+  readonly dtype: AskedDtype;
   readonly lm: LanguageModel;
   readonly logits: Float32Array;
   readonly prefill: number[];
@@ -82,6 +85,7 @@ function report(): void {
   const base = measured[0];
   const rows = measured.map(({ dtype, lm, logits, prefill, decode }) => ({
     dtype,
+    kept: lm.info.dtype,
     matrixBytes: Object.values(lm.info.matrixBytes).reduce((sum, bytes) => sum + bytes, 0),
     prefill: spreadOf(prefill),
     decode: spreadOf(decode),
@@ -99,7 +103,7 @@ function report(): void {
   const table = renderTable(coloursFor(process.stdout, process.env), {
     head: ["weights", "matrices", "prefill", "", "decode", "", `bits of ${base.dtype}`],
     rows: rows.map((row) => [
-      row.dtype,
+      row.dtype === "auto" ? `auto (${row.kept})` : row.dtype,
       formatMemorySize(row.matrixBytes),
       `${row.prefill.median.toFixed(0)} tok/s`,
       `× ${row.prefillRatio.toFixed(2)}`,

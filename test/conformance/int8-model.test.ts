@@ -1,8 +1,7 @@
 /**
- * Whole models with int8 weights: how far they are from f32 on a text that the model has not seen, and what loading
+ * Whole models with int8 and int4 weights: how far they are from f32 on a text that the model has not seen, and what loading
  * does with the dtype. That int8 keeps every promise about bits is in identity.test.ts and poison.test.ts.
  */
-import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { gpt2 } from "../../src/architectures/gpt2.js";
 import { matchTensors } from "../../src/architectures/match-tensors.js";
@@ -12,64 +11,13 @@ import type { Kernels } from "../../src/kernels/kernels.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
 import { type ConvertedDtype, INT8_GROUP } from "../../src/kernels/weight-types.js";
-import type { LanguageModel } from "../../src/library/language-model.js";
 import { load } from "../../src/library/load.js";
 import { planWeights } from "../../src/model/decoder-weights.js";
 import { loadWeights, planStaging, widestRow } from "../../src/model/load-weights.js";
 import { allOf } from "../../src/model/weight-dtypes.js";
 import { memoryFiles } from "../memory-files.js";
+import { modelDistance } from "../model-distance.js";
 import { randomModelFiles } from "../random-model.js";
-
-/** Log-probabilities, in f64, and the likeliest token of a row of logits. */
-function logSoftmax(logits: Float32Array): { logProbs: Float64Array; likeliest: number } {
-  // Loops, because there are millions of them.
-  let top = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) top = Math.max(top, logit);
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - top);
-  const logSum = Math.log(sum);
-  const logProbs = new Float64Array(logits.length);
-  for (let i = 0; i < logits.length; i++) logProbs[i] = logits[i] - top - logSum;
-  return { logProbs, likeliest: logits.indexOf(top) };
-}
-
-async function teacherForced(lm: LanguageModel, ids: readonly number[]) {
-  const { logits, rows } = await lm.logits(ids, { rows: "all" });
-  const width = logits.length / rows;
-  return Array.from({ length: rows }, (_, r) => logSoftmax(logits.subarray(r * width, (r + 1) * width)));
-}
-
-/** How far a model is from another on the held-out text, token by token, over `positions` of them. */
-async function distance(expected: LanguageModel, found: LanguageModel) {
-  const url = new URL("../fixtures/held-out.txt", import.meta.url);
-  const stories = (await readFile(url, "utf8")).trim().split("\n\n");
-  let positions = 0;
-  let agreed = 0;
-  let divergence = 0;
-  let extraLoss = 0;
-  for (const story of stories) {
-    const ids = expected.promptTokens(story);
-    const right = await teacherForced(expected, ids);
-    const near = await teacherForced(found, ids);
-    for (let t = 0; t + 1 < ids.length; t++) {
-      const p = right[t];
-      const q = near[t];
-      positions += 1;
-      agreed += p.likeliest === q.likeliest ? 1 : 0;
-      extraLoss += p.logProbs[ids[t + 1]] - q.logProbs[ids[t + 1]];
-      for (let id = 0; id < p.logProbs.length; id++) {
-        divergence += Math.exp(p.logProbs[id]) * (p.logProbs[id] - q.logProbs[id]);
-      }
-    }
-  }
-  return {
-    positions,
-    agreed: agreed / positions,
-    divergence: divergence / positions,
-    // Perplexity is the exponential of the mean loss.
-    perplexityChange: Math.exp(extraLoss / positions) - 1,
-  };
-}
 
 test.each([
   { what: "weights of int8", options: { dtype: "int8" }, mostPerplexity: 0.003, leastDivergence: 1e-6 },
@@ -80,7 +28,7 @@ test.each([
   async ({ options, mostPerplexity, leastDivergence }) => {
     await using f32 = await load();
     await using smaller = await load(undefined, options);
-    const { positions, agreed, divergence, perplexityChange } = await distance(f32, smaller);
+    const { positions, agreed, divergence, perplexityChange } = await modelDistance(f32, smaller);
     expect(positions).toBeGreaterThan(2000);
     expect(Math.abs(perplexityChange)).toBeLessThan(mostPerplexity);
     expect(agreed).toBeGreaterThanOrEqual(0.99);
@@ -89,6 +37,17 @@ test.each([
     expect(divergence).toBeGreaterThan(leastDivergence);
   },
 );
+
+test("the embedded model with weights of int4 is as near to f32 as docs/numerics.md says", async () => {
+  await using f32 = await load();
+  await using int4 = await load(undefined, { dtype: "int4" });
+  expect(int4.info).toMatchObject({ dtype: "int4", roundedTensors: 25 });
+  expect(int4.info.weightBytes).toBeLessThan(0.2 * f32.info.weightBytes);
+  const { agreed, divergence, perplexityChange } = await modelDistance(f32, int4);
+  expect(perplexityChange).toBeLessThan(0.02);
+  expect(agreed).toBeGreaterThanOrEqual(0.89);
+  expect(divergence).toBeLessThan(0.03);
+});
 
 describe("loading", () => {
   test("says which dtype it made, and its bytes", async () => {
