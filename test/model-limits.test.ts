@@ -6,6 +6,8 @@ import { load } from "../src/index.js";
 import { MemoryPlan } from "../src/kernels/memory-plan.js";
 import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
 import type { ConvertedDtype } from "../src/kernels/weight-types.js";
+import type { WeightName } from "../src/model/decoder-spec.js";
+import type { WeightPlace } from "../src/model/decoder-weights.js";
 import { planStaging } from "../src/model/load-weights.js";
 import { naiveLogits, readNaiveModel } from "./conformance/naive-decoder.js";
 import { memoryFiles } from "./memory-files.js";
@@ -113,7 +115,20 @@ describe("staging", () => {
     expect(plan.bytes - before).toBe(32_000_000);
   });
 
-  test.each(["f32", "int8"] as const)(
+  test("takes four times as much for matrices stored by inputs that become int4: 256 of them are packed together", () => {
+    const shape = [WIDEST, WIDEST_INNER];
+    const row = { name: "m", shape, to: "layers.0.up.weight", order: "in-out" } as const;
+    const plan = new MemoryPlan(referenceBackend);
+    const weight = plan.linear(WIDEST, WIDEST_INNER, "int4");
+    const places = new Map<WeightName, WeightPlace>([
+      [row.to, { kind: "linear", parts: [{ at: 0, weight }] }],
+    ]);
+    const tensors = [{ entry: { dtype: "F32" as const, shape }, rows: [row] }];
+    const { slices, sliceBytes } = planStaging(plan, WIDEST_INNER, tensors, places);
+    expect(slices * sliceBytes).toBe(128_000_000);
+  });
+
+  test.each(["f32", "int8", "int4"] as const)(
     "weights of %s are read in slices, never a tensor at once",
     async (dtype) => {
       const { source, longestRead } = virtualFiles({

@@ -191,7 +191,9 @@ function packSlice({ tensor: { entry, file }, destinations, rows }: Slice): Pack
     const part = pack(rows);
     if (part === "rounded") packed = part;
     if (part !== "out_of_range") continue;
-    const isNarrower = WEIGHT_TYPES[dtype].elementBytes === 2 && STORED_AS[entry.dtype] !== dtype;
+    const { elementBytes, activationMax } = WEIGHT_TYPES[dtype];
+    const isNarrower =
+      (elementBytes === 2 && activationMax === null && STORED_AS[entry.dtype] !== dtype) || dtype === "int4";
     throw new LastrowError(
       "weights_not_finite",
       `${file.name}: tensor ${quoteValue(entry.name)} holds a NaN or an infinity${isNarrower ? `, or a number beyond ${dtype}` : ""}; every weight must be a finite number${isNarrower ? ` of ${dtype}, or the dtype another one` : ""}.`,
