@@ -115,7 +115,8 @@ export interface Kernels {
 
   /**
    * Converts stored rows to the weight's type and puts them into their places: exactly where the type has the value,
-   * else to the nearest, ties to even; an int8 weight is quantised. Rows in `in-out` order that share scales are quantised together: they begin at a multiple of their type's
+   * else to the nearest, ties to even; an int8 or int4 weight is quantised. Rows of blocks (`STORED_TYPES`), always in `out-in` order,
+   * go into the type that keeps them (`STORED_AS`) as they are. Rows in `in-out` order that share scales are quantised together: they begin at a multiple of their type's
    * `group`, and end at one or at the last row. Only rows in `in-out` order can hold more than the weight's own columns.
    */
   packLinear(weight: LinearWeight, order: StoredOrder, rows: StoredRows): Packed;
@@ -149,7 +150,7 @@ export interface Kernels {
   rotate(x: Tensor, angles: Tensor, headDim: number): void;
   /**
    * out (T, outFeatures) = x (T, inFeatures) · W + bias; every sum runs k = 0, 1, 2 …, the bias last. Weights of 16 bits
-   * give the bits of the same values as f32. An int8 weight
+   * give the bits of the same values as f32. A weight of integers
    * meets quantised activations: exact sums of integers in each group, then groups 0, 1, 2 …, the bias last.
    * `scratch` is what `MemoryPlan.linearScratch` reserved for at least T rows of at least `inFeatures`.
    */

@@ -85,6 +85,15 @@ const operations: Record<string, (kernels: Kernels, cols: number) => Tensor> = {
     expect(kernels.unpackRows(out, { offset, dtype: "BF16", firstRow: 0, rowCount: 1 })).toBe(true);
     return out;
   },
+  "linear, by int4"(kernels, cols) {
+    const weight = { dtype: "int4", offset: 67_584, inFeatures: cols, outFeatures: 3 } as const;
+    const values = earlierRow(kernels, 3 * cols, (i) => Math.sin(i));
+    kernels.packLinear(weight, "out-in", { offset: values.offset, dtype: "F32", firstRow: 0, rowCount: 3 });
+    const out = earlierRow(kernels, 3, () => 0);
+    const scratch = { offset: 73_728, rows: 1, cols: 3000, stride: 3000 };
+    kernels.linear(out, lastRow(kernels, cols, 0.7), weight, null, scratch);
+    return out;
+  },
   stretchMaxima(kernels, cols) {
     const out = earlierRow(kernels, 1, () => 0);
     kernels.stretchMaxima(out, lastRow(kernels, cols, 3));

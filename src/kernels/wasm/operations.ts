@@ -29,7 +29,7 @@ export const HALF_COLUMNS = 16;
 /** Columns of a panel of a quantised file's type. */
 export const QUANTISED_COLUMNS = 16;
 /** So many rows go through widened panels of these types. Measured between 2 and 16, on Node 20 and 26. */
-export const WIDENED_ROWS = 6;
+export const WIDENED_ROWS = 8;
 /** Most queries of attention that share the loads of each block. */
 export const QUERIES_PER_TILE = 4;
 
