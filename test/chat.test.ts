@@ -93,7 +93,7 @@ test("a model without a template, or a template that is none, says so", async ()
   });
 });
 
-test("lastrow chat answers a line with a line, and forgets what no longer fits", async () => {
+test("lastrow chat answers a line with a line", async () => {
   const args = ["chat", "--chat-template", TEMPLATE_FILE.pathname, "--seed", "3", "--stop", '"'];
   const { exitCode, stdout } = await run([...args, "--max-tokens", "12", "--threads", "1"], {
     stdin: "Hello\n\n/reset\nHello\n",
@@ -101,11 +101,4 @@ test("lastrow chat answers a line with a line, and forgets what no longer fits",
   expect(exitCode).toBe(0);
   const [first, second] = stdout.trimEnd().split("\n");
   expect(first).toBe(second);
-  const variables = ["--template-variables", '{"messages": []}'];
-  const refused = await run([...args, "--threads", "1", ...variables], { stdin: "Hello\n" });
-  expect(refused.stderr).toMatch(/--template-variables cannot set messages/);
-  const long = `${"the dog ran ".repeat(60)}\n`;
-  const full = await run([...args, "--max-tokens", "2", "--threads", "1"], { stdin: long.repeat(4) });
-  expect(full.exitCode).toBe(0);
-  expect(full.stderr).toMatch(/oldest message is forgotten/);
 });

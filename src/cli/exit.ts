@@ -101,22 +101,29 @@ const OPTION_NAMES = [
   "stride",
   "promptTokens",
   "templateVariables",
+  "keepSystem",
   "newTokens",
   "repetitions",
 ];
 
 /** The message of an error, with an option called as it is on the command line. */
 function withOptionNames({ code, message }: LastrowError): string {
+  if (code === "context_length_exceeded") {
+    return message
+      .replace("Begin a new one,", "Begin a new one (/reset),")
+      .replace("(dropOldest)", "(--drop-oldest)");
+  }
   if (code === "chat_template_missing") return message.replace("(template)", "(--chat-template)");
   if (code === "memory_limit_exceeded") {
     return message.replace(/(?<= with | and )(?:contextLength|kvMemory|kvDtype|dtype)(?= )/g, flagOf);
   }
   const [name] = message.split(" ", 1);
   if (code !== "invalid_argument" || !OPTION_NAMES.includes(name)) return message;
-  return `${flagOf(name)}${message.slice(name.length)}`;
+  return `${flagOf(name)}${message.slice(name.length).replace(" dropOldest", " --drop-oldest")}`;
 }
 
 function flagOf(name: string): string {
   if (name === "contextLength") return "--context";
+  if (name === "templateVariables") return "--var";
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

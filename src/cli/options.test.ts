@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { describe, expect, it } from "vitest";
-import { decimal, jsonObject, logitBias, stopTexts, tokenIds, wholeNumber } from "./options.js";
+import { decimal, logitBias, stopTexts, templateVariable, tokenIds, wholeNumber } from "./options.js";
 
 describe("option values", () => {
   it("numbers are decimal, and nothing but", () => {
@@ -22,10 +22,15 @@ describe("option values", () => {
     }
   });
 
-  it("an object of variables is JSON", () => {
-    expect(jsonObject('{"enable_thinking": false}')).toEqual({ enable_thinking: false });
-    for (const text of ["", "{", "[]", "null", "7", "enable_thinking=false"]) {
-      expect(() => jsonObject(text), text).toThrow(InvalidArgumentError);
+  it("variables of a template add up, and are JSON where they can be", () => {
+    const all = ["enable_thinking=false", "n=3", "a=x=y", 'quoted="3"', "date= 1 May", "list=[1]", "n=4"];
+    const [first, ...others] = all;
+    expect(others.reduce((before, text) => templateVariable(text, before), templateVariable(first))).toEqual({
+      ...{ enable_thinking: false, n: 4, a: "x=y", quoted: "3", date: " 1 May", list: [1] },
+    });
+    expect(templateVariable("empty=")).toEqual({ empty: "" });
+    for (const text of ["", "=", "=1", "a", "a b=1", "1a=1", '{"a": 1}']) {
+      expect(() => templateVariable(text), text).toThrow(InvalidArgumentError);
     }
   });
 

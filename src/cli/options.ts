@@ -224,14 +224,25 @@ export function tokenIds(text: string): number[] {
   throw new InvalidArgumentError("It must be token ids with commas between them, such as 1,2,3.");
 }
 
-export function jsonObject(text: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
-  } catch {
-    // Said below.
+/** A variable of a template: JSON where it is JSON (`false`, `3`, `"3"`), a text otherwise. */
+export function templateVariable(
+  text: string,
+  before: Readonly<Record<string, unknown>> = {},
+): Record<string, unknown> {
+  const match = /^\s*([A-Za-z_]\w*)\s*=(.*)$/s.exec(text);
+  if (match === null) {
+    throw new InvalidArgumentError("It must be a name and a value, such as enable_thinking=false.");
   }
-  throw new InvalidArgumentError('It must be a JSON object, such as {"enable_thinking": false}.');
+  const [, name, value] = match;
+  return { ...before, [name]: jsonOrText(value) };
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 export function logitBias(

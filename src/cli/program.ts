@@ -30,7 +30,7 @@ import {
   addSamplingOptions,
   atLeastOne,
   atLeastTwo,
-  jsonObject,
+  templateVariable,
   wholeNumber,
 } from "./options.js";
 import { addServerOptions } from "./server-options.js";
@@ -306,7 +306,7 @@ function addChat(program: Command, io: Io, done: Done): void {
     .command("chat")
     .summary("talk with a model that has a chat template")
     .description(
-      "Answers each line of standard input as a message of a conversation, which stays in the KV cache. /reset begins anew, /help lists the other commands, /exit ends.",
+      'A conversation, which stays in the KV cache: each answer computes only what is new. On a terminal with a history and line editing; from a pipe, each line is a message. A line that ends with a backslash goes on, and lines between """ are one message. /help lists the commands, ctrl-C stops an answer, ctrl-D ends.',
     )
     .addHelpText("after", examplesOf("chat"));
   command
@@ -314,14 +314,17 @@ function addChat(program: Command, io: Io, done: Done): void {
     .option("--system <text>", "the system message, which begins the conversation")
     .option("--chat-template <file>", "a Jinja template, in place of the model's own")
     .option(
-      "--template-variables <json>",
-      "variables of the template, such as '{\"enable_thinking\": false}'",
-      jsonObject,
-    );
+      "--var <name=value>",
+      "a variable of the template, such as enable_thinking=false; repeatable",
+      templateVariable,
+    )
+    .option("--drop-oldest", "when the context is full, go on without the oldest turns")
+    .option("--keep-system", "with --drop-oldest: never drop the system message");
   addSamplingOptions(command, DEFAULT_MAX_TOKENS);
   addEngineOptions(command);
   command
     .optionsGroup("Output:")
+    .option("--json", "a JSON object on a line for each answer, and nothing else on standard output")
     .option("--debug", "show the stack and the causes of an error")
     .helpOption("-h, --help", "show this help");
   command.action(async (options: ChatCommandOptions) => {

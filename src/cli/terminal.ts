@@ -48,6 +48,12 @@ export async function write({ stdout, signal }: Io, text: string): Promise<void>
   }
 }
 
+/** A dim line on standard error: what a person should know beside what was asked for. */
+export function tellAside({ stderr, env }: Pick<Io, "stderr" | "env">, line: string): void {
+  const wrap = new WordWrap(columnsOf(stderr));
+  stderr.write(`${coloursFor(stderr, env).dim(wrap.push(line) + wrap.flush())}\n`);
+}
+
 /** Resolves when all that was written to standard output has left this process, or cannot. */
 export function flush({ stdout }: Io): Promise<void> {
   return new Promise((resolve) => {

@@ -140,13 +140,14 @@ describe("files", () => {
   });
 });
 
-it("a chat knows /help, /exit and /quit", async () => {
+it("a chat knows /help, /quit, /exit and /bye", async () => {
   const template = join(folder, "template.jinja");
   await writeFile(template, "{{ messages[0].content }}");
   const chat = ["chat", "--chat-template", template, "--max-tokens", "2", "--threads", "1"];
-  for (const word of ["/exit", "/quit"]) {
+  for (const word of ["/quit", "/exit", "/bye"]) {
     const { exitCode, stdout } = await run(chat, { stdin: `/help\n${word}\nTom\n` });
     expect(exitCode).toBe(0);
-    expect(stdout).toMatch(/^\/reset .*\n\/help .*\n\/exit .*\n$/);
+    expect(stdout).toMatch(/^\/system TEXT .*\n\/reset .*\n(.*\n)+Ctrl-C .*\n$/);
+    expectNarrow(stdout.split("\n"));
   }
 });
