@@ -36,6 +36,10 @@ beforeAll(async () => {
     "org/mamba": repo({ "config.json": '{"model_type": "mamba"}', "model.safetensors": UNFETCHED }),
     "org/small": repo(randomModelFiles({ layers: 1 })),
     "org/small-GGUF": repo({ "m-Q8_0.gguf": await readFile(ggufPath("llama-q8_0")) }),
+    "org/words-GGUF": repo({
+      "m-Q8_0.gguf": await readFile(ggufPath("llama-q8_0")),
+      "m-Q4_0.gguf": await readFile(ggufPath("llama-q4_0")),
+    }),
     "org/mamba-GGUF": repo({
       "m-Q8_0.gguf": writeGguf({
         metadata: { "general.architecture": ggufValue.text("mamba") },
@@ -128,6 +132,18 @@ test("a path that is no file, and no file of the Hub's either", async () => {
       /^There is no file models\/tiny\/none\.gguf here, and http:.* has no model models\/tiny\.$/,
     ),
   });
+});
+
+test("tokenize reads a GGUF file's header, and says which file it is", async () => {
+  const args = ["--ids", "--no-special", "--model", "org/words-GGUF"];
+  const { stdout, stderr, exitCode } = await run(["tokenize", "the in", ...args]);
+  expect([stdout, exitCode]).toEqual([expect.stringMatching(/^\d+(,\d+)+\n$/), 0]);
+  expect(stderr).toContain("m-Q4_0.gguf (72.1 kB) was taken of 2");
+  const ofModel = server.requests.filter(({ path }) => path?.endsWith(".gguf"));
+  expect(ofModel.length).toBeGreaterThan(0);
+  for (const { path, headers } of ofModel) {
+    expect([path, headers.range]).toEqual(["m-Q4_0.gguf", expect.stringMatching(/^bytes=0-/)]);
+  }
 });
 
 test("tokenize fetches the tokenizer, and no weights", async () => {

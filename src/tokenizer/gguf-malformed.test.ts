@@ -171,6 +171,8 @@ test.each(["bert", "t5", "rwkv", "plamo2", "gemma4", "constructor", ""])(
 
 test.each([
   ["remove_extra_whitespaces", value.flag(true), value.flag(false)],
+  ["normalizer.lowercase", value.flag(true), value.flag(false)],
+  ["normalizer.strip_accents", value.u8(1), value.u8(0)],
   ["precompiled_charsmap", { type: "array", elementType: "u8", values: Uint8Array.of(1) }, value.texts([])],
 ] as const)("%s is refused, unless it is off", (key, on, off) => {
   expect(refusal(pieces().set(T + key, on)).message).toBe(

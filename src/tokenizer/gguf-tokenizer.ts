@@ -35,8 +35,13 @@ const NAMES: Readonly<Partial<Record<TokenRole, string>>> = {
 };
 const END_ROLES = ["eos", "eot", "eom"] as const;
 
-/** What SentencePiece can do to a text and these kinds of models do not. */
-const REFUSED_KEYS = ["tokenizer.ggml.remove_extra_whitespaces", "tokenizer.ggml.precompiled_charsmap"];
+/** What other kinds of tokenizers do to a text, and decoders' do not. */
+const REFUSED_KEYS = [
+  "tokenizer.ggml.remove_extra_whitespaces",
+  "tokenizer.ggml.precompiled_charsmap",
+  "tokenizer.ggml.normalizer.lowercase",
+  "tokenizer.ggml.normalizer.strip_accents",
+];
 
 /**
  * Bounded in time and memory by what the metadata's own limits let through.
