@@ -90,6 +90,25 @@ test.each(cases)(
   },
 );
 
+test("a rotation scaled as Llama 3 does it differs in last bits, as its divisors are f32 in the file", async () => {
+  const of = { architecture: "llama", name: "llama-rope3" } as const;
+  const files = folderOf(of, "F32");
+  const config = JSON.parse(new TextDecoder().decode(files["config.json"]));
+  const gguf = writeGguf(hfToGguf(config, sourceTensors(files["model.safetensors"]!)));
+  await using folder = await load(memoryFiles("folder", files), quiet);
+  const given = memoryFiles("file", { "model.gguf": gguf });
+  await using file = await load(Object.assign(given, { gguf: ["model.gguf"] }), quiet);
+  const [exact, read] = [folder, file].map(({ info }) => info.config.decoder.rotations[0]!.frequencies);
+  read!.forEach((frequency, i) => {
+    expect(Math.abs(frequency / exact![i]! - 1)).toBeLessThan(2 ** -22);
+  });
+  const ids = arbitraryTokens(24, folder.info.config.vocabSize);
+  const [a, b] = await Promise.all([folder, file].map((lm) => lm.logits(ids, { rows: "all" })));
+  a!.logits.forEach((value, i) => {
+    if (!(Math.abs(value - b!.logits[i]!) < 1e-4)) expect(b!.logits[i]).toBeCloseTo(value, 4);
+  });
+});
+
 describe.each(
   cases.filter(({ architecture }, i) => cases.findIndex((of) => of.architecture === architecture) === i),
 )("the tensors of $architecture", (of) => {

@@ -9,6 +9,8 @@ import { describe, expect, test } from "vitest";
 import type { KernelsName } from "../../src/kernels/kernels.js";
 import { load } from "../../src/library/load.js";
 import { type GgufName, ggufCases, ggufNames, ggufPath } from "../fixture-models.js";
+import { memoryFiles } from "../memory-files.js";
+import { RETYPED_DTYPES, retypedGguf } from "../retyped-gguf.js";
 import { expectEqualBits } from "./kernel-bench.js";
 
 const TOLERANCE = 2e-4;
@@ -18,7 +20,7 @@ const SMALLEST_GAP = 2e-3;
 const kernelsNames: readonly KernelsName[] = ["wasm", "reference"];
 const quiet = { threads: 1, worker: false };
 
-/** Share of a row's range; files of at least 6 bits a weight, and others. */
+/** Shares of a row's range: of types whose activations have 14 bits, and of others. */
 const BOUNDS = { many: 0.001, few: 0.03 };
 const FEW_BITS = /q4|q5/;
 
@@ -73,6 +75,28 @@ describe.each(ggufNames)("%s", (name) => {
     rows[0]!.forEach((logits, i) => {
       expectEqualBits(rows[1]![i]!, logits);
     });
+  });
+});
+
+describe.each(RETYPED_DTYPES)("%s alone", (dtype) => {
+  test("is as near to its weights as f32 as this type is, and the same bits on both kernels", async () => {
+    const file = await retypedGguf(dtype);
+    const rows: Float32Array[] = [];
+    for (const options of [{ dtype: "f32" }, {}, { kernels: "reference" }] as const) {
+      const files = Object.assign(memoryFiles("m", { "m.gguf": file }), { gguf: ["m.gguf"] });
+      await using lm = await load(files, { ...quiet, ...options });
+      const { logits } = await lm.logits([88, 147, 129, 281, 79, 70, 182, 256], { rows: "all" });
+      rows.push(logits);
+    }
+    const [expected, found, other] = rows as [Float32Array, Float32Array, Float32Array];
+    const vocabSize = expected.length / 8;
+    for (let at = 0; at < found.length; at += vocabSize) {
+      const row = expected.subarray(at, at + vocabSize);
+      const { distance, range } = compare(found.subarray(at, at + vocabSize), row);
+      expect(distance).toBeLessThan((/^Q6|^IQ4/.test(dtype) ? BOUNDS.many : BOUNDS.few) * range);
+      expect(distance).toBeGreaterThan(0);
+    }
+    expectEqualBits(other, found);
   });
 });
 
