@@ -30,6 +30,7 @@ let server: HubServer;
 let home: string;
 beforeAll(async () => {
   const file = (name: string) => readFile(join(modelFolders.stories, name), "utf8");
+  const gguf = (name: Parameters<typeof ggufPath>[0]) => readFile(ggufPath(name));
   home = await mkdtemp(join(tmpdir(), "lastrow-hub-"));
   server = await startHubServer({
     "org/xl": repo({ "config.json": JSON.stringify(XL), "model.safetensors": UNFETCHED }),
@@ -46,6 +47,13 @@ beforeAll(async () => {
         tensors: [],
       }),
     }),
+    "org/gguf": repo({
+      "README.md": "",
+      "m-F16.gguf": await gguf("qwen3-f16"),
+      "m-Q8_0.gguf": await gguf("llama-q8_0"),
+      "sub/mmproj-F16.gguf": UNFETCHED,
+    }),
+    "org/cut": repo({ "m-Q8_0.gguf": (await gguf("llama-q8_0")).subarray(0, 100_000) }),
     "org/words": repo({
       "config.json": await file("config.json"),
       "tokenizer.json": await file("tokenizer.json"),
@@ -66,6 +74,11 @@ afterAll(async () => {
 });
 
 const askedForWeights = () => server.requests.some(({ path }) => path === "model.safetensors");
+/** What was asked for of GGUF files, ranges and whole files. */
+const ggufRequests = () =>
+  server.requests.flatMap(({ server, path, headers }) =>
+    server === "cdn" && path?.endsWith(".gguf") ? [[path, headers.range ?? "whole"]] : [],
+  );
 
 describe("what cannot run is refused before its weights are downloaded", () => {
   test.each([
@@ -122,6 +135,55 @@ describe("what cannot run is refused before its weights are downloaded", () => {
     expect(lm.info.label).toBe("org/small");
     expect((await lm.logits([1, 2, 3])).logits.every(Number.isFinite)).toBe(true);
     expect(askedForWeights()).toBe(true);
+  });
+});
+
+describe("a GGUF file", () => {
+  test("is chosen, told, downloaded once, and read where it lies", async () => {
+    await using lm = await load("org/gguf");
+    expect(lm.info).toMatchObject({
+      label: "org/gguf:Q8_0",
+      dtype: "q8_0",
+      files: [{ name: "m-Q8_0.gguf" }],
+    });
+    expect(lm.info.notices).toContainEqual(
+      "m-Q8_0.gguf (112 kB) was taken of 2 GGUF models; for another add its type or its name, such as org/gguf:F16.",
+    );
+    // The header ahead, then the file.
+    expect(ggufRequests()).toEqual([
+      ["m-Q8_0.gguf", "bytes=0-112031"],
+      ["m-Q8_0.gguf", "whole"],
+    ]);
+    server.requests.length = 0;
+    await using again = await load("org/gguf");
+    expect(again.info.label).toBe("org/gguf:Q8_0");
+    expect(server.requests).toEqual([]);
+    await using file = await load(ggufPath("llama-q8_0"));
+    expect((await lm.logits([1, 2, 3])).logits).toEqual((await file.logits([1, 2, 3])).logits);
+  });
+
+  test("that cannot be read or cannot fit is refused by its header", async () => {
+    await expect(load("org/cut")).rejects.toMatchObject({
+      code: "model_file_invalid",
+      message: expect.stringMatching(/^m-Q8_0\.gguf/),
+    });
+    await expect(load("org/gguf:f16", { kvMemory: 10 })).rejects.toMatchObject({ code: "invalid_argument" });
+    expect(ggufRequests().map(([, range]) => range)).not.toContain("whole");
+  });
+
+  test("is tokenized with by its header alone", async () => {
+    const { stdout, exitCode } = await run(["tokenize", "the", "--ids", "--model", "org/gguf:F16"]);
+    expect(stdout).toMatch(/^\d+(,\d+)*\n$/);
+    expect(exitCode).toBe(0);
+    expect(ggufRequests()).toEqual([["m-F16.gguf", "bytes=0-129759"]]);
+  });
+
+  test("is one of several that are told", async () => {
+    const { stderr, exitCode } = await run(["inspect", "--model", "org/gguf:Q4_K_M"]);
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toMatch(
+      /org\/gguf has GGUF files, but none of "Q4_K_M": m-F16\.gguf \(130 kB\), m-Q8_0\.gguf \(112 kB\)/,
+    );
   });
 });
 

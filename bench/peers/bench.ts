@@ -9,9 +9,10 @@ import { dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import type { Dtype } from "./engines/engine.js";
+import { type Dtype, isGgufModel } from "./engines/engine.js";
 import { type EngineName, EngineProcess } from "./engines/engine-process.js";
 import { busyMs } from "./machine-load.js";
+import { GGUF_MODELS } from "./paths.js";
 import { randomPrompt } from "./prompts.js";
 import { formatReport } from "./report.js";
 import {
@@ -34,15 +35,16 @@ const { values } = parseArgs({
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "7" },
     dtypes: { type: "string", default: "f32,int8" },
+    gguf: { type: "boolean", default: false },
     requests: { type: "string", default: "512+64,16+256" },
     output: { type: "string", default: "results/side-by-side.json" },
   },
 });
 const threads = wholeNumber("threads");
 const rounds = wholeNumber("rounds");
-const dtypes = values.dtypes.split(",").map((dtype): Dtype => {
-  if (dtype === "f32" || dtype === "int8") return dtype;
-  throw new Error(`--dtypes takes f32 and int8, not ${dtype}.`);
+const dtypes = (values.gguf ? GGUF_MODELS : values.dtypes.split(",")).map((dtype): Dtype => {
+  if (dtype === "f32" || dtype === "int8" || isGgufModel(dtype)) return dtype;
+  throw new Error(`--dtypes takes f32, int8, ${GGUF_MODELS.join(", ")}, not ${dtype}.`);
 });
 
 const scenarios = values.requests.split(",").map((request): Scenario => {
@@ -65,6 +67,7 @@ interface Entry {
 const entries: Entry[] = [];
 for (const dtype of dtypes) {
   for (const name of ENGINES) {
+    if (isGgufModel(dtype) && name === "@huggingface/transformers") continue;
     const process = await EngineProcess.start(name, { dtype, threads });
     progress(`${name} ${dtype}: ${process.description}, loaded in ${process.loadMs.toFixed(0)} ms`);
     entries.push({ name, dtype, process, samples: new Map(scenarios.map((s) => [s, []])), peakRssBytes: 0 });

@@ -3,16 +3,17 @@
  * lastrow's in f32, and how many greedy tokens agree. Ends with status 1 when f32 deviates more than f16 keys and
  * values explain, or 8-bit weights more than their rounding does.
  */
-import type { Dtype } from "./engines/engine.js";
 import { type EngineName, EngineProcess } from "./engines/engine-process.js";
 import { randomPrompt } from "./prompts.js";
+
+type Checked = "f32" | "int8";
 
 const PROMPT_LENGTHS = [1, 16, 512] as const;
 const NEW_TOKENS = 64;
 /** Largest difference of a log-probability that passes. */
-const TOLERANCE: Readonly<Record<Dtype, number>> = { f32: 0.005, int8: 0.25 };
+const TOLERANCE: Readonly<Record<Checked, number>> = { f32: 0.005, int8: 0.25 };
 
-const engines: readonly (readonly [EngineName, Dtype])[] = [
+const engines: readonly (readonly [EngineName, Checked])[] = [
   ["lastrow", "f32"],
   ["node-llama-cpp", "f32"],
   ["@huggingface/transformers", "f32"],

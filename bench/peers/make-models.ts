@@ -11,25 +11,32 @@ import { parseArgs } from "node:util";
 import { writeGpt2Gguf } from "./formats/gpt2-gguf.js";
 import { writeGpt2Onnx } from "./formats/gpt2-onnx.js";
 import { SafetensorsFile } from "./formats/safetensors-file.js";
-import { GGUF_FILES, MODELS, ONNX_FOLDER, ONNX_NAME, SAFETENSORS_FOLDER } from "./paths.js";
+import {
+  GGUF_FILES,
+  GGUF_MODELS,
+  ggufPath,
+  MODELS,
+  ONNX_FOLDER,
+  ONNX_NAME,
+  SAFETENSORS_FOLDER,
+} from "./paths.js";
 
 const { values } = parseArgs({ options: { force: { type: "boolean", default: false } } });
 if (values.force) await rm(MODELS, { recursive: true, force: true });
 
 if (!existsSync(SAFETENSORS_FOLDER)) {
   await mkdir(MODELS, { recursive: true });
-  const script = fileURLToPath(new URL("../../scripts/make-random-model.ts", import.meta.url));
-  const run = spawnSync(
-    process.execPath,
-    ["--import", import.meta.resolve("tsx"), script, SAFETENSORS_FOLDER],
-    { stdio: "inherit" },
-  );
-  if (run.status !== 0) throw new Error("make-random-model.ts failed; is the root package installed?");
+  makeRandomModel(SAFETENSORS_FOLDER);
 }
 
 await using weights = await SafetensorsFile.open(join(SAFETENSORS_FOLDER, "model.safetensors"));
 await make(GGUF_FILES.f32, (path) => writeGpt2Gguf(path, weights, "F32"));
 await make(GGUF_FILES.int8, (path) => writeGpt2Gguf(path, weights, "Q8_0"));
+
+for (const model of GGUF_MODELS) {
+  const [preset, mixture] = model.split(":") as [string, string];
+  await make(ggufPath(model), async (path) => makeRandomModel(path, "--preset", preset, "--gguf", mixture));
+}
 
 const onnx = join(ONNX_FOLDER, ONNX_NAME);
 await make(join(onnx, "onnx/model.onnx"), (path) => writeGpt2Onnx(path, weights, "f32"));
@@ -44,6 +51,15 @@ async function writeOnnxConfig(): Promise<void> {
   config["transformers.js_config"] = { use_external_data_format: true };
   await writeFile(join(onnx, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
   await writeFile(join(onnx, "generation_config.json"), "{}\n");
+}
+
+/** Runs the root's script. */
+function makeRandomModel(...args: readonly string[]): void {
+  const script = fileURLToPath(new URL("../../scripts/make-random-model.ts", import.meta.url));
+  const run = spawnSync(process.execPath, ["--import", import.meta.resolve("tsx"), script, ...args], {
+    stdio: "inherit",
+  });
+  if (run.status !== 0) throw new Error("make-random-model.ts failed; is the root package installed?");
 }
 
 /** Makes a file that is not there; the writers let it appear under its name only when it is whole. */

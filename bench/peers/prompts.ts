@@ -1,8 +1,9 @@
 /** Prompts: seeded random tokens, different for each round, so that no engine can reuse an earlier request. */
 
-const VOCAB = 50_257;
+/** Of the smallest vocabulary among the models. */
+const VOCAB = 49_152;
 
-/** `length` token ids without the end token; the same for the same seed (mulberry32, by Tommy Ettinger). */
+/** `length` token ids; the same for the same seed (mulberry32, by Tommy Ettinger). */
 export function randomPrompt(length: number, seed: number): number[] {
   let state = seed;
   return Array.from({ length }, () => {

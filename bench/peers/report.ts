@@ -20,7 +20,10 @@ const RATIO_COLUMNS = [
   "whole request",
   "peak memory",
 ];
-const DTYPE_NAMES = { f32: "f32", int8: "8-bit" } as const;
+/** How a table calls a type. */
+function typeName(dtype: EngineResult["dtype"]): string {
+  return dtype === "int8" ? "8-bit" : dtype;
+}
 
 /** A table of medians and one of ratios for each scenario. */
 export function formatReport(results: readonly EngineResult[], ratios: readonly Ratios[]): string {
@@ -44,7 +47,7 @@ function ofScenario<T extends { readonly scenario: Scenario }>(items: readonly T
 function resultRow({ engine, dtype, summary, peakRssBytes }: EngineResult): string[] {
   return [
     engine,
-    DTYPE_NAMES[dtype],
+    typeName(dtype),
     `${summary.timeToFirstTokenMs.median.toFixed(1)} ms`,
     `${summary.prefillTokensPerSecond.median.toFixed(0)} tok/s`,
     `${summary.decodeTokensPerSecond.median.toFixed(1)} tok/s`,
@@ -57,7 +60,7 @@ function resultRow({ engine, dtype, summary, peakRssBytes }: EngineResult): stri
 function ratioRow(ratios: Ratios): string[] {
   const { peer, dtype, timeToFirstToken, prefill, decode, wholeRequest, peakMemory } = ratios;
   const numbers = [timeToFirstToken, prefill, decode, wholeRequest, peakMemory];
-  return [peer, DTYPE_NAMES[dtype], ...numbers.map((ratio) => `${ratio.toFixed(2)} ×`)];
+  return [peer, typeName(dtype), ...numbers.map((ratio) => `${ratio.toFixed(2)} ×`)];
 }
 
 /** Columns of text; the first two to the left, the others to the right. */

@@ -1,6 +1,18 @@
 /** What the benchmark asks of an engine. Each runs in a process of its own. */
 
-export type Dtype = "f32" | "int8";
+import { GGUF_FILES, GGUF_MODELS, type GgufModel, ggufPath } from "../paths.js";
+
+/** The GPT-2 in one of two types, or a GGUF file, which has types of its own. */
+export type Dtype = "f32" | "int8" | GgufModel;
+
+export function isGgufModel(dtype: string): dtype is GgufModel {
+  return (GGUF_MODELS as readonly string[]).includes(dtype);
+}
+
+/** The GGUF file of a model. */
+export function ggufFileOf(dtype: Dtype): string {
+  return isGgufModel(dtype) ? ggufPath(dtype) : GGUF_FILES[dtype];
+}
 
 export interface EngineOptions {
   readonly dtype: Dtype;

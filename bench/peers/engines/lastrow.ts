@@ -1,14 +1,18 @@
 /** lastrow as a program uses it: the built library of this repository. */
 import { load } from "../../../dist/index.js";
 import { SAFETENSORS_FOLDER } from "../paths.js";
-import { type Engine, type EngineOptions, TokenClock } from "./engine.js";
+import { CONTEXT_SIZE } from "./context-size.js";
+import { type Engine, type EngineOptions, ggufFileOf, isGgufModel, TokenClock } from "./engine.js";
 
-/** K and V of one full context in f32, which is what the peers have, too. */
+/** K and V of one full context in f32; the peers have one, too. */
 const KV_MEMORY = "72MiB";
 
 export async function startLastrow({ dtype, threads }: EngineOptions): Promise<Engine> {
-  const model = await load(SAFETENSORS_FOLDER, { dtype, threads, kvMemory: KV_MEMORY });
-  if (model.info.dtype !== dtype) throw new Error(`The build in dist/ has no ${dtype}; run npm run build.`);
+  const model = isGgufModel(dtype)
+    ? await load(ggufFileOf(dtype), { threads, contextLength: CONTEXT_SIZE, kvMemory: KV_MEMORY })
+    : await load(SAFETENSORS_FOLDER, { dtype, threads, kvMemory: KV_MEMORY });
+  if (!isGgufModel(dtype) && model.info.dtype !== dtype)
+    throw new Error(`The build in dist/ has no ${dtype}; run npm run build.`);
   return {
     description: `${model.info.kernels} kernels, ${model.info.threads} threads, ${dtype}`,
     async generate(prompt, newTokens) {

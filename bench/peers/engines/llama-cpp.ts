@@ -4,15 +4,14 @@
  * documented as the faster way, and it was. K and V are f16, the default and the only documented type.
  */
 import { getLlama, type Token } from "node-llama-cpp";
-import { GGUF_FILES } from "../paths.js";
-import { type Engine, type EngineOptions, TokenClock } from "./engine.js";
+import { CONTEXT_SIZE } from "./context-size.js";
+import { type Engine, type EngineOptions, ggufFileOf, isGgufModel, TokenClock } from "./engine.js";
 
-const CONTEXT_SIZE = 1024;
 const BATCH_SIZE = 512;
 
 export async function startLlamaCpp({ dtype, threads }: EngineOptions): Promise<Engine> {
   const llama = await getLlama({ gpu: false, build: "never", skipDownload: true, maxThreads: threads });
-  const model = await llama.loadModel({ modelPath: GGUF_FILES[dtype] });
+  const model = await llama.loadModel({ modelPath: ggufFileOf(dtype) });
   const context = await model.createContext({
     contextSize: CONTEXT_SIZE,
     batchSize: BATCH_SIZE,
@@ -21,7 +20,7 @@ export async function startLlamaCpp({ dtype, threads }: EngineOptions): Promise<
   });
   const sequence = context.getSequence();
   return {
-    description: `prebuilt binary, ${context.currentThreads || threads} threads, ${dtype === "f32" ? "F32" : "Q8_0"}`,
+    description: `prebuilt binary, ${context.currentThreads || threads} threads, ${isGgufModel(dtype) ? dtype : dtype === "f32" ? "F32" : "Q8_0"}`,
     async generate(prompt, newTokens) {
       await sequence.clearHistory();
       const clock = new TokenClock();
