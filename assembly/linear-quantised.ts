@@ -48,7 +48,7 @@ export function linearQuantised(
   const groups = groupsOf(inFeatures), working = scratch + <usize>thread * THREAD_BYTES;
   if (rows < WIDENED_ROWS) {
     // Every row goes through some panels before the next ones do, because memory is read fastest from front to back.
-    const some = rows == 1 ? to - from : <i32>(NEAR_BYTES / panelBytes) + 1;
+    const some = rows == 1 ? to - from : <i32>(NEAR_BYTES / max(panelBytes, 1)) + 1;
     for (let p = from; p < to; p += some) {
       for (let r = 0; r < rows; r++) {
         oneRow(
