@@ -159,9 +159,8 @@ export class HeaderBytes {
     return name;
   }
 
-  /** Takes the next bytes into `target`, which was allowed by `expect`. */
+  /** Takes the next bytes into `target`, at most `left`. */
   async fill(target: Uint8Array): Promise<void> {
-    this.expect(target.length);
     const ready = Math.min(target.length, this.#filled - this.#taken);
     target.set(this.#piece.subarray(this.#taken, this.#taken + ready));
     this.#taken += ready;
