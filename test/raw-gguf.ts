@@ -63,7 +63,9 @@ export function isText(value: RawKey["value"]): value is RawText {
 }
 
 /** Takes a sound file apart. */
-export function parseRaw(bytes: Uint8Array): RawGguf {
+export function parseRaw(file: Uint8Array): RawGguf {
+  // A `Buffer`'s parts share its memory even where those of other arrays are copies.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 24;
   const raw = (count: number) => {

@@ -125,13 +125,13 @@ describe("shards that do not belong together", () => {
       "a tensor is missing",
       { [names[2]!]: shard(split(2, 3, 3)) },
       "model_file_invalid",
-      `${names[0]} says that its 3 files have 3 tensors, but they have 2.`,
+      `${names[0]} says that its 3 files have 3 tensors, but 2 were found.`,
     ],
     [
       "a tensor too many",
       { [names[2]!]: shard(split(2, 3, 3), "c", "d") },
       "model_file_invalid",
-      "have 3 tensors, but they have 4.",
+      "have 3 tensors, but 4 were found.",
     ],
     [
       "a tensor twice",
@@ -158,6 +158,12 @@ describe("shards that do not belong together", () => {
       `key "split.tensors.count" is -1 (i32), but must be`,
     ],
     [
+      "more tensors than are read",
+      { [names[0]!]: shard(split(0, 3, 20_001)) },
+      "model_file_invalid",
+      `key "split.tensors.count" is 20001 (i32), but must be a whole number from 0 to 20000.`,
+    ],
+    [
       "the last is no GGUF file",
       { [names[2]!]: new Uint8Array(100) },
       "model_file_invalid",
@@ -174,6 +180,19 @@ describe("shards that do not belong together", () => {
     expect(error).toBeInstanceOf(LastrowError);
     expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
     expect(files.openFiles).toEqual([]);
+  });
+
+  it("are not opened behind the one that has too many tensors", async () => {
+    const opened: string[] = [];
+    const files = folder([shard(split(0, 3, 1), "a", "b"), shards[1]!, shards[2]!]);
+    const open = (name: string) => {
+      opened.push(name);
+      return files.open(name);
+    };
+    await expect(openGguf({ ...files, open }, names)).rejects.toThrow(
+      "3 files have 1 tensors, but 2 were found.",
+    );
+    expect(opened).toEqual([names[0]]);
   });
 
   it("are opened once each for their headers", async () => {

@@ -23,7 +23,7 @@ export interface GgufFile extends Checkpoint {
 const SHARD_NAME = /^(.*)-\d{5}-of-\d{5}\.gguf$/;
 /** What `split.no`, `split.count` and `split.tensors.count` may be. */
 const SHARDS = { from: 1, to: 65_535 };
-const TENSORS = { from: 0, to: 2 ** 31 - 1 };
+const TENSORS = { from: 0, to: GGUF_LIMITS.tensors };
 
 type Located = CheckpointTensor & { readonly entry: GgufTensor };
 
@@ -88,15 +88,12 @@ async function openShards(
     } finally {
       if (i > 0) await file.close();
     }
-    if (tensors.size > GGUF_LIMITS.tensors) {
-      throw modelFileInvalid(
-        `${files.label} has more than ${GGUF_LIMITS.tensors} tensors, which are the most that are read.`,
-      );
-    }
+    // Refused below.
+    if (tensorCount !== null && tensors.size > tensorCount) break;
   }
   if (tensors.size !== tensorCount) {
     throw modelFileInvalid(
-      `${first.name} says that its ${count} files have ${tensorCount} tensors, but they have ${tensors.size}.`,
+      `${first.name} says that its ${count} files have ${tensorCount} tensors, but ${tensors.size} were found.`,
     );
   }
   return ggufFile(header, tensors, shards);
