@@ -116,7 +116,11 @@ const COSTLIEST: Readonly<Record<string, () => Partial<RawGguf>>> = {
     tensors: tensors(GGUF_LIMITS.tensors),
     data: new Uint8Array(8 * GGUF_LIMITS.tensors),
   }),
-  "long texts": () => ({ keys: Array.from({ length: 15 }, (_, i) => longText(digits(i))) }),
+  "long texts": () => ({
+    keys: Array.from({ length: GGUF_LIMITS.headerBytes / GGUF_LIMITS.textBytes - 1 }, (_, i) =>
+      longText(digits(i)),
+    ),
+  }),
   numbers: () => ({
     keys: [
       {
@@ -136,7 +140,8 @@ function costliest(contents: Partial<RawGguf>) {
   return { bytes: rawBytes(whole), keys: whole.keys.length, tensors: whole.tensors.length };
 }
 
-for (const [name, contents] of Object.entries(COSTLIEST)) {
+/** In a function of its own, so that what one took is free again before the next. */
+async function readCostliest(name: string, contents: () => Partial<RawGguf>): Promise<void> {
   const { bytes, ...counts } = costliest(contents());
   const file = memoryFile("m.gguf", bytes);
   await settle();
@@ -154,4 +159,8 @@ for (const [name, contents] of Object.entries(COSTLIEST)) {
   }
   if (user + system > MAX_MICROSECONDS) throw new Error(`${name}: took ${(user + system) / 1e6} s`);
   if (more > file.size + MAX_BYTES) throw new Error(`${name}: took ${more} bytes`);
+}
+
+for (const [name, contents] of Object.entries(COSTLIEST)) {
+  await readCostliest(name, contents);
 }

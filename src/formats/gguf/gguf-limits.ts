@@ -10,7 +10,7 @@ export type GgufLimits = { readonly [Name in keyof typeof GGUF_LIMITS]: number }
 
 export const GGUF_LIMITS = {
   /** Bytes from the start of the file to the end of its list of tensors. */
-  headerBytes: 64 * MIB,
+  headerBytes: 48 * MIB,
   /** Keys of metadata. */
   keys: 20_000,
   /** Tensors of all the files of a model. */

@@ -116,6 +116,20 @@ describe("shards that do not belong together", () => {
       `${names[1]} has no "split.no", but must have 1.`,
     ],
     [
+      "none says how many tensors there are",
+      Object.fromEntries(
+        names.map((name, i) => [
+          name,
+          writeGguf({
+            metadata: { "split.no": ggufValue.u16(i), "split.count": ggufValue.u16(3) },
+            tensors: [],
+          }),
+        ]),
+      ),
+      "model_file_invalid",
+      `${names[0]} has no "split.tensors.count", but must have a whole number.`,
+    ],
+    [
       "one has another number of tensors in mind",
       { [names[2]!]: shard(split(2, 3, 4), "c") },
       "model_file_invalid",
