@@ -168,6 +168,22 @@ test("a message that is too long for the context alone is refused, and nothing i
     code: "context_length_exceeded",
     message: expect.stringMatching(/^The conversation is too long for another answer: /),
   });
+  // Other messages in their place go on from what they have in common with them.
+  const [first, ...others] = keeping.messages;
+  for (const wrong of ["x", [{ role: "root" }], [{ ...first, reasoning: 7 }]]) {
+    await expect(keeping.setMessages(wrong as never)).rejects.toMatchObject({ code: "invalid_argument" });
+  }
+  const pending = keeping.setMessages([first]);
+  expect(keeping.messages).toEqual([first, ...others]);
+  await pending;
+  expect(keeping.messages).toEqual([first]);
+  const { sequence } = keeping;
+  expect(sequence?.length).toBeGreaterThan(100);
+  await using later = await lm.chat(keeping.messages, { sequence: await sequence!.fork() });
+  expect(later.sequence?.tokens).toEqual(sequence!.tokens);
+  await expect(lm.chat([], { sequence: {} as never })).rejects.toThrow(
+    /^sequence is a sequence that restore/,
+  );
   await expect(lm.chat([], { keepSystem: true })).rejects.toThrow(/keepSystem belongs to dropOldest/);
   await expect(lm.chat([], { dropOldest: "yes" as never })).rejects.toThrow(/dropOldest is true or false/);
 });

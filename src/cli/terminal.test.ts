@@ -25,6 +25,31 @@ describe("WordWrap", () => {
     );
   });
 
+  it("shows wide characters as they come, and counts two columns for each", () => {
+    const wrap = new WordWrap(7);
+    expect(["从前", "有一", "只小狗", "，叫 Tom", " 🙂吗"].map((piece) => wrap.push(piece)).join("|")).toBe(
+      "从前|有\n一|只小\n狗|，叫|\nTom 🙂\n吗",
+    );
+    expect(wrap.flush()).toBe("");
+    const units = fc.string({ unit: fc.constantFrom("a", "字", " ", "🙂", "\n"), maxLength: 40 });
+    fc.assert(
+      fc.property(units, fc.integer({ min: 2, max: 9 }), (text, width) => {
+        const atOnce = new WordWrap(width);
+        const inPieces = new WordWrap(width);
+        const shown = atOnce.push(text) + atOnce.flush();
+        expect([...text].map((piece) => inPieces.push(piece)).join("") + inPieces.flush()).toBe(shown);
+        expect(shown.replace(/\s/g, "")).toBe(text.replace(/\s/g, ""));
+        for (const line of shown.split("\n")) {
+          const columns = [...line.trim()].reduce(
+            (sum, character) => sum + (/[字🙂]/u.test(character) ? 2 : 1),
+            0,
+          );
+          expect(columns <= width || !/.[字🙂 ]/u.test(line.trim())).toBe(true);
+        }
+      }),
+    );
+  });
+
   it("keeps the line ends of the text, and colours words only", () => {
     const wrap = new WordWrap(10);
     const shown =

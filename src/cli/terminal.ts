@@ -78,7 +78,11 @@ export function storyWrap(stream: Output): WordWrap | null {
   return stream.isTTY === true ? new WordWrap(Math.min(columnsOf(stream), WIDEST)) : null;
 }
 
-/** Breaks streamed text into lines at spaces, each word held back until it is complete. */
+/** Characters that take two columns and are words of their own: those of Chinese, Japanese and Korean, and emoji. */
+const WIDE =
+  /([\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation})/u;
+
+/** Breaks streamed text into lines at spaces and wide characters, each word held back until it is complete. */
 export class WordWrap {
   readonly #width: number;
   #column = 0;
@@ -103,9 +107,15 @@ export class WordWrap {
       } else if (/^\s$/.test(part)) {
         if (this.#word !== "") shown += this.flush();
         this.#gap += part;
-      } else if (part !== "") {
-        this.#word += style(part);
-        this.#wordWidth += [...part].length;
+      } else {
+        for (const [i, piece] of part.split(WIDE).entries()) {
+          const isWide = i % 2 === 1;
+          // Such a text has no spaces: held back for one, it would all come at once.
+          if (isWide) shown += this.flush();
+          if (piece !== "") this.#word += style(piece);
+          this.#wordWidth += isWide ? 2 : [...piece].length;
+          if (isWide) shown += this.flush();
+        }
       }
     }
     return shown;

@@ -2,14 +2,13 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { runCli } from "../../src/cli/program.js";
 import { type ChatMessage, type LanguageModel, load, type ReplyResult } from "../../src/index.js";
 import { printable } from "../../src/printable.js";
 import { chatModelFiles, publishedTemplate } from "../chat-model.js";
-import { type CapturedOptions, capturedIo, run } from "./captured-io.js";
+import { type CapturedOptions, run } from "./captured-io.js";
+import { TypedTerminal } from "./typed-terminal.js";
 
 const made = chatModelFiles({
   template: publishedTemplate("published/deepseek-ai-DeepSeek-R1-Distill-Qwen-32B"),
@@ -48,60 +47,9 @@ const file = (name: string) => join(folder, name);
 const saved = async (name: string): Promise<ChatMessage[]> =>
   JSON.parse(await readFile(file(name), "utf8")).messages;
 
-/** A terminal at which something can be typed. */
-class Terminal {
-  readonly #io: ReturnType<typeof capturedIo>;
-  readonly #stdin = Object.assign(new PassThrough(), { isTTY: true });
-  readonly exitCode: Promise<number>;
-  #seen = 0;
-
-  constructor(more: readonly string[] = [], options: CapturedOptions = {}) {
-    const io = capturedIo({ isTerminal: true, ...options });
-    this.#io = { ...io, stdin: this.#stdin, stderr: io.stdout };
-    this.exitCode = runCli([...args, ...more], this.#io);
-  }
-
-  /** What has been shown since the last look, without colours. */
-  get shown(): string {
-    return stripVTControlCharacters(this.raw).slice(this.#seen);
-  }
-
-  /** All that was written. */
-  get raw(): string {
-    return this.#io.stdout.text;
-  }
-
-  type(keys: string): void {
-    this.#stdin.write(keys);
-  }
-
-  /** Waits until it is shown. @returns what has been shown up to its end */
-  async until(pattern: RegExp): Promise<string> {
-    await vi.waitFor(() => expect(this.shown).toMatch(pattern), { timeout: 30_000, interval: 5 });
-    const { shown } = this;
-    const found = pattern.exec(shown)!;
-    const end = found.index + found[0].length;
-    this.#seen += end;
-    return shown.slice(0, end);
-  }
-
-  /** Says something, and waits for the answer to have ended. */
-  async say(line: string): Promise<string> {
-    this.type(`${line}\r`);
-    return this.until(/prompt\s+tokens\s+from[^>]*> $/);
-  }
-
-  async begin(): Promise<this> {
-    await this.until(/ends\s*> $/);
-    return this;
-  }
-
-  /** Ctrl-D. */
-  async end(): Promise<number> {
-    this.type("\x04");
-    return this.exitCode;
-  }
-}
+/** A chat with the model, at a terminal. */
+const atTerminal = (more: readonly string[] = [], options: CapturedOptions = {}) =>
+  new TypedTerminal([...args, ...more], options);
 
 const [DIM, NOT_DIM] = ["\u001b[2m", "\u001b[22m"];
 const words = (text: string) =>
@@ -124,7 +72,7 @@ function summaryOf({
 
 test("thoughts are shown dim and apart, and below each answer what it took", async () => {
   await using own = await lm.chat([], { templateVariables: VARIABLES });
-  const terminal = await new Terminal([], { env: { TERM: "xterm" } }).begin();
+  const terminal = await atTerminal([], { env: { TERM: "xterm" } }).begin();
   const asked = ["Once upon a time there was a little dog", "And then? What did the dog do in the park?"];
   for (const [turn, message] of asked.entries()) {
     const answer = await own.reply(message, SAMPLING).result();
@@ -151,7 +99,7 @@ test("thoughts are shown dim and apart, and below each answer what it took", asy
 });
 
 test("without colours, in 30 columns, nothing is wider and nothing but the line editor's codes is written", async () => {
-  const terminal = await new Terminal([], { env: { NO_COLOR: "1" }, columns: 30 }).begin();
+  const terminal = await atTerminal([], { env: { NO_COLOR: "1" }, columns: 30 }).begin();
   terminal.type("Tom had a red ball\r");
   await vi.waitFor(() => expect(terminal.shown).toMatch(/prompt\s+tokens\s+from[^>]*> $/), {
     timeout: 30_000,
@@ -164,7 +112,7 @@ test("without colours, in 30 columns, nothing is wider and nothing but the line 
 });
 
 test("a message has several lines by backslash, by fence and by paste", async () => {
-  const terminal = await new Terminal(["--max-tokens", "2"]).begin();
+  const terminal = await atTerminal(["--max-tokens", "2"]).begin();
   terminal.type("one\\\r");
   await terminal.until(/\. $/);
   await terminal.say("two");
@@ -186,7 +134,7 @@ test("a message has several lines by backslash, by fence and by paste", async ()
 });
 
 test("the line editor: history, the beginning of the line, tabs for commands", async () => {
-  const terminal = await new Terminal(["--max-tokens", "1"]).begin();
+  const terminal = await atTerminal(["--max-tokens", "1"]).begin();
   // Key by key: what comes at once goes to the end of the line.
   for (const key of ["ello", "\x01", "H"]) terminal.type(key);
   await terminal.say("");
@@ -205,7 +153,7 @@ test("the line editor: history, the beginning of the line, tabs for commands", a
 
 describe("ctrl-C", () => {
   test("stops an answer and not the chat; what was typed meanwhile comes next", async () => {
-    const terminal = await new Terminal(["--max-tokens", "400"]).begin();
+    const terminal = await atTerminal(["--max-tokens", "400"]).begin();
     terminal.type("Tell me all\r");
     await terminal.until(/done thinking\.\s+\S+/);
     terminal.type("typed ahead\r");
@@ -222,7 +170,7 @@ describe("ctrl-C", () => {
   });
 
   test("twice in a row ends the chat; on a line it clears the line", async () => {
-    const terminal = await new Terminal().begin();
+    const terminal = await atTerminal().begin();
     terminal.type("half a\x03");
     await terminal.until(/> $/);
     terminal.type("\x03");
@@ -232,7 +180,7 @@ describe("ctrl-C", () => {
     await terminal.until(/again.*> $/s);
     terminal.type("\x03");
     expect(await terminal.exitCode).toBe(130);
-    const answering = await new Terminal(["--max-tokens", "400"]).begin();
+    const answering = await atTerminal(["--max-tokens", "400"]).begin();
     answering.type("Tell me all\r");
     await answering.until(/Thinking/);
     answering.type("\x03\x03");
@@ -242,7 +190,7 @@ describe("ctrl-C", () => {
 
 describe("commands", () => {
   test("/system, /retry and /reset", async () => {
-    const terminal = await new Terminal(["--system", "Be kind."]).begin();
+    const terminal = await atTerminal(["--system", "Be kind."]).begin();
     await terminal.say("Hello");
     await terminal.say("/retry");
     terminal.type(`/save ${file("retried.json")}\r`);
@@ -273,7 +221,7 @@ describe("commands", () => {
   });
 
   test("/save and /load: the same answer, its beginning found in the cache", async () => {
-    const here = await new Terminal().begin();
+    const here = await atTerminal().begin();
     await here.say("Once upon a time there was a little dog, and a cat, and a bird in a tree");
     here.type(`/save ${file("talk.json")}\r`);
     await here.until(/Saved: 2 messages, and their keys and values.*> $/s);
@@ -282,7 +230,7 @@ describe("commands", () => {
     const told = (text: string) =>
       words(text.slice(text.indexOf("Thinking"))).replace(/ · [\d,.]+ tokens\/s.*/, "");
 
-    const there = await new Terminal().begin();
+    const there = await atTerminal().begin();
     there.type(`/load ${file("talk.json")}\r`);
     await there.until(/Loaded: 2 messages; \d+ tokens of it are in the cache.*> $/s);
     const loaded = await there.say("And then?");
@@ -295,7 +243,7 @@ describe("commands", () => {
     bytes[bytes.length - 1] ^= 1;
     await writeFile(rows, bytes);
     expect(await there.end()).toBe(0);
-    const damaged = await new Terminal().begin();
+    const damaged = await atTerminal().begin();
     damaged.type(`/load ${file("talk.json")}\r`);
     await damaged.until(/Loaded: 2 messages\.\s+Its keys and values are computed again:\s.*> $/s);
     expect(answer(await damaged.say("And then?"))).toBe(answer(next));
@@ -312,7 +260,7 @@ describe("commands", () => {
       '{"lastrow_chat":1,"messages":[{"role":"assistant","content":"a","reasoning_content":{}}]}',
       `{"lastrow_chat":1,"messages":${"[".repeat(100_000)}`,
     ];
-    const terminal = await new Terminal(["--max-tokens", "1"]).begin();
+    const terminal = await atTerminal(["--max-tokens", "1"]).begin();
     await terminal.say("Hello");
     for (const [i, text] of bad.entries()) {
       await writeFile(file(`bad${i}`), text);
@@ -338,7 +286,7 @@ describe("a full context", () => {
   const long = `${"the dog ran ".repeat(40)}\n`;
 
   test("ends in words: a terminal goes on, a pipe ends with an error", async () => {
-    const terminal = await new Terminal().begin();
+    const terminal = await atTerminal().begin();
     await terminal.say(long.trim());
     await terminal.say(long.trim());
     await terminal.say(long.trim());
@@ -359,7 +307,7 @@ describe("a full context", () => {
 
   test("goes on without the oldest turns when that is asked for, and says so", async () => {
     const dropping = ["--drop-oldest", "--keep-system", "--system", "Be kind."];
-    const terminal = await new Terminal(dropping).begin();
+    const terminal = await atTerminal(dropping).begin();
     let told = "";
     for (let i = 0; i < 5; i++) told += words(await terminal.say(`${i} ${long.trim()}`));
     expect(told).toMatch(

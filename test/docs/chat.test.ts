@@ -1,0 +1,31 @@
+/** The chat that docs/chat.md shows is what the program shows. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { TypedTerminal } from "../cli/typed-terminal.js";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lastrow-docs-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+test("docs/chat.md", async () => {
+  const docs = await readFile(new URL("../../docs/chat.md", import.meta.url), "utf8");
+  const [, command, transcript] = /^\$ npx lastrow (chat .*)\n([\s\S]*?)^```/m.exec(docs)!;
+  const args = [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+    (parts) => parts.slice(1).find(Boolean)!,
+  );
+  const terminal = new TypedTerminal([...args, "--threads", "1"], { columns: 90 });
+  const prompts = /^(?:> |\. )/m;
+  let shown = await terminal.until(/> $/);
+  for (const line of transcript.split("\n").filter((text) => prompts.test(text))) {
+    terminal.type(`${line.slice(2).replace("park.json", join(folder, "park.json"))}\r`);
+    shown += await terminal.until(/\n(?:> |\. )$/);
+  }
+  expect(await terminal.end()).toBe(0);
+  const timeless = (text: string) => text.replace(/[\d,.]+ tokens\/s/g, "tokens/s");
+  const said = timeless(shown).replaceAll("\r\n", "\n").replaceAll(`${folder}/`, "");
+  expect(said.replace(/> $/, "")).toBe(timeless(transcript));
+});
