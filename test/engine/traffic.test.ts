@@ -5,17 +5,17 @@ import { FAMILY_SPECS, familySpecNames } from "../decoder-specs.js";
 import { CLAIMED, FOUND, newTally, ScenarioRun, scenarios, Truth, trafficModels } from "./traffic.js";
 
 test.each([
-  { kvDtype: "f32", runs: { gpt2: 820, others: 40 } },
-  { kvDtype: "int8", runs: { gpt2: 200, others: 12 } },
-  { kvDtype: "f16", runs: { gpt2: 120, others: 10 } },
+  { dtype: "f32", kvDtype: "f32", runs: { gpt2: 820, others: 40 } },
+  { dtype: "f32", kvDtype: "int8", runs: { gpt2: 200, others: 12 } },
+  { dtype: "int4", kvDtype: "f16", runs: { gpt2: 120, others: 10 } },
 ] as const)(
-  "every row of logits of every sequence has the bits that it has alone, KV $kvDtype, in every family",
-  async ({ kvDtype, runs }) => {
+  "every row of logits of every sequence has the bits that it has alone, weights $dtype, KV $kvDtype, in every family",
+  async ({ dtype, kvDtype, runs }) => {
     const tally = newTally();
     let numRuns = 0;
     let windowedRuns = 0;
     for (const family of familySpecNames) {
-      const { engine, alone, dispose } = await trafficModels(kvDtype, family);
+      const { engine, alone, dispose } = await trafficModels(kvDtype, family, dtype);
       const truth = new Truth(alone);
       const ofFamily = family === "gpt2" ? runs.gpt2 : runs.others;
       fc.assert(

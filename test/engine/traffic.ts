@@ -11,6 +11,7 @@ import { firstKeptBlock } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import type { AskedDtype } from "../../src/model/weight-dtypes.js";
 import type { ComputedLogits } from "../../src/protocol/computed-logits.js";
 import { FAMILY_SPECS, type FamilySpecName } from "../decoder-specs.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
@@ -27,10 +28,11 @@ const VOCAB = 32;
 export async function trafficModels(
   kvDtype: KvDtype,
   family: FamilySpecName = "gpt2",
+  dtype: AskedDtype = "f32",
 ): Promise<{ engine: EngineCore; alone: EngineCore; dispose: () => Promise<unknown> }> {
   const spec = FAMILY_SPECS[family];
   const files = specFiles(spec);
-  const options = { kvDtype, numBlocks: 128 };
+  const options = { dtype, kvDtype, numBlocks: 128 };
   const [engine, alone] = [
     (await loadSpec(spec, files, options)).core,
     (await loadSpec(spec, files, options)).core,
