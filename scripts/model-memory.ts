@@ -9,8 +9,9 @@ import { ggufTensors } from "../src/architectures/gguf/gguf-tensors.js";
 import { architectureOf } from "../src/architectures/known-architectures.js";
 import { planEngine } from "../src/engine/engine-plan.js";
 import { LastrowError } from "../src/errors.js";
-import { BLOCK_SIZE, kvBlockBytes } from "../src/kernels/kv-layout.js";
+import { kvLayout } from "../src/kernels/kv-layout.js";
 import type { StoredDtype } from "../src/kernels/weight-types.js";
+import { keptBytes, kvKinds } from "../src/kv-cache/block-needs.js";
 import { formatMemorySize } from "../src/memory-size.js";
 import { type DecoderSpec, kvShapeOf } from "../src/model/decoder-spec.js";
 import { widestRow } from "../src/model/load-weights.js";
@@ -98,7 +99,7 @@ export function memoryTable(): string {
     const planned = (dtype: AskedDtype, tensors: readonly StoredTensor[]) =>
       plannedIn({ decoder, dtype, tensors });
     const mixture = planned("auto", tensorsIn("q4_k_m"));
-    const kv = (1000 / BLOCK_SIZE) * kvBlockBytes(kvShapeOf(decoder), "f32");
+    const kv = keptBytes(kvKinds(kvLayout(kvShapeOf(decoder), "f32", 0, 0)), 1000);
     return [
       sized.name,
       mixture.words,

@@ -290,6 +290,8 @@ export class EngineCore {
   extend(sequence: ScheduledSequence, tokens: readonly number[], logitsFrom?: number): void {
     this.#expectAlive(sequence);
     this.expectCapacity(sequence.tokens.length + tokens.length);
+    // What was kept for guesses that might have been wrong is not needed any more.
+    this.kvCache.releaseUnseen(sequence.table);
     sequence.table.append(tokens);
     sequence.logitsFrom = logitsFrom ?? sequence.tokens.length - 1;
     sequence.guessedFrom = Number.POSITIVE_INFINITY;

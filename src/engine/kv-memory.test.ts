@@ -27,6 +27,36 @@ const smol = { ...base, contextLength: 8192, blockBytes: 737_280, otherBytes: ot
 type Given = Omit<MemoryNeeds, "machine">;
 const chosen = (needs: Given, freeBytes: number) => chooseMemory({ ...needs, machine: free(freeBytes) });
 
+/** Gemma 3 270M: 18 layers of one KV head of 256, 15 of them with a window of 512; blocks of 3 layers. */
+const gemma = {
+  ...{ ...base, contextLength: 32_768, blockBytes: 98_304, otherBytes: others(340 * MB) },
+  groups: [512, 512, 512, 512, 512, null].map((window) => ({ window, layers: [0, 1, 2] })),
+};
+
+describe("layers with windows", () => {
+  test("take of a context what they see and one step's rows; the others take all", () => {
+    // 5 groups of 32 blocks, one to fill and 32 for a step, and one group of all 2,048.
+    const blocks = 4 * (2048 + 5 * (32 + 1 + 32));
+    expect(chosen(gemma, 24 * GB)).toEqual({
+      contextLength: 32_768,
+      contextBound: "model",
+      blocks,
+      kvBound: "contexts",
+    });
+    // What full attention takes of its own context would not fit.
+    const full = { ...gemma, groups: gemma.groups.map((group) => ({ ...group, window: null })) };
+    expect(chosen(gemma, 900 * MB).contextLength).toBe(32_768);
+    expect(chosen(full, 900 * MB).contextLength).toBe(4096);
+  });
+
+  it("have a block of each group or more", () => {
+    expect(chosen({ ...gemma, askedKvBytes: 6 * 98_304 }, GB).blocks).toBe(6);
+    expect(() => chosen({ ...gemma, askedKvBytes: 6 * 98_304 - 1 }, GB)).toThrow(
+      /kvMemory is 589823 bytes; 6 KV blocks, the fewest that serve, of this model take 589824, and a full context 192 blocks/,
+    );
+  });
+});
+
 describe("the context", () => {
   test.each<[string, Given, number, number, string]>([
     ["Llama, 24 GB: what WebAssembly leaves", llama, 24 * GB, 16_384, "wasm"],

@@ -1,5 +1,5 @@
 /** The commands from arguments to output, in this process, on the embedded model and a folder without a tokenizer. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -329,6 +329,11 @@ describe("inspect", () => {
         "rotary positions, a window of 8 in 3 of 4 layers",
         // 4 layers · (K and V of 1 head of 16 values) · 4 bytes.
         "512 bytes a token",
+        // A window of 8 keeps one block and the one that is being filled, of each layer.
+        "2.05 kB (2,048 bytes) a block of 16 positions of 1 layer",
+        "24.6 kB (24,576 bytes) a full context of 12 blocks",
+        "12.3 kB (12,288 bytes) of it for 3 layers with a window of 8",
+        "12.3 kB (12,288 bytes) of it for 1 layer that sees everything",
       ],
       /parameters +55,408\n[\s\S]*\nlayers\.0…3\.self_attn\.k_proj\.weight +F16 +\(16, 40\) +1,280 +640\n/,
     ],
@@ -524,6 +529,42 @@ describe("cache", () => {
     expect(object.events.filter(({ type }: { type: string }) => type === "hit")).toEqual([
       { type: "hit", block: 0, sequence: 2, group: 0, index: 0 },
     ]);
+  });
+
+  it("draws a table for each kind of layers, with a point where a window gave a block back", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "lastrow-cache-"));
+    try {
+      for (const file of ["config.json", "model.safetensors"])
+        await copyFile(join(familyFolder("gemma3"), file), join(folder, file));
+      const vocab = Object.fromEntries(
+        Array.from({ length: 101 }, (_, i) => [String.fromCharCode(97 + i), i]),
+      );
+      const tokenizer = { version: "1.0", added_tokens: [], model: { type: "BPE", vocab, merges: [] } };
+      await writeFile(join(folder, "tokenizer.json"), JSON.stringify(tokenizer));
+      const prompts = ["a".repeat(40), `${"a".repeat(39)}b`];
+      const given = [
+        "cache",
+        ...prompts,
+        "--model",
+        folder,
+        "--seed",
+        "1",
+        "--max-tokens",
+        "9",
+        "--ignore-eos",
+      ];
+      const { stdout, stderr } = await run(given);
+      expect(stderr).toBe("");
+      expect(stdout).toMatch(
+        /3 layers with a window of 8, in 3 groups, of which the first is shown\n {7}0 {3}16 {3}32 {3}first position\nA +·( +\d+){2}\n/,
+      );
+      expect(stdout).toMatch(/\n1 layer that sees everything\n.*\nA( +\d+){3}\n/);
+      const { kv, fullest } = JSON.parse((await run([...given, "--json"])).stdout);
+      expect(kv.groups).toEqual([8, 8, 8, null].map((window) => ({ window })));
+      expect(fullest.sequences[0].runs.map(({ first }: { first: number }) => first)).toEqual([1, 1, 1, 0]);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it("refuses more prompts than there are letters", async () => {

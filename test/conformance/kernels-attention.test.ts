@@ -6,7 +6,13 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { columns } from "../../src/kernels/kernels.js";
-import { BLOCK_SIZE, kvOffset, scaleOffset, valueOffset } from "../../src/kernels/kv-layout.js";
+import {
+  BLOCK_SIZE,
+  firstSeenBlock,
+  kvOffset,
+  scaleOffset,
+  valueOffset,
+} from "../../src/kernels/kv-layout.js";
 import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends, EXTREMES } from "./kernel-suite.js";
@@ -16,6 +22,9 @@ beforeAll(async () => {
   benches = await Promise.all(backends.map((backend) => KernelBench.create(backend)));
 });
 afterAll(() => Promise.all(benches.map((bench) => bench.kernels.dispose())));
+
+/** Far behind the end of any memory of these tests. */
+const NO_BLOCK = 2 ** 26;
 
 /** Positions first … first + count − 1. */
 function range(first: number, count: number): number[] {
@@ -81,7 +90,13 @@ function attentionCase(bench: KernelBench, one: AttentionCase) {
     numHeads,
     kv,
     layer: 1,
-    sequences: bench.indices(sequences.flatMap((rows) => [rows.length, bench.indices(table).offset])),
+    sequences: bench.indices(
+      sequences.flatMap((rows) => {
+        // Entries before the first block that a row sees are no blocks: to read one is to read outside of memory.
+        const seen = firstSeenBlock(window, rows[0]);
+        return [rows.length, bench.indices(table.map((block, i) => (i < seen ? NO_BLOCK : block))).offset];
+      }),
+    ),
     positions: bench.indices(positions),
     scale,
     window,

@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
-import { load } from "../../src/index.js";
-import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { type LanguageModel, load } from "../../src/index.js";
+import { arbitraryTokens, familyFolder, modelFolders } from "../fixture-models.js";
 
 const installationKey = new Uint8Array(32).fill(7);
 const fixture = (name: string) =>
@@ -39,4 +39,21 @@ test.each([
   const [now, then] = [partsOf(again), partsOf(new Uint8Array(saved))];
   expect(now.header).toEqual(then.header);
   expect(Buffer.from(now.data).equals(then.data)).toBe(true);
+});
+
+test("a model with windows: every layer's positions are in the file, and those that windows see are taken", async () => {
+  const saved = await fixture("gemma3-f32.kv.safetensors");
+  const options = { threads: 1, worker: false, installationKey };
+  await using lm = await load(familyFolder("gemma3"), options);
+  await using other = await load(familyFolder("gemma3"), options);
+  const restored = await lm.restore(new Uint8Array(saved));
+  expect(restored.numCachedTokens).toBe(39);
+  const computed = await other.sequence(restored.tokens);
+  expect(firstDifferentBits(restored.logits, computed.logits)).toBeNull();
+  await Promise.all([restored.append([1, 2, 3]), computed.append([1, 2, 3])]);
+  expect(firstDifferentBits(restored.logits, computed.logits)).toBeNull();
+  const blocks = async (model: LanguageModel) => (await model.stats()).blocks.kinds;
+  expect(await blocks(lm)).toEqual(await blocks(other));
+  const again = await computed.save();
+  expect(again.size).toBeLessThan(saved.length);
 });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import { readSafetensorsHeader } from "../../src/formats/safetensors.js";
-import { type LoadOptions, load } from "../../src/index.js";
+import { type LanguageModel, type LoadOptions, load } from "../../src/index.js";
 import { KV_DTYPES, KV_TYPES } from "../../src/kernels/kv-types.js";
 import { BlobFile } from "../../src/platform/url-files.js";
 import { arbitraryTokens, familyFolder, familyNames, modelFolders } from "../fixture-models.js";
@@ -54,10 +54,15 @@ test.each(familyNames)(
       const { numLayers, numKvHeads, headDim, vocabSize } = lm.info.config;
       const headBytes = { f32: 4 * headDim, f16: 2 * headDim, int8: headDim + 4 }[kvDtype];
       expect(lm.info.kv.bytesPerToken).toBe(2 * numLayers * numKvHeads * headBytes);
-      for (const length of [1, 15, 16, 17]) {
+      // Of 40 and 48 positions, windows have left blocks behind.
+      const { contextLength } = lm.info;
+      for (const length of [1, 15, 16, 17, 40, 48].filter((length) => length + 3 <= contextLength)) {
         const tokens = arbitraryTokens(length, vocabSize, length);
         const s = await lm.sequence(tokens);
-        const u = await other.restore(await s.save());
+        const file = await s.save();
+        expect(file.size).toBe(await s.savedBytes());
+        await expectKept(file, lm, length);
+        const u = await other.restore(file);
         expect(u.numCachedTokens).toBe(length - 1);
         expect(firstDifferentBits(u.logits, s.logits)).toBeNull();
         await Promise.all([u.append([3, 4, 5]), s.append([3, 4, 5])]);
@@ -67,6 +72,42 @@ test.each(familyNames)(
     }
   },
 );
+
+/** A layer's tensors have what its window keeps: the last blocks; and only then is the file of the second version. */
+async function expectKept(file: Blob, lm: LanguageModel, length: number): Promise<void> {
+  const { tensors, metadata } = await readSafetensorsHeader(new BlobFile("saved", file));
+  let hasAll = true;
+  for (const [layer, { attention }] of lm.info.config.decoder.layers.entries()) {
+    const left = attention.window === null ? 0 : Math.floor(length / 16) - Math.ceil(attention.window / 16);
+    if (left > 0) hasAll = false;
+    for (const part of ["key", "value"])
+      expect(tensors.get(`layer.${layer}.${part}`)?.shape[0]).toBe(length - 16 * Math.max(0, left));
+  }
+  expect(metadata.get("format_version")).toBe(hasAll ? "1" : "2");
+}
+
+test("cut back below what its windows keep, forked or saved: the same bits as computed from the tokens", async () => {
+  const inProcess = { ...options, worker: false };
+  await using lm = await load(familyFolder("gemma3"), inProcess);
+  await using alone = await load(familyFolder("gemma3"), inProcess);
+  const tokens = arbitraryTokens(80, lm.info.config.vocabSize, 5);
+  for (const length of [79, 64, 63, 50, 33, 20, 7]) {
+    const s = await lm.sequence(tokens, { salt: String(length) });
+    const forked = await s.fork();
+    await forked.truncate(length);
+    const computed = await alone.sequence(tokens.slice(0, length), { salt: String(length) });
+    expect(firstDifferentBits(forked.logits, computed.logits)).toBeNull();
+    const restored = await alone.restore(await forked.save());
+    await Promise.all([restored, forked, computed].map((sequence) => sequence.append([3, 4, 5])));
+    for (const sequence of [restored, forked])
+      expect(firstDifferentBits(sequence.logits, computed.logits)).toBeNull();
+    // The other one has lost nothing by it.
+    const again = await lm.restore(await s.save());
+    expect(firstDifferentBits(again.logits, s.logits)).toBeNull();
+    await Promise.all([s, forked, computed, restored, again].map((sequence) => sequence.dispose()));
+  }
+  expect((await lm.stats()).blocks.referenced).toBe(0);
+});
 
 test("the file is plain safetensors, and one model has one fingerprint", async () => {
   const fingerprints = new Set<string>();

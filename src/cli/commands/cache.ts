@@ -196,7 +196,10 @@ function kindLines(
     const { window, layers } = kind;
     const numGroups = numGroupsOf(kind, kv);
     if (kv.kinds.length > 1 || window !== null) {
-      const sight = window === null ? "that see everything" : `with a window of ${formatCount(window)}`;
+      const sight =
+        window === null
+          ? `that ${layers === 1 ? "sees" : "see"} everything`
+          : `with a window of ${formatCount(window)}`;
       const others = numGroups === 1 ? "" : `, in ${numGroups} groups, of which the first is shown`;
       const heading = `${layers} ${layers === 1 ? "layer" : "layers"} ${sight}${others}`;
       lines.push(...(lines.length === 0 ? [] : [""]), style.colours.dim(heading));

@@ -145,7 +145,9 @@ function kindWords({ config, kv: { kinds } }: ModelInfo): string[] {
   if (kinds.every(({ window }) => window === null)) return [];
   return kinds.map((kind) => {
     const sight =
-      kind.window === null ? "that see everything" : `with a window of ${formatCount(kind.window)}`;
+      kind.window === null
+        ? `that ${kind.layers === 1 ? "sees" : "see"} everything`
+        : `with a window of ${formatCount(kind.window)}`;
     const layers = `${kind.layers} ${kind.layers === 1 ? "layer" : "layers"}`;
     return `${size(sequenceBytes([kind], config.contextLength))} of it for ${layers} ${sight}`;
   });
