@@ -18,7 +18,7 @@ export function benchCommand(
 ): Command {
   return new Command(name)
     .description(description)
-    .option("--model <folder>", "the model (default: GPT-2 with 124 million random parameters, made once)")
+    .option("--model <model>", "the model (default: GPT-2 with 124 million random parameters, made once)")
     .option("--rounds <count>", "measured rounds, after what warms up", atLeastOne, rounds)
     .option("--threads <count>", "threads that share the work (default: all cores)", atLeastOne)
     .option("--json", "one JSON object")
