@@ -24,5 +24,5 @@ export const GGUF_LIMITS = {
   /** Bytes of a text of a list: a token, a merge. */
   listedTextBytes: 65_535,
   /** Texts of all the lists of a file. */
-  listedTexts: 1_500_000,
+  listedTexts: 1_000_000,
 } as const;
