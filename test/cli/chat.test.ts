@@ -124,9 +124,17 @@ test("a message has several lines by backslash, by fence and by paste", async ()
   await terminal.until(/eight/);
   await terminal.say("!");
   await terminal.say('"""/quit"""');
+  // One that is left in the middle is not sent.
+  terminal.type("left\\\r");
+  await terminal.until(/\. $/);
+  terminal.type("\x03");
+  await terminal.until(/> $/);
   terminal.type(`/save ${file("lines.json")}\r`);
   await terminal.until(/Saved: 10 messages.*> $/s);
+  terminal.type('"""left, too\r');
+  await terminal.until(/\. $/);
   expect(await terminal.end()).toBe(0);
+  expect(terminal.shown).not.toContain("Thinking");
   const said = (await saved("lines.json")).filter(({ role }) => role === "user");
   expect(said.map(({ content }) => content)).toEqual([
     ...["one\ntwo", 'three \\\n\n"four"', "five", "six\nseven\\\neight!", "/quit"],

@@ -101,7 +101,8 @@ export class ChatInput {
     for (;;) {
       const line = await this.#nextLine();
       if (line === null) {
-        // The end of a pipe ends what goes on, too.
+        // The end of a pipe ends what goes on, too; a person who leaves does not send it.
+        if (this.#isTerminal) return null;
         const text = this.#begun.join("\n");
         this.#begun = [];
         return text.trim() === "" ? null : { text, isQuoted: true };

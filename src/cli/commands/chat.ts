@@ -52,6 +52,9 @@ const HELP = [
 const INTERRUPTS_TO_END = 2;
 const INTERRUPTED = 130;
 
+/** The number of seeds. */
+const NUM_SEEDS = Number.MAX_SAFE_INTEGER + 1;
+
 /** @returns the exit code */
 export async function chat(options: ChatCommandOptions, io: Io): Promise<number> {
   const sampling = samplingFor(options);
@@ -227,7 +230,7 @@ class ChatSession implements AsyncDisposable {
     const unlisten = onAbort(this.#io.signal, () => stop.abort());
     if (this.#io.signal.aborted) stop.abort();
     const before = this.#now.messages;
-    const seed = sampling.seed === undefined ? {} : { seed: sampling.seed + this.#numRetries };
+    const seed = sampling.seed === undefined ? {} : { seed: (sampling.seed + this.#numRetries) % NUM_SEEDS };
     const display = new AnswerDisplay(this.#io, { isTerminal: this.#isTerminal, json, maxTokens });
     this.#answering = stop;
     try {
