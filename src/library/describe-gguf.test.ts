@@ -8,6 +8,7 @@ import { openGguf } from "../formats/gguf/open-gguf.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import type { StoredDtype } from "../kernels/weight-types.js";
 import { describeGguf } from "./describe-gguf.js";
+import { load } from "./load.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
 
 const NAMES = ["m.gguf"];
@@ -114,4 +115,27 @@ describe("factors of the rotation", () => {
       message: "m.gguf was changed or removed while it was read.",
     });
   });
+});
+
+test("a file is read forwards, wherever its factors lie: as a download is", async () => {
+  const files = memoryFiles("m", { "m.gguf": golden });
+  const forwards: ModelFiles = {
+    ...{ label: "m", gguf: NAMES },
+    async open(name) {
+      const file = (await files.open(name))!;
+      let position = 0;
+      return {
+        ...{ name: file.name, size: file.size },
+        async read(offset, target) {
+          if (offset < position) throw new Error(`byte ${offset} was read after byte ${position}`);
+          position = offset + target.length;
+          await file.read(offset, target);
+        },
+        close: () => file.close(),
+      };
+    },
+  };
+  await using lm = await load(forwards, { threads: 1, worker: false, kernels: "reference" });
+  expect(lm.info).toMatchObject({ dtype: "q8_0", parameters: expect.any(Number) });
+  expect(files.openFiles).toEqual([]);
 });
