@@ -179,6 +179,31 @@ describe("nothing is computed twice", () => {
   });
 });
 
+test("guesses that were right take no block that the tokens alone would not take: what fits alone comes to its end", () => {
+  const { groups } = model.core.kvCache.layout;
+  const core = engineOf(blocksFor(groups, 65, 1));
+  const prompt = Array.from({ length: 62 }, (_, i) => (5 * i + 1) % 32);
+  const sequence = core.start(
+    prompt,
+    {
+      take: ({ firstPosition, count }) => {
+        // Every guess was right.
+        const right = firstPosition + count;
+        if (right >= 65) return;
+        core.cut(sequence, right);
+        core.speculate(sequence, 3, right < 64 ? [4] : []);
+      },
+      fail: (error) => {
+        throw error;
+      },
+    },
+    { salt: "" },
+  );
+  stepAll(core);
+  expect(sequence.table.length).toBe(65);
+  core.end(sequence);
+});
+
 test("the statistics tell of each kind what is held", () => {
   const core = engineOf(256);
   const consumer = { take: () => undefined, fail: (error: unknown) => Promise.reject(error) };

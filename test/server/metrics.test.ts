@@ -43,6 +43,7 @@ test("count what was asked and answered", async () => {
   expect(values.get("lastrow:batch_size_count")).toBe(values.get("lastrow:engine_steps_total"));
   expect(values.get("lastrow:batch_size_sum")).toBeGreaterThan(values.get("lastrow:batch_size_count")!);
   expect(values.get("lastrow:engine_up")).toBe(1);
+  expect(values.get("lastrow:kv_blocks_held")).toBe(0);
 });
 
 test("have every name that the dashboard uses", async () => {
