@@ -20,9 +20,11 @@ const LARGEST_HALF: f32 = 65504;
 /** 2¹¹²: what a half's exponent and mantissa are too small by where a float has them. */
 const HALF_TO_FLOAT: f32 = 5192296858534827628530496329220096.0;
 
-/** Of each of 64 threads: a group's values; then the scales that fit 8 groups, then their minimums. */
-const THREAD_BYTES: usize = GROUP_BYTES + 8 * SUPER_GROUPS;
-const WORKING = memory.data(64 * (4 * 32 + 8 * 8), 16);
+/** Of each of 64 threads: a group's values, the sums of four candidates; then the scales that fit 8 groups, then their minimums. */
+const SUMS_BYTES: usize = 3 * 64;
+const THREAD_BYTES: usize = GROUP_BYTES + SUMS_BYTES + 8 * SUPER_GROUPS;
+/** At the end of the 64 KiB that the module has for its own: no data of its file, as constants are. */
+const WORKING: usize = 65536 - 64 * THREAD_BYTES;
 
 /** Panels `from … to − 1` of stored rows that are inputs. The slice begins with 256 inputs and holds whole ones, but for the last. */
 export function packInOutInt4(
@@ -67,7 +69,8 @@ export function packOutInInt4(
 function packSuper(
   panel: usize, column: i32, inFeatures: i32, k: i32, count: i32, src: usize, stride: usize, dtype: i32, thread: i32,
 ): i32 {
-  const values = WORKING + <usize>thread * THREAD_BYTES, scales = values + GROUP_BYTES, minimums = scales + 4 * SUPER_GROUPS;
+  if (__heap_base > WORKING) unreachable();
+  const values = WORKING + <usize>thread * THREAD_BYTES, scales = values + GROUP_BYTES + SUMS_BYTES, minimums = scales + 4 * SUPER_GROUPS;
   const firstGroup = k / GROUP, here = min(SUPER_GROUPS, groupsOf(inFeatures) - firstGroup);
   let notes = i32x4.splat(0);
   let largestScale: f32 = 0, largestMinimum: f32 = 0;
@@ -146,37 +149,84 @@ function fit(values: usize, scaleAt: usize, minimumAt: usize): void {
     v128.store(p, above);
     sums = f32x4.add(sums, above);
   }
-  const ofValues = total(sums), most = f32x4.splat(LARGEST);
-  let bestGain = -f32.MAX_VALUE * 2, bestScale = range / LARGEST, bestMinimum = -least;
-  for (let c = 0; c < CANDIDATES; c++) {
-    const factor = f32x4.splat((<f32>12 + <f32>c / 4) / range);
-    let integers = f32x4.splat(0), squares = integers, products = integers;
-    for (let p = values; p < end; p += 16) {
-      const above = v128.load(p);
-      const q = f32x4.min(f32x4.nearest(f32x4.mul(above, factor)), most);
-      integers = f32x4.add(integers, q);
-      squares = f32x4.add(squares, f32x4.mul(q, q));
-      products = f32x4.add(products, f32x4.mul(q, above));
-    }
-    const ofIntegers = total(integers), ofSquares = total(squares), ofProducts = total(products);
-    const spread = <f32>GROUP * ofSquares - ofIntegers * ofIntegers;
-    let scale = (<f32>GROUP * ofProducts - ofIntegers * ofValues) / spread;
-    let start = (ofValues - scale * ofIntegers) / <f32>GROUP;
-    let gain = scale * ofProducts + start * ofValues;
-    if (spread == 0 || start > -least) {
-      start = -least;
-      const rest = ofProducts - start * ofIntegers;
-      scale = rest / ofSquares;
-      gain = <f32>2 * (start * ofValues) - <f32>GROUP * (start * start) + scale * rest;
-    }
-    if (gain > bestGain) {
-      bestGain = gain;
-      bestScale = scale;
-      bestMinimum = -least - start;
-    }
+  // Four candidates at a time, one to a lane; the last lane has none the last time. Each lane keeps its first best.
+  const ofValues = f32x4.splat(total(sums)), negative = f32x4.splat(-least), group = f32x4.splat(<f32>GROUP);
+  let bestGain = f32x4.splat(-Infinity), bestScale = f32x4.splat(range / LARGEST), bestStart = f32x4.splat(0), bestAt = i32x4.splat(0);
+  for (let c = 0; c < CANDIDATES; c += 4) {
+    const factors = f32x4.div(f32x4.add(f32x4.splat(<f32>12 + <f32>c / 4), f32x4(0, 0.25, 0.5, 0.75)), f32x4.splat(range));
+    candidate(values, v128.shuffle<i32>(factors, factors, 0, 0, 0, 0), 0);
+    candidate(values, v128.shuffle<i32>(factors, factors, 1, 1, 1, 1), 16);
+    candidate(values, v128.shuffle<i32>(factors, factors, 2, 2, 2, 2), 32);
+    candidate(values, v128.shuffle<i32>(factors, factors, 3, 3, 3, 3), 48);
+    const ofIntegers = totals(end), ofSquares = totals(end + 64), ofProducts = totals(end + 128);
+    const spread = f32x4.sub(f32x4.mul(group, ofSquares), f32x4.mul(ofIntegers, ofIntegers));
+    const free = f32x4.div(f32x4.sub(f32x4.mul(group, ofProducts), f32x4.mul(ofIntegers, ofValues)), spread);
+    const freeStart = f32x4.div(f32x4.sub(ofValues, f32x4.mul(free, ofIntegers)), group);
+    const freeGain = f32x4.add(f32x4.mul(free, ofProducts), f32x4.mul(freeStart, ofValues));
+    const rest = f32x4.sub(ofProducts, f32x4.mul(negative, ofIntegers));
+    const bound = f32x4.div(rest, ofSquares);
+    const ofStart = f32x4.sub(
+      f32x4.mul(f32x4.splat(2), f32x4.mul(negative, ofValues)), f32x4.mul(group, f32x4.mul(negative, negative)),
+    );
+    const boundGain = f32x4.add(ofStart, f32x4.mul(bound, rest));
+    const isBound = v128.or(f32x4.eq(spread, f32x4.splat(0)), f32x4.gt(freeStart, negative));
+    const gain = v128.bitselect(boundGain, freeGain, isBound);
+    const exists = i32x4.lt_s(i32x4.add(i32x4.splat(c), i32x4(0, 1, 2, 3)), i32x4.splat(CANDIDATES));
+    const isBetter = v128.and(f32x4.gt(gain, bestGain), exists);
+    bestGain = v128.bitselect(gain, bestGain, isBetter);
+    bestScale = v128.bitselect(v128.bitselect(bound, free, isBound), bestScale, isBetter);
+    bestStart = v128.bitselect(v128.bitselect(negative, freeStart, isBound), bestStart, isBetter);
+    bestAt = v128.bitselect(i32x4.splat(c), bestAt, isBetter);
   }
-  store<f32>(scaleAt, max<f32>(bestScale, 0));
-  store<f32>(minimumAt, max<f32>(bestMinimum, 0));
+  let first = f32x4.extract_lane(bestGain, 0), at = i32x4.extract_lane(bestAt, 0);
+  let scale = f32x4.extract_lane(bestScale, 0), start = f32x4.extract_lane(bestStart, 0);
+  if (isFirst(f32x4.extract_lane(bestGain, 1), i32x4.extract_lane(bestAt, 1), first, at)) {
+    first = f32x4.extract_lane(bestGain, 1); at = i32x4.extract_lane(bestAt, 1);
+    scale = f32x4.extract_lane(bestScale, 1); start = f32x4.extract_lane(bestStart, 1);
+  }
+  if (isFirst(f32x4.extract_lane(bestGain, 2), i32x4.extract_lane(bestAt, 2), first, at)) {
+    first = f32x4.extract_lane(bestGain, 2); at = i32x4.extract_lane(bestAt, 2);
+    scale = f32x4.extract_lane(bestScale, 2); start = f32x4.extract_lane(bestStart, 2);
+  }
+  if (isFirst(f32x4.extract_lane(bestGain, 3), i32x4.extract_lane(bestAt, 3), first, at)) {
+    scale = f32x4.extract_lane(bestScale, 3); start = f32x4.extract_lane(bestStart, 3);
+  }
+  store<f32>(scaleAt, max<f32>(scale, 0));
+  store<f32>(minimumAt, max<f32>(-least - start, 0));
+}
+
+/** Whether a lane's best candidate is better than that of lanes before it, or the same and tried before. */
+@inline
+function isFirst(gain: f32, at: i32, best: f32, bestAt: i32): bool {
+  return gain > best || (gain == best && at < bestAt);
+}
+
+/** Σ q, Σ q² and Σ q · a of a candidate, in four lanes, behind the values. @param at 16 times its place among four */
+@inline
+function candidate(values: usize, factor: v128, at: usize): void {
+  const most = f32x4.splat(LARGEST), end = values + GROUP_BYTES;
+  let integers = f32x4.splat(0), squares = integers, products = integers;
+  for (let p = values; p < end; p += 16) {
+    const above = v128.load(p);
+    const q = f32x4.min(f32x4.nearest(f32x4.mul(above, factor)), most);
+    integers = f32x4.add(integers, q);
+    squares = f32x4.add(squares, f32x4.mul(q, q));
+    products = f32x4.add(products, f32x4.mul(q, above));
+  }
+  v128.store(end + at, integers);
+  v128.store(end + at, squares, 64);
+  v128.store(end + at, products, 128);
+}
+
+/** `total` of the four vectors at `p`, one to a lane. */
+@inline
+function totals(p: usize): v128 {
+  const a = v128.load(p), b = v128.load(p, 16), c = v128.load(p, 32), d = v128.load(p, 48);
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), AB = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5), CD = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  const low = f32x4.add(v128.shuffle<i64>(ab, cd, 0, 2), v128.shuffle<i64>(ab, cd, 1, 3));
+  const high = f32x4.add(v128.shuffle<i64>(AB, CD, 0, 2), v128.shuffle<i64>(AB, CD, 1, 3));
+  return f32x4.add(low, high);
 }
 
 /** The bits of the least half that 63 times is no less, as far as f32 division can tell; −1: there is none. */

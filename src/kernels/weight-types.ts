@@ -19,7 +19,7 @@ interface WeightType {
   readonly elementBytes: number;
   /** Inputs of a column that share a scale, and so must be packed together; 1: each stands for itself. */
   readonly group: number;
-  /** Bytes of a group's scale, and of its minimum; 0: there is none. */
+  /** Bytes of a group's scale and minimum, with its share of what groups have together; 0: there are none. */
   readonly scaleBytes: number;
   /** Largest magnitude of the integer of an activation that meets it; null: activations stay f32. */
   readonly activationMax: number | null;
@@ -52,15 +52,15 @@ export const WEIGHT_TYPES = {
   },
   q8_0: { ...BYTES, scaleBytes: 2, activationMax: 8191 },
   iq4_nl: { ...BYTES, scaleBytes: 2, activationMax: 8191 },
-  q6_k: { ...BYTES, scaleBytes: 4.5, activationMax: 8191 },
-  iq4_xs: { ...BYTES, scaleBytes: 4.5, activationMax: 8191 },
-  q3_k: { ...BYTES, scaleBytes: 4.5, activationMax: 127 },
+  q6_k: { ...BYTES, scaleBytes: 2.25, activationMax: 8191 },
+  iq4_xs: { ...BYTES, scaleBytes: 2.25, activationMax: 8191 },
+  q3_k: { ...BYTES, scaleBytes: 2.25, activationMax: 127 },
   q5_0: { ...BYTES, scaleBytes: 2, activationMax: 127 },
   q5_1: { ...BYTES, scaleBytes: 4, activationMax: 127 },
-  q5_k: { ...BYTES, scaleBytes: 3, activationMax: 127 },
+  q5_k: { ...BYTES, scaleBytes: 2.5, activationMax: 127 },
   q4_0: { ...NIBBLES, scaleBytes: 2 },
   q4_1: { ...NIBBLES, scaleBytes: 4 },
-  q4_k: { ...NIBBLES, scaleBytes: 3 },
+  q4_k: { ...NIBBLES, scaleBytes: 2.5 },
   /** As `q4_k`, made of values of any stored type; eight groups share what their scales and minimums are multiples of. */
   int4: { ...NIBBLES, group: INT4_GROUP, scaleBytes: 20 },
 } as const satisfies Readonly<Record<string, WeightType>>;

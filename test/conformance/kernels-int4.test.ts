@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LinearWeight, Packed, StoredOrder } from "../../src/kernels/kernels.js";
 import { QUANTISED_DTYPES } from "../../src/kernels/reference/blocks.js";
-import { INT4_GROUP, STORED_TYPES } from "../../src/kernels/weight-types.js";
+import { INT4_GROUP, PACKED_DTYPES, STORED_TYPES, WEIGHT_TYPES } from "../../src/kernels/weight-types.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends } from "./kernel-suite.js";
 import { type Halves, halvesOf, randomBlocks, withHalf, words } from "./random-blocks.js";
@@ -225,6 +225,12 @@ describe("int4", () => {
         }
       }
     }
+  });
+
+  test.each(PACKED_DTYPES)("%s: a weight takes the bytes that WEIGHT_TYPES says", (dtype) => {
+    const { elementBytes, group, scaleBytes } = WEIGHT_TYPES[dtype];
+    const [K, N] = [1024, 64];
+    expect(backends[1].packedBytes(K, N, dtype)).toBe(K * N * (elementBytes + scaleBytes / group));
   });
 
   test("takes at most 0.6 bytes a weight", () => {
