@@ -2,8 +2,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { randomBlocks } from "../../test/conformance/random-blocks.js";
+import { FAMILY_SPECS } from "../../test/decoder-specs.js";
 import { memoryFile } from "../../test/memory-files.js";
 import type { KernelBackend } from "../kernels/kernels.js";
+import { kvBlockBytes, kvLayout, layerGroups, runsAlone } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { QUANTISED_DTYPES } from "../kernels/reference/blocks.js";
 import { referenceBackend } from "../kernels/reference/reference-kernels.js";
@@ -15,10 +17,12 @@ import {
   type StoredDtype,
   storedBytes,
 } from "../kernels/weight-types.js";
-import type { TensorRow, WeightName } from "./decoder-spec.js";
-import type { WeightPlace } from "./decoder-weights.js";
+import { Decoder } from "./decoder.js";
+import { planScratch } from "./decoder-scratch.js";
+import { type DecoderSpec, kvShapeOf, type TensorRow, type WeightName } from "./decoder-spec.js";
+import { planWeights, type WeightPlace } from "./decoder-weights.js";
 import { loadWeights, planStaging } from "./load-weights.js";
-import { type AskedDtype, chooseDtypes } from "./weight-dtypes.js";
+import { type AskedDtype, allOf, chooseDtypes, type DtypesOf } from "./weight-dtypes.js";
 
 const BACKENDS: readonly KernelBackend[] = [
   referenceBackend,
@@ -218,5 +222,62 @@ describe("types of matrices", () => {
     const tensors = [stored("Q6_K", 32, 32), stored("Q4_K", 0, 32)];
     expect(chooseDtypes("int4", tensors)(KV, 64)).toEqual([{ at: 0, count: 64, dtype: "int4" }]);
     expect(chooseDtypes("auto", null)(KV, 64)).toEqual([{ at: 0, count: 64, dtype: "bf16" }]);
+  });
+});
+
+describe("a decoder with matrices in parts", () => {
+  const inHalves: DtypesOf = (name, outputs) => {
+    if (!name.startsWith("layers.") || outputs < 2) return [{ at: 0, count: outputs, dtype: "f32" }];
+    const first = Math.floor(outputs / 2) - (outputs % 2);
+    return [
+      { at: 0, count: first, dtype: "f32" },
+      { at: first, count: outputs - first, dtype: "f32" },
+    ];
+  };
+
+  /** Logits of eight rows, and the multiply-adds that they took. */
+  async function logitsOf(spec: DecoderSpec, dtypesOf: DtypesOf) {
+    const plan = new MemoryPlan(referenceBackend);
+    const { weights, places } = planWeights(plan, spec, dtypesOf);
+    const shape = kvShapeOf(spec);
+    const numBlocks = layerGroups(shape).length;
+    const kv = kvLayout(shape, "f32", plan.reserve(numBlocks * kvBlockBytes(shape, "f32")), numBlocks);
+    const scratch = planScratch(plan, spec, { maxRows: 8, maxLogitsRows: 8, maxSequences: 1 });
+    const staging = plan.reserve(4 * 1024 * 1024);
+    const kernels = await referenceBackend.create(plan.bytes);
+    const valueOf = (name: string, n: number, k: number) =>
+      Math.fround(Math.sin(7 * name.length + 13 * n + 0.7 * k) / 4);
+    for (const [name, place] of places) {
+      if (place.kind === "linear") {
+        for (const { at, weight } of place.parts) {
+          const { inFeatures: cols, outFeatures: rowCount } = weight;
+          const values = kernels.f32(staging, rowCount * cols);
+          values.forEach((_, i) => {
+            values[i] = valueOf(name, at + Math.floor(i / cols), i % cols);
+          });
+          kernels.packLinear(weight, "out-in", { offset: staging, dtype: "F32", firstRow: 0, rowCount });
+        }
+      } else {
+        const { offset, rows, cols } = place.tensor;
+        const values = kernels.f32(offset, rows * cols);
+        values.forEach((_, i) => {
+          values[i] = valueOf(name, i, 1);
+        });
+      }
+    }
+    const decoder = new Decoder(spec, kernels, weights, scratch);
+    const runs = runsAlone(kv.groups, 1);
+    decoder.batch.add({ tokens: [1, 2, 3, 4, 5, 6, 7, 0], from: 0, count: 8, runs, wanted: 8 });
+    const logits = decoder.forward(kv);
+    return {
+      bits: Buffer.from(kernels.u8(logits.offset, 4 * logits.rows * logits.cols)),
+      multiplyAdds: kernels.multiplyAdds,
+    };
+  }
+
+  test.each(Object.entries(FAMILY_SPECS))("%s: the bits of whole ones, for as much work", async (_, spec) => {
+    const [whole, inParts] = [await logitsOf(spec, allOf("f32")), await logitsOf(spec, inHalves)];
+    expect(inParts.bits.equals(whole.bits)).toBe(true);
+    expect(inParts.multiplyAdds).toBe(whole.multiplyAdds);
   });
 });
