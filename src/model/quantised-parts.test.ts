@@ -245,7 +245,7 @@ describe("a decoder with matrices in parts", () => {
     const scratch = planScratch(plan, spec, { maxRows: 8, maxLogitsRows: 8, maxSequences: 1 });
     const staging = plan.reserve(4 * 1024 * 1024);
     const kernels = await referenceBackend.create(plan.bytes);
-    const valueOf = (name: string, n: number, k: number) =>
+    const sampleOf = (name: string, n: number, k: number) =>
       Math.fround(Math.sin(7 * name.length + 13 * n + 0.7 * k) / 4);
     for (const [name, place] of places) {
       if (place.kind === "linear") {
@@ -253,7 +253,7 @@ describe("a decoder with matrices in parts", () => {
           const { inFeatures: cols, outFeatures: rowCount } = weight;
           const values = kernels.f32(staging, rowCount * cols);
           values.forEach((_, i) => {
-            values[i] = valueOf(name, at + Math.floor(i / cols), i % cols);
+            values[i] = sampleOf(name, at + Math.floor(i / cols), i % cols);
           });
           kernels.packLinear(weight, "out-in", { offset: staging, dtype: "F32", firstRow: 0, rowCount });
         }
@@ -261,7 +261,7 @@ describe("a decoder with matrices in parts", () => {
         const { offset, rows, cols } = place.tensor;
         const values = kernels.f32(offset, rows * cols);
         values.forEach((_, i) => {
-          values[i] = valueOf(name, i, 1);
+          values[i] = sampleOf(name, i, 1);
         });
       }
     }
