@@ -4,9 +4,10 @@
  * run's counters, or from the formula, and says which.
  */
 import { LastrowError } from "../errors.js";
-import { sequenceBytes } from "../kv-cache/block-needs.js";
+import { type KvKind, sequenceBytes } from "../kv-cache/block-needs.js";
 import type { Prompt, PromptOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
+import type { ModelConfig } from "../model/config.js";
 import { checkOptions } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import { keptTensors, type Stage, stagesOf } from "./dependencies.js";
@@ -39,6 +40,16 @@ export interface WayCost {
   readonly ms: number;
 }
 
+/** Bytes of K and V. */
+export interface CacheBytes {
+  /** Of a row, in all layers. */
+  readonly token: number;
+  /** Of this sequence, in whole blocks: the most that it has at a time, fed row by row. */
+  readonly sequence: number;
+  /** Of a full context, in the same way. */
+  readonly context: number;
+}
+
 /** A generation, explained: what the last row needs, and what each way of generating costs. */
 export interface Explanation {
   /** Ids of the prompt's tokens, a start token included. */
@@ -57,8 +68,12 @@ export interface Explanation {
   readonly recompute: WayCost;
   /** New rows only. */
   readonly cached: WayCost;
-  /** Bytes of the KV cache: of a token, of this sequence in whole blocks, of a full context. */
-  readonly cacheBytes: { readonly token: number; readonly sequence: number; readonly context: number };
+  /** Bytes of the KV cache as it is. */
+  readonly cacheBytes: CacheBytes;
+  /** The same with as many heads of K and V as of queries: what grouped heads save. Null where no heads are grouped. */
+  readonly ungroupedCacheBytes: CacheBytes | null;
+  /** The same when every layer kept all rows: what windows save. Null where no layer has a window. */
+  readonly unwindowedCacheBytes: CacheBytes | null;
   /** Traces of the last inference, everything recomputed and from the cache: what figures are drawn from. */
   readonly traces: { readonly recompute: Trace; readonly cached: Trace };
 }
@@ -128,15 +143,32 @@ export async function explain(
     kept: keptTensors(recompute),
     recompute: wayCost(ways.recompute, recomputeRun, (M + 1) * L + (M * (M + 1)) / 2),
     cached: wayCost(ways.cached, cachedRun, L + M),
-    cacheBytes: {
-      token: kv.bytesPerToken,
-      sequence: sequenceBytes(kv.kinds, fed.length),
-      context: sequenceBytes(kv.kinds, config.contextLength),
-    },
+    ...cacheCosts(kv.kinds, config, fed.length),
     traces: {
       recompute,
       cached: traceForward(config, { tokens: fed, numCachedTokens: fed.length - 1 }),
     },
+  };
+}
+
+/** What K and V take as they are, and what they would take without what saves. */
+function cacheCosts(
+  kinds: readonly KvKind[],
+  { numHeads, numKvHeads, contextLength }: ModelConfig,
+  length: number,
+): Pick<Explanation, "cacheBytes" | "ungroupedCacheBytes" | "unwindowedCacheBytes"> {
+  const bytesOf = (of: readonly KvKind[]): CacheBytes => ({
+    token: of.reduce((sum, { bytesPerToken }) => sum + bytesPerToken, 0),
+    sequence: sequenceBytes(of, length),
+    context: sequenceBytes(of, contextLength),
+  });
+  const groupSize = numHeads / numKvHeads;
+  const ungrouped = kinds.map((kind) => ({ ...kind, bytesPerToken: groupSize * kind.bytesPerToken }));
+  const hasWindows = kinds.some(({ window }) => window !== null);
+  return {
+    cacheBytes: bytesOf(kinds),
+    ungroupedCacheBytes: groupSize === 1 ? null : bytesOf(ungrouped),
+    unwindowedCacheBytes: hasWindows ? bytesOf(kinds.map((kind) => ({ ...kind, window: null }))) : null,
   };
 }
 

@@ -33,14 +33,25 @@ export interface TracedPass {
  * @throws LastrowError `invalid_argument` for numbers outside of these ranges
  */
 export function traceForward(config: ModelConfig, pass: TracedPass): Trace {
+  const { decoder, modelType } = config;
   const { tokens, numCachedTokens = 0 } = pass;
-  const { kernels, places } = runTraced(config, pass);
-  const modules = modulesByOffset(
-    expectArchitecture(config.modelType).tensors(apartFromHead(config.decoder)),
-    places,
-  );
-  const tensors = nameTensors(kernels.recorded, modules, tokens.length);
+  const tensors = traceDecoder(decoder, expectArchitecture(modelType).tensors, pass);
   return { config, tokens, numCachedTokens, tensors };
+}
+
+/**
+ * The tensors of one forward pass of a decoder, whatever its family.
+ * @param rowsOf what a checkpoint of it has: names are taken from there
+ * @throws LastrowError as `traceForward`
+ */
+function traceDecoder(
+  decoder: DecoderSpec,
+  rowsOf: (decoder: DecoderSpec) => readonly TensorRow[],
+  pass: TracedPass,
+): TracedTensor[] {
+  const { kernels, places } = runTraced(decoder, pass);
+  const modules = modulesByOffset(rowsOf(apartFromHead(decoder)), places);
+  return nameTensors(kernels.recorded, modules, pass.tokens.length);
 }
 
 /**
@@ -48,17 +59,17 @@ export function traceForward(config: ModelConfig, pass: TracedPass): Trace {
  * @throws LastrowError as `traceForward`
  */
 export function tracedMultiplyAdds(config: ModelConfig, pass: TracedPass): number {
-  return runTraced(config, pass).kernels.multiplyAdds;
+  return runTraced(config.decoder, pass).kernels.multiplyAdds;
 }
 
-function runTraced(config: ModelConfig, pass: TracedPass) {
+function runTraced(spec: DecoderSpec, pass: TracedPass) {
   const { tokens, numCachedTokens = 0, logits = "all" } = pass;
-  checkPass(config, tokens, numCachedTokens);
+  checkPass(spec, tokens, numCachedTokens);
   const count = tokens.length - numCachedTokens;
   const wanted = { none: 0, last: 1, all: count }[logits];
   const numBlocks = Math.ceil(tokens.length / BLOCK_SIZE);
   const plan = new MemoryPlan(tracingSizes);
-  const decoder = apartFromHead(config.decoder);
+  const decoder = apartFromHead(spec);
   const { weights, places } = planWeights(plan, decoder);
   const limits = { maxRows: count, maxLogitsRows: wanted, maxSequences: 1 };
   const scratch = planScratch(plan, decoder, limits);
@@ -76,8 +87,8 @@ function apartFromHead(decoder: DecoderSpec): DecoderSpec {
   return { ...decoder, tied: false };
 }
 
-function checkPass(config: ModelConfig, tokens: readonly number[], numCachedTokens: number): void {
-  const { contextLength, vocabSize } = config;
+function checkPass(spec: DecoderSpec, tokens: readonly number[], numCachedTokens: number): void {
+  const { contextLength, vocabSize } = spec;
   if (tokens.length < 1 || tokens.length > contextLength) {
     throw invalidArgument(`A pass has from 1 to ${contextLength} tokens, not ${tokens.length}.`);
   }
@@ -100,7 +111,10 @@ interface Module {
 }
 
 interface WeightModule extends Module {
-  readonly to: WeightName;
+  /** `WeightName` without its last part. */
+  readonly weight: string;
+  /** The checkpoint's modules that it is stored in. */
+  readonly stored: readonly string[];
 }
 
 function nameTensors(
@@ -112,13 +126,14 @@ function nameTensors(
   const taken = new Map<string, number>();
   for (const tensor of recorded) {
     const { id, operation, rows, cols, sources, multiplyAdds } = tensor;
-    const module = moduleOf(tensor, recorded, named, modules);
+    const module = moduleOf(tensor, named, modules);
     const count = (taken.get(module.name) ?? 0) + 1;
     taken.set(module.name, count);
     const name = count === 1 ? module.name : `${module.name}.${count}`;
     const { layer } = module;
+    const { weight = null, stored = [] } = modules.get(tensor.weight ?? -1) ?? {};
     named.push({
-      ...{ id, name, operation, layer, rows, cols, sources, multiplyAdds },
+      ...{ id, name, operation, layer, rows, cols, sources, multiplyAdds, weight, modules: stored },
       firstPosition: firstPosition(tensor, length),
     });
   }
@@ -134,7 +149,6 @@ function firstPosition({ operation, rows }: RecordedTensor, length: number): num
 /** @param named the tensors before this one */
 function moduleOf(
   tensor: RecordedTensor,
-  recorded: readonly RecordedTensor[],
   named: readonly TracedTensor[],
   modules: ReadonlyMap<number, WeightModule>,
 ): Module {
@@ -153,14 +167,13 @@ function moduleOf(
       return moduleAt(tensor.weight, modules);
     case "columns": {
       // Halves of what is computed as one: K and V, or what a gated MLP multiplies.
-      const { to } = moduleAt(recorded[tensor.sources[0].tensor].weight, modules);
-      const [first, second] = to.endsWith(".gateUp.weight") ? ["gate", "up"] : ["k", "v"];
+      const [first, second] = sources[0].weight?.endsWith(".gateUp") ? ["gate", "up"] : ["k", "v"];
       return beside(sources[0], firstColumn === 0 ? first : second);
     }
     case "gatherRows":
       return { name: `${sources[0].name}.wanted`, layer: sources[0].layer };
     case "add":
-      return beside(sources[1], "residual");
+      return beside(productOf(sources[1], named), "residual");
     case "activate":
     case "gate":
       return beside(sources[0], "act");
@@ -171,11 +184,18 @@ function moduleOf(
     case "softcap":
       return { name: `${sources[0].name}.capped`, layer: sources[0].layer };
     default: {
-      const query = [...modules.values()].find(({ to }) => to === `layers.${tensor.layer}.q.weight`);
+      const query = [...modules.values()].find(({ weight }) => weight === `layers.${tensor.layer}.q`);
       if (query === undefined) throw new Error(`layer ${tensor.layer} has no queries`);
       return beside(query, operation);
     }
   }
+}
+
+/** The product that a tensor was made of, before it was normed and scaled. */
+function productOf(tensor: TracedTensor, named: readonly TracedTensor[]): TracedTensor {
+  let product = tensor;
+  while (product.operation !== "linear") product = named[product.sources[0].tensor];
+  return product;
 }
 
 /** In the same module, by another name: `h.0.mlp.act` beside `h.0.mlp.c_fc`. */
@@ -200,11 +220,19 @@ function modulesByOffset(
     if (place === undefined) continue;
     const offset = place.kind === "linear" ? place.parts[0].weight.offset : place.tensor.offset;
     const layer = /^layers\.(\d+)\./.exec(to);
+    const module = withoutLast(name);
+    const stored = new Set(modules.get(offset)?.stored).add(module);
     modules.set(offset, {
-      name: traceName ?? name.replace(/\.[^.]+$/, ""),
+      name: traceName ?? module,
       layer: layer === null ? null : Number(layer[1]),
-      to,
+      weight: withoutLast(to),
+      stored: [...stored],
     });
   }
   return modules;
+}
+
+/** `attn.c_attn` of `attn.c_attn.weight`; of a single part itself. */
+function withoutLast(name: string): string {
+  return name.replace(/\.[^.]+$/, "");
 }

@@ -13,13 +13,22 @@ export interface TracedTensor {
   /** Its place in `Trace.tensors`; sources have smaller ones. */
   readonly id: number;
   /**
-   * The checkpoint's name for what made it (`wte`, `h.0.ln_1`, `h.0.attn.c_proj`, `h.0.mlp.c_proj`, `ln_f`, `lm_head`),
-   * or, where the checkpoint has none, the place and what it is: `h.0.attn.q`, `.kv`, `.k`, `.v`, `.keys`, `.values`,
-   * `.cachedKeys`, `.cachedValues`, `.scores`, `.softmax`, `.weightedValues`, `.residual`; `h.0.mlp.act`, `.residual`.
-   * Weights that rows are looked up in: `wte.weight`, `wpe.weight`. Unique in a trace.
+   * The checkpoint's name for what made it (`wte`, `h.0.ln_1`, `h.0.attn.c_proj`, `h.0.mlp.c_proj`, `ln_f`, `lm_head`;
+   * `embed_tokens`, `layers.0.self_attn.q_proj`), or, where the checkpoint has none, the place and what it is:
+   * `h.0.attn.q`, `.kv`, `.k`, `.v`, `.keys`, `.values`, `.cachedKeys`, `.cachedValues`, `.scores`, `.softmax`,
+   * `.weightedValues`, `.residual`; `h.0.mlp.act`, `.residual`, `.gate_up`, `.gate`, `.up`. What changes a tensor without a
+   * weight follows its name: `.rotated`, `.scaled`, `.capped`, `.wanted` (some of its rows). Weights that rows are looked
+   * up in: `wte.weight`, `wpe.weight`. Unique in a trace.
    */
   readonly name: string;
   readonly operation: RecordedOperation;
+  /**
+   * What its weight is to the decoder, whatever its family calls it: `embedding`, `positions`, `layers.0.attentionNorm`,
+   * `layers.0.q`, `.kv`, `.o`, `.up` or `.gateUp`, `.down`, `finalNorm`, `head`. Null when it was made without one.
+   */
+  readonly weight: string | null;
+  /** The checkpoint's names for the modules of that weight: several where it is made of several, none without one. */
+  readonly modules: readonly string[];
   /** Number of its layer; null outside of the layers. */
   readonly layer: number | null;
   /** T for most; as many as are wanted for logits. */
@@ -80,9 +89,14 @@ export function tensorNamed(trace: Trace, name: string): TracedTensor {
   return found;
 }
 
-/** The row of the logits that chooses the next token. */
+/**
+ * The row of the logits that chooses the next token.
+ * @throws Error when no logits were wanted of the pass
+ */
 export function lastLogits(trace: Trace): { readonly tensor: TracedTensor; readonly row: number } {
-  const tensor = tensorNamed(trace, "lm_head");
+  // A family may scale or cap what the head gives: they are the last that a pass makes.
+  if (!trace.tensors.some(({ weight }) => weight === "head")) throw new Error("the trace has no logits");
+  const tensor = trace.tensors[trace.tensors.length - 1];
   return { tensor, row: tensor.rows - 1 };
 }
 

@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { modelFolders } from "../fixture-models.js";
+import { readModelConfig } from "../../src/architectures/read-config.js";
+import { folderFiles } from "../../src/platform/disk-files.js";
+import { familyFolder, familyNames, modelFolders } from "../fixture-models.js";
 import { run } from "./captured-io.js";
 
 let folder: string;
@@ -62,6 +64,73 @@ describe("explain", () => {
     expect(stdout).toMatch(/lm_head +1 of ln_f/);
     expect(stdout).toContain("No stage needs an old row of Q.");
     for (const line of stdout.split("\n")) expect(line.length, line).toBeLessThanOrEqual(80);
+  });
+
+  const TOKENS = Array.from({ length: 20 }, (_, i) => i + 1).join(",");
+  const family = (name: (typeof familyNames)[number], ...more: string[]) =>
+    run(["explain", "--model", familyFolder(name), "--tokens", TOKENS, "--max-tokens", "8", ...more]);
+
+  it.each(familyNames)("explains %s: what is counted, stages of all layers together", async (name) => {
+    const { exitCode, stdout } = await family(name, "--json", "--threads", "1");
+    expect(exitCode).toBe(0);
+    const { promptTokens, fedTokens, recompute, cached, kept, stages, cacheBytes, ...saved } =
+      JSON.parse(stdout);
+    // The context of one of them is 24.
+    const length = promptTokens + fedTokens;
+    expect(cached.rows).toEqual({ traced: length, counted: length, formula: length });
+    expect(cached.multiplyAdds.counted).toBe(cached.multiplyAdds.traced);
+    expect(recompute.multiplyAdds.counted).toBe(recompute.multiplyAdds.traced);
+    expect(kept).toEqual({ q: false, k: true, v: true });
+    // Every layer is in its stages once, by names that have no layer in them.
+    const { decoder } = await readModelConfig(folderFiles("family", familyFolder(name)));
+    const { numHeads, numKvHeads } = decoder.layers[0].attention;
+    for (const end of ["scores", "weightedValues", "mlp.residual"]) {
+      const layers = stages
+        .filter((stage: { name: string }) => stage.name.endsWith(end))
+        .flatMap((stage: { layers: number[] }) => stage.layers);
+      expect(layers.sort(), end).toEqual(decoder.layers.map((_, i) => i));
+    }
+    for (const { name, needs } of stages) {
+      expect(`${name} ${JSON.stringify(needs)}`).not.toMatch(/\.\d+\./);
+      if (!name.endsWith("scores")) continue;
+      expect(needs).toMatchObject([{ tensor: "Q", which: "row" }, { tensor: "K" }]);
+    }
+    decoder.layers.forEach(({ attention: { window } }, layer) => {
+      const scores = stages.find(
+        (stage: { name: string; layers: number[] }) =>
+          stage.name.endsWith("scores") && stage.layers.includes(layer),
+      );
+      const rows = Math.min(length, window ?? length);
+      expect(scores.needs[1]).toMatchObject({ rows, of: length, which: rows === length ? "all" : "window" });
+    });
+    expect(saved.ungroupedCacheBytes?.token ?? cacheBytes.token).toBe(
+      (cacheBytes.token * numHeads) / numKvHeads,
+    );
+    const hasWindows = decoder.layers.some(({ attention: { window } }) => window !== null);
+    expect(saved.unwindowedCacheBytes !== undefined).toBe(hasWindows);
+  });
+
+  it("says what grouped heads and windows are, and what they save", async () => {
+    const { stdout } = await family("gemma3");
+    expect(stdout).toContain("4 heads of 16 (1 of K and V)");
+    expect(stdout).toContain("gated, RMS norm");
+    expect(stdout).toContain("rotary positions, a window of 8 in 3 of 4 layers");
+    expect(stdout).toMatch(/layers\.0…1,3\.self_attn\.scores +1 of Q \+ the last 8 of K +512\n/);
+    expect(stdout).toMatch(/layers\.2\.self_attn\.scores +1 of Q \+ all 27 of K +1,728\n/);
+    expect(stdout).toMatch(/layers\.0…3\.mlp\.act +1 of gate \+ 1 of up/);
+    expect(stdout).toMatch(/q_norm\.rotated +1 of q_norm/);
+    expect(stdout).toContain(
+      "attention the last 8 of K and V in 3 layers, all of them in 1 layer: keep those",
+    );
+    // 4 layers · (16 keys + 16 values) · 4 bytes, and four times as much. Of a context of 96, 6 blocks: 2 with a window.
+    expect(stdout).toContain(
+      "4 query heads share 1 head of K and V: 512 bytes a token, not 2,048. It saves 75.0 %.",
+    );
+    expect(stdout).toMatch(/a full context of 96 +24\.6 kB \(24,576 bytes\) +98\.3 kB +49\.2 kB/);
+    expect(stdout).toContain("Of a full context of 96 that saves 50.0 %.");
+    const plain = await family("gpt-neox");
+    expect(plain.stdout).toContain("attention and MLP side by side");
+    expect(plain.stdout).not.toMatch(/query heads share|Windows:|saves/);
   });
 
   it("writes four figures, the same ones each time", async () => {

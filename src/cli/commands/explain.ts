@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { LastrowError } from "../../errors.js";
 import type { Stage, StageNeed } from "../../explain/dependencies.js";
-import { type Explanation, explain, type WayCost } from "../../explain/explain.js";
+import { type CacheBytes, type Explanation, explain, type WayCost } from "../../explain/explain.js";
 import { attentionFigure } from "../../explain/figures/attention-figure.js";
 import { inferenceFigure } from "../../explain/figures/inference-figure.js";
 import type { Scene } from "../../explain/scene.js";
@@ -10,6 +10,7 @@ import type { SvgTheme } from "../../explain/svg.js";
 import type { LanguageModel, ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
+import { architectureWords } from "../architecture-words.js";
 import { reportError } from "../exit.js";
 import { formatCount } from "../format.js";
 import { type Json, toJson } from "../json.js";
@@ -106,7 +107,8 @@ function explanationObject(
   { label, kernels, threads }: ModelInfo,
   files: readonly string[],
 ): Json {
-  const { promptLength, fedTokens, stages, kept, cacheBytes } = explanation;
+  const { promptLength, fedTokens, stages, kept } = explanation;
+  const { cacheBytes, ungroupedCacheBytes, unwindowedCacheBytes } = explanation;
   const way = ({ rows, multiplyAdds, ms }: WayCost): Json => ({
     rows: { ...rows },
     multiplyAdds: { ...multiplyAdds },
@@ -123,6 +125,8 @@ function explanationObject(
     recompute: way(explanation.recompute),
     cached: way(explanation.cached),
     cacheBytes: { ...cacheBytes },
+    ...(ungroupedCacheBytes !== null && { ungroupedCacheBytes: { ...ungroupedCacheBytes } }),
+    ...(unwindowedCacheBytes !== null && { unwindowedCacheBytes: { ...unwindowedCacheBytes } }),
     ...(files.length > 0 && { figures: files }),
   };
 }
@@ -140,8 +144,12 @@ function renderExplanation(
   const { promptLength: L, fedTokens: M } = explanation;
   const length = L + M;
   const { config } = info;
+  const shared = config.numKvHeads === config.numHeads ? "" : ` (${config.numKvHeads} of K and V)`;
   const lines = [
-    `${colours.bold(printable(info.label))}  ${config.numLayers} ${plural(config.numLayers, "layer")} of width ${config.hiddenSize}, ${config.numHeads} ${plural(config.numHeads, "head")} of ${config.headDim}, vocabulary of ${formatCount(config.vocabSize)}`,
+    `${colours.bold(printable(info.label))}  ${config.numLayers} ${plural(config.numLayers, "layer")} of width ${config.hiddenSize}, ${config.numHeads} ${plural(config.numHeads, "head")} of ${config.headDim}${shared}, vocabulary of ${formatCount(config.vocabSize)}`,
+    ...architectureWords(config)
+      .slice(1)
+      .map((line) => colours.dim(line)),
     colours.dim(
       `L = ${formatCount(L)} ${plural(L, "token")} of the prompt, M = ${formatCount(M)} generated and fed: ${formatCount(length)} ${plural(length, "row")} in the end`,
     ),
@@ -160,17 +168,8 @@ function renderExplanation(
     "",
     colours.bold("What the cache costs"),
     "",
-    renderTable(colours, {
-      head: [],
-      rows: [
-        [colours.dim("a token"), bytes(explanation.cacheBytes.token)],
-        [colours.dim("this sequence"), bytes(explanation.cacheBytes.sequence)],
-        [
-          colours.dim(`a full context of ${formatCount(config.contextLength)}`),
-          bytes(explanation.cacheBytes.context),
-        ],
-      ],
-    }),
+    cacheTable(explanation, info, colours),
+    ...savingSentences(explanation, info, colours),
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -181,7 +180,7 @@ const WIDTH_FOR_SHAPES = 96;
 function stageTable(stages: readonly Stage[], colours: Colours, width: number): string {
   const hasShapes = width >= WIDTH_FOR_SHAPES;
   const rows = stages.map((stage) => {
-    const isWide = stage.needs.some(({ which }) => which === "all");
+    const isWide = stage.needs.some(({ which }) => which !== "row");
     const mark = isWide ? colours.yellow : String;
     return [
       mark(stageName(stage)),
@@ -197,33 +196,63 @@ function stageTable(stages: readonly Stage[], colours: Colours, width: number): 
   });
 }
 
-/** `h.0…5.attn.c_attn` */
-function stageName({ name, layers }: Stage): string {
-  if (layers.length === 0) return name;
-  const [first, last] = [layers[0], layers[layers.length - 1]];
-  return `h.${first === last ? first : `${first}…${last}`}.${name}`;
+/** `h.0…5.attn.c_attn`; of layers that do not follow one another `layers.0…1,3.mlp.act`. */
+function stageName({ name, stack, layers }: Stage): string {
+  return layers.length === 0 ? name : `${stack}.${layerRanges(layers)}.${name}`;
+}
+
+/** Stretches of layers that are named; of more the first ones and dots. */
+const MOST_RANGES = 3;
+
+function layerRanges(layers: readonly number[]): string {
+  const ranges: { readonly first: number; last: number }[] = [];
+  for (const layer of layers) {
+    const range = ranges[ranges.length - 1];
+    if (range?.last === layer - 1) range.last = layer;
+    else ranges.push({ first: layer, last: layer });
+  }
+  const words = ranges.map(({ first, last }) => (first === last ? `${first}` : `${first}…${last}`));
+  return words.length <= MOST_RANGES ? words.join(",") : `${words.slice(0, MOST_RANGES - 1).join(",")},…`;
 }
 
 function needText({ tensor, rows, of, which }: StageNeed): string {
-  const name = NAMES[tensor] ?? tensor.replace(/^(attn|mlp)\./, "");
+  const name = tensor.replace(/^((\w*attn|attention|mlp)\.)+/, "");
   if (which === "all") return `all ${formatCount(rows)} of ${name}`;
+  if (which === "window") return `the last ${formatCount(rows)} of ${name}`;
   return tensor.endsWith(".weight") ? `1 of ${formatCount(of)} of ${name}` : `1 of ${name}`;
 }
 
-const NAMES: Readonly<Record<string, string>> = { "attn.q": "Q", "attn.keys": "K", "attn.values": "V" };
-
-function keptSentence({ kept, promptLength, fedTokens }: Explanation, colours: Colours): string[] {
+function keptSentence({ kept, stages, promptLength, fedTokens }: Explanation, colours: Colours): string[] {
   const asked = Object.entries(kept)
     .filter(([, isKept]) => isKept)
     .map(([name]) => name.toUpperCase());
   const others = Object.entries(kept)
     .filter(([, isKept]) => !isKept)
     .map(([name]) => name.toUpperCase());
-  if (asked.length === 0) return ["A single row needs no other: there is nothing to keep yet."];
+  if (asked.length === 0) return ["A row needs no other: there is nothing to keep yet."];
+  const names = colours.yellow(asked.join(" and "));
   return [
-    `Of ${formatCount(promptLength + fedTokens)} rows a stage needs one, attention all of ${colours.yellow(asked.join(" and "))}: keep those.`,
+    `Of ${formatCount(promptLength + fedTokens)} rows a stage needs one, attention ${seenWords(stages, names)}: keep those.`,
     `No stage needs an old row of ${others.join(" or ")}.`,
   ];
+}
+
+/** `all of K and V`, `the last 8 of K and V in 22 layers, all of them in 4`. */
+function seenWords(stages: readonly Stage[], names: string): string {
+  const sights = new Map<string, number>();
+  for (const { needs, layers } of stages) {
+    const keys = needs.find(({ tensor }) => tensor === "K");
+    if (keys === undefined) continue;
+    const sight = keys.which === "all" ? "all" : `the last ${formatCount(keys.rows)}`;
+    sights.set(sight, (sights.get(sight) ?? 0) + layers.length);
+  }
+  if (sights.size === 1) return `${[...sights.keys()][0]} of ${names}`;
+  return [...sights]
+    .map(([sight, layers], i) => {
+      const of = i === 0 ? names : "them";
+      return `${sight} of ${of} in ${layers} ${plural(layers, "layer")}`;
+    })
+    .join(", ");
 }
 
 function costTable(explanation: Explanation, colours: Colours): string {
@@ -259,6 +288,55 @@ function costSentences(
     `Recomputing wastes ${colours.bold(`${rows.toFixed(1)} %`)} of its rows and ${colours.bold(`${work.toFixed(1)} %`)} of its multiply-adds.`,
     colours.dim(`Counted in one run of each way, where the ${kernels} kernels are called.`),
   ];
+}
+
+function cacheTable(explanation: Explanation, { config }: ModelInfo, colours: Colours): string {
+  const { cacheBytes, ungroupedCacheBytes, unwindowedCacheBytes } = explanation;
+  const ways: [title: string, of: CacheBytes][] = [["", cacheBytes]];
+  const heads = `with ${config.numHeads} heads\nof K and V`;
+  if (ungroupedCacheBytes !== null) ways.push([heads, ungroupedCacheBytes]);
+  if (unwindowedCacheBytes !== null) ways.push(["without\nwindows", unwindowedCacheBytes]);
+  const row = (name: string, of: keyof CacheBytes) => [
+    colours.dim(name),
+    ...ways.map(([, costs], i) => (i === 0 ? bytes(costs[of]) : formatMemorySize(costs[of]))),
+  ];
+  return renderTable(colours, {
+    head: ways.length === 1 ? [] : ["", ...ways.map(([title]) => title)],
+    rows: [
+      row("a token", "token"),
+      row("this sequence", "sequence"),
+      row(`a full context of ${formatCount(config.contextLength)}`, "context"),
+    ],
+  });
+}
+
+/** What grouped heads and windows save, each in a sentence. */
+function savingSentences(
+  { cacheBytes, ungroupedCacheBytes, unwindowedCacheBytes }: Explanation,
+  { config, kv }: ModelInfo,
+  colours: Colours,
+): string[] {
+  const { numHeads, numKvHeads, contextLength, numLayers } = config;
+  const less = (now: number, otherwise: number) =>
+    colours.bold(`${((100 * (otherwise - now)) / otherwise).toFixed(1)} %`);
+  const lines: string[] = [];
+  if (ungroupedCacheBytes !== null) {
+    const { token } = ungroupedCacheBytes;
+    const heads = `${numKvHeads} ${plural(numKvHeads, "head")}`;
+    lines.push(
+      `${numHeads} query heads share ${heads} of K and V: ${formatCount(cacheBytes.token)} bytes a token, not ${formatCount(token)}. It saves ${less(cacheBytes.token, token)}.`,
+    );
+  }
+  if (unwindowedCacheBytes !== null) {
+    const seen = kv.kinds
+      .filter(({ window }) => window !== null)
+      .map(({ window, layers }) => `the last ${formatCount(window ?? 0)} rows in ${layers}`);
+    lines.push(
+      `Windows: attention sees ${seen.join(", ")} of ${numLayers} layers, whose older K and V are given back.`,
+      `Of a full context of ${formatCount(contextLength)} that saves ${less(cacheBytes.context, unwindowedCacheBytes.context)}.`,
+    );
+  }
+  return lines.length === 0 ? [] : ["", ...lines];
 }
 
 function bytes(size: number): string {
