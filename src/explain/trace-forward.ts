@@ -44,7 +44,7 @@ export function traceForward(config: ModelConfig, pass: TracedPass): Trace {
  * @param rowsOf what a checkpoint of it has: names are taken from there
  * @throws LastrowError as `traceForward`
  */
-function traceDecoder(
+export function traceDecoder(
   decoder: DecoderSpec,
   rowsOf: (decoder: DecoderSpec) => readonly TensorRow[],
   pass: TracedPass,

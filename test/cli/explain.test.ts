@@ -71,8 +71,10 @@ describe("explain", () => {
     run(["explain", "--model", familyFolder(name), "--tokens", TOKENS, "--max-tokens", "8", ...more]);
 
   it.each(familyNames)("explains %s: what is counted, stages of all layers together", async (name) => {
-    const { exitCode, stdout } = await family(name, "--json", "--threads", "1");
+    const figures = join(folder, name);
+    const { exitCode, stdout } = await family(name, "--json", "--threads", "1", "--svg", figures);
     expect(exitCode).toBe(0);
+    expect(await readdir(figures)).toHaveLength(4);
     const { promptTokens, fedTokens, recompute, cached, kept, stages, cacheBytes, ...saved } =
       JSON.parse(stdout);
     // The context of one of them is 24.
@@ -111,7 +113,11 @@ describe("explain", () => {
   });
 
   it("says what grouped heads and windows are, and what they save", async () => {
-    const { stdout } = await family("gemma3");
+    const { stdout } = await family("gemma3", "--svg", folder);
+    const figure = await readFile(join(folder, "inference-cached.svg"), "utf8");
+    for (const words of ["q, k, v_proj", "q, k_norm", "gate, up_proj", "a window of 8 rows"]) {
+      expect(figure).toContain(`>${words}<`);
+    }
     expect(stdout).toContain("4 heads of 16 (1 of K and V)");
     expect(stdout).toContain("gated, RMS norm");
     expect(stdout).toContain("rotary positions, a window of 8 in 3 of 4 layers");

@@ -224,7 +224,10 @@ export const en = {
     otherBits: "The logits of this look have other bits than the run's.",
     computing: "Computing the attention weights …",
     figureLayer: (at: string, of: string) => `layer ${at} of ${of}`,
-    figureHead: (layer: string, heads: string) => `layer ${layer}, one of ${heads} heads`,
+    figureHead: (layer: string, heads: string) =>
+      `${layer}, one of ${heads} ${heads === "1" ? "head" : "heads"}`,
+    figureShared: (heads: string, kvHeads: string) => `${heads} heads share ${kvHeads} of K and V`,
+    figureWindow: (rows: string) => `a window of ${rows} rows`,
     figureWords: {} as Record<string, string>,
   },
   tour: {

@@ -4,8 +4,9 @@
  * everything the last row is marked, and what it needs; of a pass with the cache there is nothing else.
  */
 import type { Scene, SceneNode, SceneRole } from "../scene.js";
-import { type Trace, type TracedTensor, tensorNamed } from "../trace.js";
-import { legend } from "./legend.js";
+import type { Trace, TracedTensor } from "../trace.js";
+import { attentionNotes, layerParts } from "./layer-parts.js";
+import { absentWords, LEGEND_WIDTH, legend } from "./legend.js";
 import { rowRoles } from "./marked-rows.js";
 import {
   ellipsis,
@@ -35,23 +36,19 @@ const HEAD = 44;
 /** Between a factor and its product. */
 const CORNER = 14;
 const ARROW = 124;
+/** Between the notes in the corner. */
+const NOTE_LINE = 17;
 
 /** Draws attention of one layer of a trace; any trace of `traceForward`. */
 export function attentionFigure(trace: Trace, options: AttentionFigureOptions = {}): Scene {
   const { layer = 0 } = options;
   const { config, tokens, numCachedTokens } = trace;
   const { headDim, numHeads } = config;
-  const of = (name: string) => tensorNamed(trace, `h.${layer}.attn.${name}`);
-  const [q, keys, values, scores, softmax, result] = [
-    of("q"),
-    of("keys"),
-    of("values"),
-    of("scores"),
-    of("softmax"),
-    of("weightedValues"),
-  ];
+  const parts = layerParts(trace, layer);
+  const { q, keys, values, scores, softmax, attended: result, firstSeen } = parts;
+  const { softcap } = config.decoder.layers[layer].attention;
   const roleOf = rowRoles(trace);
-  const axis = rowAxis(tokens.length);
+  const axis = rowAxis(tokens.length, firstSeen);
   const texts = options.tokenTexts ?? tokens.map(String);
 
   const queriesLeft = MARGIN + widestText(axis, texts) + 8;
@@ -65,8 +62,9 @@ export function attentionFigure(trace: Trace, options: AttentionFigureOptions = 
   const flowY = bottom - ROW / 2;
 
   const isCached = numCachedTokens > 0;
-  // A single row sees all positions.
-  const hasMask = scores.rows > 1;
+  // A single row sees all positions, or those that its window leaves.
+  const hasMask = scores.rows > 1 || firstSeen > 0;
+  const steps = [...(softcap === null ? [] : ["cap"]), ...(hasMask ? ["mask"] : []), "softmax"];
   const nodes: SceneNode[] = [];
   const tensor = (
     drawn: TracedTensor,
@@ -107,34 +105,38 @@ export function attentionFigure(trace: Trace, options: AttentionFigureOptions = 
     role: "flow",
     isArrow: true,
   });
-  nodes.push(label(hasMask ? "mask, softmax" : "softmax", softmaxLeft - ARROW / 2, flowY - 7, "operation"));
+  nodes.push(label(steps.join(", "), softmaxLeft - ARROW / 2, flowY - 7, "operation"));
 
   const legendLeft = resultLeft + HEAD + 36;
   nodes.push(
     ...legend(legendLeft, valuesTop, [
       ["lastRow", isCached ? "the new row" : "the last row"],
       isCached ? ["cached", "rows of K and V from the cache"] : ["needed", "rows of K and V that it needs"],
-      isCached ? ["absent", "not computed"] : ["row", "not needed once K and V are there"],
-      ...(hasMask ? [["masked", "masked: a later position"] as const] : []),
+      isCached ? ["absent", absentWords(firstSeen)] : ["row", "not needed once K and V are there"],
+      ...(hasMask ? [["masked", maskWords(scores, firstSeen)] as const] : []),
     ]),
-    label(
-      `layer h.${layer}, one of ${numHeads} ${numHeads === 1 ? "head" : "heads"}`,
-      legendLeft,
-      bottom - 3,
-      "note",
-      "start",
-    ),
+    ...[
+      `${parts.name}, one of ${numHeads} ${numHeads === 1 ? "head" : "heads"}`,
+      ...attentionNotes(parts, trace),
+    ].map((note, i) => label(note, legendLeft, bottom - 3 + NOTE_LINE * i, "note", "start")),
   );
+  const seenRows = firstSeen === 0 ? "all rows" : `the last ${keys.rows - firstSeen} rows`;
   const title = isCached ? "Attention, with what the new row needs and nothing else" : "Attention inside";
   return {
-    width: legendLeft + 236,
+    width: legendLeft + (firstSeen > 0 ? LEGEND_WIDTH : 236),
     height: bottom + 48,
     title,
     description: isCached
-      ? `One row of Q meets ${keys.rows} rows of K; its weights meet ${values.rows} rows of V. No earlier row of Q is asked for.`
-      : "The last row of the output is made from the last row of the scores and all rows of V; the last row of the scores from the last row of Q and all rows of K.",
+      ? `One row of Q meets ${keys.rows - firstSeen} rows of K; its weights meet ${values.rows - firstSeen} rows of V. No earlier row of Q is asked for.`
+      : `The last row of the output is made from the last row of the scores and ${seenRows} of V; the last row of the scores from the last row of Q and ${seenRows} of K.`,
     nodes: [label(title, MARGIN, 24, "title", "start"), ...nodes],
   };
+}
+
+/** Which positions a query does not see. */
+function maskWords(scores: TracedTensor, firstSeen: number): string {
+  if (firstSeen === 0) return "masked: a later position";
+  return scores.rows > 1 ? "masked: later, or out of the window" : "masked: out of the window";
 }
 
 /** The texts of the queries' tokens, left of them. */
@@ -180,7 +182,7 @@ function scoreGrid(trace: Trace, tensor: TracedTensor, { x, y, axis, roleOf }: G
     const row = query.to - 1 - first;
     const rows = { tensor: tensor.id, name: tensor.name, from: Math.max(0, query.from - first), to: row + 1 };
     for (const key of axis.slots) {
-      const isSeen = seen.some(({ from, to }) => key.from >= from[row] && key.from < to[row]);
+      const isSeen = seen.some(({ from, to }) => key.to > from[row] && key.from < to[row]);
       const place = { x: x + key.offset, y: y + query.offset, width: key.size, height: query.size };
       const role = isSeen ? roleOf(tensor, row) : "masked";
       children.push({ type: "rect", ...place, role, rows });

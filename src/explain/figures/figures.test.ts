@@ -1,11 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { decoderSpecs, FAMILY_SPECS, type FamilySpecName } from "../../../test/decoder-specs.js";
+import { plainTensors } from "../../../test/spec-model.js";
 import { gpt2 } from "../../architectures/gpt2.js";
-import type { ModelConfig } from "../../model/config.js";
+import { type ModelConfig, modelConfig } from "../../model/config.js";
+import type { DecoderSpec } from "../../model/decoder-spec.js";
 import type { Scene, SceneNode, SceneRect } from "../scene.js";
 import { renderSvg } from "../svg.js";
-import { ancestors, lastLogits, tensorNamed } from "../trace.js";
-import { traceForward } from "../trace-forward.js";
+import { ancestors, lastLogits, type Trace } from "../trace.js";
+import { type TracedPass, traceDecoder, traceForward } from "../trace-forward.js";
 import { attentionFigure } from "./attention-figure.js";
 import { inferenceFigure } from "./inference-figure.js";
 
@@ -13,6 +16,22 @@ function config(numLayers: number, contextLength = 64): ModelConfig {
   const sizes = { n_layer: numLayers, n_head: 2, n_embd: 8, n_positions: contextLength, vocab_size: 61 };
   return gpt2.config({ model_type: "gpt2", ...sizes }, "config.json", {});
 }
+
+/** A pass of a decoder that may be of no family. */
+function decoderTrace(decoder: DecoderSpec, pass: TracedPass): Trace {
+  const { numCachedTokens = 0 } = pass;
+  const rest = {
+    modelType: "none",
+    maxContextLength: decoder.contextLength,
+    bosTokenId: null,
+    eosTokenIds: [],
+  };
+  const tensors = traceDecoder(decoder, plainTensors, pass);
+  return { config: modelConfig(decoder, rest), tokens: pass.tokens, numCachedTokens, tensors };
+}
+
+const textsOf = (scene: Scene) =>
+  [...nodesOf(scene.nodes)].flatMap((node) => (node.type === "text" ? [node.text] : []));
 
 const tokens = (length: number) => Array.from({ length }, (_, i) => i % 61);
 
@@ -32,7 +51,7 @@ function rowsIn(scene: Scene): (SceneRect & { rows: NonNullable<SceneRect["rows"
 }
 
 describe("figures of traces", () => {
-  const passes = fc
+  const gpt2Passes = fc
     .record({
       layers: fc.integer({ min: 1, max: 4 }),
       length: fc.integer({ min: 1, max: 40 }),
@@ -46,6 +65,24 @@ describe("figures of traces", () => {
         numCachedTokens: Math.floor(cachedShare * (length - 1)),
       }),
     }));
+
+  const anyPasses = fc
+    .record({
+      decoder: fc.oneof(decoderSpecs, fc.constantFrom(...Object.values(FAMILY_SPECS))),
+      logits: fc.constantFrom("all", "last"),
+      lengthShare: fc.double({ min: 0, max: 1, noNaN: true }),
+      cachedShare: fc.double({ min: 0, max: 1, noNaN: true }),
+      layerShare: fc.double({ min: 0, max: 0.999, noNaN: true }),
+    })
+    .map(({ decoder, logits, lengthShare, cachedShare, layerShare }) => {
+      const length = 1 + Math.floor(lengthShare * (Math.min(40, decoder.contextLength) - 1));
+      const numCachedTokens = Math.floor(cachedShare * (length - 1));
+      return {
+        layer: Math.floor(layerShare * decoder.layers.length),
+        trace: decoderTrace(decoder, { tokens: Array(length).fill(0), numCachedTokens, logits }),
+      };
+    });
+  const passes = fc.oneof(gpt2Passes, anyPasses);
 
   it("mark the last row and what the trace says it needs, nothing else", () => {
     fc.assert(
@@ -61,8 +98,12 @@ describe("figures of traces", () => {
             if (role === "masked") continue;
             const position = (tensor.firstPosition ?? 0) + rows.to - 1;
             const isCached = position < trace.numCachedTokens;
+            // Of K and V what left the window may be gone.
+            const isMade = tensor.sources.some(({ from, to }) => to[rows.to - 1] > from[rows.to - 1]);
             const expected = !needed.has(tensor.id, rows.to - 1)
-              ? "row"
+              ? isMade
+                ? "row"
+                : "absent"
               : position === trace.tokens.length - 1
                 ? "lastRow"
                 : isCached
@@ -72,7 +113,7 @@ describe("figures of traces", () => {
           }
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 100 },
     );
   });
 
@@ -98,13 +139,59 @@ describe("figures of traces", () => {
             expect(node.x + node.width).toBeLessThanOrEqual(scene.width);
             expect(node.y + node.height).toBeLessThanOrEqual(scene.height);
           }
-          const keys = rowsIn(scene).filter(({ rows }) => rows.name === `h.${layer}.attn.keys`);
+          const tensor = trace.tensors.find((made) => made.operation === "keys" && made.layer === layer);
+          const keys = rowsIn(scene).filter(({ rows }) => rows.tensor === tensor?.id);
           const shown = keys.reduce((sum, { rows }) => sum + rows.to - rows.from, 0);
-          expect(shown).toBe(tensorNamed(trace, `h.${layer}.attn.keys`).rows);
+          expect(shown).toBe(trace.tokens.length);
         }
       }),
-      { numRuns: 40 },
+      { numRuns: 80 },
     );
+  });
+});
+
+describe("figures of families", () => {
+  it("show norms, rotations, gates, heads that share and windows, as the layer has them", () => {
+    const pass = { tokens: Array(40).fill(1), numCachedTokens: 39 };
+    const gemma = decoderTrace(FAMILY_SPECS.gemma3, pass);
+    const words = textsOf(inferenceFigure(gemma));
+    const expected = [
+      "queryNorm, keyNorm",
+      "rotation",
+      "gelu_pytorch_tanh(gate) · up",
+      "gate",
+      "up",
+      "scale",
+      "cap",
+    ];
+    for (const text of [...expected, "4 heads share 2 of K and V", "a window of 16 rows"]) {
+      expect(words).toContain(text);
+    }
+    const inside = textsOf(attentionFigure(gemma));
+    expect(inside).toContain("cap, mask, softmax");
+    expect(inside).toContain("masked: out of the window");
+    // The last layer sees everything, in another rotation.
+    expect(textsOf(attentionFigure(gemma, { layer: 2 }))).toContain("cap, softmax");
+    expect(textsOf(inferenceFigure(gemma, { layer: 2 })).join()).not.toContain("window");
+    const gone = rowsIn(attentionFigure(gemma)).filter(({ role }) => role === "absent");
+    expect(new Set(gone.map(({ rows }) => rows.to <= 40 - 16))).toEqual(new Set([true]));
+
+    const plain = textsOf(inferenceFigure(decoderTrace(FAMILY_SPECS.gpt2, pass)));
+    expect(plain.join()).not.toMatch(/rotation|gate|share|window|scale|cap/);
+  });
+
+  it("add what attention gives before the MLP reads, or behind it where both read the same", () => {
+    const drawn = (name: FamilySpecName) => {
+      const trace = decoderTrace(FAMILY_SPECS[name], { tokens: [1, 2, 3] });
+      const adds = trace.tensors.filter(({ layer, operation }) => layer === 0 && operation === "add");
+      const shown = new Set(rowsIn(inferenceFigure(trace)).map(({ rows }) => rows.tensor));
+      return adds.map(({ id }) => shown.has(id));
+    };
+    expect(drawn("llama")).toEqual([true, true]);
+    expect(drawn("olmo2")).toEqual([true, true]);
+    // The first sum is what the circle behind the MLP is given, not a tensor that anything reads by itself.
+    expect(drawn("gptNeox")).toEqual([false, true]);
+    expect(drawn("stableLm")).toEqual([false, true]);
   });
 });
 

@@ -13,7 +13,7 @@ export function rowRoles(trace: Trace): (tensor: TracedTensor, row: number) => S
   const needed = ancestors(trace, logits, lastRow, isKeysOrValues);
   const lastPosition = trace.tokens.length - 1;
   return (tensor, row) => {
-    if (!needed.has(tensor.id, row)) return "row";
+    if (!needed.has(tensor.id, row)) return isGone(tensor, row) ? "absent" : "row";
     if ((tensor.firstPosition ?? 0) + row === lastPosition) return "lastRow";
     return isFromCache(trace, tensor, row) ? "cached" : "needed";
   };
@@ -24,4 +24,9 @@ function isFromCache(trace: Trace, { sources }: TracedTensor, row: number): bool
     const { operation } = trace.tensors[tensor];
     return to[row] > from[row] && (operation === "cachedKeys" || operation === "cachedValues");
   });
+}
+
+/** A row of K or V that is neither new nor read from the cache: no row of the pass sees it, and its block may be gone. */
+function isGone(tensor: TracedTensor, row: number): boolean {
+  return isKeysOrValues(tensor) && tensor.sources.every(({ from, to }) => to[row] === from[row]);
 }

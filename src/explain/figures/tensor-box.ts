@@ -30,8 +30,11 @@ export interface RowAxis {
   readonly size: number;
 }
 
-/** @param length positions, at least one */
-export function rowAxis(length: number): RowAxis {
+/**
+ * @param length positions, at least one
+ * @param cut a position before which rows mean something else than from it on: a stretch that is not drawn ends there
+ */
+export function rowAxis(length: number, cut = 0): RowAxis {
   const isLong = length > MAX_ROWS;
   const slots: RowSlot[] = [];
   let offset = 0;
@@ -44,7 +47,10 @@ export function rowAxis(length: number): RowAxis {
   };
   single(0, isLong ? FIRST_ROWS : length);
   if (isLong) {
-    add(FIRST_ROWS, length - LAST_ROWS, GAP);
+    const end = length - LAST_ROWS;
+    const isCut = cut > FIRST_ROWS && cut < end;
+    if (isCut) add(FIRST_ROWS, cut, GAP);
+    add(isCut ? cut : FIRST_ROWS, end, GAP);
     single(length - LAST_ROWS, length);
   }
   return { slots, size: offset };

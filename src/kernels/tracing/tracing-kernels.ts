@@ -228,10 +228,11 @@ export class TracingKernels implements Kernels {
       source.to[position] = row + 1;
     };
     const numCached = writers.lastIndexOf(undefined) + 1;
-    if (numCached > 0) {
+    if (numCached > from) {
       const operation = which === "keys" ? "cachedKeys" : "cachedValues";
       const cached = this.#record({ operation, rows: numCached, cols, layer, sources: [] });
-      for (let p = 0; p < numCached; p++) if (writers[p] === undefined) read(cached, p, p);
+      // Nothing is read of the rows before.
+      for (let p = from; p < numCached; p++) if (writers[p] === undefined) read(cached, p, p);
     }
     writers.forEach((writer, position) => {
       if (writer !== undefined) read(writer[which], position, writer.row);
