@@ -6,6 +6,8 @@
  */
 import { type AttentionCall, firstKey, type Kernels, type Tensor } from "../src/kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvOffset, scaleOffset, valueOffset } from "../src/kernels/kv-layout.js";
+import { KV_TYPES } from "../src/kernels/kv-types.js";
+import { f16ToF32 } from "../src/kernels/reference/half.js";
 import { exp, tanh } from "../src/numerics/math.js";
 
 const { fround } = Math;
@@ -31,8 +33,12 @@ export function attentionInSteps(kernels: Kernels, call: AttentionCall, onStep: 
     kernels.f32(x.offset + 4 * (t * x.stride + head * headDim), headDim);
   const blocksOf = (t: number, head: number) => {
     const kvHead = Math.floor(head / (numHeads / kv.numKvHeads));
-    const count = Math.floor(positions[t] / BLOCK_SIZE) + 1;
-    return Array.from(kernels.i32(tables[t], count), (block) => readBlock(kernels, kv, layer, block, kvHead));
+    // What a window has left behind may have no block any more.
+    const first = Math.floor(firstKey(positions[t], call.window) / BLOCK_SIZE);
+    const count = Math.floor(positions[t] / BLOCK_SIZE) + 1 - first;
+    const ids = kernels.i32(tables[t] + 4 * first, count);
+    const blocks = Array.from(ids, (block) => readBlock(kernels, kv, layer, block, kvHead));
+    return (position: number) => blocks[Math.floor(position / BLOCK_SIZE) - first];
   };
   /** For each row, for each head. */
   const forRows = <T>(make: (t: number, head: number) => T): T[][] =>
@@ -40,11 +46,11 @@ export function attentionInSteps(kernels: Kernels, call: AttentionCall, onStep: 
 
   const scores = forRows((t, head) => {
     const query = rowOf(q, t, head);
-    const blocks = blocksOf(t, head);
+    const blockOf = blocksOf(t, head);
     const first = firstKey(positions[t], call.window);
     return Float32Array.from({ length: positions[t] + 1 - first }, (_, i) => {
       const p = first + i;
-      const { key, keyScale } = blocks[Math.floor(p / BLOCK_SIZE)];
+      const { key, keyScale } = blockOf(p);
       let score = 0;
       for (let d = 0; d < headDim; d++) score = fround(score + fround(query[d] * key(p % BLOCK_SIZE, d)));
       if (keyScale !== null) score = fround(score * keyScale(p % BLOCK_SIZE));
@@ -75,11 +81,11 @@ export function attentionInSteps(kernels: Kernels, call: AttentionCall, onStep: 
   forRows((t, head) => {
     const weights = softmax[t][head];
     const sum = weights[weights.length - 1];
-    const blocks = blocksOf(t, head);
+    const blockOf = blocksOf(t, head);
     const output = rowOf(out, t, head).fill(0);
     const first = firstKey(positions[t], call.window);
     for (let p = first; p <= positions[t]; p++) {
-      const { value, valueScale } = blocks[Math.floor(p / BLOCK_SIZE)];
+      const { value, valueScale } = blockOf(p);
       const e = weights[p - first];
       const weight = valueScale === null ? e : fround(e * valueScale(p % BLOCK_SIZE));
       for (let d = 0; d < headDim; d++) {
@@ -104,9 +110,10 @@ function readBlock(kernels: Kernels, kv: KvLayout, layer: number, block: number,
   const length = BLOCK_SIZE * kv.headDim;
   const isInt8 = kv.dtype === "int8";
   const elements = (offset: number) => {
-    if (!isInt8) return kernels.f32(offset, length);
-    const { buffer, byteOffset } = kernels.u8(offset, length);
-    return new Int8Array(buffer, byteOffset, length);
+    if (kv.dtype === "f32") return kernels.f32(offset, length);
+    const { buffer, byteOffset } = kernels.u8(offset, KV_TYPES[kv.dtype].elementBytes * length);
+    if (isInt8) return new Int8Array(buffer, byteOffset, length);
+    return Float32Array.from(new Uint16Array(buffer, byteOffset, length), f16ToF32);
   };
   const keys = elements(base);
   const values = elements(base + valueOffset(kv));

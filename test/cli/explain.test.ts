@@ -92,6 +92,11 @@ describe("explain", () => {
         .flatMap((stage: { layers: number[] }) => stage.layers);
       expect(layers.sort(), end).toEqual(decoder.layers.map((_, i) => i));
     }
+    // Only what a window changes is not the same in all layers.
+    const names = stages
+      .map((stage: { name: string }) => stage.name)
+      .filter((stage: string) => !/scores$|weightedValues$/.test(stage));
+    expect(new Set(names).size).toBe(names.length);
     for (const { name, needs } of stages) {
       expect(`${name} ${JSON.stringify(needs)}`).not.toMatch(/\.\d+\./);
       if (!name.endsWith("scores")) continue;

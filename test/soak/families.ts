@@ -1,14 +1,27 @@
 /**
- * Cached is recomputed, for every family on both kernels, with one to three threads, with every type of weights and of K
+ * First the traces of random decoders of all families' parts, held to arithmetic. Then cached is recomputed, for every family on both kernels, with one to three threads, with every type of weights and of K
  * and V, and for GGUF files with quantised weights: all combinations, of which `npm test` runs pairs. Ends at the first bit that differs.
  *
  *   npm run test:families
  */
+import fc from "fast-check";
 import { DIMENSIONS, expectIdentity, GGUF_DIMENSIONS } from "../conformance/family-identity.js";
+import { checkDecoder, decoderPass } from "../conformance/traced-run.js";
 import { product } from "../pairwise.js";
+
+/** Random decoders whose traces are held to arithmetic; `npm test` takes 40. */
+const TRACED = 400;
 
 /** Milliseconds between two lines of progress. */
 const PROGRESS_MS = 10_000;
+
+await fc.assert(
+  fc.asyncProperty(decoderPass, async (pass) => {
+    await checkDecoder(pass);
+  }),
+  { numRuns: TRACED },
+);
+process.stdout.write(`${TRACED} random decoders: needed rows are needed, others are not\n`);
 
 const cases = [...product(DIMENSIONS), ...product(GGUF_DIMENSIONS)];
 const models = DIMENSIONS.model.length + GGUF_DIMENSIONS.model.length;

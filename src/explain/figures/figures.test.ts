@@ -176,6 +176,10 @@ describe("figures of families", () => {
     const gone = rowsIn(attentionFigure(gemma)).filter(({ role }) => role === "absent");
     expect(new Set(gone.map(({ rows }) => rows.to <= 40 - 16))).toEqual(new Set([true]));
 
+    // What is drawn as one lies on one side of the window's end.
+    const across = rowsIn(inferenceFigure(gemma)).filter(({ rows }) => rows.from < 24 && rows.to > 24);
+    expect(across).toEqual([]);
+
     const plain = textsOf(inferenceFigure(decoderTrace(FAMILY_SPECS.gpt2, pass)));
     expect(plain.join()).not.toMatch(/rotation|gate|share|window|scale|cap/);
   });
