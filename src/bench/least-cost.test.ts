@@ -1,7 +1,10 @@
 /** Bytes and operations counted one matrix, one row and one key at a time. */
 import { describe, expect, test } from "vitest";
-import { modelFolders } from "../../test/fixture-models.js";
+import { familyFolder, familyNames, modelFolders } from "../../test/fixture-models.js";
+import { readModelConfig } from "../architectures/read-config.js";
+import { traceForward } from "../explain/trace-forward.js";
 import { load } from "../library/load.js";
+import { folderFiles } from "../platform/disk-files.js";
 import { decodeBytes, prefillOperations } from "./least-cost.js";
 import { spreadOf } from "./spread.js";
 
@@ -47,6 +50,41 @@ describe.each([
     const scales = dtype === "int8" ? values / 8 : 0;
     expect(counted).toBeLessThan(bytes + scales + panels + 64 * tensors.length + 8 * config.hiddenSize);
   });
+});
+
+test.each(familyNames)("%s: the operations of its trace", async (name) => {
+  const config = await readModelConfig(folderFiles("family", familyFolder(name)));
+  // Longer than its window, if it has one.
+  const tokens = Array<number>(19).fill(1);
+  const { tensors } = traceForward(config, { tokens, logits: "last" });
+  const operations = { products: 0, attention: 0 };
+  for (const { operation, multiplyAdds } of tensors) {
+    const which = operation === "linear" ? "products" : "attention";
+    for (const count of multiplyAdds) operations[which] += 2 * count;
+  }
+  expect(prefillOperations({ config }, tokens.length)).toEqual(operations);
+});
+
+test.each(["llama", "gemma3", "gpt-neo"] as const)("%s: the bytes of what is read once", async (name) => {
+  await using lm = await load(familyFolder(name), { dtype: "f32", threads: 1 });
+  const { config, tensors, kv } = lm.info;
+  const isTable = /wpe\.weight$/;
+  const isEmbedding = /(embed_tokens|wte)\.weight$/;
+  let bytes = 0;
+  let padding = 0;
+  for (const { name, shape } of tensors) {
+    if (isTable.test(name) || (isEmbedding.test(name) && !config.tieWordEmbeddings)) continue;
+    bytes += 4 * shape.reduce((product, size) => product * size, 1);
+    padding += 64 + 32 * Math.max(...shape);
+  }
+  const position = 50;
+  const seen = kv.kinds.reduce(
+    (sum, { window, bytesPerToken }) => sum + bytesPerToken * Math.min(window ?? 51, 51),
+    0,
+  );
+  const counted = decodeBytes(lm.info, position) - seen;
+  expect(counted).toBeGreaterThanOrEqual(bytes);
+  expect(counted).toBeLessThan(bytes + padding + 8 * config.hiddenSize);
 });
 
 test("the median of an even number is in the middle", () => {

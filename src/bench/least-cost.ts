@@ -15,18 +15,37 @@ export interface PrefillOperations {
 
 /**
  * Operations of a prompt's forward pass whose last row of logits is wanted. Row by row each matrix is used once; in the
- * last layer only K and V of every row, all else of the last row alone. The query at position p meets p + 1 keys and as
- * many values.
+ * last layer only K and V of every row, all else of the last row alone. The query at position p meets the keys up to p that
+ * its layer's window leaves, and as many values.
  * @param promptTokens rows, from 1
  */
-export function prefillOperations({ config }: ModelInfo, promptTokens: number): PrefillOperations {
-  const { hiddenSize: C, innerSize, numLayers, numKvHeads, headDim, vocabSize } = config;
-  const keysAndValues = 2 * C * numKvHeads * headDim;
-  const rest = 2 * C * C + 2 * C * innerSize;
-  const wholeRows = (numLayers - 1) * promptTokens;
-  const weights = wholeRows * (keysAndValues + rest) + promptTokens * keysAndValues + rest + C * vocabSize;
-  const keysMet = ((numLayers - 1) * promptTokens * (promptTokens + 1)) / 2 + promptTokens;
-  return { products: 2 * weights, attention: 2 * 2 * C * keysMet };
+export function prefillOperations(
+  { config }: Pick<ModelInfo, "config">,
+  promptTokens: number,
+): PrefillOperations {
+  const { hiddenSize: C, vocabSize, layers } = config.decoder;
+  let weights = C * vocabSize;
+  let sums = 0;
+  layers.forEach(({ attention, mlp }, layer) => {
+    const isLast = layer === layers.length - 1;
+    const { numHeads, numKvHeads, headDim, window } = attention;
+    const Q = numHeads * headDim;
+    const goOn = isLast ? 1 : promptTokens;
+    const keysAndValues = 2 * C * numKvHeads * headDim;
+    weights += promptTokens * keysAndValues + goOn * (2 * C * Q + (mlp.gated ? 3 : 2) * C * mlp.innerSize);
+    sums += 2 * Q * keysMet(promptTokens - goOn, promptTokens, window ?? promptTokens);
+  });
+  return { products: 2 * weights, attention: 2 * sums };
+}
+
+/** Keys that the rows from one to before another meet, at most `window` each. */
+function keysMet(from: number, to: number, window: number): number {
+  // Rows before the window's length meet one more each, the others all of it.
+  const sum = (rows: number) => {
+    const growing = Math.min(rows, window);
+    return (growing * (growing + 1)) / 2 + (rows - growing) * window;
+  };
+  return sum(to) - sum(from);
 }
 
 /**
@@ -35,8 +54,8 @@ export function prefillOperations({ config }: ModelInfo, promptTokens: number): 
  * @param position of the row that is fed
  */
 export function decodeBytes({ config, weightBytes, dtype, kv }: ModelInfo, position: number): number {
-  const { hiddenSize: C, contextLength, vocabSize, tieWordEmbeddings } = config;
-  const positionEmbeddings = 4 * C * (contextLength - 1);
+  const { hiddenSize: C, vocabSize, tieWordEmbeddings, decoder } = config;
+  const positionEmbeddings = 4 * C * Math.max(0, decoder.learnedPositions - 1);
   const embeddings = tieWordEmbeddings ? 0 : embeddingBytes(C, dtype) * (vocabSize - 1);
   const seen = kv.kinds.reduce(
     (sum, { window, bytesPerToken }) =>

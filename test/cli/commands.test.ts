@@ -328,7 +328,7 @@ describe("inspect", () => {
         "gelu_pytorch_tanh, gated, RMS norm ε 0.000001, output tied to the embeddings, attention scaled by 0.2041",
         "rotary positions, a window of 8 in 3 of 4 layers",
         // 4 layers · (K and V of 1 head of 16 values) · 4 bytes.
-        "512 bytes a token",
+        "512 bytes a token, with 4 heads of K and V it would be 2.05 kB",
         // A window of 8 keeps one block and the one that is being filled, of each layer.
         "2.05 kB (2,048 bytes) a block of 16 positions of 1 layer",
         "24.6 kB (24,576 bytes) a full context of 12 blocks",
@@ -343,7 +343,7 @@ describe("inspect", () => {
         "phi3: 2 layers, 4 heads of 8 (2 of K and V), width 32, MLP 52",
         "silu, gated, RMS norm ε 0.00001, output tied to the embeddings",
         "rotary positions in 6 of each head's 8 values, the table for short contexts",
-        "256 bytes a token",
+        "256 bytes a token, with 4 heads of K and V it would be 512 bytes",
       ],
       /context +32 of 128 tokens, [\s\S]*parameters +19,520\n/,
     ],

@@ -115,7 +115,7 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, width, colours
   const contextTokens = Math.ceil(config.contextLength / kv.blockSize) * kv.blockSize;
   fact(
     "KV cache",
-    `${size(kv.bytesPerToken)} a token`,
+    `${size(kv.bytesPerToken)} a token${ungroupedWords(info)}`,
     `${size(kv.blockBytes)} a block of ${kv.blockSize} positions${layersInBlock(info)}`,
     `${size(contextBytes)} a full context of ${contextBytes / kv.blockBytes} blocks`,
     ...kindWords(info),
@@ -131,6 +131,13 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, width, colours
   if (info.metadata.length > 0) parts.push(metadataTable(info, width, colours));
   parts.push(tensorTable(info, { everyTensor, width, colours }));
   return `${parts.join("\n\n")}\n`;
+}
+
+/** What as many heads of K and V as of queries would take, where there are fewer. */
+function ungroupedWords({ config: { numHeads, numKvHeads }, kv: { bytesPerToken } }: ModelInfo): string {
+  if (numKvHeads === numHeads) return "";
+  const ungrouped = formatMemorySize((bytesPerToken * numHeads) / numKvHeads);
+  return `, with ${numHeads} heads of K and V it would be ${ungrouped}`;
 }
 
 /** Of how many layers a block is, where it is not of all. */
