@@ -164,9 +164,19 @@ describe("explain", () => {
   it("draws what docs/explain.md shows: npm run docs:figures", async () => {
     const docs = fileURLToPath(new URL("../../docs/figures/", import.meta.url));
     await run(["explain", "Once upon a time", "--max-tokens", "4", "--svg", folder]);
-    for (const file of await readdir(docs)) {
+    await family("gemma3", "--layer", "1", "--svg", join(folder, "gemma3"));
+    const files = await readdir(docs, { recursive: true });
+    for (const file of files.filter((name) => name.endsWith(".svg"))) {
       expect(await readFile(join(folder, file), "utf8"), file).toBe(await readFile(join(docs, file), "utf8"));
     }
+  });
+
+  it("prints what docs/explain.md shows of a Gemma 3", async () => {
+    const text = await readFile(new URL("../../docs/explain.md", import.meta.url), "utf8");
+    const [, shown] = /```text\n([^`]+)```/.exec(text) as RegExpExecArray;
+    const { stdout } = await family("gemma3");
+    const lines = stdout.split("\n").map((line) => line.trimEnd());
+    for (const line of shown.split("\n")) expect(lines).toContain(line);
   });
 
   it("explains a single row, of which nothing is kept yet", async () => {
