@@ -90,7 +90,14 @@ test("thoughts and text are those of the whole answer, however it is cut into to
         if (spelled.includes("</think>", spelled.search(/[^\s]/))) expect(numTokens).toBeGreaterThan(0);
       }
     }),
-    { numRuns: 400 },
+    // Twice the beginning, the second time whole; the end in the token in which the beginning ends.
+    {
+      numRuns: 400,
+      examples: [
+        [["<think>", BEGIN, "\n"], true, [2, 1, 0, 8, 0]],
+        [[BEGIN, END], false, [0, 2, 0, 9]],
+      ],
+    },
   );
 });
 

@@ -54,7 +54,7 @@ export class EmittedText {
     this.#numTokens++;
     const split = this.#split;
     if (split === null) return this.#emit({ text: this.#stream?.push(token) ?? "", reasoning: "" });
-    const wasThinking = split.isThinking;
+    const { isThinking: wasThinking, hasBegun } = split;
     let emitted: SplitText;
     if (split.isMarker(token)) {
       // Bytes that never became a character may stand before it.
@@ -64,7 +64,8 @@ export class EmittedText {
         : split.push(this.#stream?.push(token) ?? "");
       emitted = joined(before, rest);
     } else emitted = split.push(this.#stream?.push(token) ?? "");
-    if (wasThinking || split.isThinking) this.#numReasoningTokens = this.#numTokens;
+    // One token may hold both markers.
+    if (wasThinking || split.hasBegun !== hasBegun) this.#numReasoningTokens = this.#numTokens;
     return this.#emit(emitted);
   }
 

@@ -20,6 +20,7 @@ export class ThoughtSplit {
   /** `before`: nothing but white space so far; `behind`: nothing but white space since the thoughts' end. */
   #place: "before" | "within" | "behind" | "text";
   #held = "";
+  #hasBegun: boolean;
   /** Something of the thoughts has been emitted. */
   #hasThought = false;
 
@@ -27,11 +28,17 @@ export class ThoughtSplit {
     this.#begin = begin;
     this.#end = end;
     this.#place = isOpen ? "within" : "before";
+    this.#hasBegun = isOpen;
   }
 
   /** Whether what was taken last belongs to the thoughts, markers included. */
   get isThinking(): boolean {
     return this.#place === "within";
+  }
+
+  /** Whether the answer has begun to think, if only with a marker. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
   }
 
   /** Whether a token is a marker where it stands, and so no text. */
@@ -47,6 +54,7 @@ export class ThoughtSplit {
     const reasoning = this.#place === "within" ? this.#held.trimEnd() : "";
     this.#held = "";
     this.#place = token === this.#end.token ? "behind" : "within";
+    this.#hasBegun = true;
     return { text: "", reasoning };
   }
 
@@ -81,6 +89,7 @@ export class ThoughtSplit {
     const { text, token } = this.#begin;
     if (token === null && rest.startsWith(text)) {
       this.#place = "within";
+      this.#hasBegun = true;
       this.#held = rest.slice(text.length);
     } else if (rest !== "" && !(token === null && text.startsWith(rest))) this.#place = "text";
   }
@@ -90,8 +99,9 @@ export class ThoughtSplit {
     if (!this.#hasThought) {
       this.#held = this.#held.trimStart();
       const { text, token } = this.#begin;
-      if (token === null && this.#held.startsWith(text))
+      while (token === null && this.#held.startsWith(text)) {
         this.#held = this.#held.slice(text.length).trimStart();
+      }
       // It may become one.
       if (token === null && text.startsWith(this.#held)) return "";
     }
