@@ -3,8 +3,15 @@ import { defineConfig } from "vitest/config";
 
 /** They put other modules in the place of ours, which must not be those of other files. */
 const withMockedModules = ["src/cli/commands/compare.test.ts", "src/cli/commands/generate.test.ts"];
-// Real processes and long fuzzing: `npm run test:serving`; large vocabularies: `npm run test:vocabularies`.
-const elsewhere = ["test/serving/**", "test/browser/**", "test/vocabularies/**", "**/node_modules/**"];
+// Real processes and long fuzzing: `npm run test:serving`; large vocabularies: `npm run test:vocabularies`; more of the same:
+// `npm run test:exhaustive`.
+const elsewhere = [
+  "test/serving/**",
+  "test/exhaustive/**",
+  "test/browser/**",
+  "test/vocabularies/**",
+  "**/node_modules/**",
+];
 
 export default defineConfig({
   resolve: {

@@ -4,12 +4,12 @@
  */
 import { expect, test } from "vitest";
 import { pairwise } from "../pairwise.js";
-import { DIMENSIONS, expectIdentity, GGUF_DIMENSIONS } from "./family-identity.js";
+import { DIMENSIONS, expectIdentity, FEW_PROMPTS, GGUF_DIMENSIONS } from "./family-identity.js";
 
 const cases = pairwise(DIMENSIONS);
 
 test.each(cases)("$model on $way.kernels kernels, $way.threads threads, $dtype, KV $kvDtype", async (of) => {
-  await expectIdentity(of);
+  await expectIdentity(of, FEW_PROMPTS);
 });
 
 // Each file on one way; both kernels are compared in golden-gguf.test.ts.
@@ -19,7 +19,7 @@ const quantised = files.slice(0, 7).map((model, i) => {
 });
 
 test.each(quantised)("$model, $way.threads threads, KV $kvDtype", async (of) => {
-  await expectIdentity(of);
+  await expectIdentity(of, FEW_PROMPTS);
 });
 
 test("every pair is there, in little more cases than that takes", () => {

@@ -1,161 +1,17 @@
-/**
- * The promise: the logits after a token are the same bits however the rows came to be there. Compared as integers.
- *
- * For each checkpoint one token sequence as long as the context is recomputed at every length: those logits are the
- * truth that every other way of feeding is held against.
- */
-import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+/** The promise (identity.ts) of two small models, of the embedded one, and of the comparison. Other pairs: test/exhaustive. */
+import { expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
-import type { EngineCore } from "../../src/engine/engine-core.js";
-import type { KernelsName } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
-import type { PackedDtype } from "../../src/kernels/weight-types.js";
 import { FedSequence, logitsAt } from "../fed-sequence.js";
-import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { arbitraryTokens } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
+import { expectTruth, range, testIdentity } from "./identity.js";
 
-/** Each has bits of its own. */
-const DTYPES = ["f32", "int8"] as const satisfies readonly PackedDtype[];
+/** Around the edges of blocks. */
+const REFERENCE_LENGTHS = [1, 15, 16, 17, 33, 64];
 
-/** Every way to run a model: the same bits. */
-const WAYS = [
-  { kernels: "wasm", threads: 1 },
-  { kernels: "wasm", threads: 2 },
-  { kernels: "wasm", threads: 3 },
-  { kernels: "reference", threads: 1 },
-] as const satisfies readonly { kernels: KernelsName; threads: number }[];
-type Way = (typeof WAYS)[number];
-const [FIRST, , , REFERENCE] = WAYS;
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-}
-
-/** Expects rows after the given lengths to have the truth's bits; the message names the first that has not. */
-function expectTruth(
-  truth: readonly Float32Array[],
-  rows: readonly Float32Array[],
-  lengths: readonly number[],
-): void {
-  rows.forEach((row, i) => {
-    const index = firstDifferentBits(truth[lengths[i] - 1], row);
-    expect(index, `logit ${index} after ${lengths[i]} tokens`).toBeNull();
-  });
-}
-
-const models = (["tiny", "odd"] as const).flatMap((name) =>
-  DTYPES.map((dtype) => ({ name, dtype, kvDtype: dtype })),
-);
-
-describe.each(models)("$name, $dtype, KV $kvDtype, to the end of its context", ({ name, dtype, kvDtype }) => {
-  const engines = new Map<Way, EngineCore>();
-  let tokens: number[];
-  /** After n + 1 tokens, recomputed. */
-  let truth: Float32Array[];
-
-  beforeAll(async () => {
-    for (const way of WAYS) {
-      engines.set(way, (await loadInProcess(modelFolders[name], { ...way, dtype, kvDtype })).core);
-    }
-    const { spec } = engineOf(FIRST).model;
-    tokens = arbitraryTokens(spec.contextLength, spec.vocabSize);
-    truth = logitsAt(engineOf(FIRST), "recompute", tokens, range(1, tokens.length));
-  });
-  afterAll(() => Promise.all([...engines.values()].map((engine) => engine.kernels.dispose())));
-
-  function engineOf(way: Way): EngineCore {
-    const engine = engines.get(way);
-    if (engine === undefined) throw new Error("no such engine");
-    return engine;
-  }
-
-  test.each(WAYS.slice(1))(
-    "recomputed on $kernels kernels, $threads threads: the same bits at every length",
-    async (way) => {
-      const lengths = range(1, tokens.length);
-      expectTruth(truth, logitsAt(engineOf(way), "recompute", tokens, lengths), lengths);
-    },
-  );
-
-  // The reference kernels are slow: of the two models each has another type of weights there.
-  const cachedWays = WAYS.filter((way) => way !== REFERENCE || (name === "tiny") === (dtype === "f32"));
-  test.each(cachedWays)(
-    "cached on $kernels kernels, $threads threads, for every prompt length from 1 to 64, at every step",
-    async (way) => {
-      const engine = engineOf(way);
-      for (const promptLength of range(1, 64)) {
-        const lengths = range(promptLength, tokens.length);
-        const before = engine.model.rowsComputed;
-        expectTruth(truth, logitsAt(engine, "cached", tokens, lengths), lengths);
-        expect(engine.model.rowsComputed - before).toBe(tokens.length);
-        expect(engine.kvCache.pool.numFree).toBe(engine.kvCache.pool.numBlocks);
-      }
-    },
-  );
-
-  test.each(WAYS)("a prompt fed in arbitrary pieces, on $kernels kernels, $threads threads", async (way) => {
-    const cuts = fc.uniqueArray(fc.integer({ min: 1, max: tokens.length }), { minLength: 1, maxLength: 12 });
-    await fc.assert(
-      fc.asyncProperty(cuts, async (unsorted) => {
-        const lengths = unsorted.sort((a, b) => a - b);
-        expectTruth(truth, logitsAt(engineOf(way), "cached", tokens, lengths), lengths);
-      }),
-      { numRuns: way === REFERENCE ? 20 : 100 },
-    );
-  });
-
-  test.each(WAYS)("all rows' logits at once, on $kernels kernels, $threads threads", async (way) => {
-    const sequence = new FedSequence(engineOf(way));
-    expectTruth(truth, [...sequence.allLogits(tokens)], range(1, tokens.length));
-    sequence.dispose();
-  });
-
-  test("several sequences that take turns, and blocks used before by others", async () => {
-    const { core } = await loadInProcess(modelFolders[name], { dtype, kvDtype, kvMemory: 64 * 1024 * 1024 });
-    const others = [2, 3, 4].map((seed) => arbitraryTokens(tokens.length, core.model.spec.vocabSize, seed));
-    const sequences = others.map(() => new FedSequence(core));
-    const main = new FedSequence(core);
-    for (const length of range(1, tokens.length)) {
-      for (const [i, sequence] of sequences.entries()) sequence.logitsAfter(others[i].slice(0, length));
-      expectTruth(truth, [main.logitsAfter(tokens.slice(0, length))], [length]);
-      // Sequences end and begin again, so that blocks change hands.
-      const ended = length % 7;
-      if (ended < sequences.length) {
-        sequences[ended].dispose();
-        sequences[ended] = new FedSequence(core);
-      }
-    }
-  });
-
-  test("sequences side by side in one forward pass", () => {
-    const { model, kvCache, kernels } = engineOf(FIRST);
-    const { vocabSize } = model.spec;
-    const cuts = fc.record({
-      lengths: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
-      wants: fc.constantFrom("last", "all"),
-    });
-    fc.assert(
-      fc.property(cuts, ({ lengths, wants }) => {
-        const tables = lengths.map(() => kvCache.createSequence(null));
-        expect(tables.every((table, i) => kvCache.reserve(table, lengths[i]))).toBe(true);
-        model.batch.clear();
-        for (const [i, count] of lengths.entries()) {
-          const { runs } = tables[i];
-          model.batch.add({ tokens, from: 0, count, runs, wanted: wants === "all" ? count : 1 });
-        }
-        if (model.batch.numWanted <= model.maxLogitsRows) {
-          const logits = model.forward(kvCache.layout);
-          const rowLengths = wants === "all" ? lengths.flatMap((length) => range(1, length)) : lengths;
-          const rows = rowLengths.map((_, r) => kernels.f32(logits.offset + 4 * r * vocabSize, vocabSize));
-          expectTruth(truth, rows, rowLengths);
-        }
-        for (const table of tables) kvCache.free(table);
-      }),
-      { numRuns: 100 },
-    );
-  });
-});
+testIdentity({ name: "tiny", dtype: "f32", referenceLengths: REFERENCE_LENGTHS });
+testIdentity({ name: "odd", dtype: "int8", referenceLengths: REFERENCE_LENGTHS });
 
 test("the embedded model: cached with one thread, recomputed with two, around every block's edges to the end of 512 positions", async () => {
   const single = (await loadInProcess(undefined, { threads: 1 })).core;

@@ -190,7 +190,7 @@ describe.each(HALVES)("$dtype", ({ dtype, stored, infinity }) => {
           return bench.values(out);
         });
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
