@@ -1,7 +1,14 @@
 import { expect, it } from "vitest";
 import type { ModelInfo } from "../library/language-model.js";
 import type { ContextBound } from "../protocol/engine-setup.js";
-import { contextNotice, contextWords, formatCount, formatDuration, formatProbability } from "./format.js";
+import {
+  contextNotice,
+  contextWords,
+  formatCount,
+  formatDuration,
+  formatProbability,
+  layerRanges,
+} from "./format.js";
 
 it("durations have three digits, and seconds from one second on", () => {
   const shown = [0, 0.004, 4.214, 9.996, 42.14, 99.96, 421.4, 999.4, 999.6, 1234, 65_432, 654_321].map(
@@ -22,6 +29,13 @@ it("probabilities have three digits, and four near certainty", () => {
 
 it("counts have thousands", () => {
   expect([0, 999, 1000, 1234567].map(formatCount)).toEqual(["0", "999", "1,000", "1,234,567"]);
+});
+
+it("layers in a row are one range, and of many ranges the first two are named", () => {
+  expect([[4], [0, 1, 2], [0, 1, 3], [0, 2, 4]].map(layerRanges)).toEqual(["4", "0…2", "0…1,3", "0,2,4"]);
+  // Of Gemma 3: every sixth layer is of another kind.
+  const kind = Array.from({ length: 26 }, (_, layer) => layer).filter((layer) => layer % 6 !== 5);
+  expect(layerRanges(kind)).toBe("0…4,6…10,…");
 });
 
 it("tells of a context that is shorter than what the model was made for, and of none else", () => {

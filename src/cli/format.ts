@@ -70,3 +70,18 @@ export function contextNotice(info: Pick<ModelInfo, "contextBound" | "config" | 
   const options = info.contextBound === "model" ? "--context" : "--context, --kv-memory";
   return `context: ${contextWords(info)}; ${formatMemorySize(info.kv.bytes)} for keys and values (${options})`;
 }
+
+/** Stretches of layers that are named; of more the first ones and dots. */
+const MOST_RANGES = 3;
+
+/** `0…5`, `0…1,3`, `0,2,…`: layers in as few words as fit into a table. @param layers ascending */
+export function layerRanges(layers: readonly number[]): string {
+  const ranges: { readonly first: number; last: number }[] = [];
+  for (const layer of layers) {
+    const range = ranges[ranges.length - 1];
+    if (range?.last === layer - 1) range.last = layer;
+    else ranges.push({ first: layer, last: layer });
+  }
+  const words = ranges.map(({ first, last }) => (first === last ? `${first}` : `${first}…${last}`));
+  return words.length <= MOST_RANGES ? words.join(",") : `${words.slice(0, MOST_RANGES - 1).join(",")},…`;
+}

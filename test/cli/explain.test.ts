@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readModelConfig } from "../../src/architectures/read-config.js";
 import { folderFiles } from "../../src/platform/disk-files.js";
-import { familyFolder, familyNames, modelFolders } from "../fixture-models.js";
+import { familyFolder, familyNames, ggufPath, modelFolders } from "../fixture-models.js";
 import { run } from "./captured-io.js";
 
 let folder: string;
@@ -115,6 +115,20 @@ describe("explain", () => {
     );
     const hasWindows = decoder.layers.some(({ attention: { window } }) => window !== null);
     expect(saved.unwindowedCacheBytes !== undefined).toBe(hasWindows);
+  });
+
+  it.each([
+    ["llama-q4_k_m", 4],
+    ["gemma3-q8_0", 2],
+    ["qwen3-q4_0", 2],
+  ] as const)("explains %s.gguf, where %i query heads share K and V", async (name, groupSize) => {
+    const tokens = ["--tokens", "1,2,3,4,5,6,7,8,9,10", "--max-tokens", "4", "--threads", "1"];
+    const { exitCode, stdout } = await run(["explain", "--model", ggufPath(name), ...tokens, "--json"]);
+    expect(exitCode).toBe(0);
+    const { recompute, cached, ungroupedCacheBytes, cacheBytes } = JSON.parse(stdout);
+    expect(cached.rows).toEqual({ traced: 13, counted: 13, formula: 13 });
+    expect(recompute.multiplyAdds.counted).toBe(recompute.multiplyAdds.traced);
+    expect(ungroupedCacheBytes.token).toBe(groupSize * cacheBytes.token);
   });
 
   it("says what grouped heads and windows are, and what they save", async () => {

@@ -12,7 +12,7 @@ import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
 import { architectureWords } from "../architecture-words.js";
 import { reportError } from "../exit.js";
-import { formatCount } from "../format.js";
+import { formatCount, layerRanges } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions, PromptOptions } from "../options.js";
@@ -199,20 +199,6 @@ function stageTable(stages: readonly Stage[], colours: Colours, width: number): 
 /** `h.0…5.attn.c_attn`; of layers that do not follow one another `layers.0…1,3.mlp.act`. */
 function stageName({ name, stack, layers }: Stage): string {
   return layers.length === 0 ? name : `${stack}.${layerRanges(layers)}.${name}`;
-}
-
-/** Stretches of layers that are named; of more the first ones and dots. */
-const MOST_RANGES = 3;
-
-function layerRanges(layers: readonly number[]): string {
-  const ranges: { readonly first: number; last: number }[] = [];
-  for (const layer of layers) {
-    const range = ranges[ranges.length - 1];
-    if (range?.last === layer - 1) range.last = layer;
-    else ranges.push({ first: layer, last: layer });
-  }
-  const words = ranges.map(({ first, last }) => (first === last ? `${first}` : `${first}…${last}`));
-  return words.length <= MOST_RANGES ? words.join(",") : `${words.slice(0, MOST_RANGES - 1).join(",")},…`;
 }
 
 function needText({ tensor, rows, of, which }: StageNeed): string {
