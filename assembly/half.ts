@@ -79,20 +79,22 @@ export function narrow8(low: v128, high: v128, form: i32): v128 {
 // K and V of f16. What f16 cannot hold is kept as NaN, so that whatever is computed from it is NaN: never as the largest
 // value or as an infinity, which would make a key one that nobody sees.
 
-/** Largest bits of a half that are finite, moved to where `widenKv` has them, and the NaN that is stored. */
+/** Largest magnitude of a half that is finite, its bits moved to where `widenKv` has them, and the NaN that is stored. */
 const LARGEST_MOVED: i32 = 0x7bff << 13;
 const STORED_NAN: i32 = 0x7e00;
 /** Bits of 65,504 as f32. */
 const LARGEST_FLOAT: i32 = 0x477fe000;
 /** As CONSTANTS. */
-const KV_CONSTANTS = memory.data<u32>([0x8fffe000, 0x77800000, 0x0f7fe000]);
+const KV_CONSTANTS = memory.data<u32>([0x8fffe000, 0x77800000, 0x0f7fe000, 0x7fffffff]);
 
-/** Four halves, each with its sign through the upper half of its lane, as f32; a NaN stays one. Exact. */
+/**
+ * Four halves, each with its sign through the upper half of its lane, as f32. Exact; an infinity, which only a file can hold,
+ * is NaN, as a NaN is.
+ */
 @inline
 export function widenKv(values: v128): v128 {
   const moved = v128.and(i32x4.shl(values, 13), v128.load_splat<u32>(KV_CONSTANTS));
-  // A stored NaN has no sign: it alone is above the largest value.
-  const isNaN = i32x4.gt_s(moved, v128.load_splat<u32>(KV_CONSTANTS, 8));
+  const isNaN = i32x4.gt_s(v128.and(moved, v128.load_splat<u32>(KV_CONSTANTS, 12)), v128.load_splat<u32>(KV_CONSTANTS, 8));
   return v128.or(f32x4.mul(moved, v128.load_splat<u32>(KV_CONSTANTS, 4)), isNaN);
 }
 
@@ -100,7 +102,7 @@ export function widenKv(values: v128): v128 {
 @inline
 export function widenKv1(value: i16): f32 {
   const moved = (<i32>value << 13) & 0x8fffe000;
-  return moved > LARGEST_MOVED ? NaN : reinterpret<f32>(moved) * HALF_TO_FLOAT;
+  return (moved & 0x7fffffff) > LARGEST_MOVED ? NaN : reinterpret<f32>(moved) * HALF_TO_FLOAT;
 }
 
 /** An f32 as a half, to the nearest, ties to even; NaN beyond ±65,504. */

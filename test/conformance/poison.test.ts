@@ -160,7 +160,8 @@ describe.each(
         const [at, length] = floats[which % floats.length];
         const cell = kernels.u8(at, length);
         const old = cell.slice();
-        cell.set(length === 2 ? [0, 0x7e] : [0, 0, 0xc0, 0x7f]);
+        // Of f16 any that a file can hold: NaN and infinities of both signs.
+        cell.set(length === 2 ? [0, [0x7e, 0xfe, 0x7c, 0xfc][which % 4]!] : [0, 0, 0xc0, 0x7f]);
         const logits = sequence.logitsAfter(tokens);
         cell.set(old);
         kvCache.truncate(table, 35);

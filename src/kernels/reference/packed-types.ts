@@ -54,6 +54,8 @@ interface KvElements {
   readonly toF32: (stored: number) => number;
 }
 
+/** Exponent of the infinities and NaN of binary16. */
+const INFINITE_HALF = 0x7c00;
 /** Largest value of a binary16. */
 const LARGEST_HALF = 65_504;
 const same = (value: number) => value;
@@ -64,7 +66,7 @@ export const KV_ELEMENTS: Readonly<Record<KvDtype, KvElements>> = {
     Elements: Uint16Array,
     scaleOf: null,
     stored: (value) => f32ToF16(Math.abs(value) <= LARGEST_HALF ? value : Number.NaN),
-    toF32: f16ToF32,
+    toF32: (bits) => ((bits & INFINITE_HALF) === INFINITE_HALF ? Number.NaN : f16ToF32(bits)),
   },
   int8: {
     Elements: Int8Array,
