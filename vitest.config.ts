@@ -7,7 +7,7 @@ const withMockedModules = ["src/cli/commands/compare.test.ts", "src/cli/commands
 // `npm run test:exhaustive`.
 const elsewhere = [
   "test/serving/**",
-  "test/exhaustive/**",
+  "test/{exhaustive,package}/**",
   "test/browser/**",
   "test/vocabularies/**",
   "**/node_modules/**",

@@ -145,7 +145,7 @@ test.each(BACKENDS)(
         const inParts = await load(backend, options, size, stored);
         expect(Buffer.compare(inParts, whole)).toBe(0);
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   },
 );

@@ -3,3 +3,4 @@ import { range, testIdentity } from "../conformance/identity.js";
 
 testIdentity({ name: "tiny", dtype: "int8", referenceLengths: range(1, 64) });
 testIdentity({ name: "odd", dtype: "f32", referenceLengths: range(1, 64) });
+testIdentity({ name: "odd", dtype: "int8", referenceLengths: range(1, 64) });

@@ -1,4 +1,4 @@
-/** What `npm test` has no time for: more models, types and lengths of the same claims. */
+/** What `npm test` has no time for: more models, types and lengths of the same claims, and the package as it is published. */
 import { defineConfig } from "vitest/config";
 import common from "../../vitest.config.js";
 
@@ -7,5 +7,5 @@ const { projects: _, ...settings } = common.test ?? {};
 
 export default defineConfig({
   ...common,
-  test: { ...settings, include: ["test/exhaustive/*.test.ts"], exclude: [], isolate: false },
+  test: { ...settings, include: ["test/{exhaustive,package}/*.test.ts"], exclude: [], isolate: false },
 });
