@@ -168,7 +168,7 @@ describe.each(
         if (isSeen(core.model.spec, layer, position, 35)) expect(logits.every(Number.isNaN)).toBe(true);
         else expect(firstDifferentBits(clean, logits)).toBeNull();
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
     sequence.dispose();
   });

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { modelFolders } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
-import { errorOf, type Served, served } from "./served.js";
+import { errorOf, type Served, served } from "../server/served.js";
 
 /** Of the model here. */
 const BYTES_PER_TOKEN = 128;
