@@ -4,36 +4,53 @@
 //
 // Plain SIMD only. A relaxed operation (fused or estimated as the machine likes) may differ from one processor to
 // the next, and a fused multiply-add rounds once where these formulas round twice: either would change bits.
+//
+// Of two neighbouring vectors whose results are stored side by side, V8 makes one of 256 bits: so callers take them in twos,
+// both loaded before either is stored.
+//
+// Constants lie in memory: one instruction loads one into all lanes, and V8 takes four to make it, at each use.
 
-const LOG2_E: f32 = 1.44269502;
-const LN2_HIGH: f32 = 0.693145752;
-const LN2_LOW: f32 = 1.42860677e-6;
+/** A constant in all lanes. */
+@inline
+export function splat(constant: usize): v128 {
+  return v128.load_splat<f32>(constant);
+}
+
+export const HALF = memory.data<f32>([0.5], 4);
+export const ONE = memory.data<f32>([1], 4);
+const TWO = memory.data<f32>([2], 4);
+/** The sign's bit alone. */
+const SIGN = memory.data<f32>([-0.0], 4);
+
+const LOG2_E = memory.data<f32>([1.44269502], 4);
+const LN2_HIGH = memory.data<f32>([0.693145752], 4);
+const LN2_LOW = memory.data<f32>([1.42860677e-6], 4);
 /** 1.5 · 2²³ + 254: the sum's low bits are then the exponent, already biased for two factors. */
-const ROUNDING: f32 = 12583166;
-const EXP_MIN: f32 = -104;
-const EXP_MAX: f32 = 89;
-const E2: f32 = 0.49999994;
-const E3: f32 = 0.166665211;
-const E4: f32 = 0.041668389;
-const E5: f32 = 0.00836871658;
-const E6: f32 = 0.00138146267;
+const ROUNDING = memory.data<f32>([12583166], 4);
+const EXP_MIN = memory.data<f32>([-104], 4);
+const EXP_MAX = memory.data<f32>([89], 4);
+const E2 = memory.data<f32>([0.49999994], 4);
+const E3 = memory.data<f32>([0.166665211], 4);
+const E4 = memory.data<f32>([0.041668389], 4);
+const E5 = memory.data<f32>([0.00836871658], 4);
+const E6 = memory.data<f32>([0.00138146267], 4);
 
 /** e to the power of each lane. */
 @inline
 export function expF32x4(x: v128): v128 {
   // pmin and pmax give their first operand unless the second is strictly beyond it: NaN stays NaN.
-  const c = f32x4.pmax(f32x4.pmin(x, f32x4.splat(EXP_MAX)), f32x4.splat(EXP_MIN));
+  const c = f32x4.pmax(f32x4.pmin(x, splat(EXP_MAX)), splat(EXP_MIN));
 
-  const rounded = f32x4.add(f32x4.mul(c, f32x4.splat(LOG2_E)), f32x4.splat(ROUNDING));
-  const n = f32x4.sub(rounded, f32x4.splat(ROUNDING));
-  const high = f32x4.sub(c, f32x4.mul(n, f32x4.splat(LN2_HIGH)));
-  const r = f32x4.sub(high, f32x4.mul(n, f32x4.splat(LN2_LOW)));
+  const rounded = f32x4.add(f32x4.mul(c, splat(LOG2_E)), splat(ROUNDING));
+  const n = f32x4.sub(rounded, splat(ROUNDING));
+  const high = f32x4.sub(c, f32x4.mul(n, splat(LN2_HIGH)));
+  const r = f32x4.sub(high, f32x4.mul(n, splat(LN2_LOW)));
 
   const rr = f32x4.mul(r, r);
-  const low = f32x4.add(f32x4.splat(E2), f32x4.mul(f32x4.splat(E3), r));
-  const middle = f32x4.add(f32x4.splat(E4), f32x4.mul(f32x4.splat(E5), r));
-  const q = f32x4.add(low, f32x4.mul(rr, f32x4.add(middle, f32x4.mul(rr, f32x4.splat(E6)))));
-  const p = f32x4.add(f32x4.splat(1), f32x4.add(r, f32x4.mul(rr, q)));
+  const low = f32x4.add(splat(E2), f32x4.mul(splat(E3), r));
+  const middle = f32x4.add(splat(E4), f32x4.mul(splat(E5), r));
+  const q = f32x4.add(low, f32x4.mul(rr, f32x4.add(middle, f32x4.mul(rr, splat(E6)))));
+  const p = f32x4.add(splat(ONE), f32x4.add(r, f32x4.mul(rr, q)));
 
   // n + 254 = (⌊n / 2⌋ + 127) + (⌈n / 2⌉ + 127), each then shifted into the exponent's place.
   const half = i32x4.shr_u(rounded, 1);
@@ -41,12 +58,12 @@ export function expF32x4(x: v128): v128 {
   return f32x4.mul(f32x4.mul(p, first), second);
 }
 
-const TANH_SMALL: f32 = 0.625;
-const T3: f32 = -0.333332807;
-const T5: f32 = 0.133314416;
-const T7: f32 = -0.0537397154;
-const T9: f32 = 0.0206390787;
-const T11: f32 = -0.00570497429;
+const TANH_SMALL = memory.data<f32>([0.625], 4);
+const T3 = memory.data<f32>([-0.333332807], 4);
+const T5 = memory.data<f32>([0.133314416], 4);
+const T7 = memory.data<f32>([-0.0537397154], 4);
+const T9 = memory.data<f32>([0.0206390787], 4);
+const T11 = memory.data<f32>([-0.00570497429], 4);
 
 /** The hyperbolic tangent of each lane. */
 @inline
@@ -54,16 +71,16 @@ export function tanhF32x4(x: v128): v128 {
   const a = f32x4.abs(x);
 
   const u = f32x4.mul(a, a), uu = f32x4.mul(u, u);
-  const low = f32x4.add(f32x4.splat(T3), f32x4.mul(f32x4.splat(T5), u));
-  const high = f32x4.add(f32x4.splat(T7), f32x4.mul(f32x4.splat(T9), u));
-  const q = f32x4.add(low, f32x4.mul(uu, f32x4.add(high, f32x4.mul(uu, f32x4.splat(T11)))));
+  const low = f32x4.add(splat(T3), f32x4.mul(splat(T5), u));
+  const high = f32x4.add(splat(T7), f32x4.mul(splat(T9), u));
+  const q = f32x4.add(low, f32x4.mul(uu, f32x4.add(high, f32x4.mul(uu, splat(T11)))));
   const small = f32x4.add(a, f32x4.mul(a, f32x4.mul(u, q)));
 
-  const one = f32x4.splat(1);
-  const large = f32x4.sub(one, f32x4.div(f32x4.splat(2), f32x4.add(expF32x4(f32x4.add(a, a)), one)));
+  const one = splat(ONE);
+  const large = f32x4.sub(one, f32x4.div(splat(TWO), f32x4.add(expF32x4(f32x4.add(a, a)), one)));
 
-  const y = v128.bitselect(small, large, f32x4.lt(a, f32x4.splat(TANH_SMALL)));
-  return v128.or(y, v128.and(x, f32x4.splat(-0.0)));
+  const y = v128.bitselect(small, large, f32x4.lt(a, splat(TANH_SMALL)));
+  return v128.or(y, v128.and(x, splat(SIGN)));
 }
 
 const ERF_MAX: f32 = 4;
