@@ -1,81 +1,101 @@
 /**
  * Times the WebAssembly kernels, operation by operation and shape by shape, and holds each against what the machine can
- * do: all cases take turns with measurements of the limits, several rounds. `npm run bench:kernels -- --help`.
+ * do, and against those of another checkout: all take turns (measure.ts). `npm run bench:kernels -- --help`.
  */
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { type Limits, MachineLimits } from "../../src/bench/limits.js";
+import type { Limits } from "../../src/bench/limits.js";
 import { type Spread, spreadOf } from "../../src/bench/spread.js";
-import { formatCount, formatDuration } from "../../src/cli/format.js";
+import { formatDuration } from "../../src/cli/format.js";
 import { atLeastOne } from "../../src/cli/options.js";
 import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
-import type { Kernels } from "../../src/kernels/kernels.js";
-import { MemoryPlan } from "../../src/kernels/memory-plan.js";
-import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
-import { threads as platformThreads } from "../../src/platform/node-threads.js";
-import { type KernelCase, planCases } from "./cases.js";
+import type { KernelCase } from "./cases.js";
+import type { Measured, Task } from "./measure.js";
 
-/** Shortest time of a sample: shorter runs are repeated. */
-const SAMPLE_MS = 8;
-/** Bytes that the limit of reading streams. */
-const READ_BYTES = 300e6;
-
-interface Measured {
-  readonly case: KernelCase;
-  /** Milliseconds of a run, of each round. */
-  readonly ms: number[];
+interface Options {
+  readonly threads: number;
+  readonly processes: number;
+  readonly rounds: number;
+  readonly rows?: readonly number[];
+  readonly against?: string;
+  readonly processorTime?: true;
+  readonly json?: true;
 }
 
 const program = new Command("bench:kernels")
-  .description("GPT-2 124M, one operation at a time. Limits and cases take turns; medians over the rounds.")
-  .argument("[operations...]", 'only those whose names begin like this, such as "linear int8"')
+  .description("One operation at a time. Limits and cases take turns; medians over all rounds.")
+  .argument(
+    "[operations...]",
+    'only those that begin like this, such as "linear int8", or "linear bf16 Llama"; without any: GPT-2 124M',
+  )
   .option("--threads <count>", "threads that share the work", atLeastOne, availableParallelism())
-  .option("--rounds <count>", "measured rounds, after one that warms up", atLeastOne, 7)
+  .option(
+    "--processes <count>",
+    "processes, one after the other: memory lies elsewhere in each",
+    atLeastOne,
+    4,
+  )
+  .option("--rounds <count>", "measured rounds of each process, after one that warms up", atLeastOne, 3)
+  .option("--rows <counts>", "rows of products: 1,2,3", (list) => list.split(",").map(atLeastOne))
+  .option(
+    "--against <folder>",
+    "another checkout with its kernels built: each case takes turns with the same of that one",
+  )
+  .option(
+    "--processor-time",
+    "time of the processor instead of the clock: for one thread on a machine that others use",
+  )
   .option("--json", "one JSON object")
   .addHelpText(
     "after",
-    '\nExamples:\n  npm run bench:kernels\n  npm run bench:kernels -- "linear f32" attention --threads 1',
+    `
+Examples:
+  npm run bench:kernels
+  npm run bench:kernels -- "linear f32" attention --threads 1
+  npm run bench:kernels -- "linear f32 GPT-2" --rows 1,2,3,5,8 --against ../before --threads 1 --processor-time`,
   )
   .parse();
-const { threads, rounds, json } = program.opts<{ threads: number; rounds: number; json?: boolean }>();
+const { threads, processes, rounds, rows, against, processorTime, json } = program.opts<Options>();
+if (processorTime === true && threads > 1) program.error("--processor-time takes --threads 1.");
 
-const { startHelper } = platformThreads;
-const backend = wasmBackend({ threads, startHelper });
-const plan = new MemoryPlan(backend);
-const cases = planCases(plan, backend, program.args);
-const kernels = await backend.create(plan.bytes);
-// Memory that was never written does not exist yet. A tenth is as good a number as any: sums of them stay small.
-kernels
-  .f32(0, plan.bytes / 4)
-  .subarray(65536 / 4)
-  .fill(0.1);
-for (const { prepare } of cases) prepare?.(kernels);
-const machine = await MachineLimits.create({ threads, readBytes: READ_BYTES, startHelper });
-
-const measured = cases.map((one): Measured => ({ case: one, ms: [] }));
-const limits: Limits[] = [];
-for (let round = 0; round <= rounds; round++) {
-  if (round > 0) limits.push(machine.measure());
-  for (const { case: one, ms } of measured) {
-    one.prepare?.(kernels);
-    const time = timeOf(one, kernels);
-    if (round > 0) ms.push(time);
-  }
-  process.stderr.write(round === 0 ? "warmed up\n" : `round ${round} of ${rounds}\n`);
+const own = fileURLToPath(new URL("../../", import.meta.url));
+const task = { threads, rounds, wanted: program.args, rows, processorTime: processorTime === true };
+const all: Measured[] = [];
+for (let i = 1; i <= processes; i++) {
+  all.push(await measuredApart(i % 2 === 0));
+  process.stderr.write(`process ${i} of ${processes}\n`);
 }
-await machine.dispose();
-await kernels.dispose();
 report();
 
-/** Milliseconds of a run. */
-function timeOf({ run }: KernelCase, kernels: Kernels): number {
-  for (let runs = 1; ; runs *= 2) {
-    const start = performance.now();
-    for (let i = 0; i < runs; i++) run(kernels);
-    const elapsed = performance.now() - start;
-    if (elapsed >= SAMPLE_MS) return elapsed / runs;
-  }
+/** One process, the other checkout first or last. */
+async function measuredApart(otherFirst: boolean): Promise<Measured> {
+  const folders = against === undefined ? [own] : otherFirst ? [against, own] : [own, against];
+  const child = fork(new URL("./measure.ts", import.meta.url), {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  child.send({ ...task, folders } satisfies Task);
+  const answer = await Promise.race([once(child, "message"), once(child, "exit").then(() => null)]);
+  if (answer === null) process.exit(1);
+  const measured = answer[0] as Measured;
+  if (!otherFirst || against === undefined) return measured;
+  return { ...measured, cases: measured.cases.map((one) => ({ ...one, ms: [...one.ms].reverse() })) };
+}
+
+/**
+ * How many times as fast as the other checkout: the median of each process's ratios, and of these the geometric mean, so
+ * that what the order of the two does cancels out.
+ */
+function timesAsFast(index: number): number | null {
+  if (against === undefined) return null;
+  const logarithms = all.map(({ cases }) => {
+    const [mine, others] = cases[index].ms;
+    return Math.log(spreadOf(mine.map((ms, round) => others[round] / ms)).median);
+  });
+  return Math.exp(logarithms.reduce((sum, value) => sum + value, 0) / logarithms.length);
 }
 
 function report(): void {
@@ -84,37 +104,48 @@ function report(): void {
     f32: medianOf("f32GFlops"),
     int8: medianOf("int8Gops"),
   };
-  const rows = measured.map(({ case: { operation, shape, limit: kind, work }, ms }) => {
+  const rows = all[0].cases.map(({ operation, shape, limit: kind, work }, index) => {
+    const ms = all.flatMap(({ cases }) => cases[index].ms[0]);
     const rate = spreadOf(ms.map((time) => work / time / 1e6));
-    return { operation, shape, limit: kind, ms: spreadOf(ms), rate, share: rate.median / limit[kind] };
+    const share = rate.median / limit[kind];
+    return { operation, shape, limit: kind, ms: spreadOf(ms), rate, share, timesAsFast: timesAsFast(index) };
   });
   if (json === true) {
     process.stdout.write(
-      `${JSON.stringify({ node: process.version, threads, rounds, limits: limit, rows })}\n`,
+      `${JSON.stringify({ node: process.version, threads, processes, rounds, against, limits: limit, rows })}\n`,
     );
     return;
   }
   const unit = { read: "GB/s", f32: "GFLOP/s", int8: "GOP/s" };
   const table = renderTable(coloursFor(process.stdout, process.env), {
-    head: ["operation", "shape", "a run", "median", "min", "max", "", "of the limit"],
-    rows: rows.map(({ operation, shape, limit: kind, ms, rate, share }) => [
+    head: [
+      ...["operation", "shape", "a run", "median", "min", "max", "", "of the limit"],
+      ...(against === undefined ? [] : ["times as fast"]),
+    ],
+    rows: rows.map(({ operation, shape, limit: kind, ms, rate, share, timesAsFast }) => [
       operation,
       shape,
       formatDuration(ms.median),
       ...spread(rate),
       unit[kind],
       `${(100 * share).toFixed(0)} %`,
+      ...(timesAsFast === null ? [] : [timesAsFast.toFixed(2)]),
     ]),
-    rightAligned: [2, 3, 4, 5, 7],
+    rightAligned: [2, 3, 4, 5, 7, 8],
   });
   process.stdout.write(
     `${table}\n\nlimits: ${limit.read.toFixed(1)} GB/s read, ${limit.f32.toFixed(1)} GFLOP/s f32, ${limit.int8.toFixed(1)} GOP/s int8\n` +
-      `${threads} ${threads === 1 ? "thread" : "threads"} · Node ${process.version} · ${formatCount(rounds)} rounds\n`,
+      `${threads} ${threads === 1 ? "thread" : "threads"} · Node ${process.version} · ${processes} × ${rounds} rounds\n`,
   );
+  const ratios = rows.flatMap(({ timesAsFast }) => timesAsFast ?? []);
+  if (ratios.length > 0)
+    process.stdout.write(
+      `against ${against}: ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)} times as fast\n`,
+    );
 }
 
 function medianOf(figure: keyof Limits): number {
-  return spreadOf(limits.map((one) => one[figure])).median;
+  return spreadOf(all.flatMap(({ limits }) => limits.map((one) => one[figure]))).median;
 }
 
 function spread({ median, min, max }: Spread): string[] {

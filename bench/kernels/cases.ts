@@ -1,7 +1,7 @@
 /**
- * Every operation of GPT-2 124M, and those of other families, in the shapes that a forward pass gives it: a function to run, and the useful work of a
- * run. Weights, K and V lie there in as many copies as no cache has room for, used in turn; rows of activations, which a
- * pass has just written, in one.
+ * Every operation, in the shapes that a forward pass of GPT-2 124M and other models gives it: a function to run, and the
+ * useful work of a run. Products are in product-cases.ts. Weights, K and V lie there in as many copies as no cache has room
+ * for, used in turn; rows of activations, which a pass has just written, in one.
  */
 import {
   columns,
@@ -12,18 +12,12 @@ import {
   type Tensor,
 } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
-import type { KvDtype } from "../../src/kernels/kv-types.js";
+import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
-import {
-  CONVERTED_DTYPES,
-  PACKED_DTYPES,
-  type PackedDtype,
-  WEIGHT_TYPES,
-} from "../../src/kernels/weight-types.js";
+import { productCases, rowsOf } from "./product-cases.js";
 
 const WIDTH = 768;
 const INNER = 4 * WIDTH;
-const VOCAB = 50_257;
 const CONTEXT = 1024;
 const KV_SHAPE = { numLayers: 12, numKvHeads: 12, headDim: 64 };
 /** Heads of other models, and the window of most of their layers. */
@@ -36,15 +30,6 @@ const ATTENTION_SHAPES = [
 ] as const;
 /** Rows of a prompt. */
 const PROMPT = 512;
-/** Rows of a step that decodes for many. */
-const BATCH = 16;
-/** Matrices of Llama 3.2 1B, and a small one that stays near, with the rows that meet them. */
-const QUANTISED_SHAPES = [
-  { name: "near", inFeatures: 1024, outFeatures: 1024, rows: [1], near: true },
-  { name: "ffn_gate", inFeatures: 2048, outFeatures: 8192, rows: [1, BATCH, 128], near: false },
-  { name: "ffn_down", inFeatures: 8192, outFeatures: 2048, rows: [1, BATCH, 128], near: false },
-  { name: "output", inFeatures: 2048, outFeatures: 128_256, rows: [1], near: false },
-] as const;
 /** Bytes that no cache keeps. */
 const UNCACHED_BYTES = 150e6;
 
@@ -62,139 +47,46 @@ export interface KernelCase {
   readonly run: (kernels: Kernels) => void;
 }
 
-type Operands = ReturnType<typeof planOperands>;
-
-/** Plans memory for all cases whose operation begins with one of `wanted`; none: all. */
-export function planCases(plan: MemoryPlan, backend: KernelBackend, wanted: readonly string[]): KernelCase[] {
-  const operands = planOperands(plan, backend);
-  const isWanted = (operation: string) =>
-    wanted.length === 0 || wanted.some((name) => operation.startsWith(name));
-  const cases: KernelCase[] = [];
-  for (const dtype of CONVERTED_DTYPES) {
-    if (isWanted(`linear ${dtype}`)) cases.push(...linearCases(plan, backend, operands, dtype));
-  }
-  cases.push(...quantisedCases(plan, backend, isWanted));
-  for (const dtype of ["f32", "int8"] as const) {
-    if (isWanted(`attention ${dtype}`)) cases.push(...attentionCases(plan, operands, dtype));
-  }
-  return [...cases, ...rowCases(plan, operands).filter(({ operation }) => isWanted(operation))];
+/** What all but products read and write. */
+interface Operands {
+  readonly x: Tensor;
+  readonly y: Tensor;
 }
 
-function planOperands(plan: MemoryPlan, backend: KernelBackend) {
-  return {
-    x: plan.tensor(PROMPT, INNER),
-    y: plan.tensor(PROMPT, INNER),
-    bias: plan.tensor(1, INNER),
-    logits: plan.tensor(BATCH, VOCAB),
-    scratch: plan.tensor(
-      1,
-      Math.max(...CONVERTED_DTYPES.map((dtype) => backend.scratchFloats(PROMPT, INNER, dtype))),
-    ),
-  };
-}
-
-function rowsOf(count: number): string {
-  return count === 1 ? "1 row" : `${count} rows`;
-}
-
-function linearCases(
+/**
+ * Plans memory for all cases whose operation and shape begin with one of `wanted`; none: those of GPT-2 124M, with the types
+ * of quantised files in Llama's.
+ * @param rows numbers of rows of products, instead of their own
+ */
+export function planCases(
   plan: MemoryPlan,
   backend: KernelBackend,
-  { x, y, bias, logits, scratch }: Operands,
-  dtype: PackedDtype,
+  wanted: readonly string[],
+  rows?: readonly number[],
 ): KernelCase[] {
-  const shapes: readonly (readonly [
-    name: string,
-    inFeatures: number,
-    outFeatures: number,
-    rows: readonly number[],
-  ])[] = [
-    ["c_attn", WIDTH, 3 * WIDTH, [1, BATCH, PROMPT]],
-    ["attn.c_proj", WIDTH, WIDTH, [1, BATCH, PROMPT]],
-    ["c_fc", WIDTH, INNER, [1, BATCH, PROMPT]],
-    ["mlp.c_proj", INNER, WIDTH, [1, BATCH, PROMPT]],
-    ["lm_head", WIDTH, VOCAB, [1, BATCH]],
+  const isWanted = (name: string, byDefault: boolean) =>
+    wanted.length === 0 ? byDefault : wanted.some((one) => name.startsWith(one));
+  const cases = productCases(plan, backend, isWanted, rows);
+  const operands = { x: plan.tensor(PROMPT, INNER), y: plan.tensor(PROMPT, INNER) };
+  for (const dtype of KV_DTYPES) {
+    const shapes = ATTENTION_SHAPES.filter(({ model }) => isWanted(`attention ${dtype} ${model}`, true));
+    if (shapes.length > 0) cases.push(...attentionCases(plan, operands, dtype, shapes));
+  }
+  return [
+    ...cases,
+    ...rowCases(plan, operands).filter(({ operation, shape }) => isWanted(`${operation} ${shape}`, true)),
   ];
-  return shapes.flatMap(([name, inFeatures, outFeatures, counts]) => {
-    const bytes = backend.packedBytes(inFeatures, outFeatures, dtype);
-    const weights = Array.from({ length: Math.ceil(UNCACHED_BYTES / bytes) }, () => ({
-      ...{ dtype, inFeatures, outFeatures },
-      offset: plan.reserve(bytes),
-    }));
-    return counts.map((count): KernelCase => {
-      const from = columns(firstRows(x, 0, count), 0, inFeatures);
-      const isHead = outFeatures === VOCAB;
-      const to = isHead ? firstRows(logits, 0, count) : columns(firstRows(y, 0, count), 0, outFeatures);
-      let turn = 0;
-      return {
-        operation: `linear ${dtype}`,
-        shape: `${name} (${inFeatures}, ${outFeatures}), ${rowsOf(count)}`,
-        ...(count === 1
-          ? { limit: "read", work: bytes }
-          : { limit: dtype === "int8" ? "int8" : "f32", work: 2 * count * inFeatures * outFeatures }),
-        run: (kernels) => {
-          turn = (turn + 1) % weights.length;
-          kernels.linear(to, from, weights[turn], isHead ? null : bias, scratch);
-        },
-      };
-    });
-  });
 }
 
-/** Types that meet quantised activations: one after the other in the same memory. */
-function quantisedCases(
+function attentionCases(
   plan: MemoryPlan,
-  backend: KernelBackend,
-  isWanted: (operation: string) => boolean,
+  operands: Operands,
+  dtype: KvDtype,
+  models: readonly (typeof ATTENTION_SHAPES)[number][],
 ): KernelCase[] {
-  const dtypes = PACKED_DTYPES.filter(
-    (dtype) => WEIGHT_TYPES[dtype].activationMax !== null && isWanted(`quantised ${dtype}`),
-  );
-  const all = dtypes.flatMap((dtype) =>
-    QUANTISED_SHAPES.map((shape) => {
-      const bytes = backend.packedBytes(shape.inFeatures, shape.outFeatures, dtype);
-      return { ...shape, dtype, bytes, copies: shape.near ? 1 : Math.ceil(UNCACHED_BYTES / bytes) };
-    }),
-  );
-  if (all.length === 0) return [];
-  const slab = plan.reserve(Math.max(...all.map(({ bytes, copies }) => bytes * copies)));
-  const rowsOfAll = all.flatMap((one) => one.rows.map((count) => ({ ...one, count })));
-  const largest = (size: (one: (typeof rowsOfAll)[number]) => number) => Math.max(...rowsOfAll.map(size));
-  const x = plan.tensor(
-    1,
-    largest(({ count, inFeatures }) => count * inFeatures),
-  );
-  const y = plan.tensor(
-    1,
-    largest(({ count, outFeatures }) => count * outFeatures),
-  );
-  const scratch = plan.tensor(
-    1,
-    largest(({ count, inFeatures, dtype }) => backend.scratchFloats(count, inFeatures, dtype)),
-  );
-  return rowsOfAll.map(({ name, dtype, inFeatures, outFeatures, bytes, copies, count, near }): KernelCase => {
-    let turn = 0;
-    return {
-      operation: `quantised ${dtype}`,
-      shape: `${name} (${inFeatures}, ${outFeatures}), ${rowsOf(count)}`,
-      ...(count === 1 && !near
-        ? { limit: "read", work: bytes }
-        : { limit: "int8", work: 2 * count * inFeatures * outFeatures }),
-      run: (kernels) => {
-        turn = (turn + 1) % copies;
-        const weight = { dtype, inFeatures, outFeatures, offset: slab + turn * bytes };
-        const from = { offset: x.offset, rows: count, cols: inFeatures, stride: inFeatures };
-        const to = { offset: y.offset, rows: count, cols: outFeatures, stride: outFeatures };
-        kernels.linear(to, from, weight, null, scratch);
-      },
-    };
-  });
-}
-
-function attentionCases(plan: MemoryPlan, operands: Operands, dtype: KvDtype): KernelCase[] {
   const blocks = CONTEXT / BLOCK_SIZE;
   const { numLayers } = KV_SHAPE;
-  const layouts = ATTENTION_SHAPES.map((one) => {
+  const layouts = models.map((one) => {
     const blockBytes = kvBlockBytes({ ...one, numLayers }, dtype);
     return { one, blockBytes, contexts: Math.ceil(UNCACHED_BYTES / (blocks * blockBytes)) };
   });

@@ -1,0 +1,48 @@
+/** The kernels that are measured: this checkout's, and another's, so that a change can be held against what was before it. */
+import { access } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Kernels } from "../../src/kernels/kernels.js";
+import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
+import type { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
+import type { threads as platformThreads } from "../../src/platform/node-threads.js";
+import { type KernelCase, planCases } from "./cases.js";
+import type { Task } from "./measure.js";
+
+/** Kernels over a memory of their own, and all cases on it. */
+export interface Build {
+  readonly kernels: Kernels;
+  readonly cases: readonly KernelCase[];
+}
+
+/**
+ * @param folder a checkout in which the kernels were built
+ * @throws Error when it is none
+ */
+export async function createBuild(
+  folder: string,
+  { threads, wanted, rows }: Pick<Task, "threads" | "wanted" | "rows">,
+): Promise<Build> {
+  const source = (path: string) => join(resolve(folder), "src", path);
+  await access(source("kernels/wasm/kernels-binary.ts")).catch((cause: unknown) => {
+    throw new Error(
+      `${folder} is not a checkout of lastrow with its kernels built (npm ci; npm run build:kernels)`,
+      { cause },
+    );
+  });
+  const load = async (path: string): Promise<unknown> => import(pathToFileURL(source(path)).href);
+  const wasm = (await load("kernels/wasm/wasm-kernels.ts")) as { readonly wasmBackend: typeof wasmBackend };
+  const memory = (await load("kernels/memory-plan.ts")) as { readonly MemoryPlan: typeof MemoryPlan };
+  const platform = (await load("platform/node-threads.ts")) as { readonly threads: typeof platformThreads };
+  const { startHelper } = platform.threads;
+  const backend = wasm.wasmBackend({ threads, startHelper });
+  const plan = new memory.MemoryPlan(backend);
+  const cases = planCases(plan, backend, wanted, rows);
+  const kernels = await backend.create(plan.bytes);
+  // Memory that was never written does not exist yet. A tenth is as good a number as any: sums of them stay small.
+  kernels
+    .f32(0, plan.bytes / 4)
+    .subarray(65536 / 4)
+    .fill(0.1);
+  return { kernels, cases };
+}
