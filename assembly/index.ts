@@ -8,4 +8,5 @@ export {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps, wide1, wide1Offsets,
   wide2, wide2Offsets, wide3, wide3Offsets, wide4, wide4Offsets,
 } from "./tiles-quantised";
+export { choicesAddress } from "./choices";
 export { commandAddress, help, publish, wait } from "./team";

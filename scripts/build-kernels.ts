@@ -1,8 +1,8 @@
 /**
  * Compiles assembly/ to WebAssembly and writes it, as base64, into modules: it then loads the same way in Node, in a
  * browser and in a bundle, without a second file to find. The kernels twice, from the same source: over a shared memory
- * for several threads, and over an ordinary one for runtimes that give no shared memory. And the module that measures
- * the machine's limits. Before that, it has written what both sides know of the operations (generate-operations.ts).
+ * for several threads, and over an ordinary one for runtimes that give no shared memory. Beside them those that use
+ * relaxed SIMD, which not every runtime compiles, over the same memory. And the module that measures the machine's limits. Before that, it has written what both sides know of the operations (generate-operations.ts).
  *
  * Compiling takes half a minute, so modules that carry the digest of the present sources are left as they are.
  */
@@ -24,10 +24,12 @@ const OPTIONS = [
   "--noAssert",
   "--enable=simd,bulk-memory,threads",
   "--importMemory",
-  // Constants and the team's counters live below the first address that a memory plan hands out.
-  "--memoryBase=1024",
   "--use=abort=",
 ];
+// Constants and the team's counters live below the first address that a memory plan hands out (RESERVED_BYTES), those of
+// the relaxed module in the upper half of that.
+const DATA = ["--memoryBase=1024", "--lowMemoryLimit=32768"];
+const RELAXED = ["--memoryBase=32768", "--lowMemoryLimit=65536", "--enable=relaxed-simd"];
 const SHARED = ["--sharedMemory", "--maximumMemory=65536"];
 
 const kernelsModule = join(root, "src/kernels/wasm/kernels-binary.ts");
@@ -49,11 +51,11 @@ async function sourcesDigest(): Promise<string> {
 }
 
 /** The binary of a source in assembly/, as base64. */
-async function compile(folder: string, source: string, memoryOptions: readonly string[]): Promise<string> {
-  const binary = join(folder, `${source}${memoryOptions.length}.wasm`);
+async function compile(folder: string, source: string, options: readonly string[]): Promise<string> {
+  const binary = join(folder, `${source.replace("/", "-")}${options.length}.wasm`);
   await promisify(execFile)(
     process.execPath,
-    [`${compiler}/bin/asc.js`, `assembly/${source}`, `--outFile=${binary}`, ...OPTIONS, ...memoryOptions],
+    [`${compiler}/bin/asc.js`, `assembly/${source}`, `--outFile=${binary}`, ...OPTIONS, ...options],
     { cwd: root },
   );
   const bytes = await readFile(binary);
@@ -70,14 +72,18 @@ if ((await isPresent(kernelsModule)) && (await isPresent(limitsModule))) {
 } else {
   const folder = await mkdtemp(join(tmpdir(), "lastrow-kernels-"));
   try {
-    const [single, shared, limits] = await Promise.all([
-      compile(folder, "index.ts", []),
-      compile(folder, "index.ts", SHARED),
-      compile(folder, "limits-team.ts", SHARED),
+    const [single, shared, relaxedSingle, relaxedShared, limits] = await Promise.all([
+      compile(folder, "index.ts", DATA),
+      compile(folder, "index.ts", [...DATA, ...SHARED]),
+      compile(folder, "relaxed/index.ts", RELAXED),
+      compile(folder, "relaxed/index.ts", [...RELAXED, ...SHARED]),
+      compile(folder, "limits-team.ts", [...DATA, ...SHARED]),
     ]);
+    const pair = (name: string, single: string, shared: string) =>
+      `export const ${name} = {\n  single:\n    "${single}",\n  shared:\n    "${shared}",\n};\n`;
     await writeFile(
       kernelsModule,
-      `${madeBy}export const kernelsBinary = {\n  single:\n    "${single}",\n  shared:\n    "${shared}",\n};\n`,
+      madeBy + pair("kernelsBinary", single, shared) + pair("relaxedBinary", relaxedSingle, relaxedShared),
     );
     await writeFile(limitsModule, `${madeBy}export const limitsBinary =\n  "${limits}";\n`);
   } finally {

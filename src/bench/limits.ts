@@ -105,7 +105,9 @@ export class MachineLimits {
     }
     const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
     const numbers = Array.from({ length: threads - 1 }, (_, i) => i + 1);
-    const helpers = await Promise.all(numbers.map((thread) => startHelper({ module, memory, thread })));
+    const helpers = await Promise.all(
+      numbers.map((thread) => startHelper({ module, relaxed: null, memory, thread })),
+    );
     return new MachineLimits(new ThreadTeam(exports as unknown as TeamExports, memory, helpers), chunks);
   }
 

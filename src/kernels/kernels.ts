@@ -14,6 +14,11 @@ import type { PackedDtype, StoredDtype } from "./weight-types.js";
 /** Which operations a model runs on: WebAssembly, or plain TypeScript that is written to be read. The same bits. */
 export type KernelsName = "wasm" | "reference";
 
+/** Bits of the vectors that the WebAssembly kernels compute with. */
+export type Vectors = 128 | 256;
+/** Which dot products of integers they use: those that all runtimes have, or those of relaxed SIMD. The same sums. */
+export type Dots = "strict" | "relaxed";
+
 /** Values that `Kernels.stretchMaxima` looks at together. */
 export const STRETCH = 64;
 
@@ -101,6 +106,9 @@ export interface AttentionCall {
 export interface Kernels {
   /** Tracing kernels are for explaining a forward pass: nobody generates with them. */
   readonly name: KernelsName | "tracing";
+  /** What is in use; null: kernels without vectors. */
+  readonly vectors: Vectors | null;
+  readonly dots: Dots | null;
 
   /**
    * Multiply-adds of all calls of `linear` and `attention` so far: rows · inFeatures · outFeatures, and for each query

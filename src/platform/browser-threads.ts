@@ -1,7 +1,7 @@
 /** Threads of a browser, or of any other runtime without Node's modules: Web Workers. */
 
 import { LastrowError } from "../errors.js";
-import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
+import { HELP, type Helper, type HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
 import type { Threads } from "./threads.js";
 
@@ -12,12 +12,8 @@ const LIKELY_GIB = 4;
 const FREE_SHARE = 3 / 4;
 
 /** What a helper runs. Text, not a file: no bundler has to find it. */
-const HELPER_SOURCE = `
-onmessage = ({ data: { module, memory, thread } }) => {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  postMessage("ready");
-  exports.help(thread);
-};
+const HELPER_SOURCE = `${HELP}
+onmessage = ({ data }) => help(data, () => postMessage("ready"));
 `;
 
 async function startHelper(start: HelperStart): Promise<Helper> {

@@ -3,18 +3,15 @@ import { availableParallelism } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parentPort, Worker } from "node:worker_threads";
 import { LastrowError } from "../errors.js";
-import type { Helper, HelperStart } from "../kernels/wasm/thread-team.js";
+import { HELP, type Helper, type HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
 import { machineMemory } from "./node-memory.js";
 import type { Threads } from "./threads.js";
 
 /** What a helper runs. Text, not a file: it then starts from the sources, from a package and from a bundle alike. */
-const HELPER_SOURCE = `
+const HELPER_SOURCE = `${HELP}
 const { parentPort, workerData } = require("node:worker_threads");
-const { module, memory, thread } = workerData;
-const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-parentPort.postMessage("ready");
-exports.help(thread);
+help(workerData, () => parentPort.postMessage("ready"));
 `;
 
 async function startHelper(start: HelperStart): Promise<Helper> {

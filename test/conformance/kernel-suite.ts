@@ -1,15 +1,27 @@
 /** What the suites of the kernels share: all implementations, and values that break careless code. */
 import fc from "fast-check";
-import type { KernelBackend } from "../../src/kernels/kernels.js";
+import type { Dots, KernelBackend, Vectors } from "../../src/kernels/kernels.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
+import { hasRelaxedSimd } from "../../src/kernels/wasm/kernel-modules.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import { threads } from "../../src/platform/node-threads.js";
 
+const { startHelper } = threads;
+
 /** Shares everything, however little it is. */
-const wasm = (count: number) =>
-  wasmBackend({ threads: count, startHelper: threads.startHelper, leastWork: 0 });
-/** The reference first. */
-export const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
+const wasm = (count: number, vectors: Vectors = 128, dots: Dots = "strict") =>
+  wasmBackend({ threads: count, startHelper, leastWork: 0, vectors, dots });
+/**
+ * The reference first. Tiles for 256 bits give the same bits where nothing makes them so wide, only later: they are in
+ * every run.
+ */
+export const backends: readonly KernelBackend[] = [
+  referenceBackend,
+  wasm(1),
+  wasm(2, 256),
+  wasm(3),
+  ...(hasRelaxedSimd() ? [wasm(1, 128, "relaxed"), wasm(2, 256, "relaxed")] : []),
+];
 
 /** Values that break careless code, among ordinary ones. */
 export const EXTREMES = [

@@ -4,16 +4,10 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { KernelBackend, LinearWeight, Packed, StoredOrder } from "../../src/kernels/kernels.js";
-import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
-import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
+import type { LinearWeight, Packed, StoredOrder } from "../../src/kernels/kernels.js";
 import type { PackedDtype, StoredFloat } from "../../src/kernels/weight-types.js";
-import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
-
-const wasm = (threads: number) =>
-  wasmBackend({ threads, startHelper: platformThreads.startHelper, leastWork: 0 });
-const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
+import { backends } from "./kernel-suite.js";
 
 const HALVES = [
   { dtype: "bf16", stored: "BF16", infinity: 0x7f80 },

@@ -4,16 +4,11 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type KernelBackend, rows, type StoredOrder } from "../../src/kernels/kernels.js";
-import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
-import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
+import { rows, type StoredOrder } from "../../src/kernels/kernels.js";
 import { INT8_GROUP } from "../../src/kernels/weight-types.js";
-import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
+import { backends } from "./kernel-suite.js";
 
-const wasm = (threads: number) =>
-  wasmBackend({ threads, startHelper: platformThreads.startHelper, leastWork: 0 });
-const backends: readonly KernelBackend[] = [referenceBackend, wasm(1), wasm(2), wasm(3)];
 const ORDERS = ["in-out", "out-in"] as const satisfies readonly StoredOrder[];
 
 /** Largest magnitudes of the integers. */

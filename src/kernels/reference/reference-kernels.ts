@@ -35,6 +35,8 @@ const { fround } = Math;
 
 class ReferenceKernels implements Kernels {
   readonly name = "reference";
+  readonly vectors = null;
+  readonly dots = null;
   readonly #buffer: ArrayBuffer;
   #multiplyAdds = 0;
 

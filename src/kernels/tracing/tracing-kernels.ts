@@ -39,6 +39,8 @@ type NewTensor = Omit<RecordedTensor, "id" | "multiplyAdds" | "layer" | "weight"
 
 export class TracingKernels implements Kernels {
   readonly name = "tracing";
+  readonly vectors = null;
+  readonly dots = null;
   /** Everything that was made, in this order; a tensor's sources come before it. */
   readonly recorded: RecordedTensor[] = [];
   readonly #lists: { readonly offset: number; readonly entries: Int32Array }[] = [];

@@ -58,6 +58,8 @@ export const FORM_NUMBER: Readonly<Record<PackedDtype, number>> = {
 };
 /** What operations that pack answer, as bits of a sum: 0 when the weights are the stored values. */
 export const PACK_ANSWER = { outOfRange: 1, rounded: 2 };
+/** What the kernels were chosen to run on (assembly/choices.ts), as bits of a sum. */
+export const CHOICE = { fused: 1, relaxedInt8: 2, relaxedQuantised: 4 };
 export const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
   gelu_new: 0,
   gelu_pytorch_tanh: 0,
@@ -71,6 +73,9 @@ export const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
 export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<string, number>>>> = {
   ACTIVATION_MAX,
   BLOCK_SIZE,
+  CHOICE_FUSED: CHOICE.fused,
+  CHOICE_RELAXED_INT8: CHOICE.relaxedInt8,
+  CHOICE_RELAXED_QUANTISED: CHOICE.relaxedQuantised,
   HALF_COLUMNS,
   INT8_GROUP,
   KV_MAX,

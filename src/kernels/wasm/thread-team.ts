@@ -8,6 +8,8 @@ import { COMMAND, COMMAND_BYTES } from "./operations.js";
 /** What a helper thread is given. */
 export interface HelperStart {
   readonly module: WebAssembly.Module;
+  /** What the module imports as "relaxed"; null: the runtime has none of it, or the module wants none. */
+  readonly relaxed: WebAssembly.Module | null;
   /** Shared. */
   readonly memory: WebAssembly.Memory;
   /** Its number in the team, from 1. */
@@ -23,6 +25,21 @@ export interface Helper {
 
 /** Starts a helper thread; resolves when it is ready. */
 export type StartHelper = (start: HelperStart) => Promise<Helper>;
+
+/**
+ * A helper's life, as text: a platform adds how its threads hear and speak, and starts it from there. So it needs no file
+ * that a bundler would have to find.
+ */
+export const HELP = `
+function help({ module, relaxed, memory, thread }, ready) {
+  const env = { memory };
+  const missing = () => { throw new Error("a relaxed kernel was called where there is none"); };
+  const imports = relaxed === null ? new Proxy({}, { get: () => missing }) : new WebAssembly.Instance(relaxed, { env }).exports;
+  const { exports } = new WebAssembly.Instance(module, { env, relaxed: imports });
+  ready();
+  exports.help(thread);
+}
+`;
 
 /** What a module of a team offers its caller (assembly/team.ts); helpers call `help`. */
 export interface TeamExports {

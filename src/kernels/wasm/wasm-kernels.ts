@@ -7,6 +7,7 @@ import {
   type Activation,
   type AttentionCall,
   attentionMultiplyAdds,
+  type Dots,
   type IndexList,
   type KernelBackend,
   type Kernels,
@@ -15,14 +16,15 @@ import {
   type StoredOrder,
   type StoredRows,
   type Tensor,
+  type Vectors,
 } from "../kernels.js";
 import type { KvLayout } from "../kv-layout.js";
 import { isStoredFloat, WEIGHT_TYPES } from "../weight-types.js";
 import { KernelCommands } from "./commands.js";
-import { kernelsBinary } from "./kernels-binary.js";
-import { ACTIVATION_NUMBER, PACK_ANSWER, QUERIES_PER_TILE, WIDENED_ROWS } from "./operations.js";
+import { compileKernels, instantiateKernels } from "./kernel-modules.js";
+import { ACTIVATION_NUMBER, CHOICE, PACK_ANSWER, QUERIES_PER_TILE, WIDENED_ROWS } from "./operations.js";
 import { KV_OPERATIONS, PACKED } from "./packed-types.js";
-import { type StartHelper, type TeamExports, ThreadTeam } from "./thread-team.js";
+import { type StartHelper, ThreadTeam } from "./thread-team.js";
 
 const PAGE_BYTES = 65536;
 /** A window that no position is too far from. */
@@ -42,6 +44,8 @@ const LEAST_WORK = 16384;
 
 class WasmKernels implements Kernels {
   readonly name = "wasm";
+  readonly vectors: Vectors;
+  readonly dots: Dots;
   readonly #memory: WebAssembly.Memory;
   readonly #team: ThreadTeam;
   readonly #commands: KernelCommands;
@@ -49,7 +53,14 @@ class WasmKernels implements Kernels {
   readonly #words: Int32Array;
   #multiplyAdds = 0;
 
-  constructor(memory: WebAssembly.Memory, team: ThreadTeam, leastWork: number) {
+  constructor(
+    memory: WebAssembly.Memory,
+    team: ThreadTeam,
+    leastWork: number,
+    { vectors, dots }: { readonly vectors: Vectors; readonly dots: Dots },
+  ) {
+    this.vectors = vectors;
+    this.dots = dots;
     this.#words = new Int32Array(memory.buffer);
     this.#leastWork = leastWork;
     this.#memory = memory;
@@ -283,6 +294,17 @@ export interface WasmOptions {
   readonly startHelper: StartHelper;
   /** Least multiply-adds, or element operations, that are shared; tests share everything. */
   readonly leastWork?: number;
+  /** Which tiles are taken: those that are faster where pairs of vectors become one of 256 bits, or the others. Default 128. */
+  readonly vectors?: Vectors;
+  /** Relaxed: dot products of the relaxed module, where the runtime has it. Default strict. */
+  readonly dots?: Dots;
+}
+
+function choiceWord({ vectors, dots }: { readonly vectors: Vectors; readonly dots: Dots }): number {
+  return (
+    (vectors === 256 ? CHOICE.fused : 0) |
+    (dots === "relaxed" ? CHOICE.relaxedInt8 | CHOICE.relaxedQuantised : 0)
+  );
 }
 
 /** Tensors of one shape for an operation on single elements: one long row is as good as many, and can be cut anywhere. */
@@ -322,20 +344,10 @@ export function wasmBackend(options: WasmOptions): KernelBackend {
 
 async function createKernels(
   bytes: number,
-  { threads, startHelper, leastWork = LEAST_WORK }: WasmOptions,
+  { threads, startHelper, leastWork = LEAST_WORK, vectors = 128, dots = "strict" }: WasmOptions,
 ): Promise<Kernels> {
   const shared = threads > 1;
-  const binary = shared ? kernelsBinary.shared : kernelsBinary.single;
-  let module: WebAssembly.Module;
-  try {
-    module = await WebAssembly.compile(Uint8Array.from(atob(binary), (c) => c.charCodeAt(0)));
-  } catch (cause) {
-    throw new LastrowError(
-      "runtime_unsupported",
-      "This runtime cannot compile the WebAssembly kernels, which need SIMD; choose the reference kernels or a newer runtime.",
-      { cause },
-    );
-  }
+  const modules = await compileKernels(shared);
   let memory: WebAssembly.Memory;
   try {
     // Edge vectors are read whole: one page behind the last tensor keeps those reads inside the memory.
@@ -348,9 +360,11 @@ async function createKernels(
       { cause },
     );
   }
-  const instance = await WebAssembly.instantiate(module, { env: { memory } });
-  const exports = instance.exports as unknown as TeamExports;
+  const exports = await instantiateKernels(modules, memory);
   const numbers = Array.from({ length: threads - 1 }, (_, i) => i + 1);
-  const helpers = await Promise.all(numbers.map((thread) => startHelper({ module, memory, thread })));
-  return new WasmKernels(memory, new ThreadTeam(exports, memory, helpers), leastWork);
+  const helpers = await Promise.all(numbers.map((thread) => startHelper({ ...modules, memory, thread })));
+  // After the last thread has instantiated the modules, which clears their data.
+  const choices = { vectors, dots: modules.relaxed === null ? "strict" : dots } as const;
+  new Int32Array(memory.buffer, exports.choicesAddress(), 1)[0] = choiceWord(choices);
+  return new WasmKernels(memory, new ThreadTeam(exports, memory, helpers), leastWork, choices);
 }

@@ -1,0 +1,76 @@
+/**
+ * The kernels' two modules: what every runtime compiles, and what needs relaxed SIMD, which the first imports where it is
+ * there. Every thread of a team instantiates both over one memory.
+ */
+import { LastrowError } from "../../errors.js";
+import { kernelsBinary, relaxedBinary } from "./kernels-binary.js";
+import type { TeamExports } from "./thread-team.js";
+
+export interface KernelModules {
+  readonly module: WebAssembly.Module;
+  /** Null where the runtime has no relaxed SIMD by default. */
+  readonly relaxed: WebAssembly.Module | null;
+}
+
+/** What the first module offers: a team's functions, and where the word of choices is (assembly/choices.ts). */
+export interface KernelExports extends TeamExports {
+  choicesAddress(): number;
+}
+
+/**
+ * Whether the runtime has relaxed SIMD, by default: a module of one function that returns a relaxed dot product
+ * (`i32x4.relaxed_dot_i8x16_i7x16_add_s`) of zeros is valid.
+ */
+export const hasRelaxedSimd = (): boolean =>
+  WebAssembly.validate(
+    Uint8Array.of(
+      ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+      ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, 0x03, 0x02, 0x01, 0x00, 0x0a, 0x13, 0x01, 0x11, 0x00],
+      ...[0x41, 0x00, 0xfd, 0x11, 0x41, 0x00, 0xfd, 0x11, 0x41, 0x00, 0xfd, 0x11, 0xfd, 0x93, 0x02, 0x0b],
+    ),
+  );
+
+/** Stands for the functions of the relaxed module where there is none. */
+const NO_RELAXED = new Proxy(
+  {},
+  {
+    get: () => () => {
+      throw new Error("a relaxed kernel was called where there is none");
+    },
+  },
+);
+
+/**
+ * @param shared whether the memory will be
+ * @throws LastrowError `runtime_unsupported`
+ */
+export async function compileKernels(shared: boolean): Promise<KernelModules> {
+  const kind = shared ? "shared" : "single";
+  try {
+    return {
+      module: await WebAssembly.compile(bytesOf(kernelsBinary[kind])),
+      relaxed: hasRelaxedSimd() ? await WebAssembly.compile(bytesOf(relaxedBinary[kind])) : null,
+    };
+  } catch (cause) {
+    throw new LastrowError(
+      "runtime_unsupported",
+      "This runtime cannot compile the WebAssembly kernels, which need SIMD; choose the reference kernels or a newer runtime.",
+      { cause },
+    );
+  }
+}
+
+/** The kernels of the caller's thread; `HELP` of thread-team.ts is the same for a helper. */
+export async function instantiateKernels(
+  { module, relaxed }: KernelModules,
+  memory: WebAssembly.Memory,
+): Promise<KernelExports> {
+  const env = { memory };
+  const ofRelaxed = relaxed === null ? NO_RELAXED : (await WebAssembly.instantiate(relaxed, { env })).exports;
+  const { exports } = await WebAssembly.instantiate(module, { env, relaxed: ofRelaxed });
+  return exports as unknown as KernelExports;
+}
+
+function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
