@@ -50,24 +50,34 @@ export function widen1(p: usize, form: i32): f32 {
   return reinterpret<f32>((upper >> 3) & HALF_BITS) * HALF_TO_FLOAT;
 }
 
+/** Vectors that `narrow` needs, by their bytes below: in memory, for the same reason. */
+const NARROWING = memory.data<u32>([0x80000000, 0x7fffffff, 1, 0xfff, 0x7fff, 112 << 10, 0x3f000000, 113 << 23]);
+
+@inline
+function narrowing(at: usize): v128 {
+  return v128.load_splat<u32>(NARROWING + at);
+}
+
 /** Four floats as 16 bits each, in the lower halves of their lanes; zero above. NaN and what is out of range are not meant. */
 @inline
 function narrow(v: v128, form: i32): v128 {
-  if (form == FORM_BF16) return i32x4.shr_u(roundAt(v, 16), 16);
-  const sign = i32x4.shr_u(v128.and(v, i32x4.splat(0x80000000)), 16);
-  const magnitude = v128.and(v, i32x4.splat(0x7fffffff));
-  // From 2⁻¹⁴ on, the exponent is moved; below, an addition in which the last bit stands for 2⁻²⁴ does the rounding.
-  const normal = i32x4.sub(i32x4.shr_u(roundAt(magnitude, 13), 13), i32x4.splat(112 << 10));
-  const small = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
-  const isSmall = i32x4.lt_s(magnitude, i32x4.splat(113 << 23));
-  return v128.or(sign, v128.bitselect(small, normal, isSmall));
+  if (form == FORM_BF16) return i32x4.shr_u(roundAt(v, 16, 16), 16);
+  const sign = i32x4.shr_u(v128.and(v, narrowing(0)), 16);
+  const magnitude = v128.and(v, narrowing(4));
+  // From 2⁻¹⁴ on, the exponent is moved; below, an addition in which the last bit stands for 2⁻²⁴, to 0.5, does the rounding.
+  const normal = i32x4.sub(i32x4.shr_u(roundAt(magnitude, 13, 12), 13), narrowing(20));
+  const small = i32x4.sub(f32x4.add(magnitude, narrowing(24)), narrowing(24));
+  return v128.or(sign, v128.bitselect(small, normal, i32x4.lt_s(magnitude, narrowing(28))));
 }
 
-/** These bits with so many low ones rounded away, to the nearest, ties to even; what is below them is left. */
+/**
+ * These bits with so many low ones rounded away, to the nearest, ties to even; what is below them is left.
+ * @param most where the vector is that rounds up what is more than half
+ */
 @inline
-function roundAt(v: v128, bits: i32): v128 {
-  const isOdd = v128.and(i32x4.shr_u(v, bits), i32x4.splat(1));
-  return i32x4.add(v, i32x4.add(isOdd, i32x4.splat((1 << (bits - 1)) - 1)));
+function roundAt(v: v128, bits: i32, most: usize): v128 {
+  const isOdd = v128.and(i32x4.shr_u(v, bits), narrowing(8));
+  return i32x4.add(v, i32x4.add(isOdd, narrowing(most)));
 }
 
 /** Eight floats as eight values of 16 bits. */
@@ -81,9 +91,9 @@ export function narrow8(low: v128, high: v128, form: i32): v128 {
 
 /** Largest magnitude of a half that is finite, its bits moved to where `widenKv` has them, and the NaN that is stored. */
 const LARGEST_MOVED: i32 = 0x7bff << 13;
-const STORED_NAN: i32 = 0x7e00;
+const STORED_NAN = memory.data<u32>([0x7e00], 4);
 /** Bits of 65,504 as f32. */
-const LARGEST_FLOAT: i32 = 0x477fe000;
+const LARGEST_FLOAT = memory.data<u32>([0x477fe000], 4);
 /** As CONSTANTS. */
 const KV_CONSTANTS = memory.data<u32>([0x8fffe000, 0x77800000, 0x0f7fe000, 0x7fffffff]);
 
@@ -105,9 +115,9 @@ export function widenKv1(value: i16): f32 {
   return (moved & 0x7fffffff) > LARGEST_MOVED ? NaN : reinterpret<f32>(moved) * HALF_TO_FLOAT;
 }
 
-/** An f32 as a half, to the nearest, ties to even; NaN beyond ±65,504. */
+/** Four f32 as halves in the lower halves of their lanes, to the nearest, ties to even; NaN beyond ±65,504. */
 @inline
-export function narrowKv(value: f32): u16 {
-  const isOutside = (reinterpret<i32>(value) & 0x7fffffff) > LARGEST_FLOAT;
-  return <u16>(isOutside ? STORED_NAN : i32x4.extract_lane(narrow(f32x4.splat(value), FORM_F16), 0));
+export function narrowKv(values: v128): v128 {
+  const isOutside = i32x4.gt_s(v128.and(values, narrowing(4)), v128.load_splat<u32>(LARGEST_FLOAT));
+  return v128.bitselect(v128.load_splat<u32>(STORED_NAN), narrow(values, FORM_F16), isOutside);
 }

@@ -1,12 +1,12 @@
-// The blocks of the KV cache: how K and V lie in them, how they are found, and how rows are written.
+// The blocks of the KV cache: how K and V lie in them, and how they are found.
 //
 // A head's part of a block is K (headDim, 16), transposed, then V (16, headDim); with K and V of int8, then the scales
 // of its 16 keys and of its 16 values. As in src/kernels/kv-layout.ts.
 //
 // `T` is the type of K and V as stored: f32; u16, for f16; i8, with scales.
 
-import { BLOCK_SIZE, KV_MAX } from "./generated/constants";
-import { narrowKv, widenKv, widenKv1 } from "./half";
+import { BLOCK_SIZE } from "./generated/constants";
+import { widenKv, widenKv1 } from "./half";
 
 /** Bytes from the scales of a head's keys to those of its values. */
 export const VALUE_SCALES: usize = 4 * BLOCK_SIZE;
@@ -66,61 +66,4 @@ export function touchBlocks(keys: usize, valueOffset: usize, blockBytes: usize, 
     atomic.load<u8>(key + valueOffset);
   }
   return end;
-}
-
-/**
- * Writes rows of K and V into their slots, of KV heads `from … to − 1` only: disjoint ranges may run at the same
- * time. `layerBase` is the slab plus the layer's offset in a block; strides in bytes; a slot is block id · 16 + position
- * in the block.
- */
-export function writeKv<T>(
-  layerBase: usize, blockBytes: usize, headBytes: usize, headDim: i32,
-  k: usize, kStride: usize, v: usize, vStride: usize, slots: usize, rows: i32, from: i32, to: i32,
-): void {
-  const rowBytes = <usize>headDim << 2;
-  const valueOffset = <usize>headDim * keyRowBytes<T>();
-  for (let t = 0; t < rows; t++) {
-    const slot = load<i32>(slots + (<usize>t << 2));
-    const inBlock = <usize>(slot & (BLOCK_SIZE - 1));
-    let head = layerBase + <usize>(slot / BLOCK_SIZE) * blockBytes + <usize>from * headBytes;
-    let kp = k + <usize>t * kStride + <usize>from * rowBytes;
-    let vp = v + <usize>t * vStride + <usize>from * rowBytes;
-    for (let h = from; h < to; h++) {
-      const keys = head + inBlock * sizeof<T>(), values = head + valueOffset + inBlock * <usize>headDim * sizeof<T>();
-      if (isScaled<T>()) {
-        const scales = head + 2 * valueOffset + (inBlock << 2);
-        f32.store(scales, quantiseHead(keys, keyRowBytes<T>(), kp, headDim));
-        f32.store(scales + VALUE_SCALES, quantiseHead(values, 1, vp, headDim));
-      } else if (sizeof<T>() == 2) {
-        for (let d: usize = 0; d < rowBytes; d += 4) {
-          store<u16>(keys + d * (BLOCK_SIZE / 2), narrowKv(f32.load(kp + d)));
-          store<u16>(values + (d >> 1), narrowKv(f32.load(vp + d)));
-        }
-      } else {
-        for (let d: usize = 0; d < rowBytes; d += 4) f32.store(keys + d * BLOCK_SIZE, f32.load(kp + d));
-        memory.copy(values, vp, rowBytes);
-      }
-      kp += rowBytes;
-      vp += rowBytes;
-      head += headBytes;
-    }
-  }
-}
-
-/**
- * A head's key or value as integers `outStride` bytes apart; returns its scale. As in quantise.ts: a NaN or an infinity
- * among the values makes the scale NaN or infinite, and with it whatever is computed from them.
- */
-function quantiseHead(out: usize, outStride: usize, x: usize, headDim: i32): f32 {
-  let largest: i32 = 0;
-  const end = x + (<usize>headDim << 2);
-  for (let p = x; p < end; p += 4) largest = max(largest, load<i32>(p) & 0x7fffffff);
-  const scale = reinterpret<f32>(largest) / <f32>KV_MAX;
-  for (let p = x; p < end; p += 4) {
-    // Past KV_MAX only where the scale is so small that it has few bits left, or none.
-    const integer = <i32>nearest<f32>(f32.load(p) / scale);
-    store<i8>(out, <i8>max(-KV_MAX, min(KV_MAX, integer)));
-    out += outStride;
-  }
-  return scale;
 }

@@ -141,7 +141,7 @@ const packOutIn = { items: "stored rows" };
 const linear = { out: "matrix", x: "address", xStride: "bytes", rows: "count" } as const;
 
 const writeKv: Operation = {
-  file: "kv-blocks",
+  file: "write-kv",
   items: "KV heads",
   parameters: { kv: "layer", k: "matrix", v: "matrix", slots: "list", rows: "count" },
 };
