@@ -12,13 +12,14 @@
 //
 // `T` is the type of K and V as stored: f32, u16 or i8 (kv-blocks.ts).
 
-import { scoreKeys1, scoreKeys2, scoreKeys3, scoreKeys4 } from "./attention-scores";
-import { capScores, scaleWeights, weighScores } from "./attention-softmax";
+import { scoreKeys1, scoreKeys2, scoreKeys3, scoreKeys3Wide, scoreKeys4, scoreKeys4Wide } from "./attention-scores";
+import { capScores, weighScores } from "./attention-softmax";
 import {
-  addValues, addValues16Of2, addValues8Of3, addValues8Of4, sumLastValues, sumSeenValues32, sumValues32,
+  addValues, addValues16Of2, addValues16Of3, addValues16Of4, addValues8Of3, addValues8Of4, sumLastValues, sumSeenValues32, sumValues32,
 } from "./attention-values";
+import { fused } from "./choices";
 import { QUERIES_PER_TILE } from "./generated/constants";
-import { isScaled, keyRowBytes, TOUCHED, VALUE_SCALES } from "./kv-blocks";
+import { keyRowBytes, TOUCHED, VALUE_SCALES } from "./kv-blocks";
 
 /** Where a sequence is described: its rows, and the address of its block table. */
 const SEQUENCE_BYTES: usize = 8;
@@ -61,6 +62,9 @@ export function attention<T>(
 ): void {
   const scores = allScores + <usize>(thread * QUERIES_PER_TILE) * scoreStride;
   const groupBytes = <usize>(group * headDim) << 2;
+  const isFused = fused();
+  // The first tile of a sequence and KV head brings its keys and values near.
+  let ahead = true;
   let kvHead = from / numTiles, inHead = from % numTiles;
   // Counted from the sequence's first row on.
   let tile = inHead;
@@ -70,6 +74,7 @@ export function attention<T>(
       tile -= tilesOf(load<i32>(sequence), group, tileSize);
       rowBefore += load<i32>(sequence);
       sequence += SEQUENCE_BYTES;
+      ahead = true;
     }
     const index = tile * tileSize;
     attendTile<T>(
@@ -77,8 +82,9 @@ export function attention<T>(
       out + <usize>rowBefore * outStride + <usize>kvHead * groupBytes, outStride,
       q + <usize>rowBefore * qStride + <usize>kvHead * groupBytes, qStride,
       headDim, layerBase + <usize>kvHead * headBytes, blockBytes, <usize>load<i32>(sequence, 4),
-      positions + (<usize>rowBefore << 2), window, scale, softcap, scores, scoreStride,
+      positions + (<usize>rowBefore << 2), window, scale, softcap, scores, scoreStride, thread, isFused, ahead,
     );
+    ahead = false;
     tile++;
     if (++inHead < numTiles) continue;
     kvHead++;
@@ -86,6 +92,7 @@ export function attention<T>(
     tile = 0;
     sequence = sequences;
     rowBefore = 0;
+    ahead = true;
   }
 }
 
@@ -93,14 +100,14 @@ export function attention<T>(
 function attendTile<T>(
   n: i32, index: i32, group: i32, out: usize, outStride: usize, q: usize, qStride: usize, headDim: i32, keys: usize,
   blockBytes: usize, blockTable: usize, positions: usize, window: i32, scale: f32, softcap: f32, scores: usize,
-  scoreStride: usize,
+  scoreStride: usize, thread: i32, isFused: bool, ahead: bool,
 ): void {
   const least = positionAt(positions, index, group), greatest = positionAt(positions, index + n - 1, group);
   // Queries that see nothing in common have nothing to share.
   if (n > 1 && firstKey(greatest, window) <= least) {
     attendTogether<T>(
       n, index, group, out, outStride, q, qStride, headDim, keys, blockBytes, blockTable, positions, window, scale, softcap,
-      scores, scoreStride,
+      scores, scoreStride, thread, isFused, ahead,
     );
     return;
   }
@@ -109,7 +116,7 @@ function attendTile<T>(
     const position = positionAt(positions, i, group);
     attendAlone<T>(
       queryAt(out, outStride, i, group, bytes), queryAt(q, qStride, i, group, bytes), headDim, keys, blockBytes, blockTable,
-      firstKey(position, window), position, scale, softcap, scores,
+      firstKey(position, window), position, scale, softcap, scores, thread, ahead,
     );
   }
 }
@@ -117,23 +124,21 @@ function attendTile<T>(
 /** Scores become what values are multiplied by; returns the sum of weights. */
 @inline
 function weigh<T>(
-  scores: usize, softcap: f32, scales: usize, blockBytes: usize, blockTable: usize, first: i32, position: i32,
+  scores: usize, softcap: f32, scales: usize, blockBytes: usize, blockTable: usize, first: i32, position: i32, thread: i32,
 ): f32 {
   if (softcap != 0) capScores(scores, first, position, softcap);
-  const total = weighScores(scores, first, position);
-  if (isScaled<T>()) scaleWeights(scores, scales, blockBytes, blockTable, first, position);
-  return total;
+  return weighScores<T>(scores, scales, blockBytes, blockTable, first, position, thread);
 }
 
 function attendAlone<T>(
   out: usize, q: usize, headDim: i32, keys: usize, blockBytes: usize, blockTable: usize, first: i32, position: i32, scale: f32,
-  softcap: f32, scores: usize,
+  softcap: f32, scores: usize, thread: i32, ahead: bool,
 ): void {
   const rowBytes = <usize>headDim * sizeof<T>();
   const values = keys + <usize>headDim * keyRowBytes<T>();
   const scales = values + <usize>headDim * keyRowBytes<T>() + VALUE_SCALES;
-  scoreKeys1<T>(scores, q, headDim, keys, blockBytes, blockTable, first, position, scale);
-  const total = weigh<T>(scores, softcap, scales, blockBytes, blockTable, first, position);
+  scoreKeys1<T>(scores, q, headDim, keys, blockBytes, blockTable, first, position, scale, ahead);
+  const total = weigh<T>(scores, softcap, scales, blockBytes, blockTable, first, position, thread);
   let dim = 0;
   for (; dim + 32 <= headDim; dim += 32) {
     const v = values + <usize>dim * sizeof<T>(), y = out + (<usize>dim << 2);
@@ -147,7 +152,7 @@ function attendAlone<T>(
 function attendTogether<T>(
   n: i32, index: i32, group: i32, out: usize, outStride: usize, q: usize, qStride: usize, headDim: i32, keys: usize,
   blockBytes: usize, blockTable: usize, positions: usize, window: i32, scale: f32, softcap: f32, scores: usize,
-  scoreStride: usize,
+  scoreStride: usize, thread: i32, isFused: bool, ahead: bool,
 ): void {
   const bytes = <usize>headDim << 2, rowBytes = <usize>headDim * sizeof<T>();
   const values = keys + <usize>headDim * keyRowBytes<T>();
@@ -160,23 +165,27 @@ function attendTogether<T>(
 
   const qa = queryAt(q, qStride, index, group, bytes), qb = queryAt(q, qStride, ib, group, bytes);
   const qc = queryAt(q, qStride, ic, group, bytes), qd = queryAt(q, qStride, id, group, bytes);
-  if (n == 4) {
-    scoreKeys4<T>(scores, scoreStride, qa, qb, qc, qd, headDim, keys, blockBytes, blockTable, fa, pd, scale);
+  if (isFused && n == 4) {
+    scoreKeys4Wide<T>(scores, scoreStride, qa, qb, qc, qd, headDim, keys, blockBytes, blockTable, fa, pd, scale, ahead);
+  } else if (isFused && n == 3) {
+    scoreKeys3Wide<T>(scores, scoreStride, qa, qb, qc, headDim, keys, blockBytes, blockTable, fa, pd, scale, ahead);
+  } else if (n == 4) {
+    scoreKeys4<T>(scores, scoreStride, qa, qb, qc, qd, headDim, keys, blockBytes, blockTable, fa, pd, scale, ahead);
   } else if (n == 3) {
-    scoreKeys3<T>(scores, scoreStride, qa, qb, qc, headDim, keys, blockBytes, blockTable, fa, pd, scale);
+    scoreKeys3<T>(scores, scoreStride, qa, qb, qc, headDim, keys, blockBytes, blockTable, fa, pd, scale, ahead);
   } else {
-    scoreKeys2<T>(scores, scoreStride, qa, qb, headDim, keys, blockBytes, blockTable, fa, pd, scale);
+    scoreKeys2<T>(scores, scoreStride, qa, qb, headDim, keys, blockBytes, blockTable, fa, pd, scale, ahead);
   }
 
   const wa = scores, wb = wa + scoreStride, wc = wb + scoreStride, wd = wc + scoreStride;
-  const ta = weigh<T>(wa, softcap, scales, blockBytes, blockTable, fa, pa);
-  const tb = weigh<T>(wb, softcap, scales, blockBytes, blockTable, fb, pb);
-  const tc = n > 2 ? weigh<T>(wc, softcap, scales, blockBytes, blockTable, fc, pc) : 0;
-  const td = n > 3 ? weigh<T>(wd, softcap, scales, blockBytes, blockTable, fd, pd) : 0;
+  const ta = weigh<T>(wa, softcap, scales, blockBytes, blockTable, fa, pa, thread);
+  const tb = weigh<T>(wb, softcap, scales, blockBytes, blockTable, fb, pb, thread);
+  const tc = n > 2 ? weigh<T>(wc, softcap, scales, blockBytes, blockTable, fc, pc, thread) : 0;
+  const td = n > 3 ? weigh<T>(wd, softcap, scales, blockBytes, blockTable, fd, pd, thread) : 0;
 
   const ya = queryAt(out, outStride, index, group, bytes), yb = queryAt(out, outStride, ib, group, bytes);
   const yc = queryAt(out, outStride, ic, group, bytes), yd = queryAt(out, outStride, id, group, bytes);
-  const dims = n == 2 ? headDim & ~15 : headDim & ~7;
+  const tileDims = isFused || n == 2 ? 16 : 8, dims = headDim & -tileDims;
   beginValues<T>(ya, wa, values, dims, rowBytes, blockBytes, blockTable, fa, fd);
   beginValues<T>(yb, wb, values, dims, rowBytes, blockBytes, blockTable, fb, fd);
   if (n > 2) beginValues<T>(yc, wc, values, dims, rowBytes, blockBytes, blockTable, fc, fd);
@@ -184,9 +193,13 @@ function attendTogether<T>(
   // Some blocks at a time, whose values stay near while they are gone through some dimensions after others.
   for (let p = fd; p <= pa; p = (p | (TOUCHED - 1)) + 1) {
     const last = min(p | (TOUCHED - 1), pa);
-    for (let dim = 0; dim < dims; dim += n == 2 ? 16 : 8) {
+    for (let dim = 0; dim < dims; dim += tileDims) {
       const v = values + <usize>dim * sizeof<T>(), at = <usize>dim << 2;
-      if (n == 4) {
+      if (isFused && n == 4) {
+        addValues16Of4<T>(ya + at, yb + at, yc + at, yd + at, wa, scoreStride, v, rowBytes, blockBytes, blockTable, p, last);
+      } else if (isFused && n == 3) {
+        addValues16Of3<T>(ya + at, yb + at, yc + at, wa, scoreStride, v, rowBytes, blockBytes, blockTable, p, last);
+      } else if (n == 4) {
         addValues8Of4<T>(ya + at, yb + at, yc + at, yd + at, wa, scoreStride, v, rowBytes, blockBytes, blockTable, p, last);
       } else if (n == 3) {
         addValues8Of3<T>(ya + at, yb + at, yc + at, wa, scoreStride, v, rowBytes, blockBytes, blockTable, p, last);

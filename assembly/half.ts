@@ -89,30 +89,53 @@ export function narrow8(low: v128, high: v128, form: i32): v128 {
 // K and V of f16. What f16 cannot hold is kept as NaN, so that whatever is computed from it is NaN: never as the largest
 // value or as an infinity, which would make a key one that nobody sees.
 
-/** Largest magnitude of a half that is finite, its bits moved to where `widenKv` has them, and the NaN that is stored. */
-const LARGEST_MOVED: i32 = 0x7bff << 13;
+/** Largest magnitude of a half that is finite, and the NaN that is stored. */
+const LARGEST: i32 = 0x7bff;
 const STORED_NAN = memory.data<u32>([0x7e00], 4);
 /** Bits of 65,504 as f32. */
 const LARGEST_FLOAT = memory.data<u32>([0x477fe000], 4);
 /** As CONSTANTS. */
-const KV_CONSTANTS = memory.data<u32>([0x8fffe000, 0x77800000, 0x0f7fe000, 0x7fffffff]);
+const KV_CONSTANTS = memory.data<u32>([0x8fffe000, 0x77800000, 0x7fff7fff]);
 
 /**
- * Four halves, each with its sign through the upper half of its lane, as f32. Exact; an infinity, which only a file can hold,
- * is NaN, as a NaN is.
+ * Four halves, each with its sign through the upper half of its lane, as f32. Exact where they are finite; whoever uses them
+ * finds the others by `magnitudes`.
  */
 @inline
 export function widenKv(values: v128): v128 {
   const moved = v128.and(i32x4.shl(values, 13), v128.load_splat<u32>(KV_CONSTANTS));
-  const isNaN = i32x4.gt_s(v128.and(moved, v128.load_splat<u32>(KV_CONSTANTS, 12)), v128.load_splat<u32>(KV_CONSTANTS, 8));
-  return v128.or(f32x4.mul(moved, v128.load_splat<u32>(KV_CONSTANTS, 4)), isNaN);
+  return f32x4.mul(moved, v128.load_splat<u32>(KV_CONSTANTS, 4));
+}
+
+/** The largest magnitude of each lane so far, and of these eight halves, as a half's bits: whether one was not finite. */
+@inline
+export function magnitudes(largest: v128, values: v128): v128 {
+  return i16x8.max_u(largest, v128.and(values, v128.load_splat<u32>(KV_CONSTANTS, 8)));
+}
+
+/** Which of four halves, as `widenKv` has them, is an infinity or a NaN: a NaN for each. */
+@inline
+export function notFinite4(values: v128): v128 {
+  return i32x4.gt_s(v128.and(values, i32x4.splat(0x7fff)), i32x4.splat(LARGEST));
+}
+
+/** Of `magnitudes`, which of the first four lanes had an infinity or a NaN: a NaN for each, to be or-ed to what came of it. */
+@inline
+export function notFiniteLow(largest: v128): v128 {
+  return i32x4.gt_s(i32x4.extend_low_i16x8_u(largest), i32x4.splat(LARGEST));
+}
+
+/** And of the last four. */
+@inline
+export function notFiniteHigh(largest: v128): v128 {
+  return i32x4.gt_s(i32x4.extend_high_i16x8_u(largest), i32x4.splat(LARGEST));
 }
 
 /** One of them. */
 @inline
 export function widenKv1(value: i16): f32 {
-  const moved = (<i32>value << 13) & 0x8fffe000;
-  return (moved & 0x7fffffff) > LARGEST_MOVED ? NaN : reinterpret<f32>(moved) * HALF_TO_FLOAT;
+  if ((<i32>value & 0x7fff) > LARGEST) return NaN;
+  return reinterpret<f32>((<i32>value << 13) & 0x8fffe000) * HALF_TO_FLOAT;
 }
 
 /** Four f32 as halves in the lower halves of their lanes, to the nearest, ties to even; NaN beyond ±65,504. */

@@ -6,7 +6,7 @@
 // `T` is the type of K and V as stored: f32; u16, for f16; i8, with scales.
 
 import { BLOCK_SIZE } from "./generated/constants";
-import { widenKv, widenKv1 } from "./half";
+import { notFinite4, widenKv, widenKv1 } from "./half";
 
 /** Bytes from the scales of a head's keys to those of its values. */
 export const VALUE_SCALES: usize = 4 * BLOCK_SIZE;
@@ -23,14 +23,35 @@ export function keyRowBytes<T>(): usize {
   return <usize>BLOCK_SIZE * sizeof<T>();
 }
 
+/** Eight stored values of 16 bits, or of 8 as integers of 16: what `low4` and `high4` make f32 of. */
+@inline
+export function load8<T>(p: usize): v128 {
+  return isScaled<T>() ? v128.load_ext<i8>(p) : v128.load(p);
+}
+
+/** The first four of them. */
+@inline
+export function low4<T>(eight: v128): v128 {
+  const four = i32x4.extend_low_i16x8_s(eight);
+  return isScaled<T>() ? f32x4.convert_i32x4_s(four) : widenKv(four);
+}
+
+/** The last four. */
+@inline
+export function high4<T>(eight: v128): v128 {
+  const four = i32x4.extend_high_i16x8_s(eight);
+  return isScaled<T>() ? f32x4.convert_i32x4_s(four) : widenKv(four);
+}
+
 /** Four stored values as f32. */
 @inline
 export function load4<T>(p: usize): v128 {
-  if (sizeof<T>() == 2) return widenKv(v128.load_ext<i16>(p));
-  if (isScaled<T>()) {
-    return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p))));
+  if (sizeof<T>() == 4) return v128.load(p);
+  if (sizeof<T>() == 2) {
+    const halves = v128.load_ext<i16>(p);
+    return v128.or(widenKv(halves), notFinite4(halves));
   }
-  return v128.load(p);
+  return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load32_zero(p))));
 }
 
 @inline
