@@ -1,7 +1,7 @@
 // What the kernels were chosen to run on: a word that all threads see, written from outside between two operations, once
 // when the kernels are made. Results never depend on it, only how fast they come. An operation reads it once, not in a loop.
 
-import { CHOICE_FUSED, CHOICE_RELAXED_INT8, CHOICE_RELAXED_QUANTISED } from "./generated/constants";
+import { CHOICE_FUSED, CHOICE_RELAXED_INT8, CHOICE_RELAXED_QUANTISED, CHOICE_RELAXED_QUANTISED_MANY } from "./generated/constants";
 
 /** A cache line of its own: the counters of the team change all the time. */
 const choices = memory.data(64, 64);
@@ -28,8 +28,14 @@ export function relaxedInt8(): bool {
   return chosen(CHOICE_RELAXED_INT8);
 }
 
-/** The same for the types of quantised files, and int4. */
+/** The same for the types of quantised files, and int4, where few rows meet panels as they lie (`widenedFrom`). */
 @inline
 export function relaxedQuantised(): bool {
   return chosen(CHOICE_RELAXED_QUANTISED);
+}
+
+/** Where many do: faster with AVX-VNNI and the like, slower without, where few rows are faster. */
+@inline
+export function relaxedQuantisedMany(): bool {
+  return chosen(CHOICE_RELAXED_QUANTISED_MANY);
 }

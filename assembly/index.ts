@@ -5,8 +5,8 @@ export {
   tile2, tile2Bf16, tile2F16, tile3, tile3Bf16, tile3F16, tile4, tile4Bf16, tile4F16, tile5, tile5Bf16, tile5F16,
 } from "./tiles";
 export {
-  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps, wide1, wide1Offsets,
-  wide2, wide2Offsets, wide3, wide3Offsets, wide4, wide4Offsets,
+  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
 } from "./tiles-quantised";
+export { widened2, widened2Offsets, widened3, widened3Offsets } from "./tiles-widened";
 export { choicesAddress } from "./choices";
 export { commandAddress, help, publish, wait } from "./team";

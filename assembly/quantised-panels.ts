@@ -64,6 +64,12 @@ export function zeroOf(form: i32): i32 {
   }
 }
 
+/** Whether relaxed dot products are exact: elements have at most seven bits, and the activations that meet them are bytes. */
+@inline
+export function isOfSevenBits(form: i32): bool {
+  return form != FORM_Q8_0 && form != FORM_IQ4_NL && form != FORM_IQ4_XS && form != FORM_Q6_K;
+}
+
 @inline
 export function groupsOf(inFeatures: i32): i32 {
   return (inFeatures + GROUP - 1) / GROUP;

@@ -1,32 +1,38 @@
-// The innermost loops of matrix products over quantised weights: one row by a panel of 16 columns, as it lies in memory
-// (quantised-panels.ts), and up to four rows by half a panel, of which 256 inputs were widened (widen-panel.ts).
+// The innermost loops of matrix products over quantised weights as they lie in memory (quantised-panels.ts): a row, or two, by a panel
+// of 16 columns. Two modules are made of this source. The one of relaxed dot products (relaxed/index.ts) has tiles of two rows; without
+// those a second row gains nothing. Its dot products take the weight as the operand of seven bits, and are exact because it is
+// never more: 31 at most.
 //
 // A group of 32 inputs is one sum of integers, exact in 32 bits in any order:
 //   bytes            255 · 8,191 · 32 = 66,838,560, for elements that still have their zero
-//   nibbles          (32,768 · 127 + (2,048 + 128 + 8) · 17 · 127) · 8 = 71,014,400: v and what v >> 4 … meet (quantise.ts)
+//   nibbles          (32,768 · 127 + (2,048 + 128 + 8) · 17 · 127) · 8 = 71,014,400: v and what v >> 4 … meet (quantise-groups.ts)
 //   steps of 16      128 · 32 · 8,191 · 32 = 1,073,610,752, of step · integer; IQ4_XS: 32 · 127 · 8,191 · 32
+//   relaxed          31 · 127 · 32 = 125,984; processors that add two products in 16 bits first have at most 7,874 there
 // It becomes f32 once and is scaled; groups are added in the order 0, 1, 2 … from zero, then the bias.
 
 import { GROUP, SUPER_GROUPS } from "./blocks";
 import { storeLanes } from "./lanes";
 import {
-  elementBytes, groupHeader, halves, ONE_SCALE, STEPS, STEPS_OF_16, superHeader, WITH_MINIMUM,
+  elementBytes, groupHeader, halves, ONE_SCALE, STEPS, STEPS_OF_16, superHeader, UPPERMOST, WITH_MINIMUM,
 } from "./quantised-panels";
-import { GROUPED_BYTES, SCALE_AT, SCALED_SUM_AT, SUMS_AT } from "./quantise";
-import { PAIR_BYTES, WIDE_GROUP_BYTES, WIDE_OFFSETS_AT, WIDE_SCALE_BYTES, WIDE_SCALES_AT } from "./widen-panel";
+import { BYTES, integerBytes, NIBBLES, PAIRS, SCALED_SUM, SUMS } from "./quantise-groups";
 
-/** Masks of bytes in lanes of 16 bits and of 32: in memory, because V8 makes a constant anew wherever it is used. */
-const MASKS = memory.data<u32>([0x00ff00ff, 0xff]);
+/** Bytes in lanes of 16 bits and of 32, nibbles in bytes: in memory, because V8 makes a constant anew wherever it is used. */
+const MASKS = memory.data<u32>([0x00ff00ff, 0xff, 0x0f0f0f0f]);
 
-/** `acc` with the products of four columns for two k. */
+/** Bytes of activations that meet eight k, and four. */
+const EIGHT_BYTES: usize = ASC_FEATURE_RELAXED_SIMD ? 8 : 16;
+const FOUR_BYTES: usize = EIGHT_BYTES / 2;
+
+/** `acc` with the products of four columns: for two k, or with relaxed dot products for four. */
 @inline
-function dot(acc: v128, w: v128, x: v128): v128 {
-  return i32x4.add(acc, i32x4.dot_i16x8_s(w, x));
+export function dot(acc: v128, w: v128, x: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? i32x4.relaxed_dot_i8x16_i7x16_add_s(x, w, acc) : i32x4.add(acc, i32x4.dot_i16x8_s(w, x));
 }
 
 /** sum ⊕ (fround(S) ⊗ (scale ⊗ row's scale)) */
 @inline
-function next(sum: v128, integers: v128, scale: v128, rowScale: v128): v128 {
+export function next(sum: v128, integers: v128, scale: v128, rowScale: v128): v128 {
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(integers), f32x4.mul(scale, rowScale)));
 }
 
@@ -39,12 +45,18 @@ function scaleOf(scales: i32, head: usize, at: usize, j: usize): v128 {
   return f32x4.mul(v128.load(head + 16 * j), f32x4.convert_i32x4_s(steps));
 }
 
+/** What sums of activations are multiplied by, of the four columns at `j`: a minimum, or a multiple of one, that is taken away. */
+@inline
+function minimumOf(scales: i32, head: usize, at: usize, j: usize): v128 {
+  if (scales == WITH_MINIMUM) return halves(at + 32 + 8 * j);
+  return f32x4.mul(v128.load(head + 64 + 16 * j), f32x4.convert_i32x4_s(i32x4.shr_u(v128.load_ext<u16>(at + 8 * j), 8)));
+}
+
 /** sum ⊖ (minimum ⊗ Σa), or ⊕ where minimums are added. @param sums fround(Σa) ⊗ row's scale */
 @inline
-function withMinimum(scales: i32, sum: v128, head: usize, at: usize, j: usize, sums: v128): v128 {
-  if (scales == WITH_MINIMUM) return f32x4.add(sum, f32x4.mul(halves(at + 32 + 8 * j), sums));
-  const minimums = f32x4.mul(v128.load(head + 64 + 16 * j), f32x4.convert_i32x4_s(i32x4.shr_u(v128.load_ext<u16>(at + 8 * j), 8)));
-  return f32x4.sub(sum, f32x4.mul(minimums, sums));
+function withMinimum(scales: i32, sum: v128, minimum: v128, sums: v128): v128 {
+  const product = f32x4.mul(minimum, sums);
+  return scales == WITH_MINIMUM ? f32x4.add(sum, product) : f32x4.sub(sum, product);
 }
 
 /** 16 columns' f16 d, and m, of 256 inputs, to f32 in working memory. */
@@ -60,18 +72,33 @@ function stepsOf(at: usize, j: usize): v128 {
   return (j & 1) == 0 ? i32x4.extend_low_i16x8_s(eight) : i32x4.extend_high_i16x8_s(eight);
 }
 
+/** Where a group's sums of integers begin: at what their zeros, and the upper nibbles' 8, leave too much. @param half with steps of 16 */
+@inline
+function start(nibbles: bool, scales: i32, zero: i32, sums: usize, half: usize): v128 {
+  if (scales == STEPS_OF_16) return i32x4.splat(-zero * load<i32>(sums + 4 * half));
+  if (nibbles && !ASC_FEATURE_RELAXED_SIMD) return i32x4.splat(8 * load<i32>(sums, 4) - zero * load<i32>(sums));
+  return i32x4.splat(-zero * (load<i32>(sums) + load<i32>(sums, 4)));
+}
+
+/** The upper nibbles of bytes. */
+@inline
+function upper(w: v128): v128 {
+  const whole = v128.xor(w, v128.load_splat<u16>(UPPERMOST));
+  return v128.and(i16x8.shr_u(whole, 4), v128.load_splat<u32>(MASKS, 8));
+}
+
 /**
- * One row by a panel, of which `count` columns exist, with the bias, if there is one: `y` and `bias` begin at the panel. One row,
- * because memory is then read from front to back, and because V8 gains nothing from a second one (Node 20) or little (26).
- * Constants where this is inlined: `nibbles`, `scales`. @param working 128 bytes of working memory
+ * One row or two by a panel, of which `count` columns exist, with the bias, if there is one: `y` and `bias` begin at the panel.
+ * Constants where this is inlined: `rows`, `nibbles`, `scales`. @param working 128 bytes of working memory
  */
 @inline
-function row(
-  nibbles: bool, scales: i32, zero: i32, x: usize, groups: i32, panel: usize, y: usize, bias: usize, count: i32, working: usize,
+function tile(
+  rows: i32, nibbles: bool, scales: i32, zero: i32, x: usize, xStride: usize, groups: i32, panel: usize, y: usize, yStride: usize,
+  bias: usize, count: i32, working: usize,
 ): void {
-  let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0;
-  const mask = v128.load_splat<u32>(MASKS);
-  let xp = x, p = panel;
+  let f0 = f32x4.splat(0), f1 = f0, f2 = f0, f3 = f0, g0 = f0, g1 = f0, g2 = f0, g3 = f0;
+  const mask = v128.load_splat<u32>(MASKS), order = ASC_FEATURE_RELAXED_SIMD ? BYTES : nibbles ? NIBBLES : PAIRS;
+  let xa = x, xb = x + xStride, p = panel;
   for (let left = groups; left > 0; left -= SUPER_GROUPS) {
     let head = p;
     const here = min(left, SUPER_GROUPS);
@@ -83,76 +110,166 @@ function row(
     for (let g = 0; g < here; g++) {
       const at = p;
       p += groupHeader(scales);
-      const sums = xp + SUMS_AT;
-      let a0 = i32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+      const sumsA = xa + integerBytes(order) + SUMS, sumsB = xb + integerBytes(order) + SUMS;
+      let a0 = start(nibbles, scales, zero, sumsA, 0), b0 = a0;
+      if (rows > 1) b0 = start(nibbles, scales, zero, sumsB, 0);
+      let a1 = a0, a2 = a0, a3 = a0, b1 = b0, b2 = b0, b3 = b0;
       if (nibbles) {
-        a0 = i32x4.splat(8 * load<i32>(sums, 4) - zero * load<i32>(sums));
-        a1 = a0; a2 = a0; a3 = a0;
         for (const end = p + elementBytes(true); p < end; p += 64) {
           const w0 = v128.load(p), w1 = v128.load(p, 16), w2 = v128.load(p, 32), w3 = v128.load(p, 48);
-          let e = v128.load_splat<i32>(xp);
-          a0 = dot(a0, w0, e); a1 = dot(a1, w1, e); a2 = dot(a2, w2, e); a3 = dot(a3, w3, e);
-          e = v128.load_splat<i32>(xp, 8);
-          a0 = dot(a0, i16x8.shr_s(w0, 4), e); a1 = dot(a1, i16x8.shr_s(w1, 4), e);
-          a2 = dot(a2, i16x8.shr_s(w2, 4), e); a3 = dot(a3, i16x8.shr_s(w3, 4), e);
-          e = v128.load_splat<i32>(xp, 4);
-          a0 = dot(a0, i16x8.shr_s(w0, 8), e); a1 = dot(a1, i16x8.shr_s(w1, 8), e);
-          a2 = dot(a2, i16x8.shr_s(w2, 8), e); a3 = dot(a3, i16x8.shr_s(w3, 8), e);
-          e = v128.load_splat<i32>(xp, 12);
-          a0 = dot(a0, i16x8.shr_s(w0, 12), e); a1 = dot(a1, i16x8.shr_s(w1, 12), e);
-          a2 = dot(a2, i16x8.shr_s(w2, 12), e); a3 = dot(a3, i16x8.shr_s(w3, 12), e);
-          xp += 16;
+          if (ASC_FEATURE_RELAXED_SIMD) {
+            const mask = v128.load_splat<u32>(MASKS, 8);
+            let v0 = v128.and(w0, mask), v1 = v128.and(w1, mask), v2 = v128.and(w2, mask), v3 = v128.and(w3, mask);
+            let e = v128.load_splat<i32>(xa);
+            a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb);
+              b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+            }
+            v0 = upper(w0); v1 = upper(w1); v2 = upper(w2); v3 = upper(w3);
+            e = v128.load_splat<i32>(xa, 4);
+            a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb, 4);
+              b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+            }
+          } else {
+            let e = v128.load_splat<i32>(xa);
+            a0 = dot(a0, w0, e); a1 = dot(a1, w1, e); a2 = dot(a2, w2, e); a3 = dot(a3, w3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb);
+              b0 = dot(b0, w0, e); b1 = dot(b1, w1, e); b2 = dot(b2, w2, e); b3 = dot(b3, w3, e);
+            }
+            let v0 = i16x8.shr_s(w0, 4), v1 = i16x8.shr_s(w1, 4), v2 = i16x8.shr_s(w2, 4), v3 = i16x8.shr_s(w3, 4);
+            e = v128.load_splat<i32>(xa, 8);
+            a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb, 8);
+              b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+            }
+            v0 = i16x8.shr_s(w0, 8); v1 = i16x8.shr_s(w1, 8); v2 = i16x8.shr_s(w2, 8); v3 = i16x8.shr_s(w3, 8);
+            e = v128.load_splat<i32>(xa, 4);
+            a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb, 4);
+              b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+            }
+            v0 = i16x8.shr_s(w0, 12); v1 = i16x8.shr_s(w1, 12); v2 = i16x8.shr_s(w2, 12); v3 = i16x8.shr_s(w3, 12);
+            e = v128.load_splat<i32>(xa, 12);
+            a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb, 12);
+              b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+            }
+          }
+          xa += EIGHT_BYTES;
+          xb += EIGHT_BYTES;
         }
       } else {
-        a0 = i32x4.splat(-zero * (scales == STEPS_OF_16 ? load<i32>(sums) : load<i32>(sums) + load<i32>(sums, 4)));
-        a1 = a0; a2 = a0; a3 = a0;
         for (const end = p + elementBytes(false) / (scales == STEPS_OF_16 ? 2 : 1); p < end; p += 64) {
           const w0 = v128.load(p), w1 = v128.load(p, 16), w2 = v128.load(p, 32), w3 = v128.load(p, 48);
-          let e = v128.load_splat<i32>(xp);
-          a0 = dot(a0, v128.and(w0, mask), e); a1 = dot(a1, v128.and(w1, mask), e);
-          a2 = dot(a2, v128.and(w2, mask), e); a3 = dot(a3, v128.and(w3, mask), e);
-          e = v128.load_splat<i32>(xp, 4);
-          a0 = dot(a0, i16x8.shr_u(w0, 8), e); a1 = dot(a1, i16x8.shr_u(w1, 8), e);
-          a2 = dot(a2, i16x8.shr_u(w2, 8), e); a3 = dot(a3, i16x8.shr_u(w3, 8), e);
-          xp += 8;
+          let e = v128.load_splat<i32>(xa);
+          if (ASC_FEATURE_RELAXED_SIMD) {
+            a0 = dot(a0, w0, e); a1 = dot(a1, w1, e); a2 = dot(a2, w2, e); a3 = dot(a3, w3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb);
+              b0 = dot(b0, w0, e); b1 = dot(b1, w1, e); b2 = dot(b2, w2, e); b3 = dot(b3, w3, e);
+            }
+          } else {
+            let v0 = v128.and(w0, mask), v1 = v128.and(w1, mask), v2 = v128.and(w2, mask), v3 = v128.and(w3, mask);
+            a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb);
+              b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+            }
+            v0 = i16x8.shr_u(w0, 8); v1 = i16x8.shr_u(w1, 8); v2 = i16x8.shr_u(w2, 8); v3 = i16x8.shr_u(w3, 8);
+            e = v128.load_splat<i32>(xa, 4);
+            a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+            if (rows > 1) {
+              e = v128.load_splat<i32>(xb, 4);
+              b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+            }
+          }
+          xa += FOUR_BYTES;
+          xb += FOUR_BYTES;
         }
         if (scales == STEPS_OF_16) {
           const t0 = i32x4.mul(a0, stepsOf(at, 0)), t1 = i32x4.mul(a1, stepsOf(at, 1));
           const t2 = i32x4.mul(a2, stepsOf(at, 2)), t3 = i32x4.mul(a3, stepsOf(at, 3));
-          a0 = i32x4.splat(-zero * load<i32>(sums, 4));
+          let u0 = t0, u1 = t1, u2 = t2, u3 = t3;
+          if (rows > 1) {
+            u0 = i32x4.mul(b0, stepsOf(at, 0)); u1 = i32x4.mul(b1, stepsOf(at, 1));
+            u2 = i32x4.mul(b2, stepsOf(at, 2)); u3 = i32x4.mul(b3, stepsOf(at, 3));
+            b0 = start(nibbles, scales, zero, sumsB, 1);
+            b1 = b0; b2 = b0; b3 = b0;
+          }
+          a0 = start(nibbles, scales, zero, sumsA, 1);
           a1 = a0; a2 = a0; a3 = a0;
           for (const end = p + elementBytes(false) / 2; p < end; p += 64) {
             const w0 = v128.load(p), w1 = v128.load(p, 16), w2 = v128.load(p, 32), w3 = v128.load(p, 48);
-            let e = v128.load_splat<i32>(xp);
-            a0 = dot(a0, v128.and(w0, mask), e); a1 = dot(a1, v128.and(w1, mask), e);
-            a2 = dot(a2, v128.and(w2, mask), e); a3 = dot(a3, v128.and(w3, mask), e);
-            e = v128.load_splat<i32>(xp, 4);
-            a0 = dot(a0, i16x8.shr_u(w0, 8), e); a1 = dot(a1, i16x8.shr_u(w1, 8), e);
-            a2 = dot(a2, i16x8.shr_u(w2, 8), e); a3 = dot(a3, i16x8.shr_u(w3, 8), e);
-            xp += 8;
+            let e = v128.load_splat<i32>(xa);
+            if (ASC_FEATURE_RELAXED_SIMD) {
+              a0 = dot(a0, w0, e); a1 = dot(a1, w1, e); a2 = dot(a2, w2, e); a3 = dot(a3, w3, e);
+              if (rows > 1) {
+                e = v128.load_splat<i32>(xb);
+                b0 = dot(b0, w0, e); b1 = dot(b1, w1, e); b2 = dot(b2, w2, e); b3 = dot(b3, w3, e);
+              }
+            } else {
+              let v0 = v128.and(w0, mask), v1 = v128.and(w1, mask), v2 = v128.and(w2, mask), v3 = v128.and(w3, mask);
+              a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+              if (rows > 1) {
+                e = v128.load_splat<i32>(xb);
+                b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+              }
+              v0 = i16x8.shr_u(w0, 8); v1 = i16x8.shr_u(w1, 8); v2 = i16x8.shr_u(w2, 8); v3 = i16x8.shr_u(w3, 8);
+              e = v128.load_splat<i32>(xa, 4);
+              a0 = dot(a0, v0, e); a1 = dot(a1, v1, e); a2 = dot(a2, v2, e); a3 = dot(a3, v3, e);
+              if (rows > 1) {
+                e = v128.load_splat<i32>(xb, 4);
+                b0 = dot(b0, v0, e); b1 = dot(b1, v1, e); b2 = dot(b2, v2, e); b3 = dot(b3, v3, e);
+              }
+            }
+            xa += FOUR_BYTES;
+            xb += FOUR_BYTES;
           }
           a0 = i32x4.add(t0, i32x4.mul(a0, stepsOf(at + 16, 0)));
           a1 = i32x4.add(t1, i32x4.mul(a1, stepsOf(at + 16, 1)));
           a2 = i32x4.add(t2, i32x4.mul(a2, stepsOf(at + 16, 2)));
           a3 = i32x4.add(t3, i32x4.mul(a3, stepsOf(at + 16, 3)));
+          if (rows > 1) {
+            b0 = i32x4.add(u0, i32x4.mul(b0, stepsOf(at + 16, 0)));
+            b1 = i32x4.add(u1, i32x4.mul(b1, stepsOf(at + 16, 1)));
+            b2 = i32x4.add(u2, i32x4.mul(b2, stepsOf(at + 16, 2)));
+            b3 = i32x4.add(u3, i32x4.mul(b3, stepsOf(at + 16, 3)));
+          }
         }
       }
-      const r = v128.load_splat<f32>(xp);
-      f0 = next(f0, a0, scaleOf(scales, head, at, 0), r);
-      f1 = next(f1, a1, scaleOf(scales, head, at, 1), r);
-      f2 = next(f2, a2, scaleOf(scales, head, at, 2), r);
-      f3 = next(f3, a3, scaleOf(scales, head, at, 3), r);
-      if (scales == WITH_MINIMUM || scales == STEPS) {
-        const o = v128.load_splat<f32>(xp, SCALED_SUM_AT - SCALE_AT);
-        f0 = withMinimum(scales, f0, head, at, 0, o);
-        f1 = withMinimum(scales, f1, head, at, 1, o);
-        f2 = withMinimum(scales, f2, head, at, 2, o);
-        f3 = withMinimum(scales, f3, head, at, 3, o);
+      const s0 = scaleOf(scales, head, at, 0), s1 = scaleOf(scales, head, at, 1);
+      const s2 = scaleOf(scales, head, at, 2), s3 = scaleOf(scales, head, at, 3);
+      let r = v128.load_splat<f32>(xa);
+      f0 = next(f0, a0, s0, r); f1 = next(f1, a1, s1, r); f2 = next(f2, a2, s2, r); f3 = next(f3, a3, s3, r);
+      if (rows > 1) {
+        r = v128.load_splat<f32>(xb);
+        g0 = next(g0, b0, s0, r); g1 = next(g1, b1, s1, r); g2 = next(g2, b2, s2, r); g3 = next(g3, b3, s3, r);
       }
-      xp += GROUPED_BYTES - SCALE_AT;
+      if (scales == WITH_MINIMUM || scales == STEPS) {
+        const m0 = minimumOf(scales, head, at, 0), m1 = minimumOf(scales, head, at, 1);
+        const m2 = minimumOf(scales, head, at, 2), m3 = minimumOf(scales, head, at, 3);
+        r = v128.load_splat<f32>(xa, SCALED_SUM);
+        f0 = withMinimum(scales, f0, m0, r); f1 = withMinimum(scales, f1, m1, r);
+        f2 = withMinimum(scales, f2, m2, r); f3 = withMinimum(scales, f3, m3, r);
+        if (rows > 1) {
+          r = v128.load_splat<f32>(xb, SCALED_SUM);
+          g0 = withMinimum(scales, g0, m0, r); g1 = withMinimum(scales, g1, m1, r);
+          g2 = withMinimum(scales, g2, m2, r); g3 = withMinimum(scales, g3, m3, r);
+        }
+      }
+      xa += 16;
+      xb += 16;
     }
   }
   finish(y, bias, count, f0, f1, f2, f3);
+  if (rows > 1) finish(y + yStride, bias, count, g0, g1, g2, g3);
 }
 
 /** Adds the bias to the sums of one row in a panel, and stores the columns that exist. */
@@ -177,167 +294,76 @@ export function finish(y: usize, bias: usize, count: i32, a: v128, b: v128, c: v
   if (count > 12) storeLanes(y + 48, d, count - 12);
 }
 
-/**
- * So many rows, 1 to 4, by half of a panel's widened inputs: goes on with the sums at `y`. `rows` and `offsets`, whether there are
- * any, are constants where this is inlined.
- */
-@inline
-function wideTile(
-  rows: i32, offsets: bool, x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize,
-): void {
-  let to = y;
-  let a0 = v128.load(to), a1 = v128.load(to, 16), b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
-  if (rows > 1) {
-    to += yStride;
-    b0 = v128.load(to);
-    b1 = v128.load(to, 16);
-  }
-  if (rows > 2) {
-    to += yStride;
-    c0 = v128.load(to);
-    c1 = v128.load(to, 16);
-  }
-  if (rows > 3) {
-    to += yStride;
-    d0 = v128.load(to);
-    d1 = v128.load(to, 16);
-  }
-  let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride;
-  let w = half, scale = half + WIDE_SCALES_AT;
-  for (let g = 0; g < groups; g++) {
-    let i0 = i32x4.splat(0), i1 = i0, j0 = i0, j1 = i0, k0 = i0, k1 = i0, l0 = i0, l1 = i0;
-    for (const end = w + WIDE_GROUP_BYTES; w < end; w += PAIR_BYTES) {
-      const w0 = v128.load(w), w1 = v128.load(w, 16);
-      let v = v128.load_splat<i32>(xa);
-      i0 = dot(i0, w0, v);
-      i1 = dot(i1, w1, v);
-      xa += 4;
-      if (rows > 1) {
-        v = v128.load_splat<i32>(xb);
-        j0 = dot(j0, w0, v);
-        j1 = dot(j1, w1, v);
-        xb += 4;
-      }
-      if (rows > 2) {
-        v = v128.load_splat<i32>(xc);
-        k0 = dot(k0, w0, v);
-        k1 = dot(k1, w1, v);
-        xc += 4;
-      }
-      if (rows > 3) {
-        v = v128.load_splat<i32>(xd);
-        l0 = dot(l0, w0, v);
-        l1 = dot(l1, w1, v);
-        xd += 4;
-      }
-    }
-    const s0 = v128.load(scale), s1 = v128.load(scale, 16);
-    const o0 = v128.load(scale, WIDE_OFFSETS_AT - WIDE_SCALES_AT), o1 = v128.load(scale, WIDE_OFFSETS_AT - WIDE_SCALES_AT + 16);
-    scale += WIDE_SCALE_BYTES;
-    a0 = nextWide(offsets, a0, i0, s0, o0, xa);
-    a1 = nextWide(offsets, a1, i1, s1, o1, xa);
-    xa += GROUPED_BYTES - SCALE_AT;
-    if (rows > 1) {
-      b0 = nextWide(offsets, b0, j0, s0, o0, xb);
-      b1 = nextWide(offsets, b1, j1, s1, o1, xb);
-      xb += GROUPED_BYTES - SCALE_AT;
-    }
-    if (rows > 2) {
-      c0 = nextWide(offsets, c0, k0, s0, o0, xc);
-      c1 = nextWide(offsets, c1, k1, s1, o1, xc);
-      xc += GROUPED_BYTES - SCALE_AT;
-    }
-    if (rows > 3) {
-      d0 = nextWide(offsets, d0, l0, s0, o0, xd);
-      d1 = nextWide(offsets, d1, l1, s1, o1, xd);
-      xd += GROUPED_BYTES - SCALE_AT;
-    }
-  }
-  to = y;
-  v128.store(to, a0);
-  v128.store(to, a1, 16);
-  if (rows > 1) {
-    to += yStride;
-    v128.store(to, b0);
-    v128.store(to, b1, 16);
-  }
-  if (rows > 2) {
-    to += yStride;
-    v128.store(to, c0);
-    v128.store(to, c1, 16);
-  }
-  if (rows > 3) {
-    to += yStride;
-    v128.store(to, d0);
-    v128.store(to, d1, 16);
-  }
-}
-
-/** A group's sum of integers and its offset to the sums of four columns. @param x the row's scale */
-@inline
-function nextWide(offsets: bool, sum: v128, integers: v128, scales: v128, offsetsOfFour: v128, x: usize): v128 {
-  const scaled = next(sum, integers, scales, v128.load_splat<f32>(x));
-  return offsets ? f32x4.add(scaled, f32x4.mul(offsetsOfFour, v128.load_splat<f32>(x, SCALED_SUM_AT - SCALE_AT))) : scaled;
-}
-
 // Exported from the module, as those of tiles.ts are, so that they are not inlined.
 
 export function rowBytes(x: usize, groups: i32, zero: i32, panel: usize, y: usize, bias: usize, count: i32, working: usize): void {
-  row(false, ONE_SCALE, zero, x, groups, panel, y, bias, count, working);
+  tile(1, false, ONE_SCALE, zero, x, 0, groups, panel, y, 0, bias, count, working);
 }
 
 export function rowBytesMinimum(x: usize, groups: i32, zero: i32, panel: usize, y: usize, bias: usize, count: i32, working: usize): void {
-  row(false, WITH_MINIMUM, zero, x, groups, panel, y, bias, count, working);
+  tile(1, false, WITH_MINIMUM, zero, x, 0, groups, panel, y, 0, bias, count, working);
 }
 
 export function rowBytesSteps(x: usize, groups: i32, zero: i32, panel: usize, y: usize, bias: usize, count: i32, working: usize): void {
-  row(false, STEPS, zero, x, groups, panel, y, bias, count, working);
+  tile(1, false, STEPS, zero, x, 0, groups, panel, y, 0, bias, count, working);
 }
 
 export function rowBytesSteps16(x: usize, groups: i32, zero: i32, panel: usize, y: usize, bias: usize, count: i32, working: usize): void {
-  row(false, STEPS_OF_16, zero, x, groups, panel, y, bias, count, working);
+  tile(1, false, STEPS_OF_16, zero, x, 0, groups, panel, y, 0, bias, count, working);
 }
 
 export function rowNibbles(x: usize, groups: i32, zero: i32, panel: usize, y: usize, bias: usize, count: i32, working: usize): void {
-  row(true, ONE_SCALE, zero, x, groups, panel, y, bias, count, working);
+  tile(1, true, ONE_SCALE, zero, x, 0, groups, panel, y, 0, bias, count, working);
 }
 
 export function rowNibblesMinimum(x: usize, groups: i32, zero: i32, panel: usize, y: usize, bias: usize, count: i32, working: usize): void {
-  row(true, WITH_MINIMUM, zero, x, groups, panel, y, bias, count, working);
+  tile(1, true, WITH_MINIMUM, zero, x, 0, groups, panel, y, 0, bias, count, working);
 }
 
 export function rowNibblesSteps(x: usize, groups: i32, zero: i32, panel: usize, y: usize, bias: usize, count: i32, working: usize): void {
-  row(true, STEPS, zero, x, groups, panel, y, bias, count, working);
+  tile(1, true, STEPS, zero, x, 0, groups, panel, y, 0, bias, count, working);
 }
 
-export function wide1(x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize): void {
-  wideTile(1, false, x, xStride, groups, half, y, yStride);
+// The module of relaxed dot products alone has these.
+
+export function twoBytes(
+  x: usize, xStride: usize, groups: i32, zero: i32, panel: usize, y: usize, yStride: usize, bias: usize, count: i32, working: usize,
+): void {
+  tile(2, false, ONE_SCALE, zero, x, xStride, groups, panel, y, yStride, bias, count, working);
 }
 
-export function wide2(x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize): void {
-  wideTile(2, false, x, xStride, groups, half, y, yStride);
+export function twoBytesMinimum(
+  x: usize, xStride: usize, groups: i32, zero: i32, panel: usize, y: usize, yStride: usize, bias: usize, count: i32, working: usize,
+): void {
+  tile(2, false, WITH_MINIMUM, zero, x, xStride, groups, panel, y, yStride, bias, count, working);
 }
 
-export function wide3(x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize): void {
-  wideTile(3, false, x, xStride, groups, half, y, yStride);
+export function twoBytesSteps(
+  x: usize, xStride: usize, groups: i32, zero: i32, panel: usize, y: usize, yStride: usize, bias: usize, count: i32, working: usize,
+): void {
+  tile(2, false, STEPS, zero, x, xStride, groups, panel, y, yStride, bias, count, working);
 }
 
-export function wide4(x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize): void {
-  wideTile(4, false, x, xStride, groups, half, y, yStride);
+export function twoBytesSteps16(
+  x: usize, xStride: usize, groups: i32, zero: i32, panel: usize, y: usize, yStride: usize, bias: usize, count: i32, working: usize,
+): void {
+  tile(2, false, STEPS_OF_16, zero, x, xStride, groups, panel, y, yStride, bias, count, working);
 }
 
-export function wide1Offsets(x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize): void {
-  wideTile(1, true, x, xStride, groups, half, y, yStride);
+export function twoNibbles(
+  x: usize, xStride: usize, groups: i32, zero: i32, panel: usize, y: usize, yStride: usize, bias: usize, count: i32, working: usize,
+): void {
+  tile(2, true, ONE_SCALE, zero, x, xStride, groups, panel, y, yStride, bias, count, working);
 }
 
-export function wide2Offsets(x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize): void {
-  wideTile(2, true, x, xStride, groups, half, y, yStride);
+export function twoNibblesMinimum(
+  x: usize, xStride: usize, groups: i32, zero: i32, panel: usize, y: usize, yStride: usize, bias: usize, count: i32, working: usize,
+): void {
+  tile(2, true, WITH_MINIMUM, zero, x, xStride, groups, panel, y, yStride, bias, count, working);
 }
 
-export function wide3Offsets(x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize): void {
-  wideTile(3, true, x, xStride, groups, half, y, yStride);
-}
-
-export function wide4Offsets(x: usize, xStride: usize, groups: i32, half: usize, y: usize, yStride: usize): void {
-  wideTile(4, true, x, xStride, groups, half, y, yStride);
+export function twoNibblesSteps(
+  x: usize, xStride: usize, groups: i32, zero: i32, panel: usize, y: usize, yStride: usize, bias: usize, count: i32, working: usize,
+): void {
+  tile(2, true, STEPS, zero, x, xStride, groups, panel, y, yStride, bias, count, working);
 }

@@ -2,3 +2,10 @@
 // They import these functions as `@external("relaxed", name)`, over the same memory, and call them only where choices.ts
 // says so. Data of this module lies apart from theirs (scripts/build-kernels.ts); each thread has an instance, so nothing
 // here keeps state.
+
+export { rowsByPanels as linearQuantisedRelaxed } from "../rows-by-panels";
+// Nobody calls these: tiles.ts says why they are here.
+export {
+  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
+  twoBytes, twoBytesMinimum, twoBytesSteps, twoBytesSteps16, twoNibbles, twoNibblesMinimum, twoNibblesSteps,
+} from "../tiles-quantised";

@@ -10,7 +10,7 @@ test("the module offers a team's four functions and the place of its choices, an
       kind === "function" ? [name] : [],
     );
     // Tiles are exported to keep them from being inlined: assembly/tiles.ts, assembly/tiles-quantised.ts.
-    const tiles = /^(tile[2-5](Bf16|F16)?|row(Bytes|Nibbles)(Minimum|Steps|Steps16)?|wide[1-4](Offsets)?)$/;
+    const tiles = /^(tile[2-5](Bf16|F16)?|row(Bytes|Nibbles)(Minimum|Steps|Steps16)?|widened[23](Offsets)?)$/;
     const called = names.filter((name) => !tiles.test(name));
     expect(called.sort()).toEqual(["choicesAddress", "commandAddress", "help", "publish", "wait"]);
   }

@@ -28,8 +28,6 @@ export const PANEL_COLUMNS = 8;
 export const HALF_COLUMNS = 16;
 /** Columns of a panel of a quantised file's type. */
 export const QUANTISED_COLUMNS = 16;
-/** So many rows go through widened panels of these types. Measured between 2 and 16, on Node 20 and 26. */
-export const WIDENED_ROWS = 8;
 /** Most queries of attention that share the loads of each block. */
 export const QUERIES_PER_TILE = 4;
 
@@ -59,7 +57,7 @@ export const FORM_NUMBER: Readonly<Record<PackedDtype, number>> = {
 /** What operations that pack answer, as bits of a sum: 0 when the weights are the stored values. */
 export const PACK_ANSWER = { outOfRange: 1, rounded: 2 };
 /** What the kernels were chosen to run on (assembly/choices.ts), as bits of a sum. */
-export const CHOICE = { fused: 1, relaxedInt8: 2, relaxedQuantised: 4 };
+export const CHOICE = { fused: 1, relaxedInt8: 2, relaxedQuantised: 4, relaxedQuantisedMany: 8 };
 export const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
   gelu_new: 0,
   gelu_pytorch_tanh: 0,
@@ -76,6 +74,7 @@ export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<
   CHOICE_FUSED: CHOICE.fused,
   CHOICE_RELAXED_INT8: CHOICE.relaxedInt8,
   CHOICE_RELAXED_QUANTISED: CHOICE.relaxedQuantised,
+  CHOICE_RELAXED_QUANTISED_MANY: CHOICE.relaxedQuantisedMany,
   HALF_COLUMNS,
   INT8_GROUP,
   KV_MAX,
@@ -83,7 +82,6 @@ export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<
   QUERIES_PER_TILE,
   STRETCH,
   WEIGHT_MAX,
-  WIDENED_ROWS,
   ACTIVATION: ACTIVATION_NUMBER,
   FORM: FORM_NUMBER,
   PACK_OUT_OF_RANGE: PACK_ANSWER.outOfRange,
@@ -249,7 +247,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     perThread: true,
   },
   quantiseGroups: {
-    file: "quantise",
+    file: "quantise-groups",
     items: "rows",
     parameters: {
       out: "address",
@@ -257,7 +255,8 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
       x: "matrix",
       width: "count",
       largest: "count",
-      forNibbles: "count",
+      form: "count",
+      rows: "count",
     },
   },
   linearQuantised: {

@@ -20,8 +20,6 @@ interface PackedType {
   readonly packOutIn: "packOutIn" | "packOutInInt8" | "packOutInInt4" | "packBlocks";
   readonly embed: "embed" | "embedInt8" | "embedQuantised";
   readonly product: "linear" | "linearInt8" | "linearQuantised";
-  /** Elements of 4 bits. */
-  readonly nibbles?: true;
 }
 
 const FLOATS: Omit<PackedType, "columns" | "panelBytes" | "threadBytes"> = {
@@ -46,7 +44,7 @@ const SCALES = {
 } as const;
 
 /** Types of quantised files: assembly/quantised-panels.ts. */
-function bytes(scales: keyof typeof SCALES, elementBytes = 1): PackedType {
+function quantised(scales: keyof typeof SCALES, elementBytes = 1): PackedType {
   const [ofSuper, ofGroup] = SCALES[scales];
   return {
     columns: QUANTISED_COLUMNS,
@@ -59,10 +57,6 @@ function bytes(scales: keyof typeof SCALES, elementBytes = 1): PackedType {
     threadBytes: () => QUANTISED_COLUMNS * (4 * 4 + 2 * 256 + 8 * 8),
     ...{ packInOut: null, packOutIn: "packBlocks", embed: "embedQuantised", product: "linearQuantised" },
   };
-}
-
-function nibbles(scales: keyof typeof SCALES): PackedType {
-  return { ...bytes(scales, 0.5), nibbles: true };
 }
 
 export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
@@ -84,18 +78,18 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
     threadBytes: () => 0,
     ...{ packInOut: "packInOutInt8", packOutIn: "packOutInInt8", embed: "embedInt8", product: "linearInt8" },
   },
-  q8_0: bytes("oneScale"),
-  iq4_nl: bytes("oneScale"),
-  q6_k: bytes("stepsOf16"),
-  iq4_xs: bytes("stepsOf16"),
-  q3_k: bytes("stepsOf16"),
-  q5_0: bytes("oneScale"),
-  q5_1: bytes("withMinimum"),
-  q5_k: bytes("steps"),
-  q4_0: nibbles("oneScale"),
-  q4_1: nibbles("withMinimum"),
-  q4_k: nibbles("steps"),
-  int4: { ...nibbles("steps"), packInOut: "packInOutInt4", packOutIn: "packOutInInt4" },
+  q8_0: quantised("oneScale"),
+  iq4_nl: quantised("oneScale"),
+  q6_k: quantised("stepsOf16"),
+  iq4_xs: quantised("stepsOf16"),
+  q3_k: quantised("stepsOf16"),
+  q5_0: quantised("oneScale"),
+  q5_1: quantised("withMinimum"),
+  q5_k: quantised("steps"),
+  q4_0: quantised("oneScale", 0.5),
+  q4_1: quantised("withMinimum", 0.5),
+  q4_k: quantised("steps", 0.5),
+  int4: { ...quantised("steps", 0.5), packInOut: "packInOutInt4", packOutIn: "packOutInInt4" },
 };
 
 interface KvOperations {

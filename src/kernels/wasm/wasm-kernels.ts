@@ -22,7 +22,7 @@ import type { KvLayout } from "../kv-layout.js";
 import { isStoredFloat, WEIGHT_TYPES } from "../weight-types.js";
 import { KernelCommands } from "./commands.js";
 import { compileKernels, instantiateKernels } from "./kernel-modules.js";
-import { ACTIVATION_NUMBER, CHOICE, PACK_ANSWER, QUERIES_PER_TILE, WIDENED_ROWS } from "./operations.js";
+import { ACTIVATION_NUMBER, CHOICE, FORM_NUMBER, PACK_ANSWER, QUERIES_PER_TILE } from "./operations.js";
 import { KV_OPERATIONS, PACKED } from "./packed-types.js";
 import { type StartHelper, ThreadTeam } from "./thread-team.js";
 
@@ -131,7 +131,7 @@ class WasmKernels implements Kernels {
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
     const { inFeatures, outFeatures } = weight;
     const { rows } = x;
-    const { product, quantisedBytes, nibbles } = PACKED[weight.dtype];
+    const { product, quantisedBytes } = PACKED[weight.dtype];
     const work = rows * inFeatures * outFeatures;
     this.#multiplyAdds += work;
     const panels = panelsOf(weight);
@@ -152,9 +152,9 @@ class WasmKernels implements Kernels {
       return;
     }
     const largest = WEIGHT_TYPES[weight.dtype].activationMax ?? 0;
-    const forNibbles = nibbles && rows < WIDENED_ROWS ? 1 : 0;
+    const form = FORM_NUMBER[weight.dtype];
     const threadScratch = offset + rows * stride;
-    this.#commands.quantiseGroups(rows, rowChunks, offset, stride, x, inFeatures, largest, forNibbles);
+    this.#commands.quantiseGroups(rows, rowChunks, offset, stride, x, inFeatures, largest, form, rows);
     this.#commands.linearQuantised(
       ...([panels, chunks, out, offset, stride, rows, weight, bias, threadScratch] as const),
     );
@@ -300,11 +300,10 @@ export interface WasmOptions {
   readonly dots?: Dots;
 }
 
+const RELAXED = CHOICE.relaxedInt8 | CHOICE.relaxedQuantised | CHOICE.relaxedQuantisedMany;
+
 function choiceWord({ vectors, dots }: { readonly vectors: Vectors; readonly dots: Dots }): number {
-  return (
-    (vectors === 256 ? CHOICE.fused : 0) |
-    (dots === "relaxed" ? CHOICE.relaxedInt8 | CHOICE.relaxedQuantised : 0)
-  );
+  return (vectors === 256 ? CHOICE.fused : 0) | (dots === "relaxed" ? RELAXED : 0);
 }
 
 /** Tensors of one shape for an operation on single elements: one long row is as good as many, and can be cut anywhere. */

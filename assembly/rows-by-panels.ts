@@ -1,0 +1,83 @@
+// Rows by panels of quantised weights as they lie in memory, one row after the other, or two at a time in the module of relaxed
+// dot products: two modules are made of this source, as of tiles-quantised.ts.
+
+import {
+  COLUMNS, isNibbles, ONE_SCALE, scalesOf, STEPS, STEPS_OF_16, WITH_MINIMUM, zeroOf,
+} from "./quantised-panels";
+import {
+  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
+  twoBytes, twoBytesMinimum, twoBytesSteps, twoBytesSteps16, twoNibbles, twoNibblesMinimum, twoNibblesSteps,
+} from "./tiles-quantised";
+
+/** Bytes of panels that stay in a near cache while a few rows go through them. */
+const NEAR_BYTES: usize = 262144;
+/** So many rows go through each panel before the next one, which the nearest cache holds meanwhile. */
+const MANY_ROWS: i32 = 12;
+
+/** A form of elements and scales, as one number. */
+export const NIBBLES: i32 = 4;
+
+@inline
+export function kindOf(form: i32): i32 {
+  return isNibbles(form) ? NIBBLES + scalesOf(form) : scalesOf(form);
+}
+
+/**
+ * y = x · W + bias for the columns of panels `from … to − 1`: `linearQuantised` says of what.
+ * @param working 128 bytes of working memory
+ */
+export function rowsByPanels(
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32,
+  form: i32, bias: usize, working: usize, from: i32, to: i32,
+): void {
+  // Every row goes through some panels before the next ones do, because memory is read fastest from front to back.
+  const near = rows < MANY_ROWS ? <i32>(NEAR_BYTES / max(panelBytes, 1)) + 1 : 1, some = rows == 1 ? to - from : near;
+  for (let p = from; p < to; p += some) {
+    const end = min(p + some, to);
+    for (let r = 0; r < rows; ) {
+      const yRow = y + <usize>r * yStride, xRow = x + <usize>r * xStride, size = ASC_FEATURE_RELAXED_SIMD ? min(2, rows - r) : 1;
+      for (let i = p; i < end; i++) {
+        const n = i * COLUMNS, at = <usize>n << 2, count = min(COLUMNS, outFeatures - n);
+        const panel = weight + <usize>i * panelBytes, biasAt: usize = bias == 0 ? 0 : bias + at;
+        if (ASC_FEATURE_RELAXED_SIMD && size == 2) {
+          twoByPanel(yRow + at, yStride, xRow, xStride, panel, groups, form, biasAt, count, working);
+        } else {
+          rowByPanel(yRow + at, xRow, panel, groups, form, biasAt, count, working);
+        }
+      }
+      r += size;
+    }
+  }
+}
+
+/** One row by one panel. */
+@inline
+function rowByPanel(y: usize, x: usize, panel: usize, groups: i32, form: i32, bias: usize, count: i32, working: usize): void {
+  const zero = zeroOf(form);
+  switch (kindOf(form)) {
+    case ONE_SCALE: rowBytes(x, groups, zero, panel, y, bias, count, working); break;
+    case WITH_MINIMUM: rowBytesMinimum(x, groups, zero, panel, y, bias, count, working); break;
+    case STEPS: rowBytesSteps(x, groups, zero, panel, y, bias, count, working); break;
+    case STEPS_OF_16: rowBytesSteps16(x, groups, zero, panel, y, bias, count, working); break;
+    case NIBBLES + ONE_SCALE: rowNibbles(x, groups, zero, panel, y, bias, count, working); break;
+    case NIBBLES + WITH_MINIMUM: rowNibblesMinimum(x, groups, zero, panel, y, bias, count, working); break;
+    default: rowNibblesSteps(x, groups, zero, panel, y, bias, count, working);
+  }
+}
+
+/** Two rows by one panel. */
+@inline
+function twoByPanel(
+  y: usize, yStride: usize, x: usize, xStride: usize, panel: usize, groups: i32, form: i32, bias: usize, count: i32, working: usize,
+): void {
+  const zero = zeroOf(form);
+  switch (kindOf(form)) {
+    case ONE_SCALE: twoBytes(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
+    case WITH_MINIMUM: twoBytesMinimum(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
+    case STEPS: twoBytesSteps(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
+    case STEPS_OF_16: twoBytesSteps16(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
+    case NIBBLES + ONE_SCALE: twoNibbles(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
+    case NIBBLES + WITH_MINIMUM: twoNibblesMinimum(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
+    default: twoNibblesSteps(x, xStride, groups, zero, panel, y, yStride, bias, count, working);
+  }
+}
