@@ -159,7 +159,7 @@ export function addContinuationOptions(command: Command): Command {
     )
     .option(
       "--speculate <count>",
-      "tokens to propose from the text itself; the same text, faster",
+      "most tokens to propose from the text itself, where that pays; the same text",
       wholeNumber,
     );
 }

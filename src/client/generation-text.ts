@@ -87,7 +87,8 @@ export class GenerationText {
       }
       return this.#choice(index, finishReason, score);
     });
-    const { inferences, rowsComputed, numCachedTokens, prefillMs, decodeMs, prefillSteps } = outcome;
+    const { inferences, passes, proposed, accepted, rowsComputed, numCachedTokens } = outcome;
+    const { prefillMs, decodeMs, prefillSteps } = outcome;
     return {
       ...choices[0],
       choices,
@@ -95,6 +96,9 @@ export class GenerationText {
       numCachedTokens,
       seed: sampling.seed,
       inferences,
+      passes,
+      proposed,
+      accepted,
       rowsComputed,
       timings: { loadMs: this.#options.loadMs, prefillMs, decodeMs, prefillSteps },
     };

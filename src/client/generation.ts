@@ -163,6 +163,9 @@ export class Generation implements AsyncIterable<GenerationPiece> {
     const none = {
       numCachedTokens: 0,
       inferences: 0,
+      passes: 0,
+      proposed: 0,
+      accepted: 0,
       rowsComputed: 0,
       prefillMs: 0,
       decodeMs: 0,

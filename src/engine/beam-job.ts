@@ -37,6 +37,9 @@ export class BeamJob {
   #prefillSteps: number | null = null;
   #numCachedTokens = 0;
   #inferences = 0;
+  #passes = 0;
+  /** The core's step that was counted last. */
+  #lastPass = 0;
   #rowsComputed = 0;
   #hasEnded = false;
 
@@ -102,6 +105,8 @@ export class BeamJob {
 
   #take(beam: Beam, logits: Float32Array): void {
     this.#inferences += 1;
+    if (this.#lastPass !== this.#core.steps) this.#passes += 1;
+    this.#lastPass = this.#core.steps;
     beam.scores = this.#scores(logits, beam.sequence.tokens.slice(this.#request.prompt.length));
     if (this.#beams.every(({ scores }) => scores !== null)) this.#step();
   }
@@ -178,6 +183,9 @@ export class BeamJob {
       choices,
       numCachedTokens: this.#numCachedTokens,
       inferences: this.#inferences,
+      passes: this.#passes,
+      proposed: 0,
+      accepted: 0,
       rowsComputed: this.#rowsComputed,
       prefillMs: firstTokenMs,
       decodeMs: totalMs - firstTokenMs,

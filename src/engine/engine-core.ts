@@ -15,6 +15,7 @@ import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engi
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
 import { type GivenRows, readBlocks, writeBlocks } from "./sequence-rows.js";
+import { MeasuredStepCosts, type StepCosts } from "./step-costs.js";
 
 /** What runs the model. One owner: the language model. */
 export interface EngineParts {
@@ -25,6 +26,8 @@ export interface EngineParts {
   readonly tokenBudget?: number | undefined;
   /** Most sequences of a step. */
   readonly maxSequences: number;
+  /** What steps take, for speculation. Default: as it is measured. */
+  readonly stepCosts?: StepCosts | undefined;
 }
 
 /** Event types that the core itself sends; the others come from the KV cache. */
@@ -47,6 +50,8 @@ export class EngineCore {
   readonly kernels: Kernels;
   /** @internal */
   readonly kvCache: KvCache;
+  /** What steps take: told after each that decodes. */
+  readonly stepCosts: StepCosts;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Set<ScheduledSequence>();
   /** Event types that each listener asked for; null: all. */
@@ -55,12 +60,15 @@ export class EngineCore {
   #steps = 0;
   #batchedSequences = 0;
   #largestBatch = 0;
+  #lastBatch = 0;
   #preemptions = 0;
   #scheduleMs = 0;
   #forwardMs = 0;
   #sampleMs = 0;
 
-  constructor({ model, kernels, kvCache, maxSequences, tokenBudget = model.maxRows }: EngineParts) {
+  constructor(parts: EngineParts) {
+    const { model, kernels, kvCache, maxSequences, tokenBudget = model.maxRows } = parts;
+    this.stepCosts = parts.stepCosts ?? new MeasuredStepCosts();
     this.model = model;
     this.kernels = kernels;
     this.kvCache = kvCache;
@@ -84,6 +92,11 @@ export class EngineCore {
   /** Forward passes so far. */
   get steps(): number {
     return this.#steps;
+  }
+
+  /** Sequences of the last forward pass. */
+  get lastBatch(): number {
+    return this.#lastBatch;
   }
 
   /** Most tokens of a sequence. */
@@ -374,6 +387,9 @@ export class EngineCore {
     const delivered = this.#commit(rows, logits, forwardMs);
     const committed = performance.now();
     this.#scheduleMs += committed - computed;
+    if (rows.every(({ count, wanted }) => count === wanted)) {
+      this.stepCosts.observe(rows.length, logits.rows, committed - start);
+    }
     for (const deliver of delivered) deliver();
     this.#sampleMs += performance.now() - committed;
     return true;
@@ -408,6 +424,7 @@ export class EngineCore {
     }
     this.#batchedSequences += rows.length;
     this.#largestBatch = Math.max(this.#largestBatch, rows.length);
+    this.#lastBatch = rows.length;
     if (this.#listeners.size > 0) {
       this.#tell({ type: "step", step: this.#steps, rows: batch.numRows, sequences: rows.length });
     }

@@ -1,20 +1,21 @@
 /**
  * A generation inside the engine: one or several continuations of a prompt, each token chosen when its logits come.
  * The prompt is computed once; continuations are forked from it. With speculation, tokens that followed the same words
- * before are fed along with the last one, and those that would have been chosen anyway are kept.
+ * before are fed along with the last one where that pays, and those that would have been chosen anyway are kept.
  *
  * With L prompt tokens, of which none were cached, and I inferences, I·L + I (I − 1) / 2 rows go through the model by
- * recomputing and L + I − 1 from the cache. An end token costs one inference more than there are tokens; any other end
+ * recomputing and L + I − 1 from the cache, and a row for each proposal that was not accepted. An end token costs one inference more than there are tokens; any other end
  * costs none.
  */
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import { type ChosenToken, Continuation } from "../sampling/continuation.js";
-import { PromptLookup } from "../sampling/prompt-lookup.js";
 import type { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineCore } from "./engine-core.js";
 import type { ScheduledSequence, StepLogits } from "./scheduled-sequence.js";
+import { Speculation } from "./speculation.js";
+import type { StepCosts } from "./step-costs.js";
 
 /** One inference, as seen from outside. */
 export interface ObservedStep {
@@ -41,7 +42,7 @@ export class GenerationJob {
   readonly #ended: ScheduledSequence[] = [];
   /** The continuations of which no more tokens will come. */
   readonly #finished = new Set<Continuation>();
-  readonly #lookups = new Map<Continuation, PromptLookup>();
+  readonly #speculations = new Map<Continuation, Speculation>();
   /** How many tokens, and how many choices behind them, wait for a word about their text. */
   readonly #unconfirmed = new Map<Continuation, { readonly tokens: number; readonly choices: number }>();
   readonly #start = performance.now();
@@ -49,6 +50,11 @@ export class GenerationJob {
   #firstTokenMs: number | null = null;
   #prefillSteps: number | null = null;
   #inferences = 0;
+  #passes = 0;
+  /** The core's step that was counted last. */
+  #lastPass = 0;
+  #proposed = 0;
+  #accepted = 0;
   #observedMs = 0;
   #observedRows = 0;
   #hasEnded = false;
@@ -102,6 +108,7 @@ export class GenerationJob {
     if (kept !== null) {
       // As if nothing had been proposed behind the token that ended it.
       this.#inferences -= unconfirmed.choices - kept;
+      this.#accepted -= unconfirmed.choices - kept;
       continuation.stopAt(continuation.tokens.length - unconfirmed.tokens + kept);
     }
     try {
@@ -120,6 +127,8 @@ export class GenerationJob {
     let awaitsPrompt = isFirst;
     return {
       take: (logits: StepLogits) => {
+        if (this.#lastPass !== this.#core.steps) this.#passes += 1;
+        this.#lastPass = this.#core.steps;
         if (awaitsPrompt) this.#takePrompt(logits.row(0), logits.maxima(0));
         else this.#take(continuation, logits);
         awaitsPrompt = false;
@@ -157,6 +166,11 @@ export class GenerationJob {
       // A proposal that was not chosen, and all behind it, were for nothing.
       if (continuation.finishReason !== null || chosen?.token !== proposed) break;
     }
+    this.#proposed += logits.count - 1;
+    this.#accepted += choices - 1;
+    this.#speculations
+      .get(continuation)
+      ?.settle(logits.count - 1, choices - 1, ...this.#stepToCome(continuation));
     this.#deliver(continuation, added, choices);
   }
 
@@ -165,7 +179,7 @@ export class GenerationJob {
     const chosen = continuation.choose(logits, maxima);
     this.#firstTokenMs ??= performance.now() - this.#start;
     this.#prefillSteps ??= this.#core.steps - this.#firstStep;
-    if (chosen !== null) this.#lookups.get(continuation)?.push(chosen.token);
+    if (chosen !== null) this.#speculations.get(continuation)?.push(chosen.token);
     return chosen;
   }
 
@@ -194,23 +208,30 @@ export class GenerationJob {
       core.extend(sequence, [token]);
       return;
     }
-    const proposed = this.#propose(continuation);
     // What was proposed before and not chosen is forgotten.
-    core.cut(sequence, prompt.length + last);
-    core.speculate(sequence, token, proposed);
+    if (sequence.tokens.length > prompt.length + last) core.cut(sequence, prompt.length + last);
+    const proposed = this.#propose(continuation);
+    if (proposed.length === 0) core.extend(sequence, [token]);
+    else core.speculate(sequence, token, proposed);
   }
 
   /** Tokens to check along with the last one: never so many that they would go past the end. */
   #propose(continuation: Continuation): readonly number[] {
     const { prompt, speculate } = this.#request;
-    let lookup = this.#lookups.get(continuation);
-    if (lookup === undefined) {
-      lookup = new PromptLookup({ maxTokens: speculate });
-      for (const token of prompt) lookup.push(token);
-      for (const token of continuation.tokens) lookup.push(token);
-      this.#lookups.set(continuation, lookup);
+    let speculation = this.#speculations.get(continuation);
+    if (speculation === undefined) {
+      speculation = new Speculation([...prompt, ...continuation.tokens]);
+      this.#speculations.set(continuation, speculation);
     }
-    return lookup.propose().slice(0, Math.max(0, this.#limit - continuation.tokens.length - 1));
+    const most = Math.min(speculate, this.#limit - continuation.tokens.length - 1);
+    return speculation.propose(most, ...this.#stepToCome(continuation));
+  }
+
+  /** How many sequences the next step decodes, as far as can be seen, and what steps take. */
+  #stepToCome({ tokens }: Continuation): [sequences: number, costs: StepCosts] {
+    const { prompt, mode } = this.#request;
+    if (mode === "recompute") return [1, alikeRows(prompt.length + tokens.length)];
+    return [Math.max(this.#core.lastBatch, this.#sequences.size), this.#core.stepCosts];
   }
 
   #observe(logits: Float32Array): void {
@@ -265,6 +286,9 @@ export class GenerationJob {
       choices: chosen.map(({ index, finishReason }) => ({ index, finishReason: finishReason ?? reason })),
       numCachedTokens: this.#ended[0]?.numCachedTokens ?? 0,
       inferences: this.#inferences,
+      passes: this.#passes,
+      proposed: this.#proposed,
+      accepted: this.#accepted,
       rowsComputed: this.#ended.reduce((sum, sequence) => sum + sequence.rowsComputed, 0),
       prefillMs: firstTokenMs,
       decodeMs: this.#limit <= 0 ? 0 : totalMs - firstTokenMs,
@@ -288,4 +312,9 @@ export class GenerationJob {
   #allSequences(): ScheduledSequence[] {
     return [...this.#sequences.values(), ...this.#ended];
   }
+}
+
+/** Of a step that computes all rows again: each takes the same. */
+function alikeRows(rows: number): StepCosts {
+  return { of: (_, more) => rows + more, observe: () => undefined };
 }

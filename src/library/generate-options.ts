@@ -59,9 +59,11 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
   /** Of a beam search: when to stop looking for better ones; see `BeamSearchOptions`. Default false. */
   readonly earlyStopping?: boolean | "never" | undefined;
   /**
-   * Tokens that are proposed for a step, 0 to 15, default 0: what followed the last words when they appeared before is
-   * computed along, and kept where it would have been chosen anyway. The text is the same; only where it repeats itself
-   * it comes faster.
+   * Most tokens that are proposed for a step, 0 to 15, default 0: what followed the last words when they appeared before
+   * is computed along, and kept where it would have been chosen anyway. How many they are is chosen for each step, by how
+   * often this text has gone on as it did before and what a row more takes on this machine: none where that does not pay.
+   * The answer is the same; where it repeats itself, or quotes its prompt, it comes faster. The result counts `passes`,
+   * `proposed` and `accepted`.
    */
   readonly speculate?: number | undefined;
   /**

@@ -12,6 +12,9 @@ export interface GenerationOutcome {
   }[];
   readonly numCachedTokens: number;
   readonly inferences: number;
+  readonly passes: number;
+  readonly proposed: number;
+  readonly accepted: number;
   readonly rowsComputed: number;
   /** Milliseconds until the first token was chosen, and from there to the end. */
   readonly prefillMs: number;

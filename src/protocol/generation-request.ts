@@ -67,6 +67,14 @@ export interface GenerationResult extends GenerationChoice {
   readonly seed: number;
   /** I: times that the logits of a next token were computed. */
   readonly inferences: number;
+  /**
+   * Forward passes that these logits came from: fewer than `inferences` where several continuations were in one, or
+   * proposals were accepted. With one continuation, `inferences` − `accepted`.
+   */
+  readonly passes: number;
+  /** With `speculate`: tokens that were proposed and computed along, and those of them that were kept. */
+  readonly proposed: number;
+  readonly accepted: number;
   /** Rows that went through the model, counted where they entered the forward pass. */
   readonly rowsComputed: number;
   /** How long it took. */
@@ -91,7 +99,7 @@ export interface GenerationRequest {
   readonly bestOf: number;
   /** Null: sample. */
   readonly beams: BeamSettings | null;
-  /** Tokens that prompt look-up proposes for a step; 0: none. */
+  /** Most tokens that prompt look-up proposes for a step; 0: none. */
   readonly speculate: number;
   /** Requests with the same salt share K and V; null: shared with none. */
   readonly salt: string | null;

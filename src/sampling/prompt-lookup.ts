@@ -2,15 +2,14 @@
  * Guesses of what comes next, by looking up what came after the same words before: the drafts of speculative decoding
  * without a draft model (Saxena, "Prompt Lookup Decoding", 2023).
  *
- * Owns the tokens it was given and an index of their n-grams: a tree whose nodes are n-grams, where the children of a
- * node are the n-grams one token longer. Nodes are found by (parent, token) itself, not by a digest of the tokens, so
- * two n-grams are never taken for each other. Each node knows where its n-gram ended last.
+ * Owns the tokens it was given, the place in them that it copies from, and an index of their n-grams: a tree whose nodes
+ * are n-grams, where the children of a node are the n-grams one token longer. Nodes are found by (parent, token) itself,
+ * not by a digest of the tokens, so two n-grams are never taken for each other. Each node knows where its n-gram ended
+ * last.
  */
 import { LastrowError } from "../errors.js";
 
 export interface PromptLookupOptions {
-  /** K: the most tokens to propose. An integer from 1. */
-  readonly maxTokens: number;
   /** The most last tokens that are looked up together. An integer from `minNgram`; 3 when left out. */
   readonly maxNgram?: number;
   /** The fewest. An integer from 1; 1 when left out. */
@@ -21,9 +20,10 @@ export interface PromptLookupOptions {
 const ROOT = 0;
 /** Of a key: (parent, token) is one integer below 2^53. */
 const TOKEN_RANGE = 2 ** 26;
+/** Equal tokens are counted up to here. */
+const MOST_MATCHED = 16;
 
 export class PromptLookup {
-  readonly #maxTokens: number;
   readonly #maxNgram: number;
   readonly #minNgram: number;
   readonly #tokens: number[] = [];
@@ -35,22 +35,48 @@ export class PromptLookup {
   readonly #suffixes: number[] = [ROOT];
   /** By n, as long as `#suffixes`: `#latestEnds` of that node before the last token came; null where it is new. */
   readonly #earlierEnds: (number | null)[] = [null];
+  /** Index of the token that is expected next; null without one. */
+  #source: number | null = null;
+  #matched = 0;
 
   /** @throws LastrowError `invalid_argument` naming the option that is out of its range */
-  constructor({ maxTokens, maxNgram = 3, minNgram = 1 }: PromptLookupOptions) {
-    checkAtLeast("maxTokens", maxTokens, 1);
+  constructor({ maxNgram = 3, minNgram = 1 }: PromptLookupOptions = {}) {
     checkAtLeast("minNgram", minNgram, 1);
     checkAtLeast("maxNgram", maxNgram, minNgram);
-    this.#maxTokens = maxTokens;
     this.#maxNgram = maxNgram;
     this.#minNgram = minNgram;
   }
 
+  /** The token that is expected next; null when nothing of the last tokens occurred before. */
+  get expected(): number | null {
+    return this.#source === null ? null : this.#tokens[this.#source]!;
+  }
+
+  /** How many of the last tokens are those before the expected one's place, up to 16; 0 when nothing is expected. */
+  get matched(): number {
+    return this.#matched;
+  }
+
   /**
    * The next token of the text. Takes time in proportion to `maxNgram`, however long the text is.
+   *
+   * As long as the token is the expected one, what followed it there is expected next. Otherwise it is what followed the
+   * latest earlier occurrence of the last n tokens, for the largest n from `maxNgram` down to `minNgram` that has one.
    * @param token id, 0 … 2^26 − 1
    */
   push(token: number): void {
+    const wasExpected = this.expected === token;
+    this.#index(token);
+    if (wasExpected) {
+      this.#source = this.#source! + 1;
+      this.#matched = Math.min(MOST_MATCHED, this.#matched + 1);
+    } else {
+      this.#source = this.#find();
+      this.#matched = this.#source === null ? 0 : this.#countMatched(this.#source);
+    }
+  }
+
+  #index(token: number): void {
     this.#tokens.push(token);
     const end = this.#tokens.length;
     const longest = Math.min(this.#maxNgram, end);
@@ -66,24 +92,32 @@ export class PromptLookup {
     }
   }
 
-  /**
-   * The tokens that followed the latest earlier occurrence of the last n tokens, for the largest n from `maxNgram` down
-   * to `minNgram` that has one. An occurrence may overlap the last n tokens. Where the copy reaches the text's end it
-   * goes on with what it has proposed itself, so that a repetition is continued at its own period.
-   * @returns `maxTokens` of them; none when nothing occurred before
-   */
-  propose(): number[] {
+  /** Index of the token behind the occurrence; it may overlap the last tokens. */
+  #find(): number | null {
     for (let n = this.#earlierEnds.length - 1; n >= this.#minNgram; n--) {
       const end = this.#earlierEnds[n]!;
-      if (end !== null) return this.#copyFrom(end);
+      if (end !== null) return end;
     }
-    return [];
+    return null;
   }
 
-  /** @param from index of a token, before the text's end */
-  #copyFrom(from: number): number[] {
-    const proposed = this.#tokens.slice(from, from + this.#maxTokens);
-    for (let i = 0; proposed.length < this.#maxTokens; i++) proposed.push(proposed[i]!);
+  #countMatched(source: number): number {
+    const { length } = this.#tokens;
+    const most = Math.min(MOST_MATCHED, source);
+    let count = 0;
+    while (count < most && this.#tokens[source - 1 - count] === this.#tokens[length - 1 - count]) count += 1;
+    return count;
+  }
+
+  /**
+   * The expected tokens, in their order. Where the copy reaches the text's end it goes on with what it has proposed
+   * itself, so that a repetition is continued at its own period.
+   * @returns `count` of them; none when nothing is expected
+   */
+  propose(count: number): number[] {
+    if (this.#source === null) return [];
+    const proposed = this.#tokens.slice(this.#source, this.#source + count);
+    for (let i = 0; proposed.length < count; i++) proposed.push(proposed[i]!);
     return proposed;
   }
 }

@@ -31,6 +31,9 @@ export interface RequestRecord {
   readonly cachedTokens: number | null;
   /** Tokens that were generated for it. */
   readonly completionTokens: number | null;
+  /** Tokens that were proposed for it, and those of them that were kept. */
+  readonly proposedTokens: number | null;
+  readonly acceptedTokens: number | null;
   /** Why each of its texts ended. */
   readonly finishReasons: readonly string[];
   /** Milliseconds until it was its turn. */
@@ -62,6 +65,8 @@ export function newRecord(method: string, path: string): OpenRecord {
     promptTokens: null,
     cachedTokens: null,
     completionTokens: null,
+    proposedTokens: null,
+    acceptedTokens: null,
     finishReasons: [],
     queueMs: null,
     firstTokenMs: null,

@@ -163,6 +163,8 @@ export async function generateAll(
     record.promptTokens = finished.usage.prompt_tokens;
     record.completionTokens = finished.usage.completion_tokens;
     record.cachedTokens = finished.usage.prompt_tokens_details.cached_tokens;
+    record.proposedTokens = finished.timings.draft_n ?? 0;
+    record.acceptedTokens = finished.timings.draft_n_accepted ?? 0;
     record.firstTokenSteps = results.reduce((most, { timings }) => Math.max(most, timings.prefillSteps), 0);
     record.finishReasons = finished.choices.map(({ finishReason }) => finishReason);
     return finished;
@@ -202,6 +204,7 @@ function summary(results: readonly GenerationResult[]): Finished {
   const promptMs = longest(({ timings }) => timings.prefillMs);
   const predictedMs = longest(({ timings }) => timings.decodeMs);
   const computed = promptTokens - cachedTokens;
+  const proposed = sum((result) => result.proposed);
   return {
     choices,
     usage: {
@@ -225,6 +228,7 @@ function summary(results: readonly GenerationResult[]): Finished {
       predicted_ms: predictedMs,
       predicted_per_token_ms: ratio(predictedMs, completionTokens),
       predicted_per_second: ratio(completionTokens * 1000, predictedMs),
+      ...(proposed > 0 && { draft_n: proposed, draft_n_accepted: sum((result) => result.accepted) }),
     },
   };
 }

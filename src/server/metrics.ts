@@ -40,6 +40,8 @@ export class Metrics {
   readonly #cacheInfo: Gauge;
   readonly #promptTokens: Counter;
   readonly #generationTokens: Counter;
+  readonly #draftTokens: Counter;
+  readonly #acceptedTokens: Counter;
   readonly #success: Counter<"finished_reason">;
   readonly #requests: Counter<"route" | "status">;
   readonly #firstToken: Histogram;
@@ -81,6 +83,14 @@ export class Metrics {
     };
     this.#promptTokens = counter("vllm:prompt_tokens_total", "Tokens of prompts.");
     this.#generationTokens = counter("vllm:generation_tokens_total", "Tokens that were generated.");
+    this.#draftTokens = counter(
+      "vllm:spec_decode_num_draft_tokens_total",
+      "Tokens that speculation proposed and computed along.",
+    );
+    this.#acceptedTokens = counter(
+      "vllm:spec_decode_num_accepted_tokens_total",
+      "Tokens that it proposed and that were kept.",
+    );
     this.#success = new Counter({
       name: "vllm:request_success_total",
       help: "Continuations that came to their end.",
@@ -178,6 +188,8 @@ export class Metrics {
     const promptTokens = record.promptTokens ?? 0;
     this.#promptTokens.inc(promptTokens);
     this.#generationTokens.inc(record.completionTokens);
+    this.#draftTokens.inc(record.proposedTokens ?? 0);
+    this.#acceptedTokens.inc(record.acceptedTokens ?? 0);
     this.#requestPrompt.observe(promptTokens);
     this.#requestGeneration.observe(record.completionTokens);
     for (const reason of record.finishReasons) this.#success.inc({ finished_reason: reason });

@@ -68,7 +68,7 @@ describe("generate", () => {
     const object = JSON.parse(stdout);
     expect(Object.keys(object)).toEqual([
       ...["model", "mode", "kernels", "text", "promptTokens", "tokens", "finishReason", "numCachedTokens"],
-      ...["seed", "inferences"],
+      ...["seed", "inferences", "passes", "proposed", "accepted"],
       ...["rowsComputed", "timings", "kv"],
     ]);
     expect(Object.keys(object.timings)).toEqual(["loadMs", "prefillMs", "decodeMs"]);
@@ -82,7 +82,7 @@ describe("generate", () => {
         finishReason: "length",
         seed: 1,
       },
-      ...{ inferences: 3, rowsComputed: 7 },
+      ...{ inferences: 3, passes: 3, proposed: 0, accepted: 0, rowsComputed: 7 },
     });
   });
 

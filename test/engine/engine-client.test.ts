@@ -78,6 +78,12 @@ async function askForEverything(lm: LanguageModel) {
   // The comparison warms up for as long as it takes, so it comes last.
   const { scheduleMs, forwardMs, sampleMs, ...stats } = await lm.stats();
   const { cached, recompute, ...report } = await lm.compare("Once upon a time", { maxTokens: 8 });
+  // How much is proposed is decided by what steps take, and nothing else is.
+  const { passes, proposed, accepted, rowsComputed, ...speculated } = await result("Once upon a time", {
+    ...greedy,
+    stop: "box",
+    speculate: 7,
+  });
   return {
     ...{ first, seen, sequences, rows, report, stats },
     counts: [cached.rowsComputed, recompute.rowsComputed],
@@ -87,11 +93,7 @@ async function askForEverything(lm: LanguageModel) {
       ...greedy,
       stop: ["little boy", "girl"],
     }),
-    speculated: await result("Once upon a time", {
-      ...greedy,
-      stop: "box",
-      speculate: 7,
-    }),
+    speculated,
     logits: await lm.logits(prompt, { rows: "all" }),
   };
 }

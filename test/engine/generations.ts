@@ -8,6 +8,7 @@ import { GenerationText } from "../../src/client/generation-text.js";
 import { BeamJob } from "../../src/engine/beam-job.js";
 import { EngineCore } from "../../src/engine/engine-core.js";
 import { GenerationJob } from "../../src/engine/generation-job.js";
+import type { StepCosts } from "../../src/engine/step-costs.js";
 import { LastrowError } from "../../src/errors.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
@@ -49,6 +50,8 @@ export interface GenerationScenario {
   readonly tokenBudget: number;
   readonly maxSequences: number;
   readonly requests: readonly Request[];
+  /** What speculation is told that steps take: by it, as many tokens are proposed as may be, or some, or none. */
+  readonly costs: { readonly row: number; readonly seed: number };
 }
 
 const token = fc.nat({ max: MODEL.vocabSize - 1 });
@@ -122,12 +125,19 @@ const requests = fc.record({
   ),
 });
 
+const FREE_ROWS = fc.constant({ row: 0, seed: 0 });
+const costs = fc.oneof(
+  FREE_ROWS,
+  fc.record({ row: fc.constantFrom(0.05, 0.2, 1, 4), seed: fc.nat({ max: 2 ** 20 }) }),
+);
+
 /** In which memory and budgets are mostly less than what is asked for at once. */
 const shortOfEverything: fc.Arbitrary<GenerationScenario> = fc.record({
   numBlocks: fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 13, max: 96 })),
   tokenBudget: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 128 })),
   maxSequences: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.constant(64)),
   requests: fc.array(requests, { minLength: 1, maxLength: 12, size: "max" }),
+  costs,
 });
 
 /** In which so many guess at once that a step has no room for the logits of all guesses. */
@@ -147,6 +157,7 @@ const manyGuesses: fc.Arbitrary<GenerationScenario> = fc.record({
     }),
     { minLength: 6, maxLength: 12, size: "max" },
   ),
+  costs: FREE_ROWS,
 });
 
 /** In which texts that are ranked mostly end among tokens that were guessed. */
@@ -173,6 +184,7 @@ export const rankedStops: fc.Arbitrary<GenerationScenario> = fc.record({
       }),
     { minLength: 1, maxLength: 3 },
   ),
+  costs: FREE_ROWS,
 });
 
 export const generationScenarios = fc.oneof(
@@ -275,6 +287,7 @@ class Asked {
 function engineOver(
   parts: ModelParts,
   limits: { numBlocks: number; tokenBudget?: number; maxSequences: number },
+  stepCosts?: StepCosts,
 ) {
   const { kernels, model } = parts;
   const layout = { ...parts.kvCache.layout, numBlocks: limits.numBlocks };
@@ -282,7 +295,27 @@ function engineOver(
   const slab = kernels.u8(layout.offset, limits.numBlocks * layout.blockBytes);
   const copyBlock = (from: number, to: number) =>
     slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes);
-  return new EngineCore({ model, kernels, kvCache: new KvCache(layout, { copyBlock }), ...limits });
+  return new EngineCore({
+    model,
+    kernels,
+    kvCache: new KvCache(layout, { copyBlock }),
+    stepCosts,
+    ...limits,
+  });
+}
+
+/** As if measured on a machine that is often disturbed; from the numbers alone. */
+function disturbedCosts({ row, seed }: GenerationScenario["costs"]): StepCosts {
+  const disturbance = (sequences: number, more: number) =>
+    (Math.imul(seed + 101 * sequences + more, 0x9e3779b1) >>> 0) / 2 ** 32;
+  return {
+    of(sequences, more) {
+      const share = row === 0 ? 0 : disturbance(sequences, more);
+      if (more === 0 && share > 0.9) return null;
+      return (1 + row * (sequences + more)) * (1 + share);
+    },
+    observe: () => undefined,
+  };
 }
 
 /** The answer to a request that is alone, with nothing cached and nothing guessed. */
@@ -309,7 +342,7 @@ export function runGenerations(
   scenario: GenerationScenario,
   tally: GenerationTally,
 ): void {
-  const core = engineOver(engine, scenario);
+  const core = engineOver(engine, scenario, disturbedCosts(scenario.costs));
   const { model } = core;
   const budget = Math.min(scenario.tokenBudget, model.maxRows);
   const arriving = [...scenario.requests].sort((a, b) => a.step - b.step);
@@ -381,6 +414,9 @@ function check(
   }
   expectSame("choices", result.choices, plain.choices);
   expectSame("inferences", result.inferences, plain.inferences);
+  if (options.numBeams !== undefined || options.bestOf !== 1) return;
+  expectSame("inferences by passes", result.passes + result.accepted, result.inferences);
+  if (result.accepted > result.proposed) throw new Error(`${result.accepted} of ${result.proposed} accepted`);
 }
 
 function expectSame(what: string, got: unknown, plain: unknown): void {

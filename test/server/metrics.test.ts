@@ -46,6 +46,17 @@ test("count what was asked and answered", async () => {
   expect(values.get("lastrow:kv_blocks_held")).toBe(0);
 });
 
+test("count what speculation proposed, as the answer tells it", async () => {
+  // Forced to say the same thing again and again.
+  const body = { prompt: [5, 9, 5, 9, 5, 9], max_tokens: 100, ignore_eos: true, logit_bias: { 5: 100 } };
+  const answer = await (await api.post("/v1/completions", { ...body, speculate: 8 })).json();
+  const { draft_n = 0, draft_n_accepted = 0 } = answer.timings;
+  const values = await read();
+  expect(values.get("vllm:spec_decode_num_draft_tokens_total")).toBe(draft_n);
+  expect(values.get("vllm:spec_decode_num_accepted_tokens_total")).toBe(draft_n_accepted);
+  expect(draft_n_accepted).toBeLessThanOrEqual(draft_n);
+});
+
 test("have every name that the dashboard uses", async () => {
   const file = new URL("../../docs/grafana-dashboard.json", import.meta.url);
   const dashboard = JSON.parse(await readFile(file, "utf8"));

@@ -179,17 +179,22 @@ function resultObject({ info }: LanguageModel, mode: Mode, result: GenerationRes
     numCachedTokens: result.numCachedTokens,
     seed: result.seed,
     inferences: result.inferences,
+    passes: result.passes,
+    proposed: result.proposed,
+    accepted: result.accepted,
     rowsComputed: result.rowsComputed,
     timings: { loadMs, prefillMs, decodeMs },
     kv: { bytes: info.kv.bytes, blocks: info.kv.blocks, blockSize: info.kv.blockSize },
   };
 }
 
-/** `64 tokens · 512 tokens/s · prompt of 5 in 4.2 ms · length · seed 7` */
+/** `64 tokens · 512 tokens/s · prompt of 5 in 4.2 ms · 12 of 20 proposals accepted · length · seed 7` */
 function summary({
   choices,
   promptTokens,
   inferences,
+  proposed,
+  accepted,
   timings,
   finishReason,
   seed,
@@ -203,6 +208,7 @@ function summary({
       ? [`${formatCount(Math.round((decoded / timings.decodeMs) * 1000))} tokens/s`]
       : []),
     `prompt of ${promptTokens} in ${formatDuration(timings.prefillMs)}`,
+    ...(proposed > 0 ? [`${formatCount(accepted)} of ${formatCount(proposed)} proposals accepted`] : []),
     finishReason,
     `seed ${seed}`,
   ].join(" · ");

@@ -73,7 +73,9 @@ export function generationFields(limits: ServerLimits) {
     }),
     length_penalty: z.number().min(-20).max(20).nullish(),
     early_stopping: z.union([z.boolean(), z.literal("never")]).nullish(),
-    speculate: count(15).openapi({ description: "Tokens that prompt look-up proposes for a step." }),
+    speculate: count(15).openapi({
+      description: "Most tokens that prompt look-up proposes for a step; none where that does not pay.",
+    }),
   };
 }
 
@@ -103,6 +105,8 @@ export const timingsSchema = z
     predicted_ms: z.number(),
     predicted_per_token_ms: z.number(),
     predicted_per_second: z.number(),
+    draft_n: z.int().optional().openapi({ description: "Tokens that were proposed, with speculate." }),
+    draft_n_accepted: z.int().optional(),
   })
   .openapi("Timings");
 
