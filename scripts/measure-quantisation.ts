@@ -1,6 +1,6 @@
 /**
- * What weights of 8 and 4 bits cost: the embedded model's perplexity, and the error of matrix products. docs/numerics.md quotes
- * what it prints. Q4_0 and Q4_K are rounded as llama.cpp's quantiser does without calibration data (quantise-blocks.ts).
+ * What weights of 8 and 4 bits cost: the embedded model's perplexity, the error of matrix products, and that of the embedded
+ * model's by the bits of the activations that meet int8. docs/numerics.md quotes what it prints. Q4_0 and Q4_K are rounded as llama.cpp's quantiser does without calibration data (quantise-blocks.ts).
  *
  *     npx tsx scripts/measure-quantisation.ts
  */
@@ -13,9 +13,16 @@ import { safetensorsHeader } from "../src/formats/safetensors-writer.js";
 import type { Kernels, LinearWeight } from "../src/kernels/kernels.js";
 import { MemoryPlan } from "../src/kernels/memory-plan.js";
 import { groupValue, type QuantisedDtype, readGroups } from "../src/kernels/reference/blocks.js";
+import { quantised, scaleOf } from "../src/kernels/reference/int8.js";
 import { STORED_VALUES } from "../src/kernels/reference/packed-types.js";
 import { wasmBackend } from "../src/kernels/wasm/wasm-kernels.js";
-import { type PackedDtype, STORED_TYPES, type StoredFloat } from "../src/kernels/weight-types.js";
+import {
+  INT8_GROUP,
+  type PackedDtype,
+  STORED_TYPES,
+  type StoredFloat,
+  WEIGHT_MAX,
+} from "../src/kernels/weight-types.js";
 import { load } from "../src/library/load.js";
 import { modelDistance } from "../test/model-distance.js";
 import { q4_0Blocks, q4_KBlocks } from "./quantise-blocks.js";
@@ -24,6 +31,8 @@ const MODEL = new URL("../models/stories/", import.meta.url);
 /** Outputs and rows of each product: their number changes no error. */
 const [OUTPUTS, ROWS] = [256, 64];
 const INPUTS = [576, 2048, 8192];
+/** Bits of the integers that activations become, with their signs; null: none, they stay as they are. */
+const ACTIVATION_BITS = [null, 15, 14, 8] as const;
 
 type Blocks = (values: Float32Array) => Uint8Array;
 const FILE_TYPES = [
@@ -33,6 +42,7 @@ const FILE_TYPES = [
 
 await printPerplexities();
 await printProducts();
+await printActivations();
 
 async function printPerplexities(): Promise<void> {
   const rows: string[][] = [];
@@ -43,7 +53,7 @@ async function printPerplexities(): Promise<void> {
     const change = `${perplexityChange < 0 ? "−" : "+"}${Math.abs(100 * perplexityChange).toFixed(2)} %`;
     rows.push([name, change, `${(100 * agreed).toFixed(2)} %`, divergence.toExponential(1), weightBytes]);
   };
-  await add("int8", [undefined, { dtype: "int8", worker: false }], "1.063");
+  await add("int8", [undefined, { dtype: "int8", worker: false }], "1.094");
   await add("int4", [undefined, { dtype: "int4", worker: false }], "0.578");
   for (const { name, dtype, blocks } of FILE_TYPES) {
     const folder = await roundedModel((values) =>
@@ -79,16 +89,22 @@ async function roundedModel(round: (inputs: Float32Array) => Float32Array): Prom
   return folder;
 }
 
-function rounded(file: Buffer, round: (inputs: Float32Array) => Float32Array): Uint8Array {
+/** The tensors of the embedded model's file. */
+function tensorsOf(file: Buffer) {
   const start = 8 + Number(file.readBigUInt64LE(0));
   const stored = Object.entries<{ dtype: StoredFloat; shape: number[]; data_offsets: [number, number] }>(
     JSON.parse(file.toString("utf8", 8, start)),
   ).filter(([name]) => name !== "__metadata__");
-  const tensors = stored.map(([name, { dtype, shape, data_offsets }]) => {
+  return stored.map(([name, { dtype, shape, data_offsets }]) => {
     const [begin, end] = data_offsets;
     const { Values, toF32 } = STORED_VALUES[dtype];
     const bits = new Values(Uint8Array.from(file.subarray(start + begin, start + end)).buffer);
-    const values = Float32Array.from(bits, (value) => toF32(value));
+    return { name, shape, values: Float32Array.from(bits, (value) => toF32(value)) };
+  });
+}
+
+function rounded(file: Buffer, round: (inputs: Float32Array) => Float32Array): Uint8Array {
+  const tensors = tensorsOf(file).map(({ name, shape, values }) => {
     if (shape.length === 2 && !name.includes("wpe")) {
       // GPT-2's matrices are (inputs, outputs), the embedding is the head: (outputs, inputs).
       const [rows, cols] = shape as [number, number];
@@ -131,6 +147,66 @@ async function printProducts(): Promise<void> {
     }
   }
   print(["inputs", "values", "int8", "int4", "Q4_K", "Q4_0"], rows);
+}
+
+/**
+ * Products of the embedded model's matrices, one after the other, with random rows: errors as those of the other products, for
+ * each number of bits. What the kernels do, in f64: their own roundings are far smaller.
+ */
+async function printActivations(): Promise<void> {
+  const matrices = tensorsOf(await readFile(new URL("model.safetensors", MODEL))).filter(
+    ({ name, shape }) => shape.length === 2 && !/wte|wpe/.test(name),
+  );
+  const next = uniform(1);
+  const normal = () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
+  const rows = (
+    [
+      ["normal", normal],
+      ["1 % of activations × 20", () => (next() < 0.01 ? 20 : 1) * normal()],
+    ] as const
+  ).map(([what, inputOf]) => {
+    const squares = ACTIVATION_BITS.map(() => 0);
+    let size = 0;
+    for (const { shape, values } of matrices) {
+      const [inputs, outputs] = shape as [number, number];
+      const columns = Array.from({ length: outputs }, (_, n) =>
+        Float32Array.from({ length: inputs }, (_, k) => values[k * outputs + n]!),
+      );
+      const rounded = columns.map((column) => inGroups(column, WEIGHT_MAX));
+      for (let t = 0; t < 4; t++) {
+        const x = Float32Array.from({ length: inputs }, inputOf);
+        const exact = columns.map((column) => dot(column, x));
+        size += exact.reduce((sum, value) => sum + value * value, 0);
+        ACTIVATION_BITS.forEach((bits, i) => {
+          const integers = bits === null ? x : inGroups(x, 2 ** (bits - 1) - 1);
+          rounded.forEach((column, n) => {
+            squares[i]! += (dot(column, integers) - exact[n]!) ** 2;
+          });
+        });
+      }
+    }
+    return [what, ...squares.map((sum) => `${(100 * Math.sqrt(sum / size)).toFixed(4)} %`)];
+  });
+  print(["values", ...ACTIVATION_BITS.map((bits) => (bits === null ? "exact" : `${bits} bits`))], rows);
+}
+
+/** Values as they are after quantising in groups: integers of at most `largest` times their scale. */
+function inGroups(values: Float32Array, largest: number): Float64Array {
+  const found = new Float64Array(values.length);
+  for (let k = 0; k < values.length; k += INT8_GROUP) {
+    const group = values.subarray(k, k + INT8_GROUP);
+    const scale = scaleOf(group, largest);
+    group.forEach((value, i) => {
+      found[k + i] = scale * quantised(value, scale, largest);
+    });
+  }
+  return found;
+}
+
+function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
 }
 
 /** The root of the mean square of what products are off by, as a share of the results' own, by type of weights. */

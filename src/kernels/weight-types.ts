@@ -9,8 +9,8 @@ export const INT8_GROUP = 64;
 export const INT4_GROUP = 256;
 /** Largest magnitude of a weight's integer. */
 export const WEIGHT_MAX = 127;
-/** Largest magnitude of the integer of an activation that meets an int8 weight: 15 bits with the sign. */
-export const ACTIVATION_MAX = 16383;
+/** Largest magnitude of the integer of an activation that meets an int8 weight: 14 bits with the sign. */
+export const ACTIVATION_MAX = 8191;
 
 interface WeightType {
   /** Version of what docs/numerics.md says of it: results of another version may have other bits. */
@@ -19,7 +19,7 @@ interface WeightType {
   readonly elementBytes: number;
   /** Inputs of a column that share a scale, and so must be packed together; 1: each stands for itself. */
   readonly group: number;
-  /** Bytes of a group's scale and minimum, with its share of what groups have together; 0: there are none. */
+  /** Bytes of a group's scale and what stands with it, with its share of what groups have together; 0: there are none. */
   readonly scaleBytes: number;
   /** Largest magnitude of the integer of an activation that meets it; null: activations stay f32. */
   readonly activationMax: number | null;
@@ -41,12 +41,15 @@ export const WEIGHT_TYPES = {
   /** The upper half of an f32, and IEEE 754's binary16. They become f32 where they are used, which is exact: f32's numerics. */
   bf16: { ...FLOATS, elementBytes: 2 },
   f16: { ...FLOATS, elementBytes: 2, fasterFromBytes: 16 * 1024 * 1024 },
-  /** In each output column every group has an f32 scale; a weight is an integer from −127 to 127 times it. */
+  /**
+   * In each output column every group has an f32 scale; a weight is an integer from −127 to 127 times it. With the scale stands what
+   * the integers add up to, in 16 bits.
+   */
   int8: {
-    numericsVersion: 1,
+    numericsVersion: 2,
     elementBytes: 1,
     group: INT8_GROUP,
-    scaleBytes: 4,
+    scaleBytes: 6,
     activationMax: ACTIVATION_MAX,
     fasterFromBytes: 0,
   },

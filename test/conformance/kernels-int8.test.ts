@@ -13,7 +13,7 @@ const ORDERS = ["in-out", "out-in"] as const satisfies readonly StoredOrder[];
 
 /** Largest magnitudes of the integers. */
 const WEIGHT_MAX = 127;
-const ACTIVATION_MAX = 16383;
+const ACTIVATION_MAX = 8191;
 /** The smallest positive float. */
 const TINY = 2 ** -149;
 

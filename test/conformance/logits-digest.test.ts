@@ -16,7 +16,7 @@ const TOKENS = Array.from({ length: 60 }, (_, i) => i + 1);
 const DIGESTS: Readonly<Record<Exclude<ConvertedDtype, "bf16">, string>> = {
   f32: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
   f16: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
-  int8: "4856dc41ba77e0a9fd67160b8cd10696663d75c2ec0f3540362500e7e06c7c50",
+  int8: "d0ee4de87bee0710eb235355bc970e1e5677a52cf708e0ba55cdf75263e73c7b",
   int4: "2a781893288ffb9b2d0a57656b75a2dae4e2923bd3f66c71e6afdebd2dd64f9c",
 };
 

@@ -1,4 +1,4 @@
-/** Files that an earlier version saved, of numerics version 1 (test/fixtures/saved-sequences), restore to the same bits. */
+/** Files that were saved earlier (test/fixtures/saved-sequences), of the same versions of the numerics, restore to the same bits. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -39,6 +39,18 @@ test.each([
   const [now, then] = [partsOf(again), partsOf(new Uint8Array(saved))];
   expect(now.header).toEqual(then.header);
   expect(Buffer.from(now.data).equals(then.data)).toBe(true);
+});
+
+test("int8 weights of numerics version 1, whose activations had 15 bits: refused by name, on an unchanged cache", async () => {
+  const saved = await fixture("odd-int8-numerics1.kv.safetensors");
+  const options = { threads: 1, installationKey, dtype: "int8", kvDtype: "int8" } as const;
+  await using lm = await load(modelFolders.odd, options);
+  await expect(lm.restore(new Uint8Array(saved))).rejects.toMatchObject({
+    code: "saved_sequence_mismatch",
+    message: expect.stringContaining('another version of the numerics: it is "1", here it is "2/1"'),
+  });
+  const { free, total } = (await lm.stats()).blocks;
+  expect(free).toBe(total);
 });
 
 test("a model with windows: every layer's positions are in the file, and those that windows see are taken", async () => {
