@@ -1,10 +1,13 @@
 // Weights on their way in as int8: each group of inputs of each column becomes a scale and integers (quantise.ts), in
-// the panels of panels.ts. Columns past the last one are zero, and so is the input that fills up an odd number.
+// the panels of int8-panels.ts. Columns past the last one, and inputs that fill up a group, are zero.
 
-import { FORM_F32, INT8_GROUP, PACK_ROUNDED, PANEL_COLUMNS, WEIGHT_MAX } from "./generated/constants";
+import { FORM_F32, INT8_GROUP, PACK_ROUNDED, WEIGHT_MAX } from "./generated/constants";
+import {
+  byteOf, fours, INT8_COLUMNS, INT8_FOUR_BYTES, INT8_GROUP_BYTES, INT8_SCALE_BYTES, INT8_SIXTEEN_BYTES,
+  INT8_SUM_BYTES, int8Groups, LOWER_SIGNS, panelSums,
+} from "./int8-panels";
 import { answerOf, notesOn } from "./pack-answer";
-import { INT8_GROUP_BYTES, INT8_PAIR_BYTES, INT8_SCALE_BYTES } from "./panels";
-import { largestOf, quotients, within } from "./quantise";
+import { largestOf } from "./quantise";
 import { firstLanes, loadStored, magnitudes, storedBytes } from "./stored";
 
 /**
@@ -16,54 +19,59 @@ export function packInOutInt8(
   src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
 ): i32 {
   let notes = i32x4.splat(0);
-  const size = storedBytes(dtype);
-  const stride = <usize>srcCols * size;
+  const size = storedBytes(dtype), stride = <usize>srcCols * size, groups = int8Groups(inFeatures);
   for (let r = 0; r < rowCount; r += INT8_GROUP) {
-    const rows = min(INT8_GROUP, rowCount - r);
+    const rows = min(INT8_GROUP, rowCount - r), g = <usize>((firstRow + r) / INT8_GROUP);
     const row = src + <usize>r * stride;
-    let group = weight + <usize>from * panelBytes + <usize>((firstRow + r) / INT8_GROUP) * INT8_GROUP_BYTES;
     for (let p = from; p < to; p++) {
-      const n = p * PANEL_COLUMNS;
-      const largest = packGroup(group, row + <usize>n * size, stride, rows, dtype, firstLanes(outFeatures - n), firstLanes(outFeatures - n - 4));
-      notes = v128.or(notes, notesOn(largest, largest, FORM_F32));
-      group += panelBytes;
+      const group = weight + <usize>p * panelBytes + g * INT8_GROUP_BYTES;
+      const sums = panelSums(weight, panelBytes, outFeatures, p, groups) + g * INT8_SUM_BYTES;
+      for (let n = 0; n < INT8_COLUMNS; n += 4) {
+        const column = p * INT8_COLUMNS + n, at = <usize>n << 2;
+        const largest = packFour(
+          group + at, sums + (<usize>n << 1), row + <usize>column * size, stride, rows, dtype, firstLanes(outFeatures - column),
+        );
+        notes = v128.or(notes, notesOn(largest, largest, FORM_F32));
+      }
     }
   }
   return answerOf(notes) | PACK_ROUNDED;
 }
 
-/** One group of one panel, of columns in lanes; the largest magnitudes among it. */
-function packGroup(to: usize, src: usize, stride: usize, rows: i32, dtype: i32, low: v128, high: v128): v128 {
-  const next = <usize>4 * storedBytes(dtype);
-  let a = i32x4.splat(0), b = a;
+/** A group of four columns, of which the lanes exist, at `to`; the largest magnitudes among it. */
+function packFour(to: usize, sums: usize, src: usize, stride: usize, rows: i32, dtype: i32, lanes: v128): v128 {
+  let largest = i32x4.splat(0);
   let p = src;
   for (let r = 0; r < rows; r++) {
-    a = i32x4.max_u(a, magnitudes(loadStored(p, dtype)));
-    b = i32x4.max_u(b, magnitudes(loadStored(p + next, dtype)));
+    largest = i32x4.max_u(largest, magnitudes(v128.and(loadStored(p, dtype), lanes)));
     p += stride;
   }
-  a = v128.and(a, low);
-  b = v128.and(b, high);
-  const s0 = f32x4.div(a, f32x4.splat(<f32>WEIGHT_MAX)), s1 = f32x4.div(b, f32x4.splat(<f32>WEIGHT_MAX));
-  v128.store(to, s0);
-  v128.store(to, s1, 16);
-  let q = to + INT8_SCALE_BYTES;
-  p = src;
-  for (let r = 0; r < rows; r += 2) {
-    const first = quotientsOf(p, next, dtype, low, high, s0, s1);
-    p += stride;
-    const second = r + 1 < rows ? quotientsOf(p, next, dtype, low, high, s0, s1) : i16x8.splat(0);
-    p += stride;
-    // Two integers of 8 bits in each lane of 16: the first below, the second above.
-    v128.store(q, v128.or(v128.and(first, i16x8.splat(0xff)), i16x8.shl(second, 8)));
-    q += INT8_PAIR_BYTES;
+  const scales = f32x4.div(largest, f32x4.splat(<f32>WEIGHT_MAX));
+  v128.store(to, scales);
+  let q = to + INT8_SCALE_BYTES, sum = i32x4.splat(0);
+  for (let r = 0; r < INT8_GROUP; r += 16) {
+    for (let f = r; f < r + 8; f += 2) {
+      let four = i32x4.splat(LOWER_SIGNS);
+      for (let i = 0; i < 4; i++) {
+        const input = f + (i & 1) + (i >> 1) * 8;
+        if (input >= rows) continue;
+        const v = integers(v128.and(loadStored(src + <usize>input * stride, dtype), lanes), scales);
+        sum = i32x4.sub(sum, v);
+        four = v128.xor(four, i32x4.shl(v128.and(v, i32x4.splat(0xff)), 8 * i));
+      }
+      v128.store(q, four);
+      q += INT8_FOUR_BYTES;
+    }
   }
-  return i32x4.max_u(a, b);
+  v128.store64_lane(sums, i16x8.narrow_i32x4_s(sum, sum), 0);
+  return largest;
 }
 
+/** Four values over their scales, as integers. */
 @inline
-function quotientsOf(p: usize, next: usize, dtype: i32, low: v128, high: v128, s0: v128, s1: v128): v128 {
-  return within(quotients(v128.and(loadStored(p, dtype), low), v128.and(loadStored(p + next, dtype), high), s0, s1), <i16>WEIGHT_MAX);
+function integers(values: v128, scales: v128): v128 {
+  const nearest = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.div(values, scales)));
+  return i32x4.max_s(i32x4.min_s(nearest, i32x4.splat(WEIGHT_MAX)), i32x4.splat(-WEIGHT_MAX));
 }
 
 /** Rows `from … to − 1` of stored rows that are outputs: row n holds W[0 … inFeatures − 1][n]. */
@@ -72,41 +80,61 @@ export function packOutInInt8(
   src: usize, srcCols: i32, dtype: i32, firstRow: i32, rowCount: i32, from: i32, to: i32,
 ): i32 {
   let notes = i32x4.splat(0);
-  const size = storedBytes(dtype);
-  const next = <usize>4 * size;
+  const size = storedBytes(dtype), groups = int8Groups(inFeatures);
   for (let r = from; r < to; r++) {
-    const row = src + <usize>r * <usize>inFeatures * size;
-    const n = firstRow + r, column = n % PANEL_COLUMNS;
-    let group = weight + <usize>(n / PANEL_COLUMNS) * panelBytes;
+    const n = firstRow + r, column = <usize>(n % INT8_COLUMNS);
+    let p = src + <usize>r * <usize>inFeatures * size, group = weight + <usize>(n / INT8_COLUMNS) * panelBytes + 4 * column;
+    let sums = panelSums(weight, panelBytes, outFeatures, n / INT8_COLUMNS, groups) + 2 * column;
     for (let k = 0; k < inFeatures; k += INT8_GROUP) {
-      const count = min(INT8_GROUP, inFeatures - k);
-      const first = row + <usize>k * size;
-      let p = first;
-      let largest = i32x4.splat(0);
-      for (let i = 0; i < count; i += 4) {
-        largest = i32x4.max_u(largest, magnitudes(v128.and(loadStored(p, dtype), firstLanes(count - i))));
-        p += next;
-      }
+      const largest = packColumn(group, sums, p, inFeatures - k, dtype);
       notes = v128.or(notes, notesOn(largest, largest, FORM_F32));
-      const scale = largestOf(largest) / <f32>WEIGHT_MAX;
-      f32.store(group + (<usize>column << 2), scale);
-      const scales = f32x4.splat(scale);
-      let q = group + INT8_SCALE_BYTES + (<usize>column << 1);
-      p = first;
-      for (let i = 0; i < count; i += 8) {
-        const v = quotientsOf(p, next, dtype, firstLanes(count - i), firstLanes(count - i - 4), scales, scales);
-        const pairs = i8x16.narrow_i16x8_s(v, v);
-        v128.store16_lane(q, pairs, 0);
-        if (i + 2 < count) v128.store16_lane(q, pairs, 1, INT8_PAIR_BYTES);
-        if (i + 4 < count) v128.store16_lane(q, pairs, 2, 2 * INT8_PAIR_BYTES);
-        if (i + 6 < count) v128.store16_lane(q, pairs, 3, 3 * INT8_PAIR_BYTES);
-        q += 4 * INT8_PAIR_BYTES;
-        p += 2 * next;
-      }
+      p += <usize>INT8_GROUP * size;
       group += INT8_GROUP_BYTES;
+      sums += INT8_SUM_BYTES;
     }
   }
   return answerOf(notes) | PACK_ROUNDED;
+}
+
+/** A group of one column, of which `count` values exist, at `to`; the largest magnitudes among it. */
+function packColumn(to: usize, sums: usize, src: usize, count: i32, dtype: i32): v128 {
+  const next = <usize>4 * storedBytes(dtype), here = min(count, INT8_GROUP);
+  let largest = i32x4.splat(0);
+  let p = src;
+  for (let i = 0; i < here; i += 4) {
+    largest = i32x4.max_u(largest, magnitudes(v128.and(loadStored(p, dtype), firstLanes(here - i))));
+    p += next;
+  }
+  const scale = largestOf(largest) / <f32>WEIGHT_MAX, scales = f32x4.splat(scale);
+  f32.store(to, scale);
+  let q = to + INT8_SCALE_BYTES, sum = i32x4.splat(0);
+  p = src;
+  for (let i = 0; i < INT8_GROUP; i += 16) {
+    const a = valuesAt(p, here - i, dtype, scales), b = valuesAt(p + next, here - i - 4, dtype, scales);
+    const c = valuesAt(p + 2 * next, here - i - 8, dtype, scales), d = valuesAt(p + 3 * next, here - i - 12, dtype, scales);
+    sum = i32x4.sub(sum, i32x4.add(i32x4.add(a, b), i32x4.add(c, d)));
+    storeFours(q, a, c);
+    storeFours(q + 2 * INT8_FOUR_BYTES, b, d);
+    p += 4 * next;
+    q += INT8_SIXTEEN_BYTES;
+  }
+  store<i16>(sums, <i16>(i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 1) + i32x4.extract_lane(sum, 2) + i32x4.extract_lane(sum, 3)));
+  return largest;
+}
+
+/** Four values of a column as integers, of which `count` exist. */
+@inline
+function valuesAt(p: usize, count: i32, dtype: i32, scales: v128): v128 {
+  return count <= 0 ? i32x4.splat(0) : integers(v128.and(loadStored(p, dtype), firstLanes(count)), scales);
+}
+
+/** Two fours of a column: of integers i … i + 3 and those eight further. */
+@inline
+function storeFours(q: usize, low: v128, high: v128): void {
+  const bytes = v128.or(v128.and(low, i32x4.splat(0xff)), i32x4.shl(v128.and(high, i32x4.splat(0xff)), 16));
+  const both = v128.xor(fours(bytes), i32x4.splat(LOWER_SIGNS));
+  v128.store32_lane(q, both, 0);
+  v128.store32_lane(q, both, 2, INT8_FOUR_BYTES);
 }
 
 /** out[t] = column tokenIds[t] of a packed (width, V) int8 weight, integer times scale. Strides in bytes. */
@@ -116,16 +144,14 @@ export function embedInt8(
 ): void {
   for (let t = from; t < to; t++) {
     const id = load<i32>(tokenIds + (<usize>t << 2));
-    const column = <usize>(id % PANEL_COLUMNS);
-    let group = weight + <usize>(id / PANEL_COLUMNS) * panelBytes;
+    let group = weight + <usize>(id / INT8_COLUMNS) * panelBytes + 4 * <usize>(id % INT8_COLUMNS);
     let y = out + <usize>t * outStride;
     for (let k = 0; k < width; k += INT8_GROUP) {
-      const count = min(INT8_GROUP, width - k);
-      const scale = f32.load(group + (column << 2));
-      const integers = group + INT8_SCALE_BYTES + (column << 1);
-      for (let i = 0; i < count; i++) {
-        const q = load<i8>(integers + <usize>(i >> 1) * INT8_PAIR_BYTES + <usize>(i & 1));
-        f32.store(y, <f32>q * scale);
+      const scale = f32.load(group);
+      for (let i = 0; i < min(INT8_GROUP, width - k); i++) {
+        const at = byteOf(i & 15), q = load<u8>(group + INT8_SCALE_BYTES + <usize>(i >> 4) * INT8_SIXTEEN_BYTES + at);
+        // Of lower bytes the sign was turned.
+        f32.store(y, <f32><i8>((at & 1) == 0 ? q ^ 0x80 : q) * scale);
         y += 4;
       }
       group += INT8_GROUP_BYTES;

@@ -2,11 +2,9 @@
 //
 // f32:       panel = W[k][8 columns], k = 0, 1, 2 …, so that a product streams it front to back.
 // bf16, f16: panel = W[k][16 columns], so that a step of one row has four sums under way with one stream of memory.
-// int8:      panel = group 0 | group 1 | …, each the f32 scales of 8 columns, then its integers for two k at a time:
-//       column 0's two, column 1's two … so that one multiply-add of 16-bit integers takes a pair. The last group may
-//       be shorter; an odd number of inputs is filled up with zero. Bytes of a panel: src/kernels/wasm/packed-types.ts.
+// int8: int8-panels.ts; types of quantised files: quantised-panels.ts. Bytes of a panel: src/kernels/wasm/packed-types.ts.
 
-import { FORM_F32, HALF_COLUMNS, INT8_GROUP, PANEL_COLUMNS } from "./generated/constants";
+import { FORM_F32, HALF_COLUMNS, PANEL_COLUMNS } from "./generated/constants";
 
 /** Bytes of one k of an f32 panel. */
 export const PANEL_BYTES: usize = 4 * PANEL_COLUMNS;
@@ -33,10 +31,3 @@ export function valueBytes(form: i32): usize {
 export function rowBytes(form: i32): usize {
   return form == FORM_F32 ? PANEL_BYTES : HALF_PANEL_BYTES;
 }
-
-/** Bytes of a group's scales in an int8 panel. */
-export const INT8_SCALE_BYTES: usize = 4 * PANEL_COLUMNS;
-/** Bytes of two k of an int8 panel. */
-export const INT8_PAIR_BYTES: usize = 2 * PANEL_COLUMNS;
-/** Bytes of a whole group of an int8 panel. */
-export const INT8_GROUP_BYTES: usize = INT8_SCALE_BYTES + <usize>(INT8_GROUP >> 1) * INT8_PAIR_BYTES;

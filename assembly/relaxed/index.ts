@@ -3,9 +3,11 @@
 // says so. Data of this module lies apart from theirs (scripts/build-kernels.ts); each thread has an instance, so nothing
 // here keeps state.
 
+export { linearInt8Relaxed } from "./linear-int8";
 export { rowsByPanels as linearQuantisedRelaxed } from "../rows-by-panels";
 // Nobody calls these: tiles.ts says why they are here.
 export {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
   twoBytes, twoBytesMinimum, twoBytesSteps, twoBytesSteps16, twoNibbles, twoNibblesMinimum, twoNibblesSteps,
 } from "../tiles-quantised";
+export { int8RelaxedTile1, int8RelaxedTile2 } from "./tiles-int8";

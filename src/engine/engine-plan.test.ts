@@ -152,7 +152,7 @@ describe("what cannot fit is refused", () => {
 
   it("by what the machine has in all", () => {
     expect(refused({}, machine(GB))).toEqual({
-      ...{ weights: "1.31 GB", kv: "33.6 MB", tokens: "512", limit: "this machine has 1 GB" },
+      ...{ weights: "1.35 GB", kv: "33.6 MB", tokens: "512", limit: "this machine has 1 GB" },
       help: "It fits with dtype int4.",
     });
     expect(refused({}, machine(GB / 2)).help).toBe("It takes a smaller model.");

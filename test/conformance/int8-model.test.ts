@@ -29,10 +29,10 @@ describe("loading", () => {
     const { parameters, weightBytes, tensors } = f32.info;
     expect(weightBytes).toBeGreaterThanOrEqual(4 * parameters);
     expect(weightBytes).toBeLessThan(4 * parameters + 64 * tensors.length);
-    // One byte for each weight and 4 for each group; position embeddings, norms and biases keep their 4 bytes.
+    // One byte for each weight, 4 for the scale of each group and 2 for its sum; position embeddings, norms and biases keep their 4 bytes.
     const matrices = tensors.filter(({ name, shape }) => shape.length === 2 && !name.startsWith("wpe"));
     const inMatrices = matrices.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0);
-    const expected = inMatrices * (1 + 4 / INT8_GROUP) + 4 * (parameters - inMatrices);
+    const expected = inMatrices * (1 + 6 / INT8_GROUP) + 4 * (parameters - inMatrices);
     expect(int8.info.weightBytes).toBeGreaterThanOrEqual(expected);
     expect(int8.info.weightBytes).toBeLessThan(expected + 64 * tensors.length);
   });

@@ -22,8 +22,10 @@ export const COMMAND_BYTES = 256;
 /** Where a command's own 32-bit words are, before the parameters: indices. */
 export const COMMAND = { operation: 0, items: 1, chunks: 2, answer: 3, parameters: 4 };
 
-/** Output columns in a panel of a packed weight of f32 or int8: two vectors of four lanes. */
+/** Output columns in a panel of a packed weight of f32: two vectors of four lanes. */
 export const PANEL_COLUMNS = 8;
+/** Those in a panel of int8: assembly/int8-panels.ts. */
+export const INT8_COLUMNS = 16;
 /** Those in a panel of 16 bits: as many bytes. */
 export const HALF_COLUMNS = 16;
 /** Columns of a panel of a quantised file's type. */
@@ -236,7 +238,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   softcap: { ...elements, parameters: { x: "matrix", width: "count", cap: "f32" } },
   stretchMaxima: { ...rows, parameters: { out: "matrix", x: "matrix", width: "count" } },
   quantiseRows: {
-    file: "quantise",
+    file: "rows-int8",
     items: "rows",
     parameters: { out: "address", outStride: "bytes", x: "matrix", width: "count" },
   },
@@ -268,7 +270,8 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   linearInt8: {
     file: "linear-int8",
     items: "panels",
-    parameters: { ...linear, weight: "weight", bias: "vector" },
+    parameters: { ...linear, weight: "weight", bias: "vector", scratch: "address" },
+    perThread: true,
   },
   writeKv: { ...writeKv, function: "writeKv<f32>" },
   writeKvF16: { ...writeKv, function: "writeKv<u16>" },

@@ -1,7 +1,7 @@
 /** What these kernels know of each type of weights, and of K and V: sizes, and the operations that take it. */
 import type { KvDtype } from "../kv-types.js";
 import { INT8_GROUP, type PackedDtype, WEIGHT_TYPES } from "../weight-types.js";
-import { HALF_COLUMNS, PANEL_COLUMNS, QUANTISED_COLUMNS } from "./operations.js";
+import { HALF_COLUMNS, INT8_COLUMNS, PANEL_COLUMNS, QUANTISED_COLUMNS } from "./operations.js";
 
 /** Inputs of a group of the types of quantised files. */
 const GROUP = WEIGHT_TYPES.q4_0.group;
@@ -11,6 +11,8 @@ interface PackedType {
   readonly columns: number;
   /** Bytes of a panel of so many inputs: assembly/panels.ts. */
   readonly panelBytes: (inFeatures: number) => number;
+  /** Bytes for each panel that lie behind all of them. */
+  readonly behindPanels?: (inFeatures: number) => number;
   /** Bytes of an input row as products take it, in working memory; null: they take it as it is. */
   readonly quantisedBytes: ((inFeatures: number) => number) | null;
   /** Bytes of working memory that each thread has for its own, where products take it. */
@@ -69,13 +71,15 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   bf16: HALF,
   f16: HALF,
   int8: {
-    columns: PANEL_COLUMNS,
-    panelBytes: (inFeatures) =>
-      PANEL_COLUMNS * (4 * groups(inFeatures, INT8_GROUP) + 2 * Math.ceil(inFeatures / 2)),
-    // Integers of 16 bits in whole vectors, then the groups' scales: assembly/quantise.ts.
+    columns: INT8_COLUMNS,
+    // Of each group a scale and integers; behind all panels what these add up to, in 16 bits: assembly/int8-panels.ts.
+    panelBytes: (inFeatures) => INT8_COLUMNS * (4 + INT8_GROUP) * groups(inFeatures, INT8_GROUP),
+    behindPanels: (inFeatures) => INT8_COLUMNS * 2 * groups(inFeatures, INT8_GROUP),
+    // Of each group integers of 16 bits, its scale, and what sums start from: assembly/rows-int8.ts.
     quantisedBytes: (inFeatures) =>
-      16 * Math.ceil((16 * Math.ceil(inFeatures / 8) + 4 * groups(inFeatures, INT8_GROUP)) / 16),
-    threadBytes: () => 0,
+      16 * Math.ceil(((2 * INT8_GROUP + 8) * groups(inFeatures, INT8_GROUP)) / 16),
+    // Results of 128 rows, and 512 inputs of a panel as integers of 16 bits: assembly/linear-int8.ts.
+    threadBytes: () => INT8_COLUMNS * (4 * 128 + 2 * 512),
     ...{ packInOut: "packInOutInt8", packOutIn: "packOutInInt8", embed: "embedInt8", product: "linearInt8" },
   },
   q8_0: quantised("oneScale"),

@@ -146,14 +146,14 @@ class WasmKernels implements Kernels {
     const stride = quantisedBytes(inFeatures);
     const rowChunks = this.#chunks(rows, 4 * rows * inFeatures);
     const { offset } = scratch;
+    const threadScratch = offset + rows * stride;
     if (product === "linearInt8") {
       this.#commands.quantiseRows(rows, rowChunks, offset, stride, x, inFeatures);
-      this.#commands.linearInt8(panels, chunks, out, offset, stride, rows, weight, bias);
+      this.#commands.linearInt8(panels, chunks, out, offset, stride, rows, weight, bias, threadScratch);
       return;
     }
     const largest = WEIGHT_TYPES[weight.dtype].activationMax ?? 0;
     const form = FORM_NUMBER[weight.dtype];
-    const threadScratch = offset + rows * stride;
     this.#commands.quantiseGroups(rows, rowChunks, offset, stride, x, inFeatures, largest, form, rows);
     this.#commands.linearQuantised(
       ...([panels, chunks, out, offset, stride, rows, weight, bias, threadScratch] as const),
@@ -331,8 +331,10 @@ export function wasmBackend(options: WasmOptions): KernelBackend {
     name: "wasm",
     threads: options.threads,
     scoreRows: QUERIES_PER_TILE * options.threads,
-    packedBytes: (inFeatures, outFeatures, dtype) =>
-      panelsOf({ dtype, outFeatures }) * PACKED[dtype].panelBytes(inFeatures),
+    packedBytes: (inFeatures, outFeatures, dtype) => {
+      const { panelBytes, behindPanels } = PACKED[dtype];
+      return panelsOf({ dtype, outFeatures }) * (panelBytes(inFeatures) + (behindPanels?.(inFeatures) ?? 0));
+    },
     scratchFloats: (rows, inFeatures, dtype) => {
       const { quantisedBytes, threadBytes } = PACKED[dtype];
       return (rows * (quantisedBytes?.(inFeatures) ?? 0) + options.threads * threadBytes(inFeatures)) / 4;

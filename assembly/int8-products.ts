@@ -1,0 +1,109 @@
+// Rows through panels of int8 weights: the loops around tiles. In the module that has relaxed dot products, around those with them.
+
+import { INT8_COLUMNS, int8Groups, panelSums, ROW_GROUP_BYTES } from "./int8-panels";
+import { storeLanes } from "./lanes";
+import { int8RelaxedTile1, int8RelaxedTile2 } from "./relaxed/tiles-int8";
+import { int8Tile1, int8Tile2, int8Tile3, int8Tile4, int8Tile5, SUMS_BYTES } from "./tiles-int8";
+
+/** Bytes of rows, and of panels, that stay in a near cache while the others go by. */
+const NEAR_BYTES: i32 = 262144;
+/** So many rows take much longer than their weights take to come. */
+const MANY_ROWS: i32 = 40;
+/** Most rows whose results working memory holds. */
+export const SUMS_ROWS: i32 = 128;
+
+/** Rows that meet a panel before the next ones, of so many: as even as whole tiles of `tileRows` allow. */
+export function rowsInBlock(rows: i32, rowBytes: usize, tileRows: i32): i32 {
+  const most = max(tileRows, min(SUMS_ROWS, NEAR_BYTES / max(<i32>rowBytes, 1)));
+  if (rows <= most) return rows;
+  const blocks = (rows + most - 1) / most, even = (rows + blocks - 1) / blocks;
+  return (even + tileRows - 1) / tileRows * tileRows;
+}
+
+/**
+ * As `linearInt8`, each tile by the panels as they lie in memory.
+ * @param most rows that go together, 1 to 5; with relaxed dot products 1 or 2
+ * @param sums working memory for a tile's results
+ */
+export function throughPanels(
+  most: i32, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
+  weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
+): void {
+  const groups = int8Groups(inFeatures), block = rowsInBlock(rows, xStride, most);
+  // Many rows all go through one panel before the next. Of few, a tile first goes through many, because memory is read
+  // fastest from front to back.
+  const near = rows < MANY_ROWS ? NEAR_BYTES / max(<i32>panelBytes, 1) + 1 : 1;
+  for (let r = 0; r < rows; r += block) {
+    const last = min(r + block, rows);
+    for (let p = from; p < to; p += near) {
+      for (let t = r; t < last; ) {
+        const size = tileRows(last - t, most);
+        rowsByPanels(
+          size, y + <usize>t * yStride, yStride, x + <usize>t * xStride, xStride,
+          weight, panelBytes, groups, outFeatures, bias, sums, p, min(p + near, to),
+        );
+        t += size;
+      }
+    }
+  }
+}
+
+/** Rows of the next tile, when so many are left: of five, the last two are more even, so that none has one or two rows. */
+@inline
+function tileRows(left: i32, most: i32): i32 {
+  if (most == 5 && left > 5 && left < 8) return (left + 1) >> 1;
+  return min(left, most);
+}
+
+/** Rows of one tile by some panels. */
+function rowsByPanels(
+  rows: i32, y: usize, yStride: usize, x: usize, xStride: usize,
+  weight: usize, panelBytes: usize, groups: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
+): void {
+  const scalesAt = <usize>groups * ROW_GROUP_BYTES;
+  for (let p = from; p < to; p++) {
+    const panel = weight + <usize>p * panelBytes;
+    if (ASC_FEATURE_RELAXED_SIMD) {
+      const weightSums = panelSums(weight, panelBytes, outFeatures, p, groups);
+      if (rows == 2) int8RelaxedTile2(x, xStride, scalesAt, panel, weightSums, groups, sums);
+      else int8RelaxedTile1(x, xStride, scalesAt, panel, weightSums, groups, sums);
+    } else {
+      switch (rows) {
+        case 5: int8Tile5(x, xStride, scalesAt, panel, groups, sums); break;
+        case 4: int8Tile4(x, xStride, scalesAt, panel, groups, sums); break;
+        case 3: int8Tile3(x, xStride, scalesAt, panel, groups, sums); break;
+        case 2: int8Tile2(x, xStride, scalesAt, panel, groups, sums); break;
+        default: int8Tile1(x, xStride, scalesAt, panel, groups, sums);
+      }
+    }
+    finishRows(sums, rows, y, yStride, p * INT8_COLUMNS, outFeatures, bias);
+  }
+}
+
+/** Results of rows from working memory to the columns from `n` on, as many as exist, with the bias. */
+export function finishRows(sums: usize, rows: i32, y: usize, yStride: usize, n: i32, outFeatures: i32, bias: usize): void {
+  const at = <usize>n << 2, count = min(INT8_COLUMNS, outFeatures - n);
+  let from = sums, to = y + at;
+  for (let r = 0; r < rows; r++) {
+    let a = v128.load(from), b = v128.load(from, 16), c = v128.load(from, 32), d = v128.load(from, 48);
+    if (bias != 0) {
+      a = f32x4.add(a, v128.load(bias + at));
+      b = f32x4.add(b, v128.load(bias + at, 16));
+      c = f32x4.add(c, v128.load(bias + at, 32));
+      d = f32x4.add(d, v128.load(bias + at, 48));
+    }
+    if (count == INT8_COLUMNS) {
+      v128.store(to, a);
+      v128.store(to, b, 16);
+      v128.store(to, c, 32);
+      v128.store(to, d, 48);
+    } else {
+      storeLanes(to, a, count);
+      if (count > 4) storeLanes(to + 16, b, count - 4);
+      if (count > 8) storeLanes(to + 32, c, count - 8);
+      if (count > 12) storeLanes(to + 48, d, count - 12);
+    }
+    from += SUMS_BYTES;
+    to += yStride;
+  }
+}
