@@ -257,11 +257,98 @@ describe("all kernels give the reference kernels' bits", () => {
       const alone = bench.tensor(most, N);
       for (let t = 0; t < most; t++) bench.linear(rows(alone, t, 1), rows(input, t, 1), weight, bias);
       const together = bench.tensor(most, N);
-      for (const count of [2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 45, 46]) {
+      for (const count of [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 45, 46]) {
         bench.linear(rows(together, 0, count), rows(input, 0, count), weight, bias);
         expectEqualBits(bench.values(rows(together, 0, count)), bench.values(rows(alone, 0, count)));
       }
       return bench.values(alone);
     });
   });
+
+  test.each(QUANTISED_DTYPES)(
+    "%s: the largest integers, with every pattern of signs in eight inputs",
+    (dtype) => {
+      const [T, N, K] = [258, 16, STORED_TYPES[dtype].values];
+      const bytes = randomBlocks(dtype, K * N, 31);
+      const rowBytes = storedBytes(dtype, K);
+      for (const [n, byte] of [0x00, 0xff, 0x80, 0x7f, 0x0f, 0xf0, 0x1f, 0xe0].entries()) {
+        bytes.set(withBytes(dtype, bytes.subarray(n * rowBytes, (n + 1) * rowBytes), byte), n * rowBytes);
+      }
+      const x = Float32Array.from({ length: T * K }, (_, i) => ((Math.floor(i / K) >> (i & 7)) & 1 ? -1 : 1));
+      expectSameBits(benches, (bench) => productsOfAll(bench, dtype, K, N, bytes, T, x));
+    },
+  );
+
+  test.each(QUANTISED_DTYPES)("%s: every element by every activation", (dtype) => {
+    const largest = WEIGHT_TYPES[STORED_AS[dtype]].activationMax;
+    const [T, N, K] = [51, 48, 256];
+    const next = words(33);
+    // Integers, which are their own quotients: each group has a largest one, so that its scale is 1.
+    const x = Float32Array.from({ length: T * K }, (_, i) =>
+      i % GROUP === 0
+        ? largest
+        : largest === 127
+          ? ((i * 7) % 255) - 127
+          : (next() % (2 * largest + 1)) - largest,
+    );
+    expectSameBits(benches, (bench) =>
+      productsOfAll(bench, dtype, K, N, randomBlocks(dtype, K * N, 34), T, x),
+    );
+  });
+
+  /** All rows together, and after them some of them alone, or two and three. */
+  function productsOfAll(
+    ...[bench, dtype, K, N, bytes, T, x]: [
+      KernelBench,
+      QuantisedDtype,
+      number,
+      number,
+      Uint8Array,
+      number,
+      Float32Array,
+    ]
+  ): Float32Array {
+    const weight = packed(bench, dtype, K, N, bytes);
+    const input = bench.tensor(T, K, x);
+    const out = bench.tensor(T + 6, N);
+    bench.linear(rows(out, 0, T), input, weight, null);
+    for (const count of [1, 2, 3]) {
+      bench.linear(
+        rows(out, T + (count * (count - 1)) / 2, count),
+        rows(input, T - count, count),
+        weight,
+        null,
+      );
+    }
+    return bench.values(out);
+  }
+});
+
+test("elements that relaxed dot products take as their operand of seven bits never have more", async () => {
+  const [wasm] = benches.filter(({ kernels }) => kernels.name === "wasm");
+  // Bytes of scales in front of 256 inputs, and of each group; nibbles are cut off to four bits where they are used.
+  const layouts = { Q3_K: [32, 32], Q5_0: [0, 32], Q5_1: [0, 64], Q5_K: [64, 32] } as const;
+  const [K, N, elements] = [256, 256, 16 * GROUP];
+  for (const [dtype, [ofSuper, ofGroup]] of Object.entries(layouts) as [
+    keyof typeof layouts,
+    [number, number],
+  ][]) {
+    wasm.clear();
+    const rowBytes = storedBytes(dtype, K);
+    const bytes = randomBlocks(dtype, K * N, 35);
+    for (let n = 0; n < N; n += 2) {
+      bytes.set(withBytes(dtype, bytes.subarray(n * rowBytes, (n + 1) * rowBytes), n), n * rowBytes);
+    }
+    const weight = packed(wasm, dtype, K, N, bytes);
+    const panelBytes = ofSuper + 8 * (ofGroup + elements);
+    const found = new Set<number>();
+    for (let p = 0; p < N / 16; p++) {
+      for (let g = 0; g < 8; g++) {
+        const at = weight.offset + p * panelBytes + ofSuper + g * (ofGroup + elements) + ofGroup;
+        for (const element of wasm.kernels.u8(at, elements)) found.add(element);
+      }
+    }
+    const count = dtype === "Q3_K" ? 8 : 32;
+    expect([...found].sort((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i));
+  }
 });
