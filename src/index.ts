@@ -36,6 +36,7 @@ export type {
 export { load } from "./library/load.js";
 export type { LoadOptions } from "./library/load-options.js";
 export type { PerplexityOptions, PerplexityResult } from "./library/perplexity.js";
+export { type LoadPlan, planLoad } from "./library/plan-load.js";
 export type { ModelConfig } from "./model/config.js";
 export type { ModelSource } from "./platform/platform.js";
 export type { EngineEvent, EngineEventType, EngineStats } from "./protocol/engine-stats.js";

@@ -5,7 +5,7 @@ import { MAX_MEMORY_BYTES } from "../kernels/kernels.js";
 import { formatMemorySize } from "../memory-size.js";
 import type { DecoderSpec, LayerSpec } from "../model/decoder-spec.js";
 import type { EngineShape } from "../protocol/engine-setup.js";
-import { type EngineThreads, expectToFit, planEngine } from "./engine-plan.js";
+import { type EngineThreads, planEngine } from "./engine-plan.js";
 
 const GIB = 2 ** 30;
 const GB = 1e9;
@@ -174,9 +174,9 @@ describe("what cannot fit is refused", () => {
   });
 
   it("before anything of it but its config is known, and then only for sure", () => {
-    const all = { totalBytes: 2 * GIB, freeBytes: 0 };
-    expect(() => expectToFit({ ...shape, dtype: "f32" }, all)).toThrow(/It fits with dtype int8/);
-    expect(() => expectToFit(shape, all)).not.toThrow();
-    expect(() => expectToFit(shape, { totalBytes: GIB, freeBytes: GIB })).toThrow(/this machine has/);
+    const all = machine(2 * GIB, 0);
+    expect(() => planEngine({ ...shape, dtype: "f32" }, all)).toThrow(/It fits with dtype int8/);
+    expect(() => planEngine(shape, all)).not.toThrow();
+    expect(() => planEngine(shape, machine(GIB))).toThrow(/this machine has/);
   });
 });

@@ -163,20 +163,6 @@ function placeAll(
   return { decoder, contextLength, ...placed };
 }
 
-/**
- * Refuses what can be seen not to fit when only the config is known: with the least that it takes, so that nothing is
- * refused that would fit after all.
- * @throws LastrowError as `planEngine`
- */
-export function expectToFit(shape: EngineShape, memory: MachineMemory): void {
-  planEngine(shape, {
-    availableThreads: () => 1,
-    canShareMemory: () => false,
-    memory: () => memory,
-    startHelper: () => Promise.reject(new Error("a plan starts no threads")),
-  });
-}
-
 function chooseBackend(
   { kernels, threads }: EngineShape,
   { availableThreads, canShareMemory, startHelper }: EngineThreads,

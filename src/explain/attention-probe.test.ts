@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { arbitraryTokens, familyFolder, modelFolders } from "../../test/fixture-models.js";
 import { firstDifferentBits } from "../client/comparison.js";
@@ -44,4 +45,17 @@ test("a shorter context, with the rotation that goes with it", async () => {
   await expect(AttentionProbe.load(folder, { contextLength: 129 })).rejects.toMatchObject({
     code: "invalid_argument",
   });
+});
+
+test.each([
+  ["gguf/llama-q4_k_m.gguf", "auto"],
+  ["gguf/qwen3-f16.gguf", "auto"],
+  ["families/llama", "int8"],
+] as const)("%s as %s: the bits of a model that is loaded so", async (path, dtype) => {
+  const source = fileURLToPath(new URL(`../../test/fixtures/${path}`, import.meta.url));
+  await using lm = await load(source, { worker: false, threads: 1, dtype });
+  const tokens = arbitraryTokens(20, lm.info.config.vocabSize);
+  const probe = await AttentionProbe.load(source, { dtype });
+  const { logits } = await lm.logits(tokens);
+  expect(firstDifferentBits(probe.run(tokens, 3, 0).logits, logits)).toBeNull();
 });

@@ -26,15 +26,19 @@ import { planScratch } from "../model/decoder-scratch.js";
 import { kvShapeOf } from "../model/decoder-spec.js";
 import { planWeights } from "../model/decoder-weights.js";
 import { loadWeights, planStaging, widestRow } from "../model/load-weights.js";
+import { ASKED_DTYPES, chooseDtypes } from "../model/weight-dtypes.js";
 import { exp, tanh } from "../numerics/math.js";
-import { checkOptions, wholeNumber } from "../option-checks.js";
+import { checkOptions, oneOf, wholeNumber } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
 
 /** How a probe is loaded. */
-export type ProbeOptions = Pick<LoadOptions, "contextLength">;
+export type ProbeOptions = Pick<LoadOptions, "contextLength" | "dtype">;
 
-const PROBE_OPTIONS = optionNames<ProbeOptions>()("AttentionProbe.load", { contextLength: true });
+const PROBE_OPTIONS = optionNames<ProbeOptions>()("AttentionProbe.load", {
+  contextLength: true,
+  dtype: true,
+});
 
 /** Of one layer in one forward pass. */
 export interface AttentionWeights {
@@ -74,10 +78,11 @@ export class AttentionProbe {
   }
 
   /**
-   * Loads a model for looking at, f32 and on one thread, with room for one sequence of a full context.
+   * Loads a model for looking at, on one thread, with K and V in f32 and room for one sequence of a full context.
    * @param source as of `load`
-   * @param options `contextLength` as of `load`, by default what the model was made for: there is room for a pass over all
-   *   of it, so models with long contexts need it
+   * @param options `dtype` as of `load`, so that the bits are those of a model that is loaded with it; `contextLength` as of
+   *   `load`, by default what the model was made for: there is room for a pass over all of it, so models with long contexts
+   *   need it
    * @throws LastrowError as `load`
    */
   static async load(source?: ModelSource, options: ProbeOptions = {}): Promise<AttentionProbe> {
@@ -85,6 +90,7 @@ export class AttentionProbe {
     const wanted = {
       contextLength: wholeNumber("contextLength", options.contextLength, undefined, CONTEXT_LENGTHS),
     };
+    const dtype = oneOf("dtype", options.dtype ?? "auto", ASKED_DTYPES);
     const files = await platform.openModel(source, {});
     const described = await describeModel(files, wanted, new ModelFingerprint());
     try {
@@ -94,13 +100,13 @@ export class AttentionProbe {
         startHelper: () => Promise.reject(new Error("one thread has no helpers")),
       });
       const plan = new MemoryPlan(backend);
-      const { weights, places } = planWeights(plan, decoder);
+      const stored = [...tensors.values()];
+      const { weights, places } = planWeights(plan, decoder, chooseDtypes(dtype, stored));
       const kvShape = kvShapeOf(decoder);
       const numBlocks = Math.ceil(decoder.contextLength / BLOCK_SIZE) * layerGroups(kvShape).length;
       const slab = plan.reserve(numBlocks * kvBlockBytes(kvShape, "f32"));
       const limits = { maxRows: decoder.contextLength, maxLogitsRows: 1, maxSequences: 1 };
       const scratch = planScratch(plan, decoder, limits);
-      const stored = [...tensors.values()];
       const staging = planStaging(plan, widestRow(described.family.tensors(decoder)), stored, places);
       const kernels = await backend.create(plan.bytes);
       await loadWeights(stored, places, kernels, staging);

@@ -4,12 +4,11 @@
  * run's counters, or from the formula, and says which.
  */
 import { LastrowError } from "../errors.js";
-import { type KvKind, sequenceBytes } from "../kv-cache/block-needs.js";
 import type { Prompt, PromptOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
-import type { ModelConfig } from "../model/config.js";
 import { checkOptions } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
+import { type CacheCosts, cacheCosts } from "./cache-costs.js";
 import { keptTensors, type Stage, stagesOf } from "./dependencies.js";
 import type { Trace } from "./trace.js";
 import { type TracedPass, tracedMultiplyAdds, traceForward } from "./trace-forward.js";
@@ -40,18 +39,8 @@ export interface WayCost {
   readonly ms: number;
 }
 
-/** Bytes of K and V. */
-export interface CacheBytes {
-  /** Of a row, in all layers. */
-  readonly token: number;
-  /** Of this sequence, in whole blocks: the most that it has at a time, fed row by row. */
-  readonly sequence: number;
-  /** Of a full context, in the same way. */
-  readonly context: number;
-}
-
-/** A generation, explained: what the last row needs, and what each way of generating costs. */
-export interface Explanation {
+/** A generation, explained: what the last row needs, and what each way of generating costs, of `promptLength + fedTokens` rows. */
+export interface Explanation extends CacheCosts {
   /** Ids of the prompt's tokens, a start token included. */
   readonly promptTokens: readonly number[];
   /** Ids that were generated. */
@@ -68,12 +57,6 @@ export interface Explanation {
   readonly recompute: WayCost;
   /** New rows only. */
   readonly cached: WayCost;
-  /** Bytes of the KV cache as it is. */
-  readonly cacheBytes: CacheBytes;
-  /** The same with as many heads of K and V as of queries: what grouped heads save. Null where no heads are grouped. */
-  readonly ungroupedCacheBytes: CacheBytes | null;
-  /** The same when every layer kept all rows: what windows save. Null where no layer has a window. */
-  readonly unwindowedCacheBytes: CacheBytes | null;
   /** Traces of the last inference, everything recomputed and from the cache: what figures are drawn from. */
   readonly traces: { readonly recompute: Trace; readonly cached: Trace };
 }
@@ -94,7 +77,7 @@ export async function explain(
 ): Promise<Explanation> {
   checkOptions(options, EXPLAIN_OPTIONS);
   const { maxTokens = DEFAULT_MAX_TOKENS, seed = DEFAULT_SEED, signal, onProgress } = options;
-  const { config, kv } = model.info;
+  const { config } = model.info;
   const promptTokens = model.promptTokens(prompt, { parseSpecial: options.parseSpecial });
   const inferences = Math.min(maxTokens, config.contextLength - promptTokens.length);
   if (!(inferences >= 1)) {
@@ -143,32 +126,11 @@ export async function explain(
     kept: keptTensors(recompute),
     recompute: wayCost(ways.recompute, recomputeRun, (M + 1) * L + (M * (M + 1)) / 2),
     cached: wayCost(ways.cached, cachedRun, L + M),
-    ...cacheCosts(kv.kinds, config, fed.length),
+    ...cacheCosts(model.info, fed.length),
     traces: {
       recompute,
       cached: traceForward(config, { tokens: fed, numCachedTokens: fed.length - 1 }),
     },
-  };
-}
-
-/** What K and V take as they are, and what they would take without what saves. */
-function cacheCosts(
-  kinds: readonly KvKind[],
-  { numHeads, numKvHeads, contextLength }: ModelConfig,
-  length: number,
-): Pick<Explanation, "cacheBytes" | "ungroupedCacheBytes" | "unwindowedCacheBytes"> {
-  const bytesOf = (of: readonly KvKind[]): CacheBytes => ({
-    token: of.reduce((sum, { bytesPerToken }) => sum + bytesPerToken, 0),
-    sequence: sequenceBytes(of, length),
-    context: sequenceBytes(of, contextLength),
-  });
-  const groupSize = numHeads / numKvHeads;
-  const ungrouped = kinds.map((kind) => ({ ...kind, bytesPerToken: groupSize * kind.bytesPerToken }));
-  const hasWindows = kinds.some(({ window }) => window !== null);
-  return {
-    cacheBytes: bytesOf(kinds),
-    ungroupedCacheBytes: groupSize === 1 ? null : bytesOf(ungrouped),
-    unwindowedCacheBytes: hasWindows ? bytesOf(kinds.map((kind) => ({ ...kind, window: null }))) : null,
   };
 }
 

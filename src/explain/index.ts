@@ -16,8 +16,9 @@
 export { firstDifferentBits } from "../client/comparison.js";
 export { expectedRows } from "../protocol/generation-request.js";
 export { AttentionProbe, type AttentionWeights, type ProbeOptions } from "./attention-probe.js";
+export { type CacheBytes, type CacheCosts, cacheCosts } from "./cache-costs.js";
 export type { Stage, StageNeed } from "./dependencies.js";
-export { type CacheBytes, type ExplainOptions, type Explanation, explain, type WayCost } from "./explain.js";
+export { type ExplainOptions, type Explanation, explain, type WayCost } from "./explain.js";
 export { type AttentionFigureOptions, attentionFigure } from "./figures/attention-figure.js";
 export { comparisonPlot, type MeasuredComparison } from "./figures/comparison-plot.js";
 export { type InferenceFigureOptions, inferenceFigure } from "./figures/inference-figure.js";

@@ -40,6 +40,8 @@ export interface KvKind {
   /** So many keys are seen by each row, the last ones; null: all. */
   readonly window: number | null;
   readonly layers: number;
+  /** Groups that these layers are in, with blocks of their own. Groups are numbered kind after kind. */
+  readonly groups: number;
   /** Bytes of K and V of a position. */
   readonly bytesPerToken: number;
 }
@@ -49,10 +51,11 @@ export function kvKinds({ groups, blockBytes }: Pick<KvLayout, "groups" | "block
   const kinds: KvKind[] = [];
   for (const { window, layers } of groups) {
     const same = kinds.findIndex((kind) => kind.window === window);
-    const before = kinds[same] ?? { window, layers: 0, bytesPerToken: 0 };
+    const before = kinds[same] ?? { window, layers: 0, groups: 0, bytesPerToken: 0 };
     const kind = {
       window,
       layers: before.layers + layers.length,
+      groups: before.groups + 1,
       bytesPerToken: before.bytesPerToken + blockBytes / BLOCK_SIZE,
     };
     if (same === -1) kinds.push(kind);
@@ -68,11 +71,6 @@ export function keptBytes(kinds: readonly KvKind[], rows: number): number {
       sum + (rows - BLOCK_SIZE * firstKeptBlock(window, rows)) * bytesPerToken,
     0,
   );
-}
-
-/** Groups of layers that a kind has. */
-export function numGroupsOf({ bytesPerToken }: KvKind, { blockBytes }: Pick<KvLayout, "blockBytes">): number {
-  return (bytesPerToken * BLOCK_SIZE) / blockBytes;
 }
 
 /** Bytes of the blocks that a sequence has at most until it has so many rows, fed one by one. */

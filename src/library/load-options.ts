@@ -1,4 +1,5 @@
 /** How a model is loaded and run: what programs may say, and what of it the engine gets, checked. */
+import type { WantedContext } from "../architectures/architecture.js";
 import { MAX_CONTEXT_LENGTH } from "../architectures/family-fields.js";
 import { invalidArgument } from "../errors.js";
 import type { LoadProgress } from "../formats/load-progress.js";
@@ -91,13 +92,37 @@ const MAX_TOKEN_BUDGET = 65_536;
 /** Fewest bytes of a key: as many as SHA-256 has. */
 const LEAST_KEY_BYTES = 32;
 
-/** The options that are the engine's, checked. */
-export function engineOptions(
-  options: LoadOptions,
-): Pick<
+/** What the engine gets of the options. */
+export type LoadSettings = Pick<
   EngineSetup,
   "isContextAsked" | "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory" | "tokenBudget"
-> {
+>;
+
+/**
+ * What is asked for, checked: the context that the model is read with, and what is the engine's.
+ * @throws LastrowError `invalid_argument`, also for options in the place of the model
+ */
+export function checkedSettings(
+  source: unknown,
+  options: LoadOptions,
+): { readonly wanted: WantedContext; readonly settings: LoadSettings } {
+  const settings = engineOptions(options);
+  const contextLength = wholeNumber("contextLength", options.contextLength, undefined, CONTEXT_LENGTHS);
+  expectNoOptions(source);
+  return { wanted: { contextLength }, settings };
+}
+
+/** Options in the place of a model would be taken for names of files. */
+function expectNoOptions(source: unknown): void {
+  if (typeof source !== "object" || source === null) return;
+  const name = Object.keys(source).find((key) => key === "model" || LOAD_OPTIONS.names.includes(key));
+  if (name === undefined) return;
+  throw invalidArgument(
+    `load takes the model first, then its options: ${name} is not the name of a model file.`,
+  );
+}
+
+function engineOptions(options: LoadOptions): LoadSettings {
   checkOptions(options, LOAD_OPTIONS);
   const { kvMemory, installationKey = null } = options;
   if (

@@ -1,28 +1,27 @@
 /** From a model's files to a model that runs. */
 
 import { platform } from "#platform";
-import type { WantedContext } from "../architectures/architecture.js";
 import type { MatchedCheckpoint } from "../architectures/match-tensors.js";
 import { EngineClient } from "../client/engine-client.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
-import { invalidArgument, LastrowError } from "../errors.js";
+import { LastrowError } from "../errors.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import { withRate } from "../formats/load-progress.js";
-import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import type { ModelFile } from "../formats/model-files.js";
 import type { KvDtype } from "../kernels/kv-types.js";
 import { PACKED_DTYPES, type PackedDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
 import { kvShapeOf } from "../model/decoder-spec.js";
 import { widestRow } from "../model/load-weights.js";
-import { wholeNumber } from "../option-checks.js";
 import type { ModelSource } from "../platform/platform.js";
 import type { EngineInfo } from "../protocol/engine-setup.js";
 import type { EngineConnection } from "../protocol/messages.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { describeModel } from "./describe-model.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
-import { CONTEXT_LENGTHS, engineOptions, LOAD_OPTIONS, type LoadOptions } from "./load-options.js";
+import { checkedSettings, type LoadOptions } from "./load-options.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
+import { planDownload } from "./plan-load.js";
 
 /**
  * Loads a model: its weights are read once, straight to where they are used.
@@ -44,18 +43,16 @@ export async function loadParts(
   connectEngine: () => Promise<EngineConnection>,
 ): Promise<LanguageModelParts> {
   const start = performance.now();
-  const settings = engineOptions(options);
-  const wanted = {
-    contextLength: wholeNumber("contextLength", options.contextLength, undefined, CONTEXT_LENGTHS),
-  };
+  const { wanted, settings } = checkedSettings(source, options);
   const onProgress = options.onProgress && withRate(options.onProgress);
-  expectNoOptions(source);
   throwIfAborted(options.signal);
   const files = await platform.openModel(source, {
     onProgress,
     signal: options.signal,
     // What is not supported, or cannot fit, is not worth its download.
-    beforeWeights: (fetched) => expectToRun(fetched, wanted, settings),
+    async beforeWeights(fetched) {
+      await planDownload(fetched, wanted, settings);
+    },
   });
   const fingerprint = new ModelFingerprint();
   const described = await describeModel(files, wanted, fingerprint);
@@ -136,42 +133,6 @@ export async function loadParts(
   } finally {
     await described.close();
   }
-}
-
-/** @throws LastrowError for a model that is not supported, or cannot fit: from its config, or a GGUF file's header */
-async function expectToRun(
-  files: ModelFiles,
-  wanted: WantedContext,
-  settings: ReturnType<typeof engineOptions>,
-): Promise<void> {
-  const described = await describeModel(files, wanted, null);
-  try {
-    // Of a folder, no file with tensors is there yet.
-    const matched = files.gguf === undefined ? null : await described.weights();
-    const { decoder } = matched ?? described.config;
-    const [{ expectToFit }, { threads }] = await Promise.all([
-      import("../engine/engine-plan.js"),
-      import("#threads"),
-    ]);
-    const shape = {
-      ...{ label: files.label, decoder, ...settings },
-      widestRow: widestRow(described.family.tensors(decoder)),
-      tensors: matched && [...matched.tensors.values()],
-    };
-    expectToFit(shape, threads.memory());
-  } finally {
-    await described.close();
-  }
-}
-
-/** Options in the place of a model would be taken for names of files. */
-function expectNoOptions(source: unknown): void {
-  if (typeof source !== "object" || source === null) return;
-  const name = Object.keys(source).find((key) => key === "model" || LOAD_OPTIONS.names.includes(key));
-  if (name === undefined) return;
-  throw invalidArgument(
-    `load takes the model first, then its options: ${name} is not the name of a model file.`,
-  );
 }
 
 /** Starts a worker for the engine, or has it run here where that is not possible and not demanded. */

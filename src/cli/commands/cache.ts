@@ -2,7 +2,6 @@
 
 import { LastrowError } from "../../errors.js";
 import { BlockMap, type MappedRun } from "../../kv-cache/block-map.js";
-import { numGroupsOf } from "../../kv-cache/block-needs.js";
 import type { ModelInfo } from "../../library/language-model.js";
 import { printable } from "../../printable.js";
 import type { EngineEvent } from "../../protocol/engine-stats.js";
@@ -193,8 +192,7 @@ function kindLines(
   const lines: string[] = [];
   let group = 0;
   for (const kind of kv.kinds) {
-    const { window, layers } = kind;
-    const numGroups = numGroupsOf(kind, kv);
+    const { window, layers, groups: numGroups } = kind;
     if (kv.kinds.length > 1 || window !== null) {
       const sight =
         window === null
@@ -298,7 +296,7 @@ function reportObject(
       blockSize: kv.blockSize,
       blockBytes: kv.blockBytes,
       groups: kv.kinds.flatMap((kind) =>
-        Array.from({ length: numGroupsOf(kind, kv) }, () => ({ window: kind.window })),
+        Array.from({ length: kind.groups }, () => ({ window: kind.window })),
       ),
     },
     prompts: shown.map(({ letter, prompt, result }) => ({

@@ -1,8 +1,9 @@
 /** `lastrow explain`: what the last row needs at each stage, what recomputing it all wastes, and the figures. */
 import { join } from "node:path";
 import { LastrowError } from "../../errors.js";
+import type { CacheBytes } from "../../explain/cache-costs.js";
 import type { Stage, StageNeed } from "../../explain/dependencies.js";
-import { type CacheBytes, type Explanation, explain, type WayCost } from "../../explain/explain.js";
+import { type Explanation, explain, type WayCost } from "../../explain/explain.js";
 import { attentionFigure } from "../../explain/figures/attention-figure.js";
 import { inferenceFigure } from "../../explain/figures/inference-figure.js";
 import type { Scene } from "../../explain/scene.js";

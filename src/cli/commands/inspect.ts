@@ -1,5 +1,5 @@
 /** `lastrow inspect`: what a model is, and what it takes. */
-import { numGroupsOf, sequenceBytes } from "../../kv-cache/block-needs.js";
+import { sequenceBytes } from "../../kv-cache/block-needs.js";
 import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
@@ -141,9 +141,9 @@ function ungroupedWords({ config: { numHeads, numKvHeads }, kv: { bytesPerToken 
 }
 
 /** Of how many layers a block is, where it is not of all. */
-function layersInBlock({ kv: { kinds, blockBytes } }: ModelInfo): string {
+function layersInBlock({ kv: { kinds } }: ModelInfo): string {
   const [kind] = kinds;
-  const layers = kind.layers / numGroupsOf(kind, { blockBytes });
+  const layers = kind.layers / kind.groups;
   return kinds.length === 1 ? "" : ` of ${layers} ${layers === 1 ? "layer" : "layers"}`;
 }
 

@@ -1,0 +1,113 @@
+/** What loading a model would take, planned from its files before a weight is read. */
+
+import { platform } from "#platform";
+import type { WantedContext } from "../architectures/architecture.js";
+import { withRate } from "../formats/load-progress.js";
+import type { ModelFiles } from "../formats/model-files.js";
+import type { ModelConfig } from "../model/config.js";
+import { widestRow } from "../model/load-weights.js";
+import type { ModelSource } from "../platform/platform.js";
+import type { ContextBound } from "../protocol/engine-setup.js";
+import { describeModel } from "./describe-model.js";
+import { checkedSettings, type LoadOptions, type LoadSettings } from "./load-options.js";
+
+/** What a model is, and what `load` with the same options would take. Sizes in bytes. */
+export interface LoadPlan {
+  /** As `ModelInfo.label`. */
+  readonly label: string;
+  /** Its architecture, with the context that it was made for or that was asked for. */
+  readonly config: ModelConfig;
+  /** Number of weights; null where their files are not there yet. */
+  readonly parameters: number | null;
+  /** Most positions that a sequence would have. */
+  readonly contextLength: number;
+  /** What decides it. */
+  readonly contextBound: ContextBound;
+  /** Bytes of the weights; the least that they can take where their files are not there yet. */
+  readonly weightBytes: number;
+  /** Bytes for K and V. */
+  readonly kvBytes: number;
+  /** All of it: weights, K and V, working memory. */
+  readonly memoryBytes: number;
+}
+
+/**
+ * Plans a load without one: reads a model's config, or a GGUF file's header, and the headers of its weights, and no weight.
+ * What would be refused is refused. Of a Hub name that is not in the cache, in Node, it downloads what comes before the
+ * weights.
+ * @param source as of `load`
+ * @param options as of `load`
+ * @throws LastrowError as `load`, for what can be known before a weight is read: `model_not_found`, `config_invalid`,
+ *   `architecture_unsupported`, `tensor_missing`, `memory_limit_exceeded` …
+ */
+export async function planLoad(source?: ModelSource, options: LoadOptions = {}): Promise<LoadPlan> {
+  const { wanted, settings } = checkedSettings(source, options);
+  const { onProgress, signal } = options;
+  const download: { plan?: LoadPlan } = {};
+  try {
+    const files = await platform.openModel(source, {
+      onProgress: onProgress && withRate(onProgress),
+      signal,
+      async beforeWeights(fetched) {
+        download.plan = await planDownload(fetched, wanted, settings);
+        throw new Error("the weights are not wanted");
+      },
+    });
+    return await planFiles(files, { wanted, settings, hasWeights: true });
+  } catch (error) {
+    if (download.plan !== undefined) return download.plan;
+    throw error;
+  }
+}
+
+/**
+ * The same of a download that has come to its weights: a GGUF file's header can be read, of a folder no file with tensors is
+ * there yet.
+ * @throws LastrowError for a model that is not supported, or cannot fit
+ */
+export function planDownload(
+  files: ModelFiles,
+  wanted: WantedContext,
+  settings: LoadSettings,
+): Promise<LoadPlan> {
+  return planFiles(files, { wanted, settings, hasWeights: files.gguf !== undefined });
+}
+
+async function planFiles(
+  files: ModelFiles,
+  of: { readonly wanted: WantedContext; readonly settings: LoadSettings; readonly hasWeights: boolean },
+): Promise<LoadPlan> {
+  const { wanted, settings, hasWeights } = of;
+  const described = await describeModel(files, wanted, null);
+  try {
+    const matched = hasWeights ? await described.weights() : null;
+    const { decoder } = matched ?? described.config;
+    const [{ planEngine }, { threads }] = await Promise.all([
+      import("../engine/engine-plan.js"),
+      import("#threads"),
+    ]);
+    const shape = {
+      ...{ label: files.label, decoder, ...settings },
+      widestRow: widestRow(described.family.tensors(decoder)),
+      tensors: matched && [...matched.tensors.values()],
+    };
+    const plan = planEngine(shape, {
+      availableThreads: threads.availableThreads,
+      canShareMemory: threads.canShareMemory,
+      memory: threads.memory,
+      startHelper: () => Promise.reject(new Error("a plan starts no threads")),
+    });
+    return {
+      label: files.label,
+      config: described.config,
+      parameters: matched?.parameters ?? null,
+      contextLength: plan.contextLength,
+      contextBound: plan.contextBound,
+      weightBytes: plan.weightBytes,
+      kvBytes: plan.kvBytes,
+      memoryBytes: plan.bytes,
+    };
+  } finally {
+    await described.close();
+  }
+}
