@@ -1,14 +1,18 @@
-/** axe finds nothing serious in any view, filled and with the tour beside it, in either language, light or dark, wide or narrow; and nothing is wider than the screen. */
+/** axe finds nothing serious in any view, filled and with the tour beside it, nor where a model of one's own comes in, in either language, light or dark, wide or narrow; and nothing is wider than the screen. */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import type { AxeResults } from "axe-core";
+import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
 import { openPage } from "./explorer-page.js";
 import { FILLED } from "./filled-views.js";
+import { loadPicked, pick } from "./own-model.js";
 import { useExplorer } from "./use-explorer.js";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const explorer = useExplorer();
+const fixture = (path: string) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 
 const VIEWS = Object.keys(FILLED);
 const LOOKS = [
@@ -29,16 +33,50 @@ test.each(VIEWS.flatMap((view) => LOOKS.map((look) => ({ view, ...look }))))(
     expect(await page.locator("html").getAttribute("lang")).toBe(
       look.locale.startsWith("zh") ? "zh-CN" : "en",
     );
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() =>
-      (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
-    );
-    const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-    expect(serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`)).toEqual([]);
-    const overflow = await page.evaluate(
-      () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    );
-    expect(overflow).toBeLessThanOrEqual(0);
+    await expectAccessible(page);
     await page.context().close();
   },
 );
+
+test.each(LOOKS)("a model of one's own, $locale, $colorScheme", async (look) => {
+  const page = await openPage(explorer.browser, look);
+  await page.goto(`${explorer.address}#/next`);
+  await FILLED.next(page);
+  await pick(page, fixture("gguf/README.md"));
+  await page.locator("[data-error]").waitFor();
+  await expectAccessible(page);
+  await page.locator('[data-pick="folder"]').setInputFiles(fixture("families/gemma3"));
+  await page.locator("[data-plan]").waitFor();
+  await expectAccessible(page);
+  await loadPicked(page);
+  for (const [view, fill] of [
+    ["step", FILLED.step],
+    ["cache", playWindows],
+  ] as const) {
+    await page.goto(`${explorer.address}#/${view}`);
+    await fill(page);
+    await expectAccessible(page);
+  }
+  await page.context().close();
+});
+
+/** To the middle of what windows give back. */
+async function playWindows(page: Page): Promise<void> {
+  await page.locator("[data-block]").first().waitFor();
+  await page.locator("select").last().selectOption({ index: 0 });
+  await page.locator('[data-scenario="window"]').click();
+  await page.locator("[data-kind]:not([data-given-back='0'])").first().waitFor();
+}
+
+async function expectAccessible(page: Page): Promise<void> {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() =>
+    (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
+  );
+  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  expect(serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`)).toEqual([]);
+  const overflow = await page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
+  expect(overflow).toBeLessThanOrEqual(0);
+}

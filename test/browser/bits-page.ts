@@ -20,10 +20,10 @@ Object.assign(globalThis, {
     await lm.dispose();
     return { digests, threads: lm.info.threads };
   },
-  /** Of the GGUF file that was picked, or its shards: digests, greedy tokens, and how long it took to load. */
-  async pickedGguf(prompts: readonly number[][], options: LoadOptions) {
+  /** Of the files or the folder that were picked: digests, greedy tokens, and how long it took to load. */
+  async picked(from: "files" | "folder", prompts: readonly number[][], options: LoadOptions) {
     const start = performance.now();
-    const lm = await load(fileInput.files!, options);
+    const lm = await load((from === "files" ? fileInput : input).files!, options);
     const loadMs = Math.round(performance.now() - start);
     const digests = await logitsDigests(lm, prompts);
     const { tokens } = await lm

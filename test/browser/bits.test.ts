@@ -1,10 +1,10 @@
 /**
- * The logits in Chromium have Node's bits: both types of weights, one thread and two, the model inside and a model of the
- * shape of SmolLM2-135M whose folder a person picks.
+ * The logits in Chromium have Node's bits: both types of weights, one thread and two, the model inside, a model of the shape
+ * of SmolLM2-135M, small ones of other families, and GGUF files that a person picks.
  */
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import { build } from "vite";
@@ -117,24 +117,35 @@ test("SmolLM2-135M's shape, sharded, from a folder that is picked, with its toke
   expect((got.answer as number[]).length).toBe(8);
 });
 
-test.each(["llama-q8_0", "llama-q4_k_m", "qwen3-f16"])("%s.gguf from a file that is picked", async (name) => {
-  const path = fileURLToPath(new URL(`../fixtures/gguf/${name}.gguf`, import.meta.url));
-  await page.setInputFiles("#files", path);
-  const ids = [Array.from({ length: 20 }, (_, i) => (7919 * i + 11) % 250), [3]];
+test.each([
+  "gguf/llama-q8_0.gguf",
+  "gguf/llama-q4_k_m.gguf",
+  "gguf/qwen3-f16.gguf",
+  "families/gemma3",
+  "families/llama",
+])("%s as it is picked", async (name) => {
+  const path = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
+  const from = name.endsWith(".gguf") ? "files" : "folder";
+  await page.setInputFiles(from === "files" ? "#files" : "input:not([id])", path);
+  const ids = [Array.from({ length: 20 }, (_, i) => (7919 * i + 11) % 100), [3]];
   const got = await page.evaluate(
-    (prompts) =>
+    ([source, prompts]) =>
       (
         globalThis as unknown as {
-          pickedGguf(prompts: readonly number[][], options: unknown): Promise<Record<string, unknown>>;
+          picked(
+            source: string,
+            prompts: readonly number[][],
+            options: unknown,
+          ): Promise<Record<string, unknown>>;
         }
-      ).pickedGguf(prompts, { threads: 2 }),
-    ids,
+      ).picked(source, prompts, { threads: 2 }),
+    [from, ids] as const,
   );
   await using lm = await load(path, { threads: 1 });
   const { tokens } = await lm.generate(ids[0]!, { temperature: 0, maxTokens: 8, ignoreEos: true }).result();
   expect(got).toMatchObject({
     digests: await logitsDigests(lm, ids),
-    ...{ label: `${name}.gguf`, dtype: lm.info.dtype, threads: 2 },
+    ...{ label: basename(path), dtype: lm.info.dtype, threads: 2 },
   });
   expect(Array.from(got.tokens as number[])).toEqual([...tokens]);
 });

@@ -3,10 +3,11 @@
  * events since it was loaded. Owns the three, what is asked for next, and the cursor; what is shown is a function of them.
  */
 import type { LanguageModel } from "lastrow";
-import { loadStories } from "../model/engine.svelte.ts";
+import { engine } from "../model/engine.svelte.ts";
+import { promptTokens } from "../model/prompt.ts";
 import { CacheRecording } from "./cache-state.ts";
 import { type CacheBatch, type CacheRequest, generateBatch } from "./requests.ts";
-import { SCENARIOS, type Scenario } from "./scenarios.ts";
+import { SCENARIOS, type Scenario, scenariosOf } from "./scenarios.ts";
 
 class CacheRun {
   lm = $state.raw<LanguageModel | null>(null);
@@ -31,20 +32,33 @@ class CacheRun {
   #loading: Promise<LanguageModel> | null = null;
   #controller = new AbortController();
 
+  constructor() {
+    engine.onLeaving(() => {
+      this.#controller.abort();
+      this.#loading?.then(
+        (lm) => lm.dispose(),
+        () => undefined,
+      );
+      this.#loading = null;
+      this.#empty(0);
+    });
+  }
+
+  /** An empty cache for a model that has come: of the first scenario's size, with its prompts in the form. */
+  async begun(lm: LanguageModel): Promise<void> {
+    const [first] = scenariosOf(lm);
+    this.#fill(first);
+    await this.reset(first.blocks, lm.info.kv.blockBytes);
+  }
+
   /** An empty cache of so many blocks. */
   async reset(numBlocks: number, blockBytes: number): Promise<void> {
     this.#controller.abort();
     this.#controller = new AbortController();
     const { signal } = this.#controller;
     const old = this.#loading;
-    this.#numBlocks = numBlocks;
-    this.recording = new CacheRecording(numBlocks);
-    this.requests = [];
-    this.length = 0;
-    this.cursor = 0;
-    this.error = null;
-    this.lm = null;
-    const loading = loadStories({ kvMemory: numBlocks * blockBytes, threads: 1, signal });
+    this.#empty(numBlocks);
+    const loading = engine.loadAgain({ kvMemory: numBlocks * blockBytes, threads: 1, signal });
     this.#loading = loading;
     loading.catch(() => undefined);
     await old?.then(
@@ -67,10 +81,7 @@ class CacheRun {
 
   /** A scenario, from an empty cache. */
   async play(scenario: Scenario, blockBytes: number): Promise<void> {
-    this.prompts = scenario.prompts.join("\n");
-    this.forks = scenario.forks;
-    this.maxTokens = scenario.maxTokens;
-    this.blocks = scenario.blocks;
+    this.#fill(scenario);
     await this.reset(scenario.blocks, blockBytes);
     await this.begin(blockBytes);
   }
@@ -90,7 +101,7 @@ class CacheRun {
     this.error = null;
     const first = this.requests.length;
     try {
-      const made = prompts.map((prompt) => lm.promptTokens(prompt));
+      const made = prompts.map((prompt) => promptTokens(lm, prompt));
       this.requests = [
         ...this.requests,
         ...made.map((prompt) => ({
@@ -113,6 +124,23 @@ class CacheRun {
 
   seek(cursor: number): void {
     this.cursor = Math.max(0, Math.min(cursor, this.length));
+  }
+
+  #fill({ prompts, forks, maxTokens, blocks }: Scenario): void {
+    this.prompts = prompts.join("\n");
+    this.forks = forks;
+    this.maxTokens = maxTokens;
+    this.blocks = blocks;
+  }
+
+  #empty(numBlocks: number): void {
+    this.#numBlocks = numBlocks;
+    this.recording = new CacheRecording(numBlocks);
+    this.requests = [];
+    this.length = 0;
+    this.cursor = 0;
+    this.error = null;
+    this.lm = null;
   }
 
   #extend(number: number, index: number, tokens: readonly number[]): void {

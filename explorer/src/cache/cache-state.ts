@@ -18,6 +18,10 @@ interface BlockState {
   readonly isPublished: boolean;
   /** Times that its contents had to go for others'. */
   readonly evictions: number;
+  /** The group of layers whose rows it holds, or held last; null when it was never used. */
+  readonly group: number | null;
+  /** A window gave it back, and nobody has taken it since. */
+  readonly isGivenBack: boolean;
 }
 
 export interface SequenceState {
@@ -48,6 +52,8 @@ export interface CacheState {
     readonly evictions: number;
     readonly copies: number;
     readonly preemptions: number;
+    /** Blocks that a sequence let go of because no later row sees them. */
+    readonly givenBack: number;
   };
   /** Blocks that the last event was about. */
   readonly touched: readonly number[];
@@ -58,6 +64,11 @@ export function blocksOf({ runs }: SequenceState): number[] {
   return runs.flatMap((run) => [...run].sort(([a], [b]) => a - b).map(([, block]) => block));
 }
 
+/** Blocks of a run that a window has left behind, or that were never needed: those before its first one. */
+export function behindWindow(run: Run): number {
+  return run.size === 0 ? 0 : Math.min(...run.keys());
+}
+
 /** Where a sequence has a block: the first of its positions is 16 times this. */
 export function indexOf({ runs }: SequenceState, block: number): number | null {
   for (const run of runs) for (const [index, held] of run) if (held === block) return index;
@@ -65,12 +76,15 @@ export function indexOf({ runs }: SequenceState, block: number): number | null {
 }
 
 function emptyCache(numBlocks: number): CacheState {
-  const block: BlockState = { owners: [], isPublished: false, evictions: 0 };
+  const block: BlockState = {
+    ...{ owners: [], isPublished: false, evictions: 0 },
+    ...{ group: null, isGivenBack: false },
+  };
   return {
     blocks: Array.from({ length: numBlocks }, () => block),
     sequences: new Map(),
     step: 0,
-    counts: { rowsComputed: 0, rowsFound: 0, evictions: 0, copies: 0, preemptions: 0 },
+    counts: { rowsComputed: 0, rowsFound: 0, evictions: 0, copies: 0, preemptions: 0, givenBack: 0 },
     touched: [],
   };
 }
@@ -202,7 +216,8 @@ function changeBlock(state: CacheState, block: number, what: Partial<BlockState>
 type Placed = Extract<EngineEvent, { type: "released" }> | Extract<EngineEvent, { type: "hit" }>;
 
 function hold(state: CacheState, { block, sequence, group, index }: Omit<Placed, "type">): CacheState {
-  const held = changeBlock(state, block, { owners: [...state.blocks[block].owners, sequence] });
+  const owners = [...state.blocks[block].owners, sequence];
+  const held = changeBlock(state, block, { owners, group, isGivenBack: false });
   return change(held, sequence, ({ runs }) => ({
     runs: withBlock(runs, group, (run) => run.set(index, block)),
     status: "running",
@@ -213,15 +228,26 @@ function letGo(state: CacheState, { block, sequence, group, index }: Omit<Placed
   const { owners } = state.blocks[block];
   const at = owners.indexOf(sequence);
   const left = changeBlock(state, block, { owners: owners.filter((_, i) => i !== at) });
-  return change(left, sequence, (before) => {
-    // Another block has taken its place.
-    if (before.runs[group]?.get(index) !== block) return {};
-    const runs = withBlock(before.runs, group, (run) => run.delete(index));
-    if (runs.every(({ size }) => size === 0)) return { runs, rows: 0, status: "ended", isStarting: true };
-    // A window gives back from the front; from the end blocks go with their rows.
-    const isCut = ![...runs[group].keys()].some((other) => other > index);
-    return { runs, rows: isCut ? Math.min(before.rows, BLOCK_SIZE * index) : before.rows };
-  });
+  const before = sequenceOf(state, sequence);
+  // Another block has taken its place.
+  if (before.runs[group]?.get(index) !== block) return left;
+  const runs = withBlock(before.runs, group, (run) => run.delete(index));
+  if (runs.every(({ size }) => size === 0)) {
+    return change(left, sequence, () => ({ runs, rows: 0, status: "ended", isStarting: true }));
+  }
+  // A window gives back from the front; from the end blocks go with their rows.
+  const isCut = ![...runs[group].keys()].some((other) => other > index);
+  if (isCut)
+    return change(left, sequence, ({ rows }) => ({ runs, rows: Math.min(rows, BLOCK_SIZE * index) }));
+  const { counts } = state;
+  return {
+    ...changeBlock(
+      change(left, sequence, () => ({ runs })),
+      block,
+      { isGivenBack: owners.length === 1 },
+    ),
+    counts: { ...counts, givenBack: counts.givenBack + 1 },
+  };
 }
 
 function withBlock(

@@ -1,3 +1,19 @@
+/** What a model's makers call its parts, and what it is, for the tour's sentences. */
+export interface TourModel {
+  readonly embedding: string;
+  readonly hasLearnedPositions: boolean;
+  readonly qkv: string;
+  readonly isQkvOne: boolean;
+  readonly attentionOut: string;
+  readonly isParallel: boolean;
+  readonly head: string;
+  readonly norm: "layer" | "rms";
+  /** What stands before attention: the embedding, and what makes queries, keys and values. */
+  readonly front: string;
+  /** Of the layers that have one. */
+  readonly window: string | null;
+}
+
 /** Every sentence of the page, in English. Its shape is the shape of all languages. */
 export const en = {
   title: "lastrow explorer",
@@ -15,13 +31,62 @@ export const en = {
   engine: {
     loading: "Loading the model into this page",
     bytes: (loaded: string, total: string) => `${loaded} of ${total} MB`,
-    facts: (f: { parameters: string; layers: number; threads: number; kv: string }) =>
-      `stories · ${f.parameters} parameters · ${f.layers} layers · f32 · WebAssembly, ${f.threads === 1 ? "1 thread" : `${f.threads} threads`} · ${f.kv} bytes of K and V a token`,
-    local: "The model runs in this page. Nothing you type is sent anywhere.",
+    facts: (f: {
+      label: string;
+      parameters: string;
+      layers: number;
+      dtype: string;
+      threads: number;
+      kv: string;
+    }) =>
+      `${f.label} · ${f.parameters} parameters · ${f.layers} ${f.layers === 1 ? "layer" : "layers"} · ${f.dtype} · WebAssembly, ${f.threads === 1 ? "1 thread" : `${f.threads} threads`} · ${f.kv} bytes of K and V a token`,
+    local: "The model runs in this page. Nothing you type is sent anywhere, and no model that you load.",
     singleThreaded:
       "This page came without isolation headers (COOP and COEP), so the browser shares no memory between threads: the engine runs on one thread. Slower, same bits.",
     failed: "The model cannot run here",
     retry: "Try again",
+  },
+  model: {
+    label: "Model",
+    own: "Load your own model",
+    back: "Back to the embedded model",
+    norms: { layer: "layer norm", rms: "RMS norm" },
+    positions: { learned: "learned positions", rotary: "rotary positions" },
+    mlp: (activation: string, isGated: boolean) => `${isGated ? "gated MLP" : "MLP"} (${activation})`,
+    parallel: "attention and MLP side by side",
+    groups: (heads: number, kvHeads: number) => `${heads} query heads share ${kvHeads} of K and V`,
+    window: (window: string, layers: number, of: number) =>
+      `a window of ${window} in ${layers === of ? "every layer" : `${layers} of ${of} layers`}`,
+    title: "Your own model",
+    lead: "It is read from your disk into the memory of this page, and runs here. Nothing is uploaded.",
+    formats:
+      "A folder with config.json, tokenizer.json and *.safetensors, as Hugging Face has it; or a .gguf file, with all its shards.",
+    drop: "Drop a folder or files here",
+    folder: "Choose a folder",
+    files: "Choose files",
+    address: "Or a web address of a .gguf file, or of the folder with config.json",
+    look: "Open",
+    looking: "Reading what it is, and what it takes …",
+    failed: "This model cannot be loaded.",
+    parameters: "parameters",
+    weights: "for weights",
+    kv: "for K and V",
+    memory: "memory in all",
+    dtype: "Weights",
+    dtypes: { auto: "as they are stored", f32: "f32", f16: "f16", bf16: "bf16", int8: "int8", int4: "int4" },
+    context: "Context",
+    contextTokens: (count: string) => `${count} tokens`,
+    load: "Load it",
+    another: "Choose another",
+    cancel: "Cancel",
+    close: "Close",
+    progress: (loaded: string, total: string, rate: string) => `${loaded} of ${total}, ${rate} a second`,
+    loading: "Loading",
+    starting: "Getting the memory …",
+    copy: (bytes: string) =>
+      `This part of the page runs a copy of the model of its own, which takes ${bytes} more.`,
+    loadCopy: "Load the copy",
+    ids: "Prompt, as token ids: this model has no tokenizer",
   },
   errors: {
     runtime_unsupported:
@@ -103,11 +168,25 @@ export const en = {
       },
       preempt: {
         name: "A small budget",
-        says: "Six prompts, 24 blocks: some lose their blocks, and come back with the same bits.",
+        says: "Six prompts, too few blocks: some lose theirs, and come back with the same bits.",
+      },
+      window: {
+        name: "Windows",
+        says: "One long prompt: blocks that no later row sees are given back, layer by layer.",
       },
     },
     own: "Your own prompts and budget",
     prompts: "Prompts, one a line",
+    idPrompts: "Prompts of token ids, one a line",
+    kinds: "Kinds of layers",
+    kind: (k: { window: string | null; layers: number; groups: number }) =>
+      `${k.layers} ${k.layers === 1 ? "layer" : "layers"} ${k.window === null ? `that ${k.layers === 1 ? "sees" : "see"} all rows` : `with a window of ${k.window} rows`}${k.groups === 1 ? "" : `, in ${k.groups} groups`}`,
+    kindHolds: (held: string, givenBack: string | null) =>
+      givenBack === null ? `holds ${held}` : `holds ${held} · ${givenBack} given back`,
+    seesAll: "all",
+    seesWindow: (window: string) => `last ${window}`,
+    behind: (blocks: number) => `${blocks} behind`,
+    givenBack: "given back by windows",
     forks: "Continuations",
     tokens: "Tokens each",
     budget: "Budget",
@@ -121,8 +200,16 @@ export const en = {
     nothingYet: "Nothing has happened yet. Choose one of the three, or write your own prompts.",
     blocksTitle: (count: string) => `${count} blocks of 16 rows`,
     grid: "Blocks of the KV cache; arrow keys go from one to the next",
-    block: (b: { number: number; state: string; owners: string; rows: number; evictions: number }) =>
-      `Block ${b.number}: ${b.state}${b.owners === "" ? "" : ` (${b.owners})`}, ${b.rows} of 16 rows${b.evictions > 0 ? `, evicted ${b.evictions}×` : ""}`,
+    block: (b: {
+      number: number;
+      state: string;
+      owners: string;
+      rows: number;
+      evictions: number;
+      window: string | null;
+      isGivenBack: boolean;
+    }) =>
+      `Block ${b.number}: ${b.state}${b.owners === "" ? "" : ` (${b.owners})`}, ${b.rows} of 16 rows${b.window === null ? "" : `, of layers with a window of ${b.window}`}${b.isGivenBack ? ", given back" : ""}${b.evictions > 0 ? `, evicted ${b.evictions}×` : ""}`,
     states: { held: "held by one", shared: "shared", cached: "cached, held by none", free: "free" },
     sequences: "Sequences",
     statuses: { running: "running", preempted: "waits", ended: "done" },
@@ -207,8 +294,14 @@ export const en = {
     given: "what was there before the pass.",
     rows: "rows fed in this step",
     multiplyAdds: "multiply-adds of its trace",
-    bytes: "bytes of K and V, all layers",
-    attention: (layer: number) => `What attention looks at in layer h.${layer}`,
+    bytes: "bytes of K and V, in blocks of 16 rows",
+    savedByGroups: (s: { heads: number; kvHeads: number; now: string; otherwise: string }) =>
+      `${s.heads} query heads share ${s.kvHeads} ${s.kvHeads === 1 ? "head" : "heads"} of K and V: ${s.now} bytes a token, not ${s.otherwise}.`,
+    savedByWindows: (s: { now: string; otherwise: string }) =>
+      `Windows have given back what no later row sees: without them these rows would keep ${s.otherwise} bytes, not ${s.now}.`,
+    contextWithWindows: (s: { context: string; now: string; otherwise: string }) =>
+      `With its windows a full context of ${s.context} rows keeps ${s.now} bytes, without them ${s.otherwise}.`,
+    attention: (layer: string) => `What attention looks at in ${layer}`,
     head: "Head",
     heatMap: (head: number, queries: number, keys: number) =>
       `Attention weights of head ${head}: ${queries} ${queries === 1 ? "query" : "queries"} by ${keys} keys; the strongest of the last query are listed beside it`,
@@ -216,7 +309,12 @@ export const en = {
     looksAt: (query: string, at: number, key: string, keyAt: number, share: string) =>
       `“${query}” (${at}) gives ${share} of its attention to “${key}” (${keyAt}).`,
     strongest: (query: string) => `The last row, “${query}”, looks at`,
-    ramps: { cached: "keys from the cache", earlier: "earlier keys", own: "the last row's own key" },
+    ramps: {
+      cached: "keys from the cache",
+      earlier: "earlier keys",
+      own: "the last row's own key",
+      behind: "out of the window",
+    },
     rampNote: "From 0 % to 100 %; shades go by the square root, so that small weights are seen.",
     cachedShare: (cached: string, own: string) =>
       `${cached} of its attention goes to cached keys, ${own} to the new one.`,
@@ -249,7 +347,8 @@ export const en = {
       },
       normal: {
         title: "An ordinary inference",
-        text: "wte and wpe turn tokens and positions into hidden states. c_attn makes three of each: query, key, value. Heads attend and are joined, c_proj mixes them, the residual is added; then the MLP, and its residual. After the last layer lm_head makes the logits.",
+        text: (m: TourModel) =>
+          `${m.embedding} ${m.hasLearnedPositions ? "turn tokens and positions" : "turns tokens"} into hidden states. ${m.qkv} ${m.isQkvOne ? "makes" : "make"} three of each: query, key, value${m.hasLearnedPositions ? "" : "; queries and keys turn by their position"}. Heads attend and are joined, ${m.attentionOut} mixes them${m.isParallel ? "; the MLP stands beside them, and both are added to the residual" : ", the residual is added; then the MLP, and its residual"}. After the last layer ${m.head} makes the logits.`,
       },
       lastRow: {
         title: "Only the last row matters",
@@ -257,11 +356,13 @@ export const en = {
       },
       rowByRow: {
         title: "Nearly everything works row by row",
-        text: "lm_head is a linear map: the last logits need the last hidden state. So do the MLP, the layer norm (mean and variance run along d_model), c_proj, and at the front wte, wpe and c_attn. Each last row needs its own last row, nothing more. Point at any of them.",
+        text: (m: TourModel) =>
+          `${m.head} is a linear map: the last logits need the last hidden state. So do the MLP, the ${m.norm === "rms" ? "RMS norm (its mean runs along d_model)" : "layer norm (mean and variance run along d_model)"}, ${m.attentionOut}${m.hasLearnedPositions ? "" : ", the rotation"}, and at the front ${m.front}. Each last row needs its own last row, nothing more. Point at any of them.`,
       },
       attention: {
         title: "Attention alone looks sideways",
-        text: "The last row of the output needs the last row of the scores and all of V. The last row of the scores needs the last row of Q and all of K. So what is kept is K and V. Nobody asks for an old Q again: a KV cache, not a QKV cache.",
+        text: (m: TourModel) =>
+          `The last row of the output needs the last row of the scores and all of V. The last row of the scores needs the last row of Q and all of K${m.window === null ? "" : `; in layers with a window, the last ${m.window} rows of both`}. So what is kept is K and V. Nobody asks for an old Q again: a KV cache, not a QKV cache.`,
       },
       reduced: {
         title: "Attention without what nobody needs",

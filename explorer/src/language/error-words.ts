@@ -2,6 +2,11 @@
 import { LastrowError } from "lastrow";
 import type { Strings } from "./en.ts";
 
+/** Of a model of the user's own: in the library's words, which name the file, what was found and what was expected. */
+export function ownWords(error: unknown, strings: Strings): string {
+  return error instanceof LastrowError ? error.message : errorWords(error, strings, 0);
+}
+
 export function errorWords(error: unknown, { errors }: Strings, contextLength: number): string {
   if (error instanceof LastrowError) {
     switch (error.code) {

@@ -29,9 +29,22 @@ class Language {
     return this.#integer.format(value);
   }
 
+  /** Names, one after the other. */
+  list(names: readonly string[]): string {
+    return new Intl.ListFormat(this.name === "zh" ? "zh-CN" : "en-GB").format(names);
+  }
+
   /** A number at an axis. */
   tick(value: number): string {
     return Number.isInteger(value) ? this.integer(value) : String(value);
+  }
+
+  /** An amount of memory, in units of a thousand. */
+  bytes(value: number): string {
+    if (value < 1000) return `${value} B`;
+    const power = value < 1e6 ? 1 : value < 1e9 ? 2 : 3;
+    const amount = value / 1000 ** power;
+    return `${amount.toFixed(amount < 10 ? 2 : amount < 100 ? 1 : 0)} ${["", "kB", "MB", "GB"][power]}`;
   }
 
   /** Three significant digits, or all that are before the point. */

@@ -18,12 +18,53 @@ export const zh: Strings = {
     loading: "正在把模型载入这个页面",
     bytes: (loaded, total) => `${loaded} / ${total} MB`,
     facts: (f) =>
-      `stories · ${f.parameters} 个参数 · ${f.layers} 层 · f32 · WebAssembly，${f.threads} 个线程 · 每个 token 的 K 和 V 占 ${f.kv} 字节`,
-    local: "模型就在这个页面里运行，输入的内容不会发送到任何地方。",
+      `${f.label} · ${f.parameters} 个参数 · ${f.layers} 层 · ${f.dtype} · WebAssembly，${f.threads} 个线程 · 每个 token 的 K 和 V 占 ${f.kv} 字节`,
+    local: "模型就在这个页面里运行，输入的内容和载入的模型都不会发送到任何地方。",
     singleThreaded:
       "服务器没有为这个页面发送跨源隔离响应头（COOP 和 COEP），浏览器不允许线程共享内存，引擎只能以单线程运行：慢一些，但每个比特都相同。",
     failed: "模型无法在这里运行",
     retry: "重试",
+  },
+  model: {
+    label: "模型",
+    own: "载入自己的模型",
+    back: "回到内置模型",
+    norms: { layer: "层归一化", rms: "RMS 归一化" },
+    positions: { learned: "学习得到的位置", rotary: "旋转位置编码" },
+    mlp: (activation, isGated) => `${isGated ? "门控 MLP" : "MLP"}（${activation}）`,
+    parallel: "注意力与 MLP 并行",
+    groups: (heads, kvHeads) => `${heads} 个 query 头共用 ${kvHeads} 个 K 和 V 的头`,
+    window: (window, layers, of) =>
+      layers === of ? `每层的窗口为 ${window}` : `${of} 层中有 ${layers} 层的窗口为 ${window}`,
+    title: "自己的模型",
+    lead: "模型从你的磁盘读入这个页面的内存，就在这里运行，不会上传任何内容。",
+    formats:
+      "一个包含 config.json、tokenizer.json 和 *.safetensors 的文件夹（Hugging Face 的格式），或一个 .gguf 文件（连同它的所有分片）。",
+    drop: "把文件夹或文件拖到这里",
+    folder: "选择文件夹",
+    files: "选择文件",
+    address: "或输入网址：一个 .gguf 文件，或 config.json 所在的文件夹",
+    look: "打开",
+    looking: "正在查看模型的结构和所需的内存……",
+    failed: "这个模型无法载入。",
+    parameters: "个参数",
+    weights: "用于权重",
+    kv: "用于 K 和 V",
+    memory: "内存合计",
+    dtype: "权重",
+    dtypes: { auto: "按存储的类型", f32: "f32", f16: "f16", bf16: "bf16", int8: "int8", int4: "int4" },
+    context: "上下文",
+    contextTokens: (count) => `${count} 个 token`,
+    load: "载入",
+    another: "另选一个",
+    cancel: "取消",
+    close: "关闭",
+    progress: (loaded, total, rate) => `${loaded} / ${total}，每秒 ${rate}`,
+    loading: "正在载入",
+    starting: "正在分配内存……",
+    copy: (bytes) => `页面的这一部分要运行模型的另一份副本，还需要 ${bytes}。`,
+    loadCopy: "载入副本",
+    ids: "提示（token id）：这个模型没有分词器",
   },
   errors: {
     runtime_unsupported:
@@ -88,11 +129,22 @@ export const zh: Strings = {
       fork: { name: "分叉", says: "一个提示，五个续写：共享提示的块，要写入时才复制其中一块。" },
       preempt: {
         name: "很小的预算",
-        says: "六个提示，只有 24 块：有的会失去自己的块，之后再回来，比特不变。",
+        says: "六个提示，块不够用：有的会失去自己的块，之后再回来，比特不变。",
       },
+      window: { name: "窗口", says: "一个很长的提示：后面的行再也看不到的块，逐层交还。" },
     },
     own: "用自己的提示和预算",
     prompts: "提示，每行一个",
+    idPrompts: "提示（token id），每行一个",
+    kinds: "层的种类",
+    kind: (k) =>
+      `${k.layers} 层${k.window === null ? "能看到所有行" : `的窗口为 ${k.window} 行`}${k.groups === 1 ? "" : `，分为 ${k.groups} 组`}`,
+    kindHolds: (held, givenBack) =>
+      givenBack === null ? `占用 ${held} 块` : `占用 ${held} 块 · 交还 ${givenBack} 块`,
+    seesAll: "全部",
+    seesWindow: (window) => `最近 ${window}`,
+    behind: (blocks) => `${blocks} 块已在窗口之外`,
+    givenBack: "窗口交还的块",
     forks: "续写数",
     tokens: "每个的 token 数",
     budget: "预算",
@@ -107,7 +159,7 @@ export const zh: Strings = {
     blocksTitle: (count) => `${count} 块，每块 16 行`,
     grid: "KV 缓存的块；用方向键在块之间移动",
     block: (b) =>
-      `块 ${b.number}：${b.state}${b.owners === "" ? "" : `（${b.owners}）`}，16 行中有 ${b.rows} 行${b.evictions > 0 ? `，被逐出 ${b.evictions} 次` : ""}`,
+      `块 ${b.number}：${b.state}${b.owners === "" ? "" : `（${b.owners}）`}，16 行中有 ${b.rows} 行${b.window === null ? "" : `，属于窗口为 ${b.window} 的层`}${b.isGivenBack ? "，已交还" : ""}${b.evictions > 0 ? `，被逐出 ${b.evictions} 次` : ""}`,
     states: { held: "一个序列在用", shared: "多个共享", cached: "已缓存待用", free: "空闲" },
     sequences: "序列",
     statuses: { running: "运行中", preempted: "等待中", ended: "完成" },
@@ -189,8 +241,14 @@ export const zh: Strings = {
     given: "这次计算之前就有的内容。",
     rows: "这一步送入的行数",
     multiplyAdds: "追踪到的乘加次数",
-    bytes: "所有层的 K 和 V（字节）",
-    attention: (layer) => `h.${layer} 层的注意力看向哪里`,
+    bytes: "K 和 V（字节，按 16 行的块计）",
+    savedByGroups: (s) =>
+      `${s.heads} 个 query 头共用 ${s.kvHeads} 个 K 和 V 的头：每个 token 占 ${s.now} 字节，而不是 ${s.otherwise}。`,
+    savedByWindows: (s) =>
+      `窗口已经交还了后面的行再也看不到的块：没有窗口，这些行要占 ${s.otherwise} 字节，而不是 ${s.now}。`,
+    contextWithWindows: (s) =>
+      `有了窗口，${s.context} 行的完整上下文占 ${s.now} 字节，没有窗口则要 ${s.otherwise}。`,
+    attention: (layer) => `${layer} 层的注意力看向哪里`,
     head: "注意力头",
     heatMap: (head, queries, keys) =>
       `注意力头 ${head} 的权重：${queries} 个 query，${keys} 个 key；最后一个 query 权重最大的几个列在旁边`,
@@ -198,7 +256,7 @@ export const zh: Strings = {
     looksAt: (query, at, key, keyAt, share) =>
       `“${query}”（${at}）把 ${share} 的注意力给了“${key}”（${keyAt}）。`,
     strongest: (query) => `最后一行“${query}”看向`,
-    ramps: { cached: "缓存里的 key", earlier: "之前的 key", own: "最后一行自己的 key" },
+    ramps: { cached: "缓存里的 key", earlier: "之前的 key", own: "最后一行自己的 key", behind: "窗口之外" },
     rampNote: "从 0 % 到 100 %；深浅按平方根变化，小的权重也看得见。",
     cachedShare: (cached, own) => `它的注意力有 ${cached} 落在缓存的 key 上，${own} 落在新的 key 上。`,
     sameBits: "为了查看 Q 和 K 又算了一遍，得到的 logits 与上面那次运行逐比特相同。",
@@ -209,6 +267,13 @@ export const zh: Strings = {
     figureShared: (heads, kvHeads) => `${heads} 个头共用 ${kvHeads} 个 K 和 V 的头`,
     figureWindow: (rows) => `窗口为 ${rows} 行`,
     figureWords: {
+      "the only layer": "唯一的一层",
+      rotation: "旋转",
+      scale: "缩放",
+      cap: "tanh 限幅",
+      attention: "注意力",
+      "cap, softmax": "限幅，softmax",
+      "cap, mask, softmax": "限幅，掩码，softmax",
       "the last row": "最后一行",
       "the new row": "新的一行",
       "K and V that it needs": "它需要的 K 和 V",
@@ -251,7 +316,8 @@ export const zh: Strings = {
       },
       normal: {
         title: "一次常规的推理",
-        text: "wte 和 wpe 把 token 和位置映射成隐藏状态，c_attn 再由它得到 query、key 和 value。各个头分别计算注意力，结果拼接起来，经过 c_proj 的线性变换，与残差相加；然后是 MLP，再加一次残差。最后一层之后，lm_head 生成 logits。",
+        text: (m) =>
+          `${m.embedding} 把 ${m.hasLearnedPositions ? "token 和位置" : "token"}映射成隐藏状态，${m.qkv} 再由它得到 query、key 和 value${m.hasLearnedPositions ? "" : "，query 和 key 按各自的位置旋转"}。各个头分别计算注意力，结果拼接起来，经过 ${m.attentionOut} 的线性变换，${m.isParallel ? "MLP 与它并行，两者一起与残差相加" : "与残差相加；然后是 MLP，再加一次残差"}。最后一层之后，${m.head} 生成 logits。`,
       },
       lastRow: {
         title: "只有最后一行有意义",
@@ -259,11 +325,13 @@ export const zh: Strings = {
       },
       rowByRow: {
         title: "几乎所有模块都逐行计算",
-        text: "lm_head 是线性映射：logits 的最后一行只与隐藏状态的最后一行有关。MLP、层归一化（沿 d_model 方向求均值和方差）和 c_proj 都是如此，最前面的 wte、wpe 和 c_attn 也一样：要得到最后一行，只需要上一步的最后一行。指向任意一行试试。",
+        text: (m) =>
+          `${m.head} 是线性映射：logits 的最后一行只与隐藏状态的最后一行有关。MLP、${m.norm === "rms" ? "RMS 归一化（沿 d_model 方向求均方）" : "层归一化（沿 d_model 方向求均值和方差）"}${m.hasLearnedPositions ? "" : "、旋转"}和 ${m.attentionOut} 都是如此，最前面的 ${m.front} 也一样：要得到最后一行，只需要上一步的最后一行。指向任意一行试试。`,
       },
       attention: {
         title: "只有注意力会看向别的行",
-        text: "输出的最后一行需要分数的最后一行和全部的 V；分数的最后一行需要 Q 的最后一行和全部的 K。所以要保留的是 K 和 V。之前的 Q 再也用不到了：因此是 KV 缓存，而不是 QKV 缓存。",
+        text: (m) =>
+          `输出的最后一行需要分数的最后一行和全部的 V；分数的最后一行需要 Q 的最后一行和全部的 K${m.window === null ? "" : `（有窗口的层只需要两者的最后 ${m.window} 行）`}。所以要保留的是 K 和 V。之前的 Q 再也用不到了：因此是 KV 缓存，而不是 QKV 缓存。`,
       },
       reduced: {
         title: "去掉注意力中不相关的部分",

@@ -4,6 +4,8 @@
  */
 import type { LanguageModel, Sequence } from "lastrow";
 import { resolveSampling, Sampler, SamplingScratch } from "lastrow/sampling";
+import { engine } from "../model/engine.svelte.ts";
+import { promptTokens } from "../model/prompt.ts";
 import type { SamplingChoice } from "./distribution.ts";
 
 export interface Branch {
@@ -28,11 +30,25 @@ class Branches {
   #sequences = new Map<number, Sequence>();
   #lastId = -1;
   #seed = 0;
+  /** What goes on: of a model that has left, it says nothing any more. */
+  #current = {};
+
+  constructor() {
+    // The sequences end with the model.
+    engine.onLeaving(() => {
+      this.#current = {};
+      this.#sequences = new Map();
+      this.all = [];
+      this.selected = 0;
+      this.isBusy = false;
+      this.error = null;
+    });
+  }
 
   /** A new tree, of one branch: the prompt. */
   start(lm: LanguageModel, prompt: string): Promise<void> {
     return this.#work(async () => {
-      const tokens = lm.promptTokens(prompt);
+      const tokens = promptTokens(lm, prompt);
       for (const sequence of this.#sequences.values()) await sequence.dispose();
       this.#sequences = new Map();
       const before = (await lm.stats()).rows;
@@ -68,7 +84,7 @@ class Branches {
         for (let i = 0; i < count && sequence.length < lm.info.config.contextLength; i++) {
           const { token } = sampler.sample(sequence.logits, { prompt: [], generated: [] }, sequence.length);
           await sequence.append([token]);
-          if (token === lm.tokenizer?.eosTokenId) return;
+          if (lm.info.config.eosTokenIds.includes(token)) return;
         }
       }),
     );
@@ -100,14 +116,16 @@ class Branches {
 
   async #work(work: () => Promise<void>): Promise<void> {
     if (this.isBusy) return;
+    const current = {};
+    this.#current = current;
     this.isBusy = true;
     this.error = null;
     try {
       await work();
     } catch (error) {
-      this.error = error;
+      if (this.#current === current) this.error = error;
     } finally {
-      this.isBusy = false;
+      if (this.#current === current) this.isBusy = false;
     }
   }
 }

@@ -131,7 +131,7 @@ export async function race(lm: LanguageModel, request: RaceRequest): Promise<voi
   }
 
   function hasEnded({ logits, tokens }: Racer): boolean {
-    const isStopped = logits.length > 0 && tokens.at(-1) === lm.tokenizer?.eosTokenId;
+    const isStopped = logits.length > 0 && lm.info.config.eosTokenIds.includes(tokens[tokens.length - 1]);
     return isStopped || logits.length === steps || tokens.length > lm.info.config.contextLength;
   }
 
@@ -141,6 +141,9 @@ export async function race(lm: LanguageModel, request: RaceRequest): Promise<voi
     const after = await lm.stats();
     const step = racer.logits.length;
     const theirs = other.logits[step];
+    const difference = theirs === undefined ? null : firstDifferentBits(theirs, logits);
+    // Rows of a large vocabulary take a megabyte: equal ones are kept once.
+    const kept = theirs !== undefined && difference === null ? theirs : logits;
     const rows = after.rows - before.rows;
     const ms = after.forwardMs - before.forwardMs;
     const { token } = sampler.sample(
@@ -148,7 +151,7 @@ export async function race(lm: LanguageModel, request: RaceRequest): Promise<voi
       { prompt, generated: racer.tokens.slice(prompt.length) },
       racer.tokens.length,
     );
-    racer.logits.push(logits);
+    racer.logits.push(kept);
     racer.tokens.push(token);
     racer.elapsedMs += ms;
     racer.totalRows += rows;
@@ -160,8 +163,8 @@ export async function race(lm: LanguageModel, request: RaceRequest): Promise<voi
       elapsedMs: racer.elapsedMs,
       totalRows: racer.totalRows,
       token,
-      logits,
-      difference: theirs === undefined ? null : firstDifferentBits(theirs, logits),
+      logits: kept,
+      difference,
       isCompared: theirs !== undefined,
     });
   }

@@ -4,7 +4,12 @@
  */
 import type { LanguageModel } from "lastrow";
 import { expectedRows } from "lastrow/explain";
+import { engine } from "../model/engine.svelte.ts";
+import { promptTokens } from "../model/prompt.ts";
 import { type RaceStep, race, type Way } from "./race.ts";
+
+/** What the first run begins with. */
+export const RACE_PROMPT = "Once upon a time, there was a little";
 
 interface RunSettings {
   readonly prompt: string;
@@ -57,6 +62,17 @@ class RunsRecording {
   #isFollowing = true;
   #stop: AbortController | null = null;
 
+  constructor() {
+    engine.onLeaving(() => {
+      this.stop();
+      this.prompt = [];
+      this.events = [];
+      this.cursor = 0;
+      this.steps = 0;
+      this.error = null;
+    });
+  }
+
   /** Starts over; a run that goes on ends first. */
   async start(lm: LanguageModel, settings: RunSettings): Promise<void> {
     this.stop();
@@ -64,7 +80,7 @@ class RunsRecording {
     this.#stop = controller;
     this.error = null;
     try {
-      const prompt = lm.promptTokens(settings.prompt);
+      const prompt = promptTokens(lm, settings.prompt);
       const steps = Math.min(settings.steps, lm.info.config.contextLength - prompt.length + 1);
       this.prompt = prompt;
       this.steps = steps;

@@ -1,7 +1,11 @@
-/** Asks the probe's worker, which is started with the first question. A newer question makes older ones void. */
+/**
+ * Asks the probe's worker, which is started with the first question and ends with the page's model. A newer question makes
+ * older ones void.
+ */
 import { LastrowError } from "lastrow";
 import type { AttentionWeights } from "lastrow/explain";
-import { stories } from "lastrow/stories";
+import { engine } from "../model/engine.svelte.ts";
+import { sentSource } from "../model/page-source.ts";
 import type { ProbeAnswer, ProbeError, ProbeQuestion } from "./probe-worker.ts";
 
 type Question = Pick<ProbeQuestion, "tokens" | "numCachedTokens" | "layer">;
@@ -15,14 +19,28 @@ class ProbeClient {
     reject: (error: Error) => void;
   } | null = null;
 
+  constructor() {
+    engine.onLeaving(() => {
+      this.#worker?.terminate();
+      this.#worker = null;
+      this.#waiting?.resolve(null);
+      this.#waiting = null;
+    });
+  }
+
   /** @returns null when another question came before the answer */
   ask(question: Question): Promise<AttentionWeights | null> {
     this.#waiting?.resolve(null);
     this.#worker ??= this.#start();
     this.#lastId += 1;
     const id = this.#lastId;
-    const files = Object.fromEntries(Object.entries(stories).map(([name, address]) => [name, address.href]));
-    this.#worker.postMessage({ id, files, ...question } satisfies ProbeQuestion);
+    const { source, options } = engine.model;
+    this.#worker.postMessage({
+      id,
+      source: sentSource(source),
+      options: { ...options },
+      ...question,
+    } satisfies ProbeQuestion);
     return new Promise((resolve, reject) => {
       this.#waiting = { id, resolve, reject };
     });

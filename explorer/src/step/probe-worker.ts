@@ -1,12 +1,13 @@
 /** The attention probe in a worker, so that the page never waits for it. Answers each question in turn. */
 
 import { type ErrorCode, LastrowError } from "lastrow";
-import { AttentionProbe, type AttentionWeights } from "lastrow/explain";
+import { AttentionProbe, type AttentionWeights, type ProbeOptions } from "lastrow/explain";
+import { receivedSource, type SentSource } from "../model/page-source.ts";
 
 export interface ProbeQuestion {
   readonly id: number;
-  /** Addresses of the model's files, by name. */
-  readonly files: Readonly<Record<string, string>>;
+  readonly source: SentSource;
+  readonly options: ProbeOptions;
   readonly tokens: readonly number[];
   readonly numCachedTokens: number;
   readonly layer: number;
@@ -26,10 +27,10 @@ export interface ProbeError {
 let probe: Promise<AttentionProbe> | null = null;
 
 addEventListener("message", async ({ data }: MessageEvent<ProbeQuestion>) => {
-  const { id, files, tokens, numCachedTokens, layer } = data;
+  const { id, source, options, tokens, numCachedTokens, layer } = data;
   let answer: ProbeAnswer;
   try {
-    probe ??= AttentionProbe.load(files);
+    probe ??= AttentionProbe.load(receivedSource(source), options);
     answer = { id, weights: (await probe).run(tokens, numCachedTokens, layer) };
   } catch (error) {
     answer = { id, error: probeError(error) };

@@ -1,4 +1,5 @@
 /** Which step, layer, way and figure the view shows. Owns the choice; the step itself is the two runs' recording. */
+import { engine } from "../model/engine.svelte.ts";
 import type { Way } from "../runs/race.ts";
 
 class StepChoice {
@@ -8,6 +9,14 @@ class StepChoice {
   step = $state<number | null>(null);
   layer = $state(0);
   head = $state(0);
+
+  constructor() {
+    engine.onLeaving(() => {
+      this.step = null;
+      this.layer = 0;
+      this.head = 0;
+    });
+  }
 }
 
 export const stepChoice = new StepChoice();

@@ -4,7 +4,7 @@
  */
 import { tick } from "svelte";
 import { cacheRun } from "../cache/cache-run.svelte.ts";
-import { SCENARIOS } from "../cache/scenarios.ts";
+import { scenariosOf } from "../cache/scenarios.ts";
 import { engine } from "../model/engine.svelte.ts";
 import { route, type ViewName } from "../navigation/route.svelte.ts";
 import { stepChoice } from "../step/step-state.svelte.ts";
@@ -51,10 +51,10 @@ export const STOPS: readonly Stop[] = [
 
 /** Something to watch, unless something is there already: prompts that share, are preempted, and come back. */
 function playSmallBudget() {
-  const blockBytes = engine.lm?.info.kv.blockBytes;
-  const scenario = SCENARIOS.find(({ name }) => name === "preempt");
-  if (blockBytes !== undefined && scenario !== undefined && cacheRun.length === 0)
-    void cacheRun.play(scenario, blockBytes);
+  const { lm } = engine;
+  if (lm === null || !engine.mayCopy("cache") || cacheRun.length > 0) return;
+  const scenario = scenariosOf(lm).find(({ name }) => name === "preempt");
+  if (scenario !== undefined) void cacheRun.play(scenario, lm.info.kv.blockBytes);
 }
 
 class Tour {
