@@ -28,7 +28,7 @@ export function renderTable(colours: Colours, { head, rows, rightAligned = [] }:
   const widths: number[] = [];
   for (const row of cells) {
     for (const [column, cell] of row.entries()) {
-      for (const line of cell) widths[column] = Math.max(widths[column] ?? 0, widthOf(line));
+      for (const line of cell) widths[column] = Math.max(widths[column] ?? 0, displayWidth(line));
     }
   }
   const lines = cells.flatMap((row) => {
@@ -37,7 +37,7 @@ export function renderTable(colours: Colours, { head, rows, rightAligned = [] }:
       row
         .map((cell, column) => {
           const line = cell[i] ?? "";
-          const space = " ".repeat(widths[column] - widthOf(line));
+          const space = " ".repeat(widths[column] - displayWidth(line));
           return rightAligned.includes(column) ? space + line : line + space;
         })
         .join(GAP)
@@ -46,7 +46,7 @@ export function renderTable(colours: Colours, { head, rows, rightAligned = [] }:
   });
   if (headHeight > 0) {
     const width = lines.reduce(
-      (most, line) => Math.max(most, widthOf(stripVTControlCharacters(line).trimEnd())),
+      (most, line) => Math.max(most, displayWidth(stripVTControlCharacters(line).trimEnd())),
       0,
     );
     lines.splice(headHeight, 0, colours.dim("─".repeat(width)));
@@ -55,7 +55,7 @@ export function renderTable(colours: Colours, { head, rows, rightAligned = [] }:
 }
 
 /** Columns of the terminal that a text takes. */
-function widthOf(text: string): number {
+export function displayWidth(text: string): number {
   // Most cells are plain, and the library looks for emoji in every text.
   return /^[ -~]*$/.test(text) ? text.length : stringWidth(text);
 }

@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
+import { stripVTControlCharacters } from "node:util";
 import picocolors from "picocolors";
 import { printable } from "../printable.js";
 
@@ -50,8 +51,7 @@ export async function write({ stdout, signal }: Io, text: string): Promise<void>
 
 /** A dim line on standard error: what a person should know beside what was asked for. */
 export function tellAside({ stderr, env }: Pick<Io, "stderr" | "env">, line: string): void {
-  const wrap = new WordWrap(columnsOf(stderr));
-  stderr.write(`${coloursFor(stderr, env).dim(wrap.push(line) + wrap.flush())}\n`);
+  stderr.write(`${coloursFor(stderr, env).dim(wrapText(line, columnsOf(stderr)))}\n`);
 }
 
 /** Resolves when all that was written to standard output has left this process, or cannot. */
@@ -81,6 +81,12 @@ export function storyWrap(stream: Output): WordWrap | null {
 /** Characters that take two columns and are words of their own: those of Chinese, Japanese and Korean, and emoji. */
 const WIDE =
   /([\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation})/u;
+
+/** Breaks a text into lines of so many characters. */
+export function wrapText(text: string, width: number): string {
+  const wrap = new WordWrap(width);
+  return wrap.push(text) + wrap.flush();
+}
 
 /** Breaks streamed text into lines at spaces and wide characters, each word held back until it is complete. */
 export class WordWrap {
@@ -113,7 +119,7 @@ export class WordWrap {
           // Such a text has no spaces: held back for one, it would all come at once.
           if (isWide) shown += this.flush();
           if (piece !== "") this.#word += style(piece);
-          this.#wordWidth += isWide ? 2 : [...piece].length;
+          this.#wordWidth += isWide ? 2 : [...stripVTControlCharacters(piece)].length;
           if (isWide) shown += this.flush();
         }
       }

@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readModelConfig } from "../../src/architectures/read-config.js";
 import { folderFiles } from "../../src/platform/disk-files.js";
@@ -53,6 +54,18 @@ describe("explain", () => {
     expect(recompute.multiplyAdds.counted).toBe(recompute.multiplyAdds.traced);
     expect(cached.multiplyAdds.counted).toBe(cached.multiplyAdds.traced);
     expect(cached.multiplyAdds.counted).toBeLessThan(recompute.multiplyAdds.counted / 2);
+  });
+
+  it.each(["gemma3", "gpt-neo"])("fits into 80 columns, of %s", async (name) => {
+    const args = ["explain", "--model", familyFolder(name), "--tokens", "1,2,3,4,5,6,7,8,9,10,11,12"];
+    const options = { isTerminal: true, columns: 80 };
+    const { exitCode, stdout } = await run([...args, "--max-tokens", "2", "--threads", "1"], options);
+    expect(exitCode).toBe(0);
+    const lines = stripVTControlCharacters(stdout).split("\n");
+    // The folder's name is as long as it is, but it is a word by itself.
+    const long = lines.filter((line) => [...line].length > 80 && line !== familyFolder(name));
+    expect(long).toEqual([]);
+    expect(stdout).toContain("weightedValues");
   });
 
   it("says what each stage needs, of the embedded model", async () => {

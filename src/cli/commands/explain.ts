@@ -20,8 +20,8 @@ import type { EngineOptions, OutputOptions, PromptOptions } from "../options.js"
 import { bar } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { expectFolder, writeSvg } from "../svg-file.js";
-import { renderTable } from "../table.js";
-import { type Colours, coloursFor, columnsOf, type Io, write } from "../terminal.js";
+import { displayWidth, renderTable } from "../table.js";
+import { type Colours, coloursFor, columnsOf, type Io, wrapText, write } from "../terminal.js";
 import { tokenLabel } from "../token-label.js";
 import { DEFAULT_PROMPT } from "./compare.js";
 
@@ -65,7 +65,9 @@ export async function explainCommand(
     await write(io, `${toJson(explanationObject(explanation, model.info, files))}\n`);
   } else {
     const colours = coloursFor(io.stdout, io.env);
-    await write(io, renderExplanation(explanation, model.info, { colours, width: columnsOf(io.stdout) }));
+    // In a pipe nothing is broken into lines.
+    const width = io.stdout.isTTY === true ? columnsOf(io.stdout) : Number.POSITIVE_INFINITY;
+    await write(io, renderExplanation(explanation, model.info, { colours, width }));
     const lines = files.map((file) => `figure in ${printable(file)}\n`);
     if (files.length > 0) await write(io, `\n${colours.dim(lines.join(""))}`);
   }
@@ -146,6 +148,8 @@ function renderExplanation(
   const length = L + M;
   const { config } = info;
   const shared = config.numKvHeads === config.numHeads ? "" : ` (${config.numKvHeads} of K and V)`;
+  // Tables have their own ways to fit.
+  const wrapped = (text: string) => (text.includes("\n") ? text : wrapText(text, width));
   const lines = [
     `${colours.bold(printable(info.label))}  ${config.numLayers} ${plural(config.numLayers, "layer")} of width ${config.hiddenSize}, ${config.numHeads} ${plural(config.numHeads, "head")} of ${config.headDim}${shared}, vocabulary of ${formatCount(config.vocabSize)}`,
     ...architectureWords(config)
@@ -172,21 +176,50 @@ function renderExplanation(
     cacheTable(explanation, info, colours),
     ...savingSentences(explanation, info, colours),
   ];
-  return `${lines.join("\n")}\n`;
+  return `${lines.map(wrapped).join("\n")}\n`;
 }
 
-/** Wider than this, the table shows shapes. */
+/** A terminal that is wider shows shapes, too. */
 const WIDTH_FOR_SHAPES = 96;
 
+/** How the table of stages gets narrower, where names are long. */
+interface StageLayout {
+  readonly hasShapes?: true;
+  /** What is needed stands below each other. */
+  readonly stacksNeeds?: true;
+  /** Layers stand above what they have in common. */
+  readonly stacksNames?: true;
+}
+
+/** The first layout that fits, or the narrowest. */
 function stageTable(stages: readonly Stage[], colours: Colours, width: number): string {
-  const hasShapes = width >= WIDTH_FOR_SHAPES;
+  const layouts: StageLayout[] = [
+    ...(width >= WIDTH_FOR_SHAPES && width < Number.POSITIVE_INFINITY ? [{ hasShapes: true } as const] : []),
+    ...[{}, { stacksNeeds: true } as const, { stacksNeeds: true, stacksNames: true } as const],
+  ];
+  let table = "";
+  for (const layout of layouts) {
+    table = stageTableAs(stages, colours, layout);
+    if (Math.max(...table.split("\n").map(displayWidth)) <= width) break;
+  }
+  return table;
+}
+
+function stageTableAs(stages: readonly Stage[], colours: Colours, layout: StageLayout): string {
+  const hasShapes = layout.hasShapes === true;
   const rows = stages.map((stage) => {
     const isWide = stage.needs.some(({ which }) => which !== "row");
-    const mark = isWide ? colours.yellow : String;
+    const mark = (lines: readonly string[]) =>
+      lines.map((line) => (isWide ? colours.yellow(line) : line)).join("\n");
+    const needs = stage.needs.map(needText);
     return [
-      mark(stageName(stage)),
+      mark(layout.stacksNames ? stackedName(stage) : [stageName(stage)]),
       ...(hasShapes ? [colours.dim(`(${stage.shape.map(formatCount).join(", ")})`)] : []),
-      mark(stage.needs.map(needText).join(" + ")),
+      mark(
+        layout.stacksNeeds
+          ? needs.map((need, i) => (i === needs.length - 1 ? need : `${need} +`))
+          : [needs.join(" + ")],
+      ),
       stage.multiplyAdds === 0 ? "" : formatCount(stage.multiplyAdds),
     ];
   });
@@ -195,6 +228,25 @@ function stageTable(stages: readonly Stage[], colours: Colours, width: number): 
     rows,
     rightAligned: [hasShapes ? 3 : 2],
   });
+}
+
+/** Longest line of layers above a name. */
+const LAYERS_WIDTH = 26;
+
+/** `layers.0…3.` above `  self_attn.q_proj`. */
+function stackedName({ name, stack, layers }: Stage): string[] {
+  if (layers.length === 0) return [name];
+  const lines: string[] = [];
+  let line = `${stack}.`;
+  for (const [i, range] of layerRanges(layers).split(",").entries()) {
+    if (i > 0) line += ",";
+    if (line.length + range.length >= LAYERS_WIDTH) {
+      lines.push(line);
+      line = "  ";
+    }
+    line += range;
+  }
+  return [...lines, `${line}.`, `  ${name}`];
 }
 
 /** `h.0…5.attn.c_attn`; of layers that do not follow one another `layers.0…1,3.mlp.act`. */
