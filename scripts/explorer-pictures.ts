@@ -5,6 +5,7 @@
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { launchChromium, openPage, serveExplorer } from "../test/browser/explorer-page.js";
+import { loadPicked, pick } from "../test/browser/own-model.js";
 
 interface Picture {
   readonly name: string;
@@ -43,7 +44,24 @@ const PICTURES: readonly Picture[] = [
       await slider.fill(await slider.inputValue());
     },
   },
+  {
+    name: "explorer-windows",
+    view: "cache",
+    arrange: async (page) => {
+      await pick(page, GEMMA);
+      await loadPicked(page);
+      await page.getByLabel("Pace").selectOption("fast");
+      await page.locator('[data-scenario="window"]').click();
+      await page.locator('[data-sequence="A"][data-status="ended"]').waitFor();
+      // Where its windows have given back what the layer that sees everything still holds.
+      const slider = page.getByRole("slider", { name: "Event" });
+      await slider.fill(String(Number(await slider.inputValue()) - 30));
+    },
+  },
 ];
+
+/** A model with windows, by the page's own dialog. */
+const GEMMA = fileURLToPath(new URL("../test/fixtures/families/gemma3", import.meta.url));
 
 const FOLDER = fileURLToPath(new URL("../docs/", import.meta.url));
 

@@ -2,7 +2,10 @@
 import { planRandomCheckpoint, type RandomWeightOptions } from "../scripts/random-checkpoint.js";
 import { gpt2 } from "../src/architectures/gpt2.js";
 import { matchTensors } from "../src/architectures/match-tensors.js";
+import type { Trace } from "../src/explain/trace.js";
+import { type TracedPass, traceDecoder } from "../src/explain/trace-forward.js";
 import { openCheckpoint } from "../src/formats/checkpoint.js";
+import { modelConfig } from "../src/model/config.js";
 import type { DecoderSpec, NormSpec, TensorRow, WeightName } from "../src/model/decoder-spec.js";
 import { type AssembledModel, type AssembledOptions, assembleModel } from "./assembled-model.js";
 import { memoryFiles } from "./memory-files.js";
@@ -86,4 +89,17 @@ export async function loadSpec(
   const family = { ...gpt2, name: "the decoder", prefixes: [], ignored: /^$/, tensors: plainTensors };
   const { decoder, tensors } = matchTensors(checkpoint, family, spec);
   return assembleModel(decoder, [...tensors.values()], options);
+}
+
+/** A trace of a decoder that may be of no family. */
+export function plainTrace(decoder: DecoderSpec, pass: TracedPass): Trace {
+  const { tokens, numCachedTokens = 0 } = pass;
+  const rest = {
+    modelType: "none",
+    maxContextLength: decoder.contextLength,
+    bosTokenId: null,
+    eosTokenIds: [],
+  };
+  const tensors = traceDecoder(decoder, plainTensors, pass);
+  return { config: modelConfig(decoder, rest), tokens, numCachedTokens, tensors };
 }

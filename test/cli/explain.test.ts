@@ -56,7 +56,7 @@ describe("explain", () => {
     expect(cached.multiplyAdds.counted).toBeLessThan(recompute.multiplyAdds.counted / 2);
   });
 
-  it.each(["gemma3", "gpt-neo"])("fits into 80 columns, of %s", async (name) => {
+  it.each(["gemma3", "gpt-neo"] as const)("fits into 80 columns, of %s", async (name) => {
     const args = ["explain", "--model", familyFolder(name), "--tokens", "1,2,3,4,5,6,7,8,9,10,11,12"];
     const options = { isTerminal: true, columns: 80 };
     const { exitCode, stdout } = await run([...args, "--max-tokens", "2", "--threads", "1"], options);

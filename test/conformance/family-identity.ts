@@ -3,7 +3,6 @@
  * pieces, against those that another way recomputes at every length.
  */
 import { firstDifferentBits } from "../../src/client/comparison.js";
-import type { KernelsName } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
 import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
 import { CONVERTED_DTYPES } from "../../src/kernels/weight-types.js";
@@ -20,14 +19,7 @@ import {
   ggufPath,
   modelFolders,
 } from "../fixture-models.js";
-
-/** Every way to run a model: the same bits. */
-const WAYS = [
-  { kernels: "wasm", threads: 1 },
-  { kernels: "wasm", threads: 2 },
-  { kernels: "wasm", threads: 3 },
-  { kernels: "reference", threads: 1 },
-] as const satisfies readonly { kernels: KernelsName; threads: number }[];
+import { WAYS } from "./ways.js";
 
 /** A model of each family, and one whose table of rotations depends on the context that is asked for. */
 const MODELS = ["gpt2", ...familyNames, "phi3-longrope, the long table"] as const;

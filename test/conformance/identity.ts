@@ -8,18 +8,11 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import type { EngineCore } from "../../src/engine/engine-core.js";
-import type { KernelsName } from "../../src/kernels/kernels.js";
 import { FedSequence, logitsAt } from "../fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
+import { WAYS } from "./ways.js";
 
-/** Every way to run a model: the same bits. */
-const WAYS = [
-  { kernels: "wasm", threads: 1 },
-  { kernels: "wasm", threads: 2 },
-  { kernels: "wasm", threads: 3 },
-  { kernels: "reference", threads: 1 },
-] as const satisfies readonly { kernels: KernelsName; threads: number }[];
 type Way = (typeof WAYS)[number];
 const [FIRST, , , REFERENCE] = WAYS;
 

@@ -13,7 +13,6 @@ import {
   totalMultiplyAdds,
   traceForward,
 } from "../../src/explain/index.js";
-import { traceDecoder } from "../../src/explain/trace-forward.js";
 import {
   type AttentionCall,
   columns,
@@ -23,14 +22,13 @@ import {
 } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvOffset, scaleOffset, slotOf, valueOffset } from "../../src/kernels/kv-layout.js";
 import { KV_DTYPES, KV_TYPES } from "../../src/kernels/kv-types.js";
-import { modelConfig } from "../../src/model/config.js";
 import type { DecoderSpec } from "../../src/model/decoder-spec.js";
 import { attentionInSteps, type OnAttentionStep } from "../attention-in-steps.js";
 import { decoderSpecs, FAMILY_SPECS } from "../decoder-specs.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
 import { arbitraryTokens } from "../fixture-models.js";
 import type { loadInProcess } from "../in-process.js";
-import { loadSpec, plainTensors, specFiles } from "../spec-model.js";
+import { loadSpec, plainTrace, specFiles } from "../spec-model.js";
 
 /** Operations that write a tensor, each of which is one tensor of the trace. */
 const WRITING = [
@@ -107,14 +105,7 @@ export function tracedRun(
 
 /** A pass of any decoder. */
 export function decoderRun(core: ModelParts, decoder: DecoderSpec, pass: RunPass): TracedRun {
-  const rest = {
-    modelType: "none",
-    maxContextLength: decoder.contextLength,
-    bosTokenId: null,
-    eosTokenIds: [],
-  };
-  const tensors = traceDecoder(decoder, plainTensors, pass);
-  return new TracedRun(core, { ...pass, config: modelConfig(decoder, rest), tensors }, pass.logits);
+  return new TracedRun(core, plainTrace(decoder, pass), pass.logits);
 }
 
 /** A pass over the last of some tokens, on real kernels and in the trace. */

@@ -38,6 +38,7 @@ class Branches {
     engine.onLeaving(() => {
       this.#current = {};
       this.#sequences = new Map();
+      this.#lastId = -1;
       this.all = [];
       this.selected = 0;
       this.isBusy = false;

@@ -1,33 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decoderSpecs, FAMILY_SPECS, type FamilySpecName } from "../../../test/decoder-specs.js";
-import { plainTensors } from "../../../test/spec-model.js";
+import { plainTrace } from "../../../test/spec-model.js";
 import { gpt2 } from "../../architectures/gpt2.js";
-import { type ModelConfig, modelConfig } from "../../model/config.js";
-import type { DecoderSpec } from "../../model/decoder-spec.js";
+import type { ModelConfig } from "../../model/config.js";
 import type { Scene, SceneNode, SceneRect } from "../scene.js";
 import { renderSvg } from "../svg.js";
-import { ancestors, lastLogits, type Trace } from "../trace.js";
-import { type TracedPass, traceDecoder, traceForward } from "../trace-forward.js";
+import { ancestors, lastLogits } from "../trace.js";
+import { traceForward } from "../trace-forward.js";
 import { attentionFigure } from "./attention-figure.js";
 import { inferenceFigure } from "./inference-figure.js";
 
 function config(numLayers: number, contextLength = 64): ModelConfig {
   const sizes = { n_layer: numLayers, n_head: 2, n_embd: 8, n_positions: contextLength, vocab_size: 61 };
   return gpt2.config({ model_type: "gpt2", ...sizes }, "config.json", {});
-}
-
-/** A pass of a decoder that may be of no family. */
-function decoderTrace(decoder: DecoderSpec, pass: TracedPass): Trace {
-  const { numCachedTokens = 0 } = pass;
-  const rest = {
-    modelType: "none",
-    maxContextLength: decoder.contextLength,
-    bosTokenId: null,
-    eosTokenIds: [],
-  };
-  const tensors = traceDecoder(decoder, plainTensors, pass);
-  return { config: modelConfig(decoder, rest), tokens: pass.tokens, numCachedTokens, tensors };
 }
 
 const textsOf = (scene: Scene) =>
@@ -79,7 +65,7 @@ describe("figures of traces", () => {
       const numCachedTokens = Math.floor(cachedShare * (length - 1));
       return {
         layer: Math.floor(layerShare * decoder.layers.length),
-        trace: decoderTrace(decoder, { tokens: Array(length).fill(0), numCachedTokens, logits }),
+        trace: plainTrace(decoder, { tokens: Array(length).fill(0), numCachedTokens, logits }),
       };
     });
   const passes = fc.oneof(gpt2Passes, anyPasses);
@@ -153,7 +139,7 @@ describe("figures of traces", () => {
 describe("figures of families", () => {
   it("show norms, rotations, gates, heads that share and windows, as the layer has them", () => {
     const pass = { tokens: Array(40).fill(1), numCachedTokens: 39 };
-    const gemma = decoderTrace(FAMILY_SPECS.gemma3, pass);
+    const gemma = plainTrace(FAMILY_SPECS.gemma3, pass);
     const words = textsOf(inferenceFigure(gemma));
     const expected = [
       "queryNorm, keyNorm",
@@ -180,13 +166,13 @@ describe("figures of families", () => {
     const across = rowsIn(inferenceFigure(gemma)).filter(({ rows }) => rows.from < 24 && rows.to > 24);
     expect(across).toEqual([]);
 
-    const plain = textsOf(inferenceFigure(decoderTrace(FAMILY_SPECS.gpt2, pass)));
+    const plain = textsOf(inferenceFigure(plainTrace(FAMILY_SPECS.gpt2, pass)));
     expect(plain.join()).not.toMatch(/rotation|gate|share|window|scale|cap/);
   });
 
   it("add what attention gives before the MLP reads, or behind it where both read the same", () => {
     const drawn = (name: FamilySpecName) => {
-      const trace = decoderTrace(FAMILY_SPECS[name], { tokens: [1, 2, 3] });
+      const trace = plainTrace(FAMILY_SPECS[name], { tokens: [1, 2, 3] });
       const adds = trace.tensors.filter(({ layer, operation }) => layer === 0 && operation === "add");
       const shown = new Set(rowsIn(inferenceFigure(trace)).map(({ rows }) => rows.tensor));
       return adds.map(({ id }) => shown.has(id));
