@@ -12,7 +12,7 @@ type EngineState =
   | { readonly phase: "failed"; readonly error: unknown };
 
 /** A model to run: where it is, and how it is loaded. */
-export interface ChosenModel {
+interface ChosenModel {
   readonly source: PageSource;
   readonly options: Pick<LoadOptions, "dtype" | "contextLength">;
 }
