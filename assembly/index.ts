@@ -1,4 +1,4 @@
-// The WebAssembly kernels: what TypeScript may call. Operations go through `publish`: src/kernels/wasm/operations.ts.
+// The WebAssembly kernels: what TypeScript may call. Operations go through `run`: src/kernels/wasm/operations.ts.
 
 // Nobody calls these: tiles.ts says why they are here.
 export {
@@ -13,4 +13,4 @@ export {
 } from "./tiles-int8";
 export { digits as int8Digits, wholeGroup as int8Group } from "./rows-int8";
 export { choicesAddress } from "./choices";
-export { commandAddress, help, publish, wait } from "./team";
+export { help, run, wait } from "./team";

@@ -1,38 +1,33 @@
-// The module that measures the machine's limits (limits.ts), with the face of team.ts: commandAddress, publish, wait, help.
+// The module that measures the machine's limits (limits.ts), with the face of team.ts: run, wait, help.
 //
 // A chunk is one item. Helpers sleep whenever there is nothing to
 // take: they must not disturb what is measured in between, and waking one takes microseconds where an operation takes
 // milliseconds.
 
-import { chunks, command, compute } from "./generated/limits-dispatch";
+import { chunks, commands, compute } from "./generated/limits-dispatch";
 import { beginChunks, endChunk, latest, sleep, takeChunk, waitForChunks, wakeAll } from "./team-counters";
-
-/** Where the caller writes a command. */
-export function commandAddress(): usize {
-  return command;
-}
 
 /** Takes chunks until none is left. */
 function work(): void {
   while (true) {
     const chunk = takeChunk();
     if (chunk < 0) return;
-    compute(chunk, chunk + 1, 0);
+    compute(commands, chunk, chunk + 1, 0);
     endChunk();
   }
 }
 
-/** Publishes the operation in `command`, works along, and waits; 1 when every chunk is done, 0 when that takes long. */
-export function publish(): i32 {
-  beginChunks(chunks());
+/** Publishes the operation of the one command, works along, and waits; 1 when it is done, 0 when that takes long. */
+export function run(_count: i32): i32 {
+  beginChunks(chunks(commands));
   wakeAll();
   work();
   return wait();
 }
 
-/** Waits on, as `publish` does. */
+/** Waits on, as `run` does. */
 export function wait(): i32 {
-  return waitForChunks(chunks());
+  return waitForChunks(chunks(commands));
 }
 
 /** A helper's life. Never returns. */

@@ -1,13 +1,14 @@
 // A team of threads over one shared memory: the caller, and helpers that spin briefly for work and then sleep.
 //
 // An operation is cut into chunks of its items, each of which computes whole output elements, so that it does not matter
-// who takes which. The caller writes a command (generated/dispatch.ts reads it), publishes the number of chunks, and works
-// along; a chunk belongs to whoever takes the counter down by one. The command is read after a chunk was taken and cannot change before
-// that chunk is done, so a helper that wakes up late, in the middle of a later operation, still computes the right thing.
+// who takes which. The caller writes commands (generated/dispatch.ts reads them), and has them run one after the other: it
+// publishes the number of chunks, and works along; a chunk belongs to whoever takes the counter down by one. Which command it is, is
+// read after a chunk was taken and cannot change before that chunk is done, so a helper that wakes up late, in the middle of a later
+// operation, still computes the right thing.
 //
 // A team of one is the same code: the caller takes every chunk.
 
-import { chunks, command, compute, items } from "./generated/dispatch";
+import { chunks, commandBytes, commands, compute, items } from "./generated/dispatch";
 import { beginChunks, endChunk, latest, sleep, takeChunk, waitForChunks, wakeAll } from "./team-counters";
 
 /** Rounds of looking before a helper goes to sleep: some hundred microseconds. */
@@ -15,10 +16,11 @@ const SPINS_BEFORE_SLEEP: i32 = 20000;
 /** Helpers that sleep; a cache line of its own. */
 const sleepers = memory.data(64, 64);
 
-/** Where the caller writes a command. */
-export function commandAddress(): usize {
-  return command;
-}
+/** The command at work: a cache line of its own. */
+const current = memory.data(64, 64);
+/** Of the caller: the command that comes next, and where they end. */
+let next: usize = 0;
+let end: usize = 0;
 
 /**
  * First of `count` items that belong to chunk `i` of `chunks`. Chunk i is i + 1 times as large as chunk 0, and the last one
@@ -37,30 +39,50 @@ function work(thread: i32): void {
     const chunk = takeChunk();
     if (chunk < 0) return;
     // Read after the chunk was taken: these are its operation's.
-    const count = items(), pieces = chunks();
-    compute(share(count, chunk, pieces), share(count, chunk + 1, pieces), thread);
+    const command = load<usize>(current), count = items(command), pieces = chunks(command);
+    compute(command, share(count, chunk, pieces), share(count, chunk + 1, pieces), thread);
     endChunk();
   }
 }
 
 /**
- * Publishes the operation in `command`, works along, and waits; 1 when every chunk is done, 0 when that takes long. A single
- * chunk is the caller's: a helper that took it could only be slower.
+ * Runs the first `count` commands, one after the other: publishes each, works along, and waits. A single chunk is the caller's: a
+ * helper that took it could only be slower.
+ * @returns how many are done: fewer when one takes long
  */
-export function publish(): i32 {
-  if (chunks() == 1) {
-    compute(0, items(), 0);
-    return 1;
-  }
-  beginChunks(chunks());
-  if (atomic.load<i32>(sleepers) > 0) wakeAll();
-  work(0);
-  return wait();
+export function run(count: i32): i32 {
+  next = commands;
+  end = commands + <usize>count * commandBytes;
+  goOn();
+  return done();
 }
 
-/** Waits on, as `publish` does. */
+/** Waits on for the command that takes long, and goes on behind it, as `run` does. */
 export function wait(): i32 {
-  return waitForChunks(chunks());
+  if (waitForChunks(chunks(next)) == 1) {
+    next += commandBytes;
+    goOn();
+  }
+  return done();
+}
+
+function done(): i32 {
+  return <i32>((next - commands) / commandBytes);
+}
+
+function goOn(): void {
+  for (; next < end; next += commandBytes) {
+    const pieces = chunks(next);
+    if (pieces == 1) {
+      compute(next, 0, items(next), 0);
+      continue;
+    }
+    store<usize>(current, next);
+    beginChunks(pieces);
+    if (atomic.load<i32>(sleepers) > 0) wakeAll();
+    work(0);
+    if (waitForChunks(pieces) == 0) return;
+  }
 }
 
 /** A helper's life. `thread` is its number, from 1: it has working memory of its own. Never returns. */

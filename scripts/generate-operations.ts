@@ -8,6 +8,7 @@ import { LIMITS_OPERATIONS } from "../src/bench/limits-operations.js";
 import {
   COMMAND,
   COMMAND_BYTES,
+  COMMANDS_AT,
   OPERATIONS,
   type Operation,
   type ParameterType,
@@ -161,33 +162,34 @@ function dispatch(operations: Table, source: string): string {
     const values = valuesOf(name, operation).map(({ type, at }) => `load<${type}>(command, ${at})`);
     const share = ["from", "to", ...(operation.perThread ? ["thread"] : [])];
     const call = `${operation.function ?? name}(${[...values, ...share].join(", ")})`;
-    return `    case ${number}: ${operation.answers ? `answer(${call})` : call}; break;\n`;
+    return `    case ${number}: ${operation.answers ? `answer(command, ${call})` : call}; break;\n`;
   });
   const word = (index: number) => `load<i32>(command, ${4 * index})`;
   return `${madeFrom(source)}
 ${[...imported].map(([file, names]) => `import { ${[...names].join(", ")} } from "../${file}";\n`).join("")}
-/** Where the caller writes a command. */
-export const command = memory.data(${COMMAND_BYTES}, 64);
+/** Where the caller writes commands, and the bytes of one. */
+export const commands: usize = ${COMMANDS_AT};
+export const commandBytes: usize = ${COMMAND_BYTES};
 
-/** Items of the operation, and the chunks that they are cut into. */
+/** Items of an operation, and the chunks that they are cut into. */
 @inline
-export function items(): i32 {
+export function items(command: usize): i32 {
   return ${word(COMMAND.items)};
 }
 
 @inline
-export function chunks(): i32 {
+export function chunks(command: usize): i32 {
   return ${word(COMMAND.chunks)};
 }
 
 /** The operation's answer has the bits of its parts' answers. */
 @inline
-function answer(part: i32): void {
+function answer(command: usize, part: i32): void {
   if (part != 0) atomic.or<i32>(command, part, ${4 * COMMAND.answer});
 }
 
-/** Computes items \`from … to − 1\` of the operation in \`command\`. */
-export function compute(from: i32, to: i32, thread: i32): void {
+/** Computes items \`from … to − 1\` of the operation of a command. */
+export function compute(command: usize, from: i32, to: i32, thread: i32): void {
   switch (${word(COMMAND.operation)}) {
 ${cases.join("")}  }
 }
@@ -205,13 +207,13 @@ function commands(operations: Table, className: string, source: string): string 
     );
     const values = valuesOf(name, operation);
     const views = [...new Set(values.map(({ type }) => VIEWS[type]))];
-    const run = `team.run(${number}, items, chunks)`;
+    const run = `team.${operation.answers ? "run" : "add"}(${number}, items, chunks)`;
     return `
   /** \`${operation.function ?? name}\` of assembly/${operation.file}.ts. @param items ${operation.items} */
   ${name}(${["items: number", "chunks: number", ...taken].join(", ")}): ${operation.answers ? "number" : "void"} {
     const team = this.#team;
-    const { ${views.join(", ")} } = team;
-${values.map(({ type, index, written }) => `    ${VIEWS[type]}[${index}] = ${written};\n`).join("")}    ${operation.answers ? "return " : ""}${run};
+    const { at, ${views.join(", ")} } = team;
+${values.map(({ type, index, written }) => `    ${VIEWS[type]}[${type === "f64" ? "at / 2" : "at"} + ${index}] = ${written};\n`).join("")}    ${operation.answers ? "return " : ""}${run};
   }
 `;
   });

@@ -116,6 +116,13 @@ export interface Kernels {
    */
   readonly multiplyAdds: number;
 
+  /**
+   * Asks for operations that need not begin before all are asked for; when this returns they are done. Views that are asked for
+   * meanwhile show what was asked for before them; nothing may be written into older ones.
+   * @returns what `ask` returns
+   */
+  together<T>(ask: () => T): T;
+
   /** A view of floats at a byte offset. Valid as long as the kernels live: memory never grows or moves. */
   f32(offset: number, length: number): Float32Array;
   i32(offset: number, length: number): Int32Array;

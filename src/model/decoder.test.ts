@@ -32,7 +32,7 @@ async function watchedDecoder(spec: DecoderSpec) {
   const watched = new Proxy(kernels, {
     get(target, name) {
       const value = Reflect.get(target, name, target);
-      if (typeof value !== "function" || ["f32", "i32", "u8"].includes(String(name))) {
+      if (typeof value !== "function" || ["f32", "i32", "u8", "together"].includes(String(name))) {
         return typeof value === "function" ? value.bind(target) : value;
       }
       return (...parameters: readonly unknown[]) => {

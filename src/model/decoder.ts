@@ -92,17 +92,23 @@ export class Decoder {
    * @returns (N, V), the wanted rows in the order of the batch; valid until the next call
    */
   forward(kv: KvLayout): Tensor {
+    const { batch } = this;
+    this.#rowsComputed += batch.numRows;
+    this.#logitsRowsComputed += batch.numWanted;
+    this.#angles.fill(batch);
+    return this.#kernels.together(() => this.#pass(kv));
+  }
+
+  /** All operations of a pass. */
+  #pass(kv: KvLayout): Tensor {
     const { spec, batch } = this;
     const kernels = this.#kernels;
     const { embedding, positions, finalNorm, head } = this.#weights;
     const T = batch.numRows;
     const N = batch.numWanted;
-    this.#rowsComputed += T;
-    this.#logitsRowsComputed += N;
     const all = this.#rowsOf(T);
     const wanted = this.#wantedRowsOf(N);
 
-    this.#angles.fill(batch);
     kernels.embed(all.x, batch.tokenIds, embedding); // x (T, C)
     if (spec.embeddingScale !== 1) kernels.scale(all.x, spec.embeddingScale);
     if (positions !== null) kernels.addRowsAt(all.x, batch.positions, positions);

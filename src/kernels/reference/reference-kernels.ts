@@ -48,6 +48,10 @@ class ReferenceKernels implements Kernels {
     return this.#multiplyAdds;
   }
 
+  together<T>(ask: () => T): T {
+    return ask();
+  }
+
   f32(offset: number, length: number): Float32Array {
     return new Float32Array(this.#buffer, offset, length);
   }

@@ -58,6 +58,10 @@ export class TracingKernels implements Kernels {
     return sum;
   }
 
+  together<T>(ask: () => T): T {
+    return ask();
+  }
+
   /** The tensor that lies in a place now. */
   recordedAt(place: Tensor): RecordedTensor {
     return this.recorded[this.#read(place).tensor];

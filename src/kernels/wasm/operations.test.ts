@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { kernelsBinary } from "./kernels-binary.js";
 
-test("the module offers a team's four functions and the place of its choices, and no operation beside its commands", async () => {
+test("the module offers a team's three functions and the place of its choices, and no operation beside its commands", async () => {
   for (const binary of Object.values(kernelsBinary)) {
     const module = await WebAssembly.compile(Buffer.from(binary, "base64"));
     const names = WebAssembly.Module.exports(module).flatMap(({ kind, name }) =>
@@ -13,7 +13,7 @@ test("the module offers a team's four functions and the place of its choices, an
     const tiles =
       /^(tile[2-5](Bf16|F16)?|row(Bytes|Nibbles)(Minimum|Steps|Steps16)?|widened[23](Offsets)?|int8[A-Z][a-z]+[1-5]?)$/;
     const called = names.filter((name) => !tiles.test(name));
-    expect(called.sort()).toEqual(["choicesAddress", "commandAddress", "help", "publish", "wait"]);
+    expect(called.sort()).toEqual(["choicesAddress", "help", "run", "wait"]);
   }
 });
 

@@ -17,8 +17,13 @@ import {
   WEIGHT_MAX,
 } from "../weight-types.js";
 
-/** Bytes of a command, from an address that is a multiple of 64. */
-export const COMMAND_BYTES = 256;
+/**
+ * Where commands are written, below the memory that a plan hands out: in whole cache lines, and so many that all of a small
+ * model's pass find room. No data of the module's, as its constants are: those lie below.
+ */
+export const COMMANDS_AT = 16384;
+export const COMMAND_BYTES = 128;
+export const COMMANDS = 128;
 /** Where a command's own 32-bit words are, before the parameters: indices. */
 export const COMMAND = { operation: 0, items: 1, chunks: 2, answer: 3, parameters: 4 };
 

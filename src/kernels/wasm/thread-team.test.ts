@@ -39,6 +39,52 @@ describe("a team of threads", () => {
     await kernels.dispose();
   });
 
+  test("runs what is asked for together in order, more than there is room for at once, and up to each view", async () => {
+    const { kernels, x } = await startTeam(3);
+    kernels.f32(x.offset, 64 * 512).fill(1);
+    const seen = kernels.together(() => {
+      // Each doubles; a thread alone does the single row, all of them the 64.
+      for (let i = 0; i < 100; i++) kernels.add({ ...x, rows: 1 }, { ...x, rows: 1 });
+      const after100 = kernels.f32(x.offset, 1)[0];
+      for (let i = 0; i < 100; i++) kernels.scale(x, i % 2 === 0 ? 0.5 : 2);
+      kernels.add(x, x);
+      return after100;
+    });
+    expect(seen).toBe(2 ** 100);
+    const values = kernels.f32(x.offset, 64 * 512);
+    expect([values[0], values[512], values[64 * 512 - 1]]).toEqual([2 ** 101, 2, 2]);
+    await kernels.dispose();
+  });
+
+  test("forgets what was asked for together when asking failed", async () => {
+    const { kernels, x } = await startTeam(2);
+    kernels.f32(x.offset, 64 * 512).fill(1);
+    const ask = () => {
+      kernels.add(x, x);
+      throw new Error("no more");
+    };
+    expect(() => kernels.together(ask)).toThrow("no more");
+    kernels.scale(x, 3);
+    expect(kernels.f32(x.offset, 1)[0]).toBe(3);
+    await kernels.dispose();
+  });
+
+  test("may take longer in all than a single operation, as long as it goes on", () => {
+    const memory = new WebAssembly.Memory({ initial: 1 });
+    let done = 0;
+    const wait = () => {
+      const start = performance.now();
+      while (performance.now() - start < 3);
+      done += 1;
+      return done;
+    };
+    const team = new ThreadTeam({ run: () => 0, wait }, memory, [], 10);
+    team.gather(() => {
+      for (let i = 0; i < 8; i++) team.add(0, 2, 2);
+    });
+    expect(done).toBe(8);
+  });
+
   test("whose helper was killed says so instead of waiting for it", async () => {
     const { kernels, helpers, x } = await startTeam(2);
     kernels.add(x, x);
@@ -53,7 +99,7 @@ describe("a team of threads", () => {
 
   test("whose helper never finishes says so after a while", async () => {
     const memory = new WebAssembly.Memory({ initial: 1 });
-    const exports = { commandAddress: () => 1024, publish: () => 0, wait: () => 0 };
+    const exports = { run: () => 0, wait: () => 0 };
     const team = new ThreadTeam(exports, memory, [], 5);
     expect(() => team.run(0, 2, 2)).toThrow(
       expect.objectContaining({ code: "thread_lost", message: expect.stringMatching(/did not finish/) }),

@@ -3,7 +3,7 @@
  * and notices when a helper is gone. The team itself is assembly/team.ts.
  */
 import { LastrowError } from "../../errors.js";
-import { COMMAND, COMMAND_BYTES } from "./operations.js";
+import { COMMAND, COMMAND_BYTES, COMMANDS, COMMANDS_AT } from "./operations.js";
 
 /** What a helper thread is given. */
 export interface HelperStart {
@@ -43,11 +43,9 @@ function help({ module, relaxed, memory, thread }, ready) {
 
 /** What a module of a team offers its caller (assembly/team.ts); helpers call `help`. */
 export interface TeamExports {
-  /** Where a command is written. */
-  commandAddress(): number;
-  /** Publishes it, works along and waits: 1 when it is done, 0 when that takes long. */
-  publish(): number;
-  /** Waits on. */
+  /** Runs the first `count` commands, works along and waits; returns how many are done: fewer when one takes long. */
+  run(count: number): number;
+  /** Waits on, and goes on. */
   wait(): number;
 }
 
@@ -56,13 +54,16 @@ const LONGEST_OPERATION_MS = 20_000;
 
 export class ThreadTeam {
   readonly size: number;
-  /** The command to come, as the generated classes write it. */
+  /** All commands, as the generated classes write them. */
   readonly words: Int32Array;
   readonly floats: Float32Array;
   readonly doubles: Float64Array;
   readonly #exports: TeamExports;
   readonly #longestOperationMs: number;
   readonly #helpers: readonly Helper[];
+  /** Commands that were written and have not run. */
+  #waiting = 0;
+  #isGathering = false;
   #lost: string | null = null;
   #disposed = false;
 
@@ -76,10 +77,10 @@ export class ThreadTeam {
     this.#longestOperationMs = longestOperationMs;
     this.#exports = exports;
     this.#helpers = helpers;
-    const address = exports.commandAddress();
-    this.words = new Int32Array(memory.buffer, address, COMMAND_BYTES / 4);
-    this.floats = new Float32Array(memory.buffer, address, COMMAND_BYTES / 4);
-    this.doubles = new Float64Array(memory.buffer, address, COMMAND_BYTES / 8);
+    const bytes = COMMANDS * COMMAND_BYTES;
+    this.words = new Int32Array(memory.buffer, COMMANDS_AT, bytes / 4);
+    this.floats = new Float32Array(memory.buffer, COMMANDS_AT, bytes / 4);
+    this.doubles = new Float64Array(memory.buffer, COMMANDS_AT, bytes / 8);
     for (const helper of helpers) {
       helper.onEnd((reason) => {
         this.#lost ??= reason;
@@ -87,27 +88,74 @@ export class ThreadTeam {
     }
   }
 
+  /** Where the command to come is in `words`: a whole number of commands. */
+  get at(): number {
+    return (this.#waiting * COMMAND_BYTES) / 4;
+  }
+
   /**
-   * Runs the operation whose parameters were written, on so many items in `chunks` pieces.
-   * @returns its answer: the bits of all its parts' answers
+   * Takes up the operation whose parameters were written, on so many items in `chunks` pieces: runs it, or lets it wait for
+   * those that `ask` asks for.
    * @throws LastrowError `disposed`; `thread_lost` when a helper has ended or does not finish: the memory is then of
    *   no use
    */
-  run(operation: number, items: number, chunks: number): number {
-    if (this.#disposed) throw new LastrowError("disposed", "The model was disposed while it was at work.");
-    if (this.#lost !== null) throw this.#threadLost(this.#lost);
-    const { words } = this;
-    words[COMMAND.operation] = operation;
-    words[COMMAND.items] = items;
-    words[COMMAND.chunks] = chunks;
-    words[COMMAND.answer] = 0;
-    if (this.#exports.publish() === 0) this.#waitOn();
-    return words[COMMAND.answer];
+  add(operation: number, items: number, chunks: number): void {
+    const { at, words } = this;
+    words[at + COMMAND.operation] = operation;
+    words[at + COMMAND.items] = items;
+    words[at + COMMAND.chunks] = chunks;
+    words[at + COMMAND.answer] = 0;
+    this.#waiting += 1;
+    if (!this.#isGathering || this.#waiting === COMMANDS) this.runWaiting();
   }
 
-  #waitOn(): void {
-    const start = performance.now();
-    while (this.#exports.wait() === 0) {
+  /**
+   * Runs it, and those that wait before it.
+   * @returns its answer: the bits of all its parts' answers
+   * @throws as `add`
+   */
+  run(operation: number, items: number, chunks: number): number {
+    const { at } = this;
+    this.add(operation, items, chunks);
+    this.runWaiting();
+    return this.words[at + COMMAND.answer];
+  }
+
+  /**
+   * Lets the operations that are asked for wait for each other, so that the caller's code and what it works with stay in near
+   * caches, where an operation leaves nothing of them. When this returns they have run.
+   * @throws what `ask` throws, and nothing that has not run will; as `add`
+   */
+  gather<T>(ask: () => T): T {
+    this.#isGathering = true;
+    try {
+      const result = ask();
+      this.runWaiting();
+      return result;
+    } finally {
+      this.#isGathering = false;
+      this.#waiting = 0;
+    }
+  }
+
+  /** Runs what waits. @throws as `add` */
+  runWaiting(): void {
+    const count = this.#waiting;
+    if (count === 0) return;
+    this.#waiting = 0;
+    if (this.#disposed) throw new LastrowError("disposed", "The model was disposed while it was at work.");
+    if (this.#lost !== null) throw this.#threadLost(this.#lost);
+    const done = this.#exports.run(count);
+    if (done < count) this.#waitOn(done, count);
+  }
+
+  #waitOn(before: number, count: number): void {
+    let done = before;
+    let start = performance.now();
+    while (done < count) {
+      const now = this.#exports.wait();
+      if (now > done) start = performance.now();
+      done = now;
       if (performance.now() - start > this.#longestOperationMs) {
         this.#lost = `it did not finish its work within ${this.#longestOperationMs / 1000} seconds`;
         throw this.#threadLost(this.#lost);

@@ -72,15 +72,22 @@ class WasmKernels implements Kernels {
     return this.#multiplyAdds;
   }
 
+  together<T>(ask: () => T): T {
+    return this.#team.gather(ask);
+  }
+
   f32(offset: number, length: number): Float32Array {
+    this.#team.runWaiting();
     return new Float32Array(this.#memory.buffer, offset, length);
   }
 
   i32(offset: number, length: number): Int32Array {
+    this.#team.runWaiting();
     return new Int32Array(this.#memory.buffer, offset, length);
   }
 
   u8(offset: number, length: number): Uint8Array {
+    this.#team.runWaiting();
     return new Uint8Array(this.#memory.buffer, offset, length);
   }
 

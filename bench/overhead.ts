@@ -1,0 +1,196 @@
+/**
+ * `npm run bench:overhead`: where the time of a decoded token goes: in the kernels' products and attention, in their other
+ * operations, and outside of them, in JavaScript. Of each token by itself, so that medians tell something on a machine that others
+ * use; against another checkout in turns. The engine is in this thread, so what its client does with a token counts, too.
+ */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { spreadOf } from "../src/bench/spread.js";
+import { renderTable } from "../src/cli/table.js";
+import { coloursFor } from "../src/cli/terminal.js";
+import type { load as loadModel } from "../src/index.js";
+import type * as operations from "../src/kernels/wasm/operations.js";
+import { CONVERTED_DTYPES, type ConvertedDtype } from "../src/kernels/weight-types.js";
+import { benchCommand, type CommonOptions, machine, typeOption } from "./command.js";
+import { randomGpt2 } from "./random-gpt2.js";
+
+/** Positions that are decoded: 60 to 250. */
+const PROMPT_TOKENS = 60;
+const NEW_TOKENS = 190;
+/** Tokens in whose time code is still compiled. */
+const WARM_UP = 20;
+
+/** Which operations a row of the table has, by how their names begin; the rest are `other`. */
+const KINDS: readonly (readonly [kind: string, begin: string])[] = [
+  ["products", "linear"],
+  ["attention", "attention"],
+  ["quantised inputs", "quantise"],
+  ["maxima of logits", "stretchMaxima"],
+];
+const OTHER = "other operations";
+const OUTSIDE = "JavaScript";
+const ROWS = [...KINDS.map(([kind]) => kind), OTHER, OUTSIDE];
+/** With operations that do nothing: the caches are JavaScript's alone. */
+const ALONE = "JavaScript alone";
+const TOTALS = ["token", "beside products and attention", ALONE];
+
+type Times = Record<string, number>;
+
+const { model, rounds, threads, dtype, against, json } = benchCommand(
+  "bench:overhead",
+  "Where the time of a decoded token goes, in operations of the kernels and outside of them; medians over all tokens.",
+  { rounds: 5, examples: ["--threads 2 --dtype int8", "--against ../before"] },
+)
+  .addOption(typeOption("--dtype", "type of the weights", CONVERTED_DTYPES).default("int8"))
+  .option("--against <folder>", "another checkout of lastrow, built, measured in turns with this one")
+  .parse()
+  .opts<CommonOptions & { dtype: ConvertedDtype; against?: string }>();
+
+/** One checkout, and what was measured of it. */
+class Build {
+  readonly tokens: Times[] = [];
+  readonly alone: number[] = [];
+  readonly folder: string;
+  #kinds: readonly string[] = [];
+  #model: Awaited<ReturnType<typeof loadModel>> | null = null;
+  #isAlone = false;
+  #started = 0;
+  #present: Times = {};
+  /** What each token of the present request has taken. */
+  #ofRequest: { readonly times: Times; readonly total: number }[] = [];
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  async load(path: string): Promise<void> {
+    const at = (file: string) => pathToFileURL(resolve(this.folder, "dist", file)).href;
+    const { load } = (await import(at("index.js"))) as { readonly load: typeof loadModel };
+    const { OPERATIONS, COMMANDS_AT, COMMANDS, COMMAND_BYTES, COMMAND } = (await import(
+      at("kernels/wasm/operations.js")
+    )) as typeof operations;
+    this.#kinds = Object.keys(OPERATIONS).map((name) => {
+      if (name.startsWith("embed")) return "embed";
+      return KINDS.find(([, begin]) => name.startsWith(begin))?.[0] ?? OTHER;
+    });
+    const instantiate = WebAssembly.instantiate;
+    const timed = async (...args: Parameters<typeof instantiate>) => {
+      const instance = (await instantiate(...args)) as unknown as WebAssembly.Instance;
+      const { exports } = instance;
+      const { memory } = (args[1] as { env: { memory: WebAssembly.Memory } }).env;
+      if (exports.publish !== undefined) {
+        // Before commands waited for each other there was a place for one.
+        const { publish, commandAddress } = exports as Record<string, () => number>;
+        const words = new Int32Array(memory.buffer, commandAddress(), 1);
+        return { exports: { ...exports, publish: () => this.#run(publish, words[0]) } };
+      }
+      if (exports.run === undefined) return instance;
+      const { run, wait } = exports as Record<string, (count?: number) => number>;
+      const runFirst = () => {
+        let done = run(1);
+        while (done === 0) done = wait();
+        return done;
+      };
+      const words = new Int32Array(memory.buffer, COMMANDS_AT, (COMMANDS * COMMAND_BYTES) / 4);
+      const runEach = (count: number) => {
+        // One by one, in the place of the first.
+        for (let i = 0; i < count; i++) {
+          const at = (i * COMMAND_BYTES) / 4;
+          if (i > 0) words.copyWithin(0, at, at + COMMAND_BYTES / 4);
+          this.#run(runFirst, words[0]);
+          words[at + COMMAND.answer] = words[COMMAND.answer];
+        }
+        return count;
+      };
+      return { exports: { ...exports, run: runEach } };
+    };
+    Object.assign(WebAssembly, { instantiate: timed });
+    try {
+      this.#model = await load(path, { dtype, threads, worker: false });
+    } finally {
+      Object.assign(WebAssembly, { instantiate });
+    }
+  }
+
+  /** Times an operation, in whose place nothing is done when JavaScript is alone. */
+  #run(compute: () => number, operation: number): number {
+    const kind = this.#kinds[operation];
+    const start = performance.now();
+    if (kind === "embed") {
+      if (this.#started > 0) this.#ofRequest.push({ times: this.#present, total: start - this.#started });
+      this.#present = {};
+      this.#started = start;
+    }
+    if (this.#isAlone) return 1;
+    const answer = compute();
+    const row = kind === "embed" ? OTHER : kind;
+    this.#present[row] = (this.#present[row] ?? 0) + performance.now() - start;
+    return answer;
+  }
+
+  async measure(round: number, isAlone: boolean): Promise<void> {
+    this.#isAlone = isAlone;
+    this.#started = 0;
+    this.#ofRequest = [];
+    const model = this.#model!;
+    const prompt = Array.from({ length: PROMPT_TOKENS }, (_, i) => (7919 * i + 104_729 * round) % 1000);
+    const options = { maxTokens: NEW_TOKENS, temperature: 0, ignoreEos: true, cachePrompt: false };
+    await model.generate(prompt, options).result();
+    // The first is the prompt.
+    for (const { times, total } of this.#ofRequest.slice(1 + WARM_UP)) {
+      if (isAlone) this.alone.push(total);
+      else {
+        const inside = Object.values(times).reduce((sum, ms) => sum + ms, 0);
+        const outside = total - inside;
+        const beside = total - (times.products ?? 0) - (times.attention ?? 0);
+        this.tokens.push({ ...times, [OUTSIDE]: outside, token: total, [TOTALS[1]]: beside });
+      }
+    }
+  }
+
+  dispose(): Promise<void> {
+    return this.#model!.dispose();
+  }
+
+  /** Microseconds: the median over all tokens, and what a quarter of them stay below. */
+  figures(row: string): { readonly median: number; readonly quarter: number } {
+    const ms = row === ALONE ? this.alone : this.tokens.map((times) => times[row] ?? 0);
+    const ascending = [...ms].sort((a, b) => a - b);
+    return { median: 1000 * spreadOf(ms).median, quarter: 1000 * ascending[ascending.length >> 2] };
+  }
+}
+
+const own = new URL("..", import.meta.url).pathname;
+const builds = [...(against === undefined ? [] : [against]), own].map((folder) => new Build(folder));
+const path = model ?? (await randomGpt2());
+for (const build of builds) await build.load(path);
+for (let round = 0; round <= rounds; round++) {
+  for (const build of round % 2 === 0 ? builds : [...builds].reverse()) {
+    for (const isAlone of [false, true]) await build.measure(round, isAlone);
+    if (round === 0) {
+      build.tokens.length = 0;
+      build.alone.length = 0;
+    }
+  }
+  process.stderr.write(round === 0 ? "warmed up\n" : `round ${round} of ${rounds}\n`);
+}
+for (const build of builds) await build.dispose();
+
+const rows = [...ROWS, ...TOTALS].map((name) => ({ name, of: builds.map((build) => build.figures(name)) }));
+if (json) {
+  process.stdout.write(
+    `${JSON.stringify({ node: process.version, dtype, threads, rounds, against, rows })}\n`,
+  );
+} else {
+  const micros = (value: number) => value.toFixed(value < 100 ? 1 : 0);
+  const names = builds.map(({ folder }) => (folder === own ? "" : `${folder}: `));
+  const table = renderTable(coloursFor(process.stdout, process.env), {
+    head: ["µs a token", ...names.flatMap((name) => [`${name}median`, "a quarter below"])],
+    rows: rows.map(({ name, of }) => [
+      name,
+      ...of.flatMap(({ median, quarter }) => [micros(median), micros(quarter)]),
+    ]),
+    rightAligned: [1, 2, 3, 4],
+  });
+  process.stdout.write(`${table}\n\n${dtype} weights, ${threads ?? "all"} threads; ${machine()}\n`);
+}
