@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { ggufValue, writeGguf } from "../scripts/gguf-writer.js";
-import { load } from "../src/index.js";
+import { load, planLoad } from "../src/index.js";
 import { run } from "./cli/captured-io.js";
 import { ggufPath, modelFolders } from "./fixture-models.js";
 import { type HubServer, startHubServer } from "./hub-server.js";
@@ -37,6 +37,7 @@ beforeAll(async () => {
     "org/mamba": repo({ "config.json": '{"model_type": "mamba"}', "model.safetensors": UNFETCHED }),
     "org/small": repo(randomModelFiles({ layers: 1 })),
     "org/small-GGUF": repo({ "m-Q8_0.gguf": await readFile(ggufPath("llama-q8_0")) }),
+    "org/planned-GGUF": repo({ "m-Q4_0.gguf": await readFile(ggufPath("llama-q4_0")) }),
     "org/words-GGUF": repo({
       "m-Q8_0.gguf": await readFile(ggufPath("llama-q8_0")),
       "m-Q4_0.gguf": await readFile(ggufPath("llama-q4_0")),
@@ -122,6 +123,20 @@ describe("what cannot run is refused before its weights are downloaded", () => {
     const ofModel = server.requests.filter(({ path }) => path === "m-Q8_0.gguf");
     expect(ofModel.length).toBeGreaterThan(0);
     for (const { headers } of ofModel) expect(headers.range).toMatch(/^bytes=0-/);
+  });
+
+  test("a plan downloads no weights: what they take at least, or, of a GGUF file, what they take", async () => {
+    expect(await planLoad("org/xl", { dtype: "int8", contextLength: 64 })).toMatchObject({
+      ...{ label: "org/xl", parameters: null, contextLength: 64, contextBound: "asked" },
+      config: { numLayers: 48, maxContextLength: 1024 },
+      weightBytes: expect.closeTo(1.69e9, -8),
+    });
+    expect(askedForWeights()).toBe(false);
+    const plan = await planLoad("org/planned-GGUF");
+    expect(server.requests.some(({ path, headers }) => path === "m-Q4_0.gguf" && !headers.range)).toBe(false);
+    await using model = await load("org/planned-GGUF");
+    const { parameters, weightBytes, memoryBytes } = model.info;
+    expect(plan).toMatchObject({ parameters, weightBytes, memoryBytes });
   });
 
   test("and what can run is downloaded", async () => {

@@ -556,9 +556,9 @@ describe("cache", () => {
       const { stdout, stderr } = await run(given);
       expect(stderr).toBe("");
       expect(stdout).toMatch(
-        /3 layers with a window of 8, in 3 groups, of which the first is shown\n {7}0 {3}16 {3}32 {3}first position\nA +·( +\d+){2}\n/,
+        /3 layers with a window of 8, in 3 groups, of which the first is shown: [1-9]\d* blocks, [1-9]\d* \(·\) given back\n {7}0 {3}16 {3}32 {3}first position\nA +·( +\d+){2}\n/,
       );
-      expect(stdout).toMatch(/\n1 layer that sees everything\n.*\nA( +\d+){3}\n/);
+      expect(stdout).toMatch(/\n1 layer that sees everything: \d+ blocks\n.*\nA( +\d+){3}\n/);
       const { kv, fullest } = JSON.parse((await run([...given, "--json"])).stdout);
       expect(kv.groups).toEqual([8, 8, 8, null].map((window) => ({ window })));
       expect(fullest.sequences[0].runs.map(({ first }: { first: number }) => first)).toEqual([1, 1, 1, 0]);

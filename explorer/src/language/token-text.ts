@@ -10,7 +10,8 @@ export function textOf(tokenizer: Tokenizer | null, tokens: readonly number[]): 
 export function tokenText(tokenizer: Tokenizer | null, token: number): string {
   if (tokenizer === null) return String(token);
   if (tokenizer.isSpecial(token)) return `⟨${specialName(tokenizer, token)}⟩`;
-  return tokenizer.tokenText(token).replaceAll("\n", "↵");
+  // Models have ids that their tokenizers know nothing of.
+  return tokenizer.tokenText(token).replaceAll("\n", "↵") || `⟨${token}⟩`;
 }
 
 /** By itself, in a list or beside a row: its spaces made visible, too. */

@@ -199,13 +199,31 @@ function kindLines(
           ? `that ${layers === 1 ? "sees" : "see"} everything`
           : `with a window of ${formatCount(window)}`;
       const others = numGroups === 1 ? "" : `, in ${numGroups} groups, of which the first is shown`;
-      const heading = `${layers} ${layers === 1 ? "layer" : "layers"} ${sight}${others}`;
+      const heading = `${layers} ${layers === 1 ? "layer" : "layers"} ${sight}${others}: ${blockWords(moment, group, kind)}`;
       lines.push(...(lines.length === 0 ? [] : [""]), style.colours.dim(heading));
     }
     lines.push(...tableLines(shown, moment, group, style));
     group += numGroups;
   }
   return lines;
+}
+
+/** What the layers of a kind hold, and, where they have a window, how many blocks are behind it. */
+function blockWords(
+  { tables }: Moment,
+  first: number,
+  { window, groups }: ModelInfo["kv"]["kinds"][number],
+): string {
+  const held = new Set<number>();
+  let behind = 0;
+  for (const runs of tables) {
+    for (const run of runs.slice(first, first + groups)) {
+      for (const block of run.values()) held.add(block);
+      if (run.size > 0) behind += Math.min(...run.keys());
+    }
+  }
+  const blocks = `${formatCount(held.size)} ${held.size === 1 ? "block" : "blocks"}`;
+  return window === null ? blocks : `${blocks}, ${formatCount(behind)} (·) given back`;
 }
 
 /** Each sequence's block table of a group of layers: the ids of its blocks, below their first positions. */
