@@ -1,0 +1,185 @@
+/**
+ * A grammar as plain data that crosses threads: nodes that refer to each other by their index, and to automata for what is
+ * regular. A node may be within itself (a list in a list), unless it would then begin with itself.
+ */
+import { invalidArgument } from "../errors.js";
+import type { Dfa } from "./dfa.js";
+
+export type GrammarNode =
+  /** These bytes. */
+  | { readonly kind: "literal"; readonly bytes: Uint8Array }
+  /** A text that the automaton accepts. */
+  | { readonly kind: "dfa"; readonly dfa: number }
+  /**
+   * `min` to `max` texts that the automaton accepts: characters of a string. None of them is empty or the beginning of
+   * another, and what follows the node begins with a byte that none of them begins with. `max` may be Infinity.
+   */
+  | { readonly kind: "characters"; readonly dfa: number; readonly min: number; readonly max: number }
+  | { readonly kind: "seq" | "any-of"; readonly items: readonly number[] }
+  /** `max` may be Infinity. */
+  | { readonly kind: "repeat"; readonly item: number; readonly min: number; readonly max: number };
+
+export interface Grammar {
+  readonly nodes: readonly GrammarNode[];
+  readonly dfas: readonly Dfa[];
+  /** The node that a whole text is of. */
+  readonly root: number;
+}
+
+/** Puts a grammar together. Whatever has no text (null) takes what needs it along. */
+export class GrammarBuilder {
+  readonly #nodes: (GrammarNode | null)[] = [];
+  readonly #dfas: Dfa[] = [];
+  readonly #numbers = new Map<Dfa, number>();
+  readonly #maxNodes: number;
+
+  constructor(maxNodes: number) {
+    this.#maxNodes = maxNodes;
+  }
+
+  literal(text: string): number {
+    return this.#add({ kind: "literal", bytes: new TextEncoder().encode(text) });
+  }
+
+  dfa(dfa: Dfa): number {
+    return this.#add({ kind: "dfa", dfa: this.#numberOf(dfa) });
+  }
+
+  characters(dfa: Dfa, min: number, max: number): number {
+    return this.#add({ kind: "characters", dfa: this.#numberOf(dfa), min, max });
+  }
+
+  seq(items: readonly number[]): number {
+    return items.length === 1 ? items[0] : this.#add({ kind: "seq", items });
+  }
+
+  anyOf(items: readonly number[]): number {
+    return items.length === 1 ? items[0] : this.#add({ kind: "any-of", items });
+  }
+
+  repeat(item: number, min: number, max: number): number {
+    return this.#add({ kind: "repeat", item, min, max });
+  }
+
+  /** A node to refer to before it is there: `define` says later what it is. */
+  declare(): number {
+    return this.#add(null);
+  }
+
+  define(declared: number, node: number): void {
+    this.#nodes[declared] = { kind: "seq", items: [node] };
+  }
+
+  /**
+   * @throws LastrowError `invalid_argument` when no text is of the grammar, or a node begins with itself
+   */
+  grammar(root: number): Grammar {
+    const nodes = this.#nodes.map((node, i) => {
+      if (node === null) throw new Error(`node ${i} is declared and not defined`);
+      return node;
+    });
+    return checked({ nodes, dfas: this.#dfas, root });
+  }
+
+  #add(node: GrammarNode | null): number {
+    if (this.#nodes.length >= this.#maxNodes) {
+      throw invalidArgument(`the grammar has more than ${this.#maxNodes} parts; make it smaller.`);
+    }
+    return this.#nodes.push(node) - 1;
+  }
+
+  #numberOf(dfa: Dfa): number {
+    const known = this.#numbers.get(dfa);
+    if (known !== undefined) return known;
+    const number = this.#dfas.push(dfa) - 1;
+    this.#numbers.set(dfa, number);
+    return number;
+  }
+}
+
+/** The grammar without what has no text; see `GrammarBuilder.grammar`. */
+function checked({ nodes, dfas, root }: Grammar): Grammar {
+  const productive = fixedPoint(nodes, (node, is) => {
+    if (node.kind === "seq") return node.items.every(is);
+    if (node.kind === "any-of") return node.items.some(is);
+    return node.kind !== "repeat" || node.min === 0 || is(node.item);
+  });
+  if (!productive[root])
+    throw invalidArgument("no text fits the grammar: something in it contradicts itself.");
+  const kept = nodes.map((node): GrammarNode => {
+    if (node.kind === "any-of") return { ...node, items: node.items.filter((item) => productive[item]) };
+    if (node.kind === "repeat" && !productive[node.item]) return { kind: "seq", items: [] };
+    return node;
+  });
+  refuseLeftRecursion(kept, dfas, root);
+  return { nodes: kept, dfas, root };
+}
+
+/** Per node: whether it can be shown to hold, from nodes that have been shown before. */
+function fixedPoint(
+  nodes: readonly GrammarNode[],
+  holds: (node: GrammarNode, is: (item: number) => boolean) => boolean,
+): readonly boolean[] {
+  const known = nodes.map(() => false);
+  for (let changed = true; changed; ) {
+    changed = false;
+    // Parts are mostly made before the wholes.
+    nodes.forEach((node, i) => {
+      if (known[i] || !holds(node, (item) => known[item])) return;
+      known[i] = true;
+      changed = true;
+    });
+  }
+  return known;
+}
+
+function refuseLeftRecursion(nodes: readonly GrammarNode[], dfas: readonly Dfa[], root: number): void {
+  const nullable = fixedPoint(nodes, (node, is) => {
+    switch (node.kind) {
+      case "literal":
+        return node.bytes.length === 0;
+      case "dfa":
+        return dfas[node.dfa].accepting[0] === 1;
+      case "characters":
+        return node.min === 0;
+      case "seq":
+        return node.items.every(is);
+      case "any-of":
+        return node.items.some(is);
+      case "repeat":
+        return node.min === 0 || is(node.item);
+    }
+  });
+  const begins = (node: GrammarNode): readonly number[] => {
+    if (node.kind === "any-of") return node.items;
+    if (node.kind === "repeat") return node.max > 0 ? [node.item] : [];
+    if (node.kind !== "seq") return [];
+    const end = node.items.findIndex((item) => !nullable[item]);
+    return end < 0 ? node.items : node.items.slice(0, end + 1);
+  };
+  const state = new Uint8Array(nodes.length);
+  const path: { readonly node: number; readonly items: readonly number[]; at: number }[] = [];
+  const enter = (node: number) => {
+    state[node] = 1;
+    path.push({ node, items: begins(nodes[node]), at: 0 });
+  };
+  // All that can be met, by whatever way: a loop within a part counts wherever the part is.
+  for (const start of [root, ...nodes.keys()]) {
+    if (state[start] !== 0) continue;
+    enter(start);
+    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+      if (top.at === top.items.length) {
+        state[top.node] = 2;
+        path.pop();
+        continue;
+      }
+      const item = top.items[top.at++];
+      if (state[item] === 1) {
+        throw invalidArgument(
+          "a part of the grammar begins with itself, which never ends; let it begin with something else.",
+        );
+      }
+      if (state[item] === 0) enter(item);
+    }
+  }
+}

@@ -1,0 +1,383 @@
+/**
+ * A JSON Schema as a grammar of compact JSON. What fits the grammar fits the schema; the other way round there are limits,
+ * which docs/structured-output.md lists: properties come in the schema's order, numbers without exponents, and so on.
+ */
+import { type Grammar, GrammarBuilder } from "../grammar.js";
+import { GrammarStates } from "../grammar-state.js";
+import { UNBOUNDED } from "../regex-terms.js";
+import { numberDfa } from "./number-dfa.js";
+import { type Alternative, boundsOf, type Conjunction, SchemaAlternatives } from "./schema-alternatives.js";
+import { isObject, type JsonType, type Schema, type SchemaObject, schemaJson } from "./schema-keywords.js";
+import { SCHEMA_LIMITS, type SchemaLimits } from "./schema-limits.js";
+import { ANY_STRING, SchemaStrings, type StringRules } from "./strings.js";
+
+/**
+ * Compiles a JSON Schema (draft 2020-12).
+ * @param schema an object, true or false
+ * @throws LastrowError `invalid_argument`, naming the place in the schema, when a keyword is not honoured, nothing fits, or
+ *   a limit is passed
+ */
+export function schemaGrammar(schema: unknown, limits: SchemaLimits = SCHEMA_LIMITS): Grammar {
+  const root = schemaJson(schema, limits);
+  return new SchemaCompiler(root, new SchemaAlternatives(root, limits), limits).grammar(root);
+}
+
+/** A property of an object, in the order in which it is written. */
+interface Property {
+  readonly name: string;
+  readonly required: boolean;
+  readonly value: Conjunction | null;
+}
+
+class SchemaCompiler {
+  readonly #root: Schema;
+  readonly #alternatives: SchemaAlternatives;
+  readonly #limits: SchemaLimits;
+  readonly #builder: GrammarBuilder;
+  readonly #strings: SchemaStrings;
+  readonly #numbers = new Map<SchemaObject, number>();
+  readonly #nodes = new Map<string, number>();
+
+  constructor(root: Schema, alternatives: SchemaAlternatives, limits: SchemaLimits) {
+    this.#root = root;
+    this.#alternatives = alternatives;
+    this.#limits = limits;
+    this.#builder = new GrammarBuilder(limits.maxNodes);
+    this.#strings = new SchemaStrings(limits);
+  }
+
+  grammar(schema: Schema): Grammar {
+    return this.#builder.grammar(this.#value(conjunction([schema])));
+  }
+
+  /** The grammar of what fits some schema objects, but for `enum` and `const`. */
+  grammarWithoutValues(alternative: Alternative): Grammar {
+    return this.#builder.grammar(this.#fitting({ ...alternative, values: null }));
+  }
+
+  /** What fits all; null: nothing. */
+  #value(all: Conjunction | null): number {
+    if (all === null) return this.#builder.anyOf([]);
+    const key = [...new Set(all.map((schema) => this.#numberOf(schema)))].sort((a, b) => a - b).join();
+    const known = this.#nodes.get(key);
+    if (known !== undefined) return known;
+    const node = this.#builder.declare();
+    this.#nodes.set(key, node);
+    const alternatives = this.#alternatives.of(all);
+    this.#builder.define(node, this.#builder.anyOf(alternatives.map((one) => this.#fitting(one))));
+    return node;
+  }
+
+  #numberOf(schema: SchemaObject): number {
+    const number = this.#numbers.get(schema) ?? this.#numbers.size;
+    this.#numbers.set(schema, number);
+    return number;
+  }
+
+  #fitting(alternative: Alternative): number {
+    if (alternative.values !== null) return this.#listed(alternative);
+    const { members } = alternative;
+    return this.#builder.anyOf([...alternative.types].map((type) => this.#ofType(type, members)));
+  }
+
+  /** Those of the listed values that fit the other keywords, too. */
+  #listed(alternative: Alternative): number {
+    const encoder = new TextEncoder();
+    let texts = [...new Set((alternative.values ?? []).map((value) => JSON.stringify(value)))];
+    const says = alternative.members.flatMap((member) => Object.keys(member));
+    if (says.some((keyword) => !TELL_NO_MORE.has(keyword))) {
+      const others = new SchemaCompiler(this.#root, this.#alternatives, this.#limits);
+      const states = new GrammarStates(others.grammarWithoutValues(alternative));
+      texts = texts.filter((text) => {
+        const state = states.advance(states.first, encoder.encode(text));
+        return state !== null && states.open(state).mayEnd;
+      });
+    }
+    const dfa = this.#strings.oneOf(texts);
+    return dfa === null ? this.#builder.anyOf([]) : this.#builder.dfa(dfa);
+  }
+
+  #ofType(type: JsonType, members: Conjunction): number {
+    const builder = this.#builder;
+    switch (type) {
+      case "null":
+        return builder.literal("null");
+      case "boolean":
+        return builder.anyOf([builder.literal("true"), builder.literal("false")]);
+      case "integer":
+      case "number":
+        return this.#number(type === "integer", members);
+      case "string":
+        return this.#string(stringRules(members));
+      case "array":
+        return this.#array(members);
+      case "object":
+        return this.#object(members);
+    }
+  }
+
+  #number(integer: boolean, members: Conjunction): number {
+    const divisors = [
+      ...new Set(members.flatMap(({ multipleOf }) => (multipleOf === undefined ? [] : [multipleOf]))),
+    ];
+    const multipleOf = divisors.reduce<number>(
+      (product, divisor) => leastCommon(product, divisor as number),
+      1,
+    );
+    const bounds = { integer: integer || divisors.length > 0, ...boundsOf(members) };
+    const dfa = numberDfa(
+      { ...bounds, multipleOf: multipleOf === 1 ? null : multipleOf },
+      this.#limits.maxStates,
+    );
+    return dfa === null ? this.#builder.anyOf([]) : this.#builder.dfa(dfa);
+  }
+
+  #string(rules: StringRules): number {
+    const builder = this.#builder;
+    const { minLength, maxLength, patterns, formats, except } = rules;
+    if (maxLength < minLength) return builder.anyOf([]);
+    const isPlain = patterns.length + formats.length + except.length === 0;
+    if (isPlain && (minLength > 0 || maxLength < UNBOUNDED)) {
+      const quote = builder.literal('"');
+      return builder.seq([quote, builder.characters(this.#strings.character(), minLength, maxLength), quote]);
+    }
+    const dfa = this.#strings.string(rules);
+    return dfa === null ? builder.anyOf([]) : builder.dfa(dfa);
+  }
+
+  #array(members: Conjunction): number {
+    const builder = this.#builder;
+    const prefixes = members.map(({ prefixItems }) => (prefixItems ?? []) as readonly Schema[]);
+    const fixed = Math.max(0, ...prefixes.map(({ length }) => length));
+    const stated = members.flatMap(({ minItems }) => (typeof minItems === "number" ? [minItems] : []));
+    // A list of fixed items is written whole where nothing is said of its length: readers of tuples ask for that.
+    const min = stated.length === 0 ? fixed : Math.max(...stated);
+    const hasMore = fixed === 0 || members.some(({ items }) => items !== undefined);
+    const max = Math.min(least(members, "maxItems"), hasMore ? UNBOUNDED : fixed);
+    if (max < min) return builder.anyOf([]);
+    const item = (i: number) =>
+      this.#value(
+        conjunction(
+          members.map(({ items }, m) =>
+            i < prefixes[m].length ? prefixes[m][i] : ((items ?? true) as Schema),
+          ),
+        ),
+      );
+    const comma = builder.literal(",");
+    const more = (from: number): number => builder.seq([comma, item(from)]);
+    let rest: number | null = null;
+    if (max > fixed) {
+      rest = builder.repeat(more(fixed), Math.max(0, min - Math.max(fixed, 1)), max - Math.max(fixed, 1));
+    }
+    // From the last fixed item to the first: what may come behind each.
+    const first = (i: number) => (i === 0 ? item(0) : more(i));
+    for (let i = Math.min(Math.max(fixed, 1), max) - 1; i >= 0; i--) {
+      const whole: number = rest === null ? first(i) : builder.seq([first(i), rest]);
+      rest = i < min ? whole : builder.repeat(whole, 0, 1);
+    }
+    const [open, close] = [builder.literal("["), builder.literal("]")];
+    return builder.seq(rest === null ? [open, close] : [open, rest, close]);
+  }
+
+  #object(members: Conjunction): number {
+    const { properties, extra, keys } = propertiesOf(members);
+    const min = Math.max(0, ...members.map(({ minProperties }) => (minProperties as number) ?? 0));
+    const max = least(members, "maxProperties");
+    return new ObjectNodes(this.#builder, {
+      ...{ properties, min, max },
+      name: (name) => this.#key(name, keys),
+      value: (all) => this.#value(all),
+      extra:
+        extra === null
+          ? null
+          : { key: () => this.#extraKey(properties, keys), value: () => this.#value(extra) },
+    }).node();
+  }
+
+  /** A property's name, if it fits what is said of names; null: it does not. */
+  #key(name: string, keys: Conjunction): number | null {
+    const text = JSON.stringify(name);
+    if (keys.length > 0) {
+      const others = new SchemaCompiler(this.#root, this.#alternatives, this.#limits);
+      const states = new GrammarStates(others.#keyGrammar(keys));
+      const state = states.advance(states.first, new TextEncoder().encode(text));
+      if (state === null || !states.open(state).mayEnd) return null;
+    }
+    return this.#builder.literal(text);
+  }
+
+  #keyGrammar(keys: Conjunction): Grammar {
+    return this.#builder.grammar(this.#keyNode(keys, []));
+  }
+
+  #extraKey(properties: readonly Property[], keys: Conjunction): number {
+    return this.#keyNode(
+      keys,
+      properties.map(({ name }) => name),
+    );
+  }
+
+  /** Names that fit, but for some. */
+  #keyNode(keys: Conjunction, except: readonly string[]): number {
+    const builder = this.#builder;
+    if (keys.length === 0) return this.#string({ ...ANY_STRING, except });
+    const alternatives = this.#alternatives.of(keys).filter(({ types }) => types.has("string"));
+    return builder.anyOf(
+      alternatives.map((alternative) => {
+        const { values, members } = alternative;
+        if (values === null) return this.#string({ ...stringRules(members), except });
+        const left = values.filter((value) => typeof value === "string" && !except.includes(value));
+        return left.length === 0
+          ? builder.anyOf([])
+          : this.#listed({ ...alternative, types: new Set(["string"]), values: left });
+      }),
+    );
+  }
+}
+
+/** Keywords beside `enum` and `const` that say no more of a value than was looked at. */
+const TELL_NO_MORE: ReadonlySet<string> = new Set([
+  ...["enum", "const", "type", "$ref", "$defs", "definitions", "allOf", "anyOf", "oneOf"],
+  ...[
+    "$schema",
+    "$id",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+  ],
+]);
+
+/** Schemas that all hold, without `true`; null where one is `false`. */
+function conjunction(schemas: readonly Schema[]): Conjunction | null {
+  if (schemas.includes(false)) return null;
+  return schemas.filter(isObject);
+}
+
+function least(members: Conjunction, keyword: string): number {
+  return Math.min(
+    UNBOUNDED,
+    ...members.flatMap((member) => (typeof member[keyword] === "number" ? [member[keyword]] : [])),
+  );
+}
+
+function leastCommon(a: number, b: number): number {
+  let [x, y] = [a, b];
+  while (y !== 0) [x, y] = [y, x % y];
+  return (a / x) * b;
+}
+
+function stringRules(members: Conjunction): StringRules {
+  const texts = (keyword: string) => [
+    ...new Set(members.flatMap((member) => (typeof member[keyword] === "string" ? [member[keyword]] : []))),
+  ];
+  return {
+    minLength: Math.max(0, ...members.map(({ minLength }) => (minLength as number) ?? 0)),
+    maxLength: least(members, "maxLength"),
+    ...{ patterns: texts("pattern"), formats: texts("format"), except: [] },
+  };
+}
+
+/** Properties in the order in which they are first named; what others may be (null: there are none), and their names. */
+function propertiesOf(members: Conjunction) {
+  const declared = members.map(({ properties }) => (properties ?? {}) as Readonly<Record<string, Schema>>);
+  const required = new Set(members.flatMap((member) => (member.required ?? []) as readonly string[]));
+  const names = new Set([...declared.flatMap((one) => Object.keys(one)), ...required]);
+  const others = members.map(({ additionalProperties }) => (additionalProperties ?? true) as Schema);
+  const properties = [...names].map((name): Property => {
+    const schemas = declared.map((one, m) => (Object.hasOwn(one, name) ? one[name] : others[m]));
+    return { name, required: required.has(name), value: conjunction(schemas) };
+  });
+  const isOpen =
+    names.size === 0 || members.some(({ additionalProperties }) => additionalProperties !== undefined);
+  const keys = members.flatMap(({ propertyNames }) =>
+    propertyNames === undefined ? [] : [propertyNames as Schema],
+  );
+  return {
+    properties,
+    extra: isOpen && !keys.includes(false) ? conjunction(others) : null,
+    keys: keys.filter(isObject),
+  };
+}
+
+interface ObjectParts {
+  readonly properties: readonly Property[];
+  readonly min: number;
+  readonly max: number;
+  readonly name: (name: string) => number | null;
+  readonly value: (all: Conjunction | null) => number;
+  readonly extra: { readonly key: () => number; readonly value: () => number } | null;
+}
+
+/** The nodes of an object: what may come at each property, by how many were written before it. */
+class ObjectNodes {
+  readonly #builder: GrammarBuilder;
+  readonly #parts: ObjectParts;
+  readonly #known = new Map<string, number>();
+  readonly #pairs = new Map<string, number>();
+
+  constructor(builder: GrammarBuilder, parts: ObjectParts) {
+    this.#builder = builder;
+    this.#parts = parts;
+  }
+
+  node(): number {
+    return this.#builder.seq([this.#builder.literal("{"), this.#from(0, 0)]);
+  }
+
+  /** From property `i` on, with `count` written, to the closing brace. */
+  #from(i: number, count: number): number {
+    const { properties, min, max } = this.#parts;
+    // Where only a comma depends on it, one count is like another.
+    const counted = max === UNBOUNDED ? Math.min(count, Math.max(1, min)) : count;
+    const key = `${i},${counted}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const builder = this.#builder;
+    let node: number;
+    if (i === properties.length) node = this.#end(counted);
+    else {
+      const { name, required, value } = properties[i];
+      const options: number[] = [];
+      const pair = count < max ? this.#pair(name, value, count > 0) : null;
+      if (pair !== null) options.push(builder.seq([pair, this.#from(i + 1, count + 1)]));
+      if (!required) options.push(this.#from(i + 1, count));
+      node = builder.anyOf(options);
+    }
+    this.#known.set(key, node);
+    return node;
+  }
+
+  #pair(name: string, value: Conjunction | null, isLater: boolean): number | null {
+    const key = `${isLater},${name}`;
+    const known = this.#pairs.get(key);
+    if (known !== undefined) return known;
+    const builder = this.#builder;
+    const named = this.#parts.name(name);
+    if (named === null) return null;
+    const parts = [named, builder.literal(":"), this.#parts.value(value)];
+    const pair = builder.seq(isLater ? [builder.literal(","), ...parts] : parts);
+    this.#pairs.set(key, pair);
+    return pair;
+  }
+
+  /** Properties that are not declared, and the brace. A name may come twice, so they count as one for the least number. */
+  #end(count: number): number {
+    const { extra, min, max } = this.#parts;
+    const builder = this.#builder;
+    const close = builder.literal("}");
+    if (extra === null || count >= max) return count >= min ? close : builder.anyOf([]);
+    const pair = [extra.key(), builder.literal(":"), extra.value()];
+    const more = builder.repeat(builder.seq([builder.literal(","), ...pair]), 0, max - count - 1);
+    const options: number[] = [];
+    if (count + 1 >= min) {
+      options.push(builder.seq([...(count > 0 ? [builder.literal(",")] : []), ...pair, more, close]));
+    }
+    if (count >= min) options.push(close);
+    return builder.anyOf(options);
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * Regular languages of bytes as terms: each language that is written the same way is one term, so that terms are compared
+ * by their numbers. A term's derivative by a byte is the language of what may follow that byte (J. A. Brzozowski,
+ * "Derivatives of Regular Expressions", 1964); with intersection and complement among the operations, as in S. Owens,
+ * J. Reppy, A. Turon, "Regular-expression derivatives re-examined", 2009.
+ *
+ * Owns all terms of one compilation, and counts the work: where it passes a limit, the same on every machine, making terms
+ * ends with an error.
+ */
+import { invalidArgument } from "../errors.js";
+
+/** A term's number in its `RegexTerms`. */
+export type Term = number;
+
+/** Inclusive ranges of bytes, ascending, none touching the next. */
+export type ByteRanges = readonly (readonly [number, number])[];
+
+type Shape =
+  | { readonly kind: "none" }
+  | { readonly kind: "empty" }
+  | { readonly kind: "bytes"; readonly ranges: ByteRanges }
+  | { readonly kind: "seq"; readonly first: Term; readonly rest: Term }
+  | { readonly kind: "any-of" | "all-of"; readonly terms: readonly Term[] }
+  | { readonly kind: "not"; readonly term: Term }
+  | { readonly kind: "repeat"; readonly term: Term; readonly min: number; readonly max: number };
+
+/** No upper bound of a repetition. */
+export const UNBOUNDED = Number.POSITIVE_INFINITY;
+
+export class RegexTerms {
+  /** The language without any text. */
+  readonly none: Term;
+  /** The language of the empty text. */
+  readonly empty: Term;
+  /** All texts. */
+  readonly all: Term;
+  readonly #shapes: Shape[] = [];
+  readonly #nullable: boolean[] = [];
+  readonly #byKey = new Map<string, Term>();
+  readonly #derivatives = new Map<number, Term>();
+  readonly #starts = new Set<number>();
+  readonly #maxWork: number;
+  #work = 0;
+
+  /** @param maxWork most terms and derivatives that are made before it is given up */
+  constructor(maxWork: number) {
+    this.#maxWork = maxWork;
+    this.none = this.#make("0", { kind: "none" }, false);
+    this.empty = this.#make("1", { kind: "empty" }, true);
+    this.all = this.not(this.none);
+  }
+
+  /** Bytes at which some set of this compilation begins: between two of them all bytes are alike. Ascending, 0 first. */
+  get classStarts(): readonly number[] {
+    return [...this.#starts.add(0)].sort((a, b) => a - b);
+  }
+
+  isNullable(term: Term): boolean {
+    return this.#nullable[term];
+  }
+
+  /** One byte of these ranges. */
+  bytes(ranges: ByteRanges): Term {
+    if (ranges.length === 0) return this.none;
+    for (const [low, high] of ranges) {
+      this.#starts.add(low);
+      if (high < 255) this.#starts.add(high + 1);
+    }
+    return this.#make(`b${ranges.join(";")}`, { kind: "bytes", ranges }, false);
+  }
+
+  literal(bytes: Iterable<number>): Term {
+    return this.seq([...bytes].map((byte) => this.bytes([[byte, byte]])));
+  }
+
+  seq(terms: readonly Term[]): Term {
+    return terms.reduceRight((rest, first) => this.#pair(first, rest), this.empty);
+  }
+
+  anyOf(terms: readonly Term[]): Term {
+    const all = this.#flat("any-of", terms);
+    all.delete(this.none);
+    if (all.has(this.all)) return this.all;
+    return this.#group("any-of", all, this.none);
+  }
+
+  allOf(terms: readonly Term[]): Term {
+    const all = this.#flat("all-of", terms);
+    all.delete(this.all);
+    if (all.has(this.none)) return this.none;
+    if (all.has(this.empty)) return [...all].every((term) => this.isNullable(term)) ? this.empty : this.none;
+    return this.#group("all-of", all, this.all);
+  }
+
+  /** All texts that are not of the term. */
+  not(term: Term): Term {
+    const shape = this.#shapes[term];
+    if (shape.kind === "not") return shape.term;
+    return this.#make(`!${term}`, { kind: "not", term }, !this.isNullable(term));
+  }
+
+  /** The term `min` to `max` times; `max` may be `UNBOUNDED`. */
+  repeat(term: Term, min: number, max: number): Term {
+    if (max === 0 || term === this.empty) return this.empty;
+    if (term === this.none) return min === 0 ? this.empty : this.none;
+    if (term === this.all) return this.all;
+    const least = this.isNullable(term) ? 0 : min;
+    if (least === 1 && max === 1) return term;
+    const shape = this.#shapes[term];
+    if (shape.kind === "repeat" && shape.min <= 1 && shape.max === UNBOUNDED && max === UNBOUNDED) {
+      return this.repeat(shape.term, least === 0 ? 0 : shape.min, UNBOUNDED);
+    }
+    return this.#make(`r${term},${least},${max}`, { kind: "repeat", term, min: least, max }, least === 0);
+  }
+
+  /** The language of what may follow `byte`. */
+  derivative(term: Term, byte: number): Term {
+    const key = term * 256 + byte;
+    const known = this.#derivatives.get(key);
+    if (known !== undefined) return known;
+    this.#count();
+    const result = this.#derive(term, byte);
+    this.#derivatives.set(key, result);
+    return result;
+  }
+
+  #derive(term: Term, byte: number): Term {
+    const shape = this.#shapes[term];
+    switch (shape.kind) {
+      case "none":
+      case "empty":
+        return this.none;
+      case "bytes":
+        return shape.ranges.some(([low, high]) => low <= byte && byte <= high) ? this.empty : this.none;
+      case "seq": {
+        const behind = this.#pair(this.derivative(shape.first, byte), shape.rest);
+        return this.isNullable(shape.first)
+          ? this.anyOf([behind, this.derivative(shape.rest, byte)])
+          : behind;
+      }
+      case "any-of":
+        return this.anyOf(shape.terms.map((one) => this.derivative(one, byte)));
+      case "all-of":
+        return this.allOf(shape.terms.map((one) => this.derivative(one, byte)));
+      case "not":
+        return this.not(this.derivative(shape.term, byte));
+      case "repeat": {
+        const { min, max } = shape;
+        const rest = this.repeat(shape.term, Math.max(0, min - 1), max - 1);
+        return this.#pair(this.derivative(shape.term, byte), rest);
+      }
+    }
+  }
+
+  #pair(first: Term, rest: Term): Term {
+    if (first === this.none || rest === this.none) return this.none;
+    if (first === this.empty) return rest;
+    if (rest === this.empty) return first;
+    const shape = this.#shapes[first];
+    // To the right, so that one language is written one way.
+    if (shape.kind === "seq") return this.#pair(shape.first, this.#pair(shape.rest, rest));
+    const nullable = this.isNullable(first) && this.isNullable(rest);
+    return this.#make(`.${first},${rest}`, { kind: "seq", first, rest }, nullable);
+  }
+
+  #flat(kind: "any-of" | "all-of", terms: readonly Term[]): Set<Term> {
+    const all = new Set<Term>();
+    for (const term of terms) {
+      const shape = this.#shapes[term];
+      if (shape.kind === kind) for (const one of shape.terms) all.add(one);
+      else all.add(term);
+    }
+    return all;
+  }
+
+  #group(kind: "any-of" | "all-of", all: ReadonlySet<Term>, none: Term): Term {
+    if (all.size === 0) return none;
+    const terms = [...all].sort((a, b) => a - b);
+    if (terms.length === 1) return terms[0];
+    this.#count(terms.length);
+    const some = kind === "any-of";
+    const nullable = some
+      ? terms.some((term) => this.isNullable(term))
+      : terms.every((term) => this.isNullable(term));
+    return this.#make(`${some ? "|" : "&"}${terms.join(",")}`, { kind, terms }, nullable);
+  }
+
+  #make(key: string, shape: Shape, nullable: boolean): Term {
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    this.#count();
+    const term = this.#shapes.push(shape) - 1;
+    this.#nullable.push(nullable);
+    this.#byKey.set(key, term);
+    return term;
+  }
+
+  #count(work = 1): void {
+    this.#work += work;
+    if (this.#work > this.#maxWork) {
+      throw invalidArgument(
+        "this pattern takes too much work to compile; make it shorter or give it smaller counts.",
+      );
+    }
+  }
+}

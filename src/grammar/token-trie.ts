@@ -1,0 +1,94 @@
+/**
+ * The tokens of a vocabulary by their bytes, as a tree in flat arrays, which crosses threads: nodes in the order of a walk
+ * that goes down before it goes on, so that a subtree is a stretch of them.
+ */
+export interface TokenTrie {
+  /** (nodes): the byte that leads to the node; that of the root, node 0, means nothing. */
+  readonly byte: Uint8Array;
+  /** (nodes): bytes from the root. */
+  readonly depth: Uint16Array;
+  /** (nodes): the first node behind its subtree. */
+  readonly end: Int32Array;
+  /** (nodes): a token with the bytes that lead here, −1: none. */
+  readonly token: Int32Array;
+  /** (vocabulary): another token with the same bytes, −1: none. */
+  readonly alike: Int32Array;
+  readonly maxDepth: number;
+}
+
+/** Longest token in bytes that is in a tree: longer ones are never chosen under a grammar. */
+const MAX_TOKEN_BYTES = 1024;
+
+/**
+ * Builds the tree.
+ * @param bytesOf a token's bytes; null or none: it is no text, and never chosen under a grammar
+ */
+export function tokenTrie(vocabSize: number, bytesOf: (token: number) => Uint8Array | null): TokenTrie {
+  const texts: Uint8Array[] = [];
+  const tokens: number[] = [];
+  for (let token = 0; token < vocabSize; token++) {
+    const bytes = bytesOf(token);
+    texts.push(bytes ?? new Uint8Array(0));
+    if (bytes !== null && bytes.length > 0 && bytes.length <= MAX_TOKEN_BYTES) tokens.push(token);
+  }
+  tokens.sort((a, b) => compareBytes(texts[a], texts[b]) || a - b);
+  return new TrieWriter(texts).trie(tokens);
+}
+
+class TrieWriter {
+  readonly #texts: readonly Uint8Array[];
+
+  constructor(texts: readonly Uint8Array[]) {
+    this.#texts = texts;
+  }
+
+  trie(tokens: readonly number[]): TokenTrie {
+    const texts = this.#texts;
+    const most = 1 + tokens.reduce((sum, token) => sum + texts[token].length, 0);
+    const byte = new Uint8Array(most);
+    const depth = new Uint16Array(most);
+    const end = new Int32Array(most);
+    const token = new Int32Array(most).fill(-1);
+    const alike = new Int32Array(texts.length).fill(-1);
+    const path = [0];
+    let count = 1;
+    let before: Uint8Array = new Uint8Array(0);
+    for (const number of tokens) {
+      const text = texts[number];
+      const shared = sharedBytes(before, text);
+      while (path.length > shared + 1) end[path.pop() ?? 0] = count;
+      for (let i = shared; i < text.length; i++) {
+        byte[count] = text[i];
+        depth[count] = i + 1;
+        path.push(count);
+        count += 1;
+      }
+      const last = path[text.length];
+      alike[number] = token[last];
+      token[last] = number;
+      before = text;
+    }
+    for (const node of path) end[node] = count;
+    return {
+      byte: byte.slice(0, count),
+      depth: depth.slice(0, count),
+      end: end.slice(0, count),
+      token: token.slice(0, count),
+      alike,
+      maxDepth: tokens.reduce((longest, one) => Math.max(longest, texts[one].length), 0),
+    };
+  }
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return a[i] - b[i];
+  return a.length - b.length;
+}
+
+function sharedBytes(a: Uint8Array, b: Uint8Array): number {
+  const length = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < length && a[i] === b[i]) i += 1;
+  return i;
+}
