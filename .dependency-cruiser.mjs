@@ -15,6 +15,7 @@ const FLOORS = [
   ["hub", "protocol"],
   ["architectures"],
   ["model", "tokenizer", "kv-cache"],
+  ["grammar"],
   ["sampling", "formats"],
   ["kernels"],
   ["numerics"],

@@ -7,7 +7,7 @@ import { type GrammarState, GrammarStates } from "./grammar-state.js";
 import { wholeMatch } from "./regex.js";
 import { RegexTerms } from "./regex-terms.js";
 import { TokenMasks } from "./token-mask.js";
-import { tokenTrie } from "./token-trie.js";
+import { tokenBytes, tokenTrie } from "./token-trie.js";
 
 const encoder = new TextEncoder();
 
@@ -128,7 +128,7 @@ const TOKENS: readonly (Uint8Array | null)[] = [
   encoder.encode("a"),
   ...[[0xc3], [0xa9], [0x61, 0xc3], [0xa9, 0x61], [0xff]].map((bytes) => Uint8Array.from(bytes)),
 ];
-const TRIE = tokenTrie(TOKENS.length, (token) => TOKENS[token]);
+const TRIE = tokenTrie(tokenBytes(TOKENS));
 
 function allowed(mask: Uint32Array): number[] {
   return TOKENS.map((_, token) => token).filter((token) => ((mask[token >>> 5] >>> (token & 31)) & 1) === 1);

@@ -3,6 +3,9 @@
  * that goes down before it goes on, so that a subtree is a stretch of them.
  */
 export interface TokenTrie {
+  /** The bytes of all tokens, one after the other, and where each ends: (vocabulary). */
+  readonly bytes: Uint8Array;
+  readonly byteEnds: Int32Array;
   /** (nodes): the byte that leads to the node; that of the root, node 0, means nothing. */
   readonly byte: Uint8Array;
   /** (nodes): bytes from the root. */
@@ -19,65 +22,71 @@ export interface TokenTrie {
 /** Longest token in bytes that is in a tree: longer ones are never chosen under a grammar. */
 const MAX_TOKEN_BYTES = 1024;
 
-/**
- * Builds the tree.
- * @param bytesOf a token's bytes; null or none: it is no text, and never chosen under a grammar
- */
-export function tokenTrie(vocabSize: number, bytesOf: (token: number) => Uint8Array | null): TokenTrie {
-  const texts: Uint8Array[] = [];
-  const tokens: number[] = [];
-  for (let token = 0; token < vocabSize; token++) {
-    const bytes = bytesOf(token);
-    texts.push(bytes ?? new Uint8Array(0));
-    if (bytes !== null && bytes.length > 0 && bytes.length <= MAX_TOKEN_BYTES) tokens.push(token);
-  }
-  tokens.sort((a, b) => compareBytes(texts[a], texts[b]) || a - b);
-  return new TrieWriter(texts).trie(tokens);
+/** The bytes of all tokens, one after the other, and where each ends. A token without bytes is never chosen under a grammar. */
+export type TokenBytes = Pick<TokenTrie, "bytes" | "byteEnds">;
+
+/** A token's bytes. */
+export function bytesOfToken({ bytes, byteEnds }: TokenBytes, token: number): Uint8Array {
+  return bytes.subarray(token === 0 ? 0 : byteEnds[token - 1], byteEnds[token]);
 }
 
-class TrieWriter {
-  readonly #texts: readonly Uint8Array[];
+/** Puts tokens' bytes together. */
+export function tokenBytes(texts: readonly (Uint8Array | null)[]): TokenBytes {
+  const byteEnds = new Int32Array(texts.length);
+  let end = 0;
+  texts.forEach((text, token) => {
+    end += text?.length ?? 0;
+    byteEnds[token] = end;
+  });
+  const bytes = new Uint8Array(end);
+  texts.forEach((text, token) => {
+    if (text !== null) bytes.set(text, byteEnds[token] - text.length);
+  });
+  return { bytes, byteEnds };
+}
 
-  constructor(texts: readonly Uint8Array[]) {
-    this.#texts = texts;
-  }
-
-  trie(tokens: readonly number[]): TokenTrie {
-    const texts = this.#texts;
-    const most = 1 + tokens.reduce((sum, token) => sum + texts[token].length, 0);
-    const byte = new Uint8Array(most);
-    const depth = new Uint16Array(most);
-    const end = new Int32Array(most);
-    const token = new Int32Array(most).fill(-1);
-    const alike = new Int32Array(texts.length).fill(-1);
-    const path = [0];
-    let count = 1;
-    let before: Uint8Array = new Uint8Array(0);
-    for (const number of tokens) {
-      const text = texts[number];
-      const shared = sharedBytes(before, text);
-      while (path.length > shared + 1) end[path.pop() ?? 0] = count;
-      for (let i = shared; i < text.length; i++) {
-        byte[count] = text[i];
-        depth[count] = i + 1;
-        path.push(count);
-        count += 1;
-      }
-      const last = path[text.length];
-      alike[number] = token[last];
-      token[last] = number;
-      before = text;
+/** Builds the tree. */
+export function tokenTrie(vocabulary: TokenBytes): TokenTrie {
+  const vocabSize = vocabulary.byteEnds.length;
+  const texts = Array.from({ length: vocabSize }, (_, token) => bytesOfToken(vocabulary, token));
+  const tokens = [...texts.keys()].filter(
+    (token) => texts[token].length > 0 && texts[token].length <= MAX_TOKEN_BYTES,
+  );
+  tokens.sort((a, b) => compareBytes(texts[a], texts[b]) || a - b);
+  const most = 1 + tokens.reduce((sum, token) => sum + texts[token].length, 0);
+  const byte = new Uint8Array(most);
+  const depth = new Uint16Array(most);
+  const end = new Int32Array(most);
+  const token = new Int32Array(most).fill(-1);
+  const alike = new Int32Array(vocabSize).fill(-1);
+  const path = [0];
+  let count = 1;
+  let before: Uint8Array = new Uint8Array(0);
+  for (const number of tokens) {
+    const text = texts[number];
+    const shared = sharedBytes(before, text);
+    while (path.length > shared + 1) end[path.pop() ?? 0] = count;
+    for (let i = shared; i < text.length; i++) {
+      byte[count] = text[i];
+      depth[count] = i + 1;
+      path.push(count);
+      count += 1;
     }
-    for (const node of path) end[node] = count;
-    return {
-      byte: byte.slice(0, count),
-      depth: depth.slice(0, count),
-      end: end.slice(0, count),
+    const last = path[text.length];
+    alike[number] = token[last];
+    token[last] = number;
+    before = text;
+  }
+  for (const node of path) end[node] = count;
+  return {
+    ...vocabulary,
+    ...{ byte: byte.slice(0, count), depth: depth.slice(0, count), end: end.slice(0, count) },
+    ...{
       token: token.slice(0, count),
       alike,
-      maxDepth: tokens.reduce((longest, one) => Math.max(longest, texts[one].length), 0),
-    };
-  }
+      maxDepth: depth.subarray(0, count).reduce((a, b) => Math.max(a, b), 0),
+    },
+  };
 }
 
 function compareBytes(a: Uint8Array, b: Uint8Array): number {

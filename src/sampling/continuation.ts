@@ -3,6 +3,7 @@
  * nothing of text, steps, rows or caches.
  */
 
+import type { AllowedTokens, TokenConstraint } from "./allowed-tokens.js";
 import type { GeneratedLogprobs } from "./logprobs.js";
 import type { ResolvedSampling } from "./options.js";
 import { Sampler } from "./sampler.js";
@@ -40,19 +41,29 @@ export class Continuation {
   readonly tokens: number[] = [];
   readonly #request: ContinuationSettings;
   readonly #sampler: Sampler;
+  /** What may follow; null: anything. */
+  readonly #constraint: TokenConstraint | null;
   /** Most tokens. */
   readonly #limit: number;
   /** Of everything that was chosen, an end token included; 0 where they are not needed. */
   readonly #logprobs: number[] = [];
   #finishReason: FinishReason | null;
 
-  constructor(request: ContinuationSettings, index: number, limit: number, scratch: SamplingScratch) {
+  /** @param constraint its own: it goes on with each token */
+  constructor(
+    request: ContinuationSettings,
+    index: number,
+    limit: number,
+    scratch: SamplingScratch,
+    constraint: TokenConstraint | null = null,
+  ) {
     const { sampling, bestOf, n } = request;
     // To rank continuations, their log-probabilities are needed even when they were not asked for.
     const logprobs = sampling.logprobs ?? (bestOf > n ? 0 : null);
     this.index = index;
     this.#request = request;
     this.#limit = limit;
+    this.#constraint = constraint;
     this.#sampler = new Sampler({ ...sampling, logprobs, seed: (sampling.seed + index) % SEEDS }, scratch);
     this.#finishReason = limit <= 0 ? "length" : null;
   }
@@ -70,7 +81,15 @@ export class Continuation {
   }
 
   /**
-   * Chooses the token that follows, and takes it up unless it is the end.
+   * Finds out which tokens may follow, for about so many looks at a vocabulary's tree.
+   * @returns whether the next token can be chosen now
+   */
+  prepare(fuel: number): boolean {
+    return this.#constraint?.prepare(fuel) ?? true;
+  }
+
+  /**
+   * Chooses the token that follows, and takes it up unless it is the end. Under a constraint, `prepare` has said that it can.
    * @param logits (V) after the last token
    * @param maxima (⌈V / STRETCH⌉) `Kernels.stretchMaxima` of them, where they are known
    * @returns the token; null when it is the end
@@ -83,16 +102,30 @@ export class Continuation {
       { prompt, generated: this.tokens },
       position,
       maxima,
+      this.#allowed(),
     );
     this.#logprobs.push(logprob ?? 0);
-    if (eosTokenIds.has(token)) {
+    if (eosTokenIds.has(token) || this.#endsText(token)) {
       this.#finishReason = "stop";
       return null;
     }
     this.tokens.push(token);
-    if (this.tokens.length >= this.#limit) this.#finishReason = "length";
+    this.#constraint?.accept(token);
+    if (this.#constraint?.isOver === true) this.#finishReason = "stop";
+    else if (this.tokens.length >= this.#limit) this.#finishReason = "length";
     if (sampling.logprobs === null || logprob === undefined || topLogprobs === undefined) return { token };
     return { token, logprobs: { token, logprob, top: topLogprobs } };
+  }
+
+  #allowed(): AllowedTokens | null {
+    if (this.#constraint === null) return null;
+    if (this.#constraint.allowed === null) throw new Error("what may follow is not known");
+    return this.#constraint.allowed;
+  }
+
+  /** An end token ends a text that is whole, also where end tokens are ignored. */
+  #endsText(token: number): boolean {
+    return this.#constraint?.allowed?.others.includes(token) ?? false;
   }
 
   /** Ends it, unless it has ended. */

@@ -2,7 +2,7 @@
  * From logits to the next token.
  *
  * The order is that of Hugging Face transformers: logit bias, repetition penalty, frequency and presence penalties
- * (which Hugging Face does not have); at temperature 0 the best score wins, the lowest id among equals; else
+ * (which Hugging Face does not have); tokens that a constraint forbids are out; at temperature 0 the best score wins, the lowest id among equals; else
  * temperature, top-k, top-p, min-p, and one draw. The draw is `uniform(seed, position)` and nothing else, so a token
  * depends on its logits, its history, the options and its position, never on what was drawn before.
  *
@@ -11,6 +11,7 @@
  */
 import { LastrowError } from "../errors.js";
 import { stretchMaxima } from "../kernels/reference/stretch-maxima.js";
+import { type AllowedTokens, keepAllowed } from "./allowed-tokens.js";
 import { argmax } from "./argmax.js";
 import { checkedArgmax, logNormalizer, logSoftmaxAt, type TokenLogprob, topLogprobs } from "./logprobs.js";
 import type { ResolvedSampling } from "./options.js";
@@ -51,25 +52,28 @@ export class Sampler {
    * @param position its absolute position, from 0: the prompt's length + the number of generated tokens
    * @param maxima (⌈V / STRETCH⌉) `Kernels.stretchMaxima` of the logits, where they are known: most of the rest of the
    *   work then is with few of the V
-   * @throws LastrowError `numerical_error` when a logit is NaN or +Infinity; `invalid_argument` when bias, penalties
-   *   or temperature leave no token, or take a score out of the range of f32
+   * @param allowed the only tokens that may be chosen; null: all
+   * @throws LastrowError `numerical_error` when a logit is NaN or +Infinity; `invalid_argument` when bias, penalties,
+   *   temperature or what is allowed leave no token, or take a score out of the range of f32
    */
   sample(
     logits: Float32Array,
     history: SamplingHistory,
     position: number,
     maxima = stretchMaxima(logits),
+    allowed: AllowedTokens | null = null,
   ): SampledToken {
     const { temperature, logprobs } = this.#options;
     let best = checkedArgmax(logits, maxima);
     let scores = logits;
     let bests = maxima;
-    if (this.#changes.any) {
+    if (this.#changes.any || allowed !== null) {
       scores = this.#scratch.scores;
       scores.set(logits);
-      this.#changes.apply(scores, history);
+      if (this.#changes.any) this.#changes.apply(scores, history);
+      if (allowed !== null) keepAllowed(scores, allowed);
       bests = stretchMaxima(scores, this.#scratch.maxima);
-      best = checkedBest(scores, bests);
+      best = checkedBest(scores, bests, allowed !== null);
     }
     const token = temperature === 0 ? best : this.#draw(scores, bests, position);
     if (logprobs === null) return { token };
@@ -101,8 +105,8 @@ export class Sampler {
   }
 }
 
-/** The best token after bias and penalties, of logits that were finite before. */
-function checkedBest(scores: Float32Array, maxima: Float32Array): number {
+/** The best token after bias, penalties and constraint, of logits that were finite before. */
+function checkedBest(scores: Float32Array, maxima: Float32Array, isConstrained: boolean): number {
   const { token, ordered } = argmax(scores, maxima);
   if (!ordered) {
     throw new LastrowError(
@@ -113,7 +117,9 @@ function checkedBest(scores: Float32Array, maxima: Float32Array): number {
   if (scores[token] === Number.NEGATIVE_INFINITY) {
     throw new LastrowError(
       "invalid_argument",
-      "logitBias and penalties forbid every token of the vocabulary (-Infinity); at least one must stay allowed.",
+      isConstrained
+        ? "no token of the vocabulary is left that fits the schema, regex or grammar and that logitBias allows."
+        : "logitBias and penalties forbid every token of the vocabulary (-Infinity); at least one must stay allowed.",
     );
   }
   return token;

@@ -1,0 +1,32 @@
+/**
+ * The grammars that generations are held to, and the vocabulary that they share. A grammar's states and masks stay for the
+ * next request with it: those of one tenant are not shared with another, since how long a mask takes would tell.
+ */
+import type { Grammar } from "../grammar/grammar.js";
+import { TokenGrammar } from "../grammar/grammar-constraint.js";
+import type { TokenTrie } from "../grammar/token-trie.js";
+
+/** Most grammars that are kept. */
+const MAX_GRAMMARS = 64;
+
+export class GrammarStore {
+  readonly #grammars = new Map<string, TokenGrammar>();
+  #trie: TokenTrie | null = null;
+
+  /** To be told before the first grammar. */
+  setVocabulary(trie: TokenTrie): void {
+    this.#trie = trie;
+  }
+
+  /** @param key equal for equal grammars of one tenant, and only for them */
+  grammar(key: string, grammar: Grammar): TokenGrammar {
+    if (this.#trie === null) throw new Error("the vocabulary is not known");
+    const kept = this.#grammars.get(key) ?? new TokenGrammar(grammar, this.#trie);
+    // Used last, forgotten last.
+    this.#grammars.delete(key);
+    this.#grammars.set(key, kept);
+    const [oldest] = this.#grammars.keys();
+    if (this.#grammars.size > MAX_GRAMMARS) this.#grammars.delete(oldest);
+    return kept;
+  }
+}
