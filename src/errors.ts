@@ -40,6 +40,8 @@ export type ErrorCode =
   | "saved_sequence_mismatch"
   /** A file could not be written; what was there under its name is still there. */
   | "file_not_written"
+  /** An answer fits its schema, and the schema's own validation refuses it. */
+  | "value_refused"
   /** A NaN came out of the forward pass or the sampler. */
   | "numerical_error"
   /** The Hub could not be reached. */

@@ -110,6 +110,7 @@ function generationRequest(
     salt: cachePrompt ? "" : null,
     tenant: "",
     endsByText: false,
+    constraint: null,
     eosTokenIds: new Set(),
   };
 }

@@ -1,7 +1,9 @@
 /** Templates in a thread of their own: one that takes too much ends alone, and the next is rendered. */
 import { afterEach, expect, test } from "vitest";
+import type { TaskAnswer } from "../platform/limited-tasks.js";
 import { startLimitedThread } from "../platform/node-limited-thread.js";
-import type { TemplateAnswer, TemplateTask } from "./template-messages.js";
+import type { Run } from "./jinja/text.js";
+import type { TemplateTask } from "./template-messages.js";
 import { TemplateRunner } from "./template-runner.js";
 
 const BUILT = new URL("../../dist/chat/template-thread.js", import.meta.url);
@@ -13,7 +15,7 @@ const EVER_MORE =
 let started = 0;
 const runner = new TemplateRunner(async () => {
   started++;
-  return startLimitedThread<TemplateTask, TemplateAnswer>(BUILT, "template");
+  return startLimitedThread<TemplateTask, TaskAnswer<readonly Run[]>>(BUILT, "template");
 });
 afterEach(() => {
   started = 0;
@@ -62,7 +64,11 @@ test("disposing ends what is at work and what waits", async () => {
 test("where there are no such threads, or none can be started, it is rendered here", async () => {
   const none = [
     async () => null,
-    () => startLimitedThread<TemplateTask, TemplateAnswer>(new URL("./nothing.js", BUILT), "template"),
+    () =>
+      startLimitedThread<TemplateTask, TaskAnswer<readonly Run[]>>(
+        new URL("./nothing.js", BUILT),
+        "template",
+      ),
   ];
   for (const start of none) {
     const here = new TemplateRunner(start);

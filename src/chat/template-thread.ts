@@ -1,20 +1,16 @@
-/** What a thread that renders templates runs: one task after the other. */
+/** What a thread that renders templates runs. */
 import { workerPort } from "#threads";
-import { toRemoteError } from "../protocol/remote-error.js";
+import { answerTasks, type TaskAnswer } from "../platform/limited-tasks.js";
 import { ChatRenderer } from "./chat-renderer.js";
-import type { TemplateAnswer, TemplateTask } from "./template-messages.js";
+import type { Run } from "./jinja/text.js";
+import type { TemplateTask } from "./template-messages.js";
 
-const port = workerPort<TemplateAnswer, TemplateTask>();
 let parsed: { readonly source: string; readonly renderer: ChatRenderer } | null = null;
 
-port.onMessage(({ source, conversation }) => {
-  try {
+answerTasks(
+  workerPort<TaskAnswer<readonly Run[]>, TemplateTask>(),
+  ({ source, conversation }: TemplateTask): readonly Run[] => {
     if (parsed?.source !== source) parsed = { source, renderer: new ChatRenderer(source) };
-    const runs =
-      conversation === null ? [] : parsed.renderer.render(conversation.messages, conversation.options);
-    port.post({ kind: "rendered", runs });
-  } catch (error) {
-    port.post({ kind: "failed", error: toRemoteError(error) });
-  }
-});
-port.post({ kind: "ready" });
+    return conversation === null ? [] : parsed.renderer.render(conversation.messages, conversation.options);
+  },
+);

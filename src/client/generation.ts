@@ -11,6 +11,8 @@ import { GenerationText } from "./generation-text.js";
 type StartGeneration = (request: GenerationRequest, sink: GenerationSink) => GenerationHandle;
 
 export interface GenerationOptions extends TextOptions {
+  /** Reads the value of a text that ended by itself; null: it has none. */
+  readonly readValue: ((text: string) => Promise<unknown>) | null;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -19,12 +21,12 @@ export interface GenerationOptions extends TextOptions {
  * It starts when the first piece or the result is asked for, and then runs to its end beside all others: pieces wait for
  * a slow reader. Leaving a loop over it early ends it with `abort`. Each piece is delivered once.
  */
-export class Generation implements AsyncIterable<GenerationPiece> {
+export class Generation<Value = unknown> implements AsyncIterable<GenerationPiece> {
   readonly #start: StartGeneration;
   readonly #request: GenerationRequest;
   readonly #options: GenerationOptions;
   readonly #text: GenerationText;
-  readonly #outcome = deferred<GenerationResult>();
+  readonly #outcome = deferred<GenerationResult<Value>>();
   /** Pieces that have not been read yet. */
   readonly #pieces: GenerationPiece[] = [];
   readonly #readers: { resolve: () => void }[] = [];
@@ -77,7 +79,7 @@ export class Generation implements AsyncIterable<GenerationPiece> {
    * @returns the whole, once it has ended
    * @throws LastrowError what iterating would throw
    */
-  each(onPiece: (piece: GenerationPiece) => void): Promise<GenerationResult> {
+  each(onPiece: (piece: GenerationPiece) => void): Promise<GenerationResult<Value>> {
     for (const piece of this.#pieces.splice(0)) onPiece(piece);
     this.#onPiece = onPiece;
     return this.result();
@@ -87,7 +89,7 @@ export class Generation implements AsyncIterable<GenerationPiece> {
    * The whole, once it has ended.
    * @throws LastrowError what iterating would throw
    */
-  async result(): Promise<GenerationResult> {
+  async result(): Promise<GenerationResult<Value>> {
     this.#begin();
     return this.#outcome.promise;
   }
@@ -108,7 +110,16 @@ export class Generation implements AsyncIterable<GenerationPiece> {
           if (this.#request.endsByText) this.#handle?.resume(index, kept);
         },
         finished: (index) => this.#text.finished(index),
-        end: (outcome) => this.#end(this.#text.result(outcome)),
+        end: (outcome) => {
+          const result = this.#text.result(outcome);
+          const { readValue } = this.#options;
+          if (readValue === null) this.#end(result);
+          else
+            this.#withValues(result, readValue).then(
+              (whole) => this.#end(whole),
+              (error) => this.#fail(error),
+            );
+        },
         fail: (error) => this.#fail(error),
       });
     } catch (error) {
@@ -131,10 +142,22 @@ export class Generation implements AsyncIterable<GenerationPiece> {
     return `Generation { ${state}, promptTokens: ${prompt.length}, maxTokens: ${maxTokens}${many} }: iterate over it, or await its result()`;
   }
 
+  async #withValues(
+    result: GenerationResult,
+    readValue: (text: string) => Promise<unknown>,
+  ): Promise<GenerationResult> {
+    const choices = await Promise.all(
+      result.choices.map(async (choice) =>
+        choice.finishReason === "stop" ? { ...choice, value: await readValue(choice.text) } : choice,
+      ),
+    );
+    return { ...result, ...choices[0], choices };
+  }
+
   #end(result: GenerationResult): void {
     this.#stopWaiting();
     this.#hasEnded = true;
-    this.#outcome.resolve(result);
+    this.#outcome.resolve(result as GenerationResult<Value>);
     this.#tell();
   }
 

@@ -7,6 +7,8 @@
  * recomputing and L + I − 1 from the cache, and a row for each proposal that was not accepted. An end token costs one inference more than there are tokens; any other end
  * costs none.
  */
+
+import type { TokenGrammar } from "../grammar/grammar-constraint.js";
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { FinishReason } from "../sampling/continuation.js";
@@ -29,6 +31,9 @@ export interface ObservedStep {
   readonly ms: number;
 }
 
+/** Looks at the vocabulary's tree that are taken at once; what takes more waits for `prepare`. */
+const FUEL_AT_ONCE = 5000;
+
 export class GenerationJob {
   readonly #core: EngineCore;
   readonly #request: GenerationRequest;
@@ -45,6 +50,10 @@ export class GenerationJob {
   readonly #speculations = new Map<Continuation, Speculation>();
   /** How many tokens, and how many choices behind them, wait for a word about their text. */
   readonly #unconfirmed = new Map<Continuation, { readonly tokens: number; readonly choices: number }>();
+  /** The prompt's logits, while it is not known which tokens may begin the text. */
+  #held: { readonly logits: Float32Array; readonly maxima: Float32Array } | null = null;
+  /** Continuations that go on as soon as it is known which tokens may follow. */
+  readonly #waiting = new Set<Continuation>();
   readonly #start = performance.now();
   readonly #firstStep: number;
   #firstTokenMs: number | null = null;
@@ -62,6 +71,7 @@ export class GenerationJob {
   /**
    * Starts it.
    * @param scratch to choose tokens in, during the core's steps; others may use it between them
+   * @param grammar what the text is held to; null: nothing
    * @param onStep is shown every inference
    * @throws LastrowError `kv_memory_exhausted` when it cannot fit even alone
    */
@@ -70,6 +80,7 @@ export class GenerationJob {
     scratch: SamplingScratch,
     request: GenerationRequest,
     sink: GenerationSink,
+    grammar: TokenGrammar | null = null,
     onStep?: (step: ObservedStep) => void,
   ) {
     const { prompt, maxTokens, bestOf } = request;
@@ -80,10 +91,10 @@ export class GenerationJob {
     this.#sink = sink;
     this.#onStep = onStep;
     this.#limit = limit;
-    this.#continuations = Array.from(
-      { length: bestOf },
-      (_, index) => new Continuation(request, index, limit, scratch),
-    );
+    this.#continuations = Array.from({ length: bestOf }, (_, index) => {
+      const constraint = grammar?.constraint(request.constraint?.endTokenIds ?? []) ?? null;
+      return new Continuation(request, index, limit, scratch, constraint);
+    });
     const [first] = this.#continuations;
     if (limit <= 0) return;
     // The last token is never fed.
@@ -118,6 +129,31 @@ export class GenerationJob {
     }
   }
 
+  /** Whether it waits for `prepare`, and for nothing else. */
+  get isWaiting(): boolean {
+    return !this.#hasEnded && (this.#held !== null || this.#waiting.size > 0);
+  }
+
+  /** Finds out which tokens may follow, for about so many looks at the vocabulary's tree, and goes on where that is known. */
+  prepare(fuel: number): void {
+    if (!this.isWaiting) return;
+    try {
+      if (this.#held !== null) {
+        const { logits, maxima } = this.#held;
+        if (!this.#areReady(fuel)) return;
+        this.#held = null;
+        this.#takePrompt(logits, maxima);
+        return;
+      }
+      const [continuation] = this.#waiting;
+      if (!continuation.prepare(fuel)) return;
+      this.#waiting.delete(continuation);
+      this.#goOn(continuation);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   /** Ends it with `abort`, unless it has ended. */
   cancel(): void {
     this.#end("abort");
@@ -139,6 +175,10 @@ export class GenerationJob {
 
   /** The prompt's logits: every continuation chooses its first token from them. */
   #takePrompt(logits: Float32Array, maxima: Float32Array): void {
+    if (!this.#areReady(FUEL_AT_ONCE)) {
+      this.#held = { logits: logits.slice(), maxima: maxima.slice() };
+      return;
+    }
     this.#observe(logits);
     const [first, ...others] = this.#continuations;
     const origin = this.#sequenceOf(first);
@@ -151,12 +191,17 @@ export class GenerationJob {
     }
   }
 
+  /** Whether the first tokens can be chosen. All texts begin alike, so that what one may begin with is known for all. */
+  #areReady(fuel: number): boolean {
+    return this.#continuations.every((continuation) => continuation.prepare(fuel));
+  }
+
   /** Logits of the last token, and of the proposed ones behind it. */
   #take(continuation: Continuation, logits: StepLogits): void {
     const sequence = this.#sequenceOf(continuation);
     const added: ChosenToken[] = [];
     let choices = 0;
-    while (choices < logits.count) {
+    while (choices < logits.count && continuation.prepare(FUEL_AT_ONCE)) {
       const row = logits.row(choices);
       this.#observe(row);
       const proposed = sequence.tokens[logits.firstPosition + choices + 1];
@@ -198,6 +243,10 @@ export class GenerationJob {
 
   /** Feeds the last chosen token, with what look-up proposes behind it. */
   #goOn(continuation: Continuation): void {
+    if (!continuation.prepare(FUEL_AT_ONCE)) {
+      this.#waiting.add(continuation);
+      return;
+    }
     const { prompt, mode, speculate } = this.#request;
     const core = this.#core;
     const sequence = this.#sequenceOf(continuation);

@@ -105,6 +105,49 @@ export function dfaFrom<S>(
   return minimised(withoutDeadEnds({ classOf, numClasses: 256, next: Int32Array.from(table), accepting }));
 }
 
+/** The smallest automaton of the texts that all of some automata accept, null where there is none. */
+export function intersection(dfas: readonly Dfa[], maxStates: number): Dfa | null {
+  if (dfas.length === 1) return dfas[0];
+  // Bytes that all of them treat alike are one class.
+  const numbers = new Map<string, number>();
+  const bytes: number[] = [];
+  const classOf = Uint8Array.from({ length: 256 }, (_, byte) => {
+    const key = dfas.map((dfa) => dfa.classOf[byte]).join();
+    let number = numbers.get(key);
+    if (number === undefined) {
+      number = bytes.push(byte) - 1;
+      numbers.set(key, number);
+    }
+    return number;
+  });
+  const states = [dfas.map(() => 0)];
+  const known = new Map([[states[0].join(), 0]]);
+  const table: number[] = [];
+  for (let s = 0; s < states.length; s++) {
+    for (const byte of bytes) {
+      const to = states[s].map((state, i) => nextState(dfas[i], state, byte));
+      if (to.includes(-1)) {
+        table.push(-1);
+        continue;
+      }
+      const key = to.join();
+      let number = known.get(key);
+      if (number === undefined) {
+        number = states.push(to) - 1;
+        known.set(key, number);
+        if (states.length > maxStates) throw tooManyStates(maxStates);
+      }
+      table.push(number);
+    }
+  }
+  const accepting = Uint8Array.from(states, (state) =>
+    state.every((one, i) => dfas[i].accepting[one] === 1) ? 1 : 0,
+  );
+  return minimised(
+    withoutDeadEnds({ classOf, numClasses: bytes.length, next: Int32Array.from(table), accepting }),
+  );
+}
+
 function tooManyStates(maxStates: number): Error {
   return invalidArgument(
     `a pattern, a range or a list of values needs more than ${maxStates} states; make it shorter or give it smaller counts.`,

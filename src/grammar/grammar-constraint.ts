@@ -27,8 +27,6 @@ export class TokenGrammar {
   }
 }
 
-const NO_TOKENS: readonly number[] = [];
-
 class GrammarConstraint implements TokenConstraint {
   readonly #states: GrammarStates;
   readonly #masks: TokenMasks;
@@ -57,7 +55,7 @@ class GrammarConstraint implements TokenConstraint {
     const mask = this.#masks.mask(this.#state, fuel);
     if (mask === null) return false;
     const { mayEnd } = this.#states.open(this.#state);
-    this.#allowed = { mask, others: mayEnd ? this.#endTokenIds : NO_TOKENS };
+    this.#allowed = { mask, endTokenIds: this.#endTokenIds, mayEnd };
     return true;
   }
 

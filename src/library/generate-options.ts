@@ -12,6 +12,7 @@ import type { BeamSettings, GenerationRequest, Mode } from "../protocol/generati
 import { checkBeamSettings } from "../sampling/beam-search.js";
 import { resolveSampling, type SamplingOptions } from "../sampling/options.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { resolveStructure, type Structure, type StructureOptions } from "./structured-output.js";
 
 /** Text, or token ids. */
 export type Prompt = string | readonly number[];
@@ -26,7 +27,7 @@ export interface PromptOptions {
  * How to generate. What is absent comes from the model's `generation_config.json`, then from `SamplingOptions`' own
  * defaults.
  */
-export interface GenerateOptions extends SamplingOptions, PromptOptions {
+export interface GenerateOptions extends SamplingOptions, PromptOptions, StructureOptions {
   /** Most tokens to generate, from 0; default: the model's `max_new_tokens`, or 256. The context is a limit, too. */
   readonly maxTokens?: number | undefined;
   /** Texts that end the generation; they may span tokens, and are not part of the result. */
@@ -93,7 +94,10 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
  * itself (`mode` is what it compares, and a shared cache would leave rows out), and the observer of its events.
  */
 export interface CompareOptions
-  extends Omit<GenerateOptions, "mode" | "logprobs" | "cachePrompt" | "salt" | MultipleContinuations>,
+  extends Omit<
+      GenerateOptions,
+      "mode" | "logprobs" | "cachePrompt" | "salt" | MultipleContinuations | keyof StructureOptions
+    >,
     ComparisonObserver {}
 
 type MultipleContinuations = "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "speculate";
@@ -109,7 +113,7 @@ const SAMPLED_PROMPT = {
 export const GENERATE_OPTIONS = optionNames<GenerateOptions>()("generate", {
   ...SAMPLED_PROMPT,
   ...{ n: true, bestOf: true, numBeams: true, lengthPenalty: true, earlyStopping: true, speculate: true },
-  ...{ mode: true, logprobs: true, cachePrompt: true, salt: true },
+  ...{ mode: true, logprobs: true, cachePrompt: true, salt: true, schema: true, regex: true },
 });
 export const COMPARE_OPTIONS = optionNames<CompareOptions>()("compare", {
   ...SAMPLED_PROMPT,
@@ -131,6 +135,8 @@ export const DEFAULT_COMPARED_TOKENS = 100;
 export interface ResolvedRequest {
   readonly request: GenerationRequest;
   readonly text: GenerationOptions;
+  /** What the answer is held to, before it is compiled; null: nothing. */
+  readonly structure: Structure | null;
 }
 
 /** What a request needs to know of its model. */
@@ -177,6 +183,7 @@ export function resolveRequest(
   const n = wholeNumber("n", options.n, 1, { from: 1, to: MAX_CONTINUATIONS });
   const { cachePrompt = true, salt = "", tenant = "" } = options;
   const beams = resolveBeams(options, n);
+  const structure = checkedStructure(options, model);
   const request: GenerationRequest = {
     prompt,
     maxTokens,
@@ -189,9 +196,32 @@ export function resolveRequest(
     speculate: wholeNumber("speculate", options.speculate, 0, { from: 0, to: MAX_SPECULATED }),
     tenant,
     salt: cachePrompt && mode === "cached" ? salt : null,
+    constraint: null,
     eosTokenIds: new Set([...(options.ignoreEos === true ? [] : model.eosTokenIds), ...stopTokenIds]),
   };
-  return { request, text: { tokenizer, stop, loadMs: model.loadMs, signal: options.signal } };
+  const readValue = structure?.readValue ?? null;
+  return {
+    request,
+    text: { tokenizer, stop, loadMs: model.loadMs, signal: options.signal, readValue },
+    structure,
+  };
+}
+
+function checkedStructure(options: GenerateOptions, model: RequestedModel): Structure | null {
+  const structure = resolveStructure(options);
+  if (structure === null) return null;
+  const name = structure.spec.kind;
+  if (options.stop !== undefined && options.stop.length > 0) {
+    throw invalidArgument(`stop cannot be combined with ${name}: the answer ends where it is whole.`);
+  }
+  if (options.numBeams !== undefined) throw invalidArgument(`numBeams cannot be combined with ${name}.`);
+  if (model.tokenizer === null) {
+    throw new LastrowError(
+      "tokenizer_missing",
+      `${model.label} has no tokenizer, so its answers cannot be held to a ${name}.`,
+    );
+  }
+  return structure;
 }
 
 function resolveStopTokens(ids: GenerateOptions["stopTokenIds"] = [], vocabSize: number): readonly number[] {

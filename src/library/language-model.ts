@@ -3,21 +3,24 @@
  * engine until it is disposed.
  */
 import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
-import type { TemplateRunner, TemplateThread } from "../chat/template-runner.js";
+import type { TemplateRunner } from "../chat/template-runner.js";
 import type { AnswerThoughts } from "../chat/thoughts.js";
 import { type ComparisonReport, compareWays } from "../client/comparison.js";
 import type { EngineClient } from "../client/engine-client.js";
 import type { DroppedEvents } from "../client/event-subscription.js";
 import { Generation } from "../client/generation.js";
+import { GrammarCompiler } from "../client/grammar-compiler.js";
 import { type LogitsRow, readLogits } from "../client/logits-reader.js";
 import { Sequence, type SequenceModel } from "../client/sequence.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
+import { StructuredGenerations } from "../client/structured-generation.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelConfig } from "../model/config.js";
 import { checkOptions, isListOfIds, oneOf, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
+import type { Platform } from "../platform/platform.js";
 import type { EngineInfo } from "../protocol/engine-setup.js";
 import {
   type EngineEvent,
@@ -25,7 +28,8 @@ import {
   type EngineStats,
   EVENT_TYPES,
 } from "../protocol/engine-stats.js";
-import { checkPrompt, checkTokenIds } from "../protocol/generation-request.js";
+import type { GenerationSink } from "../protocol/generation-outcome.js";
+import { checkPrompt, checkTokenIds, type GenerationRequest } from "../protocol/generation-request.js";
 import { SavedSequence } from "../saved-sequence/read-sequence.js";
 import { openSaved, type SavedSource } from "../saved-sequence/saved-source.js";
 import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.js";
@@ -44,6 +48,7 @@ import {
   resolveRequest,
 } from "./generate-options.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
+import type { AnySchema, JsonSchema, ValueOf } from "./structured-output.js";
 
 /** How a sequence begins. */
 export interface SequenceOptions extends PromptOptions {
@@ -159,8 +164,8 @@ export interface LanguageModelParts {
   readonly tokenizer: Tokenizer | null;
   /** The model's own, or why it has none. */
   readonly chatTemplate: FoundTemplate;
-  /** See `Platform.startTemplateThread`. */
-  readonly startTemplateThread: () => Promise<TemplateThread | null>;
+  /** See `Platform.startLimitedThread`. */
+  readonly startLimitedThread: Platform["startLimitedThread"];
   readonly defaults: GenerationDefaults;
   /** Start token for an empty prompt. */
   readonly bosTokenId: number | null;
@@ -178,6 +183,8 @@ export class LanguageModel implements AsyncDisposable {
   #parts: LanguageModelParts | null;
   /** Made for the first conversation. */
   #templates: TemplateRunner | null = null;
+  /** Made for the first answer that is held to a grammar. */
+  #structured: StructuredGenerations | null = null;
   /** Stays readable after `dispose`. */
   readonly info: ModelInfo;
   /**
@@ -247,8 +254,11 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError at once: `invalid_argument` and what `promptTokens` throws; while running:
    *   `kv_memory_exhausted`, `numerical_error`, `disposed`
    */
-  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return this.answer(prompt, options, null);
+  generate<Schema extends AnySchema = JsonSchema>(
+    prompt: Prompt,
+    options: GenerateOptions & { readonly schema?: Schema | undefined } = {},
+  ): Generation<ValueOf<Schema>> {
+    return this.answer(prompt, options, null) as Generation<ValueOf<Schema>>;
   }
 
   /**
@@ -259,8 +269,12 @@ export class LanguageModel implements AsyncDisposable {
   answer(prompt: Prompt, options: GenerateOptions, thoughts: AnswerThoughts | null): Generation {
     const { engine } = this.#alive();
     checkOptions(options, GENERATE_OPTIONS);
-    const { request, text } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
-    return new Generation((asked, sink) => engine.generate(asked, sink), request, { ...text, thoughts });
+    const { request, text, structure } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
+    const start = (asked: GenerationRequest, sink: GenerationSink) =>
+      structure === null
+        ? engine.generate(asked, sink)
+        : this.#structuredGenerations().start(structure.spec, asked, sink);
+    return new Generation(start, request, { ...text, thoughts });
   }
 
   /**
@@ -293,8 +307,8 @@ export class LanguageModel implements AsyncDisposable {
       import("../chat/template-runner.js"),
       import("./conversation.js"),
     ]);
-    const { startTemplateThread } = this.#alive();
-    this.#templates ??= new TemplateRunner(startTemplateThread);
+    const { startLimitedThread } = this.#alive();
+    this.#templates ??= new TemplateRunner(() => startLimitedThread("template"));
     const settings = { template, tokenizer, variables, dropOldest, keepSystem, runner: this.#templates };
     return Conversation.begin(this, settings, messages, sequence);
   }
@@ -447,11 +461,26 @@ export class LanguageModel implements AsyncDisposable {
   async dispose(): Promise<void> {
     const parts = this.#parts;
     this.#parts = null;
-    await Promise.all([parts?.engine.dispose(this.info.label), this.#templates?.dispose()]);
+    await Promise.all([
+      parts?.engine.dispose(this.info.label),
+      this.#templates?.dispose(),
+      this.#structured?.dispose(),
+    ]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  #structuredGenerations(): StructuredGenerations {
+    const { engine, tokenizer, eosTokenIds, startLimitedThread } = this.#alive();
+    if (tokenizer === null) throw this.#withoutTokenizer();
+    this.#structured ??= new StructuredGenerations(
+      engine,
+      new GrammarCompiler(tokenizer, this.info.config.vocabSize, () => startLimitedThread("grammar")),
+      eosTokenIds,
+    );
+    return this.#structured;
   }
 
   #alive(): LanguageModelParts {

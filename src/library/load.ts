@@ -92,7 +92,7 @@ export async function loadParts(
     );
     return {
       engine,
-      startTemplateThread: () => platform.startTemplateThread(),
+      startLimitedThread: (work) => platform.startLimitedThread(work),
       tokenizer,
       chatTemplate,
       defaults,

@@ -15,7 +15,7 @@ async function noPaths(path: string | URL): Promise<never> {
 }
 
 export const platform: Platform = {
-  startTemplateThread: async () => null,
+  startLimitedThread: async () => null,
   openFile: noPaths,
   replaceFile: noPaths,
   sha256: webSha256,

@@ -14,10 +14,15 @@ import { installationKey } from "./installation-key.js";
 import { startLimitedThread } from "./node-limited-thread.js";
 import { connectEngineWorker, startWorker } from "./node-worker.js";
 import { packagePath, RUNS_FROM_SOURCES } from "./package-files.js";
-import type { ModelSource, OpenOptions, Platform } from "./platform.js";
+import type { LimitedWorkName, ModelSource, OpenOptions, Platform } from "./platform.js";
 import { proxiedFetch } from "./proxied-fetch.js";
 import { replaceFile } from "./replace-file.js";
 import { addressedFiles, parseAddress } from "./url-files.js";
+
+const LIMITED_WORK: Readonly<Record<LimitedWorkName, string>> = {
+  template: "dist/chat/template-thread.js",
+  grammar: "dist/client/grammar-thread.js",
+};
 
 export const platform: Platform = {
   openModel,
@@ -28,11 +33,11 @@ export const platform: Platform = {
       throw new Error("this is a bundle, and the package with its script is not installed");
     return connectEngineWorker(startWorker(pathToFileURL(script)));
   },
-  async startTemplateThread<Sent, Received>() {
-    const script = RUNS_FROM_SOURCES ? null : packagePath("dist/chat/template-thread.js");
+  async startLimitedThread<Sent, Received>(work: LimitedWorkName) {
+    const script = RUNS_FROM_SOURCES ? null : packagePath(LIMITED_WORK[work]);
     return script === null
       ? null
-      : startLimitedThread<Sent, Received>(pathToFileURL(script), "lastrow template");
+      : startLimitedThread<Sent, Received>(pathToFileURL(script), `lastrow ${work}`);
   },
   openFile: async (path) => openDiskFile(pathOf(path)),
   replaceFile: async (path, pieces) => replaceFile(pathOf(path), pieces),

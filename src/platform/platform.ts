@@ -42,6 +42,9 @@ export interface OpenOptions {
   readonly beforeWeights?: ((files: ModelFiles) => Promise<void>) | undefined;
 }
 
+/** What a thread with a limited heap does. */
+export type LimitedWorkName = "template" | "grammar";
+
 export interface Platform {
   /**
    * Finds a model's files; `undefined` asks for the default.
@@ -54,11 +57,11 @@ export interface Platform {
    */
   startEngineWorker(): Promise<EngineConnection>;
   /**
-   * Starts a thread that runs src/chat/template-thread.ts with a limit on its heap; null where a thread's heap cannot be
-   * limited. While no call waits for it, it keeps no program alive.
+   * Starts a thread that runs src/chat/template-thread.ts or src/client/grammar-thread.ts with a limit on its heap; null
+   * where a thread's heap cannot be limited. While no call waits for it, it keeps no program alive.
    * @throws what keeps it from being started
    */
-  startTemplateThread<Sent, Received>(): Promise<LimitedThread<Sent, Received> | null>;
+  startLimitedThread<Sent, Received>(work: LimitedWorkName): Promise<LimitedThread<Sent, Received> | null>;
   /**
    * Opens a file to read; null when there is none of that name.
    * @throws LastrowError `invalid_argument` where there are no paths; `model_not_found`, `model_file_invalid`

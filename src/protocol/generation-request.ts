@@ -1,6 +1,7 @@
 /** What a generation is asked for and what it gives. */
 
 import { LastrowError } from "../errors.js";
+import type { Grammar } from "../grammar/grammar.js";
 import { shown } from "../option-checks.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import type { GeneratedLogprobs } from "../sampling/logprobs.js";
@@ -39,7 +40,7 @@ export interface GenerationTimings {
 }
 
 /** One continuation of the prompt. */
-export interface GenerationChoice {
+export interface GenerationChoice<Value = unknown> {
   /** All pieces' text joined; empty for a model without a tokenizer. */
   readonly text: string;
   /** All pieces' thoughts joined; only in a chat whose template knows thoughts. */
@@ -51,14 +52,19 @@ export interface GenerationChoice {
   /** One entry for each of `tokens`; only when asked for. */
   readonly logprobs?: readonly GeneratedLogprobs[];
   readonly finishReason: FinishReason;
+  /**
+   * What the text says, of a generation with a `schema`: parsed, and as the schema's validation gives it. Absent where the
+   * answer did not end by itself: its text is then the beginning of one.
+   */
+  readonly value?: Value;
   /** Of a beam search: the sum of log-probabilities over length ^ `lengthPenalty`. */
   readonly score?: number;
 }
 
 /** A finished generation: its first continuation, and all of them. */
-export interface GenerationResult extends GenerationChoice {
+export interface GenerationResult<Value = unknown> extends GenerationChoice<Value> {
   /** As many as `n` asked for, best first with `bestOf` and `numBeams`; the first one is the result's own. */
-  readonly choices: readonly GenerationChoice[];
+  readonly choices: readonly GenerationChoice<Value>[];
   /** L: tokens of the prompt, a start token included. */
   readonly promptTokens: number;
   /** Tokens of the prompt whose K and V were there already, computed for an earlier prompt that begins alike. */
@@ -88,6 +94,15 @@ export interface BeamSettings {
   readonly earlyStopping: boolean | "never";
 }
 
+/** What the text is held to. */
+export interface RequestConstraint {
+  /** See `GrammarStore.grammar`. */
+  readonly key: string;
+  readonly grammar: Grammar;
+  /** Tokens that end a text where it is whole, also where end tokens are ignored. */
+  readonly endTokenIds: readonly number[];
+}
+
 /** What the engine is asked for: plain data, without text. */
 export interface GenerationRequest {
   readonly prompt: readonly number[];
@@ -110,6 +125,8 @@ export interface GenerationRequest {
    * search, whose beams are cut where their text is made.
    */
   readonly endsByText: boolean;
+  /** Null: anything may come. Not with a beam search, nor with `endsByText`. */
+  readonly constraint: RequestConstraint | null;
   /** Tokens that end the text; empty to ignore them. */
   readonly eosTokenIds: ReadonlySet<number>;
 }

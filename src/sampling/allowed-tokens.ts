@@ -2,8 +2,9 @@
 export interface AllowedTokens {
   /** (⌈V / 32⌉): bit t % 32 of word ⌊t / 32⌋ says whether token t is allowed. */
   readonly mask: Uint32Array;
-  /** Allowed besides. */
-  readonly others: readonly number[];
+  /** Tokens that end a text, whatever the mask says of them: allowed where it is whole, and nowhere else. */
+  readonly endTokenIds: readonly number[];
+  readonly mayEnd: boolean;
 }
 
 /** What may follow in one text, as it grows. Owned by one continuation. */
@@ -23,8 +24,8 @@ export interface TokenConstraint {
 }
 
 /** Scores of tokens that are not allowed become −Infinity. */
-export function keepAllowed(scores: Float32Array, { mask, others }: AllowedTokens): void {
-  const kept = others.map((token) => scores[token]);
+export function keepAllowed(scores: Float32Array, { mask, endTokenIds, mayEnd }: AllowedTokens): void {
+  const ends = endTokenIds.map((token) => scores[token]);
   for (let word = 0; word < mask.length; word++) {
     const bits = mask[word];
     if (bits === 0xffffffff) continue;
@@ -40,7 +41,7 @@ export function keepAllowed(scores: Float32Array, { mask, others }: AllowedToken
   }
   // A vocabulary may have fewer tokens than there are scores.
   scores.fill(Number.NEGATIVE_INFINITY, mask.length << 5);
-  others.forEach((token, i) => {
-    scores[token] = kept[i];
+  endTokenIds.forEach((token, i) => {
+    scores[token] = mayEnd ? ends[i] : Number.NEGATIVE_INFINITY;
   });
 }

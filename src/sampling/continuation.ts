@@ -125,7 +125,7 @@ export class Continuation {
 
   /** An end token ends a text that is whole, also where end tokens are ignored. */
   #endsText(token: number): boolean {
-    return this.#constraint?.allowed?.others.includes(token) ?? false;
+    return this.#constraint?.allowed?.endTokenIds.includes(token) ?? false;
   }
 
   /** Ends it, unless it has ended. */

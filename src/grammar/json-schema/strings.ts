@@ -3,8 +3,8 @@
  * as a code point.
  */
 import { invalidArgument } from "../../errors.js";
-import { ANY_CODE_POINT, jsonString, utf8 } from "../code-points.js";
-import { type Dfa, dfaOf } from "../dfa.js";
+import { ANY_CODE_POINT, jsonString } from "../code-points.js";
+import { type Dfa, dfaOf, intersection } from "../dfa.js";
 import { someMatch, wholeMatch } from "../regex.js";
 import { RegexTerms, type Term, UNBOUNDED } from "../regex-terms.js";
 import type { SchemaLimits } from "./schema-limits.js";
@@ -28,8 +28,8 @@ export const ANY_STRING: StringRules = {
 };
 
 /** The host of a URI or an e-mail address. */
-const LABEL = "[a-z0-9](?:[a-z0-9\\-]{0,30}[a-z0-9])?";
-const HOST = `${LABEL}(?:\\.${LABEL}){0,3}`;
+const LABEL = "[a-z0-9](?:[a-z0-9\\-]*[a-z0-9])?";
+const HOST = `${LABEL}(?:\\.${LABEL})*`;
 const OCTET = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const LONG_MONTHS = "(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])";
 const DATE = `(?:\\d{4}-(?:${LONG_MONTHS}|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))|(?:\\d\\d(?:[2468][048]|0[48]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)`;
@@ -45,8 +45,8 @@ export const FORMATS: Readonly<Record<string, string>> = {
   "date-time": `${DATE}T${TIME}`,
   duration:
     "P(?:\\d{1,4}W|\\d{1,4}Y(?:\\d{1,2}M(?:\\d{1,3}D)?)?|\\d{1,2}M(?:\\d{1,3}D)?|\\d{1,3}D|T(?:\\d{1,3}H(?:\\d{1,3}M(?:\\d{1,3}S)?)?|\\d{1,3}M(?:\\d{1,3}S)?|\\d{1,3}S))",
-  email: `[A-Za-z0-9_+\\-]+(?:\\.[A-Za-z0-9_+\\-]+){0,3}@(?:${LABEL}\\.){1,3}[a-z]{2,12}`,
-  hostname: HOST,
+  email: `[A-Za-z0-9_+\\-]+(?:\\.[A-Za-z0-9_+\\-]+)*@(?:${LABEL}\\.)+[a-z]{2,}`,
+  hostname: "[a-z0-9](?:[a-z0-9\\-]{0,20}[a-z0-9])?(?:\\.[a-z0-9](?:[a-z0-9\\-]{0,20}[a-z0-9])?){0,3}",
   ipv4: `${OCTET}(?:\\.${OCTET}){3}`,
   ipv6: "[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}",
   uri: `https?:\\/\\/${HOST}(?::[1-9]\\d{0,3})?(?:\\/[A-Za-z0-9._~\\-]*)*(?:\\?[A-Za-z0-9._~=&\\-]*)?(?:#[A-Za-z0-9._~\\-]*)?`,
@@ -87,11 +87,28 @@ export class SchemaStrings {
   }
 
   /** A whole string; null where none fits the rules. */
-  string(rules: StringRules): Dfa | null {
-    return this.#remembered(JSON.stringify(rules), (terms) => {
-      const quote = terms.literal([0x22]);
-      return terms.seq([quote, this.#content(terms, rules), quote]);
-    });
+  string({ minLength, maxLength, patterns, formats, except }: StringRules): Dfa | null {
+    const isCounted = minLength > 0 || maxLength < UNBOUNDED;
+    const parts = [
+      ...patterns.map((pattern) =>
+        this.#quoted(`~${pattern}`, (terms) => someMatch(terms, jsonString, pattern)),
+      ),
+      ...formats
+        .filter((format) => Object.hasOwn(FORMATS, format))
+        .map((format) =>
+          this.#quoted(`@${format}`, (terms) => wholeMatch(terms, jsonString, FORMATS[format])),
+        ),
+      ...(except.length === 0
+        ? []
+        : [this.#quoted(`!${JSON.stringify(except)}`, (terms) => allBut(terms, except))]),
+    ];
+    if (isCounted || parts.length === 0) {
+      const count = (terms: RegexTerms) =>
+        terms.repeat(jsonString(terms, ANY_CODE_POINT), minLength, maxLength);
+      parts.push(this.#quoted(`#${minLength},${maxLength}`, count));
+    }
+    const found = parts.filter((dfa) => dfa !== null);
+    return found.length < parts.length ? null : intersection(found, this.#limits.maxStates);
   }
 
   /** One of some JSON texts. */
@@ -102,22 +119,11 @@ export class SchemaStrings {
     );
   }
 
-  /** A text that matches as a whole, as it is. */
-  text(pattern: string): Dfa | null {
-    return this.#remembered(`/${pattern}`, (terms) => wholeMatch(terms, utf8, pattern));
-  }
-
-  #content(terms: RegexTerms, { minLength, maxLength, patterns, formats, except }: StringRules): Term {
-    const encoder = new TextEncoder();
-    const written = (text: string) => terms.literal(encoder.encode(JSON.stringify(text).slice(1, -1)));
-    return terms.allOf([
-      terms.repeat(jsonString(terms, ANY_CODE_POINT), minLength, maxLength),
-      ...patterns.map((pattern) => someMatch(terms, jsonString, pattern)),
-      ...formats
-        .filter((format) => Object.hasOwn(FORMATS, format))
-        .map((format) => wholeMatch(terms, jsonString, FORMATS[format])),
-      ...(except.length === 0 ? [] : [terms.not(terms.anyOf(except.map(written)))]),
-    ]);
+  #quoted(key: string, content: (terms: RegexTerms) => Term): Dfa | null {
+    return this.#remembered(key, (terms) => {
+      const quote = terms.literal([0x22]);
+      return terms.seq([quote, content(terms), quote]);
+    });
   }
 
   #remembered(key: string, language: (terms: RegexTerms) => Term): Dfa | null {
@@ -128,6 +134,13 @@ export class SchemaStrings {
     this.#known.set(key, dfa);
     return dfa;
   }
+}
+
+function allBut(terms: RegexTerms, texts: readonly string[]): Term {
+  const encoder = new TextEncoder();
+  const written = texts.map((text) => terms.literal(encoder.encode(JSON.stringify(text).slice(1, -1))));
+  const anyText = terms.repeat(jsonString(terms, ANY_CODE_POINT), 0, UNBOUNDED);
+  return terms.allOf([anyText, terms.not(terms.anyOf(written))]);
 }
 
 /** @throws LastrowError `invalid_argument` when a format is not honoured */

@@ -1,0 +1,67 @@
+/** Starts generations that are held to a grammar: compiles it first, and tells the engine the vocabulary once. */
+import type { ConstraintSpec } from "../grammar/constraint-spec.js";
+import { specKey } from "../grammar/constraint-spec.js";
+import type { GenerationSink } from "../protocol/generation-outcome.js";
+import type { GenerationRequest } from "../protocol/generation-request.js";
+import type { EngineClient, GenerationHandle } from "./engine-client.js";
+import type { GrammarCompiler } from "./grammar-compiler.js";
+
+export class StructuredGenerations {
+  readonly #engine: EngineClient;
+  readonly #compiler: GrammarCompiler;
+  readonly #eosTokenIds: readonly number[];
+  #hasVocabulary: Promise<void> | null = null;
+
+  /** @param eosTokenIds tokens that end a text of the model */
+  constructor(engine: EngineClient, compiler: GrammarCompiler, eosTokenIds: readonly number[]) {
+    this.#engine = engine;
+    this.#compiler = compiler;
+    this.#eosTokenIds = eosTokenIds;
+  }
+
+  /** As `EngineClient.generate`; what is wrong with the spec fails the generation before anything runs. */
+  start(spec: ConstraintSpec, request: GenerationRequest, sink: GenerationSink): GenerationHandle {
+    let handle: GenerationHandle | null = null;
+    let isCancelled = false;
+    this.#begin(spec, request, sink).then(
+      (begun) => {
+        handle = begun;
+        if (isCancelled) handle.cancel();
+      },
+      (error) => sink.fail(error),
+    );
+    return {
+      cancel: () => {
+        isCancelled = true;
+        handle?.cancel();
+      },
+      resume: (index, kept) => handle?.resume(index, kept),
+    };
+  }
+
+  dispose(): Promise<void> {
+    return this.#compiler.dispose();
+  }
+
+  async #begin(
+    spec: ConstraintSpec,
+    request: GenerationRequest,
+    sink: GenerationSink,
+  ): Promise<GenerationHandle> {
+    const grammar = await this.#compiler.compile(spec);
+    this.#hasVocabulary ??= this.#tellVocabulary();
+    await this.#hasVocabulary;
+    const endTokenIds = [...new Set([...this.#eosTokenIds, ...request.eosTokenIds])];
+    const key = JSON.stringify([request.tenant, request.salt, specKey(spec)]);
+    return this.#engine.generate({ ...request, constraint: { key, grammar, endTokenIds } }, sink);
+  }
+
+  async #tellVocabulary(): Promise<void> {
+    try {
+      this.#engine.tellVocabulary(await this.#compiler.trie());
+    } catch (error) {
+      this.#hasVocabulary = null;
+      throw error;
+    }
+  }
+}

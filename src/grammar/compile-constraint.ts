@@ -1,0 +1,26 @@
+/** What a text is held to becomes a grammar. */
+import { invalidArgument } from "../errors.js";
+import { utf8 } from "./code-points.js";
+import type { ConstraintSpec } from "./constraint-spec.js";
+import { dfaOf } from "./dfa.js";
+import { type Grammar, GrammarBuilder } from "./grammar.js";
+import { schemaGrammar } from "./json-schema/schema-grammar.js";
+import { SCHEMA_LIMITS } from "./json-schema/schema-limits.js";
+import { wholeMatch } from "./regex.js";
+import { RegexTerms } from "./regex-terms.js";
+
+/**
+ * Compiles it. Takes at most a few seconds: work is counted, and ends with an error where it is too much.
+ * @throws LastrowError `invalid_argument`
+ */
+export function compileConstraint(spec: ConstraintSpec): Grammar {
+  return spec.kind === "schema" ? schemaGrammar(JSON.parse(spec.schema)) : regexGrammar(spec.pattern);
+}
+
+function regexGrammar(pattern: string): Grammar {
+  const terms = new RegexTerms(SCHEMA_LIMITS.maxPatternWork);
+  const dfa = dfaOf(terms, wholeMatch(terms, utf8, pattern), SCHEMA_LIMITS.maxStates);
+  if (dfa === null) throw invalidArgument("no text matches the regex.");
+  const builder = new GrammarBuilder(1);
+  return builder.grammar(builder.dfa(dfa));
+}

@@ -1,0 +1,160 @@
+/**
+ * What an answer is held to, as callers give it: a JSON Schema, a schema of a validation library that carries one (Standard
+ * Schema), or a regular expression. And what is made of the answer: its value, parsed and validated.
+ */
+import { invalidArgument, LastrowError } from "../errors.js";
+import type { ConstraintSpec } from "../grammar/constraint-spec.js";
+import { shown } from "../option-checks.js";
+
+/** A JSON Schema, draft 2020-12; docs/structured-output.md lists the keywords that are honoured. */
+export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
+
+/**
+ * A schema of a validation library, by the Standard Schema specification with its part for JSON Schema: Zod from 4.2 on,
+ * ArkType from 2.1.28 on; Valibot through `@valibot/to-json-schema`.
+ */
+export interface StandardSchema<Output = unknown> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => ValidationResult<Output> | Promise<ValidationResult<Output>>;
+    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
+    readonly jsonSchema?:
+      | { readonly input: (options: { readonly target: "draft-2020-12" }) => Record<string, unknown> }
+      | undefined;
+  };
+}
+
+type ValidationResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | {
+      readonly issues: readonly {
+        readonly message: string;
+        readonly path?: readonly unknown[] | undefined;
+      }[];
+    };
+
+/** What `schema` may be. */
+export type AnySchema = JsonSchema | StandardSchema;
+
+/** The type of a value that fits a schema, where the schema says it. */
+export type ValueOf<Schema> = Schema extends {
+  readonly "~standard": { readonly types?: { readonly output: infer Output } | undefined };
+}
+  ? Output
+  : unknown;
+
+/** What an answer is held to. */
+export interface StructureOptions {
+  /**
+   * The answer is JSON that fits this schema, and its `value` is what was parsed: docs/structured-output.md. A schema of a
+   * validation library also checks and types it. Not with `regex`, `stop` or `numBeams`.
+   */
+  readonly schema?: AnySchema | undefined;
+  /** The answer matches this ECMAScript pattern as a whole. Not with `schema`, `stop` or `numBeams`. */
+  readonly regex?: string | RegExp | undefined;
+}
+
+/** What an answer is held to, and how its value is read. */
+export interface Structure {
+  readonly spec: ConstraintSpec;
+  /** The value of an answer that is whole; null: it has none but its text. */
+  readonly readValue: ((text: string) => Promise<unknown>) | null;
+}
+
+/**
+ * @returns null where nothing is asked for
+ * @throws LastrowError `invalid_argument`
+ */
+export function resolveStructure({ schema, regex }: StructureOptions): Structure | null {
+  if (schema !== undefined && regex !== undefined) {
+    throw invalidArgument("schema and regex cannot be combined: an answer is held to one of them.");
+  }
+  if (regex !== undefined) return { spec: { kind: "regex", pattern: patternOf(regex) }, readValue: null };
+  if (schema === undefined) return null;
+  const standard = standardOf(schema);
+  if (standard === null) {
+    return { spec: { kind: "schema", schema: jsonOf(schema) }, readValue: async (text) => JSON.parse(text) };
+  }
+  return {
+    spec: { kind: "schema", schema: jsonOf(jsonSchemaOf(standard)) },
+    readValue: async (text) => {
+      const result = await standard.validate(JSON.parse(text));
+      if (result.issues === undefined) return result.value;
+      const issues = result.issues.map(({ message, path = [] }) => [...path.map(keyOf), message].join(": "));
+      throw new RefusedValueError(text, issues);
+    },
+  };
+}
+
+/** An answer that fits its schema and that a refinement of the schema refuses all the same. */
+export class RefusedValueError extends LastrowError {
+  /** The answer. */
+  readonly text: string;
+  /** What was wrong with it, each in words. */
+  readonly issues: readonly string[];
+
+  constructor(text: string, issues: readonly string[]) {
+    super("value_refused", `The answer fits the schema, but its validation refuses it: ${issues.join("; ")}`);
+    this.text = text;
+    this.issues = issues;
+  }
+}
+
+function standardOf(schema: AnySchema): StandardSchema["~standard"] | null {
+  const isHolder = (typeof schema === "object" && schema !== null) || typeof schema === "function";
+  if (!isHolder) {
+    if (typeof schema === "boolean") return null;
+    throw invalidArgument(`schema is a JSON Schema or a Standard Schema, not ${shown(schema)}.`);
+  }
+  return "~standard" in schema ? (schema as StandardSchema)["~standard"] : null;
+}
+
+function jsonSchemaOf({ vendor, jsonSchema }: StandardSchema["~standard"]): unknown {
+  if (jsonSchema === undefined) {
+    throw invalidArgument(
+      `this schema of ${vendor} carries no JSON Schema; use Zod 4.2 or ArkType 2.1.28 or newer, toStandardJsonSchema of @valibot/to-json-schema, or give a JSON Schema.`,
+    );
+  }
+  try {
+    return jsonSchema.input({ target: "draft-2020-12" });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new LastrowError("invalid_argument", `This schema of ${vendor} has no JSON Schema: ${reason}`, {
+      cause,
+    });
+  }
+}
+
+/** As text: nobody changes it while it is compiled. */
+function jsonOf(schema: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(schema);
+  } catch (cause) {
+    throw new LastrowError(
+      "invalid_argument",
+      "schema cannot be written as JSON: it refers to itself, or is no data.",
+      { cause },
+    );
+  }
+  if (text === undefined)
+    throw invalidArgument(`schema is a JSON Schema or a Standard Schema, not ${shown(schema)}.`);
+  return text;
+}
+
+function patternOf(regex: unknown): string {
+  if (typeof regex === "string") return regex;
+  if (!(regex instanceof RegExp))
+    throw invalidArgument(`regex is a pattern or a RegExp, not ${shown(regex)}.`);
+  const flags = regex.flags.replace(/[dgu]/g, "");
+  if (flags === "") return regex.source;
+  throw invalidArgument(
+    `regex has the flags ${JSON.stringify(flags)}, which are not supported; only d, g and u are.`,
+  );
+}
+
+/** A step of a path: a key, or an object that holds one. */
+function keyOf(step: unknown): string {
+  return typeof step === "object" && step !== null && "key" in step ? String(step.key) : String(step);
+}

@@ -1,0 +1,117 @@
+/**
+ * Untrusted work where it can do no harm: in a thread whose heap is limited, or, where the runtime has none, right here,
+ * under what limits it has itself. Owns the thread, which is started for the first task and started anew when one has
+ * brought it down, and the tasks that wait for it: one at a time.
+ */
+import type { LastrowError } from "../errors.js";
+import { fromRemoteError, type RemoteError, toRemoteError } from "../protocol/remote-error.js";
+import type { LimitedThread } from "./limited-thread.js";
+
+/** `ready` once, then one answer for each task, in order. */
+export type TaskAnswer<Value> =
+  | { readonly kind: "ready" }
+  | { readonly kind: "done"; readonly value: Value }
+  | { readonly kind: "failed"; readonly error: RemoteError };
+
+/** A thread that answers tasks and is ready. */
+export type TaskThread<Task, Value> = LimitedThread<Task, TaskAnswer<Value>>;
+
+export interface LimitedWork<Task, Value> {
+  /** Null, or a rejection, where no thread's heap can be limited. */
+  readonly startThread: () => Promise<TaskThread<Task, Value> | null>;
+  /** Does a task where there is no thread. */
+  readonly runHere: (task: Task) => Value | Promise<Value>;
+  /** The error of a task that took too long, too much memory, or its thread with it. */
+  readonly failure: (reason: string) => LastrowError;
+  /** The error of a task that was waiting, or at work, when all was disposed of. */
+  readonly disposed: () => LastrowError;
+}
+
+/** Milliseconds after its deadline at which a task is ended that has not looked at the clock itself. */
+const GRACE_MS = 1000;
+
+export class LimitedTasks<Task, Value> {
+  readonly #work: LimitedWork<Task, Value>;
+  /** What is at work; the next task waits for it. */
+  #last: Promise<unknown> = Promise.resolve();
+  #thread: TaskThread<Task, Value> | null = null;
+  /** Once it is known that there are no threads. */
+  #isHere = false;
+  #isDisposed = false;
+
+  constructor(work: LimitedWork<Task, Value>) {
+    this.#work = work;
+  }
+
+  /** @throws LastrowError what the task fails with, `failure`, `disposed` */
+  run(task: Task, deadlineMs: number): Promise<Value> {
+    const mine = this.#last.then(() => this.#next(task, deadlineMs));
+    this.#last = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async dispose(): Promise<void> {
+    this.#isDisposed = true;
+    const thread = this.#thread;
+    this.#thread = null;
+    await thread?.close();
+  }
+
+  async #next(task: Task, deadlineMs: number): Promise<Value> {
+    this.#expectAlive();
+    if (this.#thread === null && !this.#isHere) {
+      const thread = await this.#work.startThread().catch(() => null);
+      if (this.#isDisposed) await thread?.close();
+      this.#expectAlive();
+      this.#thread = thread;
+      this.#isHere = thread === null;
+    }
+    const thread = this.#thread;
+    return thread === null ? this.#work.runHere(task) : this.#ask(thread, task, deadlineMs);
+  }
+
+  #ask(thread: TaskThread<Task, Value>, task: Task, deadlineMs: number): Promise<Value> {
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer);
+        thread.hold(false);
+      };
+      const lose = (error: LastrowError) => {
+        end();
+        if (this.#thread === thread) this.#thread = null;
+        reject(this.#isDisposed ? this.#work.disposed() : error);
+      };
+      const timer = setTimeout(() => {
+        lose(this.#work.failure(`it took more than ${deadlineMs / 1000} s`));
+        void thread.close();
+      }, deadlineMs + GRACE_MS);
+      thread.onLost((reason) => lose(this.#work.failure(reason)));
+      thread.onMessage((answer) => {
+        end();
+        if (answer.kind === "failed") reject(fromRemoteError(answer.error));
+        else if (answer.kind === "done") resolve(answer.value);
+      });
+      thread.hold(true);
+      thread.post(task);
+    });
+  }
+
+  #expectAlive(): void {
+    if (this.#isDisposed) throw this.#work.disposed();
+  }
+}
+
+/** What a thread runs: one task after the other. */
+export function answerTasks<Task, Value>(
+  port: { post(answer: TaskAnswer<Value>): void; onMessage(listener: (task: Task) => void): void },
+  run: (task: Task) => Value,
+): void {
+  port.onMessage((task) => {
+    try {
+      port.post({ kind: "done", value: run(task) });
+    } catch (error) {
+      port.post({ kind: "failed", error: toRemoteError(error) });
+    }
+  });
+  port.post({ kind: "ready" });
+}
