@@ -37,6 +37,14 @@ export { load } from "./library/load.js";
 export type { LoadOptions } from "./library/load-options.js";
 export type { PerplexityOptions, PerplexityResult } from "./library/perplexity.js";
 export { type LoadPlan, planLoad } from "./library/plan-load.js";
+export {
+  type AnySchema,
+  type JsonSchema,
+  RefusedValueError,
+  type StandardSchema,
+  type StructureOptions,
+  type ValueOf,
+} from "./library/structured-output.js";
 export type { ModelConfig } from "./model/config.js";
 export type { ModelSource } from "./platform/platform.js";
 export type { EngineEvent, EngineEventType, EngineStats } from "./protocol/engine-stats.js";

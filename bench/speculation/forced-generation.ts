@@ -51,7 +51,7 @@ export class TimedGeneration {
         speculate,
       } as const),
       sampling: resolveSampling({ temperature: 0 }, {}, core.model.spec.vocabSize),
-      ...{ salt: null, tenant: "", endsByText: false, eosTokenIds: new Set<number>() },
+      ...{ salt: null, tenant: "", constraint: null, endsByText: false, eosTokenIds: new Set<number>() },
     };
     new GenerationJob(core, scratch, request, {
       tokens: (_, chosen) => this.#said.push(...chosen.map(({ token }) => token)),

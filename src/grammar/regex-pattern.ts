@@ -3,7 +3,7 @@
  * and without what is seldom met (look-behind, word boundaries, properties of Unicode): these are refused by name.
  */
 import { invalidArgument } from "../errors.js";
-import { ANY_CODE_POINT, type CodePoints, codePoints, complement } from "./code-points.js";
+import { type CodePoints, codePoints, complement } from "./code-points.js";
 import { UNBOUNDED } from "./regex-terms.js";
 
 export type Pattern =
@@ -249,6 +249,3 @@ function single(character: string): CodePoints {
   const codePoint = character.codePointAt(0) ?? 0;
   return codePoints([[codePoint, codePoint]]);
 }
-
-/** Any character at all. */
-export const ANY: Pattern = { kind: "set", set: ANY_CODE_POINT };

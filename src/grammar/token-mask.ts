@@ -386,8 +386,3 @@ class ReachPass {
     return order;
   }
 }
-
-/** Whether nothing but the end may come: the grammar is done. */
-export function isDone(states: GrammarStates, state: GrammarState): boolean {
-  return states.open(state).ways.length === 0;
-}

@@ -95,7 +95,7 @@ export interface BeamSettings {
 }
 
 /** What the text is held to. */
-export interface RequestConstraint {
+interface RequestConstraint {
   /** See `GrammarStore.grammar`. */
   readonly key: string;
   readonly grammar: Grammar;

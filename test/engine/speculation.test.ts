@@ -65,7 +65,7 @@ class Saying {
     const request = {
       ...({ prompt, maxTokens, mode: "cached", n: 1, bestOf: 1, beams: null, speculate } as const),
       sampling: resolveSampling({ temperature: 0 }, {}, vocabSize),
-      ...{ salt: null, tenant: "", endsByText: false, eosTokenIds: new Set<number>() },
+      ...{ salt: null, tenant: "", constraint: null, endsByText: false, eosTokenIds: new Set<number>() },
     };
     new GenerationJob(core, new SamplingScratch(vocabSize), request, {
       tokens: (_, chosen) => this.tokens.push(...chosen.map(({ token }) => token)),

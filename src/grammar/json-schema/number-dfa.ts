@@ -23,7 +23,7 @@ export interface Bound {
 /** Digits that a double always tells apart. */
 const DIGITS = 15;
 /** Largest divisor: an automaton has a state for each remainder. */
-export const MAX_DIVISOR = 1000;
+const MAX_DIVISOR = 1000;
 
 /** Digits of a magnitude before and behind the point. */
 interface Decimal {

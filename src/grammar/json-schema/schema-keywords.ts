@@ -101,11 +101,6 @@ const KEYWORDS: Readonly<Record<string, Check>> = {
   multipleOf: (value, where) => checkDivisor(value as number, where),
 };
 
-/** Keywords that are honoured, without those that say nothing of what fits. */
-export const SUPPORTED_KEYWORDS: readonly string[] = Object.keys(KEYWORDS).filter(
-  (name) => !ANNOTATIONS.includes(name),
-);
-
 /** @throws LastrowError `invalid_argument`, naming the place, when a keyword is not honoured or has a wrong value */
 export function checkKeywords(found: SchemaObject, where: string): void {
   for (const [keyword, value] of Object.entries(found)) {

@@ -39,7 +39,7 @@ const TIME = "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+\\-](?:
  * Formats that are honoured: what is written is of the format, in a plain form (a host in small letters, an IPv6 address in
  * eight groups); not everything that is of it is written. RFC 3339 for times, RFC 4122 for UUIDs.
  */
-export const FORMATS: Readonly<Record<string, string>> = {
+const FORMATS: Readonly<Record<string, string>> = {
   date: DATE,
   time: TIME,
   "date-time": `${DATE}T${TIME}`,
@@ -54,7 +54,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
 };
 
 /** Formats that zod writes along with a pattern that says the same. */
-export const FORMATS_WITH_PATTERN: ReadonlySet<string> = new Set([
+const FORMATS_WITH_PATTERN: ReadonlySet<string> = new Set([
   ...[
     "base64",
     "base64url",
