@@ -29,7 +29,10 @@ import { type StartHelper, ThreadTeam } from "./thread-team.js";
 const PAGE_BYTES = 65536;
 /** A window that no position is too far from. */
 const NO_WINDOW = 2 ** 31 - 1;
-/** What a tile takes, in times of one query: each further one adds this much (docs/performance.md). */
+/**
+ * What a tile takes, in times of one query: each further one adds this much. Measured at 500 positions for all types of K and V,
+ * with and without fused vectors: 0.13 to 0.27 where K and V come from memory, 0.39 to 0.52 where they are near.
+ */
 const tileTime = (queries: number) => 1 + 0.35 * (queries - 1);
 /** Elements that are taken as a row, by operations on single elements, when tensors have no gaps. */
 const ELEMENTS = 256;
