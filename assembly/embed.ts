@@ -1,8 +1,8 @@
 // Rows of the embedding, read out of its packed weight: column by column, since it lies there transposed.
 
-import { FORM_BF16, FORM_F16, FORM_F32 } from "./generated/constants";
+import { PANEL_COLUMNS, FORM_BF16, FORM_F16, FORM_F32 } from "./generated/constants";
 import { widen1 } from "./half";
-import { columnsOf, rowBytes, valueBytes } from "./panels";
+import { rowBytes, valueBytes } from "./panels";
 
 /** out[t] = column tokenIds[t] of a packed (width, V) weight, for t = from … to − 1. Strides in bytes. */
 export function embed(
@@ -11,8 +11,7 @@ export function embed(
 ): void {
   for (let t = from; t < to; t++) {
     const id = load<i32>(tokenIds + (<usize>t << 2));
-    const columns = columnsOf(form);
-    const w = weight + <usize>(id / columns) * panelBytes + <usize>(id % columns) * valueBytes(form);
+    const w = weight + <usize>(id / PANEL_COLUMNS) * panelBytes + <usize>(id % PANEL_COLUMNS) * valueBytes(form);
     const y = out + <usize>t * outStride;
     switch (form) {
       case FORM_BF16: column(y, w, width, FORM_BF16); break;

@@ -1,7 +1,7 @@
 // Values of 16 bits, bf16 and f16, to f32, exactly, and f32 to them, to the nearest, ties to even. A `form` is the type that
 // weights have in memory, by its number, a constant where these are inlined.
 
-import { FORM_BF16, FORM_F16 } from "./generated/constants";
+import { FORM_BF16, FORM_F16, FORM_F32 } from "./generated/constants";
 
 /** 2¹¹²: what a half's exponent and mantissa are too small by where a float has them. */
 const HALF_TO_FLOAT: f32 = 5192296858534827628530496329220096.0;
@@ -40,6 +40,14 @@ export function widenLow(values: v128, form: i32, factor: v128, bits: v128): v12
 @inline
 export function widenHigh(values: v128, form: i32, factor: v128, bits: v128): v128 {
   return widen(v128.shuffle<i16>(i32x4.splat(0), values, 4, 12, 5, 13, 6, 14, 7, 15), form, factor, bits);
+}
+
+/** Four weights as f32, from where they lie. */
+@inline
+export function asF32(p: usize, form: i32, factor: v128, bits: v128): v128 {
+  if (form == FORM_F32) return v128.load(p);
+  if (form == FORM_BF16) return i32x4.shl(v128.load_ext<u16>(p), 16);
+  return f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), bits), factor);
 }
 
 /** One value as f32. */

@@ -56,7 +56,7 @@ export function linearQuantised(
     const count = min(COLUMNS, outFeatures - n), biasAt: usize = bias == 0 ? 0 : bias + at;
     if (count == COLUMNS) {
       manyRows(y + at, yStride, x, xStride, rows, most, panel, groups, form, working + RESULTS_BYTES);
-      if (biasAt != 0) addBias(y + at, yStride, rows, biasAt, 2);
+      if (biasAt != 0) addBias(y + at, yStride, rows, biasAt);
     } else {
       lastPanel(y + at, yStride, x, xStride, rows, most, panel, groups, form, biasAt, count, working);
     }

@@ -1,11 +1,11 @@
 // Weights on their way in: stored values to f32, exactly, to the form that they have in memory, and each to its place in the
 // column panels of panels.ts. Columns past the last one are zero. What the operations answer is in pack-answer.ts.
 
-import { FORM_BF16, FORM_F16, FORM_F32 } from "./generated/constants";
+import { PANEL_COLUMNS, FORM_BF16, FORM_F16, FORM_F32 } from "./generated/constants";
 import { halfBits, halfFactor, narrow8, widenHigh, widenLow } from "./half";
 import { storeLanes } from "./lanes";
 import { answerOf, notesOn } from "./pack-answer";
-import { columnsOf, rowBytes, valueBytes } from "./panels";
+import { rowBytes, valueBytes } from "./panels";
 import { firstLanes, loadStored, storedBytes } from "./stored";
 
 /** Stores the weights of one k and 8 columns; what is to be said of them. */
@@ -65,8 +65,8 @@ function packPanels(
   // Panel by panel: each is then written front to back.
   for (let i = from; i < to; i++) {
     // Eight columns after eight: what masks them stays the same.
-    for (let c = 0; c < columnsOf(form); c += 8) {
-      const n = i * columnsOf(form) + c;
+    for (let c = 0; c < PANEL_COLUMNS; c += 8) {
+      const n = i * PANEL_COLUMNS + c;
       const low = firstLanes(outFeatures - n), high = firstLanes(outFeatures - n - 4);
       let p = src + <usize>n * size;
       const first = panel + <usize>c * valueBytes(form), end = first + <usize>rowCount * next;
@@ -94,7 +94,7 @@ function packColumns(
   while (r < to) {
     const n = firstRow + r;
     const row = src + <usize>r * stride;
-    const column = weight + <usize>(n / columnsOf(form)) * panelBytes + <usize>(n % columnsOf(form)) * valueBytes(form);
+    const column = weight + <usize>(n / PANEL_COLUMNS) * panelBytes + <usize>(n % PANEL_COLUMNS) * valueBytes(form);
     if (n % 4 == 0 && r + 4 <= to) {
       notes = v128.or(notes, packFourColumns(form, column, inFeatures, row, stride, dtype));
       r += 4;

@@ -1,67 +1,132 @@
-// The innermost loops of matrix products over floats: some rows by some columns of a panel (panels.ts), one k after the
-// other. Weights of 16 bits are widened on their way to the registers.
+// The innermost loops of matrix products with f32 weights: some rows by a panel of 16 columns (panels.ts), one k after the
+// other, without the bias. Where V8 fuses pairs of vectors into 256 bits, a tile takes all 16 columns: two sums of 256 bits
+// for each row. Where it does not, many rows are faster as two `narrow` tiles, of 8 columns each: the four sums that a row
+// has of 16 leave registers for too few rows.
+//
+// V8 begins to fuse at two stores that are 16 bytes apart, in one block, and goes back from there, operation by operation; so
+// sums of neighbouring columns stand side by side and are stored side by side, all after the loop. Each tile is exported from
+// the module, though nobody calls it there, because that keeps it from being inlined: V8 decides function by function, and
+// spills sums beside other code. The bias comes afterwards for the same reason.
 
-import { FORM_BF16, FORM_F16, FORM_F32, PANEL_COLUMNS } from "./generated/constants";
-import { halfBits, halfFactor, widenHigh, widenLow } from "./half";
-import { storeLanes } from "./lanes";
-import { rowBytes } from "./panels";
+import { FORM_F32 } from "./generated/constants";
+import { asF32, halfBits, halfFactor } from "./half";
+import { PANEL_BYTES, rowBytes, valueBytes } from "./panels";
 
-/** Ends the sums of one row in one panel: adds the bias and stores the columns that exist. */
-@inline
-export function finish(y: usize, bias: usize, n: i32, count: i32, low: v128, high: v128): void {
-  let a = low, b = high;
-  if (bias != 0) {
-    const at = bias + (<usize>n << 2);
-    a = f32x4.add(a, v128.load(at));
-    b = f32x4.add(b, v128.load(at, 16));
-  }
-  const p = y + (<usize>n << 2);
-  if (count >= PANEL_COLUMNS) {
-    v128.store(p, a);
-    v128.store(p, b, 16);
-  } else {
-    storeLanes(p, a, count);
-    if (count > 4) storeLanes(p + 16, b, count - 4);
-  }
-}
+/** Bytes of a page: what a processor looks up, and fetches ahead within. */
+const PAGE: usize = 4096;
 
 /**
- * So many rows, 2 to 5, by 8 full columns of a panel, without the bias. Each row has two running sums; those of five rows,
- * the weights and an input fill the registers that V8 has. Six rows would spill; four leave multipliers idle. `rows` and
- * `form` are constants where this is inlined: what is beyond them is not compiled. The bias comes afterwards, because sums
- * that wait for a branch are spilled by V8 (Node 20), and already inside the loop.
+ * So many rows, 1 to 5, by the 16 columns of a panel. The sums of five rows, the weights and an input fill the registers that
+ * V8 has; six rows spill. `rows` is a constant where this is inlined: what is beyond it is not compiled.
+ *
+ * Before each page of weights a byte of the next one is read, so that it is looked up, and its first lines are fetched,
+ * meanwhile. It is read atomically, because compilers leave out other loads whose value nobody wants. A page behind the last
+ * weights must be there to be read.
  */
 @inline
-function tile(
-  rows: i32, form: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32,
-): void {
+export function tile(rows: i32, form: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0;
+  let d0 = a0, d1 = a0, d2 = a0, d3 = a0, e0 = a0, e1 = a0, e2 = a0, e3 = a0;
+  let xa = x, xb = xa + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
   const factor = halfFactor(), bits = halfBits();
-  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0, e0 = a0, e1 = a0;
-  let xa = x, xb = x + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
+  const size = valueBytes(form);
   let w = panel;
   const end = w + <usize>inFeatures * rowBytes(form);
   while (w < end) {
-    let w0: v128, w1: v128;
-    if (form == FORM_F32) {
-      w0 = v128.load(w);
-      w1 = v128.load(w, 16);
-    } else {
-      const values = v128.load(w);
-      w0 = widenLow(values, form, factor, bits);
-      w1 = widenHigh(values, form, factor, bits);
+    atomic.load<u8>(w + PAGE);
+    const stop = min(end, w + PAGE);
+    while (w < stop) {
+      const w0 = asF32(w, form, factor, bits), w1 = asF32(w + 4 * size, form, factor, bits);
+      const w2 = asF32(w + 8 * size, form, factor, bits), w3 = asF32(w + 12 * size, form, factor, bits);
+      let s = v128.load_splat<f32>(xa);
+      a0 = f32x4.add(a0, f32x4.mul(s, w0));
+      a1 = f32x4.add(a1, f32x4.mul(s, w1));
+      a2 = f32x4.add(a2, f32x4.mul(s, w2));
+      a3 = f32x4.add(a3, f32x4.mul(s, w3));
+      if (rows > 1) {
+        s = v128.load_splat<f32>(xb);
+        b0 = f32x4.add(b0, f32x4.mul(s, w0));
+        b1 = f32x4.add(b1, f32x4.mul(s, w1));
+        b2 = f32x4.add(b2, f32x4.mul(s, w2));
+        b3 = f32x4.add(b3, f32x4.mul(s, w3));
+        xb += 4;
+      }
+      if (rows > 2) {
+        s = v128.load_splat<f32>(xc);
+        c0 = f32x4.add(c0, f32x4.mul(s, w0));
+        c1 = f32x4.add(c1, f32x4.mul(s, w1));
+        c2 = f32x4.add(c2, f32x4.mul(s, w2));
+        c3 = f32x4.add(c3, f32x4.mul(s, w3));
+        xc += 4;
+      }
+      if (rows > 3) {
+        s = v128.load_splat<f32>(xd);
+        d0 = f32x4.add(d0, f32x4.mul(s, w0));
+        d1 = f32x4.add(d1, f32x4.mul(s, w1));
+        d2 = f32x4.add(d2, f32x4.mul(s, w2));
+        d3 = f32x4.add(d3, f32x4.mul(s, w3));
+        xd += 4;
+      }
+      if (rows > 4) {
+        s = v128.load_splat<f32>(xe);
+        e0 = f32x4.add(e0, f32x4.mul(s, w0));
+        e1 = f32x4.add(e1, f32x4.mul(s, w1));
+        e2 = f32x4.add(e2, f32x4.mul(s, w2));
+        e3 = f32x4.add(e3, f32x4.mul(s, w3));
+        xe += 4;
+      }
+      w += rowBytes(form);
+      xa += 4;
     }
+  }
+  let p = y;
+  storeRow(p, a0, a1, a2, a3);
+  if (rows > 1) {
+    p += yStride;
+    storeRow(p, b0, b1, b2, b3);
+  }
+  if (rows > 2) {
+    p += yStride;
+    storeRow(p, c0, c1, c2, c3);
+  }
+  if (rows > 3) {
+    p += yStride;
+    storeRow(p, d0, d1, d2, d3);
+  }
+  if (rows > 4) {
+    p += yStride;
+    storeRow(p, e0, e1, e2, e3);
+  }
+}
+
+/** A row's sums of 16 columns. */
+@inline
+export function storeRow(y: usize, a0: v128, a1: v128, a2: v128, a3: v128): void {
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+}
+
+/** So many rows, 3 to 5, by 8 columns of a panel: `panel` and `y` begin at them. */
+@inline
+export function narrow(rows: i32, form: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0, e0 = a0, e1 = a0;
+  let xa = x, xb = xa + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
+  const factor = halfFactor(), bits = halfBits();
+  let w = panel;
+  const end = w + <usize>inFeatures * rowBytes(form);
+  while (w < end) {
+    const w0 = asF32(w, form, factor, bits), w1 = asF32(w + 4 * valueBytes(form), form, factor, bits);
     let s = v128.load_splat<f32>(xa);
     a0 = f32x4.add(a0, f32x4.mul(s, w0));
     a1 = f32x4.add(a1, f32x4.mul(s, w1));
     s = v128.load_splat<f32>(xb);
     b0 = f32x4.add(b0, f32x4.mul(s, w0));
     b1 = f32x4.add(b1, f32x4.mul(s, w1));
-    if (rows > 2) {
-      s = v128.load_splat<f32>(xc);
-      c0 = f32x4.add(c0, f32x4.mul(s, w0));
-      c1 = f32x4.add(c1, f32x4.mul(s, w1));
-      xc += 4;
-    }
+    s = v128.load_splat<f32>(xc);
+    c0 = f32x4.add(c0, f32x4.mul(s, w0));
+    c1 = f32x4.add(c1, f32x4.mul(s, w1));
     if (rows > 3) {
       s = v128.load_splat<f32>(xd);
       d0 = f32x4.add(d0, f32x4.mul(s, w0));
@@ -77,6 +142,7 @@ function tile(
     w += rowBytes(form);
     xa += 4;
     xb += 4;
+    xc += 4;
   }
   let p = y;
   v128.store(p, a0);
@@ -84,11 +150,9 @@ function tile(
   p += yStride;
   v128.store(p, b0);
   v128.store(p, b1, 16);
-  if (rows > 2) {
-    p += yStride;
-    v128.store(p, c0);
-    v128.store(p, c1, 16);
-  }
+  p += yStride;
+  v128.store(p, c0);
+  v128.store(p, c1, 16);
   if (rows > 3) {
     p += yStride;
     v128.store(p, d0);
@@ -101,8 +165,58 @@ function tile(
   }
 }
 
-// Exported from the module, though nobody calls them there, because that keeps them from being inlined, which makes V8
-// spill, too: this and the late bias double their rate.
+/**
+ * One row by one panel, for vectors of 128 bits: these go on fastest when nothing reads ahead, which gains a tenth where they
+ * are fused and costs as much where they are not. Long panels come faster three at a time.
+ */
+export function single(x: usize, panel: usize, y: usize, inFeatures: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  let xp = x, w = panel;
+  const end = w + <usize>inFeatures * PANEL_BYTES;
+  while (w < end) {
+    const s = v128.load_splat<f32>(xp);
+    a0 = f32x4.add(a0, f32x4.mul(s, v128.load(w)));
+    a1 = f32x4.add(a1, f32x4.mul(s, v128.load(w, 16)));
+    a2 = f32x4.add(a2, f32x4.mul(s, v128.load(w, 32)));
+    a3 = f32x4.add(a3, f32x4.mul(s, v128.load(w, 48)));
+    w += PANEL_BYTES;
+    xp += 4;
+  }
+  storeRow(y, a0, a1, a2, a3);
+}
+
+/** One row by three panels, side by side: three streams of memory, and sums enough to hide the latency of an addition. */
+export function triple(x: usize, panel: usize, panelBytes: usize, y: usize, inFeatures: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0;
+  let xp = x, u = panel, v = u + panelBytes, w = v + panelBytes;
+  const end = u + <usize>inFeatures * PANEL_BYTES;
+  while (u < end) {
+    const s = v128.load_splat<f32>(xp);
+    a0 = f32x4.add(a0, f32x4.mul(s, v128.load(u)));
+    a1 = f32x4.add(a1, f32x4.mul(s, v128.load(u, 16)));
+    a2 = f32x4.add(a2, f32x4.mul(s, v128.load(u, 32)));
+    a3 = f32x4.add(a3, f32x4.mul(s, v128.load(u, 48)));
+    b0 = f32x4.add(b0, f32x4.mul(s, v128.load(v)));
+    b1 = f32x4.add(b1, f32x4.mul(s, v128.load(v, 16)));
+    b2 = f32x4.add(b2, f32x4.mul(s, v128.load(v, 32)));
+    b3 = f32x4.add(b3, f32x4.mul(s, v128.load(v, 48)));
+    c0 = f32x4.add(c0, f32x4.mul(s, v128.load(w)));
+    c1 = f32x4.add(c1, f32x4.mul(s, v128.load(w, 16)));
+    c2 = f32x4.add(c2, f32x4.mul(s, v128.load(w, 32)));
+    c3 = f32x4.add(c3, f32x4.mul(s, v128.load(w, 48)));
+    u += PANEL_BYTES;
+    v += PANEL_BYTES;
+    w += PANEL_BYTES;
+    xp += 4;
+  }
+  storeRow(y, a0, a1, a2, a3);
+  storeRow(y + 64, b0, b1, b2, b3);
+  storeRow(y + 128, c0, c1, c2, c3);
+}
+
+export function tile1(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  tile(1, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
+}
 
 export function tile2(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
   tile(2, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
@@ -120,34 +234,14 @@ export function tile5(x: usize, xStride: usize, panel: usize, y: usize, yStride:
   tile(5, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
 }
 
-export function tile2Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(2, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+export function narrow3(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  narrow(3, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
 }
 
-export function tile3Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(3, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+export function narrow4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  narrow(4, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
 }
 
-export function tile4Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(4, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function tile5Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(5, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function tile2F16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(2, FORM_F16, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function tile3F16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(3, FORM_F16, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function tile4F16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(4, FORM_F16, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function tile5F16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(5, FORM_F16, x, xStride, panel, y, yStride, inFeatures);
+export function narrow5(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  narrow(5, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
 }

@@ -187,7 +187,7 @@ describe.each(BACKENDS)("$name", (backend) => {
 /** The values of an f32 weight's column: reference kernels have them one after the other, the others in panels of 8. */
 function column(backend: KernelBackend, contents: Buffer, n: number): number[] {
   const floats = new Float32Array(Uint8Array.from(contents).buffer);
-  const columns = backend.name === "wasm" ? 8 : 1;
+  const columns = backend.name === "wasm" ? 16 : 1;
   const panel = Math.floor(n / columns) * columns * 256;
   return Array.from({ length: 256 }, (_, k) => floats[panel + k * columns + (n % columns)]);
 }

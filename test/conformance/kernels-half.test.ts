@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { LinearWeight, Packed, StoredOrder } from "../../src/kernels/kernels.js";
+import { type LinearWeight, type Packed, rows, type StoredOrder } from "../../src/kernels/kernels.js";
 import type { PackedDtype, StoredFloat } from "../../src/kernels/weight-types.js";
 import { expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends } from "./kernel-suite.js";
@@ -186,6 +186,41 @@ describe.each(HALVES)("$dtype", ({ dtype, stored, infinity }) => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  test("products by every number of rows to 12 and of columns to 40 have f32's bits", () => {
+    const K = 131;
+    const x = Array.from({ length: 12 * K }, (_, j) => Math.fround(Math.sin(j * 7)));
+    expectSameBits(benches, (bench) => {
+      const found: number[] = [];
+      for (let N = 1; N <= 40; N++) {
+        bench.clear();
+        const input = bench.tensor(12, K, x);
+        const w = Array.from(
+          { length: K * N },
+          (_, j) => 0x3c00 + ((Math.imul(j, 0x9e3779b1) >>> 16) & 0x83ff),
+        );
+        const shape = { K, N, order: "in-out", from: stored, bits: w } as const;
+        const half = packed(bench, dtype, shape).weight;
+        const f32 = packed(bench, "f32", shape).weight;
+        const bias =
+          N % 2 === 0
+            ? null
+            : bench.tensor(
+                1,
+                N,
+                Float32Array.from({ length: N }, (_, j) => Math.sin(j)),
+              );
+        for (let count = 1; count <= 12; count++) {
+          const [out, expected] = [bench.tensor(count, N), bench.tensor(count, N)];
+          bench.linear(out, rows(input, 0, count), half, bias);
+          bench.linear(expected, rows(input, 0, count), f32, bias);
+          expectEqualBits(bench.values(out), bench.values(expected));
+          found.push(...bench.values(out));
+        }
+      }
+      return Float32Array.from(found);
+    });
   });
 
   // Rows are cut into tiles, or meet a widened panel, which depends on their number and on how many inputs there are.

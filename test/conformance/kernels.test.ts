@@ -254,6 +254,42 @@ describe("all kernels give the reference kernels' bits", () => {
     );
   });
 
+  // Tiles, panels of 16 columns, and pages of 64 inputs: whole ones and what is left.
+  test("linear, by every number of rows to 12 and of columns to 40", () => {
+    const K = 131;
+    const x = Array.from({ length: 12 * K }, (_, j) => Math.fround(Math.sin(j * 7)));
+    expectSameBits(benches, (bench) => {
+      const found: number[] = [];
+      for (let N = 1; N <= 40; N++) {
+        bench.clear();
+        const input = bench.tensor(12, K, x, K + 1);
+        const weight = bench.weight(
+          K,
+          N,
+          Float32Array.from({ length: K * N }, (_, j) => Math.cos(j * 3 + N)),
+        );
+        const bias =
+          N % 2 === 0
+            ? null
+            : bench.tensor(
+                1,
+                N,
+                Float32Array.from({ length: N }, (_, j) => Math.sin(j)),
+              );
+        for (let count = 1; count <= 12; count++) {
+          const out = bench.tensor(count, N, undefined, N + 3);
+          bench.linear(out, rows(input, 0, count), weight, bias);
+          found.push(...bench.values(out));
+          // What lies beside a row is nobody's to write.
+          expect(
+            bench.kernels.f32(out.offset, count * (N + 3)).reduce((n, v) => n + +Number.isNaN(v), 0),
+          ).toBe(3 * count);
+        }
+      }
+      return Float32Array.from(found);
+    });
+  });
+
   // Rows are cut into tiles, which depends on their number and on how many inputs there are.
   const everyCount = Array.from({ length: 46 }, (_, i) => i + 1);
   test.each([

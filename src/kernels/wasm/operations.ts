@@ -27,12 +27,10 @@ export const COMMANDS = 128;
 /** Where a command's own 32-bit words are, before the parameters: indices. */
 export const COMMAND = { operation: 0, items: 1, chunks: 2, answer: 3, parameters: 4 };
 
-/** Output columns in a panel of a packed weight of f32: two vectors of four lanes. */
-export const PANEL_COLUMNS = 8;
+/** Output columns in a panel of a packed weight of f32, bf16 or f16: two vectors of 256 bits, or four of 128. */
+export const PANEL_COLUMNS = 16;
 /** Those in a panel of int8: assembly/int8-panels.ts. */
 export const INT8_COLUMNS = 16;
-/** Those in a panel of 16 bits: as many bytes. */
-export const HALF_COLUMNS = 16;
 /** Columns of a panel of a quantised file's type. */
 export const QUANTISED_COLUMNS = 16;
 /** Most queries of attention that share the loads of each block. */
@@ -82,7 +80,6 @@ export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<
   CHOICE_RELAXED_INT8: CHOICE.relaxedInt8,
   CHOICE_RELAXED_QUANTISED: CHOICE.relaxedQuantised,
   CHOICE_RELAXED_QUANTISED_MANY: CHOICE.relaxedQuantisedMany,
-  HALF_COLUMNS,
   INT8_GROUP,
   KV_MAX,
   PANEL_COLUMNS,

@@ -1,7 +1,7 @@
 /** What these kernels know of each type of weights, and of K and V: sizes, and the operations that take it. */
 import type { KvDtype } from "../kv-types.js";
 import { INT8_GROUP, type PackedDtype, WEIGHT_TYPES } from "../weight-types.js";
-import { HALF_COLUMNS, INT8_COLUMNS, PANEL_COLUMNS, QUANTISED_COLUMNS } from "./operations.js";
+import { INT8_COLUMNS, PANEL_COLUMNS, QUANTISED_COLUMNS } from "./operations.js";
 
 /** Inputs of a group of the types of quantised files. */
 const GROUP = WEIGHT_TYPES.q4_0.group;
@@ -24,18 +24,16 @@ interface PackedType {
   readonly product: "linear" | "linearInt8" | "linearQuantised";
 }
 
-const FLOATS: Omit<PackedType, "columns" | "panelBytes" | "threadBytes"> = {
-  quantisedBytes: null,
-  ...{ packInOut: "packInOut", packOutIn: "packOutIn", embed: "embed", product: "linear" },
-};
-
-/** Several rows meet a panel that was widened to f32: assembly/linear-half.ts. */
-const HALF: PackedType = {
-  ...FLOATS,
-  columns: HALF_COLUMNS,
-  panelBytes: (inFeatures) => 2 * HALF_COLUMNS * inFeatures,
-  threadBytes: (inFeatures) => 4 * HALF_COLUMNS * inFeatures,
-};
+/** Floats of so many bytes. Each thread has a tile's results and, of weights of 16 bits, a panel as f32: assembly/linear.ts. */
+function floats(elementBytes: 2 | 4): PackedType {
+  return {
+    columns: PANEL_COLUMNS,
+    panelBytes: (inFeatures) => elementBytes * PANEL_COLUMNS * inFeatures,
+    quantisedBytes: null,
+    threadBytes: (inFeatures) => 4 * PANEL_COLUMNS * (5 + (elementBytes === 2 ? inFeatures : 0)),
+    ...{ packInOut: "packInOut", packOutIn: "packOutIn", embed: "embed", product: "linear" },
+  };
+}
 
 /** Bytes of scales, steps and minimums in a panel of 16 columns: in front of 256 inputs, and for each group. */
 const SCALES = {
@@ -62,14 +60,9 @@ function quantised(scales: keyof typeof SCALES, elementBytes = 1): PackedType {
 }
 
 export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
-  f32: {
-    ...FLOATS,
-    columns: PANEL_COLUMNS,
-    panelBytes: (inFeatures) => 4 * PANEL_COLUMNS * inFeatures,
-    threadBytes: () => 0,
-  },
-  bf16: HALF,
-  f16: HALF,
+  f32: floats(4),
+  bf16: floats(2),
+  f16: floats(2),
   int8: {
     columns: INT8_COLUMNS,
     // Of each group a scale and integers; behind all panels what these add up to, in 16 bits: assembly/int8-panels.ts.
