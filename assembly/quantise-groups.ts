@@ -20,6 +20,10 @@ export const PAIRS: i32 = 0;
 export const NIBBLES: i32 = 1;
 export const BYTES: i32 = 2;
 
+/** Constants in memory, because V8 makes one anew wherever it is used. */
+const ONE = memory.data<u16>([1]);
+const ROUNDING = memory.data<f32>([12582912]);
+
 /** Bytes of a group's integers; of a group. */
 @inline
 export function integerBytes(order: i32): usize {
@@ -75,23 +79,26 @@ function quantiseRow(order: i32, out: usize, x: usize, width: i32, largest: i32)
         found = i32x4.max_u(found, magnitudes(v128.and(v128.load(xp + (<usize>i << 2)), firstLanes(count - i))));
       }
     }
-    const scale = largestOf(found) / <f32>largest, scales = f32x4.splat(scale);
+    const scale = largestOf(found) / <f32>largest, at = q + integerBytes(order);
+    // No quotient is NaN then: nor is any value, none is infinite, and not all are zeros or as good as that.
+    const ordinary = count >= GROUP && scale > 0 && scale < Infinity;
     let sums = i32x4.splat(0), first = sums;
     for (let i = 0; i < GROUP; i += 8) {
-      const v = eight(xp + (<usize>i << 2), count - i, scales, largest);
+      const p = xp + (<usize>i << 2);
+      let v = ordinary ? rounded(order, p, scale, largest) : eight(order, p, count - i, scale, largest);
       if (i == GROUP / 2) first = sums;
+      sums = i32x4.add(sums, i32x4.dot_i16x8_s(v, v128.load_splat<u16>(ONE)));
       if (order == BYTES) {
-        sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(v));
         v128.store64_lane(q + <usize>i, i8x16.narrow_i16x8_s(v, v), 0);
       } else {
-        const turned = v128.shuffle<i16>(v, v, 0, 2, 1, 3, 4, 6, 5, 7);
-        sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(turned));
-        // Before each pair in the order of the nibbles stands: nothing, 4 6, 0 2, 1 3.
-        const before = v128.shuffle<i32>(turned, i32x4.splat(0), 4, 2, 0, 1);
-        v128.store(q + (<usize>i << 1), order == NIBBLES ? i16x8.sub(turned, i16x8.shl(before, 4)) : turned);
+        if (order == NIBBLES) {
+          // Before each pair in this order stands: nothing, 4 6, 0 2, 1 3.
+          v = i16x8.sub(v, i16x8.shl(v128.shuffle<i32>(v, i32x4.splat(0), 4, 2, 0, 1), 4));
+        }
+        v128.store(q + (<usize>i << 1), v);
       }
     }
-    const sum = sumOf(sums), half = sumOf(first), at = q + integerBytes(order);
+    const sum = sumOf(sums), half = sumOf(first);
     f32.store(at, scale);
     f32.store(at, <f32>sum * scale, SCALED_SUM);
     store<i32>(at, order == NIBBLES ? sum : half, SUMS);
@@ -106,9 +113,29 @@ function sumOf(v: v128): i32 {
   return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
 }
 
-/** Eight integers, of which the first `count` are values'. */
+/** Eight integers, of which the first `count` are values', in this order of theirs. */
 @inline
-function eight(xp: usize, count: i32, scales: v128, largest: i32): v128 {
+function eight(order: i32, xp: usize, count: i32, scale: f32, largest: i32): v128 {
   const low = v128.and(v128.load(xp), firstLanes(count)), high = v128.and(v128.load(xp, 16), firstLanes(count - 4));
-  return within(quotients(low, high, scales, scales), <i16>largest);
+  const v = within(quotients(low, high, f32x4.splat(scale), f32x4.splat(scale)), <i16>largest);
+  return order == BYTES ? v : v128.shuffle<i16>(v, v, 0, 2, 1, 3, 4, 6, 5, 7);
+}
+
+/**
+ * The same of eight values that are finite, as is their scale, which is not 0. 1.5 · 2²³ is added: that rounds to the nearest whole
+ * number, or the nearest even one, and leaves it in the lower 16 bits.
+ */
+@inline
+function rounded(order: i32, xp: usize, scale: f32, largest: i32): v128 {
+  const low = roundedFour(v128.load(xp), scale, largest), high = roundedFour(v128.load(xp, 16), scale, largest);
+  return order == BYTES
+    ? v128.shuffle<i16>(low, high, 0, 2, 4, 6, 8, 10, 12, 14)
+    : v128.shuffle<i16>(low, high, 0, 4, 2, 6, 8, 12, 10, 14);
+}
+
+@inline
+function roundedFour(values: v128, scale: f32, largest: i32): v128 {
+  const quotients = f32x4.div(values, f32x4.splat(scale));
+  const bounded = f32x4.pmax(f32x4.pmin(quotients, f32x4.splat(<f32>largest)), f32x4.splat(<f32>-largest));
+  return f32x4.add(bounded, v128.load_splat<f32>(ROUNDING));
 }
