@@ -11,7 +11,7 @@ export {
 } from "./tiles-quantised";
 export { widened2, widened2Offsets, widened3, widened3Offsets } from "./tiles-widened";
 export {
-  int8Tile1, int8Tile2, int8Tile3, int8Tile4, int8Tile5, int8Widened1, int8Widened2, widen as int8Widen,
+  int8Tile1, int8Tile2, int8Tile3, int8Tile4, int8Tile5, int8Widened1, int8Widened2, int8Widening2,
 } from "./tiles-int8";
 export { digits as int8Digits, wholeGroup as int8Group } from "./rows-int8";
 export { choicesAddress } from "./choices";

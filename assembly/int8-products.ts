@@ -48,11 +48,10 @@ export function throughPanels(
   }
 }
 
-/** Rows of the next tile, when so many are left: of five, the last two are more even, so that none has one or two rows. */
+/** Rows of the next tile, when so many are left: the last two are even, so that none is small. */
 @inline
 function tileRows(left: i32, most: i32): i32 {
-  if (most == 5 && left > 5 && left < 8) return (left + 1) >> 1;
-  return min(left, most);
+  return left < most + 3 && left > most ? min((left + 1) >> 1, most) : min(left, most);
 }
 
 /** Rows of one tile by some panels. */

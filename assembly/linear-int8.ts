@@ -1,15 +1,15 @@
 // Matrix products over int8 weights and quantised activations: y = x · W + bias.
 //
 // What an element adds up to depends on nothing but its row and its column (tiles-int8.ts), so tiles of any size give the same
-// bits. Where V8 fuses vectors in pairs, up to five rows meet a panel as it lies in memory, and nothing is faster. Where it does
-// not, that is for few rows; for many, 512 inputs of a panel after the other are widened to 16 bits (an eighth faster), in working
-// memory that every thread has of its own.
+// bits. Where V8 fuses vectors in pairs, up to four rows meet a panel as it lies in memory, and nothing is faster. Where it does
+// not, that is for few rows; of many, the first two leave 512 inputs of a panel after the other behind as integers of 16 bits, in
+// working memory that every thread has of its own, and the others meet these (an eighth faster).
 
 import { fused, relaxedInt8 } from "./choices";
 import { INT8_GROUP } from "./generated/constants";
 import { INT8_COLUMNS, INT8_GROUP_BYTES, int8Groups, ROW_GROUP_BYTES, ROW_SCALE_BYTES } from "./int8-panels";
 import { finishRows, rowsInBlock, SUMS_ROWS, throughPanels } from "./int8-products";
-import { int8Widened1, int8Widened2, SUMS_BYTES, widen, WIDENED_PAIR_BYTES } from "./tiles-int8";
+import { int8Widened1, int8Widened2, int8Widening2, SUMS_BYTES, WIDENED_PAIR_BYTES } from "./tiles-int8";
 
 @external("relaxed", "linearInt8Relaxed")
 declare function linearInt8Relaxed(
@@ -18,8 +18,9 @@ declare function linearInt8Relaxed(
   from: i32, to: i32, fused: bool,
 ): void;
 
-/** Rows of the largest tile. */
-const TILE_ROWS: i32 = 5;
+/** Rows of the largest tile where V8 fuses vectors, and where it does not. Five fused ones are slower than four. */
+const FUSED_ROWS: i32 = 4;
+const PLAIN_ROWS: i32 = 5;
 /** So many rows go through widened panels. */
 const WIDENED_ROWS: i32 = 8;
 /** Groups of a panel that are widened together: a nearest cache holds them. */
@@ -44,9 +45,11 @@ export function linearInt8(
     );
     return;
   }
-  if (fused() || rows < WIDENED_ROWS) {
+  const isFused = fused();
+  if (isFused || rows < WIDENED_ROWS) {
     throughPanels(
-      TILE_ROWS, y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, outFeatures, bias, working, from, to,
+      isFused ? FUSED_ROWS : PLAIN_ROWS, y, yStride, x, xStride, rows,
+      weight, panelBytes, inFeatures, outFeatures, bias, working, from, to,
     );
     return;
   }
@@ -60,20 +63,20 @@ export function linearInt8(
   }
 }
 
-/** Rows by the groups of a panel, some groups after the other. */
+/** Rows by the groups of a panel, some groups after the other: the first two widen them for the others. */
 function byWidened(x: usize, xStride: usize, rows: i32, panel: usize, groups: i32, working: usize): void {
   const widened = working + RESULTS_BYTES, scalesAt = <usize>groups * ROW_GROUP_BYTES;
   memory.fill(working, 0, <usize>rows * SUMS_BYTES);
   for (let g = 0; g < groups; g += WIDENED_GROUPS) {
     const some = min(WIDENED_GROUPS, groups - g), from = panel + <usize>g * INT8_GROUP_BYTES;
-    widen(from, some, widened);
     let row = x + <usize>g * ROW_GROUP_BYTES, s = x + scalesAt + <usize>g * ROW_SCALE_BYTES, sums = working;
-    for (let left = rows; left > 0; left -= 2) {
-      if (left == 1) int8Widened1(row, xStride, s, widened, from, some, sums);
-      else int8Widened2(row, xStride, s, widened, from, some, sums);
+    int8Widening2(row, xStride, s - row, from, some, sums, widened);
+    for (let left = rows - 2; left > 0; left -= 2) {
       row += 2 * xStride;
       s += 2 * xStride;
       sums += 2 * SUMS_BYTES;
+      if (left == 1) int8Widened1(row, xStride, s, widened, from, some, sums);
+      else int8Widened2(row, xStride, s, widened, from, some, sums);
     }
   }
 }

@@ -4,8 +4,6 @@
 // largest integer. A quotient that is NaN counts as 0, so a group of zeros has scale 0 and zeros. A NaN or an infinity
 // in the group makes the scale NaN or infinite and, with zeros for integers, every product with the group NaN.
 
-import { firstLanes, magnitudes } from "./stored";
-
 /** The largest of four magnitudes. */
 @inline
 export function largestOf(v: v128): f32 {
@@ -28,4 +26,3 @@ export function quotients(low: v128, high: v128, lowScales: v128, highScales: v1
 export function within(v: v128, bound: i16): v128 {
   return i16x8.max_s(i16x8.min_s(v, i16x8.splat(bound)), i16x8.splat(-bound));
 }
-

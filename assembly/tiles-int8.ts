@@ -15,7 +15,7 @@ const LOWER_BYTES = memory.data<u32>([0x00ff00ff]);
 
 /** Bytes of a tile's results of a row. */
 export const SUMS_BYTES: usize = 64;
-/** Bytes of two inputs of a panel that was widened. */
+/** Bytes of two inputs of a panel that was widened, a row's pairs one after the other: 16 columns of what the lanes above hold. */
 export const WIDENED_PAIR_BYTES: usize = 64;
 
 /** `acc` with the products of four columns for two inputs. */
@@ -31,14 +31,19 @@ export function next(sum: v128, integers: v128, scale: v128, rowScale: v128): v1
 }
 
 /**
- * So many rows, 1 to 5, by a panel's groups, from the first one at `panel` on. `rows` is a constant where this is inlined: what is
+ * So many rows, 2 to 5, by a panel's groups, from the first one at `panel` on. `rows` is a constant where this is inlined: what is
  * beyond it is not compiled. Each row's 16 results go to `sums`, side by side.
+ * @param widens a constant, too: whether the sums go on with those at `sums`, and the panel's integers are left at `widened`
  * @param scalesAt where in a row its scales and starts begin
  */
 @inline
-function tile(rows: i32, x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize): void {
-  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0;
-  let d0 = a0, d1 = a0, d2 = a0, d3 = a0, e0 = a0, e1 = a0, e2 = a0, e3 = a0;
+function tile(
+  rows: i32, widens: bool, x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize, widened: usize,
+): void {
+  if (!widens) {
+    const zero = f32x4.splat(0);
+    for (let r: usize = 0; r < <usize>rows; r++) store(sums + r * SUMS_BYTES, zero, zero, zero, zero);
+  }
   let xa = x, xb = xa + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
   const mask = v128.load_splat<u32>(LOWER_BYTES);
   let w = panel, s = x + scalesAt;
@@ -109,43 +114,49 @@ function tile(rows: i32, x: usize, xStride: usize, scalesAt: usize, panel: usize
         v = v128.load_splat<i32>(xe, 4);
         ie0 = dot(ie0, h0, v); ie1 = dot(ie1, h1, v); ie2 = dot(ie2, h2, v); ie3 = dot(ie3, h3, v);
       }
+      if (widens) {
+        store(widened, l0, l1, l2, l3);
+        store(widened + WIDENED_PAIR_BYTES, h0, h1, h2, h3);
+        widened += 2 * WIDENED_PAIR_BYTES;
+      }
       xa += 8;
       xb += 8;
       xc += 8;
       xd += 8;
       xe += 8;
     }
-    const s0 = v128.load(scales), s1 = v128.load(scales, 16), s2 = v128.load(scales, 32), s3 = v128.load(scales, 48);
     p = s;
-    let t = v128.load_splat<f32>(p);
-    a0 = next(a0, ia0, s0, t); a1 = next(a1, ia1, s1, t); a2 = next(a2, ia2, s2, t); a3 = next(a3, ia3, s3, t);
+    goOn(sums, scales, p, ia0, ia1, ia2, ia3);
     if (rows > 1) {
       p += xStride;
-      t = v128.load_splat<f32>(p);
-      b0 = next(b0, ib0, s0, t); b1 = next(b1, ib1, s1, t); b2 = next(b2, ib2, s2, t); b3 = next(b3, ib3, s3, t);
+      goOn(sums + SUMS_BYTES, scales, p, ib0, ib1, ib2, ib3);
     }
     if (rows > 2) {
       p += xStride;
-      t = v128.load_splat<f32>(p);
-      c0 = next(c0, ic0, s0, t); c1 = next(c1, ic1, s1, t); c2 = next(c2, ic2, s2, t); c3 = next(c3, ic3, s3, t);
+      goOn(sums + 2 * SUMS_BYTES, scales, p, ic0, ic1, ic2, ic3);
     }
     if (rows > 3) {
       p += xStride;
-      t = v128.load_splat<f32>(p);
-      d0 = next(d0, id0, s0, t); d1 = next(d1, id1, s1, t); d2 = next(d2, id2, s2, t); d3 = next(d3, id3, s3, t);
+      goOn(sums + 3 * SUMS_BYTES, scales, p, id0, id1, id2, id3);
     }
     if (rows > 4) {
       p += xStride;
-      t = v128.load_splat<f32>(p);
-      e0 = next(e0, ie0, s0, t); e1 = next(e1, ie1, s1, t); e2 = next(e2, ie2, s2, t); e3 = next(e3, ie3, s3, t);
+      goOn(sums + 4 * SUMS_BYTES, scales, p, ie0, ie1, ie2, ie3);
     }
     s += ROW_SCALE_BYTES;
   }
-  store(sums, a0, a1, a2, a3);
-  if (rows > 1) store(sums + SUMS_BYTES, b0, b1, b2, b3);
-  if (rows > 2) store(sums + 2 * SUMS_BYTES, c0, c1, c2, c3);
-  if (rows > 3) store(sums + 3 * SUMS_BYTES, d0, d1, d2, d3);
-  if (rows > 4) store(sums + 4 * SUMS_BYTES, e0, e1, e2, e3);
+}
+
+/**
+ * A row's sums with those of a group. They are in memory all the time: in registers they would leave too few for the loop over a
+ * group. @param scales the panel's @param rowScale where the row's is
+ */
+@inline
+function goOn(sums: usize, scales: usize, rowScale: usize, i0: v128, i1: v128, i2: v128, i3: v128): void {
+  const t = v128.load_splat<f32>(rowScale);
+  const s0 = next(v128.load(sums), i0, v128.load(scales), t), s1 = next(v128.load(sums, 16), i1, v128.load(scales, 16), t);
+  const s2 = next(v128.load(sums, 32), i2, v128.load(scales, 32), t), s3 = next(v128.load(sums, 48), i3, v128.load(scales, 48), t);
+  store(sums, s0, s1, s2, s3);
 }
 
 @inline
@@ -156,23 +167,6 @@ export function store(to: usize, a: v128, b: v128, c: v128, d: v128): void {
   v128.store(to, d, 48);
 }
 
-/** Groups of a panel, their integers as signed numbers of 16 bits: a row's pairs one after the other, 16 columns each. */
-export function widen(panel: usize, groups: i32, to: usize): void {
-  const mask = v128.load_splat<u32>(LOWER_BYTES), zero = i16x8.splat(128);
-  let w = panel;
-  for (let g = 0; g < groups; g++) {
-    w += INT8_SCALE_BYTES;
-    for (const end = w + (INT8_GROUP_BYTES - INT8_SCALE_BYTES); w < end; w += INT8_FOUR_BYTES) {
-      for (let i: usize = 0; i < INT8_FOUR_BYTES; i += 16) {
-        const v = v128.load(w + i);
-        v128.store(to + i, i16x8.sub(v128.and(v, mask), zero));
-        v128.store(to + i, i16x8.shr_s(v, 8), WIDENED_PAIR_BYTES);
-      }
-      to += 2 * WIDENED_PAIR_BYTES;
-    }
-  }
-}
-
 /**
  * One row or two by groups that were widened: goes on with the results at `sums`. `rows` is a constant where this is inlined.
  * @param s where the first row has the first group's scale @param scales where the panel has that group's
@@ -181,17 +175,13 @@ export function widen(panel: usize, groups: i32, to: usize): void {
 function widenedTile(
   rows: i32, x: usize, xStride: usize, s: usize, widened: usize, scales: usize, groups: i32, sums: usize,
 ): void {
-  let a0 = v128.load(sums), a1 = v128.load(sums, 16), a2 = v128.load(sums, 32), a3 = v128.load(sums, 48);
-  let b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-  if (rows > 1) {
-    b0 = v128.load(sums, SUMS_BYTES);
-    b1 = v128.load(sums, SUMS_BYTES + 16);
-    b2 = v128.load(sums, SUMS_BYTES + 32);
-    b3 = v128.load(sums, SUMS_BYTES + 48);
-  }
   let xa = x, xb = x + xStride, w = widened;
   for (let g = 0; g < groups; g++) {
-    let ia0 = i32x4.splat(0), ia1 = ia0, ia2 = ia0, ia3 = ia0, ib0 = ia0, ib1 = ia0, ib2 = ia0, ib3 = ia0;
+    let ia0 = v128.load_splat<i32>(s, 4), ia1 = ia0, ia2 = ia0, ia3 = ia0, ib0 = ia0, ib1 = ia0, ib2 = ia0, ib3 = ia0;
+    if (rows > 1) {
+      ib0 = v128.load_splat<i32>(s + xStride, 4);
+      ib1 = ib0; ib2 = ib0; ib3 = ib0;
+    }
     for (const end = w + <usize>(INT8_GROUP / 2) * WIDENED_PAIR_BYTES; w < end; w += WIDENED_PAIR_BYTES) {
       const w0 = v128.load(w), w1 = v128.load(w, 16), w2 = v128.load(w, 32), w3 = v128.load(w, 48);
       let v = v128.load_splat<i32>(xa);
@@ -203,40 +193,63 @@ function widenedTile(
         xb += 4;
       }
     }
-    const s0 = v128.load(scales), s1 = v128.load(scales, 16), s2 = v128.load(scales, 32), s3 = v128.load(scales, 48);
-    let t = v128.load_splat<f32>(s);
-    a0 = next(a0, ia0, s0, t); a1 = next(a1, ia1, s1, t); a2 = next(a2, ia2, s2, t); a3 = next(a3, ia3, s3, t);
-    if (rows > 1) {
-      t = v128.load_splat<f32>(s + xStride);
-      b0 = next(b0, ib0, s0, t); b1 = next(b1, ib1, s1, t); b2 = next(b2, ib2, s2, t); b3 = next(b3, ib3, s3, t);
-    }
+    goOn(sums, scales, s, ia0, ia1, ia2, ia3);
+    if (rows > 1) goOn(sums + SUMS_BYTES, scales, s + xStride, ib0, ib1, ib2, ib3);
     scales += INT8_GROUP_BYTES;
     s += ROW_SCALE_BYTES;
   }
-  store(sums, a0, a1, a2, a3);
-  if (rows > 1) store(sums + SUMS_BYTES, b0, b1, b2, b3);
 }
 
 // Exported from the module, as those of tiles.ts are, so that they are not inlined, and fused one by one.
 
+/** One row: its sums stay in registers, where they have room, because memory is then read faster. */
 export function int8Tile1(x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize): void {
-  tile(1, x, xStride, scalesAt, panel, groups, sums);
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  const mask = v128.load_splat<u32>(LOWER_BYTES);
+  let xp = x, w = panel, s = x + scalesAt;
+  for (let g = 0; g < groups; g++) {
+    const scales = w;
+    w += INT8_SCALE_BYTES;
+    let i0 = v128.load_splat<i32>(s, 4), i1 = i0, i2 = i0, i3 = i0;
+    for (const end = w + (INT8_GROUP_BYTES - INT8_SCALE_BYTES); w < end; w += INT8_FOUR_BYTES) {
+      const w0 = v128.load(w), w1 = v128.load(w, 16), w2 = v128.load(w, 32), w3 = v128.load(w, 48);
+      let v = v128.load_splat<i32>(xp);
+      i0 = dot(i0, v128.and(w0, mask), v); i1 = dot(i1, v128.and(w1, mask), v);
+      i2 = dot(i2, v128.and(w2, mask), v); i3 = dot(i3, v128.and(w3, mask), v);
+      v = v128.load_splat<i32>(xp, 4);
+      i0 = dot(i0, i16x8.shr_s(w0, 8), v); i1 = dot(i1, i16x8.shr_s(w1, 8), v);
+      i2 = dot(i2, i16x8.shr_s(w2, 8), v); i3 = dot(i3, i16x8.shr_s(w3, 8), v);
+      xp += 8;
+    }
+    const t = v128.load_splat<f32>(s);
+    a0 = next(a0, i0, v128.load(scales), t); a1 = next(a1, i1, v128.load(scales, 16), t);
+    a2 = next(a2, i2, v128.load(scales, 32), t); a3 = next(a3, i3, v128.load(scales, 48), t);
+    s += ROW_SCALE_BYTES;
+  }
+  store(sums, a0, a1, a2, a3);
 }
 
 export function int8Tile2(x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize): void {
-  tile(2, x, xStride, scalesAt, panel, groups, sums);
+  tile(2, false, x, xStride, scalesAt, panel, groups, sums, 0);
 }
 
 export function int8Tile3(x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize): void {
-  tile(3, x, xStride, scalesAt, panel, groups, sums);
+  tile(3, false, x, xStride, scalesAt, panel, groups, sums, 0);
 }
 
 export function int8Tile4(x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize): void {
-  tile(4, x, xStride, scalesAt, panel, groups, sums);
+  tile(4, false, x, xStride, scalesAt, panel, groups, sums, 0);
 }
 
 export function int8Tile5(x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize): void {
-  tile(5, x, xStride, scalesAt, panel, groups, sums);
+  tile(5, false, x, xStride, scalesAt, panel, groups, sums, 0);
+}
+
+/** Two rows, the first ones of many by these groups. */
+export function int8Widening2(
+  x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize, widened: usize,
+): void {
+  tile(2, true, x, xStride, scalesAt, panel, groups, sums, widened);
 }
 
 export function int8Widened1(x: usize, xStride: usize, s: usize, widened: usize, scales: usize, groups: i32, sums: usize): void {

@@ -129,6 +129,54 @@ describe.each(backends.map(({ name, threads }, i) => ({ name, threads, i })))(
       expect(bench.values(out)[0]).toBe(Math.fround(Math.fround(first) + Math.fround(second)) + 0.25);
     });
 
+    test("the largest integers in every pattern of signs, in full groups, one row to twelve: exact, nothing overflows on the way", () => {
+      const [most, K, N] = [12, 3 * INT8_GROUP, 37];
+      // Patterns over a group's inputs: all of one sign; signs in turn by 1, 2, 8 and 32, which is by bytes, fours and halves of groups.
+      const sign = (pattern: number, k: number) => {
+        const run = [Infinity, 1, 2, 8, 32][pattern % 5];
+        return (Math.floor(k / run) % 2 === 0 ? 1 : -1) * (pattern % 2 === 0 ? 1 : -1);
+      };
+      const w = Array.from({ length: K * N }, (_, i) => WEIGHT_MAX * sign(i % N, Math.floor(i / N)));
+      const x = Array.from({ length: most * K }, (_, i) => ACTIVATION_MAX * sign(Math.floor(i / K), i % K));
+      const expected = Array.from({ length: most * N }, (_, i) => {
+        let total = 0;
+        for (let first = 0; first < K; first += INT8_GROUP) {
+          let sum = 0;
+          for (let k = first; k < first + INT8_GROUP; k++)
+            sum += x[Math.floor(i / N) * K + k] * w[k * N + (i % N)];
+          total = Math.fround(total + Math.fround(sum));
+        }
+        return total;
+      });
+      expect(Math.max(...expected)).toBe(Math.fround(K * WEIGHT_MAX * ACTIVATION_MAX));
+      expect(Math.min(...expected)).toBe(-Math.fround(K * WEIGHT_MAX * ACTIVATION_MAX));
+      bench.clear();
+      const weight = bench.weight(K, N, w, "in-out", "int8");
+      const input = bench.tensor(most, K, x);
+      for (let count = 1; count <= most; count++) {
+        const out = bench.tensor(count, N);
+        bench.linear(out, rows(input, 0, count), weight, null);
+        expect([...bench.values(out)]).toEqual(expected.slice(0, count * N));
+      }
+    });
+
+    test("every integer of an activation, from −8191 to 8191, at one place of a group after the other", () => {
+      bench.clear();
+      const [K, N] = [INT8_GROUP, INT8_GROUP];
+      // The first place of each row makes the scale 1; column n is 127 times what is at place n.
+      const integers = Array.from({ length: 2 * ACTIVATION_MAX + 1 }, (_, i) => i - ACTIVATION_MAX);
+      const T = Math.ceil(integers.length / (K - 1));
+      const x = Array.from({ length: T * K }, (_, i) => {
+        const [t, k] = [Math.floor(i / K), i % K];
+        return k === 0 ? ACTIVATION_MAX : (integers[t * (K - 1) + k - 1] ?? 0);
+      });
+      const w = Array.from({ length: K * N }, (_, i) => (Math.floor(i / N) === i % N ? WEIGHT_MAX : 0));
+      const [out, input] = [bench.tensor(T, N), bench.tensor(T, K, x)];
+      const weight = bench.weight(K, N, w, "in-out", "int8");
+      bench.linear(out, input, weight, null);
+      expect([...bench.values(out)]).toEqual(x.map((value) => WEIGHT_MAX * value));
+    });
+
     test("groups are added in the order 0, 1, 2 … and the bias last", () => {
       const K = 3 * INT8_GROUP;
       // In each group one weight sets the scale, one activation sets the other, and a third place counts: its integers
