@@ -38,28 +38,43 @@ export function add(x: usize, xStride: usize, y: usize, yStride: usize, width: i
   for (let t = from; t < to; t++) addRow(x + <usize>t * xStride, y + <usize>t * yStride, <usize>width << 2);
 }
 
-/** out[t][s] = the largest of the s-th `STRETCH` values of x[t], the last stretch perhaps shorter; NaN where one is NaN. */
+/**
+ * out[t][s] = the largest of the s-th `STRETCH` values of x[t], the last stretch perhaps shorter; NaN where one is NaN. An item is a
+ * stretch, of the first row, then of the next: one row alone is cut, too.
+ */
 export function stretchMaxima(out: usize, outStride: usize, x: usize, xStride: usize, width: i32, from: i32, to: i32): void {
-  for (let t = from; t < to; t++) {
-    let xp = x + <usize>t * xStride, y = out + <usize>t * outStride;
-    for (let first = 0; first < width; first += STRETCH) {
-      let left = min(STRETCH, width - first);
-      let a = f32x4.splat(-Infinity), b = a;
-      for (; left >= 8; left -= 8) {
-        a = f32x4.max(a, v128.load(xp));
-        b = f32x4.max(b, v128.load(xp, 16));
-        xp += 32;
-      }
-      a = f32x4.max(a, b);
-      let largest = max(
-        max(f32x4.extract_lane(a, 0), f32x4.extract_lane(a, 1)), max(f32x4.extract_lane(a, 2), f32x4.extract_lane(a, 3)),
-      );
-      for (; left > 0; left--) {
-        largest = max(largest, f32.load(xp));
-        xp += 4;
-      }
-      f32.store(y, largest);
-      y += 4;
-    }
+  const stretches = (width + STRETCH - 1) / STRETCH;
+  for (let i = from; i < to; i++) {
+    const t = i / stretches, s = i - t * stretches;
+    const p = x + <usize>t * xStride + (<usize>(s * STRETCH) << 2), count = min(STRETCH, width - s * STRETCH);
+    f32.store(out + <usize>t * outStride + (<usize>s << 2), count == STRETCH ? largestOfStretch(p) : largestOf(p, count));
   }
+}
+
+/**
+ * The largest of a whole stretch. What `max` takes for a NaN and for the order of zeros is not taken at each step: where either
+ * could matter all is looked at once more.
+ */
+@inline
+function largestOfStretch(x: usize): f32 {
+  const end = x + 4 * STRETCH;
+  let a = v128.load(x), b = v128.load(x, 16);
+  let sound = v128.and(f32x4.eq(a, a), f32x4.eq(b, b));
+  for (let p = x + 32; p < end; p += 32) {
+    const u = v128.load(p), v = v128.load(p, 16);
+    // pmax gives its first operand unless the second is greater.
+    a = f32x4.pmax(a, u);
+    b = f32x4.pmax(b, v);
+    sound = v128.and(sound, v128.and(f32x4.eq(u, u), f32x4.eq(v, v)));
+  }
+  a = f32x4.pmax(a, b);
+  const largest = max(max(f32x4.extract_lane(a, 0), f32x4.extract_lane(a, 1)), max(f32x4.extract_lane(a, 2), f32x4.extract_lane(a, 3)));
+  return i32x4.all_true(sound) && largest != 0 ? largest : largestOf(x, STRETCH);
+}
+
+/** The largest of `count` values. */
+function largestOf(x: usize, count: i32): f32 {
+  let largest: f32 = -Infinity;
+  for (const end = x + (<usize>count << 2); x < end; x += 4) largest = max(largest, f32.load(x));
+  return largest;
 }

@@ -5,7 +5,7 @@
  */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ACTIVATIONS, columns, type Kernels, rows, type Tensor } from "../../src/kernels/kernels.js";
+import { ACTIVATIONS, columns, type Kernels, rows, STRETCH, type Tensor } from "../../src/kernels/kernels.js";
 import { bits, expectEqualBits, expectSameBits, KernelBench } from "./kernel-bench.js";
 import { backends, extreme, floats } from "./kernel-suite.js";
 
@@ -246,6 +246,26 @@ describe("all kernels give the reference kernels' bits, whatever lies beside the
         return bench.values(gates);
       });
     }
+  });
+
+  test("stretchMaxima, of zeros of either sign, too", () => {
+    const value = fc.oneof(extreme, fc.constantFrom(0, -0, -1, Number.NEGATIVE_INFINITY));
+    const zeros = fc.constantFrom(-0, 0, -1);
+    const all = fc
+      .tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 200 }), fc.constantFrom(value, zeros))
+      .chain(([count, cols, one]) =>
+        fc.tuple(fc.constant(count), fc.constant(cols), floats(count * cols, one)),
+      );
+    fc.assert(
+      fc.property(all, ([count, cols, x]) => {
+        expectSameBits(benches, (bench) => {
+          const out = bench.tensor(count, Math.ceil(cols / STRETCH));
+          bench.kernels.stretchMaxima(out, bench.tensor(count, cols, x, cols + 1));
+          return bench.values(out);
+        });
+      }),
+      { numRuns: 100 },
+    );
   });
 
   test("activate, scale and softcap", () => {

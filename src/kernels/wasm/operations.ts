@@ -238,7 +238,11 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   },
   scale: { ...elements, parameters: { x: "matrix", width: "count", factor: "f32" } },
   softcap: { ...elements, parameters: { x: "matrix", width: "count", cap: "f32" } },
-  stretchMaxima: { ...rows, parameters: { out: "matrix", x: "matrix", width: "count" } },
+  stretchMaxima: {
+    ...rows,
+    items: "stretches of all rows",
+    parameters: { out: "matrix", x: "matrix", width: "count" },
+  },
   quantiseRows: {
     file: "rows-int8",
     items: "rows",

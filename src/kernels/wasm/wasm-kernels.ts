@@ -279,7 +279,8 @@ class WasmKernels implements Kernels {
   }
 
   stretchMaxima(out: Tensor, x: Tensor): void {
-    this.#commands.stretchMaxima(x.rows, this.#chunks(x.rows, x.rows * x.cols), out, x, x.cols);
+    const stretches = x.rows * out.cols;
+    this.#commands.stretchMaxima(stretches, this.#chunks(stretches, x.rows * x.cols), out, x, x.cols);
   }
 
   dispose(): Promise<void> {
