@@ -13,6 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
+import { ALL_USES, planCheck } from "../src/kernels/wasm/self-check.js";
 import { generateOperations } from "./generate-operations.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -50,6 +52,16 @@ async function sourcesDigest(): Promise<string> {
   return hash.digest("hex");
 }
 
+/** What the reference kernels give where the others are checked when they are made (src/kernels/wasm/self-check.ts). */
+async function writeExpectedDigests(): Promise<void> {
+  const { bytes, run } = planCheck(referenceBackend, ALL_USES);
+  const parts = run(await referenceBackend.create(bytes));
+  const lines = parts.map(({ name, digest }) => `  ${JSON.stringify(name)}: "${digest}",\n`);
+  const text = `// Made by scripts/build-kernels.ts with the reference kernels.\nexport const EXPECTED_DIGESTS: Readonly<Record<string, string>> = {\n${lines.join("")}};\n`;
+  const path = join(root, "src/kernels/wasm/expected-digests.ts");
+  if ((await readFile(path, "utf8").catch(() => null)) !== text) await writeFile(path, text);
+}
+
 /** The binary of a source in assembly/, as base64. */
 async function compile(folder: string, source: string, options: readonly string[]): Promise<string> {
   const binary = join(folder, `${source.replace("/", "-")}${options.length}.wasm`);
@@ -64,6 +76,7 @@ async function compile(folder: string, source: string, options: readonly string[
 }
 
 await generateOperations(root);
+await writeExpectedDigests();
 const madeBy = `// Made by scripts/build-kernels.ts from assembly/, of SHA-256 ${await sourcesDigest()}.\n`;
 const isPresent = async (path: string) => (await readFile(path, "utf8").catch(() => "")).startsWith(madeBy);
 

@@ -153,7 +153,16 @@ function plannedIn({
       isContextAsked: false,
       widestRow: widestRow(tensors.flatMap(({ rows }) => rows)),
     },
-    ...{ kernels: "wasm", threads: 1, dtype, tensors, kvDtype: "f32", kvMemory: null, tokenBudget: null },
+    ...{
+      kernels: "wasm",
+      threads: 1,
+      vectors: "auto",
+      dtype,
+      tensors,
+      kvDtype: "f32",
+      kvMemory: null,
+      tokenBudget: null,
+    },
   };
   try {
     const { weightBytes, contextLength } = planEngine(shape, {
@@ -161,6 +170,7 @@ function plannedIn({
       canShareMemory: () => true,
       memory: () => MACHINE,
       startHelper: () => Promise.reject(new Error("a plan starts no threads")),
+      wideVectors: () => "a plan computes nothing",
     });
     return { words: formatMemorySize(weightBytes), contextLength };
   } catch (error) {

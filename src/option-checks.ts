@@ -70,10 +70,10 @@ export function wholeNumber<T>(
   throw invalidArgument(`${name} is a whole number from ${from} to ${to}, not ${shown(value)}.`);
 }
 
-/** @throws LastrowError `invalid_argument` for anything but one of some words */
-export function oneOf<T extends string>(name: string, value: unknown, words: readonly T[]): T {
+/** @throws LastrowError `invalid_argument` for anything but one of some words or numbers */
+export function oneOf<T extends string | number>(name: string, value: unknown, words: readonly T[]): T {
   if (words.includes(value as T)) return value as T;
-  throw invalidArgument(`${name} is ${words.map((word) => `"${word}"`).join(" or ")}, not ${shown(value)}.`);
+  throw invalidArgument(`${name} is ${words.map(shown).join(" or ")}, not ${shown(value)}.`);
 }
 
 /** An array or a typed array of numbers; which ids there are is checked against the model. */

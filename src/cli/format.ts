@@ -25,6 +25,19 @@ export function formatProbability(probability: number): string {
   return `${percent < 99.95 ? percent.toPrecision(3) : percent.toFixed(2)} %`;
 }
 
+/** What a model runs on: `2 threads, 256-bit vectors, relaxed dot products`. */
+export function machineWords({
+  threads,
+  vectors,
+  dots,
+}: Pick<ModelInfo, "threads" | "vectors" | "dots">): string {
+  return [
+    `${threads} ${threads === 1 ? "thread" : "threads"}`,
+    ...(vectors === null ? [] : [`${vectors}-bit vectors`]),
+    ...(dots === "relaxed" ? ["relaxed dot products"] : []),
+  ].join(", ");
+}
+
 const KV_BOUNDS: Readonly<Record<KvBound, string>> = {
   asked: "as asked for",
   contexts: "the default",

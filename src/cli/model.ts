@@ -3,7 +3,7 @@ import type { LanguageModel } from "../library/language-model.js";
 import { load } from "../library/load.js";
 import { printable } from "../printable.js";
 import { contextNotice, roundingNotice } from "./format.js";
-import type { EngineOptions } from "./options.js";
+import { askedVectors, type EngineOptions } from "./options.js";
 import { loadingDisplay } from "./progress.js";
 import { coloursFor, type Io } from "./terminal.js";
 
@@ -26,6 +26,7 @@ export async function loadModel(
       kvMemory,
       kvDtype,
       threads,
+      vectors: askedVectors(options),
       dtype,
       tokenBudget,
       onProgress: display.onProgress,

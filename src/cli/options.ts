@@ -3,6 +3,7 @@
  * A value that cannot be read is an error here; its range is checked by the library, before any model is loaded.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { AskedVectors } from "../kernels/kernels.js";
 import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
 import type { GenerateOptions } from "../library/generate-options.js";
 import { parseMemorySize } from "../memory-size.js";
@@ -23,6 +24,7 @@ export interface EngineOptions extends ModelOptions {
   readonly kvMemory?: string | undefined;
   readonly kvDtype?: KvDtype | undefined;
   readonly threads?: number | undefined;
+  readonly vectors?: "auto" | "128" | "256" | undefined;
   readonly tokenBudget?: number | undefined;
   readonly dtype?: AskedDtype | undefined;
 }
@@ -84,6 +86,12 @@ export function addEngineOptions(command: Command): Command {
       "threads that share the work (default: all cores); the same bits",
       atLeastOne,
     )
+    .addOption(
+      new Option(
+        "--vectors <bits>",
+        "128, or 256: faster where Node and the processor have them; the same bits (default: auto, 256 where tested)",
+      ).choices(["auto", "128", "256"]),
+    )
     .option(
       "--context <tokens>",
       "most tokens of a text, prompt included (default: what the model was made for; longrope: its shorter length)",
@@ -105,6 +113,11 @@ export function addEngineOptions(command: Command): Command {
       "most rows of one step, of all sequences together (default: 512)",
       atLeastOne,
     );
+}
+
+/** What `--vectors` is in the library: the process is this program's own, so V8's flags may be set where that was tested. */
+export function askedVectors({ vectors = "auto" }: EngineOptions): AskedVectors {
+  return vectors === "auto" ? "tested" : vectors === "128" ? 128 : 256;
 }
 
 export function addPromptOptions(command: Command): Command {

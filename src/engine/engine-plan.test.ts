@@ -28,7 +28,7 @@ const llama: DecoderSpec = {
 };
 const shape: EngineShape = {
   ...{ label: "llama", decoder: llama, isContextAsked: false, widestRow: 8192 },
-  ...{ kernels: "wasm", threads: 2, dtype: "int8", tensors: null, kvDtype: "f32" },
+  ...{ kernels: "wasm", threads: 2, vectors: "auto", dtype: "int8", tensors: null, kvDtype: "f32" },
   ...{ kvMemory: null, tokenBudget: null },
 };
 
@@ -38,6 +38,7 @@ const machine = (totalBytes: number, freeBytes = totalBytes): EngineThreads => (
   canShareMemory: () => true,
   memory: () => ({ totalBytes, freeBytes }),
   startHelper: () => Promise.reject(new Error("a plan starts no threads")),
+  wideVectors: () => "a plan computes nothing",
 });
 
 it.each([

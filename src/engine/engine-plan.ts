@@ -50,7 +50,10 @@ const MAX_LOGITS_ROWS = MAX_SEQUENCES;
 const MAX_LOGITS_BYTES = 16 * 1024 * 1024;
 
 /** What an engine needs to know of the machine that it runs on. */
-export type EngineThreads = Pick<Threads, "availableThreads" | "canShareMemory" | "memory" | "startHelper">;
+export type EngineThreads = Pick<
+  Threads,
+  "availableThreads" | "canShareMemory" | "memory" | "startHelper" | "wideVectors"
+>;
 
 /**
  * Plans an engine. The decoder's context is shortened where it was not asked for and memory does not allow it.
@@ -164,13 +167,15 @@ function placeAll(
 }
 
 function chooseBackend(
-  { kernels, threads }: EngineShape,
-  { availableThreads, canShareMemory, startHelper }: EngineThreads,
+  { kernels, threads, vectors }: EngineShape,
+  { availableThreads, canShareMemory, startHelper, wideVectors }: EngineThreads,
 ): KernelBackend {
   if (kernels === "reference") return referenceBackend;
   // A number that was asked for counts, also where it is more than the cores.
   const chosen = canShareMemory() ? (threads ?? availableThreads()) : 1;
-  return wasmBackend({ threads: Math.min(chosen, MAX_THREADS), startHelper });
+  const wide = vectors === "tested" || vectors === 256 ? wideVectors(vectors === "tested") : "";
+  const whileWide = typeof wide === "string" ? undefined : wide;
+  return wasmBackend({ threads: Math.min(chosen, MAX_THREADS), startHelper, whileWide });
 }
 
 function logitsRows({ vocabSize }: DecoderSpec): number {

@@ -29,7 +29,9 @@ export async function loadEngine(
   const { kvDtype } = setup;
   const plan = planEngine(setup, threads);
   const { backend, weights, kv, contextLength, contextBound } = plan;
-  const kernels = await backend.create(plan.bytes);
+  const { matrixBytes, dtype } = matricesOf(plan);
+  const dtypes = Object.keys(matrixBytes) as PackedDtype[];
+  const kernels = await backend.create(plan.bytes, { dtypes, kvDtypes: [kvDtype] });
   let roundedTensors: number;
   try {
     const tensors = setup.tensors.map((tensor) => ({ ...tensor, file: files[tensor.file] }));
@@ -48,8 +50,11 @@ export async function loadEngine(
   const info = {
     kernels: backend.name,
     threads: backend.threads,
+    vectors: kernels.vectors,
+    dots: kernels.dots,
+    notices: [...kernels.notices, ...vectorNotices(setup, threads, kernels)],
     weightBytes: plan.weightBytes,
-    ...matricesOf(plan),
+    ...{ dtype, matrixBytes },
     roundedTensors,
     contextLength,
     contextBound,
@@ -68,6 +73,14 @@ export async function loadEngine(
     tokenBudget: model.maxRows,
   };
   return { core, info };
+}
+
+/** Why there are no vectors of 256 bits where they were asked for. */
+function vectorNotices({ vectors }: EngineSetup, threads: EngineThreads, kernels: Kernels): string[] {
+  if (vectors !== 256 || kernels.vectors === 256 || kernels.notices.length > 0) return [];
+  const wide = kernels.vectors === null ? "the reference kernels have none" : threads.wideVectors(false);
+  const reason = typeof wide === "string" ? wide : "V8 makes none with this processor";
+  return [`Vectors of 256 bits were asked for and are not in use: ${reason}.`];
 }
 
 /** Bytes of the matrices by type, and the type of most weights: the same for all kernels, whatever these take. */

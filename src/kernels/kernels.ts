@@ -9,6 +9,7 @@
  * description of a place in it, so an operation allocates nothing.
  */
 import type { KvLayout } from "./kv-layout.js";
+import type { KvDtype } from "./kv-types.js";
 import type { PackedDtype, StoredDtype } from "./weight-types.js";
 
 /** Which operations a model runs on: WebAssembly, or plain TypeScript that is written to be read. The same bits. */
@@ -16,6 +17,12 @@ export type KernelsName = "wasm" | "reference";
 
 /** Bits of the vectors that the WebAssembly kernels compute with. */
 export type Vectors = 128 | 256;
+/**
+ * Which vectors a model is to have: 128; 256 where that can be had; 256 where it can be had with a version of the runtime that
+ * it was tested with; or what the runtime makes by itself.
+ */
+export const ASKED_VECTORS = ["auto", "tested", 128, 256] as const;
+export type AskedVectors = (typeof ASKED_VECTORS)[number];
 /** Which dot products of integers they use: those that all runtimes have, or those of relaxed SIMD. The same sums. */
 export type Dots = "strict" | "relaxed";
 
@@ -109,6 +116,8 @@ export interface Kernels {
   /** What is in use; null: kernels without vectors. */
   readonly vectors: Vectors | null;
   readonly dots: Dots | null;
+  /** What a user should hear of how they were chosen: sentences. */
+  readonly notices: readonly string[];
 
   /**
    * Multiply-adds of all calls of `linear` and `attention` so far: rows · inFeatures · outFeatures, and for each query
@@ -205,6 +214,12 @@ export interface BackendSizes {
   scratchFloats(rows: number, inFeatures: number, dtype: PackedDtype): number;
 }
 
+/** What a model computes with. */
+export interface KernelUses {
+  readonly dtypes: readonly PackedDtype[];
+  readonly kvDtypes: readonly KvDtype[];
+}
+
 /** What is known of an implementation before its memory exists. */
 export interface KernelBackend extends BackendSizes {
   readonly name: KernelsName;
@@ -213,10 +228,11 @@ export interface KernelBackend extends BackendSizes {
   /**
    * Makes the kernels over a new, zeroed memory.
    * @param bytes size of the memory, at most `MAX_MEMORY_BYTES`
+   * @param uses what will be asked of them: kernels that are not used need not be optimised or checked; default: anything
    * @throws LastrowError `memory_limit_exceeded` when the runtime does not give that much, `runtime_unsupported`
    *   when it cannot run the kernels at all.
    */
-  create(bytes: number): Promise<Kernels>;
+  create(bytes: number, uses?: KernelUses): Promise<Kernels>;
 }
 
 /**

@@ -152,7 +152,7 @@ export interface ModelInfo extends EngineInfo {
   }[];
   /** The metadata of a GGUF file, in its order; of other formats nothing. */
   readonly metadata: readonly MetadataEntry[];
-  /** What people should know of how the files were read, each a sentence; mostly none. */
+  /** What people should know of how the files were read and the engine was made, each a sentence; mostly none. */
   readonly notices: readonly string[];
   /** Whether the engine runs in a thread of its own. */
   readonly worker: boolean;

@@ -3,7 +3,7 @@ import type { WantedContext } from "../architectures/architecture.js";
 import { MAX_CONTEXT_LENGTH } from "../architectures/family-fields.js";
 import { invalidArgument } from "../errors.js";
 import type { LoadProgress } from "../formats/load-progress.js";
-import type { KernelsName } from "../kernels/kernels.js";
+import { ASKED_VECTORS, type AskedVectors, type KernelsName } from "../kernels/kernels.js";
 import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
 import { parseMemorySize } from "../memory-size.js";
 import { ASKED_DTYPES, type AskedDtype } from "../model/weight-dtypes.js";
@@ -55,6 +55,15 @@ export interface LoadOptions {
    */
   readonly threads?: number | undefined;
   /**
+   * Bits of the vectors that the kernels compute with; any give the same bits of logits, and 256 are faster where a processor
+   * and its Node have them (Node 24 and 26 on x86-64 with AVX2). `auto` (the default) leaves it to the runtime, which so far
+   * means 128. `256` asks V8 for them: some of its flags, which are the whole process's, are set for about a tenth of a
+   * second while the kernels are made, and put back (docs/performance.md). `tested` does so where this version was tested
+   * with V8's: for a program whose process is its own, as the command line's is. Before they are used every kernel is
+   * checked; what can't be had, or differs, is told in `LanguageModel.info.notices`, and 128 are in use.
+   */
+  readonly vectors?: AskedVectors | undefined;
+  /**
    * Whether the engine runs in a worker of its own, so that no forward pass holds up the caller's event loop. Default:
    * where one can be started; else it runs on the caller's thread, and lets others have a turn between steps. `true`
    * makes it an error when none can. The bits are the same.
@@ -81,7 +90,14 @@ export interface LoadOptions {
 
 export const LOAD_OPTIONS = optionNames<LoadOptions>()("load", {
   ...{ kernels: true, dtype: true, contextLength: true, kvDtype: true, kvMemory: true, threads: true },
-  ...{ worker: true, tokenBudget: true, installationKey: true, onProgress: true, signal: true },
+  ...{
+    vectors: true,
+    worker: true,
+    tokenBudget: true,
+    installationKey: true,
+    onProgress: true,
+    signal: true,
+  },
 });
 
 const MAX_THREADS = 64;
@@ -95,7 +111,7 @@ const LEAST_KEY_BYTES = 32;
 /** What the engine gets of the options. */
 export type LoadSettings = Pick<
   EngineSetup,
-  "isContextAsked" | "kernels" | "threads" | "dtype" | "kvDtype" | "kvMemory" | "tokenBudget"
+  "isContextAsked" | "kernels" | "threads" | "vectors" | "dtype" | "kvDtype" | "kvMemory" | "tokenBudget"
 >;
 
 /**
@@ -135,6 +151,7 @@ function engineOptions(options: LoadOptions): LoadSettings {
     isContextAsked: options.contextLength !== undefined,
     kernels: oneOf("kernels", options.kernels ?? "wasm", ["wasm", "reference"]),
     threads: wholeNumber("threads", options.threads, null, { from: 1, to: MAX_THREADS }),
+    vectors: oneOf("vectors", options.vectors ?? "auto", ASKED_VECTORS),
     dtype: oneOf("dtype", options.dtype ?? "auto", ASKED_DTYPES),
     kvDtype: oneOf("kvDtype", options.kvDtype ?? "f32", KV_DTYPES),
     tokenBudget: wholeNumber("tokenBudget", options.tokenBudget, null, { from: 1, to: MAX_TOKEN_BUDGET }),

@@ -115,7 +115,7 @@ export async function loadParts(
           )
           .sort((a, b) => (a.name < b.name ? -1 : 1)),
         metadata,
-        notices,
+        notices: [...notices, ...info.notices],
         worker: engine.isWorker,
       },
       loadMs: performance.now() - start,

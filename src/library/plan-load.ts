@@ -96,6 +96,7 @@ async function planFiles(
       canShareMemory: threads.canShareMemory,
       memory: threads.memory,
       startHelper: () => Promise.reject(new Error("a plan starts no threads")),
+      wideVectors: () => "a plan computes nothing",
     });
     return {
       label: files.label,

@@ -63,6 +63,7 @@ export const threads: Threads = {
     return { totalBytes: gib * GIB, freeBytes: gib * GIB * FREE_SHARE };
   },
   startHelper,
+  wideVectors: () => "only Node has them",
   yieldToEventLoop() {
     // A message comes back at once; a timer would wait four milliseconds.
     return new Promise((resolve) => {

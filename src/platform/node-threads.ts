@@ -7,6 +7,7 @@ import { HELP, type Helper, type HelperStart } from "../kernels/wasm/thread-team
 import type { Port } from "../protocol/port.js";
 import { machineMemory } from "./node-memory.js";
 import type { Threads } from "./threads.js";
+import { wideVectors } from "./v8-flags.js";
 
 /** What a helper runs. Text, not a file: it then starts from the sources, from a package and from a bundle alike. */
 const HELPER_SOURCE = `${HELP}
@@ -61,5 +62,6 @@ export const threads: Threads = {
   canShareMemory: () => true,
   memory: machineMemory,
   startHelper,
+  wideVectors,
   yieldToEventLoop: () => nextTurn(),
 };

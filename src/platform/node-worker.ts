@@ -1,11 +1,22 @@
 /** The engine's worker in Node, as seen from its client. */
 import { Worker } from "node:worker_threads";
 import type { EngineConnection } from "../protocol/messages.js";
+import { putBackAfter, type StarterFlags, V8_FLAGS } from "./v8-flags.js";
 
-/** Starts a worker that runs a module. */
+/** Starts a worker that runs a module; what it leaves of V8's flags when it is ended is put back. */
 export function startWorker(address: URL): Worker {
+  const flags: StarterFlags = {
+    areSet: new Int32Array(new SharedArrayBuffer(4)),
+    execArgv: process.execArgv,
+  };
   // It needs none of the loaders that this process was started with, and some options cannot be inherited.
-  return new Worker(address, { name: "lastrow engine", execArgv: [] });
+  const worker = new Worker(address, {
+    name: "lastrow engine",
+    execArgv: [],
+    workerData: { [V8_FLAGS]: flags },
+  });
+  worker.once("exit", () => void putBackAfter(flags.areSet));
+  return worker;
 }
 
 /**

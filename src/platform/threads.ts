@@ -3,6 +3,7 @@
  * package.json's `imports` leads to the right one. Apart from platform.ts, so that a worker does not load what finds
  * models, and so that a bundler does not find a worker that starts itself.
  */
+import type { WhileWide } from "../kernels/wasm/kernel-modules.js";
 import type { StartHelper } from "../kernels/wasm/thread-team.js";
 
 /** Memory in bytes, as a machine, a container or a browser tells it. */
@@ -22,6 +23,11 @@ export interface Threads {
   memory(): MachineMemory;
   /** Starts a thread of the kernels. */
   startHelper: StartHelper;
+  /**
+   * How the kernels can be had with vectors of 256 bits; or why not, as the end of a sentence.
+   * @param onlyTested whether it is a reason against it that this version of the runtime was not tested
+   */
+  wideVectors(onlyTested: boolean): WhileWide | string;
   /** Lets everything else that waits in the event loop have a turn. */
   yieldToEventLoop(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /** How an engine is to be, and what it then takes: plain data. */
-import type { KernelsName } from "../kernels/kernels.js";
+import type { AskedVectors, Dots, KernelsName, Vectors } from "../kernels/kernels.js";
 import type { KvDtype } from "../kernels/kv-types.js";
 import type { PackedDtype } from "../kernels/weight-types.js";
 import type { KvKind } from "../kv-cache/block-needs.js";
@@ -19,6 +19,7 @@ export interface EngineShape {
   readonly kernels: KernelsName;
   /** Null: as many as can work at once. */
   readonly threads: number | null;
+  readonly vectors: AskedVectors;
   readonly dtype: AskedDtype;
   /** The tensors that its matrices are made of; null where they are not known yet: then the least is planned. */
   readonly tensors: readonly StoredTensor[] | null;
@@ -54,6 +55,12 @@ export interface EngineInfo {
   readonly kernels: KernelsName;
   /** Threads that share the kernels' work. */
   readonly threads: number;
+  /** Bits of the vectors that they compute with; null: the reference kernels have none. */
+  readonly vectors: Vectors | null;
+  /** Which dot products of integers they use: those that every runtime has, or `relaxed` ones. The same sums. */
+  readonly dots: Dots | null;
+  /** What people should know of how the engine was made, each a sentence; mostly none. */
+  readonly notices: readonly string[];
   /** Bytes of the weights in the kernels' memory. */
   readonly weightBytes: number;
   /**

@@ -70,7 +70,7 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
 
 const ENGINE_OPTIONS = {
   ...{ kernels: true, dtype: true, contextLength: true, kvDtype: true, kvMemory: true, threads: true },
-  ...{ worker: true, tokenBudget: true, installationKey: true, onProgress: true },
+  ...{ vectors: true, worker: true, tokenBudget: true, installationKey: true, onProgress: true },
 };
 const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
   ...ENGINE_OPTIONS,

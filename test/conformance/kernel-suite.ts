@@ -2,15 +2,19 @@
 import fc from "fast-check";
 import type { Dots, KernelBackend, Vectors } from "../../src/kernels/kernels.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
-import { hasRelaxedSimd } from "../../src/kernels/wasm/kernel-modules.js";
+import { hasRelaxedSimd, type WhileWide } from "../../src/kernels/wasm/kernel-modules.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import { threads } from "../../src/platform/node-threads.js";
+import { wideVectors } from "../../src/platform/v8-flags.js";
 
 const { startHelper } = threads;
 
 /** Shares everything, however little it is. */
-const wasm = (count: number, vectors: Vectors = 128, dots: Dots = "strict") =>
-  wasmBackend({ threads: count, startHelper, leastWork: 0, vectors, dots });
+const wasm = (threads: number, vectors: Vectors = 128, dots: Dots = "strict", whileWide?: WhileWide) =>
+  wasmBackend({ threads, startHelper, leastWork: 0, vectors, dots, whileWide });
+const relaxed = hasRelaxedSimd();
+const wide = wideVectors(false);
+const whileWide = typeof wide === "string" ? undefined : wide;
 /**
  * The reference first. Tiles for 256 bits give the same bits where nothing makes them so wide, only later: they are in
  * every run.
@@ -20,7 +24,9 @@ export const backends: readonly KernelBackend[] = [
   wasm(1),
   wasm(2, 256),
   wasm(3),
-  ...(hasRelaxedSimd() ? [wasm(1, 128, "relaxed"), wasm(2, 256, "relaxed")] : []),
+  ...(relaxed ? [wasm(1, 128, "relaxed")] : []),
+  ...(whileWide ? [wasm(1, 256, "strict", whileWide)] : []),
+  ...(whileWide && relaxed ? [wasm(1, 256, "relaxed", whileWide)] : []),
 ];
 
 /** Values that break careless code, among ordinary ones. */

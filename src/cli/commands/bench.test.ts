@@ -11,7 +11,8 @@ describe("bench", () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     const object = JSON.parse(stdout);
     expect(Object.keys(object)).toEqual([
-      ...["model", "dtype", "threads", "promptTokens", "newTokens", "prefillTokensPerSecond"],
+      ...["model", "dtype", "threads", "vectors", "dots"],
+      ...["promptTokens", "newTokens", "prefillTokensPerSecond"],
       ...["decodeTokensPerSecond", "loadMs", "peakRssBytes", "limits", "share"],
     ]);
     expect(object).toMatchObject({ dtype: "f32", threads: 1, promptTokens: 4, newTokens: 3 });
@@ -34,7 +35,7 @@ describe("bench", () => {
     expect(stdout).toMatch(/^prefill +[\d.,]+ +[\d.,]+ +[\d.,]+ +\d+ % +[\d.,]+ GOP\/s of int8$/m);
     expect(stdout).toMatch(/^decode +[\d.,]+ +[\d.,]+ +[\d.,]+ +\d+ % +[\d.,]+ GB\/s read$/m);
     expect(stdout).toMatch(
-      /int8 weights · wasm kernels · 1 thread\nprompt of \d+ tokens, 3 new · 1 repetition /,
+      /int8 weights · wasm kernels · 1 thread, (128|256)-bit vectors(, relaxed dot products)?\nprompt of \d+ tokens, 3 new · 1 repetition /,
     );
   });
 

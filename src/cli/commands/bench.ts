@@ -5,7 +5,7 @@ import type { Spread } from "../../bench/spread.js";
 import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
-import { formatCount, formatDuration } from "../format.js";
+import { formatCount, formatDuration, machineWords } from "../format.js";
 import { toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
@@ -66,12 +66,12 @@ export async function bench(options: BenchCommandOptions, io: Io): Promise<numbe
 }
 
 /** What `--json` prints. */
-function reportObject({ label, dtype, threads }: ModelInfo, report: BenchReport) {
+function reportObject({ label, dtype, threads, vectors, dots }: ModelInfo, report: BenchReport) {
   const { promptTokens, newTokens, loadMs, peakRssBytes, limits, share } = report;
   return {
     model: label,
     dtype,
-    threads,
+    ...{ threads, vectors, dots },
     promptTokens,
     newTokens,
     prefillTokensPerSecond: { ...report.prefillTokensPerSecond },
@@ -96,7 +96,7 @@ function renderReport(info: ModelInfo, report: BenchReport, colours: Colours): s
     rightAligned: [1, 2, 3, 4],
   });
   const facts = [
-    `${printable(info.label)} · ${info.dtype} weights · ${info.kernels} kernels · ${info.threads} ${info.threads === 1 ? "thread" : "threads"}`,
+    `${printable(info.label)} · ${info.dtype} weights · ${info.kernels} kernels · ${machineWords(info)}`,
     `prompt of ${formatCount(promptTokens)} tokens, ${formatCount(newTokens)} new · ${repetitions} ${repetitions === 1 ? "repetition" : "repetitions"} after one to warm up`,
     `loaded in ${formatDuration(report.loadMs)} · ${formatMemorySize(report.peakRssBytes)} at most`,
   ];

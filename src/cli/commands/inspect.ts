@@ -4,7 +4,7 @@ import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
 import { architectureObject, architectureWords } from "../architecture-words.js";
-import { contextWords, formatCount, kvBoundWords, roundingNotice } from "../format.js";
+import { contextWords, formatCount, kvBoundWords, machineWords, roundingNotice } from "../format.js";
 import { type Json, toJson } from "../json.js";
 import { metadataObject, metadataTable } from "../metadata-table.js";
 import { loadModel } from "../model.js";
@@ -39,15 +39,15 @@ export async function inspect(options: InspectCommandOptions, io: Io): Promise<n
 
 /** What `--json` prints. */
 function infoObject(info: ModelInfo, hasTokenizer: boolean): Json {
-  const { label, config, kernels, threads, parameters, weightBytes, dtype, kv, memoryBytes } = info;
+  const { label, config, kernels, threads, vectors, dots, parameters, weightBytes, dtype, kv, memoryBytes } =
+    info;
   const { blockSize, blocks, blockBytes, bytesPerToken, bytes, bound, tokens, kinds } = kv;
   const { decoder: _, ...sizes } = config;
   return {
     model: label,
     architecture: { ...sizes, ...architectureObject(config) },
     tokenizer: hasTokenizer,
-    kernels,
-    threads,
+    ...{ kernels, threads, vectors, dots },
     parameters,
     dtype,
     weightBytes,
@@ -126,7 +126,8 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, width, colours
     "a step",
     `at most ${formatCount(info.tokenBudget)} ${info.tokenBudget === 1 ? "row" : "rows"} of all sequences`,
   );
-  fact("memory", `${size(info.memoryBytes)} in all, for ${info.kernels} kernels`);
+  fact("kernels", `${info.kernels}, ${machineWords(info)}`);
+  fact("memory", `${size(info.memoryBytes)} in all`);
   const parts = [colours.bold(printable(info.label)), renderTable(colours, { head: [], rows: facts })];
   if (info.metadata.length > 0) parts.push(metadataTable(info, width, colours));
   parts.push(tensorTable(info, { everyTensor, width, colours }));

@@ -9,8 +9,8 @@ import { logWriter } from "../../server/log-writer.js";
 import { listen } from "../../server/node-listener.js";
 import { jsonLog, type Log, readableLog } from "../../server/request-log.js";
 import { createServer, type LastrowServer } from "../../server/server.js";
-import { contextWords, formatCount, kvBoundWords, roundingNotice } from "../format.js";
-import type { EngineOptions } from "../options.js";
+import { contextWords, formatCount, kvBoundWords, machineWords, roundingNotice } from "../format.js";
+import { askedVectors, type EngineOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
 import { coloursFor, type Io, write } from "../terminal.js";
 
@@ -61,6 +61,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       kvMemory: options.kvMemory,
       kvDtype: options.kvDtype,
       threads: options.threads,
+      vectors: askedVectors(options),
       dtype: options.dtype,
       tokenBudget: options.tokenBudget,
       onProgress: display.onProgress,
@@ -145,7 +146,7 @@ async function announce(
   const lines = [
     `${bold(printable(id))} at ${cyan(url)}   ${dim(access)}`,
     dim(
-      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${info.threads} ${info.threads === 1 ? "thread" : "threads"} · context: ${contextWords(info)} · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.tokens)} tokens; ${kvBoundWords(info.kv.bound)})`,
+      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${machineWords(info)} · context: ${contextWords(info)} · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.tokens)} tokens; ${kvBoundWords(info.kv.bound)})`,
     ),
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,

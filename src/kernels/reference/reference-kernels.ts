@@ -37,6 +37,7 @@ class ReferenceKernels implements Kernels {
   readonly name = "reference";
   readonly vectors = null;
   readonly dots = null;
+  readonly notices = [];
   readonly #buffer: ArrayBuffer;
   #multiplyAdds = 0;
 

@@ -41,6 +41,7 @@ export class TracingKernels implements Kernels {
   readonly name = "tracing";
   readonly vectors = null;
   readonly dots = null;
+  readonly notices = [];
   /** Everything that was made, in this order; a tensor's sources come before it. */
   readonly recorded: RecordedTensor[] = [];
   readonly #lists: { readonly offset: number; readonly entries: Int32Array }[] = [];

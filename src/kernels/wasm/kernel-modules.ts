@@ -12,6 +12,14 @@ export interface KernelModules {
   readonly relaxed: WebAssembly.Module | null;
 }
 
+/** Compiles a module at once. */
+export type CompileNow = (binary: Uint8Array<ArrayBuffer>) => WebAssembly.Module;
+/**
+ * Runs `work`, which waits for nothing, at a time when the runtime makes instructions of 256 bits in modules that it
+ * compiles with `compile` and in functions of theirs that return there for the first time.
+ */
+export type WhileWide = <Result>(work: (compile: CompileNow) => Result) => Promise<Result>;
+
 /** What the first module offers: a team's functions, and where the word of choices is (assembly/choices.ts). */
 export interface KernelExports extends TeamExports {
   choicesAddress(): number;
@@ -40,16 +48,25 @@ const NO_RELAXED = new Proxy(
   },
 );
 
+/** What there is to compile. */
+export function kernelBinaries(shared: boolean) {
+  const kind = shared ? "shared" : "single";
+  return {
+    module: bytesOf(kernelsBinary[kind]),
+    relaxed: hasRelaxedSimd() ? bytesOf(relaxedBinary[kind]) : null,
+  };
+}
+
 /**
  * @param shared whether the memory will be
  * @throws LastrowError `runtime_unsupported`
  */
 export async function compileKernels(shared: boolean): Promise<KernelModules> {
-  const kind = shared ? "shared" : "single";
+  const { module, relaxed } = kernelBinaries(shared);
   try {
     return {
-      module: await WebAssembly.compile(bytesOf(kernelsBinary[kind])),
-      relaxed: hasRelaxedSimd() ? await WebAssembly.compile(bytesOf(relaxedBinary[kind])) : null,
+      module: await WebAssembly.compile(module),
+      relaxed: relaxed && (await WebAssembly.compile(relaxed)),
     };
   } catch (cause) {
     throw new LastrowError(
@@ -61,13 +78,13 @@ export async function compileKernels(shared: boolean): Promise<KernelModules> {
 }
 
 /** The kernels of the caller's thread; `HELP` of thread-team.ts is the same for a helper. */
-export async function instantiateKernels(
+export function instantiateKernels(
   { module, relaxed }: KernelModules,
   memory: WebAssembly.Memory,
-): Promise<KernelExports> {
+): KernelExports {
   const env = { memory };
-  const ofRelaxed = relaxed === null ? NO_RELAXED : (await WebAssembly.instantiate(relaxed, { env })).exports;
-  const { exports } = await WebAssembly.instantiate(module, { env, relaxed: ofRelaxed });
+  const ofRelaxed = relaxed === null ? NO_RELAXED : new WebAssembly.Instance(relaxed, { env }).exports;
+  const { exports } = new WebAssembly.Instance(module, { env, relaxed: ofRelaxed });
   return exports as unknown as KernelExports;
 }
 

@@ -7,10 +7,12 @@ import {
   type Activation,
   type AttentionCall,
   attentionMultiplyAdds,
+  type BackendSizes,
   type Dots,
   type IndexList,
   type KernelBackend,
   type Kernels,
+  type KernelUses,
   type LinearWeight,
   type Packed,
   type StoredOrder,
@@ -20,10 +22,17 @@ import {
 } from "../kernels.js";
 import type { KvLayout } from "../kv-layout.js";
 import { isStoredFloat, WEIGHT_TYPES } from "../weight-types.js";
+import {
+  type ChosenKernels,
+  chooseInstructions,
+  type WantedInstructions,
+  writeChoices,
+} from "./choose-instructions.js";
 import { KernelCommands } from "./commands.js";
-import { compileKernels, instantiateKernels } from "./kernel-modules.js";
-import { ACTIVATION_NUMBER, CHOICE, FORM_NUMBER, PACK_ANSWER, QUERIES_PER_TILE } from "./operations.js";
+import { instantiateKernels } from "./kernel-modules.js";
+import { ACTIVATION_NUMBER, FORM_NUMBER, PACK_ANSWER, QUERIES_PER_TILE } from "./operations.js";
 import { KV_OPERATIONS, PACKED } from "./packed-types.js";
+import { ALL_USES } from "./self-check.js";
 import { type StartHelper, ThreadTeam } from "./thread-team.js";
 
 const PAGE_BYTES = 65536;
@@ -44,11 +53,14 @@ const ELEMENTS = 256;
 const CHUNKS_PER_THREAD = 4;
 /** Least multiply-adds, or element operations, that are worth another thread's while: some microseconds. */
 const LEAST_WORK = 16384;
+/** What kernels are made of while it is not yet decided. */
+const UNCHOSEN = { vectors: 128, dots: "strict", notices: [] } as const;
 
 class WasmKernels implements Kernels {
   readonly name = "wasm";
   readonly vectors: Vectors;
   readonly dots: Dots;
+  readonly notices: readonly string[];
   readonly #memory: WebAssembly.Memory;
   readonly #team: ThreadTeam;
   readonly #commands: KernelCommands;
@@ -60,10 +72,11 @@ class WasmKernels implements Kernels {
     memory: WebAssembly.Memory,
     team: ThreadTeam,
     leastWork: number,
-    { vectors, dots }: { readonly vectors: Vectors; readonly dots: Dots },
+    { vectors, dots, notices }: Pick<ChosenKernels, "vectors" | "dots" | "notices"> = UNCHOSEN,
   ) {
     this.vectors = vectors;
     this.dots = dots;
+    this.notices = notices;
     this.#words = new Int32Array(memory.buffer);
     this.#leastWork = leastWork;
     this.#memory = memory;
@@ -299,22 +312,12 @@ class WasmKernels implements Kernels {
   }
 }
 
-export interface WasmOptions {
+export interface WasmOptions extends WantedInstructions {
   /** Threads that share the work, the caller's included: 1 to 64. */
   readonly threads: number;
   readonly startHelper: StartHelper;
   /** Least multiply-adds, or element operations, that are shared; tests share everything. */
   readonly leastWork?: number;
-  /** Which tiles are taken: those that are faster where pairs of vectors become one of 256 bits, or the others. Default 128. */
-  readonly vectors?: Vectors;
-  /** Relaxed: dot products of the relaxed module, where the runtime has it. Default strict. */
-  readonly dots?: Dots;
-}
-
-const RELAXED = CHOICE.relaxedInt8 | CHOICE.relaxedQuantised | CHOICE.relaxedQuantisedMany;
-
-function choiceWord({ vectors, dots }: { readonly vectors: Vectors; readonly dots: Dots }): number {
-  return (vectors === 256 ? CHOICE.fused : 0) | (dots === "relaxed" ? RELAXED : 0);
 }
 
 /** Tensors of one shape for an operation on single elements: one long row is as good as many, and can be cut anywhere. */
@@ -336,30 +339,41 @@ function panelsOf({ dtype, outFeatures }: Pick<LinearWeight, "dtype" | "outFeatu
   return Math.ceil(outFeatures / PACKED[dtype].columns);
 }
 
-/** The WebAssembly kernels, with as many threads as asked for. */
-export function wasmBackend(options: WasmOptions): KernelBackend {
+/** What kernels of so many threads take of memory. */
+function sizesOf(threads: number): BackendSizes {
   return {
-    name: "wasm",
-    threads: options.threads,
-    scoreRows: QUERIES_PER_TILE * options.threads,
+    scoreRows: QUERIES_PER_TILE * threads,
     packedBytes: (inFeatures, outFeatures, dtype) => {
       const { panelBytes, behindPanels } = PACKED[dtype];
       return panelsOf({ dtype, outFeatures }) * (panelBytes(inFeatures) + (behindPanels?.(inFeatures) ?? 0));
     },
     scratchFloats: (rows, inFeatures, dtype) => {
       const { quantisedBytes, threadBytes } = PACKED[dtype];
-      return (rows * (quantisedBytes?.(inFeatures) ?? 0) + options.threads * threadBytes(inFeatures)) / 4;
+      return (rows * (quantisedBytes?.(inFeatures) ?? 0) + threads * threadBytes(inFeatures)) / 4;
     },
-    create: (bytes) => createKernels(bytes, options),
+  };
+}
+
+/** The WebAssembly kernels, with as many threads as asked for. */
+export function wasmBackend(options: WasmOptions): KernelBackend {
+  const { threads } = options;
+  return {
+    ...{ name: "wasm", threads, ...sizesOf(threads) },
+    create: (bytes, uses = ALL_USES) => createKernels(bytes, uses, options),
   };
 }
 
 async function createKernels(
   bytes: number,
-  { threads, startHelper, leastWork = LEAST_WORK, vectors = 128, dots = "strict" }: WasmOptions,
+  uses: KernelUses,
+  { threads, startHelper, leastWork = LEAST_WORK, ...wanted }: WasmOptions,
 ): Promise<Kernels> {
   const shared = threads > 1;
-  const modules = await compileKernels(shared);
+  const chosen = await chooseInstructions(shared, wanted, uses, {
+    sizes: sizesOf(1),
+    kernelsOver: (exports, memory) => new WasmKernels(memory, new ThreadTeam(exports, memory, []), leastWork),
+  });
+  const { modules } = chosen;
   let memory: WebAssembly.Memory;
   try {
     // Edge vectors are read whole: one page behind the last tensor keeps those reads inside the memory.
@@ -372,11 +386,9 @@ async function createKernels(
       { cause },
     );
   }
-  const exports = await instantiateKernels(modules, memory);
+  const exports = instantiateKernels(modules, memory);
   const numbers = Array.from({ length: threads - 1 }, (_, i) => i + 1);
   const helpers = await Promise.all(numbers.map((thread) => startHelper({ ...modules, memory, thread })));
-  // After the last thread has instantiated the modules, which clears their data.
-  const choices = { vectors, dots: modules.relaxed === null ? "strict" : dots } as const;
-  new Int32Array(memory.buffer, exports.choicesAddress(), 1)[0] = choiceWord(choices);
-  return new WasmKernels(memory, new ThreadTeam(exports, memory, helpers), leastWork, choices);
+  writeChoices(exports, memory, chosen.choices);
+  return new WasmKernels(memory, new ThreadTeam(exports, memory, helpers), leastWork, chosen);
 }
