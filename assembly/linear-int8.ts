@@ -21,8 +21,11 @@ declare function linearInt8Relaxed(
 /** Rows of the largest tile where V8 fuses vectors, and where it does not. Five fused ones are slower than four. */
 const FUSED_ROWS: i32 = 4;
 const PLAIN_ROWS: i32 = 5;
-/** So many rows go through widened panels. */
-const WIDENED_ROWS: i32 = 8;
+/**
+ * So many rows go through widened panels. Fewer find them faster where they lie near, from 8 on; from memory, what the first two rows
+ * wait for it costs the others more.
+ */
+const WIDENED_ROWS: i32 = 24;
 /** Groups of a panel that are widened together: a nearest cache holds them. */
 const WIDENED_GROUPS: i32 = 8;
 /** Bytes of working memory of a thread: results of rows, and widened groups. src/kernels/wasm/packed-types.ts reserves it. */

@@ -129,8 +129,8 @@ describe.each(backends.map(({ name, threads }, i) => ({ name, threads, i })))(
       expect(bench.values(out)[0]).toBe(Math.fround(Math.fround(first) + Math.fround(second)) + 0.25);
     });
 
-    test("the largest integers in every pattern of signs, in full groups, one row to twelve: exact, nothing overflows on the way", () => {
-      const [most, K, N] = [12, 3 * INT8_GROUP, 37];
+    test("the largest integers in every pattern of signs, in full groups, one row to twelve, and many: exact, nothing overflows on the way", () => {
+      const [most, K, N] = [25, 3 * INT8_GROUP, 37];
       // Patterns over a group's inputs: all of one sign; signs in turn by 1, 2, 8 and 32, which is by bytes, fours and halves of groups.
       const sign = (pattern: number, k: number) => {
         const run = [Infinity, 1, 2, 8, 32][pattern % 5];
@@ -153,7 +153,7 @@ describe.each(backends.map(({ name, threads }, i) => ({ name, threads, i })))(
       bench.clear();
       const weight = bench.weight(K, N, w, "in-out", "int8");
       const input = bench.tensor(most, K, x);
-      for (let count = 1; count <= most; count++) {
+      for (const count of [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 24, most]) {
         const out = bench.tensor(count, N);
         bench.linear(out, rows(input, 0, count), weight, null);
         expect([...bench.values(out)]).toEqual(expected.slice(0, count * N));
@@ -310,7 +310,10 @@ describe("all kernels give the reference kernels' bits", () => {
 
   test("linear, for shapes around every edge", () => {
     const cases = fc.record({
-      T: fc.integer({ min: 0, max: 9 }),
+      T: fc.oneof(
+        { weight: 9, arbitrary: fc.integer({ min: 0, max: 9 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 24, max: 27 }) },
+      ),
       K: fc.integer({ min: 0, max: 2 * INT8_GROUP + 20 }),
       N: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 56, max: 140 })),
       order: fc.constantFrom(...ORDERS),
