@@ -6,13 +6,14 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { Command } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { Limits } from "../../src/bench/limits.js";
 import { type Spread, spreadOf } from "../../src/bench/spread.js";
 import { formatDuration } from "../../src/cli/format.js";
 import { atLeastOne } from "../../src/cli/options.js";
 import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
+import type { Vectors } from "../../src/kernels/kernels.js";
 import type { KernelCase } from "./cases.js";
 import type { Measured, Task } from "./measure.js";
 
@@ -22,6 +23,7 @@ interface Options {
   readonly rounds: number;
   readonly rows?: readonly number[];
   readonly against?: string;
+  readonly vectors: Vectors;
   readonly processorTime?: true;
   readonly json?: true;
 }
@@ -45,6 +47,11 @@ const program = new Command("bench:kernels")
     "--against <folder>",
     "another checkout with its kernels built: each case takes turns with the same of that one",
   )
+  .addOption(
+    new Option("--vectors <bits>", "vectors of this checkout's kernels; of the other's: 128")
+      .default(128)
+      .argParser(vectorBits),
+  )
   .option(
     "--processor-time",
     "time of the processor instead of the clock: for one thread on a machine that others use",
@@ -59,7 +66,7 @@ Examples:
   npm run bench:kernels -- "linear f32 GPT-2" --rows 1,2,3,5,8 --against ../before --threads 1 --processor-time`,
   )
   .parse();
-const { threads, processes, rounds, rows, against, processorTime, json } = program.opts<Options>();
+const { threads, processes, rounds, rows, against, vectors, processorTime, json } = program.opts<Options>();
 if (processorTime === true && threads > 1) program.error("--processor-time takes --threads 1.");
 
 const own = fileURLToPath(new URL("../../", import.meta.url));
@@ -73,13 +80,19 @@ report();
 
 /** One process, the other checkout first or last. */
 async function measuredApart(otherFirst: boolean): Promise<Measured> {
-  const folders = against === undefined ? [own] : otherFirst ? [against, own] : [own, against];
+  const mine = { folder: own, vectors };
+  const both = against === undefined ? [mine] : [mine, { folder: against, vectors: 128 as const }];
+  const builds = otherFirst ? both.toReversed() : both;
   const child = fork(new URL("./measure.ts", import.meta.url), {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
-  child.send({ ...task, folders } satisfies Task);
-  const answer = await Promise.race([once(child, "message"), once(child, "exit").then(() => null)]);
-  if (answer === null) process.exit(1);
+  child.send({ ...task, builds } satisfies Task);
+  const answer = await Promise.race([
+    once(child, "message"),
+    once(child, "exit").then(([code, signal]) => `ended with ${signal ?? code}`),
+  ]);
+  if (typeof answer === "string") return program.error(`A process that measures ${answer}.`);
+  child.kill();
   const measured = answer[0] as Measured;
   if (!otherFirst || against === undefined) return measured;
   return { ...measured, cases: measured.cases.map((one) => ({ ...one, ms: [...one.ms].reverse() })) };
@@ -112,7 +125,7 @@ function report(): void {
   });
   if (json === true) {
     process.stdout.write(
-      `${JSON.stringify({ node: process.version, threads, processes, rounds, against, limits: limit, rows })}\n`,
+      `${JSON.stringify({ node: process.version, threads, vectors, processes, rounds, against, limits: limit, rows })}\n`,
     );
     return;
   }
@@ -135,13 +148,19 @@ function report(): void {
   });
   process.stdout.write(
     `${table}\n\nlimits: ${limit.read.toFixed(1)} GB/s read, ${limit.f32.toFixed(1)} GFLOP/s f32, ${limit.int8.toFixed(1)} GOP/s int8\n` +
-      `${threads} ${threads === 1 ? "thread" : "threads"} · Node ${process.version} · ${processes} × ${rounds} rounds\n`,
+      `${threads} ${threads === 1 ? "thread" : "threads"} · vectors of ${vectors} bits, limits of 128 · Node ${process.version} · ${processes} × ${rounds} rounds\n`,
   );
   const ratios = rows.flatMap(({ timesAsFast }) => timesAsFast ?? []);
   if (ratios.length > 0)
     process.stdout.write(
       `against ${against}: ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)} times as fast\n`,
     );
+}
+
+function vectorBits(bits: string): Vectors {
+  if (bits === "128") return 128;
+  if (bits === "256") return 256;
+  throw new InvalidArgumentError("It must be 128 or 256.");
 }
 
 function medianOf(figure: keyof Limits): number {

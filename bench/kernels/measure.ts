@@ -4,6 +4,7 @@
  * faster), so there are several such processes, and the one checkout is first in every other one.
  */
 import { type Limits, MachineLimits } from "../../src/bench/limits.js";
+import type { Vectors } from "../../src/kernels/kernels.js";
 import { threads as platformThreads } from "../../src/platform/node-threads.js";
 import { type Build, createBuild } from "./build.js";
 import type { KernelCase } from "./cases.js";
@@ -22,8 +23,8 @@ export interface Task {
   readonly rows: readonly number[] | undefined;
   /** Time of the processor instead of the clock. */
   readonly processorTime: boolean;
-  /** Checkouts, in the order in which they get their memory. */
-  readonly folders: readonly string[];
+  /** Checkouts, in the order in which they get their memory, and the vectors of their kernels. */
+  readonly builds: readonly { readonly folder: string; readonly vectors: Vectors }[];
 }
 
 /** What the process answers with. */
@@ -44,9 +45,10 @@ interface Sampled {
   readonly ms: number[];
 }
 
+// Whoever started it ends it, once the answer is there.
 process.once("message", (task: Task) => {
   measure(task).then(
-    (measured) => process.send?.(measured, () => process.exit()),
+    (measured) => process.send?.(measured),
     (error: Error) => {
       process.stderr.write(`${error.message}\n`);
       process.exit(1);
@@ -55,9 +57,9 @@ process.once("message", (task: Task) => {
 });
 
 async function measure(task: Task): Promise<Measured> {
-  const { threads, rounds, processorTime, folders } = task;
+  const { threads, rounds, processorTime } = task;
   const builds: Build[] = [];
-  for (const folder of folders) builds.push(await createBuild(folder, task));
+  for (const { folder, vectors } of task.builds) builds.push(await createBuild(folder, task, vectors));
   if (builds[0].cases.length === 0) throw new Error(`Nothing begins with "${task.wanted.join('" or "')}".`);
   const { startHelper } = platformThreads;
   const machine = await MachineLimits.create({ threads, readBytes: READ_BYTES, startHelper });
