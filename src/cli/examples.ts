@@ -23,6 +23,8 @@ const EXAMPLES = {
     ['lastrow generate "Tom had" --n 3 --max-tokens 30', "three continuations, the prompt computed once"],
     ['lastrow generate "Tom had a ball." --save tom.kv.safetensors', "keep it, to go on later"],
     ['lastrow generate " He" --restore tom.kv.safetensors', "go on, without computing it again"],
+    ['lastrow generate "A cat:" --schema cat.json | jq .name', "JSON that fits a JSON Schema"],
+    ["lastrow generate \"The answer is\" --regex ' (yes|no)'", "one of two answers"],
     ['lastrow generate "Hello" --json | jq .tokens', "everything about it as JSON"],
     ['lastrow generate "Once upon a time" --model ./model.Q4_K_M.gguf', "a GGUF file"],
   ],

@@ -34,6 +34,7 @@ import {
   wholeNumber,
 } from "./options.js";
 import { addServerOptions } from "./server-options.js";
+import { addStructureOptions } from "./structure.js";
 import { type Colours, coloursFor, columnsOf, flush, type Io } from "./terminal.js";
 
 /**
@@ -169,6 +170,7 @@ function addGenerate(program: Command, io: Io, done: Done): void {
     ]),
   );
   addContinuationOptions(command);
+  addStructureOptions(command);
   addOutputOptions(command)
     .option("--logprobs <count>", "show each token's log-probability and that many alternatives", wholeNumber)
     .option("--save <file>", "save the whole sequence with its K and V, to go on later")
@@ -320,6 +322,7 @@ function addChat(program: Command, io: Io, done: Done): void {
     )
     .option("--drop-oldest", "when the context is full, go on without the oldest turns")
     .option("--keep-system", "with --drop-oldest: never drop the system message");
+  addStructureOptions(command);
   addSamplingOptions(command, DEFAULT_MAX_TOKENS);
   addEngineOptions(command);
   command

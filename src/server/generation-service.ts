@@ -5,15 +5,17 @@
 
 import type { z } from "@hono/zod-openapi";
 import type { AnswerThoughts } from "../chat/thoughts.js";
+import { LastrowError } from "../errors.js";
 import type { GenerateOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
 import type { GenerationChoice, GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
-import { ApiError } from "./api-error.js";
+import { ApiError, toApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange } from "./exchange.js";
 import { type Principal, requestSalt } from "./keys.js";
 import type { Metrics } from "./metrics.js";
 import type { timingsSchema, usageSchema } from "./schemas/generation.js";
+import type { AskedStructure } from "./schemas/structure.js";
 import type { Service } from "./service.js";
 import { TokenIntervals } from "./token-intervals.js";
 
@@ -53,6 +55,7 @@ export function generateOptions(
   { engine, limits }: Pick<Service, "engine" | "limits">,
   fields: GenerationFields,
   principal: Principal,
+  structure: AskedStructure | null,
   defaultMaxTokens = engine.model.defaultMaxTokens,
 ): GenerateOptions {
   const { top_k: topK, num_beams: numBeams } = fields;
@@ -81,6 +84,7 @@ export function generateOptions(
     cachePrompt: fields.cache_prompt ?? undefined,
     salt: requestSalt(principal, fields.cache_salt),
     tenant: principal.name,
+    ...structure?.options,
   };
 }
 
@@ -101,6 +105,8 @@ function seedOf(seed: number | null | undefined): number | undefined {
 interface Job {
   readonly prompts: readonly (readonly number[])[];
   readonly options: GenerateOptions;
+  /** The field that says what the texts are held to; null: they are held to nothing. */
+  readonly structureParam: string | null;
   /** Of chats: how thoughts are told from the text. */
   readonly thoughts?: AnswerThoughts | null;
 }
@@ -127,7 +133,7 @@ export interface ServiceParts {
 export async function generateAll(
   { engine, metrics }: ServiceParts,
   exchange: Exchange,
-  { prompts, options, thoughts = null }: Job,
+  { prompts, options, structureParam, thoughts = null }: Job,
   onPiece: OnPiece = () => undefined,
 ): Promise<Finished> {
   const { model } = engine;
@@ -171,11 +177,19 @@ export async function generateAll(
   } catch (error) {
     stop();
     if (exchange.signal.aborted) throw exchange.reason;
-    throw failureOf(engine, model, error);
+    throw failureOf(engine, model, structureParam === null ? error : ofStructure(error, structureParam));
   } finally {
     for (const interval of intervals) interval?.end();
     exchange.signal.removeEventListener("abort", stop);
   }
+}
+
+/** What is wrong with a schema or a pattern has no name of an option before it: it names the place in the schema. */
+function ofStructure(error: unknown, param: string): unknown {
+  if (!(error instanceof LastrowError)) return error;
+  const { code, message } = toApiError(error).param === null ? error : { code: null, message: "" };
+  if (code !== "invalid_argument") return error;
+  return new ApiError(400, "invalid_argument", `${param}: ${message}`, { param, cause: error });
 }
 
 /**

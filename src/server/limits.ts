@@ -23,7 +23,8 @@ const LEAST_SECONDS = 0.05;
 
 export const LIMITS = {
   bodyBytes: limit("max-body-bytes", "bytes", "size of a request's body", 1024 * 1024),
-  jsonDepth: limit("max-json-depth", "count", "nesting of a body's objects and lists", 16),
+  // A schema may have 64 levels itself, and is four levels down in a body.
+  jsonDepth: limit("max-json-depth", "count", "nesting of a body's objects and lists", 68),
   jsonContainers: limit("max-json-containers", "count", "objects and lists of a body", 16_384),
   jsonElements: limit(
     "max-json-elements",

@@ -46,6 +46,34 @@ describe("a context that memory shortens", () => {
 });
 
 describe("generate", () => {
+  it("holds the answer to a JSON Schema in a file, or to a pattern", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "lastrow-schema-"));
+    try {
+      const [file, broken, wrong] = ["a.json", "b.json", "c.json"].map((name) => join(folder, name));
+      await writeFile(file, '{"type": "integer", "minimum": 10, "maximum": 99}');
+      await writeFile(broken, "{");
+      await writeFile(wrong, '{"type": "strin"}');
+      const ask = (...args: string[]) => run(["generate", "Once", "--seed", "1", ...args]);
+      const held = await ask("--schema", file);
+      expect(held).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(held.stdout).toMatch(/^[1-9][0-9]\n$/);
+      expect((await ask("--regex", " (yes|no)")).stdout).toMatch(/^ (yes|no)\n$/);
+      for (const [args, sentence] of [
+        [["--schema", broken], "b.json is not JSON"],
+        [["--schema", join(folder, "none.json")], "none.json cannot be read"],
+        [["--schema", wrong], "#/type must be one of"],
+        [["--schema", file, "--regex", "a"], "cannot be combined"],
+        [["--schema", file, "--stop", "a"], "stop cannot be combined with schema"],
+      ] as const) {
+        const refused = await ask(...args);
+        expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
+        expect(refused.stderr).toContain(sentence);
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
   it("streams the text that --json reports, and a newline", async () => {
     const args = ["generate", "Once upon a time", "--seed", "5", "--max-tokens", "24"];
     const streamed = await run(args);

@@ -94,7 +94,6 @@ test("a message's text is plain text, whatever it says", async () => {
 test("what is not supported, or no message, is refused", async () => {
   for (const [body, param] of [
     [{ tools: [{ type: "function", function: { name: "f" } }] }, "tools"],
-    [{ response_format: { type: "json_object" } }, "response_format"],
     [{ messages: [] }, "messages"],
     [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role"],
     [{ messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }, "messages.0.content"],

@@ -13,9 +13,14 @@ import { loadChat, saveChat } from "../chat/saved-chat.js";
 import { reportFailure, requestedStop } from "../exit.js";
 import { loadModel } from "../model.js";
 import { type EngineOptions, type OutputOptions, type SamplingOptions, samplingFor } from "../options.js";
+import { type StructureCommandOptions, structureFor } from "../structure.js";
 import { type Io, tellAside, write } from "../terminal.js";
 
-export interface ChatCommandOptions extends EngineOptions, SamplingOptions, OutputOptions {
+export interface ChatCommandOptions
+  extends EngineOptions,
+    SamplingOptions,
+    StructureCommandOptions,
+    OutputOptions {
   readonly system?: string | undefined;
   readonly chatTemplate?: string | undefined;
   readonly var?: Readonly<Record<string, unknown>> | undefined;
@@ -57,7 +62,7 @@ const NUM_SEEDS = Number.MAX_SAFE_INTEGER + 1;
 
 /** @returns the exit code */
 export async function chat(options: ChatCommandOptions, io: Io): Promise<number> {
-  const sampling = samplingFor(options);
+  const sampling = { ...samplingFor(options), ...(await structureFor(options)) };
   const { system, dropOldest, keepSystem, var: templateVariables } = options;
   if (keepSystem === true && dropOldest !== true) {
     throw new LastrowError("invalid_argument", "--keep-system belongs to --drop-oldest; give it, too.");

@@ -20,6 +20,7 @@ import {
 import { bar, spinner } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { ShownPieces } from "../streamed-text.js";
+import { type StructureCommandOptions, structureFor } from "../structure.js";
 import { expectFolder } from "../svg-file.js";
 import { renderTable } from "../table.js";
 import { coloursFor, type Io, storyWrap, textFor, write } from "../terminal.js";
@@ -30,6 +31,7 @@ export interface GenerateCommandOptions
     PromptOptions,
     SamplingOptions,
     ContinuationOptions,
+    StructureCommandOptions,
     OutputOptions {
   readonly logprobs?: number | undefined;
   readonly mode?: Mode | undefined;
@@ -47,6 +49,7 @@ export async function generate(
   io: Io,
 ): Promise<number> {
   const sampling = samplingFor(options);
+  const structure = await structureFor(options);
   if (options.save !== undefined) {
     await expectFolder(dirname(options.save), "The sequence", { makes: false });
   }
@@ -59,6 +62,7 @@ export async function generate(
   const { n, bestOf, numBeams, lengthPenalty, earlyStopping, speculate } = options;
   const generation = model.generate(prompt, {
     ...sampling,
+    ...structure,
     n,
     bestOf,
     numBeams,

@@ -8,6 +8,7 @@ import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import { type ChatRequest, chatRequest, chatResponse, messagesOf } from "../schemas/chat.js";
+import { type AskedStructure, askedStructure } from "../schemas/structure.js";
 import { chatPrompt, expectModel, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
 import { chatLogprobs } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
@@ -28,7 +29,8 @@ export function addChat(app: App, service: Service): void {
     async (context, body) => {
       const exchange = context.get("exchange");
       expectModel(service, body.model);
-      const options = settle(service, exchange, body);
+      const structure = askedStructure(body);
+      const options = settle(service, exchange, body, structure);
       await takeTurn(exchange, Math.max(options.n ?? 1, options.numBeams ?? 1));
       const { tokens, turnEnds, thoughts } = await chatPrompt(service, messagesOf(body.messages), {
         addGenerationPrompt: body.add_generation_prompt ?? true,
@@ -38,7 +40,13 @@ export function addChat(app: App, service: Service): void {
       const { stopTokenIds = [] } = options;
       const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...turnEnds];
       const answer = new ChatAnswer(service, body);
-      const job = { prompts: [tokens], options: { ...options, stopTokenIds: ends }, thoughts };
+      const structureParam = structure?.param ?? null;
+      const job = {
+        prompts: [tokens],
+        options: { ...options, stopTokenIds: ends },
+        structureParam,
+        thoughts,
+      };
       reserveAnswer(service, exchange, job);
       if (body.stream !== true) {
         return jsonText(context, await answer.whole(await generateAll(service, exchange, job)));
@@ -65,14 +73,19 @@ export function addChat(app: App, service: Service): void {
   );
 }
 
-function settle(service: Service, exchange: Exchange, body: ChatRequest): GenerateOptions {
+function settle(
+  service: Service,
+  exchange: Exchange,
+  body: ChatRequest,
+  structure: AskedStructure | null,
+): GenerateOptions {
   if (body.top_logprobs != null && body.logprobs !== true) {
     throw new ApiError(400, "invalid_request", "top_logprobs needs logprobs to be true.", {
       param: "top_logprobs",
     });
   }
   return {
-    ...generateOptions(service, body, exchange.principal!),
+    ...generateOptions(service, body, exchange.principal!, structure),
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
   };
 }

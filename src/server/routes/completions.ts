@@ -9,6 +9,7 @@ import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import { promptLogprobs } from "../prompt-logprobs.js";
 import { type CompletionRequest, completionRequest, completionResponse } from "../schemas/completions.js";
+import { askedStructure } from "../schemas/structure.js";
 import {
   callerOf,
   expectModel,
@@ -30,6 +31,8 @@ interface Plan {
   /** Texts that are made at once: prompts x best_of, or beams. */
   readonly choices: number;
   readonly options: GenerateOptions;
+  /** The field that says what the texts are held to; null: they are held to nothing. */
+  readonly structureParam: string | null;
   /** Alternatives to each token; null: no log-probabilities. */
   readonly logprobs: number | null;
   readonly echo: boolean;
@@ -64,22 +67,18 @@ export function addCompletions(app: App, service: Service): void {
       const prompts = await promptTokens(service, plan.prompts, exchange);
       reserveAnswer(service, exchange, { prompts, options: plan.options, echo: plan.echo });
       const answer = new Answer(service, plan, prompts);
+      const job = { prompts, options: plan.options, structureParam: plan.structureParam };
       if (body.stream !== true) {
         const echoes = await answer.echoes(exchange);
-        const finished = await generateAll(service, exchange, { prompts, options: plan.options });
+        const finished = await generateAll(service, exchange, job);
         return jsonText(context, await answer.whole(finished, echoes));
       }
       return streamAnswer(service, exchange, async (send) => {
         const echoes = await answer.echoes(exchange);
         if (plan.echo) for (const chunk of answer.echoChunks(echoes)) send(chunk);
-        const finished = await generateAll(
-          service,
-          exchange,
-          { prompts, options: plan.options },
-          (choice, { text, tokens, logprobs }) => {
-            if (text !== "" || tokens.length > 0) send(answer.chunk(choice, text, logprobs));
-          },
-        );
+        const finished = await generateAll(service, exchange, job, (choice, { text, tokens, logprobs }) => {
+          if (text !== "" || tokens.length > 0) send(answer.chunk(choice, text, logprobs));
+        });
         for (const chunk of answer.lastChunks(finished)) send(chunk);
       });
     },
@@ -96,7 +95,8 @@ function settle(service: Service, exchange: Exchange, body: CompletionRequest): 
     });
   }
   const prompts = (isList(prompt) ? prompt : [prompt ?? ""]).map(wellFormed);
-  const shared = generateOptions(service, body, exchange.principal!, DEFAULT_MAX_TOKENS);
+  const structure = askedStructure(body);
+  const shared = generateOptions(service, body, exchange.principal!, structure, DEFAULT_MAX_TOKENS);
   const isAskedFor = body.use_beam_search === true && body.num_beams == null;
   const numBeams = isAskedFor ? (body.best_of ?? n ?? 1) : shared.numBeams;
   const isSearch = numBeams !== undefined;
@@ -124,7 +124,8 @@ function settle(service: Service, exchange: Exchange, body: CompletionRequest): 
     );
   }
   const includeUsage = body.stream_options?.include_usage === true;
-  return { prompts, choices, options, logprobs, echo, includeUsage };
+  const structureParam = structure?.param ?? null;
+  return { prompts, choices, options, structureParam, logprobs, echo, includeUsage };
 }
 
 /** What is tokenised of a text, and given back: half of a surrogate pair is U+FFFD. */

@@ -3,14 +3,8 @@ import { z } from "@hono/zod-openapi";
 import type { ChatMessage } from "../../chat/chat-template.js";
 import type { ServerLimits } from "../limits.js";
 import { list, record } from "./first-wrong.js";
-import {
-  count,
-  finishReasonSchema,
-  generationFields,
-  timingsSchema,
-  unsupported,
-  usageSchema,
-} from "./generation.js";
+import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
+import { unsupported } from "./unsupported.js";
 
 const parts = list(
   z.object({
@@ -74,10 +68,6 @@ export function chatRequest(limits: ServerLimits) {
       ),
       functions: unsupported("functions", none),
       function_call: unsupported("function_call", (value) => value == null || value === "none"),
-      response_format: unsupported(
-        "response_format",
-        (value) => value == null || (value as { type?: unknown }).type === "text",
-      ),
       audio: unsupported("audio"),
     })
     .openapi("ChatCompletionRequest");

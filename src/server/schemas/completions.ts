@@ -2,14 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { list, tokenIds } from "./first-wrong.js";
-import {
-  count,
-  finishReasonSchema,
-  generationFields,
-  timingsSchema,
-  unsupported,
-  usageSchema,
-} from "./generation.js";
+import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
+import { unsupported } from "./unsupported.js";
 
 export function completionRequest(limits: ServerLimits) {
   const ids = tokenIds(limits.promptTokens);

@@ -2,6 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { list, record } from "./first-wrong.js";
+import { structureFields } from "./structure.js";
 
 /** An integer from 0 on, or null, which counts as absent. */
 export function count(limit: number, least = 0) {
@@ -54,6 +55,7 @@ export function generationFields(limits: ServerLimits) {
         description: "The same seed gives the same text; any of 64 bits. -1: another one each time.",
       }),
     user: z.string().nullish(),
+    ...structureFields(),
     // Extensions of vLLM and llama.cpp.
     top_k: z.int().min(-1).nullish().openapi({ description: "0 and -1 are off." }),
     min_p: z.number().min(0).max(1).nullish(),
@@ -111,11 +113,3 @@ export const timingsSchema = z
   .openapi("Timings");
 
 export const finishReasonSchema = z.enum(["stop", "length"]);
-
-/** Only what nothing comes of is accepted in a field that is not supported. */
-export function unsupported(what: string, isAbsent: (value: unknown) => boolean = (value) => value == null) {
-  return z
-    .unknown()
-    .refine(isAbsent, { error: `${what} is not supported by this server` })
-    .optional();
-}
