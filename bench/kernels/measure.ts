@@ -45,8 +45,8 @@ interface Sampled {
   readonly ms: number[];
 }
 
-// Whoever started it ends it, once the answer is there.
-process.once("message", (task: Task) => {
+// Whoever started it ends it, once the answer is there; as long as it listens, it waits.
+process.on("message", (task: Task) => {
   measure(task).then(
     (measured) => process.send?.(measured),
     (error: Error) => {
