@@ -1,0 +1,17 @@
+/** The properties of grammars that `npm test` checks in a few cases, in many. */
+import { test } from "vitest";
+import { expectExactMasks } from "../grammars/random-masks.js";
+import { expectPatternsAsRegExp } from "../grammars/random-patterns.js";
+import { expectFittingTexts, SCHEMAS } from "../grammars/schema-texts.js";
+
+test("random patterns accept what RegExp finds", () => {
+  expectPatternsAsRegExp(2000);
+});
+
+test("a mask allows exactly the tokens whose bytes go on, however it is cut into pieces", () => {
+  expectExactMasks(5000);
+});
+
+test.each(SCHEMAS)("what fits the grammar fits the schema: %s", (_, schema) => {
+  expectFittingTexts(schema, 300, 2);
+});
