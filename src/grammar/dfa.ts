@@ -65,15 +65,18 @@ export function dfaOf(terms: RegexTerms, language: Term, maxStates: number): Dfa
 
 /**
  * The smallest automaton of what a function says, null where it accepts nothing.
+ * @param alphabet the bytes that its texts are of
  * @param next a state after a byte; null: none. States are told apart by their key
  */
 export function dfaFrom<S>(
   first: S,
   {
+    alphabet,
     keyOf,
     next,
     accepts,
   }: {
+    readonly alphabet: readonly number[];
     readonly keyOf: (state: S) => string;
     readonly next: (state: S, byte: number) => S | null;
     readonly accepts: (state: S) => boolean;
@@ -84,7 +87,7 @@ export function dfaFrom<S>(
   const numbers = new Map([[keyOf(first), 0]]);
   const table: number[] = [];
   for (let s = 0; s < states.length; s++) {
-    for (let byte = 0; byte < 256; byte++) {
+    for (const byte of alphabet) {
       const to = next(states[s], byte);
       if (to === null) {
         table.push(-1);
@@ -99,10 +102,22 @@ export function dfaFrom<S>(
       }
       table.push(number);
     }
+    // All other bytes.
+    table.push(-1);
   }
   const accepting = Uint8Array.from(states, (state) => (accepts(state) ? 1 : 0));
-  const classOf = Uint8Array.from({ length: 256 }, (_, byte) => byte);
-  return minimised(withoutDeadEnds({ classOf, numClasses: 256, next: Int32Array.from(table), accepting }));
+  const classOf = new Uint8Array(256).fill(alphabet.length);
+  alphabet.forEach((byte, i) => {
+    classOf[byte] = i;
+  });
+  return minimised(
+    withoutDeadEnds({
+      classOf,
+      numClasses: alphabet.length + 1,
+      next: Int32Array.from(table),
+      accepting,
+    }),
+  );
 }
 
 /** The smallest automaton of the texts that all of some automata accept, null where there is none. */
@@ -188,22 +203,28 @@ function withoutDeadEnds(dfa: Dfa): Dfa | null {
 function minimised(dfa: Dfa | null): Dfa | null {
   if (dfa === null) return null;
   const { numClasses, next, accepting, classOf } = dfa;
-  let part = Int32Array.from(accepting);
+  const part = Int32Array.from(accepting);
   for (let parts = new Set(part).size; ; ) {
-    const numbers = new Map<string, number>();
-    const refined = part.map((own, state) => {
-      let key = `${own}`;
-      for (let c = 0; c < numClasses; c++) {
+    const refined = part.slice();
+    let count = parts;
+    for (let c = 0; c < numClasses; c++) {
+      // States that were alike so far are still so where the class leads to one part.
+      const numbers = new Map<number, number>();
+      for (let state = 0; state < part.length; state++) {
         const to = next[state * numClasses + c];
-        key += `,${to < 0 ? -1 : part[to]}`;
+        const key = refined[state] * (part.length + 1) + (to < 0 ? part.length : part[to]);
+        let number = numbers.get(key);
+        if (number === undefined) {
+          number = numbers.size;
+          numbers.set(key, number);
+        }
+        refined[state] = number;
       }
-      const known = numbers.get(key) ?? numbers.size;
-      numbers.set(key, known);
-      return known;
-    });
-    part = refined;
-    if (numbers.size === parts) break;
-    parts = numbers.size;
+      count = numbers.size;
+    }
+    part.set(refined);
+    if (count === parts) break;
+    parts = count;
   }
   // Only what can be reached, in the order of a walk: equal languages get equal tables.
   const order: number[] = [0];

@@ -25,6 +25,9 @@ const DIGITS = 15;
 /** Largest divisor: an automaton has a state for each remainder. */
 const MAX_DIVISOR = 1000;
 
+/** Sign, point and digits. */
+const ALPHABET = [...new TextEncoder().encode("-.0123456789")];
+
 /** Digits of a magnitude before and behind the point. */
 interface Decimal {
   readonly whole: string;
@@ -68,6 +71,8 @@ class NumberReader {
     );
     this.#fractionDigits = bounds.integer ? 0 : DIGITS;
   }
+
+  readonly alphabet = ALPHABET;
 
   readonly keyOf = ({ part, negative, count, before, orders, remainder, isZero }: State): string =>
     [part[0], part.length, negative, count, before, ...orders, remainder, isZero].join();
