@@ -34,6 +34,16 @@ test("a schema of Zod: the value is parsed, validated and typed; the text alone 
   expect(several.choices[1].tokens).toEqual(alone.tokens);
 });
 
+test("the README's example says what it says", async () => {
+  const toy = z.object({
+    toy: z.enum(["ball", "kite", "doll"]),
+    colour: z.enum(["blue", "green", "red"]),
+    count: z.int().min(1).max(9),
+  });
+  const { value } = await model.generate("Tom had a red ball.", { schema: toy, temperature: 0 }).result();
+  expect(value).toEqual({ toy: "ball", colour: "red", count: 1 });
+});
+
 test("an answer that is cut has no value, and says so", async () => {
   const { finishReason, value } = await model.generate("Once", { schema: person, maxTokens: 3 }).result();
   expect([finishReason, value]).toEqual(["length", undefined]);

@@ -14,6 +14,7 @@ export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
  * ArkType from 2.1.28 on; Valibot through `@valibot/to-json-schema`.
  */
 export interface StandardSchema<Output = unknown> {
+  /** What the specification asks for. */
   readonly "~standard": {
     readonly version: 1;
     readonly vendor: string;

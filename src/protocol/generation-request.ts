@@ -78,8 +78,9 @@ export interface GenerationResult<Value = unknown> extends GenerationChoice<Valu
    * proposals were accepted. With one continuation, `inferences` − `accepted`.
    */
   readonly passes: number;
-  /** With `speculate`: tokens that were proposed and computed along, and those of them that were kept. */
+  /** With `speculate`: tokens that were proposed and computed along. */
   readonly proposed: number;
+  /** Those of the proposed that were kept. */
   readonly accepted: number;
   /** Rows that went through the model, counted where they entered the forward pass. */
   readonly rowsComputed: number;

@@ -31,8 +31,9 @@ export interface RequestRecord {
   readonly cachedTokens: number | null;
   /** Tokens that were generated for it. */
   readonly completionTokens: number | null;
-  /** Tokens that were proposed for it, and those of them that were kept. */
+  /** Tokens that were proposed for it. */
   readonly proposedTokens: number | null;
+  /** Those of the proposed that were kept. */
   readonly acceptedTokens: number | null;
   /** Why each of its texts ended. */
   readonly finishReasons: readonly string[];

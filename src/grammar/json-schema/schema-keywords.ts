@@ -101,6 +101,9 @@ const KEYWORDS: Readonly<Record<string, Check>> = {
   multipleOf: (value, where) => checkDivisor(value as number, where),
 };
 
+/** The names of all that are honoured. */
+export const HONOURED_KEYWORDS: readonly string[] = Object.keys(KEYWORDS);
+
 /** @throws LastrowError `invalid_argument`, naming the place, when a keyword is not honoured or has a wrong value */
 export function checkKeywords(found: SchemaObject, where: string): void {
   for (const [keyword, value] of Object.entries(found)) {

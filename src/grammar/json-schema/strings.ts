@@ -53,6 +53,9 @@ const FORMATS: Readonly<Record<string, string>> = {
   uuid: "[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
 };
 
+/** The names of the formats that are honoured by themselves. */
+export const HONOURED_FORMATS: readonly string[] = Object.keys(FORMATS);
+
 /** Formats that zod writes along with a pattern that says the same. */
 const FORMATS_WITH_PATTERN: ReadonlySet<string> = new Set([
   ...[
