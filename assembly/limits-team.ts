@@ -5,6 +5,7 @@
 // milliseconds.
 
 import { chunks, commands, compute } from "./generated/limits-dispatch";
+export { multiplyAddF32Wide, multiplyAddInt8Wide } from "./limits";
 import { beginChunks, endChunk, latest, sleep, takeChunk, waitForChunks, wakeAll } from "./team-counters";
 
 /** Takes chunks until none is left. */

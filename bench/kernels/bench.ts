@@ -148,7 +148,7 @@ function report(): void {
   });
   process.stdout.write(
     `${table}\n\nlimits: ${limit.read.toFixed(1)} GB/s read, ${limit.f32.toFixed(1)} GFLOP/s f32, ${limit.int8.toFixed(1)} GOP/s int8\n` +
-      `${threads} ${threads === 1 ? "thread" : "threads"} · vectors of ${vectors} bits, limits of 128 · Node ${process.version} · ${processes} × ${rounds} rounds\n`,
+      `${threads} ${threads === 1 ? "thread" : "threads"} · vectors of ${vectors} bits, limits, too · Node ${process.version} · ${processes} × ${rounds} rounds\n`,
   );
   const ratios = rows.flatMap(({ timesAsFast }) => timesAsFast ?? []);
   if (ratios.length > 0)

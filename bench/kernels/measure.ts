@@ -61,8 +61,10 @@ async function measure(task: Task): Promise<Measured> {
   const builds: Build[] = [];
   for (const { folder, vectors } of task.builds) builds.push(await createBuild(folder, task, vectors));
   if (builds[0].cases.length === 0) throw new Error(`Nothing begins with "${task.wanted.join('" or "')}".`);
-  const { startHelper } = platformThreads;
-  const machine = await MachineLimits.create({ threads, readBytes: READ_BYTES, startHelper });
+  const { startHelper, wideVectors } = platformThreads;
+  const wide = task.builds.some(({ vectors }) => vectors === 256) ? wideVectors(false) : "";
+  const whileWide = typeof wide === "string" ? undefined : wide;
+  const machine = await MachineLimits.create({ threads, readBytes: READ_BYTES, startHelper, whileWide });
   const now = () => {
     if (!processorTime) return performance.now();
     const { user, system } = process.cpuUsage();

@@ -6,5 +6,7 @@ const loop = { file: "limits", items: "chunks" };
 export const LIMITS_OPERATIONS: Readonly<Record<string, Operation>> = {
   read: { ...loop, parameters: { buffer: "address", chunkBytes: "bytes", bufferChunks: "count" } },
   multiplyAddF32: { ...loop, parameters: { rounds: "count" } },
+  multiplyAddF32Wide: { ...loop, parameters: { rounds: "count" } },
+  multiplyAddInt8Wide: { ...loop, parameters: { rounds: "count" } },
   multiplyAddInt8: { ...loop, parameters: { rounds: "count" } },
 };

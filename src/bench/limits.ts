@@ -1,9 +1,10 @@
 /**
- * What this machine can do at most, measured with the threads and the 128-bit vectors that the kernels have, too
+ * What this machine can do at most, measured with the threads and the vectors that the kernels have, too, of 128 or 256 bits
  * (assembly/limits.ts): the rate at which memory streams in, and the rates of multiply-adds that touch no memory.
  * Owns a memory of its own, which is filled from the start, and helper threads that sleep between measurements.
  */
 import { LastrowError } from "../errors.js";
+import type { WhileWide } from "../kernels/wasm/kernel-modules.js";
 import { type StartHelper, type TeamExports, ThreadTeam } from "../kernels/wasm/thread-team.js";
 import type { PackedDtype } from "../kernels/weight-types.js";
 import { limitsBinary } from "./limits-binary.js";
@@ -51,6 +52,8 @@ export interface MachineLimitsOptions {
    */
   readonly readBytes: number;
   readonly startHelper: StartHelper;
+  /** How vectors of 256 bits can be had; absent: those of 128 bits are measured. */
+  readonly whileWide?: WhileWide | undefined;
 }
 
 const PAGE_BYTES = 65536;
@@ -66,19 +69,30 @@ const CHUNKS_PER_THREAD = 32;
 /** Each rate is the best of so many in a row. */
 const ATTEMPTS = 3;
 
-/** Operations of a round of each loop of assembly/limits.ts: 13 vectors, 4 or 8 multiply-adds each. */
-const OPERATIONS_PER_ROUND = { multiplyAddF32: 2 * 13 * 4, multiplyAddInt8: 2 * 13 * 8 };
+/** Operations of a round of each loop of assembly/limits.ts: 13 vectors, or 13 pairs, 4 or 8 multiply-adds a vector. */
+const OPERATIONS_PER_ROUND = {
+  multiplyAddF32: 2 * 13 * 4,
+  multiplyAddInt8: 2 * 13 * 8,
+  multiplyAddF32Wide: 2 * 13 * 2 * 4,
+  multiplyAddInt8Wide: 2 * 13 * 2 * 8,
+};
 
 export class MachineLimits {
   readonly #team: ThreadTeam;
   readonly #commands: LimitsCommands;
   readonly #readChunks: number;
+  readonly #isWide: boolean;
 
   /**
    * Reserves and fills the buffer, and starts the helpers.
    * @throws LastrowError `memory_limit_exceeded`, `runtime_unsupported`, `thread_lost`
    */
-  static async create({ threads, readBytes, startHelper }: MachineLimitsOptions): Promise<MachineLimits> {
+  static async create({
+    threads,
+    readBytes,
+    startHelper,
+    whileWide,
+  }: MachineLimitsOptions): Promise<MachineLimits> {
     const chunks = Math.max(1, Math.round(readBytes / READ_CHUNK_BYTES));
     const pages = Math.ceil((RESERVED_BYTES + chunks * READ_CHUNK_BYTES) / PAGE_BYTES);
     let memory: WebAssembly.Memory;
@@ -95,7 +109,11 @@ export class MachineLimits {
     new Uint8Array(memory.buffer, RESERVED_BYTES).fill(1);
     let module: WebAssembly.Module;
     try {
-      module = await WebAssembly.compile(Uint8Array.from(atob(limitsBinary), (c) => c.charCodeAt(0)));
+      const binary = Uint8Array.from(atob(limitsBinary), (c) => c.charCodeAt(0));
+      module =
+        whileWide === undefined
+          ? await WebAssembly.compile(binary)
+          : await whileWide((compile) => optimised(compile(binary), memory));
     } catch (cause) {
       throw new LastrowError(
         "runtime_unsupported",
@@ -108,10 +126,15 @@ export class MachineLimits {
     const helpers = await Promise.all(
       numbers.map((thread) => startHelper({ module, relaxed: null, memory, thread })),
     );
-    return new MachineLimits(new ThreadTeam(exports as unknown as TeamExports, memory, helpers), chunks);
+    return new MachineLimits(
+      new ThreadTeam(exports as unknown as TeamExports, memory, helpers),
+      chunks,
+      whileWide !== undefined,
+    );
   }
 
-  private constructor(team: ThreadTeam, readChunks: number) {
+  private constructor(team: ThreadTeam, readChunks: number, isWide: boolean) {
+    this.#isWide = isWide;
     this.#team = team;
     this.#commands = new LimitsCommands(team);
     this.#readChunks = readChunks;
@@ -124,8 +147,8 @@ export class MachineLimits {
   measure(): Limits {
     return {
       readGBs: best(() => this.#readRate()),
-      f32GFlops: best(() => this.#multiplyAddRate("multiplyAddF32")),
-      int8Gops: best(() => this.#multiplyAddRate("multiplyAddInt8")),
+      f32GFlops: best(() => this.#multiplyAddRate(this.#isWide ? "multiplyAddF32Wide" : "multiplyAddF32")),
+      int8Gops: best(() => this.#multiplyAddRate(this.#isWide ? "multiplyAddInt8Wide" : "multiplyAddInt8")),
     };
   }
 
@@ -148,6 +171,18 @@ export class MachineLimits {
     this.#commands[loop](chunks, chunks, ROUNDS);
     return (chunks * ROUNDS * OPERATIONS_PER_ROUND[loop]) / (performance.now() - start) / 1e6;
   }
+}
+
+/** The module, once its loops were compiled: they are when they return for the first time. */
+function optimised(module: WebAssembly.Module, memory: WebAssembly.Memory): WebAssembly.Module {
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const { multiplyAddF32Wide, multiplyAddInt8Wide } = exports as unknown as Record<
+    string,
+    (...args: number[]) => void
+  >;
+  for (const loop of [multiplyAddF32Wide, multiplyAddInt8Wide])
+    for (let i = 0; i < 2; i++) loop(10_000, 0, 1);
+  return module;
 }
 
 function best(measure: () => number): number {

@@ -5,6 +5,7 @@
 
 import { threads } from "#threads";
 import { LastrowError } from "../errors.js";
+import type { WhileWide } from "../kernels/wasm/kernel-modules.js";
 import type { LanguageModel } from "../library/language-model.js";
 import { decodeBytes, prefillOperations } from "./least-cost.js";
 import { type Limits, MachineLimits, PRODUCT_RATE } from "./limits.js";
@@ -72,6 +73,7 @@ export async function benchModel(
     threads: info.threads,
     readBytes: bytesPerToken,
     startHelper: threads.startHelper,
+    whileWide: info.vectors === 256 ? wide() : undefined,
   });
   const limits: Limits[] = [];
   const requests: Request[] = [];
@@ -106,6 +108,12 @@ export async function benchModel(
       decode: (bytesPerToken * decode.median) / limit.readGBs / 1e9,
     },
   };
+}
+
+/** How the kernels have their vectors of 256 bits: the limits have them in the same way. */
+function wide(): WhileWide | undefined {
+  const found = threads.wideVectors(false);
+  return typeof found === "string" ? undefined : found;
 }
 
 interface Request {
