@@ -1,7 +1,7 @@
 /** A generation as its caller holds it: pieces to iterate over, and the whole to await. */
 import { onAbort } from "../abort-listeners.js";
 import { INSPECT } from "../inspect.js";
-import type { GenerationSink } from "../protocol/generation-outcome.js";
+import { type GenerationSink, unstartedOutcome } from "../protocol/generation-outcome.js";
 import type { GenerationPiece, GenerationRequest, GenerationResult } from "../protocol/generation-request.js";
 import type { GenerationHandle } from "./engine-client.js";
 import type { TextOptions } from "./generation-text.js";
@@ -179,22 +179,7 @@ export class Generation<Value = unknown> implements AsyncIterable<GenerationPiec
 
   #endUnstarted(): void {
     this.#hasStarted = true;
-    const choices = Array.from({ length: this.#request.n }, (_, index) => ({
-      index,
-      finishReason: "abort" as const,
-    }));
-    const none = {
-      numCachedTokens: 0,
-      inferences: 0,
-      passes: 0,
-      proposed: 0,
-      accepted: 0,
-      rowsComputed: 0,
-      prefillMs: 0,
-      decodeMs: 0,
-      prefillSteps: 0,
-    };
-    this.#end(this.#text.result({ choices, ...none }));
+    this.#end(this.#text.result(unstartedOutcome(this.#request.n)));
   }
 
   /** Until something has changed. */

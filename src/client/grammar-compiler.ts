@@ -1,11 +1,14 @@
 /**
  * Compiles what texts are held to, off the caller's event loop and the engine's thread, and keeps what was compiled. Owns the
- * thread, which is started for the first of them; and the vocabulary's tree, which is made once.
+ * thread, which is started for the first of them, what waits for it, of which tenants take turns, and the vocabulary's
+ * tree, which is made once. What one tenant's schemas have cost says nothing to another: each has its own compiled.
  */
+import { onAbort } from "../abort-listeners.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import { type ConstraintSpec, specKey } from "../grammar/constraint-spec.js";
 import type { Grammar } from "../grammar/grammar.js";
 import { type TokenTrie, tokenBytes } from "../grammar/token-trie.js";
+import { FairQueue } from "../platform/fair-queue.js";
 import { LimitedTasks, type TaskThread } from "../platform/limited-tasks.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { GrammarTask, GrammarTaskResult } from "./grammar-tasks.js";
@@ -20,11 +23,24 @@ const TOKENS_PER_TURN = 4096;
 /** A thread that runs grammar-thread.ts and is ready. */
 export type GrammarThread = TaskThread<GrammarTask, GrammarTaskResult>;
 
+/** A grammar that is compiled, is being compiled, or waits for it. */
+interface Compiling {
+  readonly spec: ConstraintSpec;
+  readonly grammar: Promise<Grammar>;
+  resolve(grammar: Grammar): void;
+  reject(error: unknown): void;
+  /** How many want it. */
+  wanted: number;
+}
+
 export class GrammarCompiler {
   readonly #tokenizer: Tokenizer;
   readonly #vocabSize: number;
   readonly #tasks: LimitedTasks<GrammarTask, GrammarTaskResult>;
-  readonly #kept = new Map<string, Promise<Grammar>>();
+  /** By tenant and spec; the one that was wanted last is the last. */
+  readonly #kept = new Map<string, Compiling>();
+  readonly #waiting = new FairQueue<Compiling>();
+  #isAtWork = false;
   #trie: Promise<TokenTrie> | null = null;
 
   /** @param vocabSize of the model: its tokenizer may have fewer tokens */
@@ -36,25 +52,30 @@ export class GrammarCompiler {
       // Loaded lazily: mostly a thread has it.
       runHere: async (task) => (await import("./grammar-tasks.js")).runGrammarTask(task),
       failure: (reason) => invalidArgument(`the schema, regex or grammar could not be compiled: ${reason}.`),
-      disposed: () => new LastrowError("disposed", "The model was disposed of while a grammar was compiled."),
+      disposed,
     });
   }
 
   /**
-   * The grammar of a spec; equal ones are compiled once.
-   * @throws LastrowError `invalid_argument`, `disposed`
+   * The grammar of a spec; equal ones of a tenant are compiled once.
+   * @param signal its caller does not want it any more: what nobody wants is not begun
+   * @throws LastrowError `invalid_argument`, `disposed`; the signal's reason where nobody wants it
    */
-  compile(spec: ConstraintSpec): Promise<Grammar> {
-    const key = specKey(spec);
-    const kept =
-      this.#kept.get(key) ?? (this.#tasks.run({ kind: "compile", spec }, DEADLINE_MS) as Promise<Grammar>);
+  compile(spec: ConstraintSpec, tenant: string, signal: AbortSignal): Promise<Grammar> {
+    const key = JSON.stringify([tenant, specKey(spec)]);
+    const compiling = this.#kept.get(key) ?? this.#enqueue(key, spec, tenant);
     this.#kept.delete(key);
-    this.#kept.set(key, kept);
-    // What fails may fail for the machine's sake, and is tried again.
-    kept.catch(() => this.#kept.delete(key));
+    this.#kept.set(key, compiling);
     const [oldest] = this.#kept.keys();
     if (this.#kept.size > MAX_KEPT) this.#kept.delete(oldest);
-    return kept;
+    compiling.wanted += 1;
+    const unlisten = onAbort(signal, () => {
+      compiling.wanted -= 1;
+      if (compiling.wanted > 0 || !this.#waiting.remove(tenant, compiling)) return;
+      if (this.#kept.get(key) === compiling) this.#kept.delete(key);
+      compiling.reject(signal.reason);
+    });
+    return compiling.grammar.finally(unlisten);
   }
 
   /** The vocabulary's tree. */
@@ -66,8 +87,37 @@ export class GrammarCompiler {
     return this.#trie;
   }
 
-  dispose(): Promise<void> {
-    return this.#tasks.dispose();
+  async dispose(): Promise<void> {
+    for (const { reject } of this.#waiting.clear()) reject(disposed());
+    await this.#tasks.dispose();
+  }
+
+  #enqueue(key: string, spec: ConstraintSpec, tenant: string): Compiling {
+    let settle!: Pick<Compiling, "resolve" | "reject">;
+    const grammar = new Promise<Grammar>((resolve, reject) => {
+      settle = { resolve, reject };
+    });
+    const compiling: Compiling = { spec, grammar, ...settle, wanted: 0 };
+    // What fails may fail for the machine's sake, and is tried again.
+    grammar.catch(() => {
+      if (this.#kept.get(key) === compiling) this.#kept.delete(key);
+    });
+    this.#waiting.add(tenant, compiling);
+    void this.#work();
+    return compiling;
+  }
+
+  async #work(): Promise<void> {
+    if (this.#isAtWork) return;
+    this.#isAtWork = true;
+    // Whoever else asks at this moment is in the queue before the first turn is given.
+    await Promise.resolve();
+    for (let next = this.#waiting.take(); next !== null; next = this.#waiting.take()) {
+      const { spec, resolve, reject } = next;
+      const compiled = this.#tasks.run({ kind: "compile", spec }, DEADLINE_MS) as Promise<Grammar>;
+      await compiled.then(resolve, reject);
+    }
+    this.#isAtWork = false;
   }
 
   async #makeTrie(): Promise<TokenTrie> {
@@ -79,6 +129,10 @@ export class GrammarCompiler {
     }
     return (await this.#tasks.run({ kind: "trie", vocabulary: tokenBytes(texts) }, DEADLINE_MS)) as TokenTrie;
   }
+}
+
+function disposed(): LastrowError {
+  return new LastrowError("disposed", "The model was disposed of while a grammar was compiled.");
 }
 
 function nextTurn(): Promise<void> {

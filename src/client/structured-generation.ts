@@ -1,7 +1,7 @@
 /** Starts generations that are held to a grammar: compiles it first, and tells the engine the vocabulary once. */
 import type { ConstraintSpec } from "../grammar/constraint-spec.js";
 import { specKey } from "../grammar/constraint-spec.js";
-import type { GenerationSink } from "../protocol/generation-outcome.js";
+import { type GenerationSink, unstartedOutcome } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { EngineClient, GenerationHandle } from "./engine-client.js";
 import type { GrammarCompiler } from "./grammar-compiler.js";
@@ -22,18 +22,24 @@ export class StructuredGenerations {
   /** As `EngineClient.generate`; what is wrong with the spec fails the generation before anything runs. */
   start(spec: ConstraintSpec, request: GenerationRequest, sink: GenerationSink): GenerationHandle {
     let handle: GenerationHandle | null = null;
-    let isCancelled = false;
-    this.#begin(spec, request, sink).then(
-      (begun) => {
-        handle = begun;
-        if (isCancelled) handle.cancel();
-      },
-      (error) => sink.fail(error),
-    );
+    const cancelled = new AbortController();
+    this.#constrained(spec, request, cancelled.signal)
+      .then(
+        (constrained) => {
+          if (!cancelled.signal.aborted) handle = this.#engine.generate(constrained, sink);
+        },
+        (error) => {
+          if (!cancelled.signal.aborted) sink.fail(error);
+        },
+      )
+      .catch((error) => sink.fail(error));
     return {
       cancel: () => {
-        isCancelled = true;
-        handle?.cancel();
+        if (handle !== null) handle.cancel();
+        else if (!cancelled.signal.aborted) {
+          cancelled.abort();
+          sink.end(unstartedOutcome(request.n));
+        }
       },
       resume: (index, kept) => handle?.resume(index, kept),
     };
@@ -43,17 +49,17 @@ export class StructuredGenerations {
     return this.#compiler.dispose();
   }
 
-  async #begin(
+  async #constrained(
     spec: ConstraintSpec,
     request: GenerationRequest,
-    sink: GenerationSink,
-  ): Promise<GenerationHandle> {
-    const grammar = await this.#compiler.compile(spec);
+    signal: AbortSignal,
+  ): Promise<GenerationRequest> {
+    const grammar = await this.#compiler.compile(spec, request.tenant, signal);
     this.#hasVocabulary ??= this.#tellVocabulary();
     await this.#hasVocabulary;
     const endTokenIds = [...new Set([...this.#eosTokenIds, ...request.eosTokenIds])];
     const key = JSON.stringify([request.tenant, request.salt, specKey(spec)]);
-    return this.#engine.generate({ ...request, constraint: { key, grammar, endTokenIds } }, sink);
+    return { ...request, constraint: { key, grammar, endTokenIds } };
   }
 
   async #tellVocabulary(): Promise<void> {

@@ -23,6 +23,15 @@ export interface GenerationOutcome {
   readonly prefillSteps: number;
 }
 
+/** Of a generation that was ended before it began. @param n continuations that were wanted */
+export function unstartedOutcome(n: number): GenerationOutcome {
+  return {
+    choices: Array.from({ length: n }, (_, index) => ({ index, finishReason: "abort" as const })),
+    ...{ numCachedTokens: 0, inferences: 0, passes: 0, proposed: 0, accepted: 0, rowsComputed: 0 },
+    ...{ prefillMs: 0, decodeMs: 0, prefillSteps: 0 },
+  };
+}
+
 /** Where a generation's tokens go, and how it ended: exactly one of `end` and `fail`, last. */
 export interface GenerationSink {
   /**

@@ -1,7 +1,7 @@
 /** Places, lines and turns: who runs, who waits, who is refused, and that nothing is left behind. */
 import { describe, expect, test } from "vitest";
+import { FairQueue } from "../platform/fair-queue.js";
 import { Admission, type Admitted } from "./admission.js";
-import { FairQueue } from "./fair-queue.js";
 
 const NEVER = new AbortController().signal;
 /** Lets everything go on that can. */

@@ -4,9 +4,9 @@
  * that wait for it, of which keys take turns; one that is lost takes the body that it was at with it, and no other.
  */
 import { Worker } from "node:worker_threads";
+import { type Caller, FairQueue } from "../platform/fair-queue.js";
 import { threadScript } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
-import { type Caller, FairQueue } from "./fair-queue.js";
 import type { SchemaParts } from "./schemas/requests.js";
 
 /** A body, and the path of the route that it was sent to. */

@@ -2,8 +2,9 @@
  * Places that keys share: each has at most its own part of them, waiting requests take turns by key, and a key that has
  * none never waits. Owns the counts and the lines; a place in a line is given back when its client goes away.
  */
+
+import { FairQueue } from "../platform/fair-queue.js";
 import { ApiError } from "./api-error.js";
-import { FairQueue } from "./fair-queue.js";
 
 interface Waiting {
   readonly count: number;

@@ -1,7 +1,7 @@
 /** The log-probabilities of a prompt's own tokens, for requests that echo it. */
 import type { LanguageModel } from "../library/language-model.js";
+import type { Caller } from "../platform/fair-queue.js";
 import { logNormalizer, logSoftmaxAt, topLogprobs } from "../sampling/logprobs.js";
-import type { Caller } from "./fair-queue.js";
 import type { ScoredToken } from "./token-text.js";
 
 /**

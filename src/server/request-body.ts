@@ -4,9 +4,9 @@
  */
 import type * as z from "zod";
 import { countJson, type JsonCounts } from "../formats/json-counts.js";
+import type { Caller } from "../platform/fair-queue.js";
 import { ApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
-import type { Caller } from "./fair-queue.js";
 import type { ServerLimits } from "./limits.js";
 
 type BodyLimits = Pick<ServerLimits, "bodyBytes" | "jsonDepth" | "jsonContainers" | "jsonElements">;

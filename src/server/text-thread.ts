@@ -7,9 +7,9 @@ import { Worker } from "node:worker_threads";
 import type { ChatMessage } from "../chat/chat-template.js";
 import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
+import { type Caller, FairQueue } from "../platform/fair-queue.js";
 import { threadScript } from "../platform/package-files.js";
 import { ApiError } from "./api-error.js";
-import { type Caller, FairQueue } from "./fair-queue.js";
 import type { ChatPrompt, TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
 interface Waiting {

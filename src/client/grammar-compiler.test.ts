@@ -1,0 +1,76 @@
+import { expect, test } from "vitest";
+import type { ConstraintSpec } from "../grammar/constraint-spec.js";
+import type { TaskAnswer } from "../platform/limited-tasks.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { GrammarCompiler } from "./grammar-compiler.js";
+import { type GrammarTask, type GrammarTaskResult, runGrammarTask } from "./grammar-tasks.js";
+
+const regex = (pattern: string): ConstraintSpec => ({ kind: "regex", pattern });
+const never = new AbortController().signal;
+
+/** A compiler whose thread compiles when it is told to, and the patterns that it was given, in order. */
+function heldCompiler() {
+  const begun: string[] = [];
+  let answer: (answer: TaskAnswer<GrammarTaskResult>) => void = () => undefined;
+  let task: GrammarTask | null = null;
+  const compiler = new GrammarCompiler({} as Tokenizer, 1, async () => ({
+    post: (posted: GrammarTask) => {
+      task = posted;
+      if (posted.kind === "compile" && posted.spec.kind === "regex") begun.push(posted.spec.pattern);
+    },
+    onMessage: (listener: typeof answer) => {
+      answer = listener;
+    },
+    onLost: () => undefined,
+    hold: () => undefined,
+    close: async () => undefined,
+  }));
+  const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
+  const finishOne = async () => {
+    await settled();
+    answer({ kind: "done", value: runGrammarTask(task!) });
+    await settled();
+  };
+  return { compiler, begun, finishOne, settled };
+}
+
+test("tenants take turns; equal specs of one are compiled once, those of two twice", async () => {
+  const { compiler, begun, finishOne } = heldCompiler();
+  const many = ["a", "b", "c", "a"].map((pattern) => compiler.compile(regex(pattern), "many", never));
+  const one = compiler.compile(regex("a"), "one", never);
+  for (let i = 0; i < 4; i++) await finishOne();
+  expect(begun).toEqual(["a", "a", "b", "c"]);
+  const [first, , , again] = await Promise.all(many);
+  expect(again).toBe(first);
+  expect(await one).not.toBe(first);
+  expect(await compiler.compile(regex("b"), "many", never)).toBe(await many[1]);
+  expect(begun).toHaveLength(4);
+});
+
+test("what nobody wants any more is not begun; what another wants is", async () => {
+  const { compiler, begun, finishOne, settled } = heldCompiler();
+  const [leaving, left] = [new AbortController(), new AbortController()];
+  const working = compiler.compile(regex("a"), "", never);
+  const unwanted = compiler.compile(regex("b"), "", left.signal);
+  const shared = [leaving.signal, never].map((signal) => compiler.compile(regex("c"), "", signal));
+  await settled();
+  left.abort();
+  leaving.abort();
+  await expect(unwanted).rejects.toBe(left.signal.reason);
+  await finishOne();
+  await finishOne();
+  await Promise.all([working, ...shared]);
+  expect(begun).toEqual(["a", "c"]);
+  const anew = compiler.compile(regex("b"), "", never);
+  await finishOne();
+  await anew;
+  expect(begun).toEqual(["a", "c", "b"]);
+});
+
+test("disposing of it fails what waits", async () => {
+  const { compiler, settled } = heldCompiler();
+  void compiler.compile(regex("a"), "", never).catch(() => undefined);
+  const waiting = compiler.compile(regex("b"), "", never);
+  await settled();
+  await Promise.all([expect(waiting).rejects.toMatchObject({ code: "disposed" }), compiler.dispose()]);
+});
