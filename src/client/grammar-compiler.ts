@@ -6,7 +6,7 @@
 import { onAbort } from "../abort-listeners.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import { type ConstraintSpec, specKey } from "../grammar/constraint-spec.js";
-import type { Grammar } from "../grammar/grammar.js";
+import type { PackedGrammar } from "../grammar/packed-grammar.js";
 import { type TokenTrie, tokenBytes } from "../grammar/token-trie.js";
 import { FairQueue } from "../platform/fair-queue.js";
 import { LimitedTasks, type TaskThread } from "../platform/limited-tasks.js";
@@ -15,8 +15,8 @@ import type { GrammarTask, GrammarTaskResult } from "./grammar-tasks.js";
 
 /** Most grammars that are kept. */
 const MAX_KEPT = 64;
-/** Milliseconds for one: work is counted, too, so that this is for a machine that is held up. */
-const DEADLINE_MS = 20_000;
+/** Milliseconds for one, so that another waits no longer for it; work is counted, too. */
+const DEADLINE_MS = 5000;
 /** Tokens whose bytes are looked up before others have a turn. */
 const TOKENS_PER_TURN = 4096;
 
@@ -26,8 +26,8 @@ export type GrammarThread = TaskThread<GrammarTask, GrammarTaskResult>;
 /** A grammar that is compiled, is being compiled, or waits for it. */
 interface Compiling {
   readonly spec: ConstraintSpec;
-  readonly grammar: Promise<Grammar>;
-  resolve(grammar: Grammar): void;
+  readonly grammar: Promise<PackedGrammar>;
+  resolve(grammar: PackedGrammar): void;
   reject(error: unknown): void;
   /** How many want it. */
   wanted: number;
@@ -61,7 +61,7 @@ export class GrammarCompiler {
    * @param signal its caller does not want it any more: what nobody wants is not begun
    * @throws LastrowError `invalid_argument`, `disposed`; the signal's reason where nobody wants it
    */
-  compile(spec: ConstraintSpec, tenant: string, signal: AbortSignal): Promise<Grammar> {
+  compile(spec: ConstraintSpec, tenant: string, signal: AbortSignal): Promise<PackedGrammar> {
     const key = JSON.stringify([tenant, specKey(spec)]);
     const compiling = this.#kept.get(key) ?? this.#enqueue(key, spec, tenant);
     this.#kept.delete(key);
@@ -94,7 +94,7 @@ export class GrammarCompiler {
 
   #enqueue(key: string, spec: ConstraintSpec, tenant: string): Compiling {
     let settle!: Pick<Compiling, "resolve" | "reject">;
-    const grammar = new Promise<Grammar>((resolve, reject) => {
+    const grammar = new Promise<PackedGrammar>((resolve, reject) => {
       settle = { resolve, reject };
     });
     const compiling: Compiling = { spec, grammar, ...settle, wanted: 0 };
@@ -114,7 +114,7 @@ export class GrammarCompiler {
     await Promise.resolve();
     for (let next = this.#waiting.take(); next !== null; next = this.#waiting.take()) {
       const { spec, resolve, reject } = next;
-      const compiled = this.#tasks.run({ kind: "compile", spec }, DEADLINE_MS) as Promise<Grammar>;
+      const compiled = this.#tasks.run({ kind: "compile", spec }, DEADLINE_MS) as Promise<PackedGrammar>;
       await compiled.then(resolve, reject);
     }
     this.#isAtWork = false;

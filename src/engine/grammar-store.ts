@@ -2,8 +2,8 @@
  * The grammars that generations are held to, and the vocabulary that they share. A grammar's states and masks stay for the
  * next request with it: those of one tenant are not shared with another, since how long a mask takes would tell.
  */
-import type { Grammar } from "../grammar/grammar.js";
 import { TokenGrammar } from "../grammar/grammar-constraint.js";
+import { type PackedGrammar, unpackGrammar } from "../grammar/packed-grammar.js";
 import type { TokenTrie } from "../grammar/token-trie.js";
 
 /** Most grammars that are kept. */
@@ -19,9 +19,9 @@ export class GrammarStore {
   }
 
   /** @param key equal for equal grammars of one tenant, and only for them */
-  grammar(key: string, grammar: Grammar): TokenGrammar {
+  grammar(key: string, grammar: PackedGrammar): TokenGrammar {
     if (this.#trie === null) throw new Error("the vocabulary is not known");
-    const kept = this.#grammars.get(key) ?? new TokenGrammar(grammar, this.#trie);
+    const kept = this.#grammars.get(key) ?? new TokenGrammar(unpackGrammar(grammar), this.#trie);
     // Used last, forgotten last.
     this.#grammars.delete(key);
     this.#grammars.set(key, kept);

@@ -1,7 +1,7 @@
 /** What a generation is asked for and what it gives. */
 
 import { LastrowError } from "../errors.js";
-import type { Grammar } from "../grammar/grammar.js";
+import type { PackedGrammar } from "../grammar/packed-grammar.js";
 import { shown } from "../option-checks.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import type { GeneratedLogprobs } from "../sampling/logprobs.js";
@@ -99,7 +99,7 @@ export interface BeamSettings {
 interface RequestConstraint {
   /** See `GrammarStore.grammar`. */
   readonly key: string;
-  readonly grammar: Grammar;
+  readonly grammar: PackedGrammar;
   /** Tokens that end a text where it is whole, also where end tokens are ignored. */
   readonly endTokenIds: readonly number[];
 }

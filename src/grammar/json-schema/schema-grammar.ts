@@ -2,10 +2,11 @@
  * A JSON Schema as a grammar of compact JSON. What fits the grammar fits the schema; the other way round there are limits,
  * which docs/structured-output.md lists: properties come in the schema's order, numbers without exponents, and so on.
  */
+import type { Dfa } from "../dfa.js";
 import { type Grammar, GrammarBuilder } from "../grammar.js";
 import { GrammarStates } from "../grammar-state.js";
 import { UNBOUNDED } from "../regex-terms.js";
-import { numberDfa } from "./number-dfa.js";
+import { type NumberBounds, numberDfa } from "./number-dfa.js";
 import { type Alternative, boundsOf, type Conjunction, SchemaAlternatives } from "./schema-alternatives.js";
 import { isObject, type JsonType, type Schema, type SchemaObject, schemaJson } from "./schema-keywords.js";
 import { SCHEMA_LIMITS, type SchemaLimits } from "./schema-limits.js";
@@ -37,6 +38,8 @@ class SchemaCompiler {
   readonly #strings: SchemaStrings;
   readonly #numbers = new Map<SchemaObject, number>();
   readonly #nodes = new Map<string, number>();
+  /** By their rules as JSON. */
+  readonly #automata = new Map<string, number>();
 
   constructor(root: Schema, alternatives: SchemaAlternatives, limits: SchemaLimits) {
     this.#root = root;
@@ -125,11 +128,8 @@ class SchemaCompiler {
       1,
     );
     const bounds = { integer: integer || divisors.length > 0, ...boundsOf(members) };
-    const dfa = numberDfa(
-      { ...bounds, multipleOf: multipleOf === 1 ? null : multipleOf },
-      this.#limits.maxStates,
-    );
-    return dfa === null ? this.#builder.anyOf([]) : this.#builder.dfa(dfa);
+    const rules = { ...bounds, multipleOf: multipleOf === 1 ? null : multipleOf };
+    return this.#automaton(rules, () => numberDfa(rules, this.#limits.maxStates));
   }
 
   #string(rules: StringRules): number {
@@ -141,8 +141,19 @@ class SchemaCompiler {
       const quote = builder.literal('"');
       return builder.seq([quote, builder.characters(this.#strings.character(), minLength, maxLength), quote]);
     }
-    const dfa = this.#strings.string(rules);
-    return dfa === null ? builder.anyOf([]) : builder.dfa(dfa);
+    return this.#automaton(rules, () => this.#strings.string(rules));
+  }
+
+  /** The node of what such rules leave: many values of a schema are alike, and an automaton takes milliseconds. */
+  #automaton(rules: StringRules | NumberBounds, make: () => Dfa | null): number {
+    const key = JSON.stringify(rules);
+    let node = this.#automata.get(key);
+    if (node === undefined) {
+      const dfa = make();
+      node = dfa === null ? this.#builder.anyOf([]) : this.#builder.dfa(dfa);
+      this.#automata.set(key, node);
+    }
+    return node;
   }
 
   #array(members: Conjunction): number {
