@@ -56,6 +56,13 @@ test("a pattern ends the answer, also where end tokens are ignored", async () =>
   expect(finishReason).toBe("stop");
 });
 
+test("a grammar in GBNF", async () => {
+  const grammar = 'root ::= "yes" | "no" (", " reason)+\nreason ::= [a-z]{3,5}\n';
+  const { text, finishReason, value } = await model.generate("Is it", { grammar, seed: 1 }).result();
+  expect(text).toMatch(/^(yes|no(, [a-z]{3,5})+)$/);
+  expect([finishReason, value]).toEqual(["stop", undefined]);
+});
+
 test("a refinement that refuses the answer is an error with the text", async () => {
   const schema = z.object({ a: z.boolean() }).refine(() => false, "never");
   const failed = model.generate("Once", { schema, seed: 1 }).result();
@@ -74,6 +81,9 @@ test.each<[object, string]>([
   [{ schema: z.set(z.string()) }, "has no JSON Schema"],
   [{ schema: 5 }, "not 5"],
   [{ schema: true, regex: "a" }, "cannot be combined"],
+  [{ grammar: 'root ::= "a' }, "at line 1, column 12"],
+  [{ grammar: 1 }, "not 1"],
+  [{ grammar: "", regex: "a" }, "regex and grammar cannot be combined"],
   [{ schema: true, stop: "x" }, "stop cannot be combined"],
   [{ schema: true, numBeams: 2 }, "numBeams cannot be combined"],
   [{ regex: /a/i }, 'the flags "i"'],

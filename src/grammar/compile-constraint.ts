@@ -3,6 +3,7 @@ import { invalidArgument } from "../errors.js";
 import { utf8 } from "./code-points.js";
 import type { ConstraintSpec } from "./constraint-spec.js";
 import { dfaOf } from "./dfa.js";
+import { gbnfGrammar } from "./gbnf.js";
 import { type Grammar, GrammarBuilder } from "./grammar.js";
 import { schemaGrammar } from "./json-schema/schema-grammar.js";
 import { SCHEMA_LIMITS } from "./json-schema/schema-limits.js";
@@ -14,7 +15,14 @@ import { RegexTerms } from "./regex-terms.js";
  * @throws LastrowError `invalid_argument`
  */
 export function compileConstraint(spec: ConstraintSpec): Grammar {
-  return spec.kind === "schema" ? schemaGrammar(JSON.parse(spec.schema)) : regexGrammar(spec.pattern);
+  switch (spec.kind) {
+    case "schema":
+      return schemaGrammar(JSON.parse(spec.schema));
+    case "regex":
+      return regexGrammar(spec.pattern);
+    case "grammar":
+      return gbnfGrammar(spec.text, SCHEMA_LIMITS);
+  }
 }
 
 function regexGrammar(pattern: string): Grammar {

@@ -3,9 +3,18 @@ export type ConstraintSpec =
   /** JSON that fits a JSON Schema, which is given as JSON itself. */
   | { readonly kind: "schema"; readonly schema: string }
   /** A text that matches an ECMAScript pattern as a whole. */
-  | { readonly kind: "regex"; readonly pattern: string };
+  | { readonly kind: "regex"; readonly pattern: string }
+  /** A text of a grammar in GBNF. */
+  | { readonly kind: "grammar"; readonly text: string };
 
 /** Equal for equal specs, and for no others. */
 export function specKey(spec: ConstraintSpec): string {
-  return `${spec.kind} ${spec.kind === "schema" ? spec.schema : spec.pattern}`;
+  switch (spec.kind) {
+    case "schema":
+      return `schema ${spec.schema}`;
+    case "regex":
+      return `regex ${spec.pattern}`;
+    case "grammar":
+      return `grammar ${spec.text}`;
+  }
 }

@@ -38,7 +38,7 @@ const REPLY_OPTIONS = optionNames<ReplyOptions>()("reply", {
   ...{ repetitionPenalty: true, frequencyPenalty: true, presencePenalty: true },
   ...{ maxTokens: true, stop: true, ignoreEos: true, stopTokenIds: true, signal: true },
   ...{ speculate: true, mode: true, logprobs: true, cachePrompt: true, salt: true, tenant: true },
-  ...{ schema: true, regex: true },
+  ...{ schema: true, regex: true, grammar: true },
 });
 
 /** An answer, and what it cost to tell the model of the past. */

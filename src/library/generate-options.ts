@@ -113,7 +113,7 @@ const SAMPLED_PROMPT = {
 export const GENERATE_OPTIONS = optionNames<GenerateOptions>()("generate", {
   ...SAMPLED_PROMPT,
   ...{ n: true, bestOf: true, numBeams: true, lengthPenalty: true, earlyStopping: true, speculate: true },
-  ...{ mode: true, logprobs: true, cachePrompt: true, salt: true, schema: true, regex: true },
+  ...{ mode: true, logprobs: true, cachePrompt: true, salt: true, schema: true, regex: true, grammar: true },
 });
 export const COMPARE_OPTIONS = optionNames<CompareOptions>()("compare", {
   ...SAMPLED_PROMPT,

@@ -1,6 +1,6 @@
 /**
  * What an answer is held to, as callers give it: a JSON Schema, a schema of a validation library that carries one (Standard
- * Schema), or a regular expression. And what is made of the answer: its value, parsed and validated.
+ * Schema), a regular expression or a grammar. And what is made of the answer: its value, parsed and validated.
  */
 import { invalidArgument, LastrowError } from "../errors.js";
 import type { ConstraintSpec } from "../grammar/constraint-spec.js";
@@ -49,11 +49,13 @@ export type ValueOf<Schema> = Schema extends {
 export interface StructureOptions {
   /**
    * The answer is JSON that fits this schema, and its `value` is what was parsed: docs/structured-output.md. A schema of a
-   * validation library also checks and types it. Not with `regex`, `stop` or `numBeams`.
+   * validation library also checks and types it. Not with `regex`, `grammar`, `stop` or `numBeams`.
    */
   readonly schema?: AnySchema | undefined;
-  /** The answer matches this ECMAScript pattern as a whole. Not with `schema`, `stop` or `numBeams`. */
+  /** The answer matches this ECMAScript pattern as a whole. Not with `schema`, `grammar`, `stop` or `numBeams`. */
   readonly regex?: string | RegExp | undefined;
+  /** The answer is of this grammar in GBNF, llama.cpp's form. Not with `schema`, `regex`, `stop` or `numBeams`. */
+  readonly grammar?: string | undefined;
 }
 
 /** What an answer is held to, and how its value is read. */
@@ -67,11 +69,21 @@ export interface Structure {
  * @returns null where nothing is asked for
  * @throws LastrowError `invalid_argument`
  */
-export function resolveStructure({ schema, regex }: StructureOptions): Structure | null {
-  if (schema !== undefined && regex !== undefined) {
-    throw invalidArgument("schema and regex cannot be combined: an answer is held to one of them.");
+export function resolveStructure({ schema, regex, grammar }: StructureOptions): Structure | null {
+  const [first, second] = Object.entries({ schema, regex, grammar }).filter(
+    ([, value]) => value !== undefined,
+  );
+  if (second !== undefined) {
+    throw invalidArgument(
+      `${first[0]} and ${second[0]} cannot be combined: an answer is held to one of them.`,
+    );
   }
   if (regex !== undefined) return { spec: { kind: "regex", pattern: patternOf(regex) }, readValue: null };
+  if (grammar !== undefined) {
+    if (typeof grammar !== "string")
+      throw invalidArgument(`grammar is a text in GBNF, not ${shown(grammar)}.`);
+    return { spec: { kind: "grammar", text: grammar }, readValue: null };
+  }
   if (schema === undefined) return null;
   const standard = standardOf(schema);
   if (standard === null) {

@@ -1,5 +1,6 @@
 /** The properties of grammars that `npm test` checks in a few cases, in many. */
 import { test } from "vitest";
+import { expectGbnfAsMatched } from "../grammars/random-gbnf.js";
 import { expectExactMasks } from "../grammars/random-masks.js";
 import { expectPatternsAsRegExp } from "../grammars/random-patterns.js";
 import { expectFittingTexts, SCHEMAS } from "../grammars/schema-texts.js";
@@ -10,6 +11,10 @@ test("random patterns accept what RegExp finds", () => {
 
 test("a mask allows exactly the tokens whose bytes go on, however it is cut into pieces", () => {
   expectExactMasks(5000);
+});
+
+test("random grammars accept what a matcher of their parts does", () => {
+  expectGbnfAsMatched(5000);
 });
 
 test.each(SCHEMAS)("what fits the grammar fits the schema: %s", (_, schema) => {
