@@ -107,6 +107,30 @@ test("without thinking, and in a text that is no chat, markers are text", async 
   expect(text).not.toHaveProperty("reasoning");
 });
 
+test("an answer that is held to a schema thinks first, freely; cut in its thoughts it says so", async () => {
+  const schema = { type: "object", properties: { n: { enum: [1, 2] } }, required: ["n"] };
+  const fits = /^\{"n":[12]\}$/;
+  for (const templateVariables of [THINKING, { enable_thinking: false }]) {
+    await using conversation = await lm.chat([], { templateVariables });
+    for (const seed of [1, 2, 3]) {
+      const answer = await conversation
+        .reply("Hello", { ...sampling(seed), maxTokens: 200, schema })
+        .result();
+      expect(answer.finishReason).toBe("stop");
+      expect(answer.text).toMatch(fits);
+      expect(answer.value).toEqual(JSON.parse(answer.text));
+      const { text, reasoning = "" } = templateVariables === THINKING ? split(answer.tokens) : answer;
+      expect(answer.text).toBe(text);
+      expect(answer.reasoning ?? "").toBe(reasoning);
+    }
+  }
+  await using conversation = await lm.chat([], { templateVariables: THINKING });
+  const never = { logitBias: { [END_OF_THOUGHTS]: -1000 }, seed: 1, maxTokens: 9, schema };
+  const cut = await conversation.reply("Hello", never).result();
+  expect([cut.finishReason, cut.text, cut.tokens.length]).toEqual(["length", "", 9]);
+  expect(cut.value).toBeUndefined();
+});
+
 describe("over HTTP", () => {
   let folder: string;
   let api: Served;

@@ -3,8 +3,16 @@ import type { ConstraintSpec } from "../grammar/constraint-spec.js";
 import { specKey } from "../grammar/constraint-spec.js";
 import { type GenerationSink, unstartedOutcome } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
+import type { ThoughtTokens } from "../sampling/after-thoughts.js";
 import type { EngineClient, GenerationHandle } from "./engine-client.js";
 import type { GrammarCompiler } from "./grammar-compiler.js";
+
+/** What an answer is held to. */
+interface HeldAnswer {
+  readonly spec: ConstraintSpec;
+  /** It may think first; null: it does not. */
+  readonly thoughts: ThoughtTokens | null;
+}
 
 export class StructuredGenerations {
   readonly #engine: EngineClient;
@@ -20,10 +28,10 @@ export class StructuredGenerations {
   }
 
   /** As `EngineClient.generate`; what is wrong with the spec fails the generation before anything runs. */
-  start(spec: ConstraintSpec, request: GenerationRequest, sink: GenerationSink): GenerationHandle {
+  start({ spec, thoughts }: HeldAnswer, request: GenerationRequest, sink: GenerationSink): GenerationHandle {
     let handle: GenerationHandle | null = null;
     const cancelled = new AbortController();
-    this.#constrained(spec, request, cancelled.signal)
+    this.#constrained({ spec, thoughts }, request, cancelled.signal)
       .then(
         (constrained) => {
           if (!cancelled.signal.aborted) handle = this.#engine.generate(constrained, sink);
@@ -50,7 +58,7 @@ export class StructuredGenerations {
   }
 
   async #constrained(
-    spec: ConstraintSpec,
+    { spec, thoughts }: HeldAnswer,
     request: GenerationRequest,
     signal: AbortSignal,
   ): Promise<GenerationRequest> {
@@ -59,7 +67,7 @@ export class StructuredGenerations {
     await this.#hasVocabulary;
     const endTokenIds = [...new Set([...this.#eosTokenIds, ...request.eosTokenIds])];
     const key = JSON.stringify([request.tenant, request.salt, specKey(spec)]);
-    return { ...request, constraint: { key, grammar, endTokenIds } };
+    return { ...request, constraint: { key, grammar, endTokenIds, thoughts } };
   }
 
   async #tellVocabulary(): Promise<void> {

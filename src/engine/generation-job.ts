@@ -11,6 +11,7 @@
 import type { TokenGrammar } from "../grammar/grammar-constraint.js";
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
+import { AfterThoughts } from "../sampling/after-thoughts.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import { type ChosenToken, Continuation } from "../sampling/continuation.js";
 import type { SamplingScratch } from "../sampling/scratch.js";
@@ -92,7 +93,9 @@ export class GenerationJob {
     this.#onStep = onStep;
     this.#limit = limit;
     this.#continuations = Array.from({ length: bestOf }, (_, index) => {
-      const constraint = grammar?.constraint(request.constraint?.endTokenIds ?? []) ?? null;
+      const held = grammar?.constraint(request.constraint?.endTokenIds ?? []) ?? null;
+      const thoughts = request.constraint?.thoughts ?? null;
+      const constraint = held === null || thoughts === null ? held : new AfterThoughts(held, thoughts);
       return new Continuation(request, index, limit, scratch, constraint);
     });
     const [first] = this.#continuations;

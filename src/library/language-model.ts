@@ -48,7 +48,7 @@ import {
   resolveRequest,
 } from "./generate-options.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
-import type { AnySchema, JsonSchema, ValueOf } from "./structured-output.js";
+import { type AnySchema, type JsonSchema, thoughtTokens, type ValueOf } from "./structured-output.js";
 
 /** How a sequence begins. */
 export interface SequenceOptions extends PromptOptions {
@@ -270,10 +270,10 @@ export class LanguageModel implements AsyncDisposable {
     const { engine } = this.#alive();
     checkOptions(options, GENERATE_OPTIONS);
     const { request, text, structure } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
+    const held =
+      structure === null ? null : { spec: structure.spec, thoughts: thoughtTokens(thoughts, structure.spec) };
     const start = (asked: GenerationRequest, sink: GenerationSink) =>
-      structure === null
-        ? engine.generate(asked, sink)
-        : this.#structuredGenerations().start(structure.spec, asked, sink);
+      held === null ? engine.generate(asked, sink) : this.#structuredGenerations().start(held, asked, sink);
     return new Generation(start, request, { ...text, thoughts });
   }
 

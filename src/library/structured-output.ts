@@ -2,9 +2,11 @@
  * What an answer is held to, as callers give it: a JSON Schema, a schema of a validation library that carries one (Standard
  * Schema), a regular expression or a grammar. And what is made of the answer: its value, parsed and validated.
  */
+import type { AnswerThoughts } from "../chat/thoughts.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import type { ConstraintSpec } from "../grammar/constraint-spec.js";
 import { shown } from "../option-checks.js";
+import type { ThoughtTokens } from "../sampling/after-thoughts.js";
 
 /** A JSON Schema, draft 2020-12; docs/structured-output.md lists the keywords that are honoured. */
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
@@ -98,6 +100,23 @@ export function resolveStructure({ schema, regex, grammar }: StructureOptions): 
       throw new RefusedValueError(text, issues);
     },
   };
+}
+
+/**
+ * How an answer that is held to something is told to think first; null: it does not think.
+ * @throws LastrowError `invalid_argument` for thoughts that have begun and whose end is no token
+ */
+export function thoughtTokens(
+  thoughts: AnswerThoughts | null,
+  { kind }: ConstraintSpec,
+): ThoughtTokens | null {
+  if (thoughts === null) return null;
+  const { begin, end, isOpen } = thoughts;
+  if (end.token !== null) return { begin: begin.token, end: end.token, isOpen };
+  if (!isOpen) return null;
+  throw invalidArgument(
+    `${kind} cannot be combined with thoughts that the prompt has begun and whose end, ${end.text}, is no token of this model; turn them off, if the template can (enable_thinking: false, say).`,
+  );
 }
 
 /** An answer that fits its schema and that a refinement of the schema refuses all the same. */

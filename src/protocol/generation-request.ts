@@ -3,6 +3,7 @@
 import { LastrowError } from "../errors.js";
 import type { PackedGrammar } from "../grammar/packed-grammar.js";
 import { shown } from "../option-checks.js";
+import type { ThoughtTokens } from "../sampling/after-thoughts.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import type { GeneratedLogprobs } from "../sampling/logprobs.js";
 import type { ResolvedSampling } from "../sampling/options.js";
@@ -102,6 +103,8 @@ interface RequestConstraint {
   readonly grammar: PackedGrammar;
   /** Tokens that end a text where it is whole, also where end tokens are ignored. */
   readonly endTokenIds: readonly number[];
+  /** The text may think first; null: it does not. */
+  readonly thoughts: ThoughtTokens | null;
 }
 
 /** What the engine is asked for: plain data, without text. */
