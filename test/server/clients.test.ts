@@ -3,9 +3,11 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, streamText } from "ai";
+import { generateObject, generateText, Output, streamText } from "ai";
 import OpenAI from "openai";
+import { zodResponseFormat } from "openai/helpers/zod";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { z } from "zod";
 import { type LanguageModel, load } from "../../src/index.js";
 import { type Listening, listen } from "../../src/server/index.js";
 import { type Served, served } from "./served.js";
@@ -28,6 +30,12 @@ afterAll(async () => {
   await lm.dispose();
 });
 
+const PET = z.object({
+  name: z.string().max(8),
+  kind: z.enum(["cat", "dog"]),
+  ages: z.array(z.int().min(0).max(30)).max(2),
+  id: z.uuid(),
+});
 const MESSAGES = [{ role: "user" as const, content: "Do you like the park?" }];
 const CHAT_TEXT = 'Tom said: "Do you like the park?"\nLily said: "';
 
@@ -70,6 +78,26 @@ describe("openai", () => {
     );
     const stream = client().chat.completions.stream(params);
     expect(await stream.finalContent()).toBe(own.text);
+  });
+
+  test("objects of a schema of Zod, parsed by its own helper", async () => {
+    const { choices } = await client().chat.completions.parse({
+      model: "stories",
+      messages: MESSAGES,
+      seed: 3,
+      max_tokens: 120,
+      response_format: zodResponseFormat(PET, "pet"),
+    });
+    expect(choices[0].finish_reason).toBe("stop");
+    expect(choices[0].message.parsed).toEqual(PET.parse(JSON.parse(choices[0].message.content!)));
+    const stream = client().chat.completions.stream({
+      model: "stories",
+      messages: MESSAGES,
+      seed: 3,
+      max_tokens: 120,
+      response_format: zodResponseFormat(PET, "pet"),
+    });
+    expect((await stream.finalChatCompletion()).choices[0].message.parsed).toEqual(choices[0].message.parsed);
   });
 
   test("errors come as its own classes", async () => {
@@ -125,6 +153,19 @@ test("the AI SDK generates and streams", async () => {
   let streamed = "";
   for await (const piece of streamText(request).textStream) streamed += piece;
   expect(streamed).toBe(own.text);
+});
+
+test("the AI SDK gets objects", async () => {
+  const provider = createOpenAICompatible({
+    name: "lastrow",
+    baseURL: `${listening.url}/v1`,
+    supportsStructuredOutputs: true,
+  });
+  const request = { model: provider("stories"), messages: MESSAGES, seed: 3, maxOutputTokens: 120 };
+  const { output } = await generateText({ ...request, output: Output.object({ schema: PET }) });
+  expect(output).toEqual(PET.parse(output));
+  const { object } = await generateObject({ ...request, schema: PET });
+  expect(object).toEqual(output);
 });
 
 test("curl, whole and streamed", async () => {
