@@ -6,7 +6,7 @@ import { onAbort } from "../abort-listeners.js";
 import { LastrowError } from "../errors.js";
 import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
-import type { TokenTrie } from "../grammar/token-trie.js";
+import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
@@ -152,8 +152,8 @@ export class EngineClient {
   }
 
   /** The vocabulary that grammars are over: once, before the first generation that is held to one. */
-  tellVocabulary(trie: TokenTrie): void {
-    this.#link.post({ type: "vocabulary", trie });
+  tellVocabulary(vocabulary: TokenVocabulary): void {
+    this.#link.post({ type: "vocabulary", vocabulary });
   }
 
   /**

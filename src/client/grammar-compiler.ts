@@ -7,7 +7,8 @@ import { onAbort } from "../abort-listeners.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import { type ConstraintSpec, specKey } from "../grammar/constraint-spec.js";
 import type { PackedGrammar } from "../grammar/packed-grammar.js";
-import { type TokenTrie, tokenBytes } from "../grammar/token-trie.js";
+import { tokenBytes } from "../grammar/token-trie.js";
+import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
 import { FairQueue } from "../platform/fair-queue.js";
 import { LimitedTasks, type TaskThread } from "../platform/limited-tasks.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -41,7 +42,7 @@ export class GrammarCompiler {
   readonly #kept = new Map<string, Compiling>();
   readonly #waiting = new FairQueue<Compiling>();
   #isAtWork = false;
-  #trie: Promise<TokenTrie> | null = null;
+  #vocabulary: Promise<TokenVocabulary> | null = null;
 
   /** @param vocabSize of the model: its tokenizer may have fewer tokens */
   constructor(tokenizer: Tokenizer, vocabSize: number, startThread: () => Promise<GrammarThread | null>) {
@@ -78,13 +79,13 @@ export class GrammarCompiler {
     return compiling.grammar.finally(unlisten);
   }
 
-  /** The vocabulary's tree. */
-  trie(): Promise<TokenTrie> {
-    this.#trie ??= this.#makeTrie();
-    this.#trie.catch(() => {
-      this.#trie = null;
+  /** The vocabulary, ready for grammars. */
+  vocabulary(): Promise<TokenVocabulary> {
+    this.#vocabulary ??= this.#makeVocabulary();
+    this.#vocabulary.catch(() => {
+      this.#vocabulary = null;
     });
-    return this.#trie;
+    return this.#vocabulary;
   }
 
   async dispose(): Promise<void> {
@@ -120,14 +121,17 @@ export class GrammarCompiler {
     this.#isAtWork = false;
   }
 
-  async #makeTrie(): Promise<TokenTrie> {
+  async #makeVocabulary(): Promise<TokenVocabulary> {
     const special = new Set(this.#tokenizer.specialTokens.map(({ id }) => id));
     const texts: (Uint8Array | null)[] = new Array<null>(this.#vocabSize).fill(null);
     for (let token = 0; token < Math.min(this.#vocabSize, this.#tokenizer.vocabSize); token++) {
       if (token % TOKENS_PER_TURN === TOKENS_PER_TURN - 1) await nextTurn();
       if (!special.has(token)) texts[token] = this.#tokenizer.tokenBytes(token);
     }
-    return (await this.#tasks.run({ kind: "trie", vocabulary: tokenBytes(texts) }, DEADLINE_MS)) as TokenTrie;
+    return (await this.#tasks.run(
+      { kind: "vocabulary", tokens: tokenBytes(texts) },
+      DEADLINE_MS,
+    )) as TokenVocabulary;
   }
 }
 

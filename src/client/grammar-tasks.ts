@@ -2,14 +2,15 @@
 import { compileConstraint } from "../grammar/compile-constraint.js";
 import type { ConstraintSpec } from "../grammar/constraint-spec.js";
 import { type PackedGrammar, packGrammar } from "../grammar/packed-grammar.js";
-import { type TokenBytes, type TokenTrie, tokenTrie } from "../grammar/token-trie.js";
+import type { TokenBytes } from "../grammar/token-trie.js";
+import { type TokenVocabulary, tokenVocabulary } from "../grammar/token-vocabulary.js";
 
 export type GrammarTask =
   | { readonly kind: "compile"; readonly spec: ConstraintSpec }
-  | { readonly kind: "trie"; readonly vocabulary: TokenBytes };
+  | { readonly kind: "vocabulary"; readonly tokens: TokenBytes };
 
-export type GrammarTaskResult = PackedGrammar | TokenTrie;
+export type GrammarTaskResult = PackedGrammar | TokenVocabulary;
 
 export function runGrammarTask(task: GrammarTask): GrammarTaskResult {
-  return task.kind === "compile" ? packGrammar(compileConstraint(task.spec)) : tokenTrie(task.vocabulary);
+  return task.kind === "compile" ? packGrammar(compileConstraint(task.spec)) : tokenVocabulary(task.tokens);
 }

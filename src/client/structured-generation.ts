@@ -72,7 +72,7 @@ export class StructuredGenerations {
 
   async #tellVocabulary(): Promise<void> {
     try {
-      this.#engine.tellVocabulary(await this.#compiler.trie());
+      this.#engine.tellVocabulary(await this.#compiler.vocabulary());
     } catch (error) {
       this.#hasVocabulary = null;
       throw error;

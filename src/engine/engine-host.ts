@@ -126,7 +126,7 @@ export class EngineHost {
         this.#files?.fail();
         return;
       case "vocabulary":
-        this.#grammars.setVocabulary(message.trie);
+        this.#grammars.setVocabulary(message.vocabulary);
         return;
       case "generate":
         this.#generate(message);

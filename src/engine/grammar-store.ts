@@ -4,24 +4,24 @@
  */
 import { TokenGrammar } from "../grammar/grammar-constraint.js";
 import { type PackedGrammar, unpackGrammar } from "../grammar/packed-grammar.js";
-import type { TokenTrie } from "../grammar/token-trie.js";
+import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
 
 /** Most grammars that are kept. */
 const MAX_GRAMMARS = 64;
 
 export class GrammarStore {
   readonly #grammars = new Map<string, TokenGrammar>();
-  #trie: TokenTrie | null = null;
+  #vocabulary: TokenVocabulary | null = null;
 
   /** To be told before the first grammar. */
-  setVocabulary(trie: TokenTrie): void {
-    this.#trie = trie;
+  setVocabulary(vocabulary: TokenVocabulary): void {
+    this.#vocabulary = vocabulary;
   }
 
   /** @param key equal for equal grammars of one tenant, and only for them */
   grammar(key: string, grammar: PackedGrammar): TokenGrammar {
-    if (this.#trie === null) throw new Error("the vocabulary is not known");
-    const kept = this.#grammars.get(key) ?? new TokenGrammar(unpackGrammar(grammar), this.#trie);
+    if (this.#vocabulary === null) throw new Error("the vocabulary is not known");
+    const kept = this.#grammars.get(key) ?? new TokenGrammar(unpackGrammar(grammar), this.#vocabulary);
     // Used last, forgotten last.
     this.#grammars.delete(key);
     this.#grammars.set(key, kept);

@@ -6,16 +6,17 @@ import type { AllowedTokens, TokenConstraint } from "../sampling/allowed-tokens.
 import type { Grammar } from "./grammar.js";
 import { type GrammarState, GrammarStates } from "./grammar-state.js";
 import { TokenMasks } from "./token-mask.js";
-import { bytesOfToken, type TokenTrie } from "./token-trie.js";
+import { bytesOfToken } from "./token-trie.js";
+import type { TokenVocabulary } from "./token-vocabulary.js";
 
 /** A grammar over a vocabulary. */
 export class TokenGrammar {
   readonly #states: GrammarStates;
   readonly #masks: TokenMasks;
 
-  constructor(grammar: Grammar, trie: TokenTrie) {
+  constructor(grammar: Grammar, { trie, reaches }: TokenVocabulary) {
     this.#states = new GrammarStates(grammar);
-    this.#masks = new TokenMasks(this.#states, trie);
+    this.#masks = new TokenMasks(this.#states, trie, reaches);
   }
 
   /**

@@ -29,6 +29,32 @@ interface Reach {
   readonly needs: Int32Array;
 }
 
+/** What one automaton reaches from each of its states, found before there is a grammar with it. */
+export interface AutomatonReaches {
+  readonly dfa: Dfa;
+  /** Whether texts of it follow each other, as in `characters`. */
+  readonly repeats: boolean;
+  /** (states) */
+  readonly reaches: readonly Reach[];
+}
+
+/** Finds all that an automaton reaches. */
+export function reachesOf(trie: TokenTrie, dfa: Dfa, repeats: boolean): AutomatonReaches {
+  const words = Math.ceil(trie.alike.length / 32);
+  const reaches = Array.from(dfa.accepting, (_, state) => {
+    const reach = new ReachPass(trie, dfa, state, repeats, words).run(Number.POSITIVE_INFINITY);
+    if (reach === null) throw new Error("a pass without end was not whole");
+    return reach;
+  });
+  return { dfa, repeats, reaches };
+}
+
+function areEqual(a: Dfa, b: Dfa): boolean {
+  const same = (one: Uint8Array | Int32Array, other: Uint8Array | Int32Array) =>
+    one.length === other.length && one.every((value, i) => value === other[i]);
+  return same(a.accepting, b.accepting) && same(a.classOf, b.classOf) && same(a.next, b.next);
+}
+
 /** Most masks, and most reaches of automata, that are kept. */
 const MAX_MASKS = 512;
 const MAX_REACHES = 256;
@@ -39,10 +65,19 @@ export class TokenMasks {
   readonly #vocabSize: number;
   readonly #masks = new Map<GrammarState, TokenMask>();
   readonly #jobs = new Map<GrammarState, MaskJob>();
-  readonly #reaches = new Map<string, Reach>();
+  readonly #reaches: Reaches;
 
-  constructor(states: GrammarStates, trie: TokenTrie) {
+  /** @param shared reaches of automata that many grammars have; they tell nothing of any of them */
+  constructor(states: GrammarStates, trie: TokenTrie, shared: readonly AutomatonReaches[] = []) {
     this.#states = states;
+    const { dfas } = states.grammar;
+    this.#reaches = {
+      found: new Map(),
+      shared: shared.flatMap((one) => {
+        const number = dfas.findIndex((dfa) => areEqual(dfa, one.dfa));
+        return number < 0 ? [] : [{ ...one, number }];
+      }),
+    };
     this.trie = trie;
     this.#vocabSize = trie.alike.length;
   }
@@ -89,11 +124,19 @@ function remember<K, V>(map: Map<K, V>, key: K, value: V, most: number): void {
   map.set(key, value);
 }
 
+/** Reaches of a grammar's automata. */
+interface Reaches {
+  /** Found for this grammar, by kind of node, automaton and state. */
+  readonly found: Map<string, Reach>;
+  /** Known before, with the automaton's number in the grammar. */
+  readonly shared: readonly (AutomatonReaches & { readonly number: number })[];
+}
+
 class MaskJob {
   readonly mask: TokenMask;
   readonly #states: GrammarStates;
   readonly #trie: TokenTrie;
-  readonly #reaches: Map<string, Reach>;
+  readonly #reaches: Reaches;
   /** Ways that still are to be followed from the root, and states from other nodes. */
   readonly #ways: Way[];
   readonly #waiting: { readonly node: number; readonly state: GrammarState }[] = [];
@@ -101,13 +144,7 @@ class MaskJob {
   #pass: ReachPass | null = null;
   #fuel = 0;
 
-  constructor(
-    states: GrammarStates,
-    trie: TokenTrie,
-    reaches: Map<string, Reach>,
-    mask: TokenMask,
-    open: GrammarState,
-  ) {
+  constructor(states: GrammarStates, trie: TokenTrie, reaches: Reaches, mask: TokenMask, open: GrammarState) {
     this.#states = states;
     this.#trie = trie;
     this.#reaches = reaches;
@@ -140,12 +177,7 @@ class MaskJob {
       this.#follow(0, way);
       return true;
     }
-    const reach = this.#reach(
-      dfas[node.dfa],
-      `${node.kind},${node.dfa},${place.a}`,
-      place.a,
-      node.kind === "characters",
-    );
+    const reach = this.#reach(dfas[node.dfa], node.dfa, place.a, node.kind === "characters");
     if (reach === null) return false;
     if (node.kind === "dfa") {
       this.#addAll(reach.inside);
@@ -164,8 +196,11 @@ class MaskJob {
     return true;
   }
 
-  #reach(dfa: Dfa, key: string, state: number, repeats: boolean): Reach | null {
-    const known = this.#reaches.get(key);
+  #reach(dfa: Dfa, number: number, state: number, repeats: boolean): Reach | null {
+    const shared = this.#reaches.shared.find((one) => one.number === number && one.repeats === repeats);
+    if (shared !== undefined) return shared.reaches[state];
+    const key = `${repeats},${number},${state}`;
+    const known = this.#reaches.found.get(key);
     if (known !== undefined) return known;
     this.#pass ??= new ReachPass(this.#trie, dfa, state, repeats, this.mask.length);
     const fuel = this.#fuel;
@@ -173,7 +208,7 @@ class MaskJob {
     const reach = this.#pass.run(fuel);
     if (reach === null) return null;
     this.#pass = null;
-    remember(this.#reaches, key, reach, MAX_REACHES);
+    remember(this.#reaches.found, key, reach, MAX_REACHES);
     return reach;
   }
 
@@ -300,8 +335,10 @@ class ReachPass {
   readonly #inside: TokenMask;
   readonly #exits: number[] = [];
   readonly #exitCounts: number[] = [];
-  readonly #tokens: number[] = [];
-  readonly #needs: number[] = [];
+  /** `characters`: the tokens that are inside, and what they need; as many as were found. */
+  readonly #tokens: Int32Array;
+  readonly #needs: Int32Array;
+  #found = 0;
   #node = 1;
 
   constructor(trie: TokenTrie, dfa: Dfa, state: number, repeats: boolean, words: number) {
@@ -312,6 +349,8 @@ class ReachPass {
     this.#counts = new Int32Array(trie.maxDepth + 1);
     this.#states[0] = state;
     this.#inside = new Uint32Array(words);
+    this.#tokens = new Int32Array(repeats ? trie.alike.length : 0);
+    this.#needs = new Int32Array(this.#tokens.length);
   }
 
   run(fuel: number): Reach | null {
@@ -357,8 +396,9 @@ class ReachPass {
     for (let one = token[node]; one >= 0; one = alike[one]) {
       this.#inside[one >>> 5] |= 1 << (one & 31);
       if (!this.#repeats) continue;
-      this.#tokens.push(one);
-      this.#needs.push(need);
+      this.#tokens[this.#found] = one;
+      this.#needs[this.#found] = need;
+      this.#found += 1;
     }
   }
 
@@ -375,7 +415,7 @@ class ReachPass {
 
   /** Indices of tokens, ascending by what they need: needs are small, so they are counted. */
   #orderByNeed(): Int32Array {
-    const needs = this.#needs;
+    const needs = this.#needs.subarray(0, this.#found);
     const places = new Int32Array(this.#trie.maxDepth + 3);
     for (const need of needs) places[need + 1] += 1;
     for (let need = 1; need < places.length; need++) places[need] += places[need - 1];

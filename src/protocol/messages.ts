@@ -4,7 +4,7 @@
  * client has forgotten is left unread. What a step has to say comes as one list; the first list is empty, and says that the engine listens.
  */
 import type { ReadProgress } from "../formats/load-progress.js";
-import type { TokenTrie } from "../grammar/token-trie.js";
+import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
 import type { RowRange } from "../kernels/kv-rows.js";
 import type { ChosenToken } from "../sampling/continuation.js";
 import type { EngineInfo, EngineSetup } from "./engine-setup.js";
@@ -22,7 +22,7 @@ export type ClientMessage =
   /** The file cannot be read, or it is no longer wanted. */
   | { readonly type: "readFailed" }
   /** The vocabulary, before the first generation that is held to a grammar. Not answered. */
-  | { readonly type: "vocabulary"; readonly trie: TokenTrie }
+  | { readonly type: "vocabulary"; readonly vocabulary: TokenVocabulary }
   /**
    * Answered by `tokens` and `finished`, then by `ended` or `failed`.
    * @property observed null; or every inference is shown by `step`, with the logits of so many

@@ -7,7 +7,7 @@ import { type Grammar, GrammarBuilder } from "../../src/grammar/grammar.js";
 import { type GrammarState, GrammarStates } from "../../src/grammar/grammar-state.js";
 import { wholeMatch } from "../../src/grammar/regex.js";
 import { RegexTerms } from "../../src/grammar/regex-terms.js";
-import { TokenMasks } from "../../src/grammar/token-mask.js";
+import { reachesOf, TokenMasks } from "../../src/grammar/token-mask.js";
 import { tokenBytes, tokenTrie } from "../../src/grammar/token-trie.js";
 
 const encoder = new TextEncoder();
@@ -130,6 +130,8 @@ const TOKENS: readonly (Uint8Array | null)[] = [
   ...[[0xc3], [0xa9], [0x61, 0xc3], [0xa9, 0x61], [0xff]].map((bytes) => Uint8Array.from(bytes)),
 ];
 const TRIE = tokenTrie(tokenBytes(TOKENS));
+/** As of the automata that all schemas have. */
+const SHARED = [reachesOf(TRIE, CHARACTER, true), reachesOf(TRIE, DFAS[3], false)];
 
 function allowed(mask: Uint32Array): number[] {
   return TOKENS.map((_, token) => token).filter((token) => ((mask[token >>> 5] >>> (token & 31)) & 1) === 1);
@@ -148,10 +150,11 @@ export function expectExactMasks(numRuns: number): void {
       grammar,
       fc.array(fc.nat(), { maxLength: 12 }),
       fc.integer({ min: 1, max: 40 }),
-      (made, choices, fuel) => {
+      fc.boolean(),
+      (made, choices, fuel, isShared) => {
         if (made === null) return;
         const states = new GrammarStates(made);
-        const masks = new TokenMasks(states, TRIE);
+        const masks = new TokenMasks(states, TRIE, isShared ? SHARED : []);
         let state = states.first;
         for (const choice of choices) {
           let mask = masks.mask(state, fuel);
