@@ -29,7 +29,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "lastrow",
-          include: ["{src,scripts,test,explorer/src}/**/*.test.ts"],
+          include: ["{src,scripts,test,bench,explorer/src}/**/*.test.ts"],
           exclude: [...elsewhere, ...withMockedModules],
           // The files of a thread share its modules: to load them anew for each would take half a minute.
           isolate: false,

@@ -90,7 +90,7 @@ async function* later(bytes: () => Promise<Uint8Array>): AsyncIterable<Uint8Arra
 
 function metadata(type: keyof typeof FILE_TYPE): NewMetadata {
   const { text, texts, u32, f32, i32s } = ggufValue;
-  const { tokens, merges } = byteLevelVocabulary();
+  const { tokens, merges } = asciiVocabulary();
   const types = tokens.map((_, id) => (id === GPT2.vocab - 1 ? CONTROL_TOKEN : NORMAL_TOKEN));
   return {
     "general.architecture": text("gpt2"),
@@ -114,20 +114,30 @@ function metadata(type: keyof typeof FILE_TYPE): NewMetadata {
 }
 
 /**
- * A vocabulary of GPT-2's form and size: the 256 bytes in GPT-2's printable spelling, 50,000 merges of two bytes, and
- * the end token. llama.cpp loads no model without one; nothing here turns text into tokens.
+ * A vocabulary of GPT-2's form and size, in which every token is text that a browser prints: the newline, single characters of
+ * ASCII and pairs of them are at the ids of GPT-2's scheme (256 bytes, 50,000 merges of two), and the other ids are made-up
+ * words that no text becomes. A token of half a character would end wllama, which decodes each by itself; and a space with
+ * a letter is one token, which is how bench/page gives it ids. llama.cpp loads no model without a vocabulary.
  */
-function byteLevelVocabulary(): { tokens: string[]; merges: string[] } {
-  const bytes: string[] = [];
-  let unprintable = 0;
-  for (let byte = 0; byte < 256; byte++) {
-    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    bytes.push(String.fromCodePoint(printable ? byte : 256 + unprintable++));
+function asciiVocabulary(): { tokens: string[]; merges: string[] } {
+  const isPrinted = (byte: number) => byte >= 32 && byte < 127;
+  const spelled = (byte: number) => (byte === 32 ? SPELLED_SPACE : String.fromCharCode(byte));
+  const tokens: string[] = [];
+  const merges: string[] = [];
+  for (let id = 0; id < GPT2.vocab - 1; id++) {
+    const [first, second] = id < 256 ? [id, null] : [(id - 256) >> 8, (id - 256) & 255];
+    if (id === NEWLINE) tokens.push(SPELLED_NEWLINE);
+    else if (!isPrinted(first) || (second !== null && !isPrinted(second))) tokens.push(`unused${id}`);
+    else if (second === null) tokens.push(spelled(first));
+    else {
+      tokens.push(spelled(first) + spelled(second));
+      merges.push(`${spelled(first)} ${spelled(second)}`);
+    }
   }
-  const pairs = bytes.flatMap((first) => bytes.map((second) => [first, second] as const));
-  const merged = pairs.slice(0, GPT2.vocab - 257);
-  return {
-    tokens: [...bytes, ...merged.map((pair) => pair.join("")), "<|endoftext|>"],
-    merges: merged.map((pair) => pair.join(" ")),
-  };
+  return { tokens: [...tokens, "<|endoftext|>"], merges };
 }
+
+const NEWLINE = 10;
+/** How GPT-2's files spell bytes that are no visible character. */
+const SPELLED_SPACE = "\u0120";
+const SPELLED_NEWLINE = "\u010a";
