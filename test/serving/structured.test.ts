@@ -1,0 +1,148 @@
+/**
+ * Hostile schemas and patterns over HTTP, of two keys at once: an answer, or a 400 that names the field; never a 500. It says
+ * how long the event loop was held. `RUNS=20000` for the long form.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { createServer, LastrowServer } from "../../src/server/index.js";
+
+const RUNS = Number(process.env.RUNS ?? 300);
+const KEYS = ["sk-first-0123456789", "sk-second-0123456789"];
+
+let folder: string;
+let server: LastrowServer;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lastrow-schemas-"));
+  await writeFile(join(folder, "keys.txt"), `first ${KEYS[0]}\nsecond ${KEYS[1]}\n`);
+  // The build's: only there has compiling a thread of its own.
+  const built: { createServer: typeof createServer } = await import("../../dist/server/index.js" as string);
+  server = await built.createServer({ threads: 1, apiKeys: join(folder, "keys.txt") });
+});
+afterAll(async () => {
+  await server.dispose();
+  await rm(folder, { recursive: true });
+});
+
+const ask = (by: number, body: string) =>
+  server.fetch(
+    new Request("http://127.0.0.1:8080/v1/completions", {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${KEYS[by]}` },
+      body,
+    }),
+  );
+
+const anything = fc.jsonValue({ maxDepth: 3 });
+const size = fc.oneof(fc.nat(5), fc.constantFrom(-1, 0.5, 1e9, 2 ** 53, 1e308));
+const pattern = fc.oneof(
+  fc.string({ maxLength: 12 }),
+  fc
+    .array(
+      fc.constantFrom(
+        "a",
+        ".",
+        "(a|b)*",
+        "[^x]",
+        "{1,99}",
+        "(",
+        ")",
+        "|",
+        "\\d",
+        "^",
+        "$",
+        "(?=a)",
+        "\\u{1F600}",
+        "+",
+      ),
+      {
+        maxLength: 9,
+      },
+    )
+    .map((parts) => parts.join("")),
+);
+const { schema } = fc.letrec<{ schema: unknown }>((tie) => {
+  const sub = tie("schema");
+  const subs = fc.array(sub, { maxLength: 3 });
+  const named = fc.dictionary(
+    fc.oneof(fc.constantFrom("a", "b", "__proto__", ""), fc.string({ maxLength: 4 })),
+    sub,
+    {
+      maxKeys: 3,
+    },
+  );
+  const keywords = {
+    type: fc.oneof(
+      fc.constantFrom("object", "array", "string", "integer", "number", "null", "boolean"),
+      anything,
+    ),
+    ...{ properties: named, $defs: named, anyOf: subs, allOf: subs, oneOf: subs, prefixItems: subs },
+    ...{ items: sub, additionalProperties: sub, propertyNames: sub, not: sub },
+    required: fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 3 }),
+    ...{ enum: fc.array(anything, { maxLength: 4 }), const: anything },
+    $ref: fc.constantFrom("#", "#/$defs/a", "#/properties/a", "#/anyOf/0", "http://x/", "#/%", "#/__proto__"),
+    ...{ minLength: size, maxLength: size, minItems: size, maxItems: size, minimum: size, maximum: size },
+    ...{ multipleOf: size, minProperties: size, maxProperties: size, pattern },
+    format: fc.constantFrom("email", "uuid", "date-time", "ipv4", "regex", ""),
+    other: anything,
+  };
+  return {
+    schema: fc.oneof(
+      { maxDepth: 4, withCrossShrink: true },
+      fc.boolean(),
+      fc
+        .record(keywords, { requiredKeys: [] })
+        .map((all) => Object.fromEntries(Object.entries(all).slice(0, 4))),
+      fc
+        .tuple(fc.constantFrom(...Object.keys(keywords)), fc.record(keywords, { requiredKeys: [] }))
+        .map(([name, all]) => (name in all ? { [name]: all[name as keyof typeof all] } : all)),
+    ),
+  };
+});
+const body = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: schema.map((one) => ({
+      response_format: { type: "json_schema", json_schema: { schema: one } },
+    })),
+  },
+  pattern.map((guided_regex) => ({ guided_regex })),
+);
+
+test("no schema and no pattern is too much for it", async () => {
+  const tally: Record<string, number> = {};
+  const rightSchema = JSON.stringify({ prompt: "Once", max_tokens: 4, guided_json: { type: "integer" } });
+  await (await ask(0, rightSchema)).text();
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const held: number[] = [];
+  await fc.assert(
+    fc.asyncProperty(fc.array(body, { minLength: 2, maxLength: 2 }), async (bodies) => {
+      const texts = bodies.map((one) => JSON.stringify({ prompt: "Once", max_tokens: 4, ...one }));
+      delay.enable();
+      delay.reset();
+      const answers = await Promise.all(texts.map((text, by) => ask(by, text)));
+      const said = await Promise.all(answers.map((answer) => answer.text()));
+      held.push(delay.max / 1e6);
+      delay.disable();
+      for (const [i, { status }] of answers.entries()) {
+        tally[status] = (tally[status] ?? 0) + 1;
+        expect([200, 400], `${texts[i]} ${said[i]}`).toContain(status);
+        if (status === 200) continue;
+        const { error } = JSON.parse(said[i]);
+        expect(error.param, said[i]).toMatch(/^(response_format|guided_regex)/);
+        expect(error.message.startsWith(error.param), said[i]).toBe(true);
+      }
+    }),
+    { numRuns: RUNS / 2, endOnFailure: true },
+  );
+  expect(tally[200]).toBeGreaterThan(RUNS / 50);
+  expect(tally[400]).toBeGreaterThan(RUNS / 4);
+  held.sort((a, b) => a - b);
+  const most = held.at(-1)!;
+  process.stdout.write(
+    `${JSON.stringify(tally)}, the event loop held for at most ${most.toFixed(0)} ms, mostly ${held[held.length >> 1].toFixed(0)}\n`,
+  );
+}, 3_600_000);
