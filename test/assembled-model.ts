@@ -10,7 +10,7 @@ import { kvBlockBytes, kvLayout } from "../src/kernels/kv-layout.js";
 import type { KvDtype } from "../src/kernels/kv-types.js";
 import { MemoryPlan } from "../src/kernels/memory-plan.js";
 import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
-import { wasmBackend } from "../src/kernels/wasm/wasm-kernels.js";
+import { type WasmOptions, wasmBackend } from "../src/kernels/wasm/wasm-kernels.js";
 import { KvCache } from "../src/kv-cache/kv-cache.js";
 import { describeModel } from "../src/library/describe-model.js";
 import { ModelFingerprint } from "../src/library/model-fingerprint.js";
@@ -21,10 +21,15 @@ import { planWeights } from "../src/model/decoder-weights.js";
 import { loadWeights, type MatchedTensor, planStaging, widestRow } from "../src/model/load-weights.js";
 import { type AskedDtype, chooseDtypes } from "../src/model/weight-dtypes.js";
 
+/** What the kernels in WebAssembly are made of, whatever is faster. */
+export type Instructions = Pick<WasmOptions, "vectors" | "dots" | "whileWide">;
+
 export interface AssembledOptions {
   readonly kernels?: KernelsName;
   /** They share all work, however small. */
   readonly threads?: number;
+  /** By default what every runtime has. */
+  readonly instructions?: Instructions;
   /** By default f32. */
   readonly dtype?: AskedDtype;
   readonly kvDtype?: KvDtype;
@@ -47,11 +52,14 @@ const MAX_SEQUENCES = 64;
 export async function assembleModel(
   decoder: DecoderSpec,
   tensors: readonly MatchedTensor[],
-  { kernels = "wasm", threads = 1, dtype = "f32", kvDtype = "f32", numBlocks = 64 }: AssembledOptions = {},
+  asked: AssembledOptions = {},
 ): Promise<AssembledModel> {
+  const { kernels = "wasm", threads = 1, dtype = "f32", kvDtype = "f32", numBlocks = 64 } = asked;
   const { startHelper } = platformThreads;
   const backend =
-    kernels === "reference" ? referenceBackend : wasmBackend({ threads, startHelper, leastWork: 1 });
+    kernels === "reference"
+      ? referenceBackend
+      : wasmBackend({ threads, startHelper, leastWork: 1, ...asked.instructions });
   const plan = new MemoryPlan(backend);
   const { weights, places } = planWeights(plan, decoder, chooseDtypes(dtype, tensors));
   const shape = kvShapeOf(decoder);

@@ -2,13 +2,14 @@
  * Cached is recomputed, for a model of a family on one way to run it: its own rows of logits, recomputed, cached and in
  * pieces, against those that another way recomputes at every length.
  */
+import { createHash } from "node:crypto";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
 import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
 import { CONVERTED_DTYPES } from "../../src/kernels/weight-types.js";
 import type { AskedDtype } from "../../src/model/weight-dtypes.js";
 import { platform } from "../../src/platform/node.js";
-import { type AssembledModel, assembleFiles } from "../assembled-model.js";
+import { type AssembledModel, type AssembledOptions, assembleFiles } from "../assembled-model.js";
 import { FedSequence } from "../fed-sequence.js";
 import {
   arbitraryTokens,
@@ -37,7 +38,7 @@ export const GGUF_DIMENSIONS = { model: QUANTISED, way: WAYS, dtype: ["auto"], k
 
 export interface IdentityCase {
   readonly model: (typeof MODELS)[number] | GgufName;
-  readonly way: (typeof WAYS)[number];
+  readonly way: Pick<AssembledOptions, "kernels" | "threads" | "instructions">;
   readonly dtype: AskedDtype;
   readonly kvDtype: KvDtype;
 }
@@ -93,8 +94,14 @@ function tokensOf({ model }: AssembledModel["core"]): number[] {
   return arbitraryTokens(Math.min(MOST_TOKENS, contextLength), vocabSize);
 }
 
-/** @throws Error saying what differs first */
-export async function expectIdentity(of: IdentityCase, lengths: readonly number[] = PROMPTS): Promise<void> {
+/**
+ * @returns a digest of this way's own rows of logits, after each token
+ * @throws Error saying what differs first
+ */
+export async function expectIdentity(
+  of: IdentityCase,
+  lengths: readonly number[] = PROMPTS,
+): Promise<string> {
   const truth = await truthOf(of);
   const { core } = await assembled(of);
   const tokens = tokensOf(core);
@@ -115,11 +122,10 @@ export async function expectIdentity(of: IdentityCase, lengths: readonly number[
       }
     }
     sequence.forget();
-    let length = 0;
-    for (const row of sequence.allLogits(tokens)) {
-      length += 1;
-      compare(row, length, "all at once");
-    }
+    const rows = [...sequence.allLogits(tokens)];
+    rows.forEach((row, i) => {
+      compare(row, i + 1, "all at once");
+    });
     for (const piece of [2, 7, 16, 19]) {
       sequence.forget();
       for (let from = 0; from < tokens.length; from += piece) {
@@ -128,7 +134,16 @@ export async function expectIdentity(of: IdentityCase, lengths: readonly number[
       }
     }
     sequence.dispose();
+    return digestOf(rows);
   } finally {
     await core.kernels.dispose();
   }
+}
+
+/** SHA-256 of rows of logits, as little-endian f32. */
+export function digestOf(rows: readonly Float32Array[]): string {
+  const digest = createHash("sha256");
+  for (const { buffer, byteOffset, byteLength } of rows)
+    digest.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return digest.digest("hex");
 }

@@ -13,6 +13,7 @@ import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { AskedDtype } from "../../src/model/weight-dtypes.js";
 import type { ComputedLogits } from "../../src/protocol/computed-logits.js";
+import type { AssembledOptions } from "../assembled-model.js";
 import { FAMILY_SPECS, type FamilySpecName } from "../decoder-specs.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
 import { seededRandom } from "../seeded-random.js";
@@ -24,17 +25,19 @@ const VOCAB = 32;
 /**
  * Two copies of a small random model of a family: one for the traffic, one for the truth. Its weights are large, so that
  * every logit depends much on every earlier token that is seen.
+ * @param way how the traffic's copy computes; the truth's: with one thread and what every runtime has
  */
 export async function trafficModels(
   kvDtype: KvDtype,
   family: FamilySpecName = "gpt2",
   dtype: AskedDtype = "f32",
+  way: Pick<AssembledOptions, "threads" | "instructions"> = {},
 ): Promise<{ engine: EngineCore; alone: EngineCore; dispose: () => Promise<unknown> }> {
   const spec = FAMILY_SPECS[family];
   const files = specFiles(spec);
   const options = { dtype, kvDtype, numBlocks: 128 };
   const [engine, alone] = [
-    (await loadSpec(spec, files, options)).core,
+    (await loadSpec(spec, files, { ...options, ...way })).core,
     (await loadSpec(spec, files, options)).core,
   ];
   const dispose = () => Promise.all([engine.kernels.dispose(), alone.kernels.dispose()]);

@@ -1,7 +1,8 @@
 /**
- * The same bits with the instructions of every Node: the suites of the kernels on Node 22, 24 and 26, each fetched from npm, in
- * every combination that it has (test/conformance/combinations.test.ts counts them); and whether V8 makes those tiles 256 bits
- * wide that are made for it. `npm run test:vectors`; `npm test` is the same for the Node that it runs on.
+ * The same bits with the instructions of every Node, each fetched from npm: the suites of the kernels on Node 22, 24 and 26 in
+ * every combination that it has (test/conformance/combinations.test.ts counts them); models and traffic on Node 20 and 26
+ * in every combination (modes.ts), whose digests are compared with each other; loading with vectors of 256 bits
+ * (loading.test.ts); and whether V8 makes those tiles 256 bits wide that are made for it. `npm run test:vectors`.
  */
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -36,6 +37,57 @@ for (const major of [22, 24, 26]) {
   }
   const seconds = ((performance.now() - started) / 1000).toFixed(0);
   process.stdout.write(`Node ${version}: ${SUITES.length} suites of kernels in ${seconds} s\n`);
+}
+
+/** What test/vectors/modes.ts must have run on each Node, so that none is missing silently. */
+const WIDE = process.arch === "x64" ? ["256 strict", "256 relaxed"] : [];
+const MODES = { 20: ["128 strict"], 26: ["128 strict", "128 relaxed", ...WIDE] };
+const CASES_OF_A_MODE = 2 * 3 * 2 * 2;
+/** Digests by model and types: the same of every mode, thread and Node. */
+const digests = new Map();
+for (const [major, modes] of Object.entries(MODES)) {
+  const started = performance.now();
+  const lines = onNode(major, "--import", "tsx", "test/vectors/modes.ts").trim().split("\n").map(JSON.parse);
+  for (const mode of modes) {
+    const cases = new Set(lines.filter((line) => line.mode === mode).map(caseOf));
+    if (cases.size === CASES_OF_A_MODE) continue;
+    fail(`${cases.size} of ${CASES_OF_A_MODE} cases of ${mode} were run on Node ${major}`);
+  }
+  if (lines.length !== modes.length * CASES_OF_A_MODE)
+    fail(`Node ${major} has modes beside ${modes.join(", ")}`);
+  for (const line of lines) {
+    const { model, dtype, kvDtype, identity, traffic } = line;
+    const key = `${model}, ${dtype}, ${kvDtype} K and V`;
+    const found = {
+      digest: `${identity} ${traffic}`,
+      where: `${line.mode}, ${line.threads} threads, Node ${major}`,
+    };
+    const first = digests.get(key) ?? found;
+    digests.set(key, first);
+    if (first.digest !== found.digest)
+      fail(`${key}: other bits with ${first.where} than with ${found.where}`);
+  }
+  try {
+    onNode(major, "node_modules/vitest/vitest.mjs", "run", "--config", "test/vectors/vitest.config.ts");
+  } catch (error) {
+    fail(`${error.stdout}\nLoading with --vectors failed on Node ${major}.`);
+  }
+  const seconds = ((performance.now() - started) / 1000).toFixed(0);
+  process.stdout.write(
+    `Node ${major}: ${lines.length} cases of models, ${modes.join(", ")}, and loading: ${seconds} s\n`,
+  );
+}
+if (new Set([...digests.values()].map(({ digest }) => digest)).size !== CASES_OF_A_MODE / 2) {
+  fail("models or types that differ have the same digest");
+}
+
+function caseOf({ model, dtype, kvDtype, threads }) {
+  return [model, dtype, kvDtype, threads].join();
+}
+
+function fail(what) {
+  process.stderr.write(`${what}\n`);
+  process.exit(1);
 }
 
 /** Tiles that V8 must make 256 bits wide; of each kind there is at least one. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { KernelUses } from "../kernels.js";
 import { referenceBackend } from "../reference/reference-kernels.js";
 import { EXPECTED_DIGESTS } from "./expected-digests.js";
-import type { CompileNow, WhileWide } from "./kernel-modules.js";
+import { type CompileNow, hasRelaxedSimd, type WhileWide } from "./kernel-modules.js";
 import { ALL_USES, planCheck } from "./self-check.js";
 import { wasmBackend } from "./wasm-kernels.js";
 
@@ -51,6 +51,23 @@ describe("kernels with other instructions than every runtime has", () => {
       ),
     ]);
     expect(run(kernels).every(({ name, digest }) => EXPECTED_DIGESTS[name] === digest)).toBe(true);
+  });
+
+  test("are not used where only relaxed dot products give others: the strict ones are, in the same modules", async () => {
+    const binaries: Uint8Array[] = [];
+    const whileWide = compiling((binary) => {
+      binaries.push(binary);
+      const isRelaxed = binaries.length === 2;
+      return new WebAssembly.Module(isRelaxed ? damaged(binary, MULTIPLY, ADD) : binary);
+    });
+    const backend = wasmBackend({ threads: 1, startHelper, whileWide, dots: "relaxed" });
+    const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"] };
+    const kernels = await backend.create(65536, uses);
+    expect(binaries).toHaveLength(hasRelaxedSimd() ? 2 : 1);
+    expect(kernels.dots).toBe("strict");
+    const told =
+      /^With relaxed dot products the kernels gave other bits .* \(weights of int8\): others are in use\./;
+    expect(kernels.notices).toEqual(hasRelaxedSimd() ? [expect.stringMatching(told)] : []);
   });
 
   test("are not used when they can't be compiled, which the user hears, too", async () => {
