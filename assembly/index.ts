@@ -10,9 +10,7 @@ export {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
 } from "./tiles-quantised";
 export { widened2, widened2Offsets, widened3, widened3Offsets } from "./tiles-widened";
-export {
-  int8Tile1, int8Tile2, int8Tile3, int8Tile4, int8Tile5, int8Widened1, int8Widened2, int8Widening2,
-} from "./tiles-int8";
+export { int8Half3, int8Half4, int8Tile1, int8Tile2, int8Tile3, int8Tile4 } from "./tiles-int8";
 export { digits as int8Digits, wholeGroup as int8Group } from "./rows-int8";
 export { choicesAddress } from "./choices";
 export { help, run, wait } from "./team";

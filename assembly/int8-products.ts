@@ -3,32 +3,26 @@
 import { INT8_COLUMNS, int8Groups, panelSums, ROW_GROUP_BYTES } from "./int8-panels";
 import { storeLanes } from "./lanes";
 import { int8RelaxedTile1, int8RelaxedTile2 } from "./relaxed/tiles-int8";
-import { int8Tile1, int8Tile2, int8Tile3, int8Tile4, int8Tile5, SUMS_BYTES } from "./tiles-int8";
+import {
+  int8Half3, int8Half4, int8Tile1, int8Tile2, int8Tile3, int8Tile4, SUMS_BYTES,
+} from "./tiles-int8";
 
+/** Rows of the largest tile. */
+export const TILE_ROWS: i32 = 4;
 /** Bytes of rows, and of panels, that stay in a near cache while the others go by. */
 const NEAR_BYTES: i32 = 262144;
 /** So many rows take much longer than their weights take to come. */
 const MANY_ROWS: i32 = 40;
-/** Most rows whose results working memory holds. */
-export const SUMS_ROWS: i32 = 128;
-
-/** Rows that meet a panel before the next ones, of so many: as even as whole tiles of `tileRows` allow. */
-export function rowsInBlock(rows: i32, rowBytes: usize, tileRows: i32): i32 {
-  const most = max(tileRows, min(SUMS_ROWS, NEAR_BYTES / max(<i32>rowBytes, 1)));
-  if (rows <= most) return rows;
-  const blocks = (rows + most - 1) / most, even = (rows + blocks - 1) / blocks;
-  return (even + tileRows - 1) / tileRows * tileRows;
-}
 
 /**
- * As `linearInt8`, each tile by the panels as they lie in memory.
- * @param most rows that go together, 1 to 5; with relaxed dot products 1 or 2
+ * As `linearInt8`. @param fused whether V8 fuses vectors in pairs: then relaxed dot products take two rows at a time, else one
  * @param sums working memory for a tile's results
  */
 export function throughPanels(
-  most: i32, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
+  fused: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
 ): void {
+  const most = ASC_FEATURE_RELAXED_SIMD ? (fused ? 2 : 1) : TILE_ROWS;
   const groups = int8Groups(inFeatures), block = rowsInBlock(rows, xStride, most);
   // Many rows all go through one panel before the next. Of few, a tile first goes through many, because memory is read
   // fastest from front to back.
@@ -39,13 +33,21 @@ export function throughPanels(
       for (let t = r; t < last; ) {
         const size = tileRows(last - t, most);
         rowsByPanels(
-          size, y + <usize>t * yStride, yStride, x + <usize>t * xStride, xStride,
+          fused, size, y + <usize>t * yStride, yStride, x + <usize>t * xStride, xStride,
           weight, panelBytes, groups, outFeatures, bias, sums, p, min(p + near, to),
         );
         t += size;
       }
     }
   }
+}
+
+/** Rows that meet a panel before the next ones, of so many: as even as whole tiles allow. */
+function rowsInBlock(rows: i32, rowBytes: usize, tileRows: i32): i32 {
+  const most = max(tileRows, NEAR_BYTES / max(<i32>rowBytes, 1));
+  if (rows <= most) return rows;
+  const blocks = (rows + most - 1) / most, even = (rows + blocks - 1) / blocks;
+  return (even + tileRows - 1) / tileRows * tileRows;
 }
 
 /** Rows of the next tile, when so many are left: the last two are even, so that none is small. */
@@ -56,7 +58,7 @@ function tileRows(left: i32, most: i32): i32 {
 
 /** Rows of one tile by some panels. */
 function rowsByPanels(
-  rows: i32, y: usize, yStride: usize, x: usize, xStride: usize,
+  fused: bool, rows: i32, y: usize, yStride: usize, x: usize, xStride: usize,
   weight: usize, panelBytes: usize, groups: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
 ): void {
   const scalesAt = <usize>groups * ROW_GROUP_BYTES;
@@ -66,21 +68,24 @@ function rowsByPanels(
       const weightSums = panelSums(weight, panelBytes, outFeatures, p, groups);
       if (rows == 2) int8RelaxedTile2(x, xStride, scalesAt, panel, weightSums, groups, sums);
       else int8RelaxedTile1(x, xStride, scalesAt, panel, weightSums, groups, sums);
+    } else if (rows == 1) {
+      int8Tile1(x, xStride, scalesAt, panel, groups, sums);
+    } else if (rows == 2) {
+      int8Tile2(x, xStride, scalesAt, panel, groups, sums);
+    } else if (fused) {
+      if (rows == 4) int8Tile4(x, xStride, scalesAt, panel, groups, sums);
+      else int8Tile3(x, xStride, scalesAt, panel, groups, sums);
     } else {
-      switch (rows) {
-        case 5: int8Tile5(x, xStride, scalesAt, panel, groups, sums); break;
-        case 4: int8Tile4(x, xStride, scalesAt, panel, groups, sums); break;
-        case 3: int8Tile3(x, xStride, scalesAt, panel, groups, sums); break;
-        case 2: int8Tile2(x, xStride, scalesAt, panel, groups, sums); break;
-        default: int8Tile1(x, xStride, scalesAt, panel, groups, sums);
-      }
+      // Sums of 16 columns together would leave too few registers.
+      if (rows == 4) int8Half4(x, xStride, scalesAt, panel, groups, sums);
+      else int8Half3(x, xStride, scalesAt, panel, groups, sums);
     }
     finishRows(sums, rows, y, yStride, p * INT8_COLUMNS, outFeatures, bias);
   }
 }
 
 /** Results of rows from working memory to the columns from `n` on, as many as exist, with the bias. */
-export function finishRows(sums: usize, rows: i32, y: usize, yStride: usize, n: i32, outFeatures: i32, bias: usize): void {
+function finishRows(sums: usize, rows: i32, y: usize, yStride: usize, n: i32, outFeatures: i32, bias: usize): void {
   const at = <usize>n << 2, count = min(INT8_COLUMNS, outFeatures - n);
   let from = sums, to = y + at;
   for (let r = 0; r < rows; r++) {

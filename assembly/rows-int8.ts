@@ -1,9 +1,9 @@
-// Rows of activations on their way to int8 products: each group of 64 becomes a scale and integers, as quantise.ts says, in the
-// order of int8-panels.ts. Lanes of integers never meet, so that V8 can fuse vectors in pairs.
+// Rows of activations on their way to int8 products: each group of 64 becomes a scale and integers, as quantise.ts says, which
+// lie as int8-panels.ts draws them.
 
 import { relaxedInt8 } from "./choices";
 import { ACTIVATION_MAX, INT8_GROUP } from "./generated/constants";
-import { fours, int8Groups, ROW_GROUP_BYTES, ROW_SCALE_BYTES } from "./int8-panels";
+import { int8Groups, ROW_GROUP_BYTES, ROW_SCALE_BYTES } from "./int8-panels";
 import { largestOf } from "./quantise";
 import { firstLanes } from "./stored";
 
@@ -11,10 +11,8 @@ import { firstLanes } from "./stored";
  * Vector constants, in memory because V8 makes one anew wherever it is used: magnitudes; ±ACTIVATION_MAX; 1.5 · 2²³, where f32 has
  * no fractions, so that adding it rounds to the nearest integer, ties to even.
  */
-const MAGNITUDE = memory.data<u32>([0x7fffffff, 0xffff]);
+const MAGNITUDE = memory.data<u32>([0x7fffffff]);
 const BOUNDS = memory.data<f32>([<f32>ACTIVATION_MAX, -<f32>ACTIVATION_MAX, 12582912]);
-/** Ones where integers meet lower bytes: in every other pair. */
-const LOWER = memory.data<u32>([0x00010001, 0]);
 
 /** Quantises rows of activations. Strides in bytes. */
 export function quantiseRows(out: usize, outStride: usize, x: usize, xStride: usize, width: i32, from: i32, to: i32): void {
@@ -49,7 +47,7 @@ function load(isLast: bool, p: usize, i: usize, count: i32): v128 {
   return isLast ? v128.and(v, firstLanes(count - <i32>i)) : v;
 }
 
-/** @param q where its integers go @param s where its scale goes, and what sums start from */
+/** @param q where its integers go @param s where its scale goes */
 @inline
 function group(isLast: bool, q: usize, s: usize, p: usize, count: i32): void {
   let m0 = i32x4.splat(0), m1 = m0;
@@ -65,13 +63,12 @@ function group(isLast: bool, q: usize, s: usize, p: usize, count: i32): void {
   f32.store(s, scale);
   let to = q;
   for (let i: usize = 0; i < <usize>INT8_GROUP; i += 16) {
-    const low0 = integers(load(isLast, p, i, count), s), low1 = integers(load(isLast, p, i + 4, count), s);
-    const high0 = integers(load(isLast, p, i + 8, count), s), high1 = integers(load(isLast, p, i + 12, count), s);
-    v128.store(to, pairs(low0, high0));
-    v128.store(to, pairs(low1, high1), 16);
+    const i0 = integers(load(isLast, p, i, count), s), i1 = integers(load(isLast, p, i + 4, count), s);
+    const i2 = integers(load(isLast, p, i + 8, count), s), i3 = integers(load(isLast, p, i + 12, count), s);
+    v128.store(to, i16x8.narrow_i32x4_s(i0, i1));
+    v128.store(to, i16x8.narrow_i32x4_s(i2, i3), 16);
     to += 32;
   }
-  store<i32>(s, -128 * lowerSum(q), 4);
 }
 
 /** Four values over the scale at `s`, as integers of 32 bits within ±ACTIVATION_MAX; 0 where the quotient is NaN. */
@@ -82,36 +79,29 @@ function integers(v: v128, s: usize): v128 {
   return v128.and(i32x4.sub(f32x4.add(within, rounding), rounding), f32x4.eq(quotients, quotients));
 }
 
-/** Integers of 16 bits from four lanes each, in pairs. */
-@inline
-function pairs(low: v128, high: v128): v128 {
-  return v128.or(v128.and(low, v128.load_splat<u32>(MAGNITUDE, 4)), i32x4.shl(high, 16));
-}
+/** What takes integers apart: their lower seven bits; what makes their upper ones positive. */
+const DIGITS = memory.data<u32>([0x007f007f, 0x20002000]);
 
-/** The sum of a group's integers that meet lower bytes. */
-@inline
-function lowerSum(q: usize): i32 {
-  const ones = v128.load_splat<u64>(LOWER);
-  let sum = i32x4.dot_i16x8_s(v128.load(q), ones);
-  for (let p = q + 16; p < q + ROW_GROUP_BYTES; p += 16) sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(p), ones));
-  return i32x4.extract_lane(sum, 0) + i32x4.extract_lane(sum, 2);
-}
-
-/** What takes integers apart: their lower seven bits; what makes their upper ones positive; a four of a lane of 64 bits. */
-const DIGITS = memory.data<u32>([0x007f007f, 0x20002000, 0xffffffff, 0]);
-
-/** A group's integers to digits of seven bits, a = 128 · (upper − 64) + lower, four upper and four lower ones in turn. */
+/** A group's integers to digits of seven bits, a = 128 · (upper − 64) + lower: the upper ones, then the lower ones. */
 export function digits(q: usize): void {
-  for (const end = q + ROW_GROUP_BYTES; q < end; q += 32) {
-    const v0 = v128.load(q), v1 = v128.load(q, 16);
-    const d0 = digitsOf(v0), d1 = digitsOf(v1);
-    v128.store(q, d0);
-    v128.store(q, d1, 16);
-  }
+  const a = v128.load(q), b = v128.load(q, 16), c = v128.load(q, 32), d = v128.load(q, 48);
+  const e = v128.load(q, 64), f = v128.load(q, 80), g = v128.load(q, 96), h = v128.load(q, 112);
+  v128.store(q, i8x16.narrow_i16x8_u(upper(a), upper(b)));
+  v128.store(q, i8x16.narrow_i16x8_u(upper(c), upper(d)), 16);
+  v128.store(q, i8x16.narrow_i16x8_u(upper(e), upper(f)), 32);
+  v128.store(q, i8x16.narrow_i16x8_u(upper(g), upper(h)), 48);
+  v128.store(q, i8x16.narrow_i16x8_u(lower(a), lower(b)), 64);
+  v128.store(q, i8x16.narrow_i16x8_u(lower(c), lower(d)), 80);
+  v128.store(q, i8x16.narrow_i16x8_u(lower(e), lower(f)), 96);
+  v128.store(q, i8x16.narrow_i16x8_u(lower(g), lower(h)), 112);
 }
 
 @inline
-function digitsOf(v: v128): v128 {
-  const upper = i16x8.shr_u(i16x8.add(v, v128.load_splat<u32>(DIGITS, 4)), 7), lower = v128.and(v, v128.load_splat<u32>(DIGITS));
-  return v128.or(v128.and(fours(upper), v128.load_splat<u64>(DIGITS, 8)), i64x2.shl(fours(lower), 32));
+function upper(v: v128): v128 {
+  return i16x8.shr_u(i16x8.add(v, v128.load_splat<u32>(DIGITS, 4)), 7);
+}
+
+@inline
+function lower(v: v128): v128 {
+  return v128.and(v, v128.load_splat<u32>(DIGITS));
 }

@@ -7,11 +7,12 @@
 // tiles-int8.ts, an integer of 32 bits.
 
 import {
-  INT8_FOUR_BYTES, INT8_GROUP_BYTES, INT8_SCALE_BYTES, INT8_SUM_BYTES, LOWER_SIGNS, ROW_SCALE_BYTES,
+  INT8_FOUR_BYTES, INT8_GROUP_BYTES, INT8_SCALE_BYTES, INT8_SUM_BYTES, ROW_GROUP_BYTES, ROW_SCALE_BYTES,
 } from "../int8-panels";
 import { next, store, SUMS_BYTES } from "../tiles-int8";
 
-const SIGNS = memory.data<u32>([LOWER_SIGNS]);
+/** Where in a group of a row the lower digits are. */
+const LOWER_AT: usize = ROW_GROUP_BYTES / 2;
 
 /** `acc` with the products of four columns for four inputs. @param digits of an activation, 0 … 127 */
 @inline
@@ -37,7 +38,7 @@ function tile(
   rows: i32, x: usize, xStride: usize, scalesAt: usize, panel: usize, weightSums: usize, groups: i32, sums: usize,
 ): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-  const zero = a0, signs = v128.load_splat<u32>(SIGNS);
+  const zero = a0;
   let xa = x, xb = x + xStride, s = x + scalesAt, w = panel, start = weightSums;
   for (let g = 0; g < groups; g++) {
     const scales = w;
@@ -46,21 +47,22 @@ function tile(
     let ub0 = ua0, ub1 = ua1, ub2 = ua2, ub3 = ua3;
     let la0 = zero, la1 = zero, la2 = zero, la3 = zero, lb0 = zero, lb1 = zero, lb2 = zero, lb3 = zero;
     for (const end = w + (INT8_GROUP_BYTES - INT8_SCALE_BYTES); w < end; w += INT8_FOUR_BYTES) {
-      const w0 = v128.xor(v128.load(w), signs), w1 = v128.xor(v128.load(w, 16), signs);
-      const w2 = v128.xor(v128.load(w, 32), signs), w3 = v128.xor(v128.load(w, 48), signs);
+      const w0 = v128.load(w), w1 = v128.load(w, 16), w2 = v128.load(w, 32), w3 = v128.load(w, 48);
       let v = v128.load_splat<i32>(xa);
       ua0 = dot(ua0, w0, v); ua1 = dot(ua1, w1, v); ua2 = dot(ua2, w2, v); ua3 = dot(ua3, w3, v);
-      v = v128.load_splat<i32>(xa, 4);
+      v = v128.load_splat<i32>(xa, LOWER_AT);
       la0 = dot(la0, w0, v); la1 = dot(la1, w1, v); la2 = dot(la2, w2, v); la3 = dot(la3, w3, v);
-      xa += 8;
+      xa += 4;
       if (rows > 1) {
         v = v128.load_splat<i32>(xb);
         ub0 = dot(ub0, w0, v); ub1 = dot(ub1, w1, v); ub2 = dot(ub2, w2, v); ub3 = dot(ub3, w3, v);
-        v = v128.load_splat<i32>(xb, 4);
+        v = v128.load_splat<i32>(xb, LOWER_AT);
         lb0 = dot(lb0, w0, v); lb1 = dot(lb1, w1, v); lb2 = dot(lb2, w2, v); lb3 = dot(lb3, w3, v);
-        xb += 8;
+        xb += 4;
       }
     }
+    xa += LOWER_AT;
+    xb += LOWER_AT;
     const s0 = v128.load(scales), s1 = v128.load(scales, 16), s2 = v128.load(scales, 32), s3 = v128.load(scales, 48);
     let t = v128.load_splat<f32>(s);
     a0 = next(a0, joined(ua0, la0), s0, t); a1 = next(a1, joined(ua1, la1), s1, t);

@@ -65,14 +65,15 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   f16: floats(2),
   int8: {
     columns: INT8_COLUMNS,
-    // Of each group a scale and integers; behind all panels what these add up to, in 16 bits: assembly/int8-panels.ts.
+    // Of each group a scale and integers; behind all panels what these add up to, in 16 bits: assembly/int8-panels.ts. Only relaxed
+    // dot products take the sums, which is known when the kernels are made, once their memory is planned. Otherwise this is never touched.
     panelBytes: (inFeatures) => INT8_COLUMNS * (4 + INT8_GROUP) * groups(inFeatures, INT8_GROUP),
     behindPanels: (inFeatures) => INT8_COLUMNS * 2 * groups(inFeatures, INT8_GROUP),
-    // Of each group integers of 16 bits, its scale, and what sums start from: assembly/rows-int8.ts.
+    // Of each group integers of 16 bits, and its scale: assembly/rows-int8.ts.
     quantisedBytes: (inFeatures) =>
-      16 * Math.ceil(((2 * INT8_GROUP + 8) * groups(inFeatures, INT8_GROUP)) / 16),
-    // Results of 128 rows, and 512 inputs of a panel as integers of 16 bits: assembly/linear-int8.ts.
-    threadBytes: () => INT8_COLUMNS * (4 * 128 + 2 * 512),
+      16 * Math.ceil(((2 * INT8_GROUP + 4) * groups(inFeatures, INT8_GROUP)) / 16),
+    // A tile's results: assembly/linear-int8.ts.
+    threadBytes: () => 4 * INT8_COLUMNS * 4,
     ...{ packInOut: "packInOutInt8", packOutIn: "packOutInInt8", embed: "embedInt8", product: "linearInt8" },
   },
   q8_0: quantised("oneScale"),
