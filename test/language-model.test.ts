@@ -539,7 +539,7 @@ describe("pieces and the result", () => {
 function firstPositionEmbedding({ model, kernels }: ModelParts): number {
   const { hiddenSize, vocabSize } = model.spec;
   expect(kernels.name).toBe("wasm");
-  return 65536 + Math.ceil((Math.ceil(vocabSize / 8) * 8 * hiddenSize * 4) / 64) * 64;
+  return 65536 + Math.ceil((Math.ceil(vocabSize / 16) * 16 * hiddenSize * 4) / 64) * 64;
 }
 
 describe("the model's life", () => {

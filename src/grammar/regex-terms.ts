@@ -107,7 +107,13 @@ export class RegexTerms {
     const least = this.isNullable(term) ? 0 : min;
     if (least === 1 && max === 1) return term;
     const shape = this.#shapes[term];
-    if (shape.kind === "repeat" && shape.min <= 1 && shape.max === UNBOUNDED && max === UNBOUNDED) {
+    if (
+      shape.kind === "repeat" &&
+      least <= 1 &&
+      shape.min <= 1 &&
+      shape.max === UNBOUNDED &&
+      max === UNBOUNDED
+    ) {
       return this.repeat(shape.term, least === 0 ? 0 : shape.min, UNBOUNDED);
     }
     return this.#make(`r${term},${least},${max}`, { kind: "repeat", term, min: least, max }, least === 0);

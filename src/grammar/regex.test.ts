@@ -148,3 +148,8 @@ test.each([
     new RegExp(sentence.replace(/[.*+?^${}()[\]\\]/g, "\\$&")),
   );
 });
+
+test("a repetition of a repetition counts the outer one", () => {
+  const dfa = compiled(utf8, "(?:a+){3,}", true);
+  expect(["a", "aa", "aaa", "aaaaa"].map((text) => accepts(dfa, text))).toEqual([false, false, true, true]);
+});
