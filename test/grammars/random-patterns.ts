@@ -33,9 +33,10 @@ const pattern: fc.Arbitrary<string> = fc.letrec<{ p: string }>((tie) => ({
   ),
 })).p;
 
-/** Random patterns accept what RegExp finds. */
+/** Random patterns accept what RegExp finds. Few are refused: anchors in odd places, and look-aheads that repeat. */
 export function expectPatternsAsRegExp(numRuns: number): void {
   const text = fc.string({ unit: fc.constantFrom("a", "b", "é", "\n", '"'), maxLength: 6 });
+  let refused = 0;
   fc.assert(
     fc.property(
       pattern,
@@ -45,9 +46,10 @@ export function expectPatternsAsRegExp(numRuns: number): void {
         const whole = anchored ? `^(?:${source})$` : source;
         let dfa: Dfa | null;
         try {
-          dfa = compiled(jsonString, whole);
+          dfa = compiled(jsonString, whole, false, 100_000);
         } catch (error) {
-          expect(String(error)).toMatch(/not supported/);
+          expect(String(error)).toMatch(/not supported|too much work/);
+          refused += 1;
           return;
         }
         for (const one of texts) {
@@ -60,4 +62,5 @@ export function expectPatternsAsRegExp(numRuns: number): void {
     ),
     { numRuns },
   );
+  expect(refused).toBeLessThanOrEqual(numRuns / 5);
 }
