@@ -9,7 +9,14 @@ import { dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Dtype, isGgufModel } from "./engines/engine.js";
+import {
+  type Dtype,
+  GPT2_DTYPES,
+  hasType,
+  isGgufModel,
+  isGpt2Dtype,
+  type Vectors,
+} from "./engines/engine.js";
 import { type EngineName, EngineProcess } from "./engines/engine-process.js";
 import { busyMs } from "./machine-load.js";
 import { GGUF_MODELS } from "./paths.js";
@@ -34,6 +41,7 @@ const { values } = parseArgs({
   options: {
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "7" },
+    vectors: { type: "string", default: "256" },
     dtypes: { type: "string", default: "f32,int8" },
     gguf: { type: "boolean", default: false },
     requests: { type: "string", default: "512+64,16+256" },
@@ -42,9 +50,10 @@ const { values } = parseArgs({
 });
 const threads = wholeNumber("threads");
 const rounds = wholeNumber("rounds");
+const vectors = vectorsOf(values.vectors);
 const dtypes = (values.gguf ? GGUF_MODELS : values.dtypes.split(",")).map((dtype): Dtype => {
-  if (dtype === "f32" || dtype === "int8" || isGgufModel(dtype)) return dtype;
-  throw new Error(`--dtypes takes f32, int8, ${GGUF_MODELS.join(", ")}, not ${dtype}.`);
+  if (isGpt2Dtype(dtype) || isGgufModel(dtype)) return dtype;
+  throw new Error(`--dtypes takes ${[...GPT2_DTYPES, ...GGUF_MODELS].join(", ")}, not ${dtype}.`);
 });
 
 const scenarios = values.requests.split(",").map((request): Scenario => {
@@ -67,8 +76,8 @@ interface Entry {
 const entries: Entry[] = [];
 for (const dtype of dtypes) {
   for (const name of ENGINES) {
-    if (isGgufModel(dtype) && name === "@huggingface/transformers") continue;
-    const process = await EngineProcess.start(name, { dtype, threads });
+    if (!hasType(name, dtype)) continue;
+    const process = await EngineProcess.start(name, { dtype, threads, vectors });
     progress(`${name} ${dtype}: ${process.description}, loaded in ${process.loadMs.toFixed(0)} ms`);
     entries.push({ name, dtype, process, samples: new Map(scenarios.map((s) => [s, []])), peakRssBytes: 0 });
   }
@@ -125,6 +134,12 @@ function wholeNumber(option: "threads" | "rounds"): number {
   const value = Number(values[option]);
   if (Number.isInteger(value) && value >= 1) return value;
   throw new Error(`--${option} is a whole number from 1, not ${values[option]}.`);
+}
+
+function vectorsOf(text: string): Vectors {
+  if (text === "auto") return text;
+  if (text === "128" || text === "256") return text === "128" ? 128 : 256;
+  throw new Error(`--vectors takes auto, 128 or 256, not ${text}.`);
 }
 
 function describeMachine() {

@@ -24,7 +24,7 @@ const engines: readonly (readonly [EngineName, Checked])[] = [
 
 const reference: { logprobs: Float64Array; tokens: readonly number[] }[] = [];
 for (const [name, dtype] of engines) {
-  const engine = await EngineProcess.start(name, { dtype, threads: 2 });
+  const engine = await EngineProcess.start(name, { dtype, threads: 2, vectors: "auto" });
   for (const [i, length] of PROMPT_LENGTHS.entries()) {
     const prompt = randomPrompt(length, i);
     const logprobs = logSoftmax(await engine.logits(prompt));

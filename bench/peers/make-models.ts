@@ -32,6 +32,7 @@ if (!existsSync(SAFETENSORS_FOLDER)) {
 await using weights = await SafetensorsFile.open(join(SAFETENSORS_FOLDER, "model.safetensors"));
 await make(GGUF_FILES.f32, (path) => writeGpt2Gguf(path, weights, "F32"));
 await make(GGUF_FILES.int8, (path) => writeGpt2Gguf(path, weights, "Q8_0"));
+await make(GGUF_FILES.int4, (path) => writeGpt2Gguf(path, weights, "Q4_0"));
 
 for (const model of GGUF_MODELS) {
   const [preset, mixture] = model.split(":") as [string, string];

@@ -12,6 +12,7 @@ export const SAFETENSORS_FOLDER = local("models/gpt2");
 export const GGUF_FILES = {
   f32: local("models/gguf/gpt2-f32.gguf"),
   int8: local("models/gguf/gpt2-q8_0.gguf"),
+  int4: local("models/gguf/gpt2-q4_0.gguf"),
 } as const;
 /** GGUF models of other shapes and mixtures, by `preset:mixture` of `make-random-model.ts`. */
 export const GGUF_MODELS = ["smollm2-135m:q4_0", "smollm2-135m:q8_0", "llama-3.2-1b:q4_k_m"] as const;

@@ -5,8 +5,8 @@
 import type { Engine, EngineOptions } from "./engine.js";
 import type { Answer, EngineName, Request } from "./engine-process.js";
 
-const [name, dtype, threads] = process.argv.slice(2) as [EngineName, EngineOptions["dtype"], string];
-const options: EngineOptions = { dtype, threads: Number(threads) };
+const name = process.argv[2] as EngineName;
+const options = JSON.parse(process.argv[3]!) as EngineOptions;
 
 const start = performance.now();
 const engine = await startEngine();

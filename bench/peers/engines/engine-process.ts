@@ -35,13 +35,13 @@ export class EngineProcess {
   }
 
   /** Starts the process and waits until its model is loaded. */
-  static async start(name: EngineName, { dtype, threads }: EngineOptions): Promise<EngineProcess> {
-    const child = fork(fileURLToPath(new URL("child.ts", import.meta.url)), [name, dtype, `${threads}`], {
+  static async start(name: EngineName, options: EngineOptions): Promise<EngineProcess> {
+    const child = fork(fileURLToPath(new URL("child.ts", import.meta.url)), [name, JSON.stringify(options)], {
       execArgv: ["--import", import.meta.resolve("tsx")],
       serialization: "advanced",
     });
-    const answer = await nextAnswer(child, `${name} ${dtype}`);
-    if (!("ready" in answer)) throw new Error(`${name} ${dtype} did not start.`);
+    const answer = await nextAnswer(child, `${name} ${options.dtype}`);
+    if (!("ready" in answer)) throw new Error(`${name} ${options.dtype} did not start.`);
     return new EngineProcess(child, answer.ready);
   }
 

@@ -1,9 +1,24 @@
 /** What the benchmark asks of an engine. Each runs in a process of its own. */
 
 import { GGUF_FILES, GGUF_MODELS, type GgufModel, ggufPath } from "../paths.js";
+import type { EngineName } from "./engine-process.js";
 
-/** The GPT-2 in one of two types, or a GGUF file, which has types of its own. */
-export type Dtype = "f32" | "int8" | GgufModel;
+/** Types of the GPT-2. The last has K and V in int8, too, in lastrow; others keep them as their type before. */
+export const GPT2_DTYPES = ["f32", "int8", "int4", "int4+kv8"] as const;
+export type Gpt2Dtype = (typeof GPT2_DTYPES)[number];
+/** A type of the GPT-2, or a GGUF file, which has types of its own. */
+export type Dtype = Gpt2Dtype | GgufModel;
+
+export function isGpt2Dtype(dtype: string): dtype is Gpt2Dtype {
+  return (GPT2_DTYPES as readonly string[]).includes(dtype);
+}
+
+/** Whether an engine has the model in this type: transformers.js reads no GGUF, and has no 4-bit product on a processor. */
+export function hasType(name: EngineName, dtype: Dtype): boolean {
+  if (name === "lastrow") return true;
+  if (dtype === "int4+kv8") return false;
+  return name === "node-llama-cpp" || dtype === "f32" || dtype === "int8";
+}
 
 export function isGgufModel(dtype: string): dtype is GgufModel {
   return (GGUF_MODELS as readonly string[]).includes(dtype);
@@ -11,13 +26,17 @@ export function isGgufModel(dtype: string): dtype is GgufModel {
 
 /** The GGUF file of a model. */
 export function ggufFileOf(dtype: Dtype): string {
-  return isGgufModel(dtype) ? ggufPath(dtype) : GGUF_FILES[dtype];
+  return isGgufModel(dtype) ? ggufPath(dtype) : GGUF_FILES[dtype === "int4+kv8" ? "int4" : dtype];
 }
 
 export interface EngineOptions {
   readonly dtype: Dtype;
   readonly threads: number;
+  /** Bits of lastrow's vectors, as its own option says. */
+  readonly vectors: Vectors;
 }
+
+export type Vectors = "auto" | 128 | 256;
 
 /** One request as its caller sees it; times are in milliseconds from the call. */
 export interface GreedyRun {

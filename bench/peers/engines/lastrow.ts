@@ -7,14 +7,16 @@ import { type Engine, type EngineOptions, ggufFileOf, isGgufModel, TokenClock } 
 /** K and V of one full context in f32; the peers have one, too. */
 const KV_MEMORY = "72MiB";
 
-export async function startLastrow({ dtype, threads }: EngineOptions): Promise<Engine> {
+export async function startLastrow({ dtype, threads, vectors }: EngineOptions): Promise<Engine> {
+  const shared = { threads, vectors, kvMemory: KV_MEMORY };
   const model = isGgufModel(dtype)
-    ? await load(ggufFileOf(dtype), { threads, contextLength: CONTEXT_SIZE, kvMemory: KV_MEMORY })
-    : await load(SAFETENSORS_FOLDER, { dtype, threads, kvMemory: KV_MEMORY });
-  if (!isGgufModel(dtype) && model.info.dtype !== dtype)
-    throw new Error(`The build in dist/ has no ${dtype}; run npm run build.`);
+    ? await load(ggufFileOf(dtype), { ...shared, contextLength: CONTEXT_SIZE })
+    : dtype === "int4+kv8"
+      ? await load(SAFETENSORS_FOLDER, { ...shared, dtype: "int4", kvDtype: "int8" })
+      : await load(SAFETENSORS_FOLDER, { ...shared, dtype });
+  const { info } = model;
   return {
-    description: `${model.info.kernels} kernels, ${model.info.threads} threads, ${dtype}`,
+    description: `${info.kernels} kernels, ${info.threads} threads, vectors of ${info.vectors} bits, dots ${info.dots}, ${dtype}`,
     async generate(prompt, newTokens) {
       const clock = new TokenClock();
       const generation = model.generate(prompt, { maxTokens: newTokens, temperature: 0, ignoreEos: true });

@@ -5,7 +5,7 @@
  */
 import { getLlama, type Token } from "node-llama-cpp";
 import { CONTEXT_SIZE } from "./context-size.js";
-import { type Engine, type EngineOptions, ggufFileOf, isGgufModel, TokenClock } from "./engine.js";
+import { type Engine, type EngineOptions, ggufFileOf, TokenClock } from "./engine.js";
 
 const BATCH_SIZE = 512;
 
@@ -20,7 +20,7 @@ export async function startLlamaCpp({ dtype, threads }: EngineOptions): Promise<
   });
   const sequence = context.getSequence();
   return {
-    description: `prebuilt binary, ${context.currentThreads || threads} threads, ${isGgufModel(dtype) ? dtype : dtype === "f32" ? "F32" : "Q8_0"}`,
+    description: `prebuilt binary, ${context.currentThreads || threads} threads, ${ggufFileOf(dtype).split("/").at(-1)}`,
     async generate(prompt, newTokens) {
       await sequence.clearHistory();
       const clock = new TokenClock();

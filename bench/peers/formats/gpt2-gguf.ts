@@ -9,19 +9,28 @@ import {
   type NewMetadata,
   writeGgufFile,
 } from "../../../scripts/gguf-writer.js";
+import { q4_0Blocks } from "../../../scripts/quantise-blocks.js";
 import { bytesOf, GPT2, type Gpt2Weights, transpose } from "./gpt2-weights.js";
+import { q6_KBlocks } from "./q6k.js";
 import { quantiseQ8 } from "./q8.js";
 
 type Tensor = NewGgufTensor & { readonly data: () => AsyncIterable<Uint8Array> };
 
 /** `llama_ftype`. */
-const FILE_TYPE = { F32: 0, Q8_0: 7 } as const;
+const FILE_TYPE = { F32: 0, Q4_0: 2, Q8_0: 7 } as const;
 /** `llama_token_type`. */
 const NORMAL_TOKEN = 1;
 const CONTROL_TOKEN = 3;
 
-/** Writes the weights as f32, or with all matrices but the position embeddings as Q8_0. */
-export async function writeGpt2Gguf(path: string, weights: Gpt2Weights, type: "F32" | "Q8_0"): Promise<void> {
+/**
+ * Writes the weights as f32, or with all matrices but the position embeddings as Q8_0 or Q4_0; with Q4_0 the token
+ * embedding, which is the head, is Q6_K.
+ */
+export async function writeGpt2Gguf(
+  path: string,
+  weights: Gpt2Weights,
+  type: keyof typeof FILE_TYPE,
+): Promise<void> {
   const tensors = [
     matrix("token_embd.weight", "wte.weight", [GPT2.vocab, GPT2.width]),
     plain("position_embd.weight", "wpe.weight", [GPT2.context, GPT2.width]),
@@ -63,8 +72,12 @@ export async function writeGpt2Gguf(path: string, weights: Gpt2Weights, type: "F
     return {
       name,
       shape,
-      dtype: type,
-      data: () => later(async () => encode((await weights.read(source)).data)),
+      dtype: type === "Q4_0" ? "Q6_K" : type,
+      data: () =>
+        later(async () => {
+          const { data } = await weights.read(source);
+          return type === "Q4_0" ? q6_KBlocks(data) : encode(data);
+        }),
     };
   }
 
@@ -79,7 +92,8 @@ export async function writeGpt2Gguf(path: string, weights: Gpt2Weights, type: "F
   }
 
   function encode(data: Float32Array): Uint8Array {
-    return type === "F32" ? bytesOf(data) : quantiseQ8(data);
+    if (type === "F32") return bytesOf(data);
+    return type === "Q8_0" ? quantiseQ8(data) : q4_0Blocks(data);
   }
 }
 

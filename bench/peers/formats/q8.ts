@@ -33,7 +33,7 @@ export function largestMagnitude(values: Float32Array): number {
 }
 
 /** The bits of the binary16 nearest to a positive number that is neither large nor subnormal there; 0 below that. */
-function toF16(value: number): number {
+export function toF16(value: number): number {
   if (value < 2 ** -14) return 0;
   const exponent = Math.floor(Math.log2(value));
   const mantissa = Math.round((value / 2 ** exponent - 1) * 1024);
