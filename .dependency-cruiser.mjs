@@ -13,7 +13,7 @@ const FLOORS = [
   ["saved-sequence", "chat"],
   ["platform"],
   ["hub", "protocol"],
-  ["architectures"],
+  ["architectures", "tools"],
   ["model", "tokenizer", "kv-cache"],
   ["grammar"],
   ["sampling", "formats"],

@@ -7,6 +7,7 @@ import type { ThoughtTokens } from "../sampling/after-thoughts.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import type { GeneratedLogprobs } from "../sampling/logprobs.js";
 import type { ResolvedSampling } from "../sampling/options.js";
+import type { ToolCall, ToolCallDelta } from "../tools/tool.js";
 
 /** How the rows of earlier tokens come to be there: from the KV cache, or computed again each time. */
 export type Mode = "cached" | "recompute";
@@ -19,6 +20,8 @@ export interface GenerationPiece {
   readonly text: string;
   /** Thoughts that are final, apart from the text; only in a chat whose template knows thoughts. May be empty. */
   readonly reasoning?: string;
+  /** What is new of calls of tools, apart from the text; only in an answer that may call some. May be empty. */
+  readonly toolCalls?: readonly ToolCallDelta[];
   /**
    * Ids of the tokens generated since the last piece: one; none in a last piece of held-back text; all of them where
    * only the end decides which continuations there are (`bestOf`, `numBeams`).
@@ -48,6 +51,8 @@ export interface GenerationChoice<Value = unknown> {
   readonly reasoning?: string;
   /** How many of `tokens` belong to the thoughts, their markers included; where there is `reasoning`. */
   readonly numReasoningTokens?: number;
+  /** Calls of tools, in their order; only in an answer that may call some. May be empty. */
+  readonly toolCalls?: readonly ToolCall[];
   /** Generated ids, without an end token (unless `ignoreEos`). */
   readonly tokens: readonly number[];
   /** One entry for each of `tokens`; only when asked for. */
