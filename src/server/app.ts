@@ -37,6 +37,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
     const exchange = new Exchange(context.req.raw, {
       timeoutSeconds: limits.requestSeconds,
       tell,
+      logPrompts: service.logPrompts,
     });
     exchange.drop = context.env?.drop ?? null;
     exchange.onClose = context.env?.onClose ?? null;

@@ -95,6 +95,7 @@ export class Exchange {
   readonly #client: AbortSignal;
   readonly #onEnd: (() => void)[] = [];
   readonly #tell: (record: RequestRecord, failure: unknown) => void;
+  readonly #logPrompts: boolean;
   readonly #timer: ReturnType<typeof setTimeout>;
   #hasEnded = false;
 
@@ -103,11 +104,14 @@ export class Exchange {
     options: {
       readonly timeoutSeconds: number;
       readonly tell: (record: RequestRecord, failure: unknown) => void;
+      /** Whether its record holds its prompts. Default false. */
+      readonly logPrompts?: boolean;
     },
   ) {
     this.url = new URL(request.url);
     this.record = newRecord(request.method, this.url.pathname);
     this.#tell = options.tell;
+    this.#logPrompts = options.logPrompts === true;
     this.#client = request.signal;
     if (request.signal.aborted) this.#clientLeft();
     else request.signal.addEventListener("abort", this.#clientLeft, { once: true });
@@ -148,6 +152,11 @@ export class Exchange {
   /** Milliseconds since it arrived. */
   get elapsedMs(): number {
     return performance.now() - this.arrival;
+  }
+
+  /** What it asks, as it came. */
+  asks(prompts: readonly unknown[]): void {
+    if (this.#logPrompts) this.record.prompts = prompts;
   }
 
   fail(error: ApiError): void {

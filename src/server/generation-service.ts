@@ -13,10 +13,9 @@ import { ApiError, toApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange } from "./exchange.js";
 import { type Principal, requestSalt } from "./keys.js";
-import type { Metrics } from "./metrics.js";
+import type { ModelService } from "./model-service.js";
 import type { timingsSchema, usageSchema } from "./schemas/generation.js";
 import type { AskedStructure } from "./schemas/structure.js";
-import type { Service } from "./service.js";
 import { TokenIntervals } from "./token-intervals.js";
 
 type Usage = z.infer<typeof usageSchema>;
@@ -52,7 +51,7 @@ interface GenerationFields {
  * `max_tokens`: its default is bounded as what is asked for is.
  */
 export function generateOptions(
-  { engine, limits }: Pick<Service, "engine" | "limits">,
+  { engine, limits }: ModelService,
   fields: GenerationFields,
   principal: Principal,
   structure: AskedStructure | null,
@@ -121,17 +120,12 @@ export interface Finished {
   readonly timings: Timings;
 }
 
-export interface ServiceParts {
-  readonly engine: EngineSupervisor;
-  readonly metrics: Metrics;
-}
-
 /**
  * Runs the generations of all prompts beside each other. When one fails, the others are ended.
  * @throws ApiError why the exchange was ended early; LastrowError as `LanguageModel.generate`
  */
 export async function generateAll(
-  { engine, metrics }: ServiceParts,
+  { engine, metrics }: ModelService,
   exchange: Exchange,
   { prompts, options, structureParam, thoughts = null }: Job,
   onPiece: OnPiece = () => undefined,

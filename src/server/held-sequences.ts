@@ -137,6 +137,11 @@ export class HeldSequences {
     return held;
   }
 
+  /** Whether it is one of a principal's own. */
+  has({ name }: Principal, id: string): boolean {
+    return this.#held.get(id)?.owner === name;
+  }
+
   /**
    * One of a principal's own, for a request: its time to live begins anew with it, and again at its end.
    * @throws ApiError 404 for any other, whether it exists or not
@@ -144,7 +149,7 @@ export class HeldSequences {
   use(exchange: Asker, id: string): HeldSequence {
     this.#sweep();
     const held = this.#held.get(id);
-    if (held === undefined || held.owner !== exchange.principal!.name) throw notFound();
+    if (held === undefined || held.owner !== exchange.principal!.name) throw sequenceNotFound();
     const renew = () => {
       held.expires = Date.now() / 1000 + this.#limits.sequenceSeconds;
       held.deadline = this.#deadline();
@@ -173,7 +178,7 @@ export class HeldSequences {
   inTurn<T>(held: HeldSequence, exchange: Asker, tokens: number, work: () => Promise<T>): Promise<T> {
     const entry = held as Entry;
     return this.#inLine(entry, async () => {
-      if (this.#held.get(entry.id) !== entry) throw notFound();
+      if (this.#held.get(entry.id) !== entry) throw sequenceNotFound();
       this.#expectUse(exchange, entry.model);
       this.#grow(entry, tokens);
       try {
@@ -183,7 +188,7 @@ export class HeldSequences {
         // It is of no more use. Its own failure is reported once, then it is gone.
         const isItsOwnEnd = entry.hasPlace && !this.#isDisposed;
         this.#forget(entry);
-        throw isItsOwnEnd && isDisposed(error) ? notFound() : error;
+        throw isItsOwnEnd && isDisposed(error) ? sequenceNotFound() : error;
       } finally {
         if (entry.hasPlace) this.#grow(entry, entry.sequence.length - entry.tokens, false);
       }
@@ -220,7 +225,7 @@ export class HeldSequences {
    */
   async remove(held: HeldSequence): Promise<void> {
     const entry = held as Entry;
-    if (!this.#held.delete(entry.id)) throw notFound();
+    if (!this.#held.delete(entry.id)) throw sequenceNotFound();
     await this.#inLine(entry, async () => {
       await entry.sequence.dispose();
       this.#forget(entry);
@@ -319,7 +324,8 @@ function isDisposed(error: unknown): boolean {
   return error instanceof LastrowError && error.code === "disposed";
 }
 
-function notFound(): ApiError {
+/** What any request gets for a sequence that it cannot have. */
+export function sequenceNotFound(): ApiError {
   return new ApiError(
     404,
     "sequence_not_found",

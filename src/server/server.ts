@@ -24,11 +24,13 @@ import { HeldSequences } from "./held-sequences.js";
 import { ApiKeys } from "./keys.js";
 import { type ServerLimits, settleLimits } from "./limits.js";
 import { Metrics } from "./metrics.js";
+import type { ServedModel } from "./model-service.js";
 import { type Refusal, refuseRequest } from "./refused-request.js";
 import type { Connection } from "./routes/routing.js";
 import { SavedFolder } from "./saved-folder.js";
+import { ServedModels } from "./served-models.js";
 import { servedName } from "./served-name.js";
-import type { ServedModel, Service } from "./service.js";
+import type { Service } from "./service.js";
 import { StaticPage } from "./static-page.js";
 import { TextThread } from "./text-thread.js";
 
@@ -177,7 +179,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   };
   metrics.describe(model.info);
   held = new HeldSequences(limits, model.info.kv.bytesPerToken);
-  const bodies = new BodyThread({ limits, contextLength: model.info.config.contextLength });
+  const models = new ServedModels({ served, limits, engine, texts, sequences: held, metrics });
+  const bodies = new BodyThread({ limits, contextLength: models.contextLength });
   const service: Service = {
     version: VERSION,
     limits,
@@ -186,10 +189,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     textTurns,
     answers,
     bodies,
-    engine,
-    served,
-    texts,
-    sequences: held,
+    models,
+    model: async (name) => models.find(name),
     saved,
     metrics,
     keepAliveMs: options.keepAliveMs ?? 10_000,
@@ -212,8 +213,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   });
 
   const dispose = async () => {
-    await held.dispose();
-    await Promise.all([engine.dispose(), texts?.dispose(), bodies.dispose()]);
+    await Promise.all([models.dispose(), bodies.dispose()]);
   };
   const drain = async () => void (await Promise.all([admission.close(), textTurns.close()]));
   return {

@@ -4,33 +4,20 @@ import { checkVariables, textOf } from "../chat/chat-messages.js";
 import type { ChatMessage } from "../chat/chat-template.js";
 import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
 import type { GenerateOptions, Prompt } from "../library/generate-options.js";
-import type { ModelInfo } from "../library/language-model.js";
 import type { Caller } from "../platform/fair-queue.js";
-import { quoteValue } from "../quote-value.js";
 import type { Admission } from "./admission.js";
 import type { AnswerMemory } from "./answer-memory.js";
 import { ApiError, toApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
-import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange } from "./exchange.js";
-import type { HeldSequences } from "./held-sequences.js";
 import type { ApiKeys } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 import type { Metrics } from "./metrics.js";
+import type { ModelService } from "./model-service.js";
 import type { SavedFolder } from "./saved-folder.js";
+import type { ServedModels } from "./served-models.js";
 import { type SendEvent, streamEvents } from "./server-sent-events.js";
 import type { ChatPrompt } from "./text-messages.js";
-import type { TextThread } from "./text-thread.js";
-
-export interface ServedModel {
-  /** What clients call it. */
-  readonly id: string;
-  readonly info: ModelInfo;
-  /** Bytes of the longest token; 0 without a tokenizer. */
-  readonly longestToken: number;
-  /** Unix seconds of when it was loaded. */
-  readonly created: number;
-}
 
 /** A running server. Each part is the one owner of its state. */
 export interface Service {
@@ -43,29 +30,17 @@ export interface Service {
   readonly bodies: BodyThread;
   /** Of what is made or waits for its reader. */
   readonly answers: AnswerMemory;
-  readonly engine: EngineSupervisor;
-  readonly served: ServedModel;
-  /** Null for a model without a tokenizer. */
-  readonly texts: TextThread | null;
-  readonly sequences: HeldSequences;
+  readonly models: ServedModels;
+  /**
+   * The model that a request names, which is there until the exchange ends.
+   * @throws ApiError 404 for one that is not served
+   */
+  readonly model: (name: string | null | undefined, exchange: Exchange) => Promise<ModelService>;
   /** Null where nothing may be saved. */
   readonly saved: SavedFolder | null;
   readonly metrics: Metrics;
   readonly keepAliveMs: number;
   readonly logPrompts: boolean;
-}
-
-/** @throws ApiError 404 for any other model than the served one */
-export function expectModel({ served }: Service, model: string | null | undefined): void {
-  if (model == null || model === served.id) return;
-  throw new ApiError(
-    404,
-    "model_not_found",
-    `There is no model ${quoteValue(model)} here; this server has ${served.id}.`,
-    {
-      param: "model",
-    },
-  );
 }
 
 /**
@@ -88,23 +63,23 @@ export function callerOf({ principal, signal }: Exchange): Caller {
  * @throws ApiError 400 for what is too long; LastrowError as `LanguageModel.promptTokens`
  */
 export async function promptTokens(
-  service: Service,
+  model: ModelService,
   prompts: readonly Prompt[],
   exchange: Exchange,
 ): Promise<number[][]> {
-  const { texts, engine, logPrompts } = service;
-  if (logPrompts) exchange.record.prompts = prompts;
+  const { texts, engine } = model;
+  exchange.asks(prompts);
   return Promise.all(
     prompts.map(async (prompt) => {
       let ids: readonly number[];
       if (typeof prompt === "string" && texts !== null) {
-        expectFitting(service, prompt, "prompt");
+        expectFitting(model, prompt, "prompt");
         ids = await texts.encode(prompt, { caller: callerOf(exchange) });
       } else if (typeof prompt === "string") {
         // The library knows what a model without a tokenizer makes of it.
         ids = engine.model.promptTokens(prompt);
       } else ids = prompt;
-      expectTokens(service, ids.length, "prompt");
+      expectTokens(model, ids.length, "prompt");
       return engine.model.promptTokens(ids);
     }),
   );
@@ -116,13 +91,13 @@ export async function promptTokens(
  *   `ChatTemplate.encode`
  */
 export async function chatPrompt(
-  service: Service,
+  model: ModelService,
   messages: readonly ChatMessage[],
   options: ChatPromptOptions & { readonly exchange: Exchange },
 ): Promise<ChatPrompt> {
-  const { texts, served, logPrompts } = service;
+  const { texts, served } = model;
   const { exchange, ...promptOptions } = options;
-  if (logPrompts) exchange.record.prompts = [messages];
+  exchange.asks([messages]);
   if (texts === null)
     throw new ApiError(400, "tokenizer_missing", `${served.id} has no tokenizer, which a chat needs.`);
   if (texts.noTemplate !== null) {
@@ -133,7 +108,7 @@ export async function chatPrompt(
     );
   }
   checkVariables(promptOptions.variables ?? {}, "chat_template_kwargs");
-  expectFitting(service, messages.map(textOf).join(""), "messages");
+  expectFitting(model, messages.map(textOf).join(""), "messages");
   const prompt = await texts.encodeChat(messages, promptOptions, callerOf(exchange));
   const { tokens } = prompt;
   if (tokens.length === 0) {
@@ -141,12 +116,12 @@ export async function chatPrompt(
       param: "messages",
     });
   }
-  expectTokens(service, tokens.length, "messages");
+  expectTokens(model, tokens.length, "messages");
   return prompt;
 }
 
 /** Refuses a text that is longer than so many of the longest token, before it is tokenised. */
-export function expectFitting({ served, limits }: Service, text: string, param: string): void {
+export function expectFitting({ served, limits }: ModelService, text: string, param: string): void {
   const tokens = Math.min(served.info.config.contextLength, limits.promptTokens);
   const most = tokens * served.longestToken;
   // In UTF-8 a character takes at least a byte.
@@ -158,7 +133,7 @@ export function expectFitting({ served, limits }: Service, text: string, param: 
 }
 
 /** @throws ApiError `context_length_exceeded` */
-function expectTokens({ served, limits }: Service, count: number, param: string): void {
+function expectTokens({ served, limits }: ModelService, count: number, param: string): void {
   const { contextLength } = served.info.config;
   if (count > contextLength) {
     throw tooLong(
@@ -202,7 +177,8 @@ export interface AskedAnswer {
  * @throws ApiError 400 for more log-probabilities than one request may ask for, 429 when there is no room just now
  */
 export function reserveAnswer(
-  { answers, keys, limits, served }: Service,
+  { answers, keys, limits }: Service,
+  { served }: ModelService,
   exchange: Exchange,
   { prompts, options, echo = false }: AskedAnswer,
 ): void {

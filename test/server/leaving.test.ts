@@ -120,5 +120,5 @@ test("closing lets what is under way finish, then ends everything; twice is fine
   expect([isDone, chunks.at(-1).choices[0].finish_reason]).toEqual([true, "length"]);
   await closing;
   await api.server.close();
-  expect(api.server.service.engine.state).toBe("stopped");
+  expect(api.server.service.models.find(null).engine.state).toBe("stopped");
 });

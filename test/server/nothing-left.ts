@@ -12,7 +12,8 @@ const LOOKS = 600;
 
 /** @param numOpen exchanges that have begun and not ended */
 export async function expectNothingLeft(server: LastrowServer, numOpen: () => number): Promise<void> {
-  const { admission, textTurns, engine, sequences } = server.service;
+  const { admission, textTurns, models } = server.service;
+  const [{ engine, sequences }] = models.all;
   const places = () => ({
     exchanges: numOpen(),
     running: admission.running + textTurns.running,

@@ -7,9 +7,10 @@ import { ApiError } from "../api-error.js";
 import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
+import type { ModelService } from "../model-service.js";
 import { type ChatRequest, chatRequest, chatResponse, messagesOf } from "../schemas/chat.js";
 import { type AskedStructure, askedStructure } from "../schemas/structure.js";
-import { chatPrompt, expectModel, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
+import { chatPrompt, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
 import { chatLogprobs } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
@@ -28,18 +29,18 @@ export function addChat(app: App, service: Service): void {
     service,
     async (context, body) => {
       const exchange = context.get("exchange");
-      expectModel(service, body.model);
+      const model = await service.model(body.model, exchange);
       const structure = askedStructure(body);
-      const options = settle(service, exchange, body, structure);
+      const options = settle(model, exchange, body, structure);
       await takeTurn(exchange, Math.max(options.n ?? 1, options.numBeams ?? 1));
-      const { tokens, turnEnds, thoughts } = await chatPrompt(service, messagesOf(body.messages), {
+      const { tokens, turnEnds, thoughts } = await chatPrompt(model, messagesOf(body.messages), {
         addGenerationPrompt: body.add_generation_prompt ?? true,
         variables: body.chat_template_kwargs ?? {},
         exchange,
       });
       const { stopTokenIds = [] } = options;
       const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...turnEnds];
-      const answer = new ChatAnswer(service, body);
+      const answer = new ChatAnswer(service, model, body);
       const structureParam = structure?.param ?? null;
       const job = {
         prompts: [tokens],
@@ -47,9 +48,9 @@ export function addChat(app: App, service: Service): void {
         structureParam,
         thoughts,
       };
-      reserveAnswer(service, exchange, job);
+      reserveAnswer(service, model, exchange, job);
       if (body.stream !== true) {
-        return jsonText(context, await answer.whole(await generateAll(service, exchange, job)));
+        return jsonText(context, await answer.whole(await generateAll(model, exchange, job)));
       }
       return streamAnswer(service, exchange, async (send) => {
         const hasBegun: boolean[] = [];
@@ -58,7 +59,7 @@ export function addChat(app: App, service: Service): void {
           hasBegun[choice] = true;
           send(answer.firstChunk(choice));
         };
-        const finished = await generateAll(service, exchange, job, (choice, piece) => {
+        const finished = await generateAll(model, exchange, job, (choice, piece) => {
           begin(choice);
           const { text, reasoning = "", tokens, logprobs } = piece;
           if (text !== "" || reasoning !== "" || (logprobs !== undefined && tokens.length > 0)) {
@@ -74,7 +75,7 @@ export function addChat(app: App, service: Service): void {
 }
 
 function settle(
-  service: Service,
+  model: ModelService,
   exchange: Exchange,
   body: ChatRequest,
   structure: AskedStructure | null,
@@ -85,7 +86,7 @@ function settle(
     });
   }
   return {
-    ...generateOptions(service, body, exchange.principal!, structure),
+    ...generateOptions(model, body, exchange.principal!, structure),
     logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
   };
 }
@@ -96,17 +97,17 @@ class ChatAnswer {
   readonly #chunks: ChunkText;
   /** Alternatives to each token; null: no log-probabilities. */
   readonly #logprobs: number | null;
-  readonly #service: Service;
+  readonly #model: ModelService;
 
-  constructor(service: Service, body: ChatRequest) {
-    this.#service = service;
+  constructor({ version }: Service, model: ModelService, body: ChatRequest) {
+    this.#model = model;
     this.#logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : null;
     this.#envelope = {
       id: `chatcmpl-${crypto.randomUUID()}`,
       object: body.stream === true ? "chat.completion.chunk" : "chat.completion",
       created: Math.floor(Date.now() / 1000),
-      model: service.served.id,
-      system_fingerprint: `lastrow-${service.version}`,
+      model: model.served.id,
+      system_fingerprint: `lastrow-${version}`,
     };
     this.#chunks = new ChunkText(this.#envelope, body.stream_options?.include_usage === true);
   }
@@ -159,6 +160,6 @@ class ChatAnswer {
 
   #logprobsOf(logprobs: readonly GeneratedLogprobs[] | undefined) {
     if (this.#logprobs === null) return null;
-    return chatLogprobs(this.#service.engine.model.tokenizer, logprobs ?? [], this.#logprobs);
+    return chatLogprobs(this.#model.engine.model.tokenizer, logprobs ?? [], this.#logprobs);
   }
 }

@@ -7,18 +7,11 @@ import { ApiError } from "../api-error.js";
 import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
+import type { ModelService } from "../model-service.js";
 import { promptLogprobs } from "../prompt-logprobs.js";
 import { type CompletionRequest, completionRequest, completionResponse } from "../schemas/completions.js";
 import { askedStructure } from "../schemas/structure.js";
-import {
-  callerOf,
-  expectModel,
-  promptTokens,
-  reserveAnswer,
-  type Service,
-  streamAnswer,
-  takeTurn,
-} from "../service.js";
+import { callerOf, promptTokens, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
 import { CompletionLogprobs, type ScoredToken } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
@@ -61,22 +54,22 @@ export function addCompletions(app: App, service: Service): void {
     service,
     async (context, body) => {
       const exchange = context.get("exchange");
-      expectModel(service, body.model);
-      const plan = settle(service, exchange, body);
+      const model = await service.model(body.model, exchange);
+      const plan = settle(model, exchange, body);
       await takeTurn(exchange, plan.choices);
-      const prompts = await promptTokens(service, plan.prompts, exchange);
-      reserveAnswer(service, exchange, { prompts, options: plan.options, echo: plan.echo });
-      const answer = new Answer(service, plan, prompts);
+      const prompts = await promptTokens(model, plan.prompts, exchange);
+      reserveAnswer(service, model, exchange, { prompts, options: plan.options, echo: plan.echo });
+      const answer = new Answer(service, model, plan, prompts);
       const job = { prompts, options: plan.options, structureParam: plan.structureParam };
       if (body.stream !== true) {
         const echoes = await answer.echoes(exchange);
-        const finished = await generateAll(service, exchange, job);
+        const finished = await generateAll(model, exchange, job);
         return jsonText(context, await answer.whole(finished, echoes));
       }
       return streamAnswer(service, exchange, async (send) => {
         const echoes = await answer.echoes(exchange);
         if (plan.echo) for (const chunk of answer.echoChunks(echoes)) send(chunk);
-        const finished = await generateAll(service, exchange, job, (choice, { text, tokens, logprobs }) => {
+        const finished = await generateAll(model, exchange, job, (choice, { text, tokens, logprobs }) => {
           if (text !== "" || tokens.length > 0) send(answer.chunk(choice, text, logprobs));
         });
         for (const chunk of answer.lastChunks(finished)) send(chunk);
@@ -85,8 +78,8 @@ export function addCompletions(app: App, service: Service): void {
   );
 }
 
-function settle(service: Service, exchange: Exchange, body: CompletionRequest): Plan {
-  const { limits } = service;
+function settle(model: ModelService, exchange: Exchange, body: CompletionRequest): Plan {
+  const { limits } = model;
   const { prompt, n, stream } = body;
   const echo = body.echo === true;
   if (stream === true && (body.best_of ?? 1) > (n ?? 1)) {
@@ -96,7 +89,7 @@ function settle(service: Service, exchange: Exchange, body: CompletionRequest): 
   }
   const prompts = (isList(prompt) ? prompt : [prompt ?? ""]).map(wellFormed);
   const structure = askedStructure(body);
-  const shared = generateOptions(service, body, exchange.principal!, structure, DEFAULT_MAX_TOKENS);
+  const shared = generateOptions(model, body, exchange.principal!, structure, DEFAULT_MAX_TOKENS);
   const isAskedFor = body.use_beam_search === true && body.num_beams == null;
   const numBeams = isAskedFor ? (body.best_of ?? n ?? 1) : shared.numBeams;
   const isSearch = numBeams !== undefined;
@@ -140,7 +133,7 @@ function isList(prompt: CompletionRequest["prompt"]): prompt is string[] | numbe
 
 /** Puts an answer together, whole or in chunks. */
 class Answer {
-  readonly #service: Service;
+  readonly #model: ModelService;
   readonly #plan: Plan;
   readonly #prompts: readonly (readonly number[])[];
   readonly #envelope: object;
@@ -150,18 +143,23 @@ class Answer {
   /** By choice. */
   readonly #logprobs: CompletionLogprobs[] = [];
 
-  constructor(service: Service, plan: Plan, prompts: readonly (readonly number[])[]) {
-    this.#service = service;
+  constructor(
+    { version }: Service,
+    model: ModelService,
+    plan: Plan,
+    prompts: readonly (readonly number[])[],
+  ) {
+    this.#model = model;
     this.#plan = plan;
     this.#prompts = prompts;
     this.#n = plan.options.n ?? 1;
-    this.#tokenizer = service.engine.model.tokenizer;
+    this.#tokenizer = model.engine.model.tokenizer;
     this.#envelope = {
       id: `cmpl-${crypto.randomUUID()}`,
       object: "text_completion",
       created: Math.floor(Date.now() / 1000),
-      model: service.served.id,
-      system_fingerprint: `lastrow-${service.version}`,
+      model: model.served.id,
+      system_fingerprint: `lastrow-${version}`,
     };
     this.#chunks = new ChunkText(this.#envelope, plan.includeUsage);
   }
@@ -170,7 +168,7 @@ class Answer {
   async echoes(exchange: Exchange): Promise<readonly Echo[]> {
     const { echo, logprobs, prompts } = this.#plan;
     if (!echo) return [];
-    const { engine, texts } = this.#service;
+    const { engine, texts } = this.#model;
     const echoes: Echo[] = [];
     for (const [i, tokens] of this.#prompts.entries()) {
       const given = prompts[i];

@@ -1,22 +1,15 @@
 /** What is served: `/v1/models` and `/v1/models/{id}`. */
 import { z } from "@hono/zod-openapi";
+import type { ModelService } from "../model-service.js";
 import { modelListSchema, modelSchema } from "../schemas/common.js";
-import { expectModel, type Service } from "../service.js";
+import type { Service } from "../service.js";
 import { type App, route } from "./routing.js";
 
-export function addModels(app: App, service: Service): void {
-  const { id, created, info } = service.served;
-  const model = {
-    id,
-    object: "model" as const,
-    created,
-    owned_by: "lastrow",
-    max_model_len: info.config.contextLength,
-  };
+export function addModels(app: App, { models }: Service): void {
   route(
     app,
     { method: "get", path: "/v1/models", summary: "What is served.", response: modelListSchema },
-    (context) => context.json({ object: "list", data: [model] }),
+    (context) => context.json({ object: "list", data: models.all.map(describe) }),
   );
   const details = {
     method: "get" as const,
@@ -25,14 +18,21 @@ export function addModels(app: App, service: Service): void {
     params: z.object({ model: z.string() }),
     response: modelSchema,
   };
-  const one = (asked: string) => {
-    expectModel(service, asked);
-    return model;
-  };
+  const one = (asked: string) => describe(models.find(asked));
   route(app, details, (context) => context.json(one(context.req.param("model") ?? "")));
   // A Hub name has a slash in it, which not every client writes as %2F.
   app.get("/v1/models/:owner/:name", (context) => {
     context.get("exchange").record.route = details.path;
     return context.json(one(`${context.req.param("owner")}/${context.req.param("name")}`));
   });
+}
+
+function describe({ served: { id, created, info } }: ModelService) {
+  return {
+    id,
+    object: "model" as const,
+    created,
+    owned_by: "lastrow",
+    max_model_len: info.config.contextLength,
+  };
 }

@@ -7,8 +7,9 @@ import { logNormalizer, topLogprobs } from "../../sampling/logprobs.js";
 import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";
 import { failureOf } from "../generation-service.js";
-import type { ExpectRoom, HeldSequence } from "../held-sequences.js";
+import type { ExpectRoom } from "../held-sequences.js";
 import { requestSalt } from "../keys.js";
+import type { ModelService } from "../model-service.js";
 import {
   appendRequest,
   createSequenceRequest,
@@ -22,7 +23,8 @@ import {
   sequenceResponse,
   truncateRequest,
 } from "../schemas/sequences.js";
-import { callerOf, expectFitting, expectModel, promptTokens, type Service, takeTurn } from "../service.js";
+import type { HeldInModel } from "../served-models.js";
+import { callerOf, expectFitting, promptTokens, type Service, takeTurn } from "../service.js";
 import { tokenText } from "../token-text.js";
 import { type App, type AppContext, route, routeWithBody } from "./routing.js";
 
@@ -31,13 +33,11 @@ const ONE = `${PATH}/{id}`;
 const SAVED = "/v1/saved-sequences";
 
 export function addSequences(app: App, service: Service): void {
-  const { limits, sequences, engine } = service;
-  const heldBy = (context: AppContext): HeldSequence => {
-    const exchange = context.get("exchange");
-    return sequences.use(exchange, context.req.param("id") ?? "");
-  };
-  const shown = (context: AppContext, held: HeldSequence, top?: number | null) =>
-    context.json(describe(service, held, top ?? null));
+  const { limits, models } = service;
+  const heldBy = (context: AppContext): HeldInModel =>
+    models.useHeld(context.get("exchange"), context.req.param("id") ?? "");
+  const shown = (context: AppContext, of: HeldInModel, top?: number | null) =>
+    context.json(describe(of, top ?? null));
 
   routeWithBody(
     app,
@@ -51,15 +51,15 @@ export function addSequences(app: App, service: Service): void {
     service,
     async (context, body) => {
       const exchange = context.get("exchange");
-      expectModel(service, body.model);
+      const model = await service.model(body.model, exchange);
       await takeTurn(exchange, 1);
-      const [tokens] = await promptTokens(service, [body.prompt], exchange);
-      const { model } = engine;
+      const [tokens] = await promptTokens(model, [body.prompt], exchange);
+      const lm = model.engine.model;
       const salt = requestSalt(exchange.principal!, body.cache_salt);
-      const held = await sequences.add(exchange, model, tokens.length, () =>
-        guarded(service, model, () => model.sequence(tokens, { salt, tenant: exchange.principal!.name })),
+      const held = await model.sequences.add(exchange, lm, tokens.length, () =>
+        guarded(model, lm, () => lm.sequence(tokens, { salt, tenant: exchange.principal!.name })),
       );
-      return shown(context, held, body.top_logprobs);
+      return shown(context, { model, held }, body.top_logprobs);
     },
   );
   addSaving(app, service, heldBy);
@@ -67,9 +67,7 @@ export function addSequences(app: App, service: Service): void {
     app,
     { method: "get", path: PATH, summary: "The sequences that you hold.", response: sequenceListResponse },
     (context) => {
-      const data = sequences
-        .list(context.get("exchange").principal!)
-        .map((held) => describe(service, held, null));
+      const data = models.held(context.get("exchange").principal!).map((of) => describe(of, null));
       return context.json({ object: "list", data });
     },
   );
@@ -88,7 +86,8 @@ export function addSequences(app: App, service: Service): void {
       response: "none",
     },
     async (context) => {
-      await sequences.remove(heldBy(context));
+      const { model, held } = heldBy(context);
+      await model.sequences.remove(held);
       return context.body(null, 204);
     },
   );
@@ -106,12 +105,12 @@ export function addSequences(app: App, service: Service): void {
     service,
     async (context, { prompt, top_logprobs }) => {
       const exchange = context.get("exchange");
-      const held = heldBy(context);
+      const { model, held } = heldBy(context);
       await takeTurn(exchange, 1);
-      const tokens = await addedTokens(service, prompt, exchange);
-      return sequences.inTurn(held, exchange, tokens.length, async () => {
-        await guarded(service, held.model, () => held.sequence.append(tokens));
-        return shown(context, held, top_logprobs);
+      const tokens = await addedTokens(model, prompt, exchange);
+      return model.sequences.inTurn(held, exchange, tokens.length, async () => {
+        await guarded(model, held.model, () => held.sequence.append(tokens));
+        return shown(context, { model, held }, top_logprobs);
       });
     },
   );
@@ -129,11 +128,11 @@ export function addSequences(app: App, service: Service): void {
     service,
     async (context, { length }) => {
       const exchange = context.get("exchange");
-      const held = heldBy(context);
+      const { model, held } = heldBy(context);
       await takeTurn(exchange, 1);
-      return sequences.inTurn(held, exchange, 0, async () => {
-        await guarded(service, held.model, () => held.sequence.truncate(length));
-        return shown(context, held);
+      return model.sequences.inTurn(held, exchange, 0, async () => {
+        await guarded(model, held.model, () => held.sequence.truncate(length));
+        return shown(context, { model, held });
       });
     },
   );
@@ -150,21 +149,21 @@ export function addSequences(app: App, service: Service): void {
     },
     service,
     async (context) => {
-      const held = heldBy(context);
+      const { model, held } = heldBy(context);
       const exchange = context.get("exchange");
       await takeTurn(exchange, 1);
-      return sequences.inTurn(held, exchange, 0, async () => {
-        const { model, sequence } = held;
-        const fork = () => guarded(service, model, () => sequence.fork());
-        return shown(context, await sequences.add(exchange, model, sequence.length, fork));
+      return model.sequences.inTurn(held, exchange, 0, async () => {
+        const { model: lm, sequence } = held;
+        const fork = () => guarded(model, lm, () => sequence.fork());
+        const forked = await model.sequences.add(exchange, lm, sequence.length, fork);
+        return shown(context, { model, held: forked });
       });
     },
   );
 }
 
 /** Saving under a name, sequences from what was saved, and what there is of it. */
-function addSaving(app: App, service: Service, heldBy: (context: AppContext) => HeldSequence): void {
-  const { sequences, engine } = service;
+function addSaving(app: App, service: Service, heldBy: (context: AppContext) => HeldInModel): void {
   const folder = () => {
     if (service.saved !== null) return service.saved;
     throw new ApiError(
@@ -186,25 +185,25 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
     },
     service,
     async (context, { name }) => {
-      const held = heldBy(context);
+      const { model, held } = heldBy(context);
       const exchange = context.get("exchange");
       await takeTurn(exchange, 1);
       const saved = folder();
-      const bytes = await sequences.inTurn(held, exchange, 0, () =>
-        guarded(service, held.model, () => saved.save(exchange.principal!, name, held.sequence)),
+      const bytes = await model.sequences.inTurn(held, exchange, 0, () =>
+        guarded(model, held.model, () => saved.save(exchange.principal!, name, held.sequence)),
       );
       return context.json({ id: held.id, name, bytes });
     },
   );
   /** How a saved sequence becomes one of a model. */
-  const restoring = (exchange: Exchange, name: string) => {
-    const { model } = engine;
+  const restoring = (exchange: Exchange, model: ModelService, name: string) => {
+    const lm = model.engine.model;
     const { signal } = exchange;
     const { name: tenant, salt } = exchange.principal!;
     const path = folder().path(exchange.principal!, name);
     const make = (expectRoom: ExpectRoom) =>
-      guarded(service, model, () => model.restore(path, { salt, tenant, signal, expectRoom }));
-    return { model, make };
+      guarded(model, lm, () => lm.restore(path, { salt, tenant, signal, expectRoom }));
+    return { model: lm, make };
   };
   routeWithBody(
     app,
@@ -218,11 +217,12 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
     service,
     async (context, { name }) => {
       const exchange = context.get("exchange");
+      const model = await service.model(null, exchange);
       await takeTurn(exchange, 1);
-      const { model, make } = restoring(exchange, name);
+      const { model: lm, make } = restoring(exchange, model, name);
       // How long it is shows once its file is open.
-      const held = await sequences.add(exchange, model, 0, make);
-      return context.json(describe(service, held, null));
+      const held = await model.sequences.add(exchange, lm, 0, make);
+      return context.json(describe({ model, held }, null));
     },
   );
   routeWithBody(
@@ -238,11 +238,11 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
     },
     service,
     async (context, { name }) => {
-      const held = heldBy(context);
+      const { model, held } = heldBy(context);
       const exchange = context.get("exchange");
       await takeTurn(exchange, 1);
-      return sequences.replace(held, exchange, restoring(exchange, name), () =>
-        context.json(describe(service, held, null)),
+      return model.sequences.replace(held, exchange, restoring(exchange, model, name), () =>
+        context.json(describe({ model, held }, null)),
       );
     },
   );
@@ -277,15 +277,19 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
 }
 
 /** Token ids of what is added: text as it is, without the tokens that begin one. */
-async function addedTokens(service: Service, prompt: Prompt, exchange: Exchange): Promise<readonly number[]> {
-  if (typeof prompt !== "string" || service.texts === null) {
-    return typeof prompt === "string" ? service.engine.model.promptTokens(prompt) : prompt;
+async function addedTokens(
+  model: ModelService,
+  prompt: Prompt,
+  exchange: Exchange,
+): Promise<readonly number[]> {
+  if (typeof prompt !== "string" || model.texts === null) {
+    return typeof prompt === "string" ? model.engine.model.promptTokens(prompt) : prompt;
   }
-  expectFitting(service, prompt, "prompt");
-  return service.texts.encode(prompt, { addSpecialTokens: false, caller: callerOf(exchange) });
+  expectFitting(model, prompt, "prompt");
+  return model.texts.encode(prompt, { addSpecialTokens: false, caller: callerOf(exchange) });
 }
 
-function describe({ served, engine }: Service, held: HeldSequence, top: number | null) {
+function describe({ model: { served, engine }, held }: HeldInModel, top: number | null) {
   const { id, sequence, created, expires } = held;
   return {
     id,
@@ -310,10 +314,10 @@ function likeliest({ logits }: Sequence, { tokenizer }: LanguageModel, count: nu
 }
 
 /** What is asked of an engine, which may be lost meanwhile. @throws ApiError 503 then; what `work` throws */
-async function guarded<T>(service: Service, model: LanguageModel, work: () => Promise<T>): Promise<T> {
+async function guarded<T>({ engine }: ModelService, lm: LanguageModel, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw failureOf(service.engine, model, error);
+    throw failureOf(engine, lm, error);
   }
 }

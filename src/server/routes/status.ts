@@ -13,7 +13,8 @@ const readiness = z
   .openapi("Readiness");
 
 export function addStatus(app: App, service: Service): void {
-  const { engine, served, version, metrics } = service;
+  const { models, version, metrics } = service;
+  const [{ engine, served }] = models.all;
   route(
     app,
     {

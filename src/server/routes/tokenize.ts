@@ -1,6 +1,7 @@
 /** `POST /tokenize` and `/detokenize`, with vLLM's and llama.cpp's bodies. */
 import { ApiError } from "../api-error.js";
 import type { Exchange } from "../exchange.js";
+import type { ModelService } from "../model-service.js";
 import { messagesOf } from "../schemas/chat.js";
 import {
   detokenizeRequest,
@@ -9,13 +10,13 @@ import {
   tokenizeRequest,
   tokenizeResponse,
 } from "../schemas/tokenize.js";
-import { callerOf, chatPrompt, expectFitting, expectModel, type Service } from "../service.js";
+import { callerOf, chatPrompt, expectFitting, type Service } from "../service.js";
 import type { TextThread } from "../text-thread.js";
 import { tokenPiece, tokenText } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
 
 export function addTokenize(app: App, service: Service): void {
-  const { limits, served, engine } = service;
+  const { limits, models } = service;
   routeWithBody(
     app,
     {
@@ -29,25 +30,25 @@ export function addTokenize(app: App, service: Service): void {
     service,
     async (context, body) => {
       const exchange = context.get("exchange");
-      expectModel(service, body.model);
+      const model = await service.model(body.model, exchange);
       const tokens =
         body.messages != null
           ? (
-              await chatPrompt(service, messagesOf(body.messages), {
+              await chatPrompt(model, messagesOf(body.messages), {
                 addGenerationPrompt: body.add_generation_prompt ?? true,
                 variables: body.chat_template_kwargs ?? {},
                 exchange,
               })
             ).tokens
-          : await textTokens(service, body, exchange);
-      const { tokenizer } = engine.model;
+          : await textTokens(model, body, exchange);
+      const { tokenizer } = model.engine.model;
       return context.json({
         tokens:
           body.with_pieces === true
             ? tokens.map((id) => ({ id, piece: tokenizer === null ? "" : tokenPiece(tokenizer, id) }))
             : tokens,
         count: tokens.length,
-        max_model_len: served.info.config.contextLength,
+        max_model_len: model.served.info.config.contextLength,
         token_strs: body.return_token_strs === true ? tokens.map((id) => tokenText(tokenizer, id)) : null,
       });
     },
@@ -58,15 +59,15 @@ export function addTokenize(app: App, service: Service): void {
       method: "post",
       path: "/detokenize",
       summary: "Text of token ids.",
-      body: detokenizeRequest(served.info.config.contextLength),
+      body: detokenizeRequest(models.contextLength),
       wants: "text",
       response: detokenizeResponse,
     },
     service,
-    async (context, { model, tokens }) => {
-      expectModel(service, model);
+    async (context, { model: name, tokens }) => {
       const exchange = context.get("exchange");
-      const text = await expectTexts(service).decode(tokens, {
+      const model = await service.model(name, exchange);
+      const text = await expectTexts(model).decode(tokens, {
         skipSpecialTokens: false,
         caller: callerOf(exchange),
       });
@@ -76,11 +77,11 @@ export function addTokenize(app: App, service: Service): void {
 }
 
 /** vLLM adds special tokens unless told otherwise, llama.cpp only when told so. */
-function textTokens(service: Service, body: TokenizeRequest, exchange: Exchange): Promise<number[]> {
+function textTokens(model: ModelService, body: TokenizeRequest, exchange: Exchange): Promise<number[]> {
   const isLlama = body.content != null;
   const text = body.content ?? body.prompt ?? "";
-  const texts = expectTexts(service);
-  expectFitting(service, text, isLlama ? "content" : "prompt");
+  const texts = expectTexts(model);
+  expectFitting(model, text, isLlama ? "content" : "prompt");
   return texts.encode(text, {
     addSpecialTokens: isLlama ? (body.add_special ?? false) : (body.add_special_tokens ?? true),
     parseSpecial: body.parse_special ?? false,
@@ -88,7 +89,7 @@ function textTokens(service: Service, body: TokenizeRequest, exchange: Exchange)
   });
 }
 
-function expectTexts({ texts, served }: Service): TextThread {
+function expectTexts({ texts, served }: ModelService): TextThread {
   if (texts !== null) return texts;
   throw new ApiError(
     400,
