@@ -112,6 +112,94 @@ test("variables that are asked for come over the named tokens, and are text", ()
   ]);
 });
 
+describe("the last message goes on", () => {
+  const own = (name: string) =>
+    new ChatRenderer(
+      readFileSync(new URL(`../../test/fixtures/chat-templates/${name}.jinja`, import.meta.url), "utf8"),
+    );
+  const namedTokens = { bos_token: "<s>", eos_token: "</s>" };
+  const OPEN = { ...OPTIONS, namedTokens, continueLast: true };
+  const continued = (template: ChatRenderer, last: Omit<ChatMessage, "role">, first = "Tell me.") =>
+    template.render(
+      [
+        { role: "user", content: first },
+        { role: "assistant", ...last },
+      ],
+      OPEN,
+    );
+  const textOf = (runs: ReturnType<typeof continued>) => runs.map(({ text }) => text).join("");
+
+  test.each([
+    ...["HuggingFaceTB-SmolLM3-3B", "Qwen-Qwen2.5-7B-Instruct", "Qwen-Qwen3-0.6B", "Qwen3-Coder"],
+    ...["deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", "ibm-granite-granite-3.3-2B-Instruct"],
+    ...["microsoft-Phi-3.5-mini-instruct", "mistralai-Mistral-Nemo-Instruct-2407"],
+    ...["../chatml", "../gemma", "../llama-2", "../llama-3", "../zephyr"],
+  ])("%s: the prompt ends with its text, and is what it was up to there", (name) => {
+    const template = published(name);
+    // Said before, too: the last place counts.
+    const said = "Once upon a time\nthere was";
+    const whole = render(
+      template,
+      [
+        ["user", said],
+        ["assistant", said],
+      ],
+      { addGenerationPrompt: false, namedTokens },
+    );
+    const cut = textOf(continued(template, { content: said }, said));
+    expect(cut).toBe(whole.slice(0, whole.lastIndexOf(said) + said.length));
+    expect(cut.length).toBeLessThan(whole.length);
+  });
+
+  test("white space at its end stays, where the template keeps it", () => {
+    expect(textOf(continued(own("chatml"), { content: "Once " }))).toMatch(/assistant\nOnce $/);
+    expect(textOf(continued(own("gemma"), { content: "Once " }))).toMatch(/model\nOnce$/);
+  });
+
+  test("parts of a text go on behind the last one", () => {
+    const content = ["Once ", "upon"].map((text) => ({ type: "text", text }) as const);
+    expect(textOf(continued(own("chatml"), { content }))).toMatch(/Once upon$/);
+    expect(textOf(continued(own("gemma"), { content }))).toMatch(/Onceupon$/);
+  });
+
+  test("an empty one begins where its text would stand, behind its thoughts", () => {
+    const qwen = published("Qwen-Qwen3-0.6B");
+    const thought = continued(qwen, { content: "", reasoning: "Hm." });
+    expect(textOf(thought)).toMatch(/<think>\nHm\.\n<\/think>\n\n$/);
+    expect(textOf(continued(published("Qwen3-Coder"), { content: "" }))).toMatch(
+      /<\|im_start\|>assistant\n$/,
+    );
+  });
+
+  const refused = (source: string, content: string) => () =>
+    continued(new ChatRenderer(source), { content, reasoning: "Hm." });
+
+  test.each([
+    ["writes as JSON", "{{ messages[0].content }}{{ messages[1].content | tojson }}", "Once"],
+    ["writes in capitals", "{{ messages[0].content }}{{ messages[1].content | upper }}", "Once"],
+    [
+      "writes something behind of",
+      "{{ messages[0].content }}{{ messages[1].content ~ messages[1].reasoning_content }}",
+      "Once",
+    ],
+    ["leaves out when it is empty", "{{ messages[0].content }}{% if messages[1].content %}x{% endif %}", ""],
+    ["writes only the thoughts of", "{{ messages[0].content }}{{ messages[1].reasoning_content }}", ""],
+  ])("a message that the template %s cannot", (_, source, content) => {
+    expect(refused(source, content)).toThrow(
+      expect.objectContaining({
+        code: "invalid_argument",
+        message: expect.stringMatching(/cannot be continued/),
+      }),
+    );
+  });
+
+  test("only the assistant's can", () => {
+    expect(() => new ChatRenderer(ALL).render([{ role: "user", content: "a" }], OPEN)).toThrow(
+      /^Only a message of the assistant's can be continued; the last one's role is user\.$/,
+    );
+  });
+});
+
 describe("failures", () => {
   test.each([
     ["a value that it adds wrongly", "{{ 'a' + 1 }}"],

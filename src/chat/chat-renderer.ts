@@ -13,6 +13,8 @@ import type { Run, Text } from "./jinja/text.js";
 export interface RenderOptions {
   /** Whether the prompt ends with the beginning of the assistant's answer. */
   readonly addGenerationPrompt: boolean;
+  /** Whether the prompt ends where the text of the last message does, an assistant's, which so goes on. Default false. */
+  readonly continueLast?: boolean | undefined;
   /** Texts of `bos_token`, `pad_token` and the like. */
   readonly namedTokens: Readonly<Record<string, string>>;
   /** More variables of the template, checked. */
@@ -48,10 +50,17 @@ export class ChatRenderer {
   /**
    * The prompt, in runs that say which message they came from.
    * @throws LastrowError `invalid_argument` for messages that are none, that the template refuses (`raise_exception`) or
-   *   of which it uses nothing; `chat_template_failed` when the template itself fails
+   *   of which it uses nothing, and for a last one that cannot be continued; `chat_template_failed` when the template
+   *   itself fails
    */
   render(messages: readonly ChatMessage[], options: RenderOptions): readonly Run[] {
     checkMessages(messages);
+    if (options.continueLast !== true) return this.#renderAll(messages, options);
+    checkContinued(messages);
+    return upToLast(this.#renderAll(messages, { ...options, addGenerationPrompt: false }), messages);
+  }
+
+  #renderAll(messages: readonly ChatMessage[], options: RenderOptions): readonly Run[] {
     const handed = messages.map(({ role, content, reasoning }): TemplateMessage => {
       const known = role === "developer" && !this.#knowsDeveloper ? "system" : role;
       return { role: known, content, ...(reasoning !== undefined && { reasoning_content: reasoning }) };
@@ -126,6 +135,38 @@ function lostMessage(
     if (render(messages.with(i, { ...message, content })).value === rendered.value) return i;
   }
   return null;
+}
+
+/** @throws LastrowError `invalid_argument` */
+function checkContinued(messages: readonly ChatMessage[]): void {
+  const { role } = messages[messages.length - 1];
+  if (role === "assistant") return;
+  throw new LastrowError(
+    "invalid_argument",
+    `Only a message of the assistant's can be continued; the last one's role is ${role}.`,
+  );
+}
+
+/**
+ * A rendered conversation without what the template writes behind the text of its last message.
+ * @throws LastrowError `invalid_argument` where the text does not stand there as it is, but for white space at its end
+ */
+function upToLast(runs: readonly Run[], messages: readonly ChatMessage[]): readonly Run[] {
+  const message = messages[messages.length - 1];
+  const text = textOf(message).trimEnd();
+  const at = runs.findLastIndex(
+    (run) => run.origin === messages.length && (text === "" || run.text.trim() !== ""),
+  );
+  const written = at === -1 ? null : runs[at].text.trimEnd();
+  // A template may cut thoughts from the beginning of a text, and trim each of its parts. Without a text, the place
+  // counts where it would stand.
+  const part = typeof message.content === "string" ? "" : (message.content.at(-1)?.text.trim() ?? "");
+  const isItsEnd = (end: string) => text.endsWith(end) || (part !== "" && end.endsWith(part));
+  if (written !== null && (text === "" ? written === "" : isItsEnd(written))) return runs.slice(0, at + 1);
+  throw new LastrowError(
+    "invalid_argument",
+    "The chat template does not write the text of the last message as it is, so it cannot be continued: end with a user's message, or use another template.",
+  );
 }
 
 function isStackOverflow(error: unknown): boolean {

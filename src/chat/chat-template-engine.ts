@@ -1,5 +1,6 @@
 /** A chat template with the tokenizer that its prompts are for, both in the thread that they are used in. */
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { textOf } from "./chat-messages.js";
 import { ChatRenderer } from "./chat-renderer.js";
 import type { ChatMessage, TemplateVariables } from "./chat-template.js";
 import type { Run } from "./jinja/text.js";
@@ -17,6 +18,8 @@ export interface TemplateLimits {
 export interface ChatPromptOptions {
   /** Whether it ends with the beginning of the assistant's answer. Default true. */
   readonly addGenerationPrompt?: boolean | undefined;
+  /** Whether the last message, an assistant's, goes on: the prompt ends with its text. Default false. */
+  readonly continueLast?: boolean | undefined;
   /** More variables of the template. */
   readonly variables?: TemplateVariables | undefined;
 }
@@ -55,9 +58,11 @@ export class ChatTemplate {
    */
   encode(messages: readonly ChatMessage[], options: ChatPromptOptions = {}): EncodedChat {
     const runs = this.#render(messages, options);
+    // What goes on behind a text is text.
+    const isText = options.continueLast === true && textOf(messages[messages.length - 1]).trim() !== "";
     return {
       tokens: this.#encoder.encode(runs, messages),
-      thoughts: answerThoughts(this.#thoughts, runs),
+      thoughts: isText ? null : answerThoughts(this.#thoughts, runs),
     };
   }
 
@@ -71,9 +76,10 @@ export class ChatTemplate {
   }
 
   #render(messages: readonly ChatMessage[], options: ChatPromptOptions): readonly Run[] {
-    const { addGenerationPrompt = true, variables = {} } = options;
+    const { addGenerationPrompt = true, continueLast = false, variables = {} } = options;
     return this.#renderer.render(messages, {
       addGenerationPrompt,
+      continueLast,
       variables,
       namedTokens: this.#tokenizer.namedTokens,
       deadlineMs: this.#deadlineMs,

@@ -6,6 +6,7 @@ import { memoryFiles } from "../../test/memory-files.js";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
 import { ChatRenderer } from "./chat-renderer.js";
 import type { ChatMessage, TemplateVariables } from "./chat-template.js";
+import { ChatTemplate } from "./chat-template-engine.js";
 import { answerThoughts, type ThoughtMarkers, thoughtMarkers } from "./thoughts.js";
 
 const MARKERS: ThoughtMarkers = {
@@ -68,6 +69,30 @@ test("whether an answer begins within thoughts is what the template wrote last",
   const r1 = source("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B");
   expect(begins(r1, "Hello", { enable_thinking: true })).toBe("open");
   expect(begins(r1, "Hello")).toBe("none");
+});
+
+test("a text that goes on is text; thoughts of an empty message go on where the template begins them", async () => {
+  const { files, idOf } = chatModelFiles({ template: "", specials: [], added: ["<think>", "</think>"] });
+  const tokenizer = (await loadTokenizer(memoryFiles("m", files), idOf("</think>") + 1))!;
+  const continued = (template: string, content: string) => {
+    const { thoughts } = new ChatTemplate(template, tokenizer, {
+      deadlineMs: 5000,
+      contextLength: 512,
+    }).encode(
+      [
+        { role: "user", content: "Hello" },
+        { role: "assistant", content },
+      ],
+      { continueLast: true },
+    );
+    return thoughts === null ? "none" : thoughts.isOpen ? "open" : "maybe";
+  };
+  expect(continued(source("Qwen-Qwen3-0.6B"), "Hi")).toBe("none");
+  expect(continued(source("Qwen-Qwen3-0.6B"), "")).toBe("none");
+  const bare = "{% for m in messages %}<think>{{ m.content }}</think>{% endfor %}";
+  expect(continued(bare, "Hi")).toBe("none");
+  expect(continued(bare, " ")).toBe("maybe");
+  expect(continued(bare, "")).toBe("open");
 });
 
 test("no message can begin or end thoughts", () => {

@@ -50,7 +50,7 @@ export function answerThoughts(
   markers: ThoughtMarkers | null,
   prompt: readonly Run[],
 ): AnswerThoughts | null {
-  const last = prompt.at(-1);
+  const last = prompt.findLast(({ text }) => text !== "");
   if (markers === null || last === undefined) return null;
   const written = last.origin === 0 ? last.text.trimEnd() : "";
   if (written.endsWith(markers.end.text)) return null;

@@ -3,7 +3,6 @@
  * usage, timings. Knows nothing of HTTP but the exchange that it works for.
  */
 
-import type { z } from "@hono/zod-openapi";
 import type { AnswerThoughts } from "../chat/thoughts.js";
 import { LastrowError } from "../errors.js";
 import type { GenerateOptions } from "../library/generate-options.js";
@@ -14,12 +13,7 @@ import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange } from "./exchange.js";
 import { type Principal, requestSalt } from "./keys.js";
 import type { ModelService } from "./model-service.js";
-import type { timingsSchema, usageSchema } from "./schemas/generation.js";
-import type { AskedStructure } from "./schemas/structure.js";
 import { TokenIntervals } from "./token-intervals.js";
-
-type Usage = z.infer<typeof usageSchema>;
-type Timings = z.infer<typeof timingsSchema>;
 
 /** The fields that completions and chats share, as their schemas give them. */
 interface GenerationFields {
@@ -54,7 +48,6 @@ export function generateOptions(
   { engine, limits }: ModelService,
   fields: GenerationFields,
   principal: Principal,
-  structure: AskedStructure | null,
   defaultMaxTokens = engine.model.defaultMaxTokens,
 ): GenerateOptions {
   const { top_k: topK, num_beams: numBeams } = fields;
@@ -83,7 +76,6 @@ export function generateOptions(
     cachePrompt: fields.cache_prompt ?? undefined,
     salt: requestSalt(principal, fields.cache_salt),
     tenant: principal.name,
-    ...structure?.options,
   };
 }
 
@@ -113,11 +105,28 @@ interface Job {
 /** Told of everything as it comes; `choice` counts through all prompts. */
 export type OnPiece = (choice: number, piece: GenerationPiece) => void;
 
+/** What an answer took; of several prompts the sums. */
+export interface AnswerCost {
+  /** Tokens of the prompts. */
+  readonly promptTokens: number;
+  /** Those of them whose K and V were there already; counted, never estimated. */
+  readonly cachedTokens: number;
+  /** Tokens that were generated, end tokens not counted. */
+  readonly completionTokens: number;
+  /** Those of them that are thoughts; null where an answer can have none. */
+  readonly reasoningTokens: number | null;
+  /** Tokens that were proposed, and those of them that were kept. */
+  readonly proposedTokens: number;
+  readonly acceptedTokens: number;
+  /** Milliseconds until the first token, and from there to the end; of several prompts the longest. */
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
 export interface Finished {
   /** Those of the first prompt, then those of the second … */
   readonly choices: readonly GenerationChoice[];
-  readonly usage: Usage;
-  readonly timings: Timings;
+  readonly cost: AnswerCost;
 }
 
 /**
@@ -160,11 +169,12 @@ export async function generateAll(
     if (exchange.signal.aborted) throw exchange.reason;
     const finished = summary(results);
     const { record } = exchange;
-    record.promptTokens = finished.usage.prompt_tokens;
-    record.completionTokens = finished.usage.completion_tokens;
-    record.cachedTokens = finished.usage.prompt_tokens_details.cached_tokens;
-    record.proposedTokens = finished.timings.draft_n ?? 0;
-    record.acceptedTokens = finished.timings.draft_n_accepted ?? 0;
+    const { cost } = finished;
+    record.promptTokens = cost.promptTokens;
+    record.completionTokens = cost.completionTokens;
+    record.cachedTokens = cost.cachedTokens;
+    record.proposedTokens = cost.proposedTokens;
+    record.acceptedTokens = cost.acceptedTokens;
     record.firstTokenSteps = results.reduce((most, { timings }) => Math.max(most, timings.prefillSteps), 0);
     record.finishReasons = finished.choices.map(({ finishReason }) => finishReason);
     return finished;
@@ -204,44 +214,19 @@ function summary(results: readonly GenerationResult[]): Finished {
   const longest = (of: (result: GenerationResult) => number) =>
     results.reduce((most, result) => Math.max(most, of(result)), 0);
   const choices = results.flatMap((result) => result.choices);
-  const promptTokens = sum((result) => result.promptTokens);
-  const cachedTokens = sum((result) => result.numCachedTokens);
-  const completionTokens = choices.reduce((total, { tokens }) => total + tokens.length, 0);
   const reasoning = choices.map(({ numReasoningTokens }) => numReasoningTokens);
   const hasThoughts = reasoning.some((count) => count !== undefined);
-  const promptMs = longest(({ timings }) => timings.prefillMs);
-  const predictedMs = longest(({ timings }) => timings.decodeMs);
-  const computed = promptTokens - cachedTokens;
-  const proposed = sum((result) => result.proposed);
   return {
     choices,
-    usage: {
-      prompt_tokens: promptTokens,
-      completion_tokens: completionTokens,
-      total_tokens: promptTokens + completionTokens,
-      prompt_tokens_details: { cached_tokens: cachedTokens },
-      ...(hasThoughts && {
-        completion_tokens_details: {
-          reasoning_tokens: reasoning.reduce<number>((total, count = 0) => total + count, 0),
-        },
-      }),
-    },
-    timings: {
-      cache_n: cachedTokens,
-      prompt_n: computed,
-      prompt_ms: promptMs,
-      prompt_per_token_ms: ratio(promptMs, computed),
-      prompt_per_second: ratio(computed * 1000, promptMs),
-      predicted_n: completionTokens,
-      predicted_ms: predictedMs,
-      predicted_per_token_ms: ratio(predictedMs, completionTokens),
-      predicted_per_second: ratio(completionTokens * 1000, predictedMs),
-      ...(proposed > 0 && { draft_n: proposed, draft_n_accepted: sum((result) => result.accepted) }),
+    cost: {
+      promptTokens: sum((result) => result.promptTokens),
+      cachedTokens: sum((result) => result.numCachedTokens),
+      completionTokens: choices.reduce((total, { tokens }) => total + tokens.length, 0),
+      reasoningTokens: hasThoughts ? reasoning.reduce<number>((total, count = 0) => total + count, 0) : null,
+      proposedTokens: sum((result) => result.proposed),
+      acceptedTokens: sum((result) => result.accepted),
+      prefillMs: longest(({ timings }) => timings.prefillMs),
+      decodeMs: longest(({ timings }) => timings.decodeMs),
     },
   };
-}
-
-/** A quotient that JSON can hold. */
-function ratio(a: number, b: number): number {
-  return b === 0 ? 0 : a / b;
 }

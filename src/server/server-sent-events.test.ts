@@ -1,6 +1,6 @@
 /** Streams of events with a clock that the test turns: silence, slow readers, failures, and what leaves in one piece. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type SendEvent, streamEvents } from "./server-sent-events.js";
+import { OPENAI_STREAM, type SendEvent, type StreamForm, streamEvents } from "./server-sent-events.js";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] }));
 afterEach(() => void vi.useRealTimers());
@@ -8,7 +8,7 @@ afterEach(() => void vi.useRealTimers());
 const KEEP_ALIVE = ": keep-alive\n\n";
 
 /** A stream that the test sends on, and ends. */
-function begin({ keepAliveMs = 10_000, maxBufferedBytes = 1 << 20 } = {}) {
+function begin({ keepAliveMs = 10_000, maxBufferedBytes = 1 << 20, form = OPENAI_STREAM } = {}) {
   let send!: SendEvent;
   let end!: () => void;
   let fail!: (error: unknown) => void;
@@ -22,10 +22,17 @@ function begin({ keepAliveMs = 10_000, maxBufferedBytes = 1 << 20 } = {}) {
         fail = reject;
       });
     },
-    { keepAliveMs, maxBufferedBytes, onReaderLost, drop: null, onEnd },
+    { form, keepAliveMs, maxBufferedBytes, onReaderLost, drop: null, onEnd },
   );
   response.catch(() => undefined);
-  return { response, onReaderLost, onEnd, send: (data: string) => send(data), end: () => end(), fail };
+  return {
+    response,
+    onReaderLost,
+    onEnd,
+    send: (data: string, name?: string) => send(data, name),
+    end: () => end(),
+    fail,
+  };
 }
 
 /** Each piece as it is read. */
@@ -175,4 +182,28 @@ test("what still waits for the reader at the end is told", async () => {
   slow.end();
   await vi.waitFor(() => expect(slow.onEnd).toHaveBeenCalled());
   expect(slow.onEnd).toHaveBeenCalledWith("data: \n\n".length + 1000 + "data: [DONE]\n\n".length);
+});
+
+test("another form of stream: names of events, a failure of its own, nothing behind the last event, no comments", async () => {
+  const form: StreamForm = {
+    contentType: "application/x-ndjson",
+    event: (data, name = "") => `${name}${data}\n`,
+    failure: ({ message }) => `${message}\n`,
+    end: "",
+    keepAlive: "",
+  };
+  const whole = begin({ form });
+  whole.send("1", "a");
+  whole.send("2");
+  whole.end();
+  const response = await whole.response;
+  expect(response.headers.get("content-type")).toBe("application/x-ndjson");
+  expect(await response.text()).toBe("a1\n2\n");
+  const failed = begin({ form });
+  // Begins the answer, though nothing can be said.
+  await vi.advanceTimersByTimeAsync(12_500);
+  const late = await failed.response;
+  failed.send("1");
+  failed.fail(new Error("no"));
+  expect(await late.text()).toBe("1\nThe server failed on this request; its log says more.\n");
 });

@@ -1,11 +1,34 @@
 /**
- * Server-sent events: an answer that is written while it comes to be. Owns what waits for the reader, and bounds it; a
- * comment line keeps a quiet stream alive; a failure in the middle is an event in OpenAI's shape.
+ * An answer that is written while it comes to be. Owns what waits for the reader, and bounds it; something keeps a quiet
+ * stream alive; a failure in the middle is told in it. How an event is written is the API's that is spoken: `StreamForm`.
  */
 import { setImmediate } from "node:timers";
-import { toApiError } from "./api-error.js";
+import { type ApiError, toApiError } from "./api-error.js";
+
+/** How the events of a stream are written. */
+export interface StreamForm {
+  readonly contentType: string;
+  /** One event. @param data a JSON text @param name of its kind, where kinds have names */
+  event(data: string, name?: string): string;
+  /** What failed in the middle; then comes the end. */
+  failure(error: ApiError): string;
+  /** Behind the last event; empty: nothing. */
+  readonly end: string;
+  /** What says that there is still someone; it means nothing to the reader. Empty: nothing is said. */
+  readonly keepAlive: string;
+}
+
+/** Server-sent events as completions and chats of OpenAI's have them. */
+export const OPENAI_STREAM: StreamForm = {
+  contentType: "text/event-stream; charset=utf-8",
+  event: (data) => `data: ${data}\n\n`,
+  failure: (error) => `data: ${error.json}\n\n`,
+  end: "data: [DONE]\n\n",
+  keepAlive: ": keep-alive\n\n",
+};
 
 export interface EventStreamOptions {
+  readonly form: StreamForm;
   /** Milliseconds of silence after which a comment is sent; also how long a first event is waited for. */
   readonly keepAliveMs: number;
   /** Most bytes that wait for the reader beyond what one turn of the event loop brings; a reader further behind is dropped. */
@@ -18,20 +41,18 @@ export interface EventStreamOptions {
   readonly onEnd: (waiting: number) => void;
 }
 
-/** Sends one event; its data is a JSON text. */
-export type SendEvent = (data: string) => void;
-
-const KEEP_ALIVE = ": keep-alive\n\n";
+/** Sends one event; its data is a JSON text, its name for forms whose events have names. */
+export type SendEvent = (data: string, name?: string) => void;
 
 /**
- * Answers with what `produce` sends, and `[DONE]` at its end. The answer begins with the first event, or after a while
+ * Answers with what `produce` sends. The answer begins with the first event, or after a while
  * without one: what fails before that fails as an ordinary error. Events that come in one turn of the event loop leave in
  * one piece: a write costs more than all else that is done for a token.
  * @throws what `produce` throws before it has sent anything
  */
 export async function streamEvents(
   produce: (send: SendEvent) => Promise<void>,
-  { keepAliveMs, maxBufferedBytes, onReaderLost, drop, onEnd }: EventStreamOptions,
+  { form, keepAliveMs, maxBufferedBytes, onReaderLost, drop, onEnd }: EventStreamOptions,
 ): Promise<Response> {
   const encoder = new TextEncoder();
   let controller!: ReadableStreamDefaultController<Uint8Array>;
@@ -84,7 +105,7 @@ export async function streamEvents(
   const timer = setInterval(
     () => {
       if (performance.now() - lastSent < keepAliveMs) return;
-      if (hasBegun) write(KEEP_ALIVE);
+      if (hasBegun) write(form.keepAlive);
       else begin();
     },
     Math.max(1, keepAliveMs / 4),
@@ -93,18 +114,18 @@ export async function streamEvents(
   (timer as { unref?: () => void }).unref?.();
 
   const outcome: { failure: { readonly error: unknown } | null } = { failure: null };
-  const ended = produce((data) => {
-    write(`data: ${data}\n\n`);
+  const ended = produce((data, name) => {
+    write(form.event(data, name));
     begin();
   })
     .catch((error: unknown) => {
       outcome.failure = { error };
-      if (hasBegun) write(`data: ${toApiError(error).json}\n\n`);
+      if (hasBegun) write(form.failure(toApiError(error)));
     })
     .then(() => {
       clearInterval(timer);
       if (!isOpen || (outcome.failure !== null && !hasBegun)) return;
-      write("data: [DONE]\n\n");
+      write(form.end);
       flush();
       if (!isOpen) return;
       isOpen = false;
@@ -119,13 +140,13 @@ export async function streamEvents(
       clearInterval(timer);
       throw outcome.failure.error;
     }
-    write(KEEP_ALIVE);
+    write(form.keepAlive);
   }
   // With the first events there, the headers leave along with them.
   flush();
   return new Response(body, {
     headers: {
-      "content-type": "text/event-stream; charset=utf-8",
+      "content-type": form.contentType,
       "cache-control": "no-cache, no-transform",
       // Proxies such as nginx would collect the events otherwise.
       "x-accel-buffering": "no",

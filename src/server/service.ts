@@ -1,8 +1,5 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
 
-import { checkVariables, textOf } from "../chat/chat-messages.js";
-import type { ChatMessage } from "../chat/chat-template.js";
-import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
 import type { GenerateOptions, Prompt } from "../library/generate-options.js";
 import type { Caller } from "../platform/fair-queue.js";
 import type { Admission } from "./admission.js";
@@ -16,8 +13,7 @@ import type { Metrics } from "./metrics.js";
 import type { ModelService } from "./model-service.js";
 import type { SavedFolder } from "./saved-folder.js";
 import type { ServedModels } from "./served-models.js";
-import { type SendEvent, streamEvents } from "./server-sent-events.js";
-import type { ChatPrompt } from "./text-messages.js";
+import { OPENAI_STREAM, type SendEvent, type StreamForm, streamEvents } from "./server-sent-events.js";
 
 /** A running server. Each part is the one owner of its state. */
 export interface Service {
@@ -85,41 +81,6 @@ export async function promptTokens(
   );
 }
 
-/**
- * The prompt of a conversation.
- * @throws ApiError 400 for a model without a chat template, and for what is too long; LastrowError as
- *   `ChatTemplate.encode`
- */
-export async function chatPrompt(
-  model: ModelService,
-  messages: readonly ChatMessage[],
-  options: ChatPromptOptions & { readonly exchange: Exchange },
-): Promise<ChatPrompt> {
-  const { texts, served } = model;
-  const { exchange, ...promptOptions } = options;
-  exchange.asks([messages]);
-  if (texts === null)
-    throw new ApiError(400, "tokenizer_missing", `${served.id} has no tokenizer, which a chat needs.`);
-  if (texts.noTemplate !== null) {
-    throw new ApiError(
-      400,
-      "chat_template_missing",
-      `${served.id} ${texts.noTemplate}. Start the server with --chat-template FILE (a Jinja template, as in tokenizer_config.json), or use /v1/completions.`,
-    );
-  }
-  checkVariables(promptOptions.variables ?? {}, "chat_template_kwargs");
-  expectFitting(model, messages.map(textOf).join(""), "messages");
-  const prompt = await texts.encodeChat(messages, promptOptions, callerOf(exchange));
-  const { tokens } = prompt;
-  if (tokens.length === 0) {
-    throw new ApiError(400, "empty_prompt", "The chat template renders these messages as an empty prompt.", {
-      param: "messages",
-    });
-  }
-  expectTokens(model, tokens.length, "messages");
-  return prompt;
-}
-
 /** Refuses a text that is longer than so many of the longest token, before it is tokenised. */
 export function expectFitting({ served, limits }: ModelService, text: string, param: string): void {
   const tokens = Math.min(served.info.config.contextLength, limits.promptTokens);
@@ -133,7 +94,7 @@ export function expectFitting({ served, limits }: ModelService, text: string, pa
 }
 
 /** @throws ApiError `context_length_exceeded` */
-function expectTokens({ served, limits }: ModelService, count: number, param: string): void {
+export function expectTokens({ served, limits }: ModelService, count: number, param: string): void {
   const { contextLength } = served.info.config;
   if (count > contextLength) {
     throw tooLong(
@@ -203,11 +164,15 @@ export function reserveAnswer(
   exchange.onEnd(answers.reserve(exchange.principal!.name, bytes, keys.areRequired));
 }
 
-/** Answers with a stream; the exchange ends with it. */
+/**
+ * Answers with a stream; the exchange ends with it.
+ * @param form how it is written; default: as completions and chats of OpenAI's
+ */
 export async function streamAnswer(
   service: Service,
   exchange: Exchange,
   produce: (send: SendEvent) => Promise<void>,
+  form: StreamForm = OPENAI_STREAM,
 ): Promise<Response> {
   const { keepAliveMs, limits } = service;
   exchange.record.stream = true;
@@ -226,6 +191,7 @@ export async function streamAnswer(
       }
     },
     {
+      form,
       keepAliveMs,
       maxBufferedBytes: limits.streamBytes,
       drop: exchange.drop,

@@ -34,6 +34,7 @@ export type TextTask =
       readonly kind: "chat";
       readonly messages: readonly ChatMessage[];
       readonly addGenerationPrompt: boolean;
+      readonly continueLast: boolean;
       readonly variables: TemplateVariables;
     }
   | {

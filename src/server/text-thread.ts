@@ -96,8 +96,9 @@ export class TextThread {
     options: ChatPromptOptions,
     caller: Caller,
   ): Promise<ChatPrompt> {
-    const { addGenerationPrompt = true, variables = {} } = options;
-    const answer = await this.#run({ kind: "chat", messages, addGenerationPrompt, variables }, caller);
+    const { addGenerationPrompt = true, continueLast = false, variables = {} } = options;
+    const task: TextTask = { kind: "chat", messages, addGenerationPrompt, continueLast, variables };
+    const answer = await this.#run(task, caller);
     if (answer.kind === "chat-prompt") return answer.prompt;
     throw unexpected(answer);
   }

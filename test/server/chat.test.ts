@@ -64,6 +64,29 @@ test("the answer is what the library generates after the rendered text", async (
   }
 });
 
+test("the last message of the assistant's goes on: the answer is what follows it", async () => {
+  const begun = { role: "assistant", content: "Hello, Tom! I " };
+  const own = await lm.generate(`${TEXT}Hello, Tom! I`, { maxTokens: 12, seed: 5 }).result();
+  const body = { messages: [...MESSAGES, begun], continue_final_message: true, max_tokens: 12, seed: 5 };
+  // As vLLM's clients say it, and shorter; the template cuts the white space at the end.
+  for (const more of [{ add_generation_prompt: false }, {}]) {
+    const { choices, usage } = await (await ask({ ...body, ...more })).json();
+    expect(choices[0].message.content).toBe(own.text);
+    expect(usage.prompt_tokens).toBe(own.promptTokens);
+  }
+  const { tokens } = await (
+    await api.post("/tokenize", { messages: body.messages, continue_final_message: true })
+  ).json();
+  expect(tokens).toEqual(lm.promptTokens(`${TEXT}Hello, Tom! I`));
+  expect(await errorOf(await ask({ ...body, add_generation_prompt: true }))).toMatchObject({
+    ...{ status: 400, code: "invalid_request", param: "continue_final_message" },
+  });
+  expect(await errorOf(await ask({ ...body, messages: MESSAGES }))).toMatchObject({
+    ...{ status: 400, code: "invalid_argument" },
+    message: expect.stringMatching(/^Only a message of the assistant's can be continued/),
+  });
+});
+
 test("a message's text is plain text, whatever it says", async () => {
   const tokens = async (messages: object[]) =>
     (await (await api.post("/tokenize", { messages, add_generation_prompt: false })).json()).tokens;

@@ -1,16 +1,18 @@
 /** `POST /v1/chat/completions`: the next message of a conversation, for models with a chat template. */
 
-import type { GenerateOptions } from "../../library/generate-options.js";
 import type { GenerationPiece } from "../../protocol/generation-request.js";
 import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
 import { ApiError } from "../api-error.js";
+import { type ChatAsk, prepareChat } from "../chat-generation.js";
 import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
-import { type Finished, generateAll, generateOptions } from "../generation-service.js";
+import { type Finished, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
-import { type ChatRequest, chatRequest, chatResponse, messagesOf } from "../schemas/chat.js";
-import { type AskedStructure, askedStructure } from "../schemas/structure.js";
-import { chatPrompt, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
+import { chatPromptAsk } from "../openai-chat.js";
+import { timingsOf, usageOf } from "../openai-usage.js";
+import { type ChatRequest, chatRequest, chatResponse } from "../schemas/chat.js";
+import { askedStructure } from "../schemas/structure.js";
+import { type Service, streamAnswer } from "../service.js";
 import { chatLogprobs } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
@@ -30,28 +32,9 @@ export function addChat(app: App, service: Service): void {
     async (context, body) => {
       const exchange = context.get("exchange");
       const model = await service.model(body.model, exchange);
-      const structure = askedStructure(body);
-      const options = settle(model, exchange, body, structure);
-      await takeTurn(exchange, Math.max(options.n ?? 1, options.numBeams ?? 1));
-      const { tokens, turnEnds, thoughts } = await chatPrompt(model, messagesOf(body.messages), {
-        addGenerationPrompt: body.add_generation_prompt ?? true,
-        variables: body.chat_template_kwargs ?? {},
-        exchange,
-      });
-      const { stopTokenIds = [] } = options;
-      const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...turnEnds];
+      const chat = await prepareChat(service, model, exchange, settle(model, exchange, body));
       const answer = new ChatAnswer(service, model, body);
-      const structureParam = structure?.param ?? null;
-      const job = {
-        prompts: [tokens],
-        options: { ...options, stopTokenIds: ends },
-        structureParam,
-        thoughts,
-      };
-      reserveAnswer(service, model, exchange, job);
-      if (body.stream !== true) {
-        return jsonText(context, await answer.whole(await generateAll(model, exchange, job)));
-      }
+      if (body.stream !== true) return jsonText(context, await answer.whole(await chat.run()));
       return streamAnswer(service, exchange, async (send) => {
         const hasBegun: boolean[] = [];
         const begin = (choice: number) => {
@@ -59,7 +42,7 @@ export function addChat(app: App, service: Service): void {
           hasBegun[choice] = true;
           send(answer.firstChunk(choice));
         };
-        const finished = await generateAll(model, exchange, job, (choice, piece) => {
+        const finished = await chat.run((choice, piece) => {
           begin(choice);
           const { text, reasoning = "", tokens, logprobs } = piece;
           if (text !== "" || reasoning !== "" || (logprobs !== undefined && tokens.length > 0)) {
@@ -74,20 +57,20 @@ export function addChat(app: App, service: Service): void {
   );
 }
 
-function settle(
-  model: ModelService,
-  exchange: Exchange,
-  body: ChatRequest,
-  structure: AskedStructure | null,
-): GenerateOptions {
+/** The request as all routes of chats have it. */
+function settle(model: ModelService, exchange: Exchange, body: ChatRequest): ChatAsk {
   if (body.top_logprobs != null && body.logprobs !== true) {
     throw new ApiError(400, "invalid_request", "top_logprobs needs logprobs to be true.", {
       param: "top_logprobs",
     });
   }
   return {
-    ...generateOptions(model, body, exchange.principal!, structure),
-    logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
+    ...chatPromptAsk(body),
+    options: {
+      ...generateOptions(model, body, exchange.principal!),
+      logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
+    },
+    structure: askedStructure(body),
   };
 }
 
@@ -113,7 +96,9 @@ class ChatAnswer {
   }
 
   whole(finished: Finished): Promise<string> {
-    return wholeText(this.#envelope, this.#wholeChoices(finished), finished);
+    const { cost } = finished;
+    const end = { usage: usageOf(cost), timings: timingsOf(cost) };
+    return wholeText(this.#envelope, this.#wholeChoices(finished), end);
   }
 
   *#wholeChoices({ choices }: Finished): Generator<object> {
@@ -141,11 +126,12 @@ class ChatAnswer {
   }
 
   /** Why each choice has ended, and the usage if it is wanted. */
-  *lastChunks({ choices, usage, timings }: Finished): Generator<string> {
+  *lastChunks({ choices, cost }: Finished): Generator<string> {
+    const timings = timingsOf(cost);
     for (const [i, { finishReason }] of choices.entries()) {
       yield this.#chunk(i, {}, null, finishReason, i === choices.length - 1 ? timings : undefined);
     }
-    yield* this.#chunks.usage(usage);
+    yield* this.#chunks.usage(usageOf(cost));
   }
 
   #chunk(

@@ -8,6 +8,7 @@ import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
+import { timingsOf, usageOf } from "../openai-usage.js";
 import { promptLogprobs } from "../prompt-logprobs.js";
 import { type CompletionRequest, completionRequest, completionResponse } from "../schemas/completions.js";
 import { askedStructure } from "../schemas/structure.js";
@@ -89,7 +90,7 @@ function settle(model: ModelService, exchange: Exchange, body: CompletionRequest
   }
   const prompts = (isList(prompt) ? prompt : [prompt ?? ""]).map(wellFormed);
   const structure = askedStructure(body);
-  const shared = generateOptions(model, body, exchange.principal!, structure, DEFAULT_MAX_TOKENS);
+  const shared = generateOptions(model, body, exchange.principal!, DEFAULT_MAX_TOKENS);
   const isAskedFor = body.use_beam_search === true && body.num_beams == null;
   const numBeams = isAskedFor ? (body.best_of ?? n ?? 1) : shared.numBeams;
   const isSearch = numBeams !== undefined;
@@ -101,6 +102,7 @@ function settle(model: ModelService, exchange: Exchange, body: CompletionRequest
   const logprobs = body.logprobs ?? null;
   const options: GenerateOptions = {
     ...shared,
+    ...structure?.options,
     bestOf: isSearch ? undefined : (body.best_of ?? undefined),
     numBeams,
     logprobs: logprobs ?? undefined,
@@ -184,7 +186,9 @@ class Answer {
   }
 
   whole(finished: Finished, echoes: readonly Echo[]): Promise<string> {
-    return wholeText(this.#envelope, this.#wholeChoices(finished, echoes), finished);
+    const { cost } = finished;
+    const end = { usage: usageOf(cost), timings: timingsOf(cost) };
+    return wholeText(this.#envelope, this.#wholeChoices(finished, echoes), end);
   }
 
   *#wholeChoices({ choices }: Finished, echoes: readonly Echo[]): Generator<object> {
@@ -212,11 +216,12 @@ class Answer {
   }
 
   /** Why each choice has ended, and the usage if it is wanted. */
-  *lastChunks({ choices, usage, timings }: Finished): Generator<string> {
+  *lastChunks({ choices, cost }: Finished): Generator<string> {
+    const timings = timingsOf(cost);
     for (const [i, { finishReason }] of choices.entries()) {
       yield this.#chunk(i, "", [], finishReason, i === choices.length - 1 ? timings : undefined);
     }
-    yield* this.#chunks.usage(usage);
+    yield* this.#chunks.usage(usageOf(cost));
   }
 
   #chunk(

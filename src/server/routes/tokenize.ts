@@ -1,8 +1,9 @@
 /** `POST /tokenize` and `/detokenize`, with vLLM's and llama.cpp's bodies. */
 import { ApiError } from "../api-error.js";
+import { chatPrompt } from "../chat-generation.js";
 import type { Exchange } from "../exchange.js";
 import type { ModelService } from "../model-service.js";
-import { messagesOf } from "../schemas/chat.js";
+import { chatPromptAsk } from "../openai-chat.js";
 import {
   detokenizeRequest,
   detokenizeResponse,
@@ -10,7 +11,7 @@ import {
   tokenizeRequest,
   tokenizeResponse,
 } from "../schemas/tokenize.js";
-import { callerOf, chatPrompt, expectFitting, type Service } from "../service.js";
+import { callerOf, expectFitting, type Service } from "../service.js";
 import type { TextThread } from "../text-thread.js";
 import { tokenPiece, tokenText } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
@@ -33,13 +34,7 @@ export function addTokenize(app: App, service: Service): void {
       const model = await service.model(body.model, exchange);
       const tokens =
         body.messages != null
-          ? (
-              await chatPrompt(model, messagesOf(body.messages), {
-                addGenerationPrompt: body.add_generation_prompt ?? true,
-                variables: body.chat_template_kwargs ?? {},
-                exchange,
-              })
-            ).tokens
+          ? (await chatPrompt(model, exchange, chatPromptAsk({ ...body, messages: body.messages }))).tokens
           : await textTokens(model, body, exchange);
       const { tokenizer } = model.engine.model;
       return context.json({

@@ -1,6 +1,5 @@
 /** The bodies of `POST /v1/chat/completions`. */
 import { z } from "@hono/zod-openapi";
-import type { ChatMessage } from "../../chat/chat-template.js";
 import type { ServerLimits } from "../limits.js";
 import { list, record } from "./first-wrong.js";
 import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
@@ -25,18 +24,8 @@ const chatMessage = z
   })
   .openapi("ChatMessage");
 
-type ChatMessageBody = z.infer<typeof chatMessage>;
-
-/** Messages as the library has them. */
-export function messagesOf(bodies: readonly ChatMessageBody[]): ChatMessage[] {
-  return bodies.map(({ role, content, reasoning_content: reasoning }) => ({
-    ...{ role, content },
-    ...(reasoning != null && { reasoning }),
-  }));
-}
-
 /** More variables of the template, under vLLM's name. */
-export function templateVariables() {
+function templateVariables() {
   return record(z.unknown(), { most: 64, tooMany: "chat_template_kwargs may have 64 entries" })
     .nullish()
     .openapi({
@@ -49,6 +38,25 @@ export function chatMessages(limits: ServerLimits) {
   return list(chatMessage, { least: 1, most: limits.messages });
 }
 
+/** Fields that say how a conversation becomes a prompt, beside its messages. */
+export function chatPromptFields() {
+  return {
+    add_generation_prompt: z.boolean().nullish().openapi({
+      description: "Whether the template begins the assistant's answer; default true.",
+    }),
+    continue_final_message: z.boolean().nullish().openapi({
+      description:
+        "Whether the last message, the assistant's, goes on: the answer is what follows it. Not with add_generation_prompt.",
+    }),
+    chat_template_kwargs: templateVariables(),
+  };
+}
+
+const chatPromptObject = () => z.object({ messages: z.array(chatMessage), ...chatPromptFields() });
+
+/** A conversation, and how it becomes a prompt. */
+export type ChatPromptBody = z.infer<ReturnType<typeof chatPromptObject>>;
+
 export function chatRequest(limits: ServerLimits) {
   const none = (value: unknown) => value == null || (Array.isArray(value) && value.length === 0);
   return z
@@ -57,10 +65,7 @@ export function chatRequest(limits: ServerLimits) {
       ...generationFields(limits),
       logprobs: z.boolean().nullish(),
       top_logprobs: count(limits.logprobs),
-      add_generation_prompt: z.boolean().nullish().openapi({
-        description: "Whether the template begins the assistant's answer; default true.",
-      }),
-      chat_template_kwargs: templateVariables(),
+      ...chatPromptFields(),
       tools: unsupported("tools", none),
       tool_choice: unsupported(
         "tool_choice",

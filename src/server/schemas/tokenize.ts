@@ -1,7 +1,7 @@
 /** The bodies of `POST /tokenize` and `POST /detokenize`: vLLM's and llama.cpp's. */
 import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
-import { chatMessages, templateVariables } from "./chat.js";
+import { chatMessages, chatPromptFields } from "./chat.js";
 import { tokenIds } from "./first-wrong.js";
 
 export function tokenizeRequest(limits: ServerLimits) {
@@ -10,8 +10,7 @@ export function tokenizeRequest(limits: ServerLimits) {
       model: z.string().nullish(),
       prompt: z.string().nullish().openapi({ description: "The text, as vLLM's clients send it." }),
       messages: chatMessages(limits).nullish().openapi({ description: "A conversation in a text's place." }),
-      add_generation_prompt: z.boolean().nullish(),
-      chat_template_kwargs: templateVariables(),
+      ...chatPromptFields(),
       add_special_tokens: z.boolean().nullish().openapi({ description: "vLLM's name; default true." }),
       return_token_strs: z.boolean().nullish(),
       content: z.string().nullish().openapi({ description: "The text, as llama.cpp's clients send it." }),
