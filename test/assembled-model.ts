@@ -34,6 +34,8 @@ export interface AssembledOptions {
   readonly dtype?: AskedDtype;
   readonly kvDtype?: KvDtype;
   readonly numBlocks?: number;
+  /** Most rows of logits of a pass; by default 64. */
+  readonly maxLogitsRows?: number;
 }
 
 /** A model that is loaded, with what looks at its inside needs to know. To be disposed of by its kernels. */
@@ -43,9 +45,8 @@ export interface AssembledModel {
   readonly memoryBytes: number;
 }
 
-/** Most rows of a pass, and of logits; as many sequences as an engine has at most. */
+/** Most rows of a pass; as many sequences as an engine has at most. */
 const MAX_ROWS = 128;
-const MAX_LOGITS_ROWS = 64;
 const MAX_SEQUENCES = 64;
 
 /** @param tensors of files that are open */
@@ -55,6 +56,7 @@ export async function assembleModel(
   asked: AssembledOptions = {},
 ): Promise<AssembledModel> {
   const { kernels = "wasm", threads = 1, dtype = "f32", kvDtype = "f32", numBlocks = 64 } = asked;
+  const { maxLogitsRows = 64 } = asked;
   const { startHelper } = platformThreads;
   const backend =
     kernels === "reference"
@@ -64,7 +66,7 @@ export async function assembleModel(
   const { weights, places } = planWeights(plan, decoder, chooseDtypes(dtype, tensors));
   const shape = kvShapeOf(decoder);
   const kv = kvLayout(shape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(shape, kvDtype)), numBlocks);
-  const limits = { maxRows: MAX_ROWS, maxLogitsRows: MAX_LOGITS_ROWS, maxSequences: MAX_SEQUENCES };
+  const limits = { maxRows: MAX_ROWS, maxLogitsRows, maxSequences: MAX_SEQUENCES };
   const scratch = planScratch(plan, decoder, limits);
   const staging = planStaging(plan, widestRow(tensors.flatMap(({ rows }) => rows)), tensors, places);
   const made = await backend.create(plan.bytes);

@@ -46,6 +46,22 @@ export class FedSequence {
     }
   }
 
+  /** Copies of the rows of `tokens` that the head makes logits of. */
+  *allHidden(tokens: readonly number[]): Generator<Float32Array> {
+    const { kernels, model } = this.#parts;
+    while (this.table.length < tokens.length) {
+      const { length } = this.table;
+      const { rows } = this.feed(
+        tokens.slice(length, length + Math.min(model.maxRows, model.maxLogitsRows)),
+        "all",
+      );
+      for (let r = 0; r < rows; r++) {
+        const { offset, cols } = model.hiddenRow(r);
+        yield kernels.f32(offset, cols).slice();
+      }
+    }
+  }
+
   /** One forward pass over rows behind those that are there. */
   feed(tokenIds: readonly number[], wantsLogits: "none" | "last" | "all"): Tensor {
     const { model, kvCache } = this.#parts;

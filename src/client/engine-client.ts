@@ -13,6 +13,7 @@ import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engi
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { ClientMessage, EngineConnection, HostMessage } from "../protocol/messages.js";
+import type { ReadoutOutcome, ReadoutRequest } from "../protocol/readout-request.js";
 import { fromRemoteError } from "../protocol/remote-error.js";
 import { EngineLink } from "./engine-link.js";
 import { EventSubscription } from "./event-subscription.js";
@@ -189,6 +190,34 @@ export class EngineClient {
     } catch (error) {
       if (signal?.aborted) return null;
       throw error;
+    } finally {
+      stopWaiting();
+    }
+  }
+
+  /**
+   * What is read off a prompt.
+   * @returns null when the signal was aborted before it was there
+   * @throws LastrowError `kv_memory_exhausted`, `numerical_error`, `thread_lost`, `engine_lost`, `disposed`
+   */
+  async computeReadout(
+    request: ReadoutRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadoutOutcome | null> {
+    if (signal?.aborted) return null;
+    let stopWaiting: () => void = () => undefined;
+    try {
+      const answer = await this.#call<{ readonly outcome: ReadoutOutcome | null }>(
+        (id) => {
+          stopWaiting = onAbort(signal, () => this.#link.post({ type: "cancel", id }));
+          return { type: "computeReadout", id, request };
+        },
+        (message) => {
+          if (message.type === "readout") return message;
+          return message.type === "ended" ? { outcome: null } : null;
+        },
+      );
+      return answer.outcome;
     } finally {
       stopWaiting();
     }

@@ -11,6 +11,7 @@ import type { RowRange } from "../kernels/kv-rows.js";
 import { blocksFor, rowsThatFit } from "../kv-cache/block-needs.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { Decoder } from "../model/decoder.js";
+import type { WantedAs } from "../model/forward-batch.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
@@ -39,8 +40,10 @@ export interface NewSequence {
   readonly salt: string | null;
   /** Tenants share each step and the KV cache evenly, whatever each asks for. Default: the one without a name. */
   readonly tenant?: string | undefined;
-  /** Rows from this position on become logits; default: the last one. */
+  /** Rows from this position on are wanted; default: the last one. */
   readonly logitsFrom?: number;
+  /** Default: as logits. */
+  readonly wantedAs?: WantedAs;
 }
 
 export class EngineCore {
@@ -176,7 +179,7 @@ export class EngineCore {
   }
 
   /**
-   * Starts a sequence; its consumer is given the logits of the rows that it wants, in one of the next steps.
+   * Starts a sequence; its consumer is given the rows that it wants, in one of the next steps.
    * @throws LastrowError `kv_memory_exhausted` when `rowsNeeded` rows do not fit into the cache even alone
    */
   start(
@@ -188,8 +191,8 @@ export class EngineCore {
     this.#lastArrival += 1;
     const table = this.kvCache.createSequence(options.salt);
     table.append(tokens);
-    const { tenant = "" } = options;
-    const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant }, table, consumer);
+    const { tenant = "", wantedAs } = options;
+    const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant, wantedAs }, table, consumer);
     if (options.logitsFrom !== undefined) sequence.logitsFrom = options.logitsFrom;
     this.#sequences.add(sequence);
     this.#scheduler.await(sequence);
@@ -387,7 +390,7 @@ export class EngineCore {
     const delivered = this.#commit(rows, logits, forwardMs);
     const committed = performance.now();
     this.#scheduleMs += committed - computed;
-    if (rows.every(({ count, wanted }) => count === wanted)) {
+    if (rows.every(({ sequence, count, wanted }) => sequence.wantedAs === "logits" && count === wanted)) {
       this.stepCosts.observe(rows.length, logits.rows, committed - start);
     }
     for (const deliver of delivered) deliver();
@@ -420,7 +423,8 @@ export class EngineCore {
     batch.clear();
     for (const { sequence, count, wanted } of rows) {
       const { table, tokens } = sequence;
-      batch.add({ tokens, from: table.length, count, runs: table.runs, wanted });
+      const { wantedAs } = sequence;
+      batch.add({ tokens, from: table.length, count, runs: table.runs, wanted, wantedAs });
     }
     this.#batchedSequences += rows.length;
     this.#largestBatch = Math.max(this.#largestBatch, rows.length);
@@ -431,17 +435,19 @@ export class EngineCore {
     return this.model.forward(this.kvCache.layout);
   }
 
-  /** Declares all rows written, and returns what is left to do: give the logits to the consumers that wait for them. */
+  /** Declares all rows written, and returns what is left to do: give what is wanted to the consumers that wait for it. */
   #commit(rows: readonly ScheduledRows[], logits: Tensor, forwardMs: number): (() => void)[] {
     const maxima = this.model.stretchMaxima(logits); // (N, ⌈V / STRETCH⌉)
     const deliveries: (() => void)[] = [];
     let firstRow = 0;
     for (const { sequence, count, wanted } of rows) {
+      const isHidden = sequence.wantedAs === "hidden";
+      const row = isHidden ? this.#hiddenFrom(firstRow) : this.#rowsFrom(logits, firstRow);
       const computed = {
         firstPosition: sequence.table.length + count - wanted,
         count: wanted,
-        row: this.#rowsFrom(logits, firstRow),
-        maxima: this.#rowsFrom(maxima, firstRow),
+        row,
+        maxima: isHidden ? row : this.#rowsFrom(maxima, firstRow),
       };
       firstRow += wanted;
       sequence.rowsComputed += count;
@@ -450,7 +456,8 @@ export class EngineCore {
       const numSound = rowsBeforeNaN(computed);
       const position = computed.firstPosition + numSound;
       if (numSound < wanted && position < sequence.guessedFrom) {
-        const message = `The logits at position ${position} hold a NaN: the model's numbers overflow on this input.`;
+        const what = isHidden ? "hidden row" : "logits";
+        const message = `The ${what} at position ${position} hold${isHidden ? "s" : ""} a NaN: the model's numbers overflow on this input.`;
         deliveries.push(() => this.#fail(sequence, new LastrowError("numerical_error", message)));
         continue;
       }
@@ -481,6 +488,14 @@ export class EngineCore {
   /** Views of a tensor's rows, counted from one of them. */
   #rowsFrom({ offset, stride, cols }: Tensor, first: number): (i: number) => Float32Array {
     return (i) => this.kernels.f32(offset + 4 * (first + i) * stride, cols);
+  }
+
+  /** Views of the hidden rows, counted from one of the wanted rows. */
+  #hiddenFrom(first: number): (i: number) => Float32Array {
+    return (i) => {
+      const { offset, cols } = this.model.hiddenRow(first + i);
+      return this.kernels.f32(offset, cols);
+    };
   }
 
   /** Nothing can be planned though a sequence waits: what waits longest cannot be served. */

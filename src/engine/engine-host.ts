@@ -17,6 +17,7 @@ import type { EngineCore } from "./engine-core.js";
 import { GenerationJob, type ObservedStep } from "./generation-job.js";
 import { GrammarStore } from "./grammar-store.js";
 import { loadEngine } from "./load-engine.js";
+import { ReadoutJob } from "./readout-job.js";
 import { RemoteFiles } from "./remote-files.js";
 import type { LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
 import { TurnTaker } from "./turn-taker.js";
@@ -38,6 +39,7 @@ export class EngineHost {
   readonly #grammars = new GrammarStore();
   /** Of the generations, those that are held to a grammar. */
   readonly #constrained = new Map<number, GenerationJob>();
+  readonly #readouts = new Map<number, ReadoutJob>();
   readonly #sequences = new Map<number, ScheduledSequence>();
   /** What to do when the rows of a sequence are there again. */
   readonly #rowsWanted = new Map<number, () => void>();
@@ -88,9 +90,9 @@ export class EngineHost {
   }
 
   /** What it has for its client. For tests that look inside. @internal */
-  get held(): { readonly generations: number; readonly sequences: number; readonly isListening: boolean } {
+  get held(): { readonly jobs: number; readonly sequences: number; readonly isListening: boolean } {
     return {
-      generations: this.#generations.size,
+      jobs: this.#generations.size + this.#readouts.size,
       sequences: this.#sequences.size + this.#rowsWanted.size,
       isListening: this.#stopListening !== null,
     };
@@ -138,6 +140,10 @@ export class EngineHost {
       }
       case "cancel":
         this.#generations.get(message.id)?.cancel();
+        this.#readouts.get(message.id)?.cancel();
+        return;
+      case "computeReadout":
+        this.#computeReadout(message);
         return;
       case "startSequence":
         this.#startSequence(message);
@@ -254,6 +260,19 @@ export class EngineHost {
     this.#generations.set(id, job);
     if (grammar !== null && job instanceof GenerationJob) this.#constrained.set(id, job);
     job.begin();
+  }
+
+  #computeReadout({ id, request }: Message<"computeReadout">): void {
+    const say = (message: HostMessage, transfer?: ArrayBuffer) => {
+      this.#readouts.delete(id);
+      this.#say(message, transfer);
+    };
+    const job = new ReadoutJob(this.#expectCore(), request, {
+      end: (outcome) => say({ type: "readout", id, outcome }, outcome.vector.buffer),
+      cancelled: () => say({ type: "ended", id, outcome: null }),
+      fail: (error) => say({ type: "failed", id, error: toRemoteError(error) }),
+    });
+    this.#readouts.set(id, job);
   }
 
   #forget(id: number): void {

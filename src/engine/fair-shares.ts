@@ -40,7 +40,10 @@ export function stepShares(
     tokenBudget,
     demands(({ numPending }) => numPending),
   );
-  const logits = fairShares(maxLogitsRows, demands(wantedRows));
+  const logits = fairShares(
+    maxLogitsRows,
+    demands(({ numLogitsPending }) => numLogitsPending),
+  );
   const sequences = fairShares(
     maxSequences,
     demands(() => 1),
@@ -51,11 +54,6 @@ export function stepShares(
       { rowsLeft: rows[i], logitsLeft: logits[i], sequencesLeft: sequences[i] },
     ]),
   );
-}
-
-/** Rows of logits that are still to come of it. */
-function wantedRows({ tokens, table, logitsFrom }: ScheduledSequence): number {
-  return tokens.length - Math.max(table.length, logitsFrom);
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 
 import type { BlockTable } from "../kv-cache/block-table.js";
+import type { WantedAs } from "../model/forward-batch.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 
 /**
@@ -14,11 +15,13 @@ export type SequencePlace = "away" | "waiting" | "resident";
 
 /** They, in the step that has computed them. */
 export interface StepLogits extends ComputedLogits {
-  /** (⌈V / STRETCH⌉) `Kernels.stretchMaxima` of row `i`: a view that the next step overwrites. */
+  /**
+   * (⌈V / STRETCH⌉) `Kernels.stretchMaxima` of row `i`: a view that the next step overwrites. Of a hidden row all of it.
+   */
   maxima(i: number): Float32Array;
 }
 
-/** Receives a sequence's logits. Called from inside a step. */
+/** Receives a sequence's logits, or its hidden rows (C). Called from inside a step. */
 export interface LogitsConsumer {
   /** Rows that were wanted, in order of position; perhaps not all of them yet. */
   take(logits: StepLogits): void;
@@ -32,13 +35,15 @@ export class ScheduledSequence {
   /** The tenant; tenants share steps and memory evenly. */
   readonly tenant: string;
   readonly table: BlockTable;
+  /** As what its consumer wants its rows. Hidden ones take no part in the room for logits. */
+  readonly wantedAs: WantedAs;
   /** The consumer that asked last. */
   consumer: LogitsConsumer;
-  /** Rows from this position on become logits that have not been given out yet. */
+  /** Rows from this position on are wanted, and have not been given out yet. */
   logitsFrom: number;
   /** Tokens from this position on are guesses: those that a step has no room for are forgotten. */
   guessedFrom = Number.POSITIVE_INFINITY;
-  /** Whether a consumer waits for logits of rows that are not computed. */
+  /** Whether a consumer waits for rows that are not computed. */
   isAwaited = false;
   place: SequencePlace = "away";
   hasEnded = false;
@@ -53,12 +58,17 @@ export class ScheduledSequence {
   numPreemptions = 0;
 
   constructor(
-    { arrival, tenant }: { readonly arrival: number; readonly tenant: string },
+    {
+      arrival,
+      tenant,
+      wantedAs = "logits",
+    }: { readonly arrival: number; readonly tenant: string; readonly wantedAs?: WantedAs | undefined },
     table: BlockTable,
     consumer: LogitsConsumer,
   ) {
     this.arrival = arrival;
     this.tenant = tenant;
+    this.wantedAs = wantedAs;
     this.table = table;
     this.logitsFrom = table.tokens.length - 1;
     this.consumer = consumer;
@@ -74,9 +84,16 @@ export class ScheduledSequence {
     return this.tokens.length - this.table.length;
   }
 
+  /** Rows that become logits and are still to come. */
+  get numLogitsPending(): number {
+    if (this.wantedAs === "hidden") return 0;
+    return this.tokens.length - Math.max(this.table.length, this.logitsFrom);
+  }
+
   /** Only rows whose logits are wanted are missing, and few of them. */
   get isDecoding(): boolean {
-    return this.table.length >= this.logitsFrom && this.numPending <= MAX_DECODED_ROWS;
+    const { numPending } = this;
+    return this.numLogitsPending === numPending && numPending <= MAX_DECODED_ROWS;
   }
 }
 

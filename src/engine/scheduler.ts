@@ -28,8 +28,13 @@ import type { ScheduledSequence, SequencePlace } from "./scheduled-sequence.js";
 export interface ScheduledRows {
   readonly sequence: ScheduledSequence;
   readonly count: number;
-  /** How many of the last of them become logits. */
+  /** How many of the last of them are wanted. */
   readonly wanted: number;
+}
+
+/** How many of them become logits. */
+function logitsOf({ sequence, wanted }: ScheduledRows): number {
+  return sequence.wantedAs === "logits" ? wanted : 0;
 }
 
 /** A step while it is planned. */
@@ -142,7 +147,8 @@ export class Scheduler {
   }
 
   /**
-   * Chooses the rows of a step; their blocks are reserved. Empty only when no sequence is waited for.
+   * Chooses the rows of a step, those of sequences that want logits first; their blocks are reserved. Empty only when no
+   * sequence is waited for.
    */
   plan(): ScheduledRows[] {
     const tenants = this.#turns.of(this.#tenants());
@@ -164,12 +170,13 @@ export class Scheduler {
     // What is left: all of it, where there is one tenant.
     const rest: StepShare = {
       rowsLeft: plan.rows.reduce((left, { count }) => left - count, tokenBudget),
-      logitsLeft: plan.rows.reduce((left, { wanted }) => left - wanted, maxLogitsRows),
+      logitsLeft: plan.rows.reduce((left, rows) => left - logitsOf(rows), maxLogitsRows),
       sequencesLeft: maxSequences - plan.rows.length,
     };
     for (const tenant of tenants) this.#fill(plan, tenant, rest);
     this.#turns.served(new Set(plan.rows.map(({ sequence }) => sequence.tenant)));
-    return plan.rows;
+    const wantsHidden = ({ sequence }: ScheduledRows) => (sequence.wantedAs === "hidden" ? 1 : 0);
+    return plan.rows.sort((a, b) => wantsHidden(a) - wantsHidden(b));
   }
 
   /** Those with the least memory first: others make room for them before they have rows of their own in a step. */
@@ -213,8 +220,10 @@ export class Scheduler {
     const start = sequence.table.length;
     const end = sequence.tokens.length;
     let count = Math.min(most, share.rowsLeft, sequence.numPending);
-    const { logitsFrom } = sequence;
-    if (start >= logitsFrom) {
+    const { logitsFrom, wantedAs } = sequence;
+    if (wantedAs === "hidden") {
+      // They need no room of their own.
+    } else if (start >= logitsFrom) {
       count = Math.min(count, share.logitsLeft);
     } else if (logitsFrom === end - 1) {
       if (start + count === end && share.logitsLeft === 0) count -= 1;
@@ -226,10 +235,11 @@ export class Scheduler {
     const reserved = this.#makeRoom(plan, sequence, count);
     if (reserved < 1) return;
     const wanted = Math.max(0, start + reserved - Math.max(start, logitsFrom));
-    plan.rows.push({ sequence, count: reserved, wanted });
+    const rows: ScheduledRows = { sequence, count: reserved, wanted };
+    plan.rows.push(rows);
     plan.sequences.add(sequence);
     share.rowsLeft -= reserved;
-    share.logitsLeft -= wanted;
+    share.logitsLeft -= logitsOf(rows);
     share.sequencesLeft -= 1;
   }
 

@@ -1,6 +1,6 @@
 /**
- * The working memory of a forward pass, which all layers share. In shape comments as in decoder.ts: T rows of a pass, N
- * of which become logits.
+ * The working memory of a forward pass, which all layers share. In shape comments as in decoder.ts: T rows of a pass, N of
+ * which are gathered when only they go on: as many as become logits at most.
  */
 import { STRETCH, type Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE, layerGroups } from "../kernels/kv-layout.js";

@@ -3,10 +3,10 @@
  * kernels and nothing else, and fed with rows: recomputing, decoding from the cache and prefilling in chunks differ only in
  * which rows they feed.
  *
- * Owns its working memory and the count of rows that entered. In shape comments: T new rows, N rows whose logits are
- * wanted, R rows of either kind; C hidden size, V vocabulary, Q all heads of queries, K all heads of keys.
+ * Owns its working memory and the count of rows that entered. In shape comments: T new rows, N rows that are wanted, the
+ * first L of them as logits, R rows of either kind; C hidden size, V vocabulary, Q all heads of queries, K all heads of keys.
  */
-import { columns, type Kernels, rows, type Tensor } from "../kernels/kernels.js";
+import { columns, type IndexList, type Kernels, rows, type Tensor } from "../kernels/kernels.js";
 import type { KvLayout } from "../kernels/kv-layout.js";
 import type { DecoderScratch } from "./decoder-scratch.js";
 import type { AttentionSpec, DecoderSpec, MlpSpec, NormSpec } from "./decoder-spec.js";
@@ -35,11 +35,6 @@ interface AllRows extends PassRows {
   readonly v: Tensor; // (T, K)
 }
 
-/** The rows whose logits are wanted. */
-interface WantedRows extends PassRows {
-  readonly logits: Tensor; // (N, V)
-}
-
 export class Decoder {
   readonly spec: DecoderSpec;
   readonly scratch: DecoderScratch;
@@ -50,7 +45,9 @@ export class Decoder {
   readonly #angles: PassAngles;
   /** By number of rows; made when first needed, so that later passes allocate nothing. */
   readonly #allRows: AllRows[] = [];
-  readonly #wantedRows: WantedRows[] = [];
+  readonly #wantedRows: PassRows[] = [];
+  /** Of the last pass: after the final norm, (N, C) the wanted rows, or where they were not gathered (T, C) all. */
+  #normed: Tensor;
   #rowsComputed = 0;
   #logitsRowsComputed = 0;
 
@@ -59,6 +56,7 @@ export class Decoder {
     this.#kernels = kernels;
     this.#weights = weights;
     this.scratch = scratch;
+    this.#normed = rows(scratch.wantedNormed, 0, 0);
     this.batch = new ForwardBatch(kernels, scratch.batch);
     this.#angles = new PassAngles(kernels, spec.rotations, scratch.angles);
   }
@@ -68,10 +66,7 @@ export class Decoder {
     return this.#rowsComputed;
   }
 
-  /**
-   * Those of them whose logits were wanted. Only they went through the last layer's queries, attention and MLP, and
-   * through the head.
-   */
+  /** Those of them that went through the head. */
   get logitsRowsComputed(): number {
     return this.#logitsRowsComputed;
   }
@@ -87,16 +82,37 @@ export class Decoder {
   }
 
   /**
-   * Feeds the rows of `batch`: writes their K and V into the cache and computes the logits that are wanted.
+   * Feeds the rows of `batch`: writes their K and V into the cache and computes what is wanted of them.
    *
-   * @returns (N, V), the wanted rows in the order of the batch; valid until the next call
+   * @returns (L, V), the rows that are wanted as logits in the order of the batch; valid until the next call, as is what
+   *   `hiddenRow` gives
    */
   forward(kv: KvLayout): Tensor {
     const { batch } = this;
+    if (batch.numLogits > this.maxLogitsRows) throw new Error("a forward pass was asked for too many logits");
     this.#rowsComputed += batch.numRows;
-    this.#logitsRowsComputed += batch.numWanted;
-    this.#angles.fill(batch);
+    this.#logitsRowsComputed += batch.numLogits;
+    this.#angles.fill(batch, this.#gathers);
     return this.#kernels.together(() => this.#pass(kv));
+  }
+
+  /**
+   * A wanted row of the last call of `forward` as it is after the final norm: what the head makes logits of.
+   * @param i its number among the wanted rows, in the order of the batch
+   * @returns (1, C)
+   */
+  hiddenRow(i: number): Tensor {
+    const { numWanted, wantedRows } = this.batch;
+    return rows(this.#normed, this.#normed.rows === numWanted ? i : wantedRows.at(i), 1);
+  }
+
+  /**
+   * Whether the wanted rows of `batch` are gathered, to go on alone past the last layer's K and V. Else all do: where all
+   * are wanted, and where more hidden rows are wanted than there is room for.
+   */
+  get #gathers(): boolean {
+    const { numRows, numWanted } = this.batch;
+    return numWanted < numRows && numWanted <= this.scratch.wantedX.rows;
   }
 
   /** All operations of a pass. */
@@ -104,31 +120,36 @@ export class Decoder {
     const { spec, batch } = this;
     const kernels = this.#kernels;
     const { embedding, positions, finalNorm, head } = this.#weights;
-    const T = batch.numRows;
     const N = batch.numWanted;
-    const all = this.#rowsOf(T);
-    const wanted = this.#wantedRowsOf(N);
+    const L = batch.numLogits;
+    const all = this.#rowsOf(batch.numRows);
+    const logits = rows(this.scratch.logits, 0, L);
 
     kernels.embed(all.x, batch.tokenIds, embedding); // x (T, C)
     if (spec.embeddingScale !== 1) kernels.scale(all.x, spec.embeddingScale);
     if (positions !== null) kernels.addRowsAt(all.x, batch.positions, positions);
-    // Past the last layer's K and V only the rows whose logits are wanted matter: every later stage is row by row.
-    const goOn = N === T ? all : wanted;
+    // Past the last layer's K and V only the rows that are wanted matter: every later stage is row by row.
+    const goOn = this.#gathers ? this.#wantedRowsOf(N) : all;
     const last = spec.layers.length - 1;
     for (let layer = 0; layer <= last; layer++) this.#layer(layer, all, layer < last ? all : goOn, kv);
-    if (N === 0) return wanted.logits;
+    if (N === 0) return logits;
 
-    this.#norm(wanted.normed, goOn.x, spec.finalNorm, finalNorm); // (N, C)
-    kernels.linear(wanted.logits, wanted.normed, head, null, this.scratch.linear); // (N, V)
-    if (spec.logitScale !== 1) kernels.scale(wanted.logits, spec.logitScale);
-    if (spec.logitSoftcap !== null) kernels.softcap(wanted.logits, spec.logitSoftcap);
-    return wanted.logits;
+    const room = this.scratch.wantedNormed;
+    this.#normed = N <= room.rows ? rows(room, 0, N) : all.normed;
+    this.#norm(this.#normed, goOn.x, spec.finalNorm, finalNorm); // (N, C), or (T, C)
+    if (L === 0) return logits;
+    const read = rows(room, 0, L); // (L, C)
+    if (N > room.rows) kernels.gatherRows(read, all.normed, firstOf(batch.wantedRows, L));
+    kernels.linear(logits, read, head, null, this.scratch.linear); // (L, V)
+    if (spec.logitScale !== 1) kernels.scale(logits, spec.logitScale);
+    if (spec.logitSoftcap !== null) kernels.softcap(logits, spec.logitSoftcap);
+    return logits;
   }
 
   /**
    * The largest values of each stretch of logits, as `Kernels.stretchMaxima`.
-   * @param logits (N, V) those of the last call of `forward`
-   * @returns (N, ⌈V / STRETCH⌉), valid as long as they are
+   * @param logits (L, V) those of the last call of `forward`
+   * @returns (L, ⌈V / STRETCH⌉), valid as long as they are
    */
   stretchMaxima(logits: Tensor): Tensor {
     const maxima = rows(this.scratch.maxima, 0, logits.rows);
@@ -164,7 +185,7 @@ export class Decoder {
   }
 
   /** One layer: K and V of all rows, everything else of those that go on. */
-  #layer(layer: number, all: AllRows, goOn: AllRows | WantedRows, kv: KvLayout): void {
+  #layer(layer: number, all: AllRows, goOn: PassRows, kv: KvLayout): void {
     const { batch, scratch } = this;
     const kernels = this.#kernels;
     const weights = this.#weights.layers[layer];
@@ -277,13 +298,12 @@ export class Decoder {
     return made;
   }
 
-  #wantedRowsOf(N: number): WantedRows {
+  #wantedRowsOf(N: number): PassRows {
     const { scratch } = this;
     this.#wantedRows[N] ??= {
       ...this.#passRows(N),
       x: rows(scratch.wantedX, 0, N),
       normed: rows(scratch.wantedNormed, 0, N),
-      logits: rows(scratch.logits, 0, N),
       angles: scratch.angles.map(({ wanted }) => rows(wanted, 0, N)),
     };
     return this.#wantedRows[N];
@@ -300,4 +320,8 @@ export class Decoder {
       inner: columns(up, 0, spec.layers[0].mlp.innerSize),
     };
   }
+}
+
+function firstOf({ offset }: IndexList, length: number): IndexList {
+  return { offset, length };
 }

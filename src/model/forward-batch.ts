@@ -7,6 +7,11 @@ import type { IndexList, Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type BlockRun, firstSeenBlock, type LayerGroup, slotOf } from "../kernels/kv-layout.js";
 import type { MemoryPlan } from "../kernels/memory-plan.js";
 
+/**
+ * As what rows are wanted: as `logits`, or as they are after the final norm, `hidden`, which is what the head makes logits of.
+ */
+export type WantedAs = "logits" | "hidden";
+
 /** New rows of one sequence. */
 export interface SequenceRows {
   /** All its tokens as far as they are fed, the earlier ones included. */
@@ -17,8 +22,10 @@ export interface SequenceRows {
   readonly count: number;
   /** Its blocks of each group of layers: they cover the new rows, and what these see. */
   readonly runs: readonly BlockRun[];
-  /** How many of the last new rows become logits, 0 … count. */
+  /** How many of the last new rows are wanted, 0 … count. */
   readonly wanted: number;
+  /** Default: as logits. Sequences that want those come first. */
+  readonly wantedAs?: WantedAs;
 }
 
 /** Places of the lists, planned before the memory exists. */
@@ -41,19 +48,18 @@ interface GroupPlan {
 
 export interface ForwardBatchSizes {
   readonly maxRows: number;
-  readonly maxLogitsRows: number;
   readonly maxSequences: number;
   readonly contextLength: number;
   readonly groups: readonly LayerGroup[];
 }
 
 export function planForwardBatch(plan: MemoryPlan, sizes: ForwardBatchSizes): ForwardBatchPlan {
-  const { maxRows, maxLogitsRows, maxSequences, contextLength, groups } = sizes;
+  const { maxRows, maxSequences, contextLength, groups } = sizes;
   return {
     tokenIds: plan.indices(maxRows),
     positions: plan.indices(maxRows),
-    wantedRows: plan.indices(maxLogitsRows),
-    wantedPositions: plan.indices(maxLogitsRows),
+    wantedRows: plan.indices(maxRows),
+    wantedPositions: plan.indices(maxRows),
     groups: groups.map(({ window }) => ({
       window,
       slots: plan.indices(maxRows),
@@ -67,7 +73,7 @@ export function planForwardBatch(plan: MemoryPlan, sizes: ForwardBatchSizes): Fo
 /** Blocks that the rows of a pass see at most, counted for each sequence. */
 function tableEntries(
   window: LayerGroup["window"],
-  { maxRows, maxSequences, contextLength }: Omit<ForwardBatchSizes, "groups" | "maxLogitsRows">,
+  { maxRows, maxSequences, contextLength }: Omit<ForwardBatchSizes, "groups">,
 ): number {
   const all = maxSequences * Math.ceil(contextLength / BLOCK_SIZE);
   if (window === null) return all;
@@ -115,7 +121,7 @@ class BoundedList implements IndexList {
 class GroupLists {
   /** (T) slots that take the rows' K and V: block id · 16 + position mod 16. */
   readonly slots: BoundedList;
-  /** As `AttentionCall.sequences`, for all rows, and for those that become logits. */
+  /** As `AttentionCall.sequences`, for all rows, and for those that are wanted. */
   readonly sequences: BoundedList;
   readonly wantedSequences: BoundedList;
   readonly #window: LayerGroup["window"];
@@ -136,7 +142,7 @@ class GroupLists {
     this.#blockTables.clear();
   }
 
-  /** Rows `from … end − 1` of a sequence, the last `wanted` of which become logits. */
+  /** Rows `from … end − 1` of a sequence, the last `wanted` of which are wanted. */
   add(
     run: BlockRun,
     { from, end, wanted }: { readonly from: number; readonly end: number; readonly wanted: number },
@@ -160,11 +166,12 @@ export class ForwardBatch {
   readonly tokenIds: BoundedList;
   /** (T) absolute positions, ascending by one within a sequence. */
   readonly positions: BoundedList;
-  /** (N) which rows become logits, ascending; and their positions. */
+  /** (N) which rows are wanted, ascending, those that become logits first; and their positions. */
   readonly wantedRows: BoundedList;
   readonly wantedPositions: BoundedList;
   /** For each group of layers. */
   readonly groups: readonly GroupLists[];
+  #numLogits = 0;
 
   constructor(kernels: Kernels, plan: ForwardBatchPlan) {
     this.tokenIds = new BoundedList(kernels, plan.tokenIds);
@@ -179,9 +186,14 @@ export class ForwardBatch {
     return this.tokenIds.length;
   }
 
-  /** N: rows that become logits. */
+  /** N: rows that are wanted, in whatever form. */
   get numWanted(): number {
     return this.wantedRows.length;
+  }
+
+  /** L: those of them that become logits, the first ones. */
+  get numLogits(): number {
+    return this.#numLogits;
   }
 
   /** Empties it for the next pass. */
@@ -190,12 +202,17 @@ export class ForwardBatch {
     this.positions.clear();
     this.wantedRows.clear();
     this.wantedPositions.clear();
+    this.#numLogits = 0;
     for (const group of this.groups) group.clear();
   }
 
   /** Adds the rows of one sequence, behind those of others. */
-  add({ tokens, from, count, runs, wanted }: SequenceRows): void {
+  add({ tokens, from, count, runs, wanted, wantedAs = "logits" }: SequenceRows): void {
     const end = from + count;
+    if (wantedAs === "logits" && wanted > 0) {
+      if (this.numWanted > this.#numLogits) throw new Error("rows that become logits come before others");
+      this.#numLogits += wanted;
+    }
     for (const [i, group] of this.groups.entries()) group.add(runs[i], { from, end, wanted });
     for (let position = from; position < end; position++) {
       if (position >= end - wanted) {

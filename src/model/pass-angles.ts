@@ -25,12 +25,14 @@ export class PassAngles {
     }));
   }
 
-  /** Fills the tables for the rows of a batch. */
-  fill({ positions, numRows, wantedRows, numWanted }: ForwardBatch): void {
+  /**
+   * Fills the tables for the rows of a batch.
+   * @param gathers whether the wanted rows are gathered: else the table of all rows serves
+   */
+  fill({ positions, numRows, wantedRows, numWanted }: ForwardBatch, gathers: boolean): void {
     for (const { rotation, all, wanted } of this.#tables) {
       for (let t = 0; t < numRows; t++) fillAngles(all[t], positions.at(t), rotation);
-      // Where every row is wanted, the table of all rows serves.
-      if (numWanted === numRows) continue;
+      if (!gathers) continue;
       for (let n = 0; n < numWanted; n++) wanted[n].set(all[wantedRows.at(n)]);
     }
   }

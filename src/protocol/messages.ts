@@ -12,6 +12,7 @@ import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.j
 import type { GenerationOutcome } from "./generation-outcome.js";
 import type { GenerationRequest } from "./generation-request.js";
 import type { Connection, Port } from "./port.js";
+import type { ReadoutOutcome, ReadoutRequest } from "./readout-request.js";
 import type { RemoteError } from "./remote-error.js";
 
 export type ClientMessage =
@@ -35,6 +36,9 @@ export type ClientMessage =
     }
   /** See `GenerationJob.resume`. */
   | { readonly type: "resume"; readonly id: number; readonly index: number; readonly kept: number | null }
+  /** Answered by `readout`, or by `failed`; when it was cancelled by `ended`, without an outcome. */
+  | { readonly type: "computeReadout"; readonly id: number; readonly request: ReadoutRequest }
+  /** Of a generation, or of a readout. */
   | { readonly type: "cancel"; readonly id: number }
   /** Answered by `logits` until `isLast`, or by `failed`. */
   | {
@@ -124,6 +128,7 @@ export type HostMessage =
       readonly chosen: readonly ChosenToken[];
     }
   | { readonly type: "finished"; readonly id: number; readonly index: number }
+  | { readonly type: "readout"; readonly id: number; readonly outcome: ReadoutOutcome }
   | { readonly type: "ended"; readonly id: number; readonly outcome: GenerationOutcome | null }
   /** The call has ended, and with it the generation or the sequence. */
   | { readonly type: "failed"; readonly id: number; readonly error: RemoteError }

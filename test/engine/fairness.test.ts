@@ -53,6 +53,11 @@ const floods: Record<string, (engine: SteppedEngine) => void> = {
   "asks for the logits of every row": (engine) => {
     for (const text of texts(40, 900)) engine.start(text, { logitsFrom: 0, tenant: "flood" });
   },
+  "asks for the mean of long texts": (engine) => {
+    for (const text of texts(100, 900)) {
+      engine.start(text, { salt: null, logitsFrom: 0, wantedAs: "hidden", tenant: "flood" });
+    }
+  },
   "forks each of its sequences": (engine) => {
     for (const text of texts(8, 20)) {
       const origin = engine.start(text, { more: 900, tenant: "flood" });

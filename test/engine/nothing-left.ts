@@ -26,7 +26,7 @@ export async function expectNothingLeft(): Promise<void> {
   for (const { host, engine, core } of ownOnes()) {
     expect(engine.underWay, "under way").toEqual({ calls: 0, waits: 0, subscriptions: 0 });
     if (host.isClosed) continue;
-    expect(host.held, "held by the engine").toEqual({ generations: 0, sequences: 0, isListening: false });
+    expect(host.held, "held by the engine").toEqual({ jobs: 0, sequences: 0, isListening: false });
     const { kvCache, stats } = core;
     expect(stats.blocks.referenced, "blocks").toBe(0);
     expect(stats.sequences, "sequences").toMatchObject({ running: 0, waiting: 0, idle: 0 });

@@ -4,6 +4,7 @@ import { EngineCore } from "../../src/engine/engine-core.js";
 import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import type { WantedAs } from "../../src/model/forward-batch.js";
 import type { EngineEvent } from "../../src/protocol/engine-stats.js";
 import type { ModelParts } from "../fed-sequence.js";
 import { loadInProcess } from "../in-process.js";
@@ -28,6 +29,7 @@ interface SequenceStart {
   readonly salt?: string | null;
   readonly tenant?: string | undefined;
   readonly logitsFrom?: number;
+  readonly wantedAs?: WantedAs;
 }
 
 /** An engine that is stepped by hand, and notes what happens. */
@@ -51,7 +53,7 @@ export class SteppedEngine {
   /** Starts a sequence; it decodes `more` further tokens (its last token, plus one each time) and then rests. */
   start(
     tokens: readonly number[],
-    { more = 0, salt = "", tenant, logitsFrom }: SequenceStart = {},
+    { more = 0, salt = "", tenant, logitsFrom, wantedAs }: SequenceStart = {},
   ): ScheduledSequence {
     let left = more;
     const sequence: ScheduledSequence = this.core.start(
@@ -67,7 +69,11 @@ export class SteppedEngine {
           throw error;
         },
       },
-      { salt, tenant, ...(logitsFrom !== undefined && { logitsFrom }) },
+      {
+        ...{ salt, tenant },
+        ...(logitsFrom !== undefined && { logitsFrom }),
+        ...(wantedAs !== undefined && { wantedAs }),
+      },
     );
     return sequence;
   }

@@ -9,7 +9,7 @@ test.each([
   { dtype: "f32", kvDtype: "int8", runs: { gpt2: 200, others: 12 } },
   { dtype: "int4", kvDtype: "f16", runs: { gpt2: 120, others: 10 } },
 ] as const)(
-  "every row of logits of every sequence has the bits that it has alone, weights $dtype, KV $kvDtype, in every family",
+  "every row of every sequence, as logits or hidden, has the bits that it has alone, weights $dtype, KV $kvDtype, in every family",
   async ({ dtype, kvDtype, runs }) => {
     const tally = newTally();
     let numRuns = 0;
@@ -33,6 +33,8 @@ test.each([
     for (const count of [tally.forks, tally.cuts, tally.preemptions, tally.refused, tally.cancelled]) {
       expect(count).toBeGreaterThan(numRuns / 4);
     }
+    expect(tally.hiddenRows).toBeGreaterThan(10 * numRuns);
+    expect(tally.wideSteps).toBeGreaterThan(numRuns / 20);
     // Windows give back what they do not see, and some sequences are cut back to where it is missed.
     expect(tally.unseen).toBeGreaterThan(10 * windowedRuns);
     expect(tally.losses).toBeGreaterThan(windowedRuns / 8);

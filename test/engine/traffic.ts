@@ -11,6 +11,7 @@ import { firstKeptBlock } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
+import type { WantedAs } from "../../src/model/forward-batch.js";
 import type { AskedDtype } from "../../src/model/weight-dtypes.js";
 import type { ComputedLogits } from "../../src/protocol/computed-logits.js";
 import type { AssembledOptions } from "../assembled-model.js";
@@ -35,7 +36,8 @@ export async function trafficModels(
 ): Promise<{ engine: EngineCore; alone: EngineCore; dispose: () => Promise<unknown> }> {
   const spec = FAMILY_SPECS[family];
   const files = specFiles(spec);
-  const options = { dtype, kvDtype, numBlocks: 128 };
+  // Steps often have more hidden rows than there is room for logits.
+  const options = { dtype, kvDtype, numBlocks: 128, maxLogitsRows: 16 };
   const [engine, alone] = [
     (await loadSpec(spec, files, { ...options, ...way })).core,
     (await loadSpec(spec, files, options)).core,
@@ -52,10 +54,10 @@ export class Truth {
     this.#parts = parts;
   }
 
-  /** The logits after each token. */
-  of(tokens: readonly number[]): Float32Array[] {
+  /** The logits after each token; or what the head makes them of. */
+  of(tokens: readonly number[], wantedAs: WantedAs = "logits"): Float32Array[] {
     const sequence = new FedSequence(this.#parts);
-    const rows = [...sequence.allLogits(tokens)];
+    const rows = [...(wantedAs === "logits" ? sequence.allLogits(tokens) : sequence.allHidden(tokens))];
     sequence.dispose();
     return rows;
   }
@@ -76,6 +78,8 @@ export interface Arrival {
   readonly turns: number;
   /** How it behaves. */
   readonly seed: number;
+  /** Which rows it wants hidden, in place of logits: those of its prompt that come last, or all. Default: none. */
+  readonly hidden?: "last" | "all" | null;
 }
 
 const arrivals = fc.record({
@@ -87,6 +91,7 @@ const arrivals = fc.record({
   tenant: fc.constantFrom("", "", "a", "b"),
   turns: fc.integer({ min: 1, max: 25 }),
   seed: fc.nat(),
+  hidden: fc.constantFrom(null, null, null, null, "last" as const, "all" as const),
 });
 
 /**
@@ -153,12 +158,15 @@ export interface Tally {
   preemptions: number;
   refused: number;
   cancelled: number;
+  /** Hidden rows; and steps that had more of them than there is room for logits. */
+  hiddenRows: number;
+  wideSteps: number;
 }
 
 export function newTally(): Tally {
   return {
     ...{ steps: 0, rows: 0, hits: 0, forks: 0, cuts: 0, losses: 0, unseen: 0 },
-    ...{ preemptions: 0, refused: 0, cancelled: 0 },
+    ...{ preemptions: 0, refused: 0, cancelled: 0, hiddenRows: 0, wideSteps: 0 },
   };
 }
 
@@ -167,7 +175,7 @@ class Walker implements LogitsConsumer {
   /** Steps that it rests; then it goes on. */
   resting = 0;
   #expected: number | null = null;
-  /** Rows of logits by position, to be held against the truth when the history that they belong to ends. */
+  /** Rows by position, to be held against the truth when the history that they belong to ends. */
   readonly #given = new Map<number, Float32Array>();
   #turns: number;
   readonly #random: () => number;
@@ -181,7 +189,7 @@ class Walker implements LogitsConsumer {
 
   begin(sequence: ScheduledSequence): void {
     this.sequence = sequence;
-    this.#expected = sequence.tokens.length - 1;
+    this.#expected = sequence.logitsFrom;
   }
 
   take({ firstPosition, count, row }: ComputedLogits): void {
@@ -190,11 +198,12 @@ class Walker implements LogitsConsumer {
     for (let i = 0; i < count; i++) {
       const position = firstPosition + i;
       if (position !== this.#expected) {
-        throw new Error(`logits of position ${position} came when ${this.#expected} was awaited`);
+        throw new Error(`the row of position ${position} came when ${this.#expected} was awaited`);
       }
       this.#expected += 1;
       this.#given.set(position, row(i).slice());
-      tally.rows += 1;
+      if (sequence.wantedAs === "hidden") tally.hiddenRows += 1;
+      else tally.rows += 1;
     }
     if (firstPosition + count === sequence.tokens.length) this.#goOn();
   }
@@ -262,12 +271,14 @@ class Walker implements LogitsConsumer {
   /** Compares all rows that were given since the last time. */
   check(): void {
     if (this.#given.size === 0) return;
-    const { tokens } = this.#alive();
-    const truth = this.#run.truth.of(tokens);
+    const { tokens, wantedAs } = this.#alive();
+    const truth = this.#run.truth.of(tokens, wantedAs);
     for (const [position, logits] of this.#given) {
       const index = firstDifferentBits(truth[position], logits);
       if (index !== null) {
-        throw new Error(`logit ${index} after [${tokens.slice(0, position + 1)}] has other bits than alone`);
+        throw new Error(
+          `value ${index} of ${wantedAs} after [${tokens.slice(0, position + 1)}] has other bits than alone`,
+        );
       }
     }
     this.#given.clear();
@@ -343,6 +354,8 @@ export class ScenarioRun {
     }
     const hadWork = this.core.hasWork;
     const stepped = this.core.step();
+    const { batch, maxLogitsRows } = this.core.model;
+    if (stepped && batch.numWanted > maxLogitsRows) this.tally.wideSteps += 1;
     if (hadWork && !stepped) throw new Error("somebody waits, and nothing was computed");
     this.#step += 1;
     if (this.failures.length > 0) throw this.failures[0];
@@ -366,7 +379,7 @@ export class ScenarioRun {
     if (unseen > 0) this.tally.unseen += 1;
   }
 
-  #arrive({ text, shared, own, salt, tenant, turns, seed }: Arrival): void {
+  #arrive({ text, shared, own, salt, tenant, turns, seed, hidden = null }: Arrival): void {
     const random = seededRandom(seed);
     const common = seededRandom(text);
     const tokens = [
@@ -376,7 +389,11 @@ export class ScenarioRun {
     ].slice(0, this.core.model.spec.contextLength);
     const walker = new Walker(this, turns, random);
     try {
-      const sequence = this.core.start(tokens.length === 0 ? [1] : tokens, walker, { salt, tenant });
+      const wantedAs = hidden === null ? "logits" : "hidden";
+      const sequence = this.core.start(tokens.length === 0 ? [1] : tokens, walker, {
+        ...{ salt, tenant, wantedAs },
+        ...(hidden === "all" && { logitsFrom: 0 }),
+      });
       walker.begin(sequence);
       this.walkers.push(walker);
     } catch (error) {
