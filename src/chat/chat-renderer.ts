@@ -1,13 +1,15 @@
 /**
  * From the messages of a conversation to the text of a prompt, by a chat template: what transformers hands over is there,
- * a developer's message is handed over as the system's to a template that does not know the role, parts of a text are
+ * tools and calls in OpenAI's form, a developer's message is handed over as the system's to a template that does not know the role, parts of a text are
  * joined for a template that reads no lists, and a message that leaves nothing behind is told. Knows no tokenizer, so that it can run in a thread whose heap is limited.
  */
 import { LastrowError } from "../errors.js";
-import { checkMessages, textOf } from "./chat-messages.js";
+import type { ToolDefinition } from "../tools/tool.js";
+import { checkMessages, checkRenderable, textOf } from "./chat-messages.js";
 import type { ChatMessage, TemplateVariables } from "./chat-template.js";
 import { Template, TemplateRefusal } from "./jinja/template.js";
 import type { Run, Text } from "./jinja/text.js";
+import { type TemplateCalls, templateCalls, templateTools } from "./template-tools.js";
 
 /** What a template is given beside its messages: plain data. */
 export interface RenderOptions {
@@ -17,6 +19,8 @@ export interface RenderOptions {
   readonly continueLast?: boolean | undefined;
   /** Texts of `bos_token`, `pad_token` and the like. */
   readonly namedTokens: Readonly<Record<string, string>>;
+  /** What the model may call, checked; default: nothing. */
+  readonly tools?: readonly ToolDefinition[] | undefined;
   /** More variables of the template, checked. */
   readonly variables?: TemplateVariables | undefined;
   /** Milliseconds that rendering may take. */
@@ -24,7 +28,7 @@ export interface RenderOptions {
 }
 
 /** A message under the names that templates know. */
-interface TemplateMessage extends Omit<ChatMessage, "reasoning"> {
+interface TemplateMessage extends TemplateCalls, Pick<ChatMessage, "role" | "content"> {
   readonly reasoning_content?: string;
 }
 
@@ -32,11 +36,13 @@ interface TemplateMessage extends Omit<ChatMessage, "reasoning"> {
 export const RENDER_DEADLINE_MS = 5000;
 
 export class ChatRenderer {
+  readonly #source: string;
   readonly #template: Template;
   readonly #knowsDeveloper: boolean;
 
   /** @throws LastrowError `tokenizer_invalid` when the template cannot be parsed */
   constructor(source: string) {
+    this.#source = source;
     try {
       this.#template = new Template(source);
     } catch (cause) {
@@ -55,15 +61,21 @@ export class ChatRenderer {
    */
   render(messages: readonly ChatMessage[], options: RenderOptions): readonly Run[] {
     checkMessages(messages);
+    checkRenderable(options.tools ?? []);
     if (options.continueLast !== true) return this.#renderAll(messages, options);
     checkContinued(messages);
     return upToLast(this.#renderAll(messages, { ...options, addGenerationPrompt: false }), messages);
   }
 
   #renderAll(messages: readonly ChatMessage[], options: RenderOptions): readonly Run[] {
-    const handed = messages.map(({ role, content, reasoning }): TemplateMessage => {
+    const calls = templateCalls(messages, this.#source);
+    const handed = messages.map(({ role, content, reasoning }, i): TemplateMessage => {
       const known = role === "developer" && !this.#knowsDeveloper ? "system" : role;
-      return { role: known, content, ...(reasoning !== undefined && { reasoning_content: reasoning }) };
+      return {
+        ...{ role: known, content },
+        ...(reasoning !== undefined && { reasoning_content: reasoning }),
+        ...calls[i],
+      };
     });
     const end = performance.now() + options.deadlineMs;
     if (handed.some(({ content }) => typeof content !== "string")) {
@@ -90,19 +102,18 @@ export class ChatRenderer {
 
   #render(
     messages: readonly TemplateMessage[],
-    { addGenerationPrompt, namedTokens, variables, deadlineMs }: RenderOptions,
+    { addGenerationPrompt, namedTokens, tools = [], variables, deadlineMs }: RenderOptions,
     end: number,
   ): Text {
     try {
       return this.#template.render({
         messages,
         variables: {
-          tools: null,
           documents: null,
           ...namedTokens,
           add_generation_prompt: addGenerationPrompt,
         },
-        asked: variables ?? {},
+        asked: { ...variables, tools: templateTools(tools) },
         end,
       });
     } catch (cause) {

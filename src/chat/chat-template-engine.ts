@@ -1,5 +1,7 @@
 /** A chat template with the tokenizer that its prompts are for, both in the thread that they are used in. */
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { type CallFormat, type CallFormatName, callFormat, callFormatOf } from "../tools/call-format.js";
+import type { ToolDefinition } from "../tools/tool.js";
 import { textOf } from "./chat-messages.js";
 import { ChatRenderer } from "./chat-renderer.js";
 import type { ChatMessage, TemplateVariables } from "./chat-template.js";
@@ -20,6 +22,8 @@ export interface ChatPromptOptions {
   readonly addGenerationPrompt?: boolean | undefined;
   /** Whether the last message, an assistant's, goes on: the prompt ends with its text. Default false. */
   readonly continueLast?: boolean | undefined;
+  /** What the model may call, checked. Default: nothing. */
+  readonly tools?: readonly ToolDefinition[] | undefined;
   /** More variables of the template. */
   readonly variables?: TemplateVariables | undefined;
 }
@@ -29,6 +33,8 @@ export interface EncodedChat {
   readonly tokens: number[];
   /** How the thoughts of its answer are told from the text; null: there are none. */
   readonly thoughts: AnswerThoughts | null;
+  /** How the model writes calls; null: in no form that is known. */
+  readonly callFormat: CallFormat | null;
 }
 
 export class ChatTemplate {
@@ -37,19 +43,28 @@ export class ChatTemplate {
   readonly #encoder: PromptEncoder;
   readonly #deadlineMs: number;
   readonly #thoughts: ThoughtMarkers | null;
+  readonly #callFormat: CallFormat | null;
   /** Looked for with the first conversation. */
   #turnEnds: Promise<readonly number[]> | null = null;
 
   /**
    * @param limits `deadlineMs` of rendering one conversation, `contextLength` in tokens
+   * @param toolFormat how the model writes calls; default: as the template asks for them
    * @throws LastrowError `tokenizer_invalid` when the template cannot be parsed
    */
-  constructor(source: string, tokenizer: Tokenizer, { deadlineMs, contextLength }: TemplateLimits) {
+  constructor(
+    source: string,
+    tokenizer: Tokenizer,
+    { deadlineMs, contextLength }: TemplateLimits,
+    toolFormat?: CallFormatName,
+  ) {
     this.#renderer = new ChatRenderer(source);
     this.#tokenizer = tokenizer;
     this.#encoder = new PromptEncoder(tokenizer, contextLength);
     this.#deadlineMs = deadlineMs;
     this.#thoughts = thoughtMarkers(source, tokenizer);
+    this.#callFormat =
+      toolFormat === undefined ? callFormatOf(source, tokenizer) : callFormat(toolFormat, tokenizer);
   }
 
   /**
@@ -61,8 +76,9 @@ export class ChatTemplate {
     // What goes on behind a text is text.
     const isText = options.continueLast === true && textOf(messages[messages.length - 1]).trim() !== "";
     return {
-      tokens: this.#encoder.encode(runs, messages),
+      tokens: this.#encoder.encode(runs, messages, options.tools),
       thoughts: isText ? null : answerThoughts(this.#thoughts, runs),
+      callFormat: this.#callFormat,
     };
   }
 
@@ -76,10 +92,11 @@ export class ChatTemplate {
   }
 
   #render(messages: readonly ChatMessage[], options: ChatPromptOptions): readonly Run[] {
-    const { addGenerationPrompt = true, continueLast = false, variables = {} } = options;
+    const { addGenerationPrompt = true, continueLast = false, tools = [], variables = {} } = options;
     return this.#renderer.render(messages, {
       addGenerationPrompt,
       continueLast,
+      tools,
       variables,
       namedTokens: this.#tokenizer.namedTokens,
       deadlineMs: this.#deadlineMs,

@@ -3,8 +3,9 @@ import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, readJsonObject } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
 import { quoteValue } from "../quote-value.js";
+import type { ToolCall } from "../tools/tool.js";
 
-type ChatRole = "system" | "developer" | "user" | "assistant";
+type ChatRole = "system" | "developer" | "user" | "assistant" | "tool";
 
 /** A part of a message. */
 export interface TextPart {
@@ -26,6 +27,12 @@ export interface ChatMessage {
    * the prompt is up to the template, and most drop it.
    */
   readonly reasoning?: string | undefined;
+  /** Calls that the assistant made, beside its text, which may be empty. A message of the role `tool` answers each. */
+  readonly toolCalls?: readonly ToolCall[] | undefined;
+  /** Of a tool's message, which has the result of a call: the id of that call. */
+  readonly toolCallId?: string | undefined;
+  /** Of a tool's message: the tool's name. Default: that of the call. */
+  readonly name?: string | undefined;
 }
 
 export const MAX_TEMPLATE_BYTES = 1024 * 1024;

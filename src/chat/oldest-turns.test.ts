@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { ChatMessage } from "./chat-template.js";
 import { droppableTurns, withoutTurns } from "./oldest-turns.js";
 
-const ROLES = { s: "system", d: "developer", u: "user", a: "assistant" } as const;
+const ROLES = { s: "system", d: "developer", u: "user", a: "assistant", t: "tool" } as const;
 const conversation = (letters: string): ChatMessage[] =>
   [...letters].map((letter, i) => ({ role: ROLES[letter as keyof typeof ROLES], content: String(i) }));
 
@@ -18,6 +18,9 @@ test.each([
   ["uaau", false, ["uaa"]],
   ["uauu", false, ["ua"]],
   ["uauuau", false, ["ua", "uua"]],
+  // What tools have said to the last question so far stays with it.
+  ["uatauat", false, ["uata"]],
+  ["suattattauuat", true, ["uattatta"]],
 ])("%s, its system message kept: %s", (letters, keepSystem, expected) => {
   const messages = conversation(letters);
   const turns = droppableTurns(messages, keepSystem);

@@ -2,9 +2,11 @@
  * From a rendered prompt to token ids. The special tokens that the template wrote are special; whatever came from a
  * message is plain text, also where it says the same, and also where it would complete what the template began.
  */
+import { LastrowError } from "../errors.js";
 import { AddedTokenSplitter } from "../tokenizer/added-tokens.js";
 import type { SpecialToken, Tokenizer } from "../tokenizer/tokenizer.js";
-import { textOf } from "./chat-messages.js";
+import type { ToolDefinition } from "../tools/tool.js";
+import { givenLength } from "./chat-messages.js";
 import { templateFailure } from "./chat-renderer.js";
 import type { ChatMessage } from "./chat-template.js";
 import type { Run } from "./jinja/text.js";
@@ -36,13 +38,17 @@ export class PromptEncoder {
 
   /**
    * Token ids of a prompt. The tokenizer's own start token is not added: a template writes its own.
-   * @param messages what the prompt was made of
+   * @param messages what the prompt was made of, as are `tools`
    * @throws LastrowError as `Tokenizer.encode`; `chat_template_failed` when the template has made more of the messages
-   *   than the context could ever hold, which is not tokenised
+   *   than the context could ever hold, which is not tokenised; `context_length_exceeded` when it has of tools and calls
    */
-  encode(runs: readonly Run[], messages: readonly ChatMessage[]): number[] {
+  encode(
+    runs: readonly Run[],
+    messages: readonly ChatMessage[],
+    tools: readonly ToolDefinition[] = [],
+  ): number[] {
     const text = runs.map((run) => run.text).join("");
-    this.#expectFitting(text.length, messages);
+    this.#expectFitting(text.length, messages, tools);
     const shown = runs.map((run) => (run.origin === 0 ? run.text : this.#standIn(run.text))).join("");
     const ids: number[] = [];
     for (const section of this.#splitter.split(shown)) {
@@ -75,12 +81,18 @@ export class PromptEncoder {
     return null;
   }
 
-  #expectFitting(length: number, messages: readonly ChatMessage[]): void {
+  #expectFitting(length: number, messages: readonly ChatMessage[], tools: readonly ToolDefinition[]): void {
     const contextLength = this.#contextLength;
-    const given = (message: ChatMessage) => textOf(message).length + (message.reasoning?.length ?? 0);
-    const added = messages.reduce((rest, message) => rest - given(message), length);
+    const added = messages.reduce((rest, message) => rest - givenLength(message), length);
     // A token has a byte at least. How long the longest one is takes a look at all of them.
     if (added <= contextLength || added <= contextLength * this.#tokenizer.longestToken) return;
+    // How much it writes around each tool, and each argument, is up to whoever gave so many.
+    if (tools.length > 0 || messages.some(({ toolCalls = [] }) => toolCalls.length > 0)) {
+      throw new LastrowError(
+        "context_length_exceeded",
+        `These messages and tools become ${length} characters, more than ${contextLength} tokens could hold.`,
+      );
+    }
     throw templateFailure(
       `it adds ${added} characters to these messages, more than ${contextLength} tokens could hold`,
       null,

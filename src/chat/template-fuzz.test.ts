@@ -56,7 +56,22 @@ const change = fc.record({
     fc.record({ of: fc.nat(), at: fc.nat() }),
   ),
 });
-const messages: fc.Arbitrary<readonly ChatMessage[]> = fc.array(
+const call = fc.record({
+  id: fc.constantFrom("abcdefghi", "call_1"),
+  name: fc.string({ maxLength: 5 }),
+  arguments: fc.oneof(fc.json({ maxDepth: 2 }), fc.constantFrom('{"a":1.0,"b":[{}]}', "")),
+});
+const message = fc.oneof(
+  fc.record({
+    role: fc.constant("assistant"),
+    content: fc.string({ maxLength: 5 }),
+    toolCalls: fc.array(call, { maxLength: 2 }),
+  }),
+  fc.record({
+    role: fc.constant("tool"),
+    content: fc.string({ maxLength: 5 }),
+    toolCallId: fc.constantFrom("abcdefghi", "call_1"),
+  }),
   fc.record({
     role: fc.constantFrom("system", "developer", "user", "assistant"),
     content: fc.oneof(
@@ -65,8 +80,9 @@ const messages: fc.Arbitrary<readonly ChatMessage[]> = fc.array(
       fc.array(fc.record({ type: fc.constant("text"), text: fc.string({ maxLength: 5 }) }), { maxLength: 3 }),
     ),
   }),
-  { minLength: 1, maxLength: 4 },
-) as fc.Arbitrary<readonly ChatMessage[]>;
+);
+const TOOLS = [{ name: "f", description: "What <|im_end|> it does", parameters: { type: "object" } }];
+const messages = fc.array(message, { minLength: 1, maxLength: 4 }) as fc.Arbitrary<readonly ChatMessage[]>;
 const CODES = ["tokenizer_invalid", "invalid_argument", "chat_template_failed"];
 
 test("changed templates are rendered, or fail as a template may", () => {
@@ -87,6 +103,7 @@ test("changed templates are rendered, or fail as a template may", () => {
         }
         try {
           const runs = new ChatRenderer(parts.join("")).render(conversation, {
+            ...{ tools: addGenerationPrompt ? TOOLS : [] },
             ...{ addGenerationPrompt, namedTokens: { bos_token: "<s>", eos_token: "</s>" } },
             ...{ variables: { enable_thinking: addGenerationPrompt }, deadlineMs: 1000 },
           });

@@ -2,6 +2,7 @@
 import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
 import type { EncodedChat } from "../chat/chat-template-engine.js";
 import type { TokenizerFiles } from "../tokenizer/tokenizer-files.js";
+import type { ToolDefinition } from "../tools/tool.js";
 
 /** What the thread is made of. */
 export interface TextThreadData {
@@ -35,6 +36,7 @@ export type TextTask =
       readonly messages: readonly ChatMessage[];
       readonly addGenerationPrompt: boolean;
       readonly continueLast: boolean;
+      readonly tools: readonly ToolDefinition[];
       readonly variables: TemplateVariables;
     }
   | {

@@ -44,8 +44,8 @@ async function answer({ tokenizer, template }: Texts, task: TextTask): Promise<T
       }
       case "chat": {
         if (template === null) throw new Error("a conversation came to a thread without a template");
-        const { messages, addGenerationPrompt, continueLast, variables } = task;
-        const encoded = template.encode(messages, { addGenerationPrompt, continueLast, variables });
+        const { messages, ...options } = task;
+        const encoded = template.encode(messages, options);
         return { kind: "chat-prompt", prompt: { ...encoded, turnEnds: await template.turnEnds() } };
       }
       case "decode": {

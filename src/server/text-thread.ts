@@ -96,8 +96,8 @@ export class TextThread {
     options: ChatPromptOptions,
     caller: Caller,
   ): Promise<ChatPrompt> {
-    const { addGenerationPrompt = true, continueLast = false, variables = {} } = options;
-    const task: TextTask = { kind: "chat", messages, addGenerationPrompt, continueLast, variables };
+    const { addGenerationPrompt = true, continueLast = false, tools = [], variables = {} } = options;
+    const task: TextTask = { kind: "chat", messages, addGenerationPrompt, continueLast, tools, variables };
     const answer = await this.#run(task, caller);
     if (answer.kind === "chat-prompt") return answer.prompt;
     throw unexpected(answer);

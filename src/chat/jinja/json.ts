@@ -5,7 +5,6 @@ import {
   compare,
   Dict,
   Float,
-  floatText,
   isTrue,
   List,
   numberOf,
@@ -49,7 +48,7 @@ function write(value: Value, style: Style, line: string): string {
   if (value === null) return "null";
   if (typeof value === "boolean") return String(value);
   if (typeof value === "number") return repr(value);
-  if (value instanceof Float) return nonFinite(value.value) ?? floatText(value.value);
+  if (value instanceof Float) return nonFinite(value.value) ?? value.shown;
   if (value instanceof Text) return quote(value.value, style);
   const inner = line + (style.indent ?? "");
   const wrap = (open: string, parts: readonly string[], close: string) => {

@@ -29,7 +29,7 @@ export class TemplateRefusal extends Error {}
 const MAX_RANGE = 100_000;
 
 export interface Rendering {
-  /** Each a plain object; texts in the n-th have the origin n + 1, but for its role. */
+  /** Each plain data, or floats; texts in the n-th have the origin n + 1, but for its role. */
   readonly messages: readonly object[];
   /** Whatever else the template is given: plain data. */
   readonly variables: Readonly<Record<string, unknown>>;

@@ -8,7 +8,7 @@
 /** Characters of one origin. */
 export interface Run {
   readonly text: string;
-  /** 0: the template; n: message n − 1; one more than there are messages: a variable that was asked for. */
+  /** 0: the template; n: message n − 1; one more than there are messages: tools, or a variable that was asked for. */
   readonly origin: number;
 }
 

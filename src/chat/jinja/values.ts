@@ -6,7 +6,16 @@ import { Text } from "./text.js";
 
 /** Python's float: it is printed otherwise than a whole number. */
 export class Float {
-  constructor(readonly value: number) {}
+  constructor(
+    readonly value: number,
+    /** How it is printed, where that is not how its value is: a whole number of more digits than a double has. */
+    readonly text: string | null = null,
+  ) {}
+
+  /** As Python prints it. */
+  get shown(): string {
+    return this.text ?? floatText(this.value);
+  }
 }
 
 /** A name, an attribute or an item that is not there. */
@@ -142,9 +151,9 @@ export class Func {
 
 export type Value = null | boolean | number | Float | Text | List | Dict | Namespace | Func | Undefined;
 
-/** A JavaScript value, plain data only. Every text in it has the origin given. */
+/** A JavaScript value, plain data and floats only. Every text in it has the origin given. */
 export function toValue(plain: unknown, origin = 0): Value {
-  if (plain === null || typeof plain === "boolean") return plain;
+  if (plain === null || typeof plain === "boolean" || plain instanceof Float) return plain;
   if (typeof plain === "string") return Text.of(plain, origin);
   if (typeof plain === "number") return Number.isInteger(plain) ? plain : new Float(plain);
   if (Array.isArray(plain)) return new List(plain.map((item) => toValue(item, origin)));
@@ -275,7 +284,7 @@ export function repr(value: Value): string {
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "number")
     return Number.isSafeInteger(value) ? String(value) : BigInt(value).toString();
-  if (value instanceof Float) return floatText(value.value);
+  if (value instanceof Float) return value.shown;
   if (value instanceof Text) return quoted(value.value);
   if (value instanceof List) {
     const items = value.items.map(repr);
@@ -293,7 +302,7 @@ export function repr(value: Value): string {
 }
 
 /** Python's shortest form of a float: JavaScript's digits, an exponent elsewhere. */
-export function floatText(value: number): string {
+function floatText(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value < 0 ? "-inf" : "inf";
   if (Object.is(value, -0)) return "-0.0";
