@@ -11,7 +11,7 @@ import {
   type GenerationRequest,
   type Mode,
 } from "../protocol/generation-request.js";
-import { Continuation, type FinishReason } from "../sampling/continuation.js";
+import { Continuation } from "../sampling/continuation.js";
 import { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineClient, StepObserver } from "./engine-client.js";
 import { Generation, type GenerationOptions } from "./generation.js";
@@ -240,7 +240,7 @@ async function warmUp(
   }
 }
 
-function throwIfAborted({ finishReason }: { readonly finishReason: FinishReason }): void {
+function throwIfAborted({ finishReason }: { readonly finishReason: string }): void {
   if (finishReason === "abort") throw aborted();
 }
 

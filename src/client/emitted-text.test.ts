@@ -39,7 +39,7 @@ function expected(answer: string, begin: string, end: string, isOpen: boolean) {
 function emit(tokens: readonly string[], thoughts: AnswerThoughts | null, stop: readonly string[] = []) {
   const stream = { push: (id: number) => shown(tokens[id] ?? String.fromCodePoint(id)), flush: () => "" };
   const tokenizer = { stream: () => stream, continues: () => false } as unknown as Tokenizer;
-  const text = new EmittedText(tokenizer, [], { stop, thoughts });
+  const text = new EmittedText(tokenizer, [], { stop, thoughts, calls: null });
   const whole = { reasoning: "", text: "" };
   const add = (piece: { reasoning: string; text: string }) => {
     whole.reasoning += piece.reasoning;
@@ -148,7 +148,7 @@ test("an answer that is cut within its thoughts has no text; bytes before a mark
     },
   };
   const tokenizer = { stream: () => stream, continues: () => false } as unknown as Tokenizer;
-  const options = { stop: [], thoughts: markers(true, true) };
+  const options = { stop: [], thoughts: markers(true, true), calls: null };
   const text = new EmittedText(tokenizer, [], options);
   for (const id of [97, 0, END.codePointAt(0)!, 98]) text.push(id);
   expect([text.thoughts?.reasoning, text.whole]).toEqual(["a\ufffd", "b"]);

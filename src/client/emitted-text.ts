@@ -1,20 +1,37 @@
-/** Text as it becomes final: characters complete, thoughts apart, stop strings held back and cut off. */
+/** Text as it becomes final: characters complete, thoughts and calls apart, stop strings held back and cut off. */
 import type { AnswerThoughts } from "../chat/thoughts.js";
 import { StopStrings } from "../tokenizer/stop-strings.js";
 import type { TextStream, Tokenizer } from "../tokenizer/tokenizer.js";
+import type { CallFormat } from "../tools/call-format.js";
+import { CallSplit, type ReadTool, type SplitCalls } from "../tools/call-split.js";
+import type { ToolCall, ToolCallDelta } from "../tools/tool.js";
 import { type SplitText, ThoughtSplit } from "./thought-split.js";
 
+/** How the calls of an answer are told from its text. */
+export interface AnswerCalls {
+  readonly format: CallFormat;
+  readonly tools: readonly ReadTool[];
+}
+
 export interface EmittedTextOptions {
-  /** Texts that end it; in thoughts they count for nothing. */
+  /** Texts that end it; in thoughts and calls they count for nothing. */
   readonly stop: readonly string[];
   /** How it marks thoughts; null: it has none. */
   readonly thoughts: AnswerThoughts | null;
+  /** How it calls tools; null: it calls none. */
+  readonly calls: AnswerCalls | null;
+}
+
+/** What is final. */
+export interface EmittedParts extends SplitText {
+  readonly calls: readonly ToolCallDelta[];
 }
 
 export class EmittedText {
   readonly #stream: TextStream | null;
   readonly #stops: StopStrings | null;
   readonly #split: ThoughtSplit | null;
+  readonly #calls: CallSplit | null;
   #whole = "";
   #reasoning = "";
   #numTokens = 0;
@@ -28,11 +45,12 @@ export class EmittedText {
   constructor(
     tokenizer: Tokenizer | null,
     prompt: readonly number[],
-    { stop, thoughts }: EmittedTextOptions,
+    { stop, thoughts, calls }: EmittedTextOptions,
   ) {
     this.#stream = tokenizer?.stream({ continues: tokenizer.continues(prompt) }) ?? null;
     this.#stops = stop.length > 0 ? new StopStrings(stop) : null;
     this.#split = thoughts === null ? null : new ThoughtSplit(thoughts);
+    this.#calls = calls === null ? null : new CallSplit(calls.format, calls.tools);
   }
 
   /** A stop string has appeared. */
@@ -50,9 +68,16 @@ export class EmittedText {
     return { reasoning: this.#reasoning, numTokens: this.#numReasoningTokens };
   }
 
-  push(token: number): SplitText {
+  /** The calls of tools so far; null where it can have none. */
+  get calls(): readonly ToolCall[] | null {
+    return this.#calls?.calls ?? null;
+  }
+
+  push(token: number): EmittedParts {
     this.#numTokens++;
     const split = this.#split;
+    const isCalled = this.#calls?.isMarker(token) === true && split?.isThinking !== true;
+    if (isCalled) return this.#emit(this.#beforeCall(), token);
     if (split === null) return this.#emit({ text: this.#stream?.push(token) ?? "", reasoning: "" });
     const { isThinking: wasThinking, hasBegun } = split;
     let emitted: SplitText;
@@ -70,31 +95,48 @@ export class EmittedText {
   }
 
   /** What was held back and turned out to be final. */
-  flush(): SplitText {
-    if (this.#stopped) return { text: "", reasoning: "" };
+  flush(): EmittedParts {
+    if (this.#stopped) return { text: "", reasoning: "", calls: [] };
     const last = this.#stream?.flush() ?? "";
     const split = this.#split;
     const rest = this.#emit(
       split === null ? { text: last, reasoning: "" } : joined(split.push(last), split.flush()),
     );
-    if (this.#stopped || this.#stops === null) return rest;
-    const held = this.#stops.flush();
+    const called = this.#calls?.flush() ?? NO_CALLS;
+    let held = this.#stopped ? "" : this.#checked(called.text);
+    if (!this.#stopped && this.#stops !== null) held += this.#stops.flush();
     this.#whole += held;
-    return { text: rest.text + held, reasoning: rest.reasoning };
+    return { text: rest.text + held, reasoning: rest.reasoning, calls: [...rest.calls, ...called.calls] };
   }
 
-  #emit({ text, reasoning }: SplitText): SplitText {
-    let final = text;
-    if (this.#stops !== null) {
-      const checked = this.#stops.push(text);
-      final = checked.text;
-      this.#stopped = checked.stopped !== null;
-    }
+  /** What stands before a token that begins or ends calls. */
+  #beforeCall(): SplitText {
+    const last = this.#stream?.flush() ?? "";
+    const split = this.#split;
+    return split === null ? { text: last, reasoning: "" } : joined(split.push(last), split.endThoughts());
+  }
+
+  /** @param marker what begins or ends calls behind it */
+  #emit({ text, reasoning }: SplitText, marker: number | null = null): EmittedParts {
+    const calls = this.#calls;
+    const before = calls?.push(text) ?? { text, calls: [] };
+    const behind = marker === null ? NO_CALLS : (calls?.passMarker(marker) ?? NO_CALLS);
+    const final = this.#checked(before.text + behind.text);
     this.#whole += final;
     this.#reasoning += reasoning;
-    return { text: final, reasoning };
+    return { text: final, reasoning, calls: [...before.calls, ...behind.calls] };
+  }
+
+  /** What of a text is final before stop strings. */
+  #checked(text: string): string {
+    if (this.#stops === null) return text;
+    const checked = this.#stops.push(text);
+    this.#stopped = checked.stopped !== null;
+    return checked.text;
   }
 }
+
+const NO_CALLS: SplitCalls = { text: "", calls: [] };
 
 function joined(first: SplitText, second: SplitText): SplitText {
   return { text: first.text + second.text, reasoning: first.reasoning + second.reasoning };

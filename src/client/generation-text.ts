@@ -14,8 +14,7 @@ import type {
 import type { ChosenToken, FinishReason } from "../sampling/continuation.js";
 import type { GeneratedLogprobs } from "../sampling/logprobs.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { EmittedText } from "./emitted-text.js";
-import type { SplitText } from "./thought-split.js";
+import { type AnswerCalls, type EmittedParts, EmittedText } from "./emitted-text.js";
 
 interface ContinuationText {
   readonly text: EmittedText;
@@ -30,6 +29,8 @@ export interface TextOptions {
   readonly stop: readonly string[];
   /** How an answer's thoughts are told from its text; absent or null: there are none. */
   readonly thoughts?: AnswerThoughts | null | undefined;
+  /** How its calls of tools are told from its text; absent or null: there are none. */
+  readonly calls?: AnswerCalls | null | undefined;
   readonly loadMs: number;
 }
 
@@ -44,9 +45,9 @@ export class GenerationText {
     this.#request = request;
     this.#options = options;
     this.#emit = emit;
-    const { tokenizer, stop, thoughts = null } = options;
+    const { tokenizer, stop, thoughts = null, calls = null } = options;
     this.#continuations = Array.from({ length: request.bestOf }, () => ({
-      text: new EmittedText(tokenizer, request.prompt, { stop, thoughts }),
+      text: new EmittedText(tokenizer, request.prompt, { stop, thoughts, calls }),
       tokens: [],
       logprobs: [],
     }));
@@ -72,8 +73,8 @@ export class GenerationText {
   /** No more tokens of a continuation will come: what was held back is final. */
   finished(index: number): void {
     const rest = this.#continuations[index].text.flush();
-    if ((rest.text !== "" || rest.reasoning !== "") && this.#streams)
-      this.#emit(this.#piece(index, rest, [], []));
+    const isEmpty = rest.text === "" && rest.reasoning === "" && rest.calls.length === 0;
+    if (!isEmpty && this.#streams) this.#emit(this.#piece(index, rest, [], []));
   }
 
   /** The whole; where only the end decides which continuations there are, their pieces are emitted now. */
@@ -82,7 +83,11 @@ export class GenerationText {
     const choices = outcome.choices.map(({ index, finishReason, score }, place) => {
       const { text, tokens, logprobs } = this.#continuations[index];
       if (!this.#streams) {
-        const whole = { text: text.whole, reasoning: text.thoughts?.reasoning ?? "" };
+        const whole = {
+          text: text.whole,
+          reasoning: text.thoughts?.reasoning ?? "",
+          calls: (text.calls ?? []).map((call, i) => ({ index: i, ...call })),
+        };
         this.#emit(this.#piece(place, whole, tokens, logprobs));
       }
       return this.#choice(index, finishReason, score);
@@ -111,23 +116,25 @@ export class GenerationText {
 
   #choice(index: number, finishReason: FinishReason, score: number | undefined): GenerationChoice {
     const { text, tokens, logprobs } = this.#continuations[index];
-    const { thoughts } = text;
+    const { thoughts, calls } = text;
+    const reason = text.stopped ? "stop" : finishReason;
     return {
       text: text.whole,
       ...(thoughts !== null && {
         reasoning: thoughts.reasoning,
         numReasoningTokens: thoughts.numTokens,
       }),
+      ...(calls !== null && { toolCalls: calls }),
       tokens,
       ...(this.#request.sampling.logprobs !== null && { logprobs }),
-      finishReason: text.stopped ? "stop" : finishReason,
+      finishReason: reason === "stop" && calls !== null && calls.length > 0 ? "tool_calls" : reason,
       ...(score !== undefined && { score }),
     };
   }
 
   #piece(
     index: number,
-    { text, reasoning }: SplitText,
+    { text, reasoning, calls }: EmittedParts,
     tokens: readonly number[],
     logprobs: readonly GeneratedLogprobs[],
   ): GenerationPiece {
@@ -136,6 +143,7 @@ export class GenerationText {
       index,
       text,
       ...thoughts,
+      ...((this.#options.calls ?? null) !== null && { toolCalls: calls }),
       tokens,
       ...(this.#request.sampling.logprobs !== null && { logprobs }),
     };

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { ConstraintSpec } from "../grammar/constraint-spec.js";
 import type { TaskAnswer } from "../platform/limited-tasks.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { ConstraintSpec } from "./constraint-spec.js";
 import { GrammarCompiler } from "./grammar-compiler.js";
 import { type GrammarTask, type GrammarTaskResult, runGrammarTask } from "./grammar-tasks.js";
 

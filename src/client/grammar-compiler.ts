@@ -5,13 +5,13 @@
  */
 import { onAbort } from "../abort-listeners.js";
 import { invalidArgument, LastrowError } from "../errors.js";
-import { type ConstraintSpec, specKey } from "../grammar/constraint-spec.js";
 import type { PackedGrammar } from "../grammar/packed-grammar.js";
-import { tokenBytes } from "../grammar/token-trie.js";
+import { NO_TEXT, specialTokenBytes, tokenBytes } from "../grammar/token-trie.js";
 import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
 import { FairQueue } from "../platform/fair-queue.js";
 import { LimitedTasks, type TaskThread } from "../platform/limited-tasks.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { type ConstraintSpec, specKey } from "./constraint-spec.js";
 import type { GrammarTask, GrammarTaskResult } from "./grammar-tasks.js";
 
 /** Most grammars that are kept. */
@@ -126,7 +126,8 @@ export class GrammarCompiler {
     const texts: (Uint8Array | null)[] = new Array<null>(this.#vocabSize).fill(null);
     for (let token = 0; token < Math.min(this.#vocabSize, this.#tokenizer.vocabSize); token++) {
       if (token % TOKENS_PER_TURN === TOKENS_PER_TURN - 1) await nextTurn();
-      if (!special.has(token)) texts[token] = this.#tokenizer.tokenBytes(token);
+      const bytes = special.has(token) ? specialTokenBytes(token) : this.#tokenizer.tokenBytes(token);
+      if (special.has(token) || !bytes.includes(NO_TEXT)) texts[token] = bytes;
     }
     return (await this.#tasks.run(
       { kind: "vocabulary", tokens: tokenBytes(texts) },

@@ -1,9 +1,10 @@
 /** What the thread that compiles grammars is asked for, and what it answers. */
-import { compileConstraint } from "../grammar/compile-constraint.js";
-import type { ConstraintSpec } from "../grammar/constraint-spec.js";
+
 import { type PackedGrammar, packGrammar } from "../grammar/packed-grammar.js";
 import type { TokenBytes } from "../grammar/token-trie.js";
 import { type TokenVocabulary, tokenVocabulary } from "../grammar/token-vocabulary.js";
+import { compileConstraint } from "./compile-constraint.js";
+import type { ConstraintSpec } from "./constraint-spec.js";
 
 export type GrammarTask =
   | { readonly kind: "compile"; readonly spec: ConstraintSpec }

@@ -1,9 +1,10 @@
 /** Starts generations that are held to a grammar: compiles it first, and tells the engine the vocabulary once. */
-import type { ConstraintSpec } from "../grammar/constraint-spec.js";
-import { specKey } from "../grammar/constraint-spec.js";
+
 import { type GenerationSink, unstartedOutcome } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { ThoughtTokens } from "../sampling/after-thoughts.js";
+import type { ConstraintSpec } from "./constraint-spec.js";
+import { specKey } from "./constraint-spec.js";
 import type { EngineClient, GenerationHandle } from "./engine-client.js";
 import type { GrammarCompiler } from "./grammar-compiler.js";
 

@@ -75,6 +75,13 @@ export class ThoughtSplit {
     return { text, reasoning };
   }
 
+  /** Something that is neither text nor thoughts stands here: no thoughts come any more. */
+  endThoughts(): SplitText {
+    const held = this.flush();
+    this.#place = "text";
+    return held;
+  }
+
   /** The answer has ended: what was held back is final. */
   flush(): SplitText {
     const held = this.#held;

@@ -231,6 +231,7 @@ class Closure {
         break;
       case "dfa":
         if (dfas[node.dfa].accepting[a] === 1) this.#goOn(rest, waiting);
+        else this.mayEnd ||= node.mayStop;
         if (hasNext(dfas[node.dfa], a)) this.ways.push(way);
         break;
       case "characters":

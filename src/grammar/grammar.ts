@@ -8,8 +8,8 @@ import type { Dfa } from "./dfa.js";
 export type GrammarNode =
   /** These bytes. */
   | { readonly kind: "literal"; readonly bytes: Uint8Array }
-  /** A text that the automaton accepts. */
-  | { readonly kind: "dfa"; readonly dfa: number }
+  /** A text that the automaton accepts; with `mayStop` the whole text may also end where it does not accept yet. */
+  | { readonly kind: "dfa"; readonly dfa: number; readonly mayStop: boolean }
   /**
    * `min` to `max` texts that the automaton accepts: characters of a string. None of them is empty or the beginning of
    * another, and what follows the node begins with a byte that none of them begins with. `max` may be Infinity.
@@ -38,11 +38,15 @@ export class GrammarBuilder {
   }
 
   literal(text: string): number {
-    return this.#add({ kind: "literal", bytes: new TextEncoder().encode(text) });
+    return this.bytes(new TextEncoder().encode(text));
   }
 
-  dfa(dfa: Dfa): number {
-    return this.#add({ kind: "dfa", dfa: this.#numberOf(dfa) });
+  bytes(bytes: Uint8Array): number {
+    return this.#add({ kind: "literal", bytes });
+  }
+
+  dfa(dfa: Dfa, { mayStop = false } = {}): number {
+    return this.#add({ kind: "dfa", dfa: this.#numberOf(dfa), mayStop });
   }
 
   characters(dfa: Dfa, min: number, max: number): number {
@@ -70,15 +74,24 @@ export class GrammarBuilder {
     this.#nodes[declared] = { kind: "seq", items: [node] };
   }
 
+  /** Those of some nodes that no text is of. */
+  withoutText(nodes: readonly number[]): readonly number[] {
+    const hasText = productive(this.#whole());
+    return nodes.filter((node) => !hasText[node]);
+  }
+
   /**
    * @throws LastrowError `invalid_argument` when no text is of the grammar, or a node begins with itself
    */
   grammar(root: number): Grammar {
-    const nodes = this.#nodes.map((node, i) => {
+    return checked({ nodes: this.#whole(), dfas: this.#dfas, root });
+  }
+
+  #whole(): readonly GrammarNode[] {
+    return this.#nodes.map((node, i) => {
       if (node === null) throw new Error(`node ${i} is declared and not defined`);
       return node;
     });
-    return checked({ nodes, dfas: this.#dfas, root });
   }
 
   #add(node: GrammarNode | null): number {
@@ -99,20 +112,24 @@ export class GrammarBuilder {
 
 /** The grammar without what has no text; see `GrammarBuilder.grammar`. */
 function checked({ nodes, dfas, root }: Grammar): Grammar {
-  const productive = fixedPoint(nodes, (node, is) => {
-    if (node.kind === "seq") return node.items.every(is);
-    if (node.kind === "any-of") return node.items.some(is);
-    return node.kind !== "repeat" || node.min === 0 || is(node.item);
-  });
-  if (!productive[root])
-    throw invalidArgument("no text fits the grammar: something in it contradicts itself.");
+  const hasText = productive(nodes);
+  if (!hasText[root]) throw invalidArgument("no text fits the grammar: something in it contradicts itself.");
   const kept = nodes.map((node): GrammarNode => {
-    if (node.kind === "any-of") return { ...node, items: node.items.filter((item) => productive[item]) };
-    if (node.kind === "repeat" && !productive[node.item]) return { kind: "seq", items: [] };
+    if (node.kind === "any-of") return { ...node, items: node.items.filter((item) => hasText[item]) };
+    if (node.kind === "repeat" && !hasText[node.item]) return { kind: "seq", items: [] };
     return node;
   });
   refuseLeftRecursion(kept, dfas, root);
   return { nodes: kept, dfas, root };
+}
+
+/** Per node: whether some text is of it. */
+function productive(nodes: readonly GrammarNode[]): readonly boolean[] {
+  return fixedPoint(nodes, (node, is) => {
+    if (node.kind === "seq") return node.items.every(is);
+    if (node.kind === "any-of") return node.items.some(is);
+    return node.kind !== "repeat" || node.min === 0 || is(node.item);
+  });
 }
 
 /** Per node: whether it can be shown to hold, from nodes that have been shown before. */

@@ -30,6 +30,17 @@ export function bytesOfToken({ bytes, byteEnds }: TokenBytes, token: number): Ui
   return bytes.subarray(token === 0 ? 0 : byteEnds[token - 1], byteEnds[token]);
 }
 
+/**
+ * Bytes that stand for a special token, which has no text: none that a text has, so that only the token itself goes on a
+ * grammar that waits for them. A token whose own bytes begin like this (0xFF is no beginning of UTF-8) has to be left out.
+ */
+export function specialTokenBytes(id: number): Uint8Array {
+  return Uint8Array.from([NO_TEXT, ...Array.from({ length: 5 }, (_, i) => (id >>> (7 * i)) & 0x7f)]);
+}
+
+/** A byte that no text has in UTF-8. */
+export const NO_TEXT = 0xff;
+
 /** Puts tokens' bytes together. */
 export function tokenBytes(texts: readonly (Uint8Array | null)[]): TokenBytes {
   const byteEnds = new Int32Array(texts.length);

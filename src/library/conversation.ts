@@ -25,6 +25,7 @@ import { checkOptions, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import type { AnswerParts } from "./answer-parts.js";
 import type { GenerateOptions } from "./generate-options.js";
 
 /** How to answer: as `GenerateOptions`, one continuation at a time. */
@@ -74,7 +75,7 @@ export interface ConversationSettings {
 export interface ConversationModel {
   readonly info: { readonly config: { readonly contextLength: number } };
   readonly defaultMaxTokens: number;
-  answer(prompt: readonly number[], options: GenerateOptions, thoughts: AnswerThoughts | null): Generation;
+  answer(prompt: readonly number[], options: GenerateOptions, parts: AnswerParts): Generation;
   sequence(tokens: readonly number[], options: Pick<ReplyOptions, "salt" | "tenant">): Promise<Sequence>;
 }
 
@@ -195,7 +196,11 @@ export class Conversation implements AsyncDisposable {
       const { prompt, thoughts } = fitted;
       const { stopTokenIds = [] } = options;
       const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...this.#turnEnds];
-      const generation = this.#model.answer(prompt, { ...options, stopTokenIds: ends }, thoughts);
+      const generation = this.#model.answer(
+        prompt,
+        { ...options, stopTokenIds: ends },
+        { thoughts, tools: null },
+      );
       return { ...fitted, generation };
     };
     const finish = async (begun: ReturnType<typeof begin>) => {

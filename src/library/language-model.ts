@@ -4,7 +4,6 @@
  */
 import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
 import type { TemplateRunner } from "../chat/template-runner.js";
-import type { AnswerThoughts } from "../chat/thoughts.js";
 import { type ComparisonReport, compareWays } from "../client/comparison.js";
 import type { EngineClient } from "../client/engine-client.js";
 import type { DroppedEvents } from "../client/event-subscription.js";
@@ -33,6 +32,7 @@ import { checkPrompt, checkTokenIds, type GenerationRequest } from "../protocol/
 import { SavedSequence } from "../saved-sequence/read-sequence.js";
 import { openSaved, type SavedSource } from "../saved-sequence/saved-source.js";
 import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.js";
+import { type AnswerParts, calledTools, NO_PARTS } from "./answer-parts.js";
 import type { Conversation } from "./conversation.js";
 import {
   COMPARE_OPTIONS,
@@ -258,23 +258,24 @@ export class LanguageModel implements AsyncDisposable {
     prompt: Prompt,
     options: GenerateOptions & { readonly schema?: Schema | undefined } = {},
   ): Generation<ValueOf<Schema>> {
-    return this.answer(prompt, options, null) as Generation<ValueOf<Schema>>;
+    return this.answer(prompt, options, NO_PARTS) as Generation<ValueOf<Schema>>;
   }
 
   /**
-   * Continues the prompt of a chat, as `generate` does, with thoughts apart from the text.
-   * @param thoughts how they are told from it; null: there are none
+   * Continues the prompt of a chat, as `generate` does, with thoughts and calls of tools apart from the text.
+   * @throws LastrowError as `generate`; `invalid_argument` for what cannot be combined with tools
    * @internal
    */
-  answer(prompt: Prompt, options: GenerateOptions, thoughts: AnswerThoughts | null): Generation {
+  answer(prompt: Prompt, options: GenerateOptions, { thoughts, tools }: AnswerParts): Generation {
     const { engine } = this.#alive();
     checkOptions(options, GENERATE_OPTIONS);
     const { request, text, structure } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
-    const held =
-      structure === null ? null : { spec: structure.spec, thoughts: thoughtTokens(thoughts, structure.spec) };
+    const called = tools === null ? null : calledTools(tools, { request, structure });
+    const spec = structure?.spec ?? called?.spec ?? null;
+    const held = spec === null ? null : { spec, thoughts: thoughtTokens(thoughts, spec) };
     const start = (asked: GenerationRequest, sink: GenerationSink) =>
       held === null ? engine.generate(asked, sink) : this.#structuredGenerations().start(held, asked, sink);
-    return new Generation(start, request, { ...text, thoughts });
+    return new Generation(start, request, { ...text, thoughts, calls: called?.calls ?? null });
   }
 
   /**

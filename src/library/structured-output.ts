@@ -3,8 +3,8 @@
  * Schema), a regular expression or a grammar. And what is made of the answer: its value, parsed and validated.
  */
 import type { AnswerThoughts } from "../chat/thoughts.js";
+import type { ConstraintSpec } from "../client/constraint-spec.js";
 import { invalidArgument, LastrowError } from "../errors.js";
-import type { ConstraintSpec } from "../grammar/constraint-spec.js";
 import { shown } from "../option-checks.js";
 import type { ThoughtTokens } from "../sampling/after-thoughts.js";
 

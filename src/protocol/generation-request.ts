@@ -57,7 +57,8 @@ export interface GenerationChoice<Value = unknown> {
   readonly tokens: readonly number[];
   /** One entry for each of `tokens`; only when asked for. */
   readonly logprobs?: readonly GeneratedLogprobs[];
-  readonly finishReason: FinishReason;
+  /** `tool_calls`: it ended by itself, and calls tools. */
+  readonly finishReason: FinishReason | "tool_calls";
   /**
    * What the text says, of a generation with a `schema`: parsed, and as the schema's validation gives it. Absent where the
    * answer did not end by itself: its text is then the beginning of one.

@@ -161,7 +161,7 @@ export async function generateAll(
   };
   try {
     const generations = prompts.map((prompt) =>
-      model.answer(prompt, { ...options, signal: others.signal }, thoughts),
+      model.answer(prompt, { ...options, signal: others.signal }, { thoughts, tools: null }),
     );
     const results = await Promise.all(
       generations.map((generation, i) => generation.each((piece) => observe(i * n + piece.index, piece))),

@@ -4,10 +4,10 @@
  */
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
-/** The known forms; docs/tools.md shows each. @public for an option that names one */
+/** The known forms; docs/tools.md shows each. */
 export type CallFormatName = "hermes" | "qwen3-coder" | "smollm3" | "granite" | "mistral" | "llama3";
 
-/** All of them. @public for an option that names one */
+/** All of them. */
 export const CALL_FORMATS: readonly CallFormatName[] = [
   "hermes",
   "qwen3-coder",
@@ -17,7 +17,7 @@ export const CALL_FORMATS: readonly CallFormatName[] = [
   "llama3",
 ];
 
-/** A text that begins or ends calls. @public for what reads calls */
+/** A text that begins or ends calls. */
 export interface CallMarker {
   readonly text: string;
   /** The special token that it is, which stands for no text; null: it is written as text, in whatever tokens. */
@@ -43,7 +43,7 @@ const MARKERS: Readonly<Record<CallFormatName, readonly [begin: string | null, e
   llama3: [null, null],
 };
 
-/** A format by its name, with the tokens that a model has for its markers. @public for an option that names one */
+/** A format by its name, with the tokens that a model has for its markers. */
 export function callFormat(name: CallFormatName, tokenizer: Tokenizer): CallFormat {
   const [begin, end] = MARKERS[name].map((text) => (text === null ? null : markerOf(text, tokenizer)));
   return { name, begin, end };

@@ -5,7 +5,7 @@
 import { invalidArgument } from "../errors.js";
 import { shown } from "../option-checks.js";
 
-/** A function that a model may call. @public for what renders tools and answers with them */
+/** A function that a model may call. */
 export interface ToolDefinition {
   /** Letters, digits, `_` and `-`, at most 64. */
   readonly name: string;
@@ -17,7 +17,7 @@ export interface ToolDefinition {
 
 /**
  * Whether tools are called: as the model likes (`auto`), not at all, at least one of them, or at least once the one that is
- * named. @public as above
+ * named.
  */
 export type ToolChoice = "none" | "auto" | "required" | { readonly name: string };
 

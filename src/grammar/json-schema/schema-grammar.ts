@@ -6,9 +6,11 @@ import type { Dfa } from "../dfa.js";
 import { type Grammar, GrammarBuilder } from "../grammar.js";
 import { GrammarStates } from "../grammar-state.js";
 import { UNBOUNDED } from "../regex-terms.js";
+import { JSON_STYLES, type JsonStyle, jsonText } from "./json-text.js";
 import { type NumberBounds, numberDfa } from "./number-dfa.js";
+import { conjunction, ObjectNodes, type Property, propertiesOf } from "./object-nodes.js";
 import { type Alternative, boundsOf, type Conjunction, SchemaAlternatives } from "./schema-alternatives.js";
-import { isObject, type JsonType, type Schema, type SchemaObject, schemaJson } from "./schema-keywords.js";
+import { type JsonType, type Schema, type SchemaObject, schemaJson } from "./schema-keywords.js";
 import { SCHEMA_LIMITS, type SchemaLimits } from "./schema-limits.js";
 import { ANY_STRING, SchemaStrings, type StringRules } from "./strings.js";
 
@@ -20,46 +22,64 @@ import { ANY_STRING, SchemaStrings, type StringRules } from "./strings.js";
  */
 export function schemaGrammar(schema: unknown, limits: SchemaLimits = SCHEMA_LIMITS): Grammar {
   const root = schemaJson(schema, limits);
-  return new SchemaCompiler(root, new SchemaAlternatives(root, limits), limits).grammar(root);
+  const target = targetOf(limits, JSON_STYLES.compact);
+  const compiler = new SchemaCompiler(root, new SchemaAlternatives(root, limits), target);
+  return target.builder.grammar(compiler.value(conjunction([root])));
 }
 
-/** A property of an object, in the order in which it is written. */
-interface Property {
-  readonly name: string;
-  readonly required: boolean;
-  readonly value: Conjunction | null;
+/** Where a schema's nodes go, and how JSON is written there. */
+export interface SchemaTarget {
+  readonly builder: GrammarBuilder;
+  /** Automata of strings: schemas of one grammar share them. */
+  readonly strings: SchemaStrings;
+  readonly limits: SchemaLimits;
+  readonly style: JsonStyle;
 }
 
+/** A target of its own. */
+function targetOf(limits: SchemaLimits, style: JsonStyle): SchemaTarget {
+  const builder = new GrammarBuilder(limits.maxNodes);
+  return { builder, strings: new SchemaStrings(limits), limits, style };
+}
+
+/**
+ * Puts the objects that fit a schema into a grammar.
+ * @returns their node
+ * @throws LastrowError `invalid_argument`, as `schemaGrammar`; that nothing fits is seen by the grammar
+ */
+export function addObjects(schema: Schema, target: SchemaTarget): number {
+  const compiler = new SchemaCompiler(schema, new SchemaAlternatives(schema, target.limits), target);
+  return compiler.value(conjunction([schema, { type: "object" }]));
+}
+
+/** Makes the nodes of one schema. */
 class SchemaCompiler {
   readonly #root: Schema;
   readonly #alternatives: SchemaAlternatives;
   readonly #limits: SchemaLimits;
   readonly #builder: GrammarBuilder;
   readonly #strings: SchemaStrings;
+  readonly #style: JsonStyle;
   readonly #numbers = new Map<SchemaObject, number>();
   readonly #nodes = new Map<string, number>();
   /** By their rules as JSON. */
   readonly #automata = new Map<string, number>();
 
-  constructor(root: Schema, alternatives: SchemaAlternatives, limits: SchemaLimits) {
+  constructor(
+    root: Schema,
+    alternatives: SchemaAlternatives,
+    { builder, strings, limits, style }: SchemaTarget,
+  ) {
     this.#root = root;
     this.#alternatives = alternatives;
+    this.#builder = builder;
+    this.#strings = strings;
     this.#limits = limits;
-    this.#builder = new GrammarBuilder(limits.maxNodes);
-    this.#strings = new SchemaStrings(limits);
-  }
-
-  grammar(schema: Schema): Grammar {
-    return this.#builder.grammar(this.#value(conjunction([schema])));
-  }
-
-  /** The grammar of what fits some schema objects, but for `enum` and `const`. */
-  grammarWithoutValues(alternative: Alternative): Grammar {
-    return this.#builder.grammar(this.#fitting({ ...alternative, values: null }));
+    this.#style = style;
   }
 
   /** What fits all; null: nothing. */
-  #value(all: Conjunction | null): number {
+  value(all: Conjunction | null): number {
     if (all === null) return this.#builder.anyOf([]);
     const key = [...new Set(all.map((schema) => this.#numberOf(schema)))].sort((a, b) => a - b).join();
     const known = this.#nodes.get(key);
@@ -86,11 +106,10 @@ class SchemaCompiler {
   /** Those of the listed values that fit the other keywords, too. */
   #listed(alternative: Alternative): number {
     const encoder = new TextEncoder();
-    let texts = [...new Set((alternative.values ?? []).map((value) => JSON.stringify(value)))];
+    let texts = [...new Set((alternative.values ?? []).map((value) => jsonText(value, this.#style)))];
     const says = alternative.members.flatMap((member) => Object.keys(member));
     if (says.some((keyword) => !TELL_NO_MORE.has(keyword))) {
-      const others = new SchemaCompiler(this.#root, this.#alternatives, this.#limits);
-      const states = new GrammarStates(others.grammarWithoutValues(alternative));
+      const states = this.#statesOf((others) => others.#fitting({ ...alternative, values: null }));
       texts = texts.filter((text) => {
         const state = states.advance(states.first, encoder.encode(text));
         return state !== null && states.open(state).mayEnd;
@@ -167,14 +186,14 @@ class SchemaCompiler {
     const max = Math.min(least(members, "maxItems"), hasMore ? UNBOUNDED : fixed);
     if (max < min) return builder.anyOf([]);
     const item = (i: number) =>
-      this.#value(
+      this.value(
         conjunction(
           members.map(({ items }, m) =>
             i < prefixes[m].length ? prefixes[m][i] : ((items ?? true) as Schema),
           ),
         ),
       );
-    const comma = builder.literal(",");
+    const comma = builder.literal(this.#style.comma);
     const more = (from: number): number => builder.seq([comma, item(from)]);
     let rest: number | null = null;
     if (max > fixed) {
@@ -194,14 +213,20 @@ class SchemaCompiler {
     const { properties, extra, keys } = propertiesOf(members);
     const min = Math.max(0, ...members.map(({ minProperties }) => (minProperties as number) ?? 0));
     const max = least(members, "maxProperties");
+    const { comma, colon } = this.#style;
+    const withColon = (key: number) => this.#builder.seq([key, this.#builder.literal(colon)]);
     return new ObjectNodes(this.#builder, {
+      form: { open: "{", comma, close: "}" },
       ...{ properties, min, max },
-      name: (name) => this.#key(name, keys),
-      value: (all) => this.#value(all),
+      named: (name) => {
+        const key = this.#key(name, keys);
+        return key === null ? null : withColon(key);
+      },
+      value: ({ value }) => this.value(value),
       extra:
         extra === null
           ? null
-          : { key: () => this.#extraKey(properties, keys), value: () => this.#value(extra) },
+          : { named: () => withColon(this.#extraKey(properties, keys)), value: () => this.value(extra) },
     }).node();
   }
 
@@ -209,16 +234,18 @@ class SchemaCompiler {
   #key(name: string, keys: Conjunction): number | null {
     const text = JSON.stringify(name);
     if (keys.length > 0) {
-      const others = new SchemaCompiler(this.#root, this.#alternatives, this.#limits);
-      const states = new GrammarStates(others.#keyGrammar(keys));
+      const states = this.#statesOf((others) => others.#keyNode(keys, []));
       const state = states.advance(states.first, new TextEncoder().encode(text));
       if (state === null || !states.open(state).mayEnd) return null;
     }
     return this.#builder.literal(text);
   }
 
-  #keyGrammar(keys: Conjunction): Grammar {
-    return this.#builder.grammar(this.#keyNode(keys, []));
+  /** Texts of a grammar apart, to see which of some fit. */
+  #statesOf(node: (others: SchemaCompiler) => number): GrammarStates {
+    const target = targetOf(this.#limits, this.#style);
+    const others = new SchemaCompiler(this.#root, this.#alternatives, target);
+    return new GrammarStates(target.builder.grammar(node(others)));
   }
 
   #extraKey(properties: readonly Property[], keys: Conjunction): number {
@@ -263,12 +290,6 @@ const TELL_NO_MORE: ReadonlySet<string> = new Set([
   ],
 ]);
 
-/** Schemas that all hold, without `true`; null where one is `false`. */
-function conjunction(schemas: readonly Schema[]): Conjunction | null {
-  if (schemas.includes(false)) return null;
-  return schemas.filter(isObject);
-}
-
 function least(members: Conjunction, keyword: string): number {
   return Math.min(
     UNBOUNDED,
@@ -291,104 +312,4 @@ function stringRules(members: Conjunction): StringRules {
     maxLength: least(members, "maxLength"),
     ...{ patterns: texts("pattern"), formats: texts("format"), except: [] },
   };
-}
-
-/** Properties in the order in which they are first named; what others may be (null: there are none), and their names. */
-function propertiesOf(members: Conjunction) {
-  const declared = members.map(({ properties }) => (properties ?? {}) as Readonly<Record<string, Schema>>);
-  const required = new Set(members.flatMap((member) => (member.required ?? []) as readonly string[]));
-  const names = new Set([...declared.flatMap((one) => Object.keys(one)), ...required]);
-  const others = members.map(({ additionalProperties }) => (additionalProperties ?? true) as Schema);
-  const properties = [...names].map((name): Property => {
-    const schemas = declared.map((one, m) => (Object.hasOwn(one, name) ? one[name] : others[m]));
-    return { name, required: required.has(name), value: conjunction(schemas) };
-  });
-  const isOpen =
-    names.size === 0 || members.some(({ additionalProperties }) => additionalProperties !== undefined);
-  const keys = members.flatMap(({ propertyNames }) =>
-    propertyNames === undefined ? [] : [propertyNames as Schema],
-  );
-  return {
-    properties,
-    extra: isOpen && !keys.includes(false) ? conjunction(others) : null,
-    keys: keys.filter(isObject),
-  };
-}
-
-interface ObjectParts {
-  readonly properties: readonly Property[];
-  readonly min: number;
-  readonly max: number;
-  readonly name: (name: string) => number | null;
-  readonly value: (all: Conjunction | null) => number;
-  readonly extra: { readonly key: () => number; readonly value: () => number } | null;
-}
-
-/** The nodes of an object: what may come at each property, by how many were written before it. */
-class ObjectNodes {
-  readonly #builder: GrammarBuilder;
-  readonly #parts: ObjectParts;
-  readonly #known = new Map<string, number>();
-  readonly #pairs = new Map<string, number>();
-
-  constructor(builder: GrammarBuilder, parts: ObjectParts) {
-    this.#builder = builder;
-    this.#parts = parts;
-  }
-
-  node(): number {
-    return this.#builder.seq([this.#builder.literal("{"), this.#from(0, 0)]);
-  }
-
-  /** From property `i` on, with `count` written, to the closing brace. */
-  #from(i: number, count: number): number {
-    const { properties, min, max } = this.#parts;
-    // Where only a comma depends on it, one count is like another.
-    const counted = max === UNBOUNDED ? Math.min(count, Math.max(1, min)) : count;
-    const key = `${i},${counted}`;
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    const builder = this.#builder;
-    let node: number;
-    if (i === properties.length) node = this.#end(counted);
-    else {
-      const { name, required, value } = properties[i];
-      const options: number[] = [];
-      const pair = count < max ? this.#pair(name, value, count > 0) : null;
-      if (pair !== null) options.push(builder.seq([pair, this.#from(i + 1, count + 1)]));
-      if (!required) options.push(this.#from(i + 1, count));
-      node = builder.anyOf(options);
-    }
-    this.#known.set(key, node);
-    return node;
-  }
-
-  #pair(name: string, value: Conjunction | null, isLater: boolean): number | null {
-    const key = `${isLater},${name}`;
-    const known = this.#pairs.get(key);
-    if (known !== undefined) return known;
-    const builder = this.#builder;
-    const named = this.#parts.name(name);
-    if (named === null) return null;
-    const parts = [named, builder.literal(":"), this.#parts.value(value)];
-    const pair = builder.seq(isLater ? [builder.literal(","), ...parts] : parts);
-    this.#pairs.set(key, pair);
-    return pair;
-  }
-
-  /** Properties that are not declared, and the brace. A name may come twice, so they count as one for the least number. */
-  #end(count: number): number {
-    const { extra, min, max } = this.#parts;
-    const builder = this.#builder;
-    const close = builder.literal("}");
-    if (extra === null || count >= max) return count >= min ? close : builder.anyOf([]);
-    const pair = [extra.key(), builder.literal(":"), extra.value()];
-    const more = builder.repeat(builder.seq([builder.literal(","), ...pair]), 0, max - count - 1);
-    const options: number[] = [];
-    if (count + 1 >= min) {
-      options.push(builder.seq([...(count > 0 ? [builder.literal(",")] : []), ...pair, more, close]));
-    }
-    if (count >= min) options.push(close);
-    return builder.anyOf(options);
-  }
 }

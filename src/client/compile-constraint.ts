@@ -1,14 +1,15 @@
 /** What a text is held to becomes a grammar. */
 import { invalidArgument } from "../errors.js";
-import { utf8 } from "./code-points.js";
+import { utf8 } from "../grammar/code-points.js";
+import { dfaOf } from "../grammar/dfa.js";
+import { gbnfGrammar } from "../grammar/gbnf.js";
+import { type Grammar, GrammarBuilder } from "../grammar/grammar.js";
+import { schemaGrammar } from "../grammar/json-schema/schema-grammar.js";
+import { SCHEMA_LIMITS } from "../grammar/json-schema/schema-limits.js";
+import { wholeMatch } from "../grammar/regex.js";
+import { RegexTerms } from "../grammar/regex-terms.js";
+import { callGrammar } from "../tools/call-grammar.js";
 import type { ConstraintSpec } from "./constraint-spec.js";
-import { dfaOf } from "./dfa.js";
-import { gbnfGrammar } from "./gbnf.js";
-import { type Grammar, GrammarBuilder } from "./grammar.js";
-import { schemaGrammar } from "./json-schema/schema-grammar.js";
-import { SCHEMA_LIMITS } from "./json-schema/schema-limits.js";
-import { wholeMatch } from "./regex.js";
-import { RegexTerms } from "./regex-terms.js";
 
 /**
  * Compiles it. Takes at most a few seconds: work is counted, and ends with an error where it is too much.
@@ -22,6 +23,8 @@ export function compileConstraint(spec: ConstraintSpec): Grammar {
       return regexGrammar(spec.pattern);
     case "grammar":
       return gbnfGrammar(spec.text, SCHEMA_LIMITS);
+    case "tools":
+      return callGrammar(spec.tools, SCHEMA_LIMITS);
   }
 }
 

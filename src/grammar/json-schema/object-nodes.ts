@@ -1,0 +1,134 @@
+/**
+ * The properties of an object as nodes of a grammar: in the schema's order, those that are required and as many as the bounds
+ * ask for, however an object is written.
+ */
+import type { GrammarBuilder } from "../grammar.js";
+import { UNBOUNDED } from "../regex-terms.js";
+import type { Conjunction } from "./schema-alternatives.js";
+import { isObject, type Schema } from "./schema-keywords.js";
+
+/** A property of an object, in the order in which it is written. */
+export interface Property {
+  readonly name: string;
+  readonly required: boolean;
+  readonly value: Conjunction | null;
+}
+
+/** Schemas that all hold, without `true`; null where one is `false`. */
+export function conjunction(schemas: readonly Schema[]): Conjunction | null {
+  if (schemas.includes(false)) return null;
+  return schemas.filter(isObject);
+}
+
+/** Properties in the order in which they are first named; what others may be (null: there are none), and their names. */
+export function propertiesOf(members: Conjunction) {
+  const declared = members.map(({ properties }) => (properties ?? {}) as Readonly<Record<string, Schema>>);
+  const required = new Set(members.flatMap((member) => (member.required ?? []) as readonly string[]));
+  const names = new Set([...declared.flatMap((one) => Object.keys(one)), ...required]);
+  const others = members.map(({ additionalProperties }) => (additionalProperties ?? true) as Schema);
+  const properties = [...names].map((name): Property => {
+    const schemas = declared.map((one, m) => (Object.hasOwn(one, name) ? one[name] : others[m]));
+    return { name, required: required.has(name), value: conjunction(schemas) };
+  });
+  const isOpen =
+    names.size === 0 || members.some(({ additionalProperties }) => additionalProperties !== undefined);
+  const keys = members.flatMap(({ propertyNames }) =>
+    propertyNames === undefined ? [] : [propertyNames as Schema],
+  );
+  return {
+    properties,
+    extra: isOpen && !keys.includes(false) ? conjunction(others) : null,
+    keys: keys.filter(isObject),
+  };
+}
+
+/** How an object is written, around its properties and between them. */
+interface ObjectForm {
+  readonly open: string;
+  readonly comma: string;
+  readonly close: string;
+}
+
+interface ObjectParts {
+  readonly form: ObjectForm;
+  readonly properties: readonly Property[];
+  readonly min: number;
+  readonly max: number;
+  /** A property up to its value; null: its name does not fit what is said of names. */
+  readonly named: (name: string) => number | null;
+  readonly value: (property: Property) => number;
+  /** Properties that are not declared; null: there are none. */
+  readonly extra: { readonly named: () => number; readonly value: () => number } | null;
+}
+
+/** The nodes of an object: what may come at each property, by how many were written before it. */
+export class ObjectNodes {
+  readonly #builder: GrammarBuilder;
+  readonly #parts: ObjectParts;
+  readonly #known = new Map<string, number>();
+  readonly #pairs = new Map<string, number>();
+
+  constructor(builder: GrammarBuilder, parts: ObjectParts) {
+    this.#builder = builder;
+    this.#parts = parts;
+  }
+
+  node(): number {
+    return this.#builder.seq([...this.#literal(this.#parts.form.open), this.#from(0, 0)]);
+  }
+
+  /** From property `i` on, with `count` written, to the closing brace. */
+  #from(i: number, count: number): number {
+    const { properties, min, max } = this.#parts;
+    // Where only a comma depends on it, one count is like another.
+    const counted = max === UNBOUNDED ? Math.min(count, Math.max(1, min)) : count;
+    const key = `${i},${counted}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const builder = this.#builder;
+    let node: number;
+    if (i === properties.length) node = this.#end(counted);
+    else {
+      const { required } = properties[i];
+      const options: number[] = [];
+      const pair = count < max ? this.#pair(properties[i], count > 0) : null;
+      if (pair !== null) options.push(builder.seq([pair, this.#from(i + 1, count + 1)]));
+      if (!required) options.push(this.#from(i + 1, count));
+      node = builder.anyOf(options);
+    }
+    this.#known.set(key, node);
+    return node;
+  }
+
+  #pair(property: Property, isLater: boolean): number | null {
+    const key = `${isLater},${property.name}`;
+    const known = this.#pairs.get(key);
+    if (known !== undefined) return known;
+    const { form, named, value } = this.#parts;
+    const begin = named(property.name);
+    if (begin === null) return null;
+    const pair = this.#builder.seq([...(isLater ? this.#literal(form.comma) : []), begin, value(property)]);
+    this.#pairs.set(key, pair);
+    return pair;
+  }
+
+  /** Properties that are not declared, and what closes. A name may come twice, so they count as one for the least number. */
+  #end(count: number): number {
+    const { extra, min, max, form } = this.#parts;
+    const builder = this.#builder;
+    const close = builder.literal(form.close);
+    if (extra === null || count >= max) return count >= min ? close : builder.anyOf([]);
+    const pair = [extra.named(), extra.value()];
+    const more = builder.repeat(builder.seq([...this.#literal(form.comma), ...pair]), 0, max - count - 1);
+    const options: number[] = [];
+    if (count + 1 >= min) {
+      options.push(builder.seq([...(count > 0 ? this.#literal(form.comma) : []), ...pair, more, close]));
+    }
+    if (count >= min) options.push(close);
+    return builder.anyOf(options);
+  }
+
+  #literal(text: string): number[] {
+    return text === "" ? [] : [this.#builder.literal(text)];
+  }
+}

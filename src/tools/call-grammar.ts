@@ -1,0 +1,254 @@
+/**
+ * What an answer that may call tools is held to, as a grammar: free text that never holds the beginning of a call, and calls in
+ * the model's format, each of a tool that there is, with arguments that fit its parameters. How a call is written is what the
+ * format's chat templates show of earlier ones, to the character.
+ */
+import { invalidArgument, LastrowError } from "../errors.js";
+import { type Dfa, dfaOf } from "../grammar/dfa.js";
+import { type Grammar, GrammarBuilder } from "../grammar/grammar.js";
+import { JSON_STYLES } from "../grammar/json-schema/json-text.js";
+import { addObjects, type SchemaTarget } from "../grammar/json-schema/schema-grammar.js";
+import { type Schema, schemaJson } from "../grammar/json-schema/schema-keywords.js";
+import type { SchemaLimits } from "../grammar/json-schema/schema-limits.js";
+import { SchemaStrings } from "../grammar/json-schema/strings.js";
+import { RegexTerms, type Term, UNBOUNDED } from "../grammar/regex-terms.js";
+import { NO_TEXT, specialTokenBytes } from "../grammar/token-trie.js";
+import type { CallFormat, CallMarker } from "./call-format.js";
+import type { ToolChoice } from "./tool.js";
+
+/** What an answer may call. Plain data. */
+export interface ToolsSpec {
+  readonly format: CallFormat;
+  readonly tools: readonly { readonly name: string /** As JSON. */; readonly parameters: string }[];
+  readonly choice: ToolChoice;
+  /** Whether it may make several calls. */
+  readonly parallel: boolean;
+}
+
+/** White space that may stand before a call that is asked for: what models write between thoughts and an answer. */
+const MAX_LINE_BREAKS = 2;
+
+const MISTRAL_ID_LENGTH = 9;
+
+/**
+ * Compiles it.
+ * @throws LastrowError `invalid_argument` that names the tool whose parameters cannot be honoured, as `tools[2].parameters`
+ */
+export function callGrammar(spec: ToolsSpec, limits: SchemaLimits): Grammar {
+  return new CallGrammar(spec, limits).grammar();
+}
+
+class CallGrammar {
+  readonly #spec: ToolsSpec;
+  readonly #limits: SchemaLimits;
+  readonly #builder: GrammarBuilder;
+  readonly #target: SchemaTarget;
+
+  constructor(spec: ToolsSpec, limits: SchemaLimits) {
+    this.#spec = spec;
+    this.#limits = limits;
+    this.#builder = new GrammarBuilder(limits.maxNodes);
+    const strings = new SchemaStrings(limits);
+    this.#target = { builder: this.#builder, strings, limits, style: JSON_STYLES.spaced };
+  }
+
+  grammar(): Grammar {
+    const builder = this.#builder;
+    const { choice, format } = this.#spec;
+    if (choice === "none" || this.#spec.tools.length === 0) return builder.grammar(this.#freeText());
+    const calls = this.#calls();
+    if (choice !== "auto") {
+      const breaks = builder.repeat(builder.literal("\n"), 0, MAX_LINE_BREAKS);
+      const begin = format.begin === null ? [] : [this.#marker(format.begin)];
+      return builder.grammar(builder.seq([breaks, ...begin, calls]));
+    }
+    if (format.begin !== null) return builder.grammar(builder.seq([this.#upTo(format.begin), calls]));
+    const breaks = builder.repeat(builder.literal("\n"), 0, MAX_LINE_BREAKS);
+    return builder.grammar(builder.anyOf([builder.seq([breaks, calls]), this.#freeText()]));
+  }
+
+  /** Calls, behind the marker that the first of them begins with. */
+  #calls(): number {
+    const builder = this.#builder;
+    const { format, parallel } = this.#spec;
+    const call = this.#anyCall();
+    const several = (more: number) => (parallel ? [builder.repeat(more, 0, UNBOUNDED)] : []);
+    switch (format.name) {
+      case "hermes":
+      case "smollm3":
+      case "qwen3-coder": {
+        const { begin, end } = format as { begin: CallMarker; end: CallMarker };
+        const whole = builder.seq([builder.literal("\n"), call, builder.literal("\n"), this.#marker(end)]);
+        const more = builder.seq([builder.literal("\n"), this.#marker(begin), whole]);
+        return builder.seq([whole, ...several(more)]);
+      }
+      case "granite":
+      case "mistral": {
+        const space = builder.repeat(builder.literal(" "), 0, 1);
+        const more = builder.seq([builder.literal(", "), call]);
+        return builder.seq([space, builder.literal("["), call, ...several(more), builder.literal("]")]);
+      }
+      case "llama3":
+        return call;
+    }
+  }
+
+  /** A call of one of the tools that may be called. */
+  #anyCall(): number {
+    const { tools, choice } = this.#spec;
+    const { maxLength } = this.#limits;
+    let length = 0;
+    const calls = tools.map(({ name, parameters }, i) => {
+      length += parameters.length;
+      return this.#naming(i, () => {
+        if (length > maxLength) {
+          throw invalidArgument(`with it the schemas of all tools have more than ${maxLength} characters.`);
+        }
+        return this.#call(name, schemaJson(JSON.parse(parameters), this.#limits));
+      });
+    });
+    const [empty] = this.#builder.withoutText(calls);
+    if (empty !== undefined) {
+      this.#naming(calls.indexOf(empty), () => {
+        throw invalidArgument("no object fits the schema.");
+      });
+    }
+    const asked = typeof choice === "object" ? calls.filter((_, i) => tools[i].name === choice.name) : calls;
+    return this.#builder.anyOf(asked);
+  }
+
+  #call(name: string, parameters: Schema): number {
+    const builder = this.#builder;
+    const fitting = addObjects(parameters, this.#target);
+    switch (this.#spec.format.name) {
+      case "llama3": {
+        const type = builder.repeat(builder.literal('"type": "function", '), 0, 1);
+        const head = builder.literal(`"name": "${name}", "parameters": `);
+        return builder.seq([builder.literal("{"), type, head, fitting, builder.literal("}")]);
+      }
+      case "qwen3-coder":
+        throw invalidArgument("calls in the form of Qwen3-Coder are not supported yet.");
+      case "mistral": {
+        const id = builder.seq([builder.literal(', "id": "'), this.#callId(), builder.literal('"')]);
+        const head = builder.literal(`{"name": "${name}", "arguments": `);
+        return builder.seq([head, fitting, builder.repeat(id, 0, 1), builder.literal("}")]);
+      }
+      default:
+        return builder.seq([
+          builder.literal(`{"name": "${name}", "arguments": `),
+          fitting,
+          builder.literal("}"),
+        ]);
+    }
+  }
+
+  /** What Mistral's templates show behind the arguments. */
+  #callId(): number {
+    return this.#builder.dfa(
+      this.#dfa((terms) => {
+        const sign = terms.bytes([
+          [0x30, 0x39],
+          [0x41, 0x5a],
+          [0x61, 0x7a],
+        ]);
+        return terms.repeat(sign, MISTRAL_ID_LENGTH, MISTRAL_ID_LENGTH);
+      }),
+    );
+  }
+
+  #marker({ text, token }: CallMarker): number {
+    return token === null ? this.#builder.literal(text) : this.#builder.bytes(specialTokenBytes(token));
+  }
+
+  /** Free text, and the marker that ends it; the whole may end before that. */
+  #upTo(marker: CallMarker): number {
+    return this.#free((terms) => {
+      const bytes = bytesOf(marker);
+      return { ending: terms.literal(bytes), without: marker.token === null ? terms.literal(bytes) : null };
+    });
+  }
+
+  /** Free text to the end, which holds no call. */
+  #freeText(): number {
+    const { begin } = this.#spec.format;
+    return this.#free((terms) => ({
+      // No token goes on with this, so that the automaton accepts nowhere: the text is whole wherever it ends.
+      ending: terms.literal([NO_TEXT, NO_TEXT]),
+      without: begin === null ? null : begin.token === null ? terms.literal(bytesOf(begin)) : null,
+      notFirst: begin === null ? this.#callBeginning(terms) : null,
+    }));
+  }
+
+  /**
+   * @param language how the free text ends; what is nowhere in it, but as its end; what it does not begin with
+   */
+  #free(
+    language: (terms: RegexTerms) => {
+      readonly ending: Term;
+      readonly without: Term | null;
+      readonly notFirst?: Term | null;
+    },
+  ): number {
+    const dfa = this.#dfa((terms) => {
+      const { ending, without, notFirst = null } = language(terms);
+      const anyByte = terms.bytes([[0, NO_TEXT]]);
+      const any = terms.repeat(terms.bytes([[0, NO_TEXT - 1]]), 0, UNBOUNDED);
+      const some = terms.repeat(anyByte, 1, UNBOUNDED);
+      const none = [
+        ...(without === null ? [] : [terms.seq([any, without, some])]),
+        ...(notFirst === null ? [] : [terms.seq([notFirst, some])]),
+      ];
+      return terms.allOf([terms.seq([any, ending]), ...none.map((one) => terms.not(one))]);
+    });
+    return this.#builder.dfa(dfa, { mayStop: true });
+  }
+
+  /** What an answer begins with that is a call by itself, as its reader sees it. */
+  #callBeginning(terms: RegexTerms): Term {
+    const encoder = new TextEncoder();
+    const literal = (text: string) => terms.literal(encoder.encode(text));
+    const space = terms.repeat(
+      terms.bytes([
+        [0x09, 0x0a],
+        [0x0d, 0x0d],
+        [0x20, 0x20],
+      ]),
+      0,
+      UNBOUNDED,
+    );
+    const spaced = (parts: readonly string[]) => parts.flatMap((part) => [space, literal(part)]);
+    const type = terms.seq(spaced(['"type"', ":", '"function"', ","]));
+    const names = terms.anyOf(this.#spec.tools.map(({ name }) => literal(`"${name}"`)));
+    return terms.seq([
+      ...spaced(["{"]),
+      terms.repeat(type, 0, 1),
+      ...spaced(['"name"', ":"]),
+      ...[space, names],
+    ]);
+  }
+
+  #dfa(language: (terms: RegexTerms) => Term): Dfa {
+    const terms = new RegexTerms(this.#limits.maxPatternWork);
+    const dfa = dfaOf(terms, language(terms), this.#limits.maxStates);
+    if (dfa === null) throw new Error("some text is of the language");
+    return dfa;
+  }
+
+  /** What is wrong with a tool's parameters, said with their place. */
+  #naming<T>(index: number, make: () => T): T {
+    try {
+      return make();
+    } catch (error) {
+      if (!(error instanceof LastrowError)) throw error;
+      const { message } = error;
+      // A place within the schema goes on the place of the schema.
+      throw invalidArgument(
+        `tools[${index}].parameters${message.startsWith("#") ? message.slice(1) : `: ${message}`}`,
+      );
+    }
+  }
+}
+
+function bytesOf({ text, token }: CallMarker): Uint8Array {
+  return token === null ? new TextEncoder().encode(text) : specialTokenBytes(token);
+}
