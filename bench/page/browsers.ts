@@ -39,6 +39,13 @@ export function findBrowser(name: BrowserName): { readonly path: string; readonl
   return { path, version: (stdout ?? "").trim() || "version unknown" };
 }
 
+/** Process groups of browsers that run: none of them outlives this process. */
+const running = new Set<number>();
+process.on("exit", () => {
+  for (const group of running) process.kill(-group, "SIGKILL");
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+
 /** A browser that shows one page. */
 export class RunningBrowser implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -53,9 +60,14 @@ export class RunningBrowser implements AsyncDisposable {
     child.stderr!.setEncoding("utf8").on("data", (text: string) => {
       written = (written + text).slice(-2000);
     });
+    const { pid } = child;
+    if (pid !== undefined) running.add(pid);
     this.ended = new Promise((resolve) => {
       child.once("error", (error) => resolve(error.message));
-      child.once("exit", () => resolve(written));
+      child.once("exit", () => {
+        running.delete(pid!);
+        resolve(written);
+      });
     });
   }
 
