@@ -1,6 +1,6 @@
 /**
- * The answer to a client when something is wrong: always OpenAI's error body, and one table from the library's error
- * codes to HTTP statuses.
+ * The answer to a client when something is wrong: OpenAI's error body, unless the request speaks another API, and one table
+ * from the library's error codes to HTTP statuses.
  */
 
 import { type ErrorCode, LastrowError } from "../errors.js";
@@ -15,6 +15,9 @@ export interface ApiErrorBody {
     readonly code: string | null;
   };
 }
+
+/** Makes the body of an error in the form of some API. */
+export type ErrorBody = (error: ApiError) => object;
 
 interface ApiErrorDetails {
   /** The field of the request that is wrong. */
@@ -40,9 +43,9 @@ export class ApiError extends Error {
     this.retryAfter = details.retryAfter ?? null;
   }
 
-  /** The body as JSON text, in which nothing that a terminal would obey is raw: a client may print it as it comes. */
+  /** OpenAI's body as JSON text. */
   get json(): string {
-    return printableJson(JSON.stringify(this.body));
+    return errorJson(this);
   }
 
   get body(): ApiErrorBody {
@@ -50,12 +53,12 @@ export class ApiError extends Error {
     return { error: { message, type: this.#type, param, code } };
   }
 
-  /** As an answer of its own. */
-  get response(): Response {
+  /** As an answer of its own. @param bodyOf makes its body; default: OpenAI's */
+  response(bodyOf?: ErrorBody): Response {
     const headers = new Headers({ "content-type": "application/json" });
     if (this.retryAfter !== null) headers.set("retry-after", String(this.retryAfter));
     if (this.status === 401) headers.set("www-authenticate", "Bearer");
-    return new Response(this.json, { status: this.status, headers });
+    return new Response(errorJson(this, bodyOf), { status: this.status, headers });
   }
 
   get #type(): string {
@@ -64,6 +67,11 @@ export class ApiError extends Error {
     if (this.status === 429) return "rate_limit_error";
     return this.status >= 500 ? "server_error" : "invalid_request_error";
   }
+}
+
+/** An error's body as JSON text, in which nothing that a terminal would obey is raw: a client may print it as it comes. */
+export function errorJson(error: ApiError, bodyOf: ErrorBody = ({ body }) => body): string {
+  return printableJson(JSON.stringify(bodyOf(error)));
 }
 
 /** HTTP statuses of the library's errors. What is not here is 500: the server's fault, not the client's. */

@@ -6,11 +6,14 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { quoteValue } from "../quote-value.js";
 import { ApiError, toApiError } from "./api-error.js";
+import { errorBodyOf } from "./error-forms.js";
 import { Exchange, type RequestRecord } from "./exchange.js";
 import { authenticate, type Guard, SECURITY_HEADERS } from "./guard.js";
 import { addChat } from "./routes/chat.js";
 import { addCompletions } from "./routes/completions.js";
 import { addModels } from "./routes/models.js";
+import { addOllamaGeneration } from "./routes/ollama-generation.js";
+import { addOllamaModels } from "./routes/ollama-models.js";
 import type { App, Env } from "./routes/routing.js";
 import { addSequences } from "./routes/sequences.js";
 import { addStatus } from "./routes/status.js";
@@ -86,6 +89,8 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
   addChat(app, service);
   addTokenize(app, service);
   addSequences(app, service);
+  addOllamaModels(app, service);
+  addOllamaGeneration(app, service);
 
   app.get("/openapi.json", (context) => {
     context.get("exchange").record.route = "/openapi.json";
@@ -98,16 +103,22 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
     const instead = path === "/v1/responses" ? " Use POST /v1/chat/completions." : "";
     const error = new ApiError(404, "not_found", `There is no ${method} ${quoteValue(path)} here.${instead}`);
     context.get("exchange").fail(error);
-    return error.response;
+    return error.response(errorBodyOf(path, context.req.raw.headers));
   });
 
   app.onError((thrown, context) => {
     const error = toApiError(thrown);
     context.get("exchange").fail(error);
-    return error.response;
+    return error.response(errorBodyOf(context.req.path, context.req.raw.headers));
   });
   return app;
 }
+
+/** The two headers that a key may come in. */
+const SECURITY_SCHEMES = {
+  key: { type: "http" as const, scheme: "bearer" },
+  apiKey: { type: "apiKey" as const, in: "header" as const, name: "x-api-key" },
+};
 
 /** What this server answers, from the schemas that validate. */
 function openApiDocument(app: App, { version, keys }: Service) {
@@ -120,13 +131,13 @@ function openApiDocument(app: App, { version, keys }: Service) {
         "GPT inference around a KV cache that never changes the answer. Compatible with OpenAI's API.",
       license: { name: "MIT" },
     },
-    ...(keys.areRequired && { security: [{ key: [] }] }),
+    ...(keys.areRequired && { security: [{ key: [] }, { apiKey: [] }] }),
   });
   return {
     ...document,
     components: {
       ...document.components,
-      ...(keys.areRequired && { securitySchemes: { key: { type: "http" as const, scheme: "bearer" } } }),
+      ...(keys.areRequired && { securitySchemes: SECURITY_SCHEMES }),
     },
   };
 }

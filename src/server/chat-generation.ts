@@ -18,7 +18,15 @@ import type { Exchange } from "./exchange.js";
 import { type Finished, generateAll, type OnPiece } from "./generation-service.js";
 import type { ModelService } from "./model-service.js";
 import type { AskedStructure } from "./schemas/structure.js";
-import { callerOf, expectFitting, expectTokens, reserveAnswer, type Service, takeTurn } from "./service.js";
+import {
+  callerOf,
+  expectFitting,
+  expectTokens,
+  reserveAnswer,
+  type Service,
+  takeTurn,
+  withinTokens,
+} from "./service.js";
 import type { ChatPrompt } from "./text-messages.js";
 
 /** A conversation, and how it becomes a prompt. */
@@ -46,6 +54,8 @@ export interface ChatAsk extends ChatPromptAsk {
   readonly options: GenerateOptions;
   /** What the answer is held to; null: to nothing. */
   readonly structure: AskedStructure | null;
+  /** Most tokens of the prompt and its answer together; default: as many as the context holds. */
+  readonly mostTokens?: number | null;
 }
 
 /** A conversation that has had its turn, and for whose answer there is room. */
@@ -76,7 +86,8 @@ export async function prepareChat(
   const { tokens, turnEnds, thoughts } = await chatPrompt(model, exchange, ask);
   const { stopTokenIds = [] } = asked;
   const ends = asked.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...turnEnds];
-  const options = { ...asked, stopTokenIds: ends };
+  const bounded = withinTokens(asked, tokens.length, ask.mostTokens ?? null, ask.messagesParam);
+  const options = { ...bounded, stopTokenIds: ends };
   const job = { prompts: [tokens], options, structureParam: structure?.param ?? null, thoughts };
   reserveAnswer(service, model, exchange, job);
   return {

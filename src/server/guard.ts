@@ -88,17 +88,21 @@ export class Guard {
   }
 }
 
-/** @throws ApiError 401 */
-export function authenticate(keys: ApiKeys, request: Request): Principal {
-  const header = request.headers.get("authorization");
-  const presented = header === null ? null : (/^Bearer\s+(\S+)\s*$/i.exec(header)?.[1] ?? null);
+/**
+ * Whose key a request has: in `authorization`, or, without that, in `x-api-key`, as Anthropic's clients send it.
+ * @throws ApiError 401
+ */
+export function authenticate(keys: ApiKeys, { headers }: Request): Principal {
+  const bearer = headers.get("authorization");
+  const plain = headers.get("x-api-key");
+  const presented = bearer === null ? plain : (/^Bearer\s+(\S+)\s*$/i.exec(bearer)?.[1] ?? null);
   const principal = keys.identify(presented);
   if (principal !== null) return principal;
   throw new ApiError(
     401,
     "invalid_api_key",
-    header === null
-      ? "This server requires a key: send authorization: Bearer YOUR_KEY."
+    bearer === null && plain === null
+      ? "This server requires a key: send authorization: Bearer YOUR_KEY, or x-api-key: YOUR_KEY."
       : "The key that was sent is not one of this server's.",
   );
 }

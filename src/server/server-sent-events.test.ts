@@ -1,5 +1,7 @@
 /** Streams of events with a clock that the test turns: silence, slow readers, failures, and what leaves in one piece. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { ANTHROPIC_STREAM } from "./anthropic/anthropic-form.js";
+import { OLLAMA_STREAM } from "./ollama/ollama-form.js";
 import { OPENAI_STREAM, type SendEvent, type StreamForm, streamEvents } from "./server-sent-events.js";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "performance"] }));
@@ -207,3 +209,20 @@ test("another form of stream: names of events, a failure of its own, nothing beh
   failed.fail(new Error("no"));
   expect(await late.text()).toBe("1\nThe server failed on this request; its log says more.\n");
 });
+
+test.each([
+  [OLLAMA_STREAM, "{}\n", '{"error":"The server failed on this request; its log says more."}\n'],
+  [
+    ANTHROPIC_STREAM,
+    "event: a\ndata: {}\n\n",
+    'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"The server failed on this request; its log says more."}}\n\n',
+  ],
+])(
+  "a failure in the midst of Ollama's lines and Anthropic's events, in their own form",
+  async (form, said, failure) => {
+    const { response, send, fail } = begin({ form });
+    send("{}", "a");
+    fail(new Error("no"));
+    expect(await (await response).text()).toBe(said + failure);
+  },
+);

@@ -1,6 +1,6 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
 
-import type { GenerateOptions, Prompt } from "../library/generate-options.js";
+import type { GenerateOptions, Prompt, PromptOptions } from "../library/generate-options.js";
 import type { Caller } from "../platform/fair-queue.js";
 import type { Admission } from "./admission.js";
 import type { AnswerMemory } from "./answer-memory.js";
@@ -62,6 +62,7 @@ export async function promptTokens(
   model: ModelService,
   prompts: readonly Prompt[],
   exchange: Exchange,
+  { parseSpecial = false }: PromptOptions = {},
 ): Promise<number[][]> {
   const { texts, engine } = model;
   exchange.asks(prompts);
@@ -70,7 +71,7 @@ export async function promptTokens(
       let ids: readonly number[];
       if (typeof prompt === "string" && texts !== null) {
         expectFitting(model, prompt, "prompt");
-        ids = await texts.encode(prompt, { caller: callerOf(exchange) });
+        ids = await texts.encode(prompt, { parseSpecial, caller: callerOf(exchange) });
       } else if (typeof prompt === "string") {
         // The library knows what a model without a tokenizer makes of it.
         ids = engine.model.promptTokens(prompt);
@@ -105,6 +106,27 @@ export function expectTokens({ served, limits }: ModelService, count: number, pa
   if (count > limits.promptTokens) {
     throw tooLong(`The ${param} has ${count} tokens; this server takes ${limits.promptTokens}.`, param);
   }
+}
+
+/**
+ * Options with which a prompt and its answer have no more tokens together than the request allows.
+ * @param most null: it allows what the context holds
+ * @throws ApiError `context_length_exceeded`
+ */
+export function withinTokens(
+  options: GenerateOptions,
+  count: number,
+  most: number | null,
+  param: string,
+): GenerateOptions {
+  if (most === null) return options;
+  if (count >= most) {
+    throw tooLong(
+      `Your ${param} has ${count} tokens; the request allows ${most} for it and its answer together.`,
+      param,
+    );
+  }
+  return { ...options, maxTokens: Math.min(options.maxTokens ?? most, most - count) };
 }
 
 function tooLong(message: string, param: string): ApiError {

@@ -1,6 +1,7 @@
 /** What the server and its text thread say to each other. */
 import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
 import type { EncodedChat } from "../chat/chat-template-engine.js";
+import type { TemplateAbilities } from "../chat/template-abilities.js";
 import type { TokenizerFiles } from "../tokenizer/tokenizer-files.js";
 import type { ToolDefinition } from "../tools/tool.js";
 
@@ -47,8 +48,12 @@ export type TextTask =
 
 /** What the thread answers: `ready` once, then one for each task, in order. */
 export type TextAnswer =
-  /** `noTemplate`: why there is none, in words that follow the model's name; null where there is one. */
-  | { readonly kind: "ready"; readonly noTemplate: string | null }
+  /** `noTemplate`: why there is none, in words that follow the model's name; null where there is one, which has `abilities`. */
+  | {
+      readonly kind: "ready";
+      readonly noTemplate: string | null;
+      readonly abilities: TemplateAbilities | null;
+    }
   | { readonly kind: "tokens"; readonly tokens: number[] }
   | { readonly kind: "chat-prompt"; readonly prompt: ChatPrompt }
   | { readonly kind: "text"; readonly text: string }

@@ -1,6 +1,7 @@
 /** The text thread itself: turns text and conversations into token ids and back, one task after the other. */
 import { parentPort, workerData } from "node:worker_threads";
 import { ChatTemplate } from "../chat/chat-template-engine.js";
+import { type TemplateAbilities, templateAbilities } from "../chat/template-abilities.js";
 import { LastrowError } from "../errors.js";
 import { tokenizerOf } from "../tokenizer/load-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -15,6 +16,7 @@ interface Texts {
   readonly template: ChatTemplate | null;
   /** Why there is no template. */
   readonly noTemplate: string | null;
+  readonly abilities: TemplateAbilities | null;
 }
 
 function prepare(): Texts {
@@ -23,15 +25,17 @@ function prepare(): Texts {
 }
 
 /** A model whose own template cannot be parsed is served all the same, without chats. */
-function prepareTemplate(tokenizer: Tokenizer): Pick<Texts, "template" | "noTemplate"> {
+function prepareTemplate(tokenizer: Tokenizer): Omit<Texts, "tokenizer"> {
   const { chatTemplate, isTemplateGiven, renderMs: deadlineMs } = data;
-  if (!("source" in chatTemplate)) return { template: null, noTemplate: chatTemplate.missing };
+  if (!("source" in chatTemplate))
+    return { template: null, noTemplate: chatTemplate.missing, abilities: null };
   try {
     const template = new ChatTemplate(chatTemplate.source, tokenizer, { deadlineMs, contextLength });
-    return { template, noTemplate: null };
+    return { template, noTemplate: null, abilities: templateAbilities(chatTemplate.source, tokenizer) };
   } catch (error) {
     if (isTemplateGiven || !(error instanceof LastrowError) || !(error.cause instanceof Error)) throw error;
-    return { template: null, noTemplate: `has a chat template that cannot be read (${error.cause.message})` };
+    const noTemplate = `has a chat template that cannot be read (${error.cause.message})`;
+    return { template: null, noTemplate, abilities: null };
   }
 }
 
@@ -66,7 +70,8 @@ function failure(error: unknown): TextAnswer {
 try {
   const texts = prepare();
   port.on("message", async (task: TextTask) => port.postMessage(await answer(texts, task)));
-  port.postMessage({ kind: "ready", noTemplate: texts.noTemplate } satisfies TextAnswer);
+  const { noTemplate, abilities } = texts;
+  port.postMessage({ kind: "ready", noTemplate, abilities } satisfies TextAnswer);
 } catch (error) {
   port.postMessage(failure(error));
 }

@@ -6,6 +6,7 @@
 import { Worker } from "node:worker_threads";
 import type { ChatMessage } from "../chat/chat-template.js";
 import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
+import type { TemplateAbilities } from "../chat/template-abilities.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
 import { type Caller, FairQueue } from "../platform/fair-queue.js";
 import { threadScript } from "../platform/package-files.js";
@@ -47,6 +48,7 @@ export class TextThread {
   #worker: Worker | null = null;
   #isReady = false;
   #noTemplate: string | null = null;
+  #abilities: TemplateAbilities | null = null;
   #current: Waiting | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isDisposed = false;
@@ -82,6 +84,11 @@ export class TextThread {
   /** Why there is no chat template, in words that follow the model's name; null where there is one. */
   get noTemplate(): string | null {
     return this.#noTemplate;
+  }
+
+  /** What the chat template lets the model do; null without one. */
+  get abilities(): TemplateAbilities | null {
+    return this.#abilities;
   }
 
   /** Token ids of a text. @throws ApiError `text_timeout`; LastrowError as `Tokenizer.encode` */
@@ -190,6 +197,7 @@ export class TextThread {
     if (answer.kind === "ready") {
       this.#isReady = true;
       this.#noTemplate = answer.noTemplate;
+      this.#abilities = answer.abilities;
       this.#onStarted?.resolve();
       this.#onStarted = null;
     } else if (this.#onStarted !== null) {

@@ -41,8 +41,28 @@ test("every route but health and readiness wants a key, metrics too", async () =
   for (const wrong of [`Bearer ${ALICE}x`, "Bearer", `Basic ${ALICE}`, "Bearer \u00e4"]) {
     expect((await api.get("/v1/models", { authorization: wrong })).status, wrong).toBe(401);
   }
+  // As Anthropic's clients send it; where both are there, authorization counts.
+  for (const [headers, status] of [
+    [{ "x-api-key": ALICE }, 200],
+    [{ "x-api-key": `${ALICE}x` }, 401],
+    [{ "x-api-key": ALICE, authorization: "Bearer nobody-0123456789" }, 401],
+  ] as const) {
+    expect((await api.get("/v1/models", headers)).status).toBe(status);
+  }
   expect(JSON.stringify(api.records)).not.toContain(ALICE);
   expect(api.records.some(({ key }) => key === "alice")).toBe(true);
+});
+
+test("what is refused before a route is found has the form of the API that was spoken", async () => {
+  expect(await (await api.get("/api/tags")).json()).toEqual({ error: expect.stringContaining("x-api-key") });
+  const error = { type: "authentication_error", message: expect.stringContaining("x-api-key") };
+  expect(await (await api.get("/v1/messages")).json()).toEqual({ type: "error", error });
+  const headers = { "anthropic-version": "2023-06-01" };
+  expect(await (await api.get("/v1/models", headers)).json()).toEqual({ type: "error", error });
+  expect(await errorOf(await api.get("/v1/completions", headers))).toMatchObject({ code: "invalid_api_key" });
+  const evil = await to("http://evil.example.com/api/tags");
+  expect(evil.status).toBe(403);
+  expect(await evil.json()).toEqual({ error: expect.stringContaining("--allow-host") });
 });
 
 test("only by names that it has", async () => {

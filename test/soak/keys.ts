@@ -48,6 +48,10 @@ const attacks: readonly Attack[] = [
   () => ({ path: "/tokenize", body: { prompt: "\u00e9 !aA1".repeat(800) } }),
   () => ({ path: "/v1/completions", body: `[${"-1,".repeat(200_000)}-1]` }),
   () => ({ path: "/v1/completions", body: `{"prompt":[${"{},".repeat(200_000)}{}]}` }),
+  () => ({ path: "/api/generate", body: ollama({ prompt: "Tom and ".repeat(60), raw: true }) }),
+  () => ({ path: "/api/generate", body: ollama({ prompt: "Once", stream: false, format: "json" }) }),
+  () => ({ path: "/api/chat", body: `{"model":"stories","messages":[${"{},".repeat(200_000)}{}]}` }),
+  () => ({ path: "/api/show", body: { model: "x".repeat(100_000) } }),
   () => ({ path: "/v1/sequences", body: { prompt: ids(200), top_logprobs: 3 } }),
   () => ({ path: `/v1/sequences/${heldId}/append`, body: { prompt: ids(20) } }),
   () => ({ path: `/v1/sequences/${heldId}/fork`, body: {} }),
@@ -57,6 +61,10 @@ let heldId = "seq-none";
 
 function completion(body: object) {
   return { path: "/v1/completions", body: { ignore_eos: true, ...body } };
+}
+
+function ollama(body: object) {
+  return { model: "stories", ...body };
 }
 
 const folder = await mkdtemp(join(tmpdir(), "lastrow-keys-"));

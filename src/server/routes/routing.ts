@@ -31,8 +31,8 @@ interface RouteDetails {
   readonly summary: string;
   readonly params?: z.ZodObject;
   readonly response: z.ZodType | "text" | "none";
-  /** Whether the answer may be a stream of events. */
-  readonly streams?: boolean;
+  /** The type of the answer where it may be a stream; true: server-sent events. */
+  readonly streams?: true | "application/x-ndjson";
 }
 
 type Handler<Body> = (context: AppContext, body: Body) => Promise<Response> | Response;
@@ -92,7 +92,9 @@ function declare(app: App, details: RouteDetails, body: z.ZodType | undefined): 
         ? { "text/plain": { schema: { type: "string" as const } } }
         : {
             "application/json": { schema: response },
-            ...(streams && { "text/event-stream": { schema: { type: "string" as const } } }),
+            ...(streams && {
+              [streams === true ? "text/event-stream" : streams]: { schema: { type: "string" as const } },
+            }),
           };
   const config = {
     method,

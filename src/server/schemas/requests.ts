@@ -3,6 +3,8 @@ import type { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { chatRequest } from "./chat.js";
 import { completionRequest } from "./completions.js";
+import { ollamaChatRequest, ollamaGenerateRequest } from "./ollama.js";
+import { ollamaShowRequest } from "./ollama-models.js";
 import {
   appendRequest,
   createSequenceRequest,
@@ -31,5 +33,8 @@ export function requestSchemas({ limits, contextLength }: SchemaParts): Readonly
     ["/v1/sequences/{id}/save", savedRequest],
     ["/v1/sequences/{id}/restore", savedRequest],
     ["/v1/sequences/restore", savedRequest],
+    ["/api/chat", ollamaChatRequest(limits)],
+    ["/api/generate", ollamaGenerateRequest(limits)],
+    ["/api/show", ollamaShowRequest],
   ]);
 }

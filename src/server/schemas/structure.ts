@@ -92,7 +92,7 @@ export interface AskedStructure {
 }
 
 /** Any JSON object. */
-const ANY_OBJECT: JsonSchema = { type: "object" };
+export const ANY_OBJECT: JsonSchema = { type: "object" };
 
 /**
  * @returns null where nothing is asked for

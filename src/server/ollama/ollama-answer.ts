@@ -1,0 +1,97 @@
+/** Answers of Ollama's `/api/chat` and `/api/generate`: whole, or as lines of which the last says what it took. */
+import type { GenerationPiece } from "../../protocol/generation-request.js";
+import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
+import type { Exchange } from "../exchange.js";
+import type { Finished } from "../generation-service.js";
+import type { ModelService } from "../model-service.js";
+import { chatLogprobs } from "../token-text.js";
+
+/** What is said at once. */
+interface Said {
+  readonly text: string;
+  readonly reasoning?: string | undefined;
+}
+
+/** How one of the two routes says it. */
+export type SayingForm = (said: Said) => object;
+
+/** As `/api/chat`. */
+export function chatForm({ text, reasoning = "" }: Said): object {
+  return { message: { role: "assistant", content: text, ...(reasoning !== "" && { thinking: reasoning }) } };
+}
+
+/** As `/api/generate`. */
+export function generateForm({ text, reasoning = "" }: Said): object {
+  return { response: text, ...(reasoning !== "" && { thinking: reasoning }) };
+}
+
+export interface OllamaAnswerParts {
+  readonly model: ModelService;
+  /** What the request called it. */
+  readonly name: string;
+  /** Milliseconds that it took to have it. */
+  readonly loadMs: number;
+  readonly exchange: Exchange;
+  readonly form: SayingForm;
+  /** Alternatives to each token; null: no log-probabilities. */
+  readonly logprobs: number | null;
+}
+
+export class OllamaAnswer {
+  readonly #parts: OllamaAnswerParts;
+
+  constructor(parts: OllamaAnswerParts) {
+    this.#parts = parts;
+  }
+
+  /** The line for a piece; null where there is nothing to say. */
+  line({ text, reasoning = "", tokens, logprobs }: GenerationPiece): string | null {
+    const scored = this.#logprobsOf(tokens.length > 0 ? logprobs : undefined);
+    if (text === "" && reasoning === "" && scored === undefined) return null;
+    return this.#json({ text, reasoning }, { done: false, logprobs: scored });
+  }
+
+  /** The line after the last piece's. */
+  lastLine(finished: Finished): string {
+    return this.#json({ text: "" }, this.#end(finished));
+  }
+
+  whole(finished: Finished): string {
+    const [{ text, reasoning, logprobs }] = finished.choices;
+    return this.#json({ text, reasoning }, { ...this.#end(finished), logprobs: this.#logprobsOf(logprobs) });
+  }
+
+  /** What a request without anything to answer gets: the model is there. */
+  loaded(): string {
+    return this.#json({ text: "" }, { done: true, done_reason: "load" });
+  }
+
+  #json(said: Said, rest: object): string {
+    const { name, form } = this.#parts;
+    return JSON.stringify({ model: name, created_at: new Date().toISOString(), ...form(said), ...rest });
+  }
+
+  #end({ choices: [{ finishReason }], cost }: Finished): object {
+    const { exchange, loadMs } = this.#parts;
+    return {
+      done: true,
+      done_reason: finishReason === "length" ? "length" : "stop",
+      total_duration: nanoseconds(exchange.elapsedMs),
+      load_duration: nanoseconds(loadMs),
+      prompt_eval_count: cost.promptTokens,
+      prompt_eval_duration: nanoseconds(cost.prefillMs),
+      eval_count: cost.completionTokens,
+      eval_duration: nanoseconds(cost.decodeMs),
+    };
+  }
+
+  #logprobsOf(logprobs: readonly GeneratedLogprobs[] | undefined) {
+    const { logprobs: count, model } = this.#parts;
+    if (count === null || logprobs === undefined) return undefined;
+    return chatLogprobs(model.engine.model.tokenizer, logprobs, count).content;
+  }
+}
+
+function nanoseconds(ms: number): number {
+  return Math.round(ms * 1e6);
+}
