@@ -42,12 +42,24 @@ export function widenHigh(values: v128, form: i32, factor: v128, bits: v128): v1
   return widen(v128.shuffle<i16>(i32x4.splat(0), values, 4, 12, 5, 13, 6, 14, 7, 15), form, factor, bits);
 }
 
-/** Four weights as f32, from where they lie. */
+/**
+ * Quarter `i` of a panel's columns, 0 to 3, as f32, from where their k begins. Where `i` is a constant, each is loaded at one
+ * address and an offset: V8 sees by that which lie beside each other.
+ */
 @inline
-export function asF32(p: usize, form: i32, factor: v128, bits: v128): v128 {
-  if (form == FORM_F32) return v128.load(p);
-  if (form == FORM_BF16) return i32x4.shl(v128.load_ext<u16>(p), 16);
-  return f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(p), 13), bits), factor);
+export function asF32(p: usize, i: i32, form: i32, factor: v128, bits: v128): v128 {
+  if (form == FORM_F32) {
+    return i == 0 ? v128.load(p) : i == 1 ? v128.load(p, 16) : i == 2 ? v128.load(p, 32) : v128.load(p, 48);
+  }
+  if (form == FORM_BF16) return i32x4.shl(load4Halves(p, i), 16);
+  return f32x4.mul(v128.and(i32x4.shl(load4Halves(p, i), 13), bits), factor);
+}
+
+/** The same of 16 bits, each with its sign through the upper half of its lane. */
+@inline
+function load4Halves(p: usize, i: i32): v128 {
+  return i == 0 ? v128.load_ext<i16>(p)
+    : i == 1 ? v128.load_ext<i16>(p, 8) : i == 2 ? v128.load_ext<i16>(p, 16) : v128.load_ext<i16>(p, 24);
 }
 
 /** One value as f32. */

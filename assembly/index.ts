@@ -9,6 +9,7 @@ export { narrow3, narrow4, narrow5, single, tile1, tile2, tile3, tile4, tile5, t
 export {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
 } from "./tiles-quantised";
+export { deep5 } from "./tiles-deep";
 export { widened2, widened2Offsets, widened3, widened3Offsets } from "./tiles-widened";
 export { int8Half3, int8Half4, int8Tile1, int8Tile2, int8Tile3, int8Tile4 } from "./tiles-int8";
 export { digits as int8Digits, wholeGroup as int8Group } from "./rows-int8";

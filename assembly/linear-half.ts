@@ -9,22 +9,22 @@ import { FORM_BF16, FORM_F16 } from "./generated/constants";
 import { asF32, halfBits, halfFactor } from "./half";
 import { MANY_ROWS, TILE_ROWS, tileRows, tiles } from "./linear";
 import { HALF_PANEL_BYTES, PANEL_BYTES } from "./panels";
-import { narrow, storeRow, tile } from "./tiles";
+import { narrow, NO_SUMS, storeRow, tile } from "./tiles";
 
 /** Rows of bf16, which is widened by one instruction, that tiles of 256 bits widen anew. Measured between 2 and 64, on Node 26. */
 const MOST_FUSED_BF16: i32 = 15;
 
 /** One row by a panel; `keeps`: which it leaves behind as f32. Both are constants where this is inlined. */
 @inline
-function row(form: i32, keeps: bool, x: usize, panel: usize, y: usize, inFeatures: i32, widened: usize): void {
+function row(form: i32, keeps: bool, x: usize, panel: usize, y: usize, inFeatures: i32, widened: usize, sums: usize): void {
   const factor = halfFactor(), bits = halfBits();
-  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  let a0 = v128.load(sums), a1 = v128.load(sums, 16), a2 = v128.load(sums, 32), a3 = v128.load(sums, 48);
   let xp = x, to = widened;
   const end = panel + <usize>inFeatures * HALF_PANEL_BYTES;
   for (let w = panel; w < end; w += HALF_PANEL_BYTES) {
     const s = v128.load_splat<f32>(xp);
-    const w0 = asF32(w, form, factor, bits), w1 = asF32(w + 8, form, factor, bits);
-    const w2 = asF32(w + 16, form, factor, bits), w3 = asF32(w + 24, form, factor, bits);
+    const w0 = asF32(w, 0, form, factor, bits), w1 = asF32(w, 1, form, factor, bits);
+    const w2 = asF32(w, 2, form, factor, bits), w3 = asF32(w, 3, form, factor, bits);
     a0 = f32x4.add(a0, f32x4.mul(s, w0));
     a1 = f32x4.add(a1, f32x4.mul(s, w1));
     a2 = f32x4.add(a2, f32x4.mul(s, w2));
@@ -41,51 +41,51 @@ function row(form: i32, keeps: bool, x: usize, panel: usize, y: usize, inFeature
 // Exported, though nobody calls them there, as those of tiles.ts are.
 
 export function rowBf16(x: usize, panel: usize, y: usize, inFeatures: i32): void {
-  row(FORM_BF16, false, x, panel, y, inFeatures, 0);
+  row(FORM_BF16, false, x, panel, y, inFeatures, 0, NO_SUMS);
 }
 
 export function rowF16(x: usize, panel: usize, y: usize, inFeatures: i32): void {
-  row(FORM_F16, false, x, panel, y, inFeatures, 0);
+  row(FORM_F16, false, x, panel, y, inFeatures, 0, NO_SUMS);
 }
 
-export function firstRowBf16(x: usize, panel: usize, y: usize, inFeatures: i32, widened: usize): void {
-  row(FORM_BF16, true, x, panel, y, inFeatures, widened);
+export function firstRowBf16(x: usize, panel: usize, y: usize, inFeatures: i32, widened: usize, sums: usize): void {
+  row(FORM_BF16, true, x, panel, y, inFeatures, widened, sums);
 }
 
-export function firstRowF16(x: usize, panel: usize, y: usize, inFeatures: i32, widened: usize): void {
-  row(FORM_F16, true, x, panel, y, inFeatures, widened);
+export function firstRowF16(x: usize, panel: usize, y: usize, inFeatures: i32, widened: usize, sums: usize): void {
+  row(FORM_F16, true, x, panel, y, inFeatures, widened, sums);
 }
 
 export function tile2Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(2, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+  tile(2, FORM_BF16, x, xStride, panel, y, yStride, inFeatures, NO_SUMS, 0);
 }
 
 export function tile3Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(3, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+  tile(3, FORM_BF16, x, xStride, panel, y, yStride, inFeatures, NO_SUMS, 0);
 }
 
 export function tile4Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(4, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+  tile(4, FORM_BF16, x, xStride, panel, y, yStride, inFeatures, NO_SUMS, 0);
 }
 
 export function tile5Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(5, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+  tile(5, FORM_BF16, x, xStride, panel, y, yStride, inFeatures, NO_SUMS, 0);
 }
 
 export function tile2F16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(2, FORM_F16, x, xStride, panel, y, yStride, inFeatures);
+  tile(2, FORM_F16, x, xStride, panel, y, yStride, inFeatures, NO_SUMS, 0);
 }
 
 export function tile3F16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(3, FORM_F16, x, xStride, panel, y, yStride, inFeatures);
+  tile(3, FORM_F16, x, xStride, panel, y, yStride, inFeatures, NO_SUMS, 0);
 }
 
 export function tile4F16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(4, FORM_F16, x, xStride, panel, y, yStride, inFeatures);
+  tile(4, FORM_F16, x, xStride, panel, y, yStride, inFeatures, NO_SUMS, 0);
 }
 
 export function tile5F16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(5, FORM_F16, x, xStride, panel, y, yStride, inFeatures);
+  tile(5, FORM_F16, x, xStride, panel, y, yStride, inFeatures, NO_SUMS, 0);
 }
 
 export function narrow3Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
@@ -148,9 +148,13 @@ function tilesHalf(
   }
 }
 
-/** Rows by one panel, without the bias. @param widened working memory for the panel as f32 */
+/**
+ * Rows by one panel, without the bias. @param widened working memory for the panel as f32
+ * @param goesOn from the sums that are in y; only where vectors are fused, and there are many rows
+ */
 export function rowsByHalf(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, panel: usize, inFeatures: i32, form: i32, widened: usize,
+  goesOn: bool,
 ): void {
   const isFused = fused(), isBf16 = form == FORM_BF16;
   if (rows == 1) {
@@ -163,8 +167,9 @@ export function rowsByHalf(
     rowBf16(x, panel, y, inFeatures);
     tilesHalf(y + yStride, yStride, x + xStride, xStride, rows - 1, panel, inFeatures, form, false);
   } else {
-    if (isBf16) firstRowBf16(x, panel, y, inFeatures, widened);
-    else firstRowF16(x, panel, y, inFeatures, widened);
-    tiles(y + yStride, yStride, x + xStride, xStride, rows - 1, widened, inFeatures, isFused);
+    const sums = goesOn ? y : NO_SUMS;
+    if (isBf16) firstRowBf16(x, panel, y, inFeatures, widened, sums);
+    else firstRowF16(x, panel, y, inFeatures, widened, sums);
+    tiles(y + yStride, yStride, x + xStride, xStride, rows - 1, widened, inFeatures, isFused, goesOn);
   }
 }

@@ -7,14 +7,21 @@
 import { fused } from "./choices";
 import { PANEL_COLUMNS, FORM_F32 } from "./generated/constants";
 import { rowsByHalf } from "./linear-half";
-import { PANEL_BYTES } from "./panels";
-import { narrow3, narrow4, narrow5, single, storeRow, tile1, tile2, tile3, tile4, tile5, triple } from "./tiles";
+import { PANEL_BYTES, rowBytes } from "./panels";
+import { narrow3, narrow4, narrow5, NO_SUMS, single, storeRow, tile1, tile2, tile3, tile4, tile5, triple } from "./tiles";
+import { deep5 } from "./tiles-deep";
 
 /** Rows of the largest tile. */
 export const TILE_ROWS: i32 = 5;
 
 /** Rows that go through all panels of a range before the next ones: about so many bytes of them stay in a near cache. */
 const BLOCK_BYTES: i32 = 786432;
+
+/**
+ * Inputs that many rows go through before the next ones where vectors are fused, or a little fewer: a panel's weights for so many are
+ * then read from a near cache by each tile, however many inputs there are. The sums so far lie in the results meanwhile.
+ */
+const DEPTH: i32 = 1024;
 
 /** Bytes of a tile's results: the last panel's, when it is not full, go there first. */
 const SPARE_BYTES: usize = <usize>TILE_ROWS * PANEL_BYTES;
@@ -53,6 +60,14 @@ function rowsInBlock(rows: i32, rowBytes: i32): i32 {
   return (even + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
 }
 
+/** Inputs that go through before the next ones: as even as can be. */
+@inline
+function depthOf(rows: i32, inFeatures: i32): i32 {
+  if (rows < MANY_ROWS || inFeatures <= DEPTH || !fused()) return max(inFeatures, 1);
+  const pieces = (inFeatures + DEPTH - 1) / DEPTH;
+  return (inFeatures + pieces - 1) / pieces;
+}
+
 /** Rows of the next tile, when so many are left: five, but for the last two, which leave none of one or two rows. */
 @inline
 export function tileRows(left: i32): i32 {
@@ -60,20 +75,28 @@ export function tileRows(left: i32): i32 {
   return left == 7 ? 4 : min(left, TILE_ROWS);
 }
 
-/** Rows by one f32 panel, without the bias. @param wide tiles of all columns, whatever the number of rows */
+/**
+ * Rows by one f32 panel, without the bias. @param wide tiles of all columns, whatever the number of rows
+ * @param goesOn from the sums that are in y; only wide tiles do
+ */
 export function tiles(
-  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, panel: usize, inFeatures: i32, wide: bool,
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, panel: usize, inFeatures: i32, wide: bool, goesOn: bool,
 ): void {
+  const isDeep = wide && rows >= MANY_ROWS, sumsStride: usize = goesOn ? yStride : 0;
   let xTile = x, yTile = y;
   for (let left = rows; left > 0; ) {
     const size = tileRows(left);
     if (wide || size < 3) {
+      const sums = goesOn ? yTile : NO_SUMS;
       switch (size) {
-        case 5: tile5(xTile, xStride, panel, yTile, yStride, inFeatures); break;
-        case 4: tile4(xTile, xStride, panel, yTile, yStride, inFeatures); break;
-        case 3: tile3(xTile, xStride, panel, yTile, yStride, inFeatures); break;
-        case 2: tile2(xTile, xStride, panel, yTile, yStride, inFeatures); break;
-        default: tile1(xTile, xStride, panel, yTile, yStride, inFeatures);
+        case 5:
+          if (isDeep) deep5(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride);
+          else tile5(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride);
+          break;
+        case 4: tile4(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride); break;
+        case 3: tile3(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride); break;
+        case 2: tile2(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride); break;
+        default: tile1(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride);
       }
     } else {
       for (let half: usize = 0; half < PANEL_BYTES; half += PANEL_BYTES / 2) {
@@ -102,7 +125,7 @@ function rowByPanels(y: usize, x: usize, weight: usize, panelBytes: usize, inFea
 /** Rows by some f32 panels, without the bias. */
 function rowsByPanels(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
-  weight: usize, panelBytes: usize, inFeatures: i32, panels: i32,
+  weight: usize, panelBytes: usize, inFeatures: i32, panels: i32, goesOn: bool,
 ): void {
   const isFused = fused();
   const ahead = !isFused && (rows == 1 || (rows >= FEWEST_BEHIND && rows < MANY_ROWS)) ? 1 : 0;
@@ -112,20 +135,22 @@ function rowsByPanels(
   for (let p = 0; p < panels; p++) {
     tiles(
       y + <usize>ahead * yStride + <usize>p * PANEL_BYTES, yStride, x + <usize>ahead * xStride, xStride, rows - ahead,
-      weight + <usize>p * panelBytes, inFeatures, wide,
+      weight + <usize>p * panelBytes, inFeatures, wide, goesOn,
     );
   }
 }
 
-/** Rows by some panels of any form, with the bias, if there is one. */
+/** Rows by some panels of any form, with the bias, if there is one. @param goesOn from the sums that are in y */
 function rowsByAny(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
-  weight: usize, panelBytes: usize, inFeatures: i32, panels: i32, form: i32, bias: usize, widened: usize,
+  weight: usize, panelBytes: usize, inFeatures: i32, panels: i32, form: i32, bias: usize, widened: usize, goesOn: bool,
 ): void {
-  if (form == FORM_F32) rowsByPanels(y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, panels);
+  if (form == FORM_F32) rowsByPanels(y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, panels, goesOn);
   for (let p = 0; p < panels; p++) {
     const at = <usize>p * PANEL_BYTES;
-    if (form != FORM_F32) rowsByHalf(y + at, yStride, x, xStride, rows, weight + <usize>p * panelBytes, inFeatures, form, widened);
+    if (form != FORM_F32) {
+      rowsByHalf(y + at, yStride, x, xStride, rows, weight + <usize>p * panelBytes, inFeatures, form, widened, goesOn);
+    }
     if (bias != 0) addBias(y + at, yStride, rows, bias + at);
   }
 }
@@ -143,16 +168,20 @@ export function linear(
   const widenedBytes: usize = form == FORM_F32 ? 0 : <usize>inFeatures * PANEL_BYTES;
   const spare = scratch + <usize>thread * (SPARE_BYTES + widenedBytes), widened = spare + SPARE_BYTES;
   const full = min(to, outFeatures / PANEL_COLUMNS);
-  const block = rowsInBlock(rows, inFeatures << 2);
+  const depth = depthOf(rows, inFeatures), block = rowsInBlock(rows, depth << 2);
   for (let r = 0; r < rows; r += block) {
     const count = min(block, rows - r);
-    const xBlock = x + <usize>r * xStride, yBlock = y + <usize>r * yStride;
-    for (let p = from; p < full; p += PANELS_AHEAD) {
-      const at = <usize>p * PANEL_BYTES;
-      rowsByAny(
-        yBlock + at, yStride, xBlock, xStride, count, weight + <usize>p * panelBytes, panelBytes, inFeatures,
-        min(PANELS_AHEAD, full - p), form, bias == 0 ? 0 : bias + at, widened,
-      );
+    // Once without any inputs, too: y is the bias then.
+    for (let k = 0; k == 0 || k < inFeatures; k += depth) {
+      const xBlock = x + <usize>r * xStride + (<usize>k << 2), yBlock = y + <usize>r * yStride;
+      const inputs = min(depth, inFeatures - k), first = weight + <usize>k * rowBytes(form);
+      for (let p = from; p < full; p += PANELS_AHEAD) {
+        const at = <usize>p * PANEL_BYTES;
+        rowsByAny(
+          yBlock + at, yStride, xBlock, xStride, count, first + <usize>p * panelBytes, panelBytes, inputs,
+          min(PANELS_AHEAD, full - p), form, bias == 0 || k + inputs < inFeatures ? 0 : bias + at, widened, k > 0,
+        );
+      }
     }
   }
   if (full == to) return;
@@ -162,7 +191,7 @@ export function linear(
     const count = min(TILE_ROWS, rows - r);
     rowsByAny(
       spare, PANEL_BYTES, x + <usize>r * xStride, xStride, count, weight + <usize>full * panelBytes, panelBytes,
-      inFeatures, 1, form, bias == 0 ? 0 : bias + at, widened,
+      inFeatures, 1, form, bias == 0 ? 0 : bias + at, widened, false,
     );
     for (let i = 0; i < count; i++) {
       memory.copy(y + <usize>(r + i) * yStride + at, spare + <usize>i * PANEL_BYTES, bytes);

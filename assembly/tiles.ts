@@ -10,10 +10,13 @@
 
 import { FORM_F32 } from "./generated/constants";
 import { asF32, halfBits, halfFactor } from "./half";
-import { PANEL_BYTES, rowBytes, valueBytes } from "./panels";
+import { PANEL_BYTES, rowBytes } from "./panels";
 
 /** Bytes of a page: what a processor looks up, and fetches ahead within. */
 const PAGE: usize = 4096;
+
+/** What sums begin with that no product was added to: 16 zeros. */
+export const NO_SUMS = memory.data(64, 64);
 
 /**
  * So many rows, 1 to 5, by the 16 columns of a panel. The sums of five rows, the weights and an input fill the registers that
@@ -22,22 +25,33 @@ const PAGE: usize = 4096;
  * Before each page of weights a byte of the next one is read, so that it is looked up, and its first lines are fetched,
  * meanwhile. It is read atomically, because compilers leave out other loads whose value nobody wants. A page behind the last
  * weights must be there to be read.
+ * @param sums what is added to, a row's 16 columns each: `NO_SUMS`, with a stride of 0, or the sums of what comes before
  */
 @inline
-export function tile(rows: i32, form: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0;
-  let d0 = a0, d1 = a0, d2 = a0, d3 = a0, e0 = a0, e1 = a0, e2 = a0, e3 = a0;
+export function tile(
+  rows: i32, form: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32,
+  sums: usize, sumsStride: usize,
+): void {
+  let p = sums;
+  let a0 = v128.load(p), a1 = v128.load(p, 16), a2 = v128.load(p, 32), a3 = v128.load(p, 48);
+  if (rows > 1) p += sumsStride;
+  let b0 = v128.load(p), b1 = v128.load(p, 16), b2 = v128.load(p, 32), b3 = v128.load(p, 48);
+  if (rows > 2) p += sumsStride;
+  let c0 = v128.load(p), c1 = v128.load(p, 16), c2 = v128.load(p, 32), c3 = v128.load(p, 48);
+  if (rows > 3) p += sumsStride;
+  let d0 = v128.load(p), d1 = v128.load(p, 16), d2 = v128.load(p, 32), d3 = v128.load(p, 48);
+  if (rows > 4) p += sumsStride;
+  let e0 = v128.load(p), e1 = v128.load(p, 16), e2 = v128.load(p, 32), e3 = v128.load(p, 48);
   let xa = x, xb = xa + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
   const factor = halfFactor(), bits = halfBits();
-  const size = valueBytes(form);
   let w = panel;
   const end = w + <usize>inFeatures * rowBytes(form);
   while (w < end) {
     atomic.load<u8>(w + PAGE);
     const stop = min(end, w + PAGE);
     while (w < stop) {
-      const w0 = asF32(w, form, factor, bits), w1 = asF32(w + 4 * size, form, factor, bits);
-      const w2 = asF32(w + 8 * size, form, factor, bits), w3 = asF32(w + 12 * size, form, factor, bits);
+      const w0 = asF32(w, 0, form, factor, bits), w1 = asF32(w, 1, form, factor, bits);
+      const w2 = asF32(w, 2, form, factor, bits), w3 = asF32(w, 3, form, factor, bits);
       let s = v128.load_splat<f32>(xa);
       a0 = f32x4.add(a0, f32x4.mul(s, w0));
       a1 = f32x4.add(a1, f32x4.mul(s, w1));
@@ -79,7 +93,7 @@ export function tile(rows: i32, form: i32, x: usize, xStride: usize, panel: usiz
       xa += 4;
     }
   }
-  let p = y;
+  p = y;
   storeRow(p, a0, a1, a2, a3);
   if (rows > 1) {
     p += yStride;
@@ -117,7 +131,7 @@ export function narrow(rows: i32, form: i32, x: usize, xStride: usize, panel: us
   let w = panel;
   const end = w + <usize>inFeatures * rowBytes(form);
   while (w < end) {
-    const w0 = asF32(w, form, factor, bits), w1 = asF32(w + 4 * valueBytes(form), form, factor, bits);
+    const w0 = asF32(w, 0, form, factor, bits), w1 = asF32(w, 1, form, factor, bits);
     let s = v128.load_splat<f32>(xa);
     a0 = f32x4.add(a0, f32x4.mul(s, w0));
     a1 = f32x4.add(a1, f32x4.mul(s, w1));
@@ -214,24 +228,34 @@ export function triple(x: usize, panel: usize, panelBytes: usize, y: usize, inFe
   storeRow(y + 128, c0, c1, c2, c3);
 }
 
-export function tile1(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(1, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
+export function tile1(
+  x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32, sums: usize, sumsStride: usize,
+): void {
+  tile(1, FORM_F32, x, xStride, panel, y, yStride, inFeatures, sums, sumsStride);
 }
 
-export function tile2(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(2, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
+export function tile2(
+  x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32, sums: usize, sumsStride: usize,
+): void {
+  tile(2, FORM_F32, x, xStride, panel, y, yStride, inFeatures, sums, sumsStride);
 }
 
-export function tile3(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(3, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
+export function tile3(
+  x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32, sums: usize, sumsStride: usize,
+): void {
+  tile(3, FORM_F32, x, xStride, panel, y, yStride, inFeatures, sums, sumsStride);
 }
 
-export function tile4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(4, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
+export function tile4(
+  x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32, sums: usize, sumsStride: usize,
+): void {
+  tile(4, FORM_F32, x, xStride, panel, y, yStride, inFeatures, sums, sumsStride);
 }
 
-export function tile5(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  tile(5, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
+export function tile5(
+  x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32, sums: usize, sumsStride: usize,
+): void {
+  tile(5, FORM_F32, x, xStride, panel, y, yStride, inFeatures, sums, sumsStride);
 }
 
 export function narrow3(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {

@@ -70,6 +70,12 @@ describe("kernels with other instructions than every runtime has", () => {
     expect(kernels.notices).toEqual(hasRelaxedSimd() ? [expect.stringMatching(told)] : []);
   });
 
+  test("stay as they were asked for where it remains to be found which dot products are faster", async () => {
+    const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"] };
+    const kernels = await wasmBackend({ threads: 1, startHelper, vectors: 256 }).create(65536, uses);
+    expect(kernels.vectors).toBe(256);
+  });
+
   test("are not used when they can't be compiled, which the user hears, too", async () => {
     const whileWide = compiling(() => {
       throw new WebAssembly.CompileError("not today");

@@ -91,7 +91,7 @@ export async function chooseInstructions(
     const fused = wanted.vectors === 256 ? CHOICE.fused : 0;
     if (wanted.dots === "strict" || relaxedChoices === 0) return chosen(plain, fused, fused);
     if (wanted.dots === "relaxed") return chosen(plain, fused | relaxedChoices, fused);
-    return withFasterDots(plain, trialOf(plain), 0);
+    return withFasterDots(plain, trialOf(plain), fused);
   }
 
   let wide: { readonly modules: KernelModules; readonly trial: Trial };
