@@ -14,6 +14,7 @@ import { addCompletions } from "./routes/completions.js";
 import { addModels } from "./routes/models.js";
 import { addOllamaGeneration } from "./routes/ollama-generation.js";
 import { addOllamaModels } from "./routes/ollama-models.js";
+import { addResponses } from "./routes/responses.js";
 import type { App, Env } from "./routes/routing.js";
 import { addSequences } from "./routes/sequences.js";
 import { addStatus } from "./routes/status.js";
@@ -87,6 +88,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
   addModels(app, service);
   addCompletions(app, service);
   addChat(app, service);
+  addResponses(app, service);
   addTokenize(app, service);
   addSequences(app, service);
   addOllamaModels(app, service);
@@ -99,9 +101,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
 
   app.notFound((context) => {
     const { method, path } = context.req;
-    // What OpenAI's newest clients ask for by default.
-    const instead = path === "/v1/responses" ? " Use POST /v1/chat/completions." : "";
-    const error = new ApiError(404, "not_found", `There is no ${method} ${quoteValue(path)} here.${instead}`);
+    const error = new ApiError(404, "not_found", `There is no ${method} ${quoteValue(path)} here.`);
     context.get("exchange").fail(error);
     return error.response(errorBodyOf(path, context.req.raw.headers));
   });

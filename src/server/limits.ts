@@ -113,6 +113,21 @@ export const LIMITS = {
     600,
     LEAST_SECONDS,
   ),
+  responses: limit("max-responses", "count", "responses kept for a key; 0: none", 1024, 0),
+  responseBytes: limit(
+    "max-response-bytes",
+    "bytes",
+    "responses kept for a key, with their conversations",
+    64 * 1024 * 1024,
+    0,
+  ),
+  responseSeconds: limit(
+    "response-ttl",
+    "seconds",
+    "time that an unused response is kept",
+    3600,
+    LEAST_SECONDS,
+  ),
   savedSequences: limit("max-saved-sequences", "count", "sequences that a key has saved", 1024, 0),
   savedBytes: limit("max-saved-bytes", "bytes", "files that a key has saved", 1024 * 1024 * 1024, 0),
 } as const;

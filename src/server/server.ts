@@ -26,6 +26,7 @@ import { type ServerLimits, settleLimits } from "./limits.js";
 import { Metrics } from "./metrics.js";
 import type { ServedModel } from "./model-service.js";
 import { type Refusal, refuseRequest } from "./refused-request.js";
+import { StoredResponses } from "./responses/stored-responses.js";
 import type { Connection } from "./routes/routing.js";
 import { SavedFolder } from "./saved-folder.js";
 import { ServedModels } from "./served-models.js";
@@ -181,6 +182,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   held = new HeldSequences(limits, model.info.kv.bytesPerToken);
   const models = new ServedModels({ served, limits, engine, texts, sequences: held, metrics });
   const bodies = new BodyThread({ limits, contextLength: models.contextLength });
+  const responses = new StoredResponses(limits);
   const service: Service = {
     version: VERSION,
     limits,
@@ -191,6 +193,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     bodies,
     models,
     model: async (name) => models.find(name),
+    responses,
     saved,
     metrics,
     keepAliveMs: options.keepAliveMs ?? 10_000,
@@ -213,6 +216,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   });
 
   const dispose = async () => {
+    responses.dispose();
     await Promise.all([models.dispose(), bodies.dispose()]);
   };
   const drain = async () => void (await Promise.all([admission.close(), textTurns.close()]));

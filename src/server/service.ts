@@ -11,6 +11,7 @@ import type { ApiKeys } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 import type { Metrics } from "./metrics.js";
 import type { ModelService } from "./model-service.js";
+import type { StoredResponses } from "./responses/stored-responses.js";
 import type { SavedFolder } from "./saved-folder.js";
 import type { ServedModels } from "./served-models.js";
 import { OPENAI_STREAM, type SendEvent, type StreamForm, streamEvents } from "./server-sent-events.js";
@@ -32,6 +33,8 @@ export interface Service {
    * @throws ApiError 404 for one that is not served
    */
   readonly model: (name: string | null | undefined, exchange: Exchange) => Promise<ModelService>;
+  /** Kept for requests that come back to them. */
+  readonly responses: StoredResponses;
   /** Null where nothing may be saved. */
   readonly saved: SavedFolder | null;
   readonly metrics: Metrics;

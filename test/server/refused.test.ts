@@ -66,12 +66,6 @@ test.each<[string, string, number]>([
   expect(api.records.slice(before)).toMatchObject([{ id, status, error: error.code, route: null }]);
 });
 
-test("the API that is not there names the one that is", async () => {
-  const answer = await api.post("/v1/responses", { model: "stories", input: "Hello" });
-  expect(answer.status).toBe(404);
-  expect((await answer.json()).error.message).toContain("POST /v1/chat/completions");
-});
-
 test("each is counted", async () => {
   const count = async (status: number) => {
     const text = await (await api.get("/metrics")).text();

@@ -25,7 +25,7 @@ const chatMessage = z
   .openapi("ChatMessage");
 
 /** More variables of the template, under vLLM's name. */
-function templateVariables() {
+export function templateVariables() {
   return record(z.unknown(), { most: 64, tooMany: "chat_template_kwargs may have 64 entries" })
     .nullish()
     .openapi({

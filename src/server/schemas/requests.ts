@@ -5,6 +5,7 @@ import { chatRequest } from "./chat.js";
 import { completionRequest } from "./completions.js";
 import { ollamaChatRequest, ollamaGenerateRequest } from "./ollama.js";
 import { ollamaShowRequest } from "./ollama-models.js";
+import { responseRequest } from "./responses.js";
 import {
   appendRequest,
   createSequenceRequest,
@@ -24,6 +25,7 @@ export function requestSchemas({ limits, contextLength }: SchemaParts): Readonly
   return new Map<string, z.ZodType>([
     ["/v1/completions", completionRequest(limits)],
     ["/v1/chat/completions", chatRequest(limits)],
+    ["/v1/responses", responseRequest(limits)],
     ["/tokenize", tokenizeRequest(limits)],
     ["/detokenize", detokenizeRequest(contextLength)],
     ["/v1/sequences", createSequenceRequest(limits)],

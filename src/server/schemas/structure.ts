@@ -15,7 +15,7 @@ const LONGEST_CHOICE = 1024;
 const LONGEST_PATTERN = 10_000;
 
 /** Taken as it is: nothing in it is looked at here. */
-const jsonSchema = () =>
+export const jsonSchema = () =>
   z
     .unknown()
     .refine((value) => typeof value === "boolean" || (typeof value === "object" && !Array.isArray(value)), {

@@ -1,0 +1,148 @@
+/** A request of `/v1/responses` as all routes of chats have it, and what of it is told back. */
+import type { TemplateVariables } from "../../chat/chat-template.js";
+import type { GenerateOptions } from "../../library/generate-options.js";
+import type { JsonSchema } from "../../library/structured-output.js";
+import type { ToolChoice, ToolDefinition } from "../../tools/tool.js";
+import { ApiError } from "../api-error.js";
+import type { ChatAsk } from "../chat-generation.js";
+import type { Exchange } from "../exchange.js";
+import { generateOptions } from "../generation-service.js";
+import type { ModelService } from "../model-service.js";
+import type { ResponseRequest, ResponseToolChoice } from "../schemas/responses.js";
+import { ANY_OBJECT, type AskedStructure } from "../schemas/structure.js";
+import { thoughtVariables } from "../thought-variables.js";
+import type { ConversationItem } from "./response-items.js";
+import { responseMessages } from "./response-messages.js";
+
+/** Alternatives to each token of the text; null: no log-probabilities. */
+export function askedLogprobs({ include, top_logprobs: top }: ResponseRequest): number | null {
+  if (include?.includes("message.output_text.logprobs")) return top ?? 0;
+  return top == null || top === 0 ? null : top;
+}
+
+/**
+ * The request as all routes of chats have it.
+ * @throws ApiError 400 as `responseMessages`, and for what its model cannot do
+ */
+export function responseAsk(
+  model: ModelService,
+  exchange: Exchange,
+  body: ResponseRequest,
+  items: readonly ConversationItem[],
+): ChatAsk {
+  const effort = effortVariables(body.reasoning?.effort, model);
+  const options = {
+    ...generateOptions(
+      model,
+      { ...body, max_tokens: body.max_output_tokens, max_completion_tokens: null, n: null },
+      exchange.principal!,
+    ),
+    logprobs: askedLogprobs(body) ?? undefined,
+  };
+  expectFewLogprobs(options, model);
+  return {
+    messages: responseMessages(body.instructions, items),
+    messagesParam: "input",
+    variables: { ...effort, ...body.chat_template_kwargs },
+    variablesParam: "chat_template_kwargs",
+    addGenerationPrompt: true,
+    continueLast: false,
+    ...askedTools(body),
+    options,
+    structure: askedFormat(body),
+  };
+}
+
+/** Times that a stream tells of the log-probabilities of a text: as they come, and when the text, its part, its item and all have ended. */
+const TOLD = 5;
+
+/** @throws ApiError 400 for more log-probabilities than a request may ask for, each counted as often as it is told */
+function expectFewLogprobs({ maxTokens, logprobs }: GenerateOptions, { limits, served }: ModelService): void {
+  if (typeof logprobs !== "number") return;
+  const { contextLength } = served.info.config;
+  const most = Math.min(maxTokens ?? contextLength, contextLength);
+  const entries = most * (1 + logprobs) * TOLD;
+  if (entries <= limits.logprobEntries) return;
+  throw new ApiError(
+    400,
+    "invalid_request",
+    `The request asks for up to ${entries} log-probabilities: ${most} tokens, each with its own and ${logprobs} alternatives, told ${TOLD} times. This server gives ${limits.logprobEntries} at once; ask for fewer tokens or alternatives.`,
+    { param: "top_logprobs" },
+  );
+}
+
+function askedTools({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ResponseRequest): {
+  readonly tools: readonly ToolDefinition[];
+  readonly toolChoice: ToolChoice;
+  readonly parallelToolCalls: boolean;
+} {
+  const all = (tools ?? []).map(({ name, description, parameters }) => ({
+    name,
+    ...(description != null && { description }),
+    ...(parameters != null && { parameters: parameters as NonNullable<ToolDefinition["parameters"]> }),
+  }));
+  if (all.length > 0 && choice !== "none") {
+    throw new ApiError(400, "invalid_request", "tools is not supported by this server.", { param: "tools" });
+  }
+  return {
+    tools: allowedTools(all, choice),
+    toolChoice: toolChoiceOf(choice),
+    parallelToolCalls: parallel !== false,
+  };
+}
+
+function toolChoiceOf(choice: ResponseToolChoice | null | undefined): ToolChoice {
+  if (choice == null) return "auto";
+  if (typeof choice === "string") return choice;
+  return choice.type === "function" ? { name: choice.name } : choice.mode;
+}
+
+/** With `allowed_tools`, the model is told of those only. */
+function allowedTools(
+  tools: readonly ToolDefinition[],
+  choice: ResponseToolChoice | null | undefined,
+): readonly ToolDefinition[] {
+  if (choice == null || typeof choice === "string" || choice.type !== "allowed_tools") return tools;
+  return choice.tools.map(({ name }) => {
+    const tool = tools.find((one) => one.name === name);
+    if (tool !== undefined) return tool;
+    throw new ApiError(400, "invalid_request", `tool_choice allows ${name}, which is not among the tools.`, {
+      param: "tool_choice",
+    });
+  });
+}
+
+function askedFormat({ text }: ResponseRequest): AskedStructure | null {
+  const format = text?.format;
+  if (format == null || format.type === "text") return null;
+  const schema = "schema" in format ? format.schema : ANY_OBJECT;
+  if (schema !== undefined) return { options: { schema: schema as JsonSchema }, param: "text.format" };
+  throw new ApiError(400, "invalid_request", "text.format of the type json_schema has a schema.", {
+    param: "text.format",
+  });
+}
+
+/**
+ * What a template is told of how much to think. One that can only turn thoughts on and off is told that.
+ * @throws ApiError 400 where an effort would change nothing, but the usual one, and "none" where there are no thoughts
+ */
+function effortVariables(
+  effort: NonNullable<ResponseRequest["reasoning"]>["effort"],
+  model: ModelService,
+): TemplateVariables {
+  const { texts, served } = model;
+  const { thinks = false, knowsEffort = false, thoughtSwitch = null } = texts?.abilities ?? {};
+  if (effort == null) return {};
+  const isOn = effort !== "none";
+  if (thinks && (thoughtSwitch !== null || knowsEffort || !isOn)) {
+    return thoughtVariables(model, { isOn, effort, param: "reasoning.effort" });
+  }
+  if (knowsEffort) return { reasoning_effort: effort };
+  if (effort === "medium" || !isOn) return {};
+  throw new ApiError(
+    400,
+    "invalid_request",
+    `reasoning.effort ${effort} is not supported: the chat template of ${served.id} knows no efforts, nor a way to turn thoughts on and off.`,
+    { param: "reasoning.effort" },
+  );
+}

@@ -1,0 +1,66 @@
+/** `POST /v1/responses`: OpenAI's newer API of conversations, made of items, which the server keeps if it is to. */
+import { prepareChat } from "../chat-generation.js";
+import { ResponseAnswer } from "../responses/response-answer.js";
+import { responseAsk } from "../responses/response-ask.js";
+import { conversationItems } from "../responses/response-items.js";
+import { responseBody, responseRequest } from "../schemas/responses.js";
+import { type Service, streamAnswer } from "../service.js";
+import { type App, jsonText, routeWithBody } from "./routing.js";
+import { addStoredResponses } from "./stored-responses.js";
+
+export function addResponses(app: App, service: Service): void {
+  const { limits, responses } = service;
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: "/v1/responses",
+      summary: "Answer a conversation made of items.",
+      body: responseRequest(limits),
+      response: responseBody,
+      streams: true,
+    },
+    service,
+    async (context, body) => {
+      const exchange = context.get("exchange");
+      const principal = exchange.principal!;
+      const model = await service.model(body.model, exchange);
+      const input = conversationItems(body, responses, principal, limits);
+      const ask = responseAsk(
+        model,
+        exchange,
+        body,
+        input.map(({ json }) => JSON.parse(json)),
+      );
+      const chat = await prepareChat(service, model, exchange, ask);
+      const answer = new ResponseAnswer(model, body, input);
+      const keep = () => {
+        if (answer.isStored) responses.keep(principal, answer.stored());
+      };
+      if (body.stream !== true) {
+        const finished = await chat.run((_, piece) => answer.output.piece(piece));
+        answer.end(finished, (kept) => responses.fits(kept));
+        keep();
+        return jsonText(context, JSON.stringify(answer.body));
+      }
+      const { events } = answer;
+      return streamAnswer(
+        service,
+        exchange,
+        async (send) => {
+          events.sendTo(send);
+          const finished = await chat.run((_, piece) => {
+            answer.begin();
+            answer.output.piece(piece);
+          });
+          answer.begin();
+          answer.end(finished, (kept) => responses.fits(kept));
+          keep();
+          events.tell(`response.${answer.body.status}`, { response: answer.body });
+        },
+        events.form,
+      );
+    },
+  );
+  addStoredResponses(app, service);
+}
