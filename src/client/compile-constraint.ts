@@ -1,11 +1,11 @@
 /** What a text is held to becomes a grammar. */
 import { invalidArgument } from "../errors.js";
 import { utf8 } from "../grammar/code-points.js";
-import { dfaOf } from "../grammar/dfa.js";
 import { gbnfGrammar } from "../grammar/gbnf.js";
 import { type Grammar, GrammarBuilder } from "../grammar/grammar.js";
 import { schemaGrammar } from "../grammar/json-schema/schema-grammar.js";
 import { SCHEMA_LIMITS } from "../grammar/json-schema/schema-limits.js";
+import { dfaOf } from "../grammar/make-dfa.js";
 import { wholeMatch } from "../grammar/regex.js";
 import { RegexTerms } from "../grammar/regex-terms.js";
 import { callGrammar } from "../tools/call-grammar.js";

@@ -4,10 +4,11 @@
  */
 import { LastrowError } from "../errors.js";
 import { utf8 } from "./code-points.js";
-import { type Dfa, dfaOf } from "./dfa.js";
+import type { Dfa } from "./dfa.js";
 import { type GbnfPart, type GbnfRule, parseGbnf, wrongAt } from "./gbnf-syntax.js";
 import { type Grammar, GrammarBuilder } from "./grammar.js";
 import type { SchemaLimits } from "./json-schema/schema-limits.js";
+import { dfaOf } from "./make-dfa.js";
 import { RegexTerms, type Term } from "./regex-terms.js";
 
 /** Most states and, about, characters of an automaton; what needs more is made of nodes. */
@@ -111,7 +112,7 @@ class GbnfCompiler {
   constructor(rules: ReadonlyMap<string, GbnfRule>, limits: SchemaLimits) {
     this.#rules = rules;
     this.#builder = new GrammarBuilder(limits.maxNodes);
-    this.#terms = new RegexTerms(limits.maxPatternWork);
+    this.#terms = new RegexTerms(limits.maxPatternWork, this.#builder.work);
     this.#recursive = recursiveRules(rules);
   }
 
@@ -147,7 +148,7 @@ class GbnfCompiler {
   }
 
   #set({ set }: Extract<GbnfPart, { kind: "set" }>): number {
-    const terms = new RegexTerms(Number.POSITIVE_INFINITY);
+    const terms = new RegexTerms(Number.POSITIVE_INFINITY, this.#builder.work);
     const dfa = dfaOf(terms, utf8(terms, set), MAX_STATES);
     return dfa === null ? this.#builder.anyOf([]) : this.#builder.dfa(dfa);
   }

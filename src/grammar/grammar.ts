@@ -4,6 +4,7 @@
  */
 import { invalidArgument } from "../errors.js";
 import type { Dfa } from "./dfa.js";
+import { Work } from "./work.js";
 
 export type GrammarNode =
   /** These bytes. */
@@ -19,6 +20,8 @@ export type GrammarNode =
   /** `max` may be Infinity. */
   | { readonly kind: "repeat"; readonly item: number; readonly min: number; readonly max: number };
 
+type LeafNode = Extract<GrammarNode, { readonly kind: "literal" | "dfa" | "characters" }>;
+
 export interface Grammar {
   readonly nodes: readonly GrammarNode[];
   readonly dfas: readonly Dfa[];
@@ -31,10 +34,13 @@ export class GrammarBuilder {
   readonly #nodes: (GrammarNode | null)[] = [];
   readonly #dfas: Dfa[] = [];
   readonly #numbers = new Map<Dfa, number>();
+  /** The work of all that is compiled into it. */
+  readonly work: Work;
   readonly #maxNodes: number;
 
-  constructor(maxNodes: number) {
+  constructor(maxNodes: number, work = new Work()) {
     this.#maxNodes = maxNodes;
+    this.work = work;
   }
 
   literal(text: string): number {
@@ -76,7 +82,7 @@ export class GrammarBuilder {
 
   /** Those of some nodes that no text is of. */
   withoutText(nodes: readonly number[]): readonly number[] {
-    const hasText = productive(this.#whole());
+    const hasText = productive(this.#whole(), this.work);
     return nodes.filter((node) => !hasText[node]);
   }
 
@@ -84,7 +90,7 @@ export class GrammarBuilder {
    * @throws LastrowError `invalid_argument` when no text is of the grammar, or a node begins with itself
    */
   grammar(root: number): Grammar {
-    return checked({ nodes: this.#whole(), dfas: this.#dfas, root });
+    return checked({ nodes: this.#whole(), dfas: this.#dfas, root }, this.work);
   }
 
   #whole(): readonly GrammarNode[] {
@@ -111,61 +117,68 @@ export class GrammarBuilder {
 }
 
 /** The grammar without what has no text; see `GrammarBuilder.grammar`. */
-function checked({ nodes, dfas, root }: Grammar): Grammar {
-  const hasText = productive(nodes);
+function checked({ nodes, dfas, root }: Grammar, work: Work): Grammar {
+  const hasText = productive(nodes, work);
   if (!hasText[root]) throw invalidArgument("no text fits the grammar: something in it contradicts itself.");
   const kept = nodes.map((node): GrammarNode => {
     if (node.kind === "any-of") return { ...node, items: node.items.filter((item) => hasText[item]) };
     if (node.kind === "repeat" && !hasText[node.item]) return { kind: "seq", items: [] };
     return node;
   });
-  refuseLeftRecursion(kept, dfas, root);
+  refuseLeftRecursion(kept, dfas, root, work);
   return { nodes: kept, dfas, root };
 }
 
 /** Per node: whether some text is of it. */
-function productive(nodes: readonly GrammarNode[]): readonly boolean[] {
-  return fixedPoint(nodes, (node, is) => {
-    if (node.kind === "seq") return node.items.every(is);
-    if (node.kind === "any-of") return node.items.some(is);
-    return node.kind !== "repeat" || node.min === 0 || is(node.item);
-  });
+function productive(nodes: readonly GrammarNode[], work: Work): readonly boolean[] {
+  return fixedPoint(nodes, work, () => true);
 }
 
-/** Per node: whether it can be shown to hold, from nodes that have been shown before. */
+/**
+ * Per node: whether it holds, where that is known of those without parts: a sequence needs all of its parts for it, a
+ * choice one.
+ */
 function fixedPoint(
   nodes: readonly GrammarNode[],
-  holds: (node: GrammarNode, is: (item: number) => boolean) => boolean,
+  work: Work,
+  holds: (leaf: LeafNode) => boolean,
 ): readonly boolean[] {
-  const known = nodes.map(() => false);
-  for (let changed = true; changed; ) {
-    changed = false;
-    // Parts are mostly made before the wholes.
-    nodes.forEach((node, i) => {
-      if (known[i] || !holds(node, (item) => known[item])) return;
-      known[i] = true;
-      changed = true;
-    });
+  const users: number[][] = nodes.map(() => []);
+  const missing = nodes.map((node, i) => {
+    const items = new Set(itemsOf(node));
+    work.spend(1 + items.size);
+    for (const item of items) users[item].push(i);
+    if ("items" in node) {
+      if (node.kind === "seq") return items.size;
+      return items.size === 0 ? Number.POSITIVE_INFINITY : 1;
+    }
+    if (node.kind === "repeat") return node.min === 0 ? 0 : 1;
+    return holds(node) ? 0 : Number.POSITIVE_INFINITY;
+  });
+  const waiting = [...nodes.keys()].filter((i) => missing[i] === 0);
+  for (let i = waiting.pop(); i !== undefined; i = waiting.pop()) {
+    for (const user of users[i]) {
+      missing[user] -= 1;
+      if (missing[user] === 0) waiting.push(user);
+    }
   }
-  return known;
+  return missing.map((count) => count <= 0);
 }
 
-function refuseLeftRecursion(nodes: readonly GrammarNode[], dfas: readonly Dfa[], root: number): void {
-  const nullable = fixedPoint(nodes, (node, is) => {
-    switch (node.kind) {
-      case "literal":
-        return node.bytes.length === 0;
-      case "dfa":
-        return dfas[node.dfa].accepting[0] === 1;
-      case "characters":
-        return node.min === 0;
-      case "seq":
-        return node.items.every(is);
-      case "any-of":
-        return node.items.some(is);
-      case "repeat":
-        return node.min === 0 || is(node.item);
-    }
+function itemsOf(node: GrammarNode): readonly number[] {
+  if (node.kind === "repeat") return [node.item];
+  return "items" in node ? node.items : [];
+}
+
+function refuseLeftRecursion(
+  nodes: readonly GrammarNode[],
+  dfas: readonly Dfa[],
+  root: number,
+  work: Work,
+): void {
+  const nullable = fixedPoint(nodes, work, (leaf) => {
+    if (leaf.kind === "literal") return leaf.bytes.length === 0;
+    return leaf.kind === "dfa" ? dfas[leaf.dfa].accepting[0] === 1 : leaf.min === 0;
   });
   const begins = (node: GrammarNode): readonly number[] => {
     if (node.kind === "any-of") return node.items;

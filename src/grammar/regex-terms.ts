@@ -4,10 +4,11 @@
  * "Derivatives of Regular Expressions", 1964); with intersection and complement among the operations, as in S. Owens,
  * J. Reppy, A. Turon, "Regular-expression derivatives re-examined", 2009.
  *
- * Owns all terms of one compilation, and counts the work: where it passes a limit, the same on every machine, making terms
+ * Owns all terms of one language, and counts the work: where it passes a limit, the same on every machine, making terms
  * ends with an error.
  */
 import { invalidArgument } from "../errors.js";
+import { Work } from "./work.js";
 
 /** A term's number in its `RegexTerms`. */
 export type Term = number;
@@ -39,11 +40,14 @@ export class RegexTerms {
   readonly #byKey = new Map<string, Term>();
   readonly #derivatives = new Map<number, Term>();
   readonly #starts = new Set<number>();
+  /** The work of all that is compiled along with it. */
+  readonly work: Work;
   readonly #maxWork: number;
-  #work = 0;
+  #count = 0;
 
   /** @param maxWork most terms and derivatives that are made before it is given up */
-  constructor(maxWork: number) {
+  constructor(maxWork: number, work = new Work()) {
+    this.work = work;
     this.#maxWork = maxWork;
     this.none = this.#make("0", { kind: "none" }, false);
     this.empty = this.#make("1", { kind: "empty" }, true);
@@ -124,7 +128,7 @@ export class RegexTerms {
     const key = term * 256 + byte;
     const known = this.#derivatives.get(key);
     if (known !== undefined) return known;
-    this.#count();
+    this.#spend();
     const result = this.#derive(term, byte);
     this.#derivatives.set(key, result);
     return result;
@@ -138,12 +142,8 @@ export class RegexTerms {
         return this.none;
       case "bytes":
         return shape.ranges.some(([low, high]) => low <= byte && byte <= high) ? this.empty : this.none;
-      case "seq": {
-        const behind = this.#pair(this.derivative(shape.first, byte), shape.rest);
-        return this.isNullable(shape.first)
-          ? this.anyOf([behind, this.derivative(shape.rest, byte)])
-          : behind;
-      }
+      case "seq":
+        return this.#deriveSequence(term, byte);
       case "any-of":
         return this.anyOf(shape.terms.map((one) => this.derivative(one, byte)));
       case "all-of":
@@ -158,13 +158,36 @@ export class RegexTerms {
     }
   }
 
+  /** Part by part, for as long as the parts may be empty: there may be thousands, too many to go down into each other. */
+  #deriveSequence(term: Term, byte: number): Term {
+    const ways: Term[] = [];
+    let behind = term;
+    for (let shape = this.#shapes[behind]; shape.kind === "seq"; shape = this.#shapes[behind]) {
+      this.#spend();
+      ways.push(this.#pair(this.derivative(shape.first, byte), shape.rest));
+      if (!this.isNullable(shape.first)) return this.anyOf(ways);
+      behind = shape.rest;
+    }
+    return this.anyOf([...ways, this.derivative(behind, byte)]);
+  }
+
   #pair(first: Term, rest: Term): Term {
+    // To the right, so that one language is written one way.
+    const parts: Term[] = [];
+    let last = first;
+    for (let shape = this.#shapes[last]; shape.kind === "seq"; shape = this.#shapes[last]) {
+      parts.push(shape.first);
+      last = shape.rest;
+    }
+    this.work.spend(parts.length);
+    return parts.reduceRight((behind, part) => this.#simplePair(part, behind), this.#simplePair(last, rest));
+  }
+
+  /** `first` is no sequence. */
+  #simplePair(first: Term, rest: Term): Term {
     if (first === this.none || rest === this.none) return this.none;
     if (first === this.empty) return rest;
     if (rest === this.empty) return first;
-    const shape = this.#shapes[first];
-    // To the right, so that one language is written one way.
-    if (shape.kind === "seq") return this.#pair(shape.first, this.#pair(shape.rest, rest));
     const nullable = this.isNullable(first) && this.isNullable(rest);
     return this.#make(`.${first},${rest}`, { kind: "seq", first, rest }, nullable);
   }
@@ -183,7 +206,7 @@ export class RegexTerms {
     if (all.size === 0) return none;
     const terms = [...all].sort((a, b) => a - b);
     if (terms.length === 1) return terms[0];
-    this.#count(terms.length);
+    this.#spend(terms.length);
     const some = kind === "any-of";
     const nullable = some
       ? terms.some((term) => this.isNullable(term))
@@ -194,16 +217,17 @@ export class RegexTerms {
   #make(key: string, shape: Shape, nullable: boolean): Term {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
-    this.#count();
+    this.#spend();
     const term = this.#shapes.push(shape) - 1;
     this.#nullable.push(nullable);
     this.#byKey.set(key, term);
     return term;
   }
 
-  #count(work = 1): void {
-    this.#work += work;
-    if (this.#work > this.#maxWork) {
+  #spend(work = 1): void {
+    this.work.spend(work);
+    this.#count += work;
+    if (this.#count > this.#maxWork) {
       throw invalidArgument(
         "this pattern takes too much work to compile; make it shorter or give it smaller counts.",
       );

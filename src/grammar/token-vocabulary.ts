@@ -6,6 +6,7 @@ import { SCHEMA_LIMITS } from "./json-schema/schema-limits.js";
 import { ANY_STRING, SchemaStrings } from "./json-schema/strings.js";
 import { type AutomatonReaches, reachesOf } from "./token-mask.js";
 import { type TokenBytes, type TokenTrie, tokenTrie } from "./token-trie.js";
+import { Work } from "./work.js";
 
 export interface TokenVocabulary {
   readonly trie: TokenTrie;
@@ -14,7 +15,7 @@ export interface TokenVocabulary {
 
 export function tokenVocabulary(bytes: TokenBytes): TokenVocabulary {
   const trie = tokenTrie(bytes);
-  const strings = new SchemaStrings(SCHEMA_LIMITS);
+  const strings = new SchemaStrings(SCHEMA_LIMITS, new Work());
   const anyString = strings.string(ANY_STRING);
   return {
     trie,

@@ -4,13 +4,14 @@
  * format's chat templates show of earlier ones, to the character.
  */
 import { invalidArgument, LastrowError } from "../errors.js";
-import { type Dfa, dfaOf } from "../grammar/dfa.js";
+import type { Dfa } from "../grammar/dfa.js";
 import { type Grammar, GrammarBuilder } from "../grammar/grammar.js";
 import { JSON_STYLES } from "../grammar/json-schema/json-text.js";
 import { addObjects, type SchemaTarget } from "../grammar/json-schema/schema-grammar.js";
 import { type Schema, schemaJson } from "../grammar/json-schema/schema-keywords.js";
 import type { SchemaLimits } from "../grammar/json-schema/schema-limits.js";
 import { SchemaStrings } from "../grammar/json-schema/strings.js";
+import { dfaOf } from "../grammar/make-dfa.js";
 import { RegexTerms, type Term, UNBOUNDED } from "../grammar/regex-terms.js";
 import { NO_TEXT, specialTokenBytes } from "../grammar/token-trie.js";
 import type { CallFormat, CallMarker } from "./call-format.js";
@@ -48,7 +49,7 @@ class CallGrammar {
     this.#spec = spec;
     this.#limits = limits;
     this.#builder = new GrammarBuilder(limits.maxNodes);
-    const strings = new SchemaStrings(limits);
+    const strings = new SchemaStrings(limits, this.#builder.work);
     this.#target = { builder: this.#builder, strings, limits, style: JSON_STYLES.spaced };
   }
 
@@ -228,7 +229,7 @@ class CallGrammar {
   }
 
   #dfa(language: (terms: RegexTerms) => Term): Dfa {
-    const terms = new RegexTerms(this.#limits.maxPatternWork);
+    const terms = new RegexTerms(this.#limits.maxPatternWork, this.#builder.work);
     const dfa = dfaOf(terms, language(terms), this.#limits.maxStates);
     if (dfa === null) throw new Error("some text is of the language");
     return dfa;

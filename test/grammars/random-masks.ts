@@ -2,9 +2,10 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import { jsonString, utf8 } from "../../src/grammar/code-points.js";
-import { type Dfa, dfaOf } from "../../src/grammar/dfa.js";
+import type { Dfa } from "../../src/grammar/dfa.js";
 import { type Grammar, GrammarBuilder } from "../../src/grammar/grammar.js";
 import { type GrammarState, GrammarStates } from "../../src/grammar/grammar-state.js";
+import { dfaOf } from "../../src/grammar/make-dfa.js";
 import { wholeMatch } from "../../src/grammar/regex.js";
 import { RegexTerms } from "../../src/grammar/regex-terms.js";
 import { reachesOf, TokenMasks } from "../../src/grammar/token-mask.js";

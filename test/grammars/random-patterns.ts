@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import { type Encoding, jsonString } from "../../src/grammar/code-points.js";
-import { type Dfa, dfaOf, stateAfter } from "../../src/grammar/dfa.js";
+import { type Dfa, stateAfter } from "../../src/grammar/dfa.js";
+import { dfaOf } from "../../src/grammar/make-dfa.js";
 import { someMatch, wholeMatch } from "../../src/grammar/regex.js";
 import { RegexTerms } from "../../src/grammar/regex-terms.js";
 

@@ -4,7 +4,9 @@
  * that are written differently are different doubles.
  */
 import { invalidArgument } from "../../errors.js";
-import { type Dfa, dfaFrom } from "../dfa.js";
+import type { Dfa } from "../dfa.js";
+import { dfaFrom } from "../make-dfa.js";
+import type { Work } from "../work.js";
 
 export interface NumberBounds {
   readonly integer: boolean;
@@ -51,11 +53,12 @@ interface State {
 }
 
 /** Null where no number is within the bounds. */
-export function numberDfa(bounds: NumberBounds, maxStates: number): Dfa | null {
+export function numberDfa(bounds: NumberBounds, maxStates: number, work: Work): Dfa | null {
   return dfaFrom<State>(
     { part: "start", negative: false, count: 0, before: 0, orders: [0, 0], remainder: 0, isZero: true },
     new NumberReader(bounds),
     maxStates,
+    work,
   );
 }
 

@@ -65,7 +65,6 @@ interface ObjectParts {
 export class ObjectNodes {
   readonly #builder: GrammarBuilder;
   readonly #parts: ObjectParts;
-  readonly #known = new Map<string, number>();
   readonly #pairs = new Map<string, number>();
 
   constructor(builder: GrammarBuilder, parts: ObjectParts) {
@@ -74,30 +73,48 @@ export class ObjectNodes {
   }
 
   node(): number {
-    return this.#builder.seq([...this.#literal(this.#parts.form.open), this.#from(0, 0)]);
+    const { properties, form } = this.#parts;
+    const counts = this.#countsBefore();
+    // From the last property to the first, each with what may come behind it.
+    let behind = new Map(counts[properties.length].map((count) => [count, this.#end(count)]));
+    for (let i = properties.length - 1; i >= 0; i--) {
+      const from = counts[i].map((count): [number, number] => [
+        count,
+        this.#from(properties[i], count, behind),
+      ]);
+      behind = new Map(from);
+    }
+    return this.#builder.seq([...this.#literal(form.open), behind.get(0) ?? this.#builder.anyOf([])]);
   }
 
-  /** From property `i` on, with `count` written, to the closing brace. */
-  #from(i: number, count: number): number {
-    const { properties, min, max } = this.#parts;
-    // Where only a comma depends on it, one count is like another.
-    const counted = max === UNBOUNDED ? Math.min(count, Math.max(1, min)) : count;
-    const key = `${i},${counted}`;
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    const builder = this.#builder;
-    let node: number;
-    if (i === properties.length) node = this.#end(counted);
-    else {
-      const { required } = properties[i];
-      const options: number[] = [];
-      const pair = count < max ? this.#pair(properties[i], count > 0) : null;
-      if (pair !== null) options.push(builder.seq([pair, this.#from(i + 1, count + 1)]));
-      if (!required) options.push(this.#from(i + 1, count));
-      node = builder.anyOf(options);
+  /** For each property, and behind the last, how many may have been written before it. */
+  #countsBefore(): readonly (readonly number[])[] {
+    const { properties, max } = this.#parts;
+    let before: readonly number[] = [0];
+    const counts = [before];
+    for (const { required } of properties) {
+      const behind = new Set<number>(required ? [] : before);
+      for (const count of before) if (count < max) behind.add(this.#counted(count + 1));
+      this.#builder.work.spend(behind.size);
+      before = [...behind];
+      counts.push(before);
     }
-    this.#known.set(key, node);
-    return node;
+    return counts;
+  }
+
+  /** Where only a comma depends on it, one count is like another. */
+  #counted(count: number): number {
+    const { min, max } = this.#parts;
+    return max === UNBOUNDED ? Math.min(count, Math.max(1, min)) : count;
+  }
+
+  /** From a property on, with `count` written before it, to the closing brace. */
+  #from(property: Property, count: number, behind: ReadonlyMap<number, number>): number {
+    const options: number[] = [];
+    const pair = count < this.#parts.max ? this.#pair(property, count > 0) : null;
+    if (pair !== null) options.push(this.#builder.seq([pair, behind.get(this.#counted(count + 1))!]));
+    if (!property.required) options.push(behind.get(count)!);
+    return this.#builder.anyOf(options);
   }
 
   #pair(property: Property, isLater: boolean): number | null {

@@ -3,6 +3,7 @@
  * that what is left is a list of alternatives, each a set of plain rules for every type of value.
  */
 import { invalidArgument } from "../../errors.js";
+import type { Work } from "../work.js";
 import type { Bound } from "./number-dfa.js";
 import {
   checkKeywords,
@@ -26,15 +27,23 @@ export interface Alternative {
   readonly members: Conjunction;
 }
 
+/** Steps of work that a schema takes, and two that are shown to exclude each other. Measured. */
+const STEPS_OF_SPREADING = 10;
+const STEPS_OF_EXCLUDING = 10;
+
 export class SchemaAlternatives {
   readonly #root: Schema;
   readonly #limits: SchemaLimits;
+  readonly #work: Work;
+  /** Combinations that are within each other just now, references followed. */
+  #depth = 0;
   /** Where each object is in the schema, for messages; also the mark that it was checked. */
   readonly #places = new Map<SchemaObject, string>();
 
-  constructor(root: Schema, limits: SchemaLimits) {
+  constructor(root: Schema, limits: SchemaLimits, work: Work) {
     this.#root = root;
     this.#limits = limits;
+    this.#work = work;
     this.#visit(root, "#");
   }
 
@@ -75,8 +84,22 @@ export class SchemaAlternatives {
 
   /** Conjunctions without references and combinations; none where nothing fits. */
   #spread(all: Conjunction, following: ReadonlySet<string>): readonly Conjunction[] {
+    const { maxCombined } = this.#limits;
+    if (this.#depth === maxCombined) {
+      throw invalidArgument(
+        `${this.placeOf(all[0])} is within more than ${maxCombined} references and combinations; make it simpler.`,
+      );
+    }
+    this.#depth += 1;
+    const spread = this.#combined(all, following);
+    this.#depth -= 1;
+    return spread;
+  }
+
+  #combined(all: Conjunction, following: ReadonlySet<string>): readonly Conjunction[] {
     let spread: readonly Conjunction[] = [[]];
     for (const schema of all) {
+      this.#work.spend(STEPS_OF_SPREADING + following.size);
       const parts: (readonly Conjunction[])[] = [[[schema]]];
       const { $ref, allOf, anyOf, oneOf, not } = schema;
       if (not !== undefined) return [];
@@ -85,6 +108,8 @@ export class SchemaAlternatives {
       if (anyOf !== undefined) parts.push(this.#oneOf(anyOf as readonly Schema[], following));
       if (oneOf !== undefined) parts.push(this.#exclusive(oneOf as readonly Schema[], schema, following));
       for (const part of parts) {
+        const most = (spread[0]?.length ?? 0) + (part[0]?.length ?? 0);
+        this.#work.spend(part.length * spread.length * (1 + most));
         spread = spread.flatMap((before) => part.map((more) => [...new Set([...before, ...more])]));
         if (spread.length > this.#limits.maxAlternatives) {
           throw invalidArgument(
@@ -125,6 +150,7 @@ export class SchemaAlternatives {
 
   /** Whether it is plain that no value fits both. */
   #exclude(a: Conjunction, b: Conjunction, depth: number): boolean {
+    this.#work.spend(STEPS_OF_EXCLUDING);
     const [first, second] = [this.#joined(a), this.#joined(b)];
     if (first === null || second === null) return true;
     const both = [...withIntegers(first.types)].filter((type) => withIntegers(second.types).has(type));

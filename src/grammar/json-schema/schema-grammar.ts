@@ -23,8 +23,7 @@ import { ANY_STRING, SchemaStrings, type StringRules } from "./strings.js";
 export function schemaGrammar(schema: unknown, limits: SchemaLimits = SCHEMA_LIMITS): Grammar {
   const root = schemaJson(schema, limits);
   const target = targetOf(limits, JSON_STYLES.compact);
-  const compiler = new SchemaCompiler(root, new SchemaAlternatives(root, limits), target);
-  return target.builder.grammar(compiler.value(conjunction([root])));
+  return target.builder.grammar(compilerOf(root, target).whole(conjunction([root])));
 }
 
 /** Where a schema's nodes go, and how JSON is written there. */
@@ -39,7 +38,7 @@ export interface SchemaTarget {
 /** A target of its own. */
 function targetOf(limits: SchemaLimits, style: JsonStyle): SchemaTarget {
   const builder = new GrammarBuilder(limits.maxNodes);
-  return { builder, strings: new SchemaStrings(limits), limits, style };
+  return { builder, strings: new SchemaStrings(limits, builder.work), limits, style };
 }
 
 /**
@@ -48,13 +47,15 @@ function targetOf(limits: SchemaLimits, style: JsonStyle): SchemaTarget {
  * @throws LastrowError `invalid_argument`, as `schemaGrammar`; that nothing fits is seen by the grammar
  */
 export function addObjects(schema: Schema, target: SchemaTarget): number {
-  const compiler = new SchemaCompiler(schema, new SchemaAlternatives(schema, target.limits), target);
-  return compiler.value(conjunction([schema, { type: "object" }]));
+  return compilerOf(schema, target).whole(conjunction([schema, { type: "object" }]));
+}
+
+function compilerOf(root: Schema, target: SchemaTarget): SchemaCompiler {
+  return new SchemaCompiler(new SchemaAlternatives(root, target.limits, target.builder.work), target);
 }
 
 /** Makes the nodes of one schema. */
 class SchemaCompiler {
-  readonly #root: Schema;
   readonly #alternatives: SchemaAlternatives;
   readonly #limits: SchemaLimits;
   readonly #builder: GrammarBuilder;
@@ -62,15 +63,12 @@ class SchemaCompiler {
   readonly #style: JsonStyle;
   readonly #numbers = new Map<SchemaObject, number>();
   readonly #nodes = new Map<string, number>();
+  /** Values that were met, and what fits all of their schemas: done one after the other, not within each other. */
+  readonly #waiting: { readonly node: number; readonly all: Conjunction }[] = [];
   /** By their rules as JSON. */
   readonly #automata = new Map<string, number>();
 
-  constructor(
-    root: Schema,
-    alternatives: SchemaAlternatives,
-    { builder, strings, limits, style }: SchemaTarget,
-  ) {
-    this.#root = root;
+  constructor(alternatives: SchemaAlternatives, { builder, strings, limits, style }: SchemaTarget) {
     this.#alternatives = alternatives;
     this.#builder = builder;
     this.#strings = strings;
@@ -78,16 +76,29 @@ class SchemaCompiler {
     this.#style = style;
   }
 
+  /** What fits all, with all that it needs. */
+  whole(all: Conjunction | null): number {
+    return this.#finished(this.#value(all));
+  }
+
+  /** The node, once all that it needs is there. */
+  #finished(node: number): number {
+    for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
+      const alternatives = this.#alternatives.of(next.all);
+      this.#builder.define(next.node, this.#builder.anyOf(alternatives.map((one) => this.#fitting(one))));
+    }
+    return node;
+  }
+
   /** What fits all; null: nothing. */
-  value(all: Conjunction | null): number {
+  #value(all: Conjunction | null): number {
     if (all === null) return this.#builder.anyOf([]);
     const key = [...new Set(all.map((schema) => this.#numberOf(schema)))].sort((a, b) => a - b).join();
     const known = this.#nodes.get(key);
     if (known !== undefined) return known;
     const node = this.#builder.declare();
     this.#nodes.set(key, node);
-    const alternatives = this.#alternatives.of(all);
-    this.#builder.define(node, this.#builder.anyOf(alternatives.map((one) => this.#fitting(one))));
+    this.#waiting.push({ node, all });
     return node;
   }
 
@@ -105,15 +116,10 @@ class SchemaCompiler {
 
   /** Those of the listed values that fit the other keywords, too. */
   #listed(alternative: Alternative): number {
-    const encoder = new TextEncoder();
     let texts = [...new Set((alternative.values ?? []).map((value) => jsonText(value, this.#style)))];
     const says = alternative.members.flatMap((member) => Object.keys(member));
     if (says.some((keyword) => !TELL_NO_MORE.has(keyword))) {
-      const states = this.#statesOf((others) => others.#fitting({ ...alternative, values: null }));
-      texts = texts.filter((text) => {
-        const state = states.advance(states.first, encoder.encode(text));
-        return state !== null && states.open(state).mayEnd;
-      });
+      texts = texts.filter(this.#fits((others) => others.#fitting({ ...alternative, values: null })));
     }
     const dfa = this.#strings.oneOf(texts);
     return dfa === null ? this.#builder.anyOf([]) : this.#builder.dfa(dfa);
@@ -148,7 +154,7 @@ class SchemaCompiler {
     );
     const bounds = { integer: integer || divisors.length > 0, ...boundsOf(members) };
     const rules = { ...bounds, multipleOf: multipleOf === 1 ? null : multipleOf };
-    return this.#automaton(rules, () => numberDfa(rules, this.#limits.maxStates));
+    return this.#automaton(rules, () => numberDfa(rules, this.#limits.maxStates, this.#builder.work));
   }
 
   #string(rules: StringRules): number {
@@ -186,7 +192,7 @@ class SchemaCompiler {
     const max = Math.min(least(members, "maxItems"), hasMore ? UNBOUNDED : fixed);
     if (max < min) return builder.anyOf([]);
     const item = (i: number) =>
-      this.value(
+      this.#value(
         conjunction(
           members.map(({ items }, m) =>
             i < prefixes[m].length ? prefixes[m][i] : ((items ?? true) as Schema),
@@ -211,6 +217,7 @@ class SchemaCompiler {
 
   #object(members: Conjunction): number {
     const { properties, extra, keys } = propertiesOf(members);
+    const fits = keys.length === 0 ? () => true : this.#fits((others) => others.#keyNode(keys, []));
     const min = Math.max(0, ...members.map(({ minProperties }) => (minProperties as number) ?? 0));
     const max = least(members, "maxProperties");
     const { comma, colon } = this.#style;
@@ -219,33 +226,31 @@ class SchemaCompiler {
       form: { open: "{", comma, close: "}" },
       ...{ properties, min, max },
       named: (name) => {
-        const key = this.#key(name, keys);
-        return key === null ? null : withColon(key);
+        const text = JSON.stringify(name);
+        return fits(text) ? withColon(this.#builder.literal(text)) : null;
       },
-      value: ({ value }) => this.value(value),
+      value: ({ value }) => this.#value(value),
       extra:
         extra === null
           ? null
-          : { named: () => withColon(this.#extraKey(properties, keys)), value: () => this.value(extra) },
+          : { named: () => withColon(this.#extraKey(properties, keys)), value: () => this.#value(extra) },
     }).node();
   }
 
-  /** A property's name, if it fits what is said of names; null: it does not. */
-  #key(name: string, keys: Conjunction): number | null {
-    const text = JSON.stringify(name);
-    if (keys.length > 0) {
-      const states = this.#statesOf((others) => others.#keyNode(keys, []));
-      const state = states.advance(states.first, new TextEncoder().encode(text));
-      if (state === null || !states.open(state).mayEnd) return null;
-    }
-    return this.#builder.literal(text);
-  }
-
-  /** Texts of a grammar apart, to see which of some fit. */
-  #statesOf(node: (others: SchemaCompiler) => number): GrammarStates {
-    const target = targetOf(this.#limits, this.#style);
-    const others = new SchemaCompiler(this.#root, this.#alternatives, target);
-    return new GrammarStates(target.builder.grammar(node(others)));
+  /** Whether texts are of a part of the grammar, which is made apart. */
+  #fits(node: (others: SchemaCompiler) => number): (text: string) => boolean {
+    const builder = new GrammarBuilder(this.#limits.maxNodes, this.#builder.work);
+    const target = { builder, strings: this.#strings, limits: this.#limits, style: this.#style };
+    const others = new SchemaCompiler(this.#alternatives, target);
+    // Something that no JSON is: a grammar that nothing fits would be refused.
+    const either = builder.anyOf([others.#finished(node(others)), builder.literal("\0")]);
+    const states = new GrammarStates(builder.grammar(either));
+    return (text) => {
+      const bytes = new TextEncoder().encode(text);
+      builder.work.spend(bytes.length);
+      const state = states.advance(states.first, bytes);
+      return state !== null && states.open(state).mayEnd;
+    };
   }
 
   #extraKey(properties: readonly Property[], keys: Conjunction): number {

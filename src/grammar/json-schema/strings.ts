@@ -4,9 +4,12 @@
  */
 import { invalidArgument } from "../../errors.js";
 import { ANY_CODE_POINT, jsonString } from "../code-points.js";
-import { type Dfa, dfaOf, intersection } from "../dfa.js";
+import type { Dfa } from "../dfa.js";
+import { textsDfa } from "../listed-texts.js";
+import { dfaOf, intersection } from "../make-dfa.js";
 import { someMatch, wholeMatch } from "../regex.js";
 import { RegexTerms, type Term, UNBOUNDED } from "../regex-terms.js";
+import type { Work } from "../work.js";
 import type { SchemaLimits } from "./schema-limits.js";
 
 export interface StringRules {
@@ -78,10 +81,12 @@ const FORMATS_WITH_PATTERN: ReadonlySet<string> = new Set([
 /** Automata of strings, each made once. */
 export class SchemaStrings {
   readonly #limits: SchemaLimits;
+  readonly #work: Work;
   readonly #known = new Map<string, Dfa | null>();
 
-  constructor(limits: SchemaLimits) {
+  constructor(limits: SchemaLimits, work: Work) {
     this.#limits = limits;
+    this.#work = work;
   }
 
   /** One character of a string. */
@@ -111,15 +116,14 @@ export class SchemaStrings {
       parts.push(this.#quoted(`#${minLength},${maxLength}`, count));
     }
     const found = parts.filter((dfa) => dfa !== null);
-    return found.length < parts.length ? null : intersection(found, this.#limits.maxStates);
+    return found.length < parts.length ? null : intersection(found, this.#limits.maxStates, this.#work);
   }
 
   /** One of some JSON texts. */
   oneOf(texts: readonly string[]): Dfa | null {
     const encoder = new TextEncoder();
-    return this.#remembered(`=${JSON.stringify(texts)}`, (terms) =>
-      terms.anyOf(texts.map((text) => terms.literal(encoder.encode(text)))),
-    );
+    const bytes = [...new Set(texts)].map((text) => encoder.encode(text));
+    return textsDfa(bytes, this.#limits.maxStates, this.#work);
   }
 
   #quoted(key: string, content: (terms: RegexTerms) => Term): Dfa | null {
@@ -132,7 +136,7 @@ export class SchemaStrings {
   #remembered(key: string, language: (terms: RegexTerms) => Term): Dfa | null {
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const terms = new RegexTerms(this.#limits.maxPatternWork);
+    const terms = new RegexTerms(this.#limits.maxPatternWork, this.#work);
     const dfa = dfaOf(terms, language(terms), this.#limits.maxStates);
     this.#known.set(key, dfa);
     return dfa;
