@@ -8,11 +8,12 @@ import { type GrammarTask, type GrammarTaskResult, runGrammarTask } from "./gram
 const regex = (pattern: string): ConstraintSpec => ({ kind: "regex", pattern });
 const never = new AbortController().signal;
 
-/** A compiler whose thread compiles when it is told to, and the patterns that it was given, in order. */
+/** A compiler whose thread compiles when it is told to, the patterns that it was given, in order, and those that it was ended at. */
 function heldCompiler() {
   const begun: string[] = [];
   let answer: (answer: TaskAnswer<GrammarTaskResult>) => void = () => undefined;
   let task: GrammarTask | null = null;
+  const closed: string[] = [];
   const compiler = new GrammarCompiler({} as Tokenizer, 1, async () => ({
     post: (posted: GrammarTask) => {
       task = posted;
@@ -23,7 +24,9 @@ function heldCompiler() {
     },
     onLost: () => undefined,
     hold: () => undefined,
-    close: async () => undefined,
+    close: async () => {
+      closed.push(begun.at(-1) ?? "");
+    },
   }));
   const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
   const finishOne = async () => {
@@ -31,7 +34,7 @@ function heldCompiler() {
     answer({ kind: "done", value: runGrammarTask(task!) });
     await settled();
   };
-  return { compiler, begun, finishOne, settled };
+  return { compiler, begun, closed, finishOne, settled };
 }
 
 test("tenants take turns; equal specs of one are compiled once, those of two twice", async () => {
@@ -65,6 +68,27 @@ test("what nobody wants any more is not begun; what another wants is", async () 
   await finishOne();
   await anew;
   expect(begun).toEqual(["a", "c", "b"]);
+});
+
+test("what nobody wants any more is ended where it has begun, and the next has a thread of its own", async () => {
+  const { compiler, begun, closed, finishOne, settled } = heldCompiler();
+  const [one, two] = [new AbortController(), new AbortController()];
+  const leaving = [one.signal, two.signal].map((signal) => compiler.compile(regex("a"), "", signal));
+  const next = compiler.compile(regex("b"), "", never);
+  await settled();
+  one.abort();
+  await settled();
+  expect([begun, closed]).toEqual([["a"], []]);
+  two.abort();
+  for (const grammar of leaving) await expect(grammar).rejects.toThrow("aborted");
+  await settled();
+  expect([begun, closed]).toEqual([["a", "b"], ["a"]]);
+  await finishOne();
+  await next;
+  const again = compiler.compile(regex("a"), "", never);
+  await finishOne();
+  await again;
+  expect([begun, closed]).toEqual([["a", "b", "a"], ["a"]]);
 });
 
 test("disposing of it fails what waits", async () => {

@@ -32,6 +32,8 @@ interface Compiling {
   reject(error: unknown): void;
   /** How many want it. */
   wanted: number;
+  /** Ends it when nobody does. */
+  readonly unwanted: AbortController;
 }
 
 export class GrammarCompiler {
@@ -59,7 +61,7 @@ export class GrammarCompiler {
 
   /**
    * The grammar of a spec; equal ones of a tenant are compiled once.
-   * @param signal its caller does not want it any more: what nobody wants is not begun
+   * @param signal its caller does not want it any more: what nobody wants is not begun, and ended where it has begun
    * @throws LastrowError `invalid_argument`, `disposed`; the signal's reason where nobody wants it
    */
   compile(spec: ConstraintSpec, tenant: string, signal: AbortSignal): Promise<PackedGrammar> {
@@ -72,8 +74,10 @@ export class GrammarCompiler {
     compiling.wanted += 1;
     const unlisten = onAbort(signal, () => {
       compiling.wanted -= 1;
-      if (compiling.wanted > 0 || !this.#waiting.remove(tenant, compiling)) return;
+      if (compiling.wanted > 0) return;
+      this.#waiting.remove(tenant, compiling);
       if (this.#kept.get(key) === compiling) this.#kept.delete(key);
+      compiling.unwanted.abort();
       compiling.reject(signal.reason);
     });
     return compiling.grammar.finally(unlisten);
@@ -98,7 +102,7 @@ export class GrammarCompiler {
     const grammar = new Promise<PackedGrammar>((resolve, reject) => {
       settle = { resolve, reject };
     });
-    const compiling: Compiling = { spec, grammar, ...settle, wanted: 0 };
+    const compiling: Compiling = { spec, grammar, ...settle, wanted: 0, unwanted: new AbortController() };
     // What fails may fail for the machine's sake, and is tried again.
     grammar.catch(() => {
       if (this.#kept.get(key) === compiling) this.#kept.delete(key);
@@ -114,8 +118,9 @@ export class GrammarCompiler {
     // Whoever else asks at this moment is in the queue before the first turn is given.
     await Promise.resolve();
     for (let next = this.#waiting.take(); next !== null; next = this.#waiting.take()) {
-      const { spec, resolve, reject } = next;
-      const compiled = this.#tasks.run({ kind: "compile", spec }, DEADLINE_MS) as Promise<PackedGrammar>;
+      const { spec, resolve, reject, unwanted } = next;
+      const task = this.#tasks.run({ kind: "compile", spec }, DEADLINE_MS, unwanted.signal);
+      const compiled = task as Promise<PackedGrammar>;
       await compiled.then(resolve, reject);
     }
     this.#isAtWork = false;

@@ -3,6 +3,7 @@
  * under what limits it has itself. Owns the thread, which is started for the first task and started anew when one has
  * brought it down, and the tasks that wait for it: one at a time.
  */
+import { onAbort } from "../abort-listeners.js";
 import type { LastrowError } from "../errors.js";
 import { fromRemoteError, type RemoteError, toRemoteError } from "../protocol/remote-error.js";
 import type { LimitedThread } from "./limited-thread.js";
@@ -43,9 +44,12 @@ export class LimitedTasks<Task, Value> {
     this.#work = work;
   }
 
-  /** @throws LastrowError what the task fails with, `failure`, `disposed` */
-  run(task: Task, deadlineMs: number): Promise<Value> {
-    const mine = this.#last.then(() => this.#next(task, deadlineMs));
+  /**
+   * @param signal nobody wants it any more: it is not begun, and ended, with its thread, where it is at work
+   * @throws LastrowError what the task fails with, `failure`, `disposed`; the signal's reason
+   */
+  run(task: Task, deadlineMs: number, signal?: AbortSignal): Promise<Value> {
+    const mine = this.#last.then(() => this.#next(task, deadlineMs, signal));
     this.#last = mine.catch(() => undefined);
     return mine;
   }
@@ -57,8 +61,9 @@ export class LimitedTasks<Task, Value> {
     await thread?.close();
   }
 
-  async #next(task: Task, deadlineMs: number): Promise<Value> {
+  async #next(task: Task, deadlineMs: number, signal?: AbortSignal): Promise<Value> {
     this.#expectAlive();
+    signal?.throwIfAborted();
     if (this.#thread === null && !this.#isHere) {
       const thread = await this.#work.startThread().catch(() => null);
       if (this.#isDisposed) await thread?.close();
@@ -66,17 +71,24 @@ export class LimitedTasks<Task, Value> {
       this.#thread = thread;
       this.#isHere = thread === null;
     }
+    signal?.throwIfAborted();
     const thread = this.#thread;
-    return thread === null ? this.#work.runHere(task) : this.#ask(thread, task, deadlineMs);
+    return thread === null ? this.#work.runHere(task) : this.#ask(thread, task, deadlineMs, signal);
   }
 
-  #ask(thread: TaskThread<Task, Value>, task: Task, deadlineMs: number): Promise<Value> {
+  #ask(
+    thread: TaskThread<Task, Value>,
+    task: Task,
+    deadlineMs: number,
+    signal?: AbortSignal,
+  ): Promise<Value> {
     return new Promise((resolve, reject) => {
       const end = () => {
         clearTimeout(timer);
+        unlisten();
         thread.hold(false);
       };
-      const lose = (error: LastrowError) => {
+      const lose = (error: unknown) => {
         end();
         if (this.#thread === thread) this.#thread = null;
         reject(this.#isDisposed ? this.#work.disposed() : error);
@@ -85,6 +97,10 @@ export class LimitedTasks<Task, Value> {
         lose(this.#work.failure(`it took more than ${deadlineMs / 1000} s`));
         void thread.close();
       }, deadlineMs + GRACE_MS);
+      const unlisten = onAbort(signal, () => {
+        lose(signal?.reason);
+        void thread.close();
+      });
       thread.onLost((reason) => lose(this.#work.failure(reason)));
       thread.onMessage((answer) => {
         end();

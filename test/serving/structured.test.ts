@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { createServer, LastrowServer } from "../../src/server/index.js";
 
 const RUNS = Number(process.env.RUNS ?? 300);
@@ -27,10 +27,11 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const ask = (by: number, body: string) =>
+const ask = (by: number, body: string, signal?: AbortSignal) =>
   server.fetch(
     new Request("http://127.0.0.1:8080/v1/completions", {
       method: "POST",
+      ...(signal === undefined ? {} : { signal }),
       headers: { "content-type": "application/json", authorization: `Bearer ${KEYS[by]}` },
       body,
     }),
@@ -146,3 +147,34 @@ test("no schema and no pattern is too much for it", async () => {
     `${JSON.stringify(tally)}, the event loop held for at most ${most.toFixed(0)} ms, mostly ${held[held.length >> 1].toFixed(0)}\n`,
   );
 }, 3_600_000);
+
+/** Few characters, some seconds of compiling, and refused; each is another. */
+const slow = (seed: number) => ({
+  guided_json: {
+    prefixItems: Array.from({ length: 30 }, (_, i) => ({ pattern: `^${seed}-${i}(a|b)*a(a|b){9}$` })),
+  },
+});
+
+test("slow compiles of a client that has left hold nobody up, neither its own key nor another", async () => {
+  const of = (one: object) => JSON.stringify({ prompt: "Once", max_tokens: 4, ...one });
+  const quick = (seed: number) => of({ guided_json: { type: "integer", maximum: seed } });
+  await (await ask(1, quick(0))).text();
+  const took = async (answer: Promise<Response>) => {
+    const start = performance.now();
+    const { status } = await answer;
+    return { status, ms: performance.now() - start };
+  };
+  const alone = await took(ask(0, of(slow(0))));
+  expect(alone.status).toBe(400);
+  const client = new AbortController();
+  const leaving = Array.from({ length: 12 }, (_, i) => ask(0, of(slow(i + 1)), client.signal));
+  // Each waits to be compiled, or is.
+  await vi.waitFor(() => expect(server.service.admission.running).toBeGreaterThan(12), 20_000);
+  client.abort();
+  for (const { status } of await Promise.all(leaving)) expect(status).toBe(499);
+  const after = await Promise.all([0, 1].map((by) => took(ask(by, quick(by + 1)))));
+  for (const { status, ms } of after) {
+    expect(status).toBe(200);
+    expect(ms).toBeLessThan(alone.ms / 2);
+  }
+}, 120_000);
