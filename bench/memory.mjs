@@ -34,12 +34,13 @@ const options = {
 const start = performance.now();
 const running = await (values.serve ? createServer({ model, ...options }) : load(model, options));
 const seconds = (performance.now() - start) / 1000;
-const { dtype, weightBytes, memoryBytes, kv, contextLength } = (values.serve ? running.served : running).info;
+const { dtype, weightBytes, memoryBytes, kv, contextLength } = (values.serve ? running.loaded[0] : running)
+  .info;
 const loading = { peak: peak(), after: resident() };
 
 const prompt = Array.from({ length: 300 }, (_, i) => i + 100);
 if (values.serve) {
-  const body = JSON.stringify({ model: running.served.id, prompt, max_tokens: 20, ignore_eos: true });
+  const body = JSON.stringify({ model: running.loaded[0].id, prompt, max_tokens: 20, ignore_eos: true });
   const headers = { "content-type": "application/json" };
   const answer = await running.fetch(
     new Request("http://localhost/v1/completions", { method: "POST", headers, body }),

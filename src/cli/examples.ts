@@ -84,6 +84,10 @@ const EXAMPLES = {
       "lastrow serve --host 0.0.0.0 --api-keys keys.txt",
       "for other machines, with keys: a name and a key on each line",
     ],
+    [
+      "lastrow serve --model Qwen/Qwen3-0.6B --model small=./my-gpt2 --idle 10m",
+      "two models, each loaded when it is first asked for",
+    ],
     ["lastrow serve --chat-template template.jinja", "chats with a model that has no template"],
   ],
 } as const;

@@ -67,8 +67,9 @@ export function addModelOption(command: Command): Command {
     );
 }
 
-export function addEngineOptions(command: Command): Command {
-  return addModelOption(command)
+/** @param addModel adds the option that says which model */
+export function addEngineOptions(command: Command, addModel = addModelOption): Command {
+  return addModel(command)
     .addOption(
       new Option(
         "--kernels <name>",
@@ -116,7 +117,7 @@ export function addEngineOptions(command: Command): Command {
 }
 
 /** What `--vectors` is in the library: the process is this program's own, so V8's flags may be set where that was tested. */
-export function askedVectors({ vectors = "auto" }: EngineOptions): AskedVectors {
+export function askedVectors({ vectors = "auto" }: Pick<EngineOptions, "vectors">): AskedVectors {
   return vectors === "auto" ? "tested" : vectors === "128" ? 128 : 256;
 }
 

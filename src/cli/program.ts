@@ -33,7 +33,7 @@ import {
   templateVariable,
   wholeNumber,
 } from "./options.js";
-import { addServerOptions } from "./server-options.js";
+import { addModelsOption, addServerOptions } from "./server-options.js";
 import { addStructureOptions } from "./structure.js";
 import { type Colours, coloursFor, columnsOf, flush, type Io } from "./terminal.js";
 
@@ -340,10 +340,10 @@ function addServe(program: Command, io: Io, done: Done): void {
     .command("serve")
     .summary("answer OpenAI's API over HTTP")
     .description(
-      "Serves a model to programs that speak OpenAI's API, on this machine only unless told otherwise. On SIGTERM or ctrl-C it finishes the requests under way and ends; a second one ends it at once.",
+      "Serves a model, or several, to programs that speak OpenAI's API, on this machine only unless told otherwise. On SIGTERM or ctrl-C it finishes the requests under way and ends; a second one ends it at once.",
     )
     .addHelpText("after", examplesOf("serve"));
-  addEngineOptions(command);
+  addEngineOptions(command, addModelsOption);
   addServerOptions(command);
   command
     .optionsGroup("Output:")

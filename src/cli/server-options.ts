@@ -1,7 +1,21 @@
 /** The options of `lastrow serve` that are its own; the limits come from the server's table. */
 import { type Command, InvalidArgumentError } from "commander";
+import { parseDuration } from "../duration.js";
+import { parseMemorySize } from "../memory-size.js";
 import { LIMITS } from "../server/limits.js";
+import { type NamedSource, namedSource } from "./named-source.js";
 import { decimal, wholeNumber } from "./options.js";
+
+/** In place of the other commands' `--model`: may be given several times. */
+export function addModelsOption(command: Command): Command {
+  return command
+    .optionsGroup("Model:")
+    .option(
+      "--model <[name=]model>",
+      "as for other commands; with name= before it, clients call it so; repeatable: each is loaded when it is first asked for (default: stories)",
+      (text, before: readonly NamedSource[] = []) => [...before, namedSource(text)],
+    );
+}
 
 export function addServerOptions(command: Command): Command {
   command
@@ -16,7 +30,17 @@ export function addServerOptions(command: Command): Command {
       "an origin whose pages may use this server, or *; repeatable",
       collected,
     )
-    .option("--served-model-name <name>", "what clients call the model")
+    .option("--served-model-name <name>", "what clients call a single model")
+    .option(
+      "--memory <size>",
+      "of several models: what all that are loaded take together (default: three quarters of what is free)",
+      memorySize,
+    )
+    .option(
+      "--idle <time>",
+      "of several models: unload one that is unused for so long, such as 10m (default: when another needs its room)",
+      duration,
+    )
     .option("--chat-template <file>", "a Jinja template, in place of the model's own")
     .option("--share-prefixes", "one prefix cache for all keys: for a single tenant")
     .option(
@@ -57,6 +81,16 @@ function seconds(text: string): number {
   const number = decimal(text);
   if (number >= 0) return number;
   throw new InvalidArgumentError("It must be at least 0.");
+}
+
+function memorySize(text: string): string {
+  parseMemorySize(text, "memory");
+  return text;
+}
+
+function duration(text: string): string {
+  parseDuration(text, "idle");
+  return text;
 }
 
 function collected(text: string, before: readonly string[] = []): string[] {

@@ -9,6 +9,7 @@ import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, layerGroups } from "
 import { ALIGNMENT, MemoryPlan } from "../kernels/memory-plan.js";
 import { referenceBackend } from "../kernels/reference/reference-kernels.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
+import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
 import { formatMemorySize } from "../memory-size.js";
 import { type DecoderScratch, planScratch } from "../model/decoder-scratch.js";
 import { type DecoderSpec, kvShapeOf } from "../model/decoder-spec.js";
@@ -16,7 +17,7 @@ import { type PlannedWeights, planWeights } from "../model/decoder-weights.js";
 import { planStaging, type Staging } from "../model/load-weights.js";
 import { chooseDtypes } from "../model/weight-dtypes.js";
 import type { MachineMemory, Threads } from "../platform/threads.js";
-import type { ContextBound, EngineShape, KvBound } from "../protocol/engine-setup.js";
+import type { ContextBound, EngineInfo, EngineShape, KvBound } from "../protocol/engine-setup.js";
 import { chooseMemory, contextBlocksOf, DEFAULT_CONTEXTS, leastBlocks, tokensIn } from "./kv-memory.js";
 
 /** Where everything will lie. Sizes in bytes. */
@@ -164,6 +165,26 @@ function placeAll(
   const staging = planStaging(plan, shape.widestRow, tensors ?? [], weights.places);
   const placed = { backend, weights, weightBytes, kv, kvBytes, scratch, staging, bytes: plan.bytes };
   return { decoder, contextLength, ...placed };
+}
+
+/** Bytes of the matrices by type, and the type of most weights: the same for all kernels, whatever these take. */
+export function matricesOf({
+  weights,
+  backend,
+}: Pick<EnginePlan, "weights" | "backend">): Pick<EngineInfo, "dtype" | "matrixBytes"> {
+  const matrixBytes: Partial<Record<PackedDtype, number>> = {};
+  const weightsOf: Partial<Record<PackedDtype, number>> = {};
+  for (const place of weights.places.values()) {
+    if (place.kind !== "linear") continue;
+    for (const { weight } of place.parts) {
+      const { inFeatures, outFeatures, dtype } = weight;
+      matrixBytes[dtype] = (matrixBytes[dtype] ?? 0) + backend.packedBytes(inFeatures, outFeatures, dtype);
+      weightsOf[dtype] = (weightsOf[dtype] ?? 0) + inFeatures * outFeatures;
+    }
+  }
+  const count = (dtype: PackedDtype) => weightsOf[dtype] ?? 0;
+  const dtype = PACKED_DTYPES.reduce((most, other) => (count(other) > count(most) ? other : most));
+  return { dtype, matrixBytes };
 }
 
 function chooseBackend(

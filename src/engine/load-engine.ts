@@ -4,14 +4,14 @@ import type { ReadProgress } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout } from "../kernels/kv-layout.js";
-import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
+import type { PackedDtype } from "../kernels/weight-types.js";
 import { kvKinds } from "../kv-cache/block-needs.js";
 import { KvCache } from "../kv-cache/kv-cache.js";
 import { Decoder } from "../model/decoder.js";
 import { loadWeights } from "../model/load-weights.js";
 import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
 import { EngineCore } from "./engine-core.js";
-import { type EnginePlan, type EngineThreads, MAX_SEQUENCES, planEngine } from "./engine-plan.js";
+import { type EngineThreads, MAX_SEQUENCES, matricesOf, planEngine } from "./engine-plan.js";
 
 /**
  * Loads an engine: its weights are read once, straight into the kernels' memory, which is reserved once.
@@ -81,23 +81,6 @@ function vectorNotices({ vectors }: EngineSetup, threads: EngineThreads, kernels
   const wide = kernels.vectors === null ? "the reference kernels have none" : threads.wideVectors(false);
   const reason = typeof wide === "string" ? wide : "V8 makes none with this processor";
   return [`Vectors of 256 bits were asked for and are not in use: ${reason}.`];
-}
-
-/** Bytes of the matrices by type, and the type of most weights: the same for all kernels, whatever these take. */
-function matricesOf({ weights, backend }: EnginePlan): Pick<EngineInfo, "dtype" | "matrixBytes"> {
-  const matrixBytes: Partial<Record<PackedDtype, number>> = {};
-  const weightsOf: Partial<Record<PackedDtype, number>> = {};
-  for (const place of weights.places.values()) {
-    if (place.kind !== "linear") continue;
-    for (const { weight } of place.parts) {
-      const { inFeatures, outFeatures, dtype } = weight;
-      matrixBytes[dtype] = (matrixBytes[dtype] ?? 0) + backend.packedBytes(inFeatures, outFeatures, dtype);
-      weightsOf[dtype] = (weightsOf[dtype] ?? 0) + inFeatures * outFeatures;
-    }
-  }
-  const count = (dtype: PackedDtype) => weightsOf[dtype] ?? 0;
-  const dtype = PACKED_DTYPES.reduce((most, other) => (count(other) > count(most) ? other : most));
-  return { dtype, matrixBytes };
 }
 
 function kvCacheIn(kernels: Kernels, layout: KvLayout): KvCache {

@@ -23,3 +23,11 @@ export interface DescribedModel {
   weights(): Promise<MatchedCheckpoint>;
   close(): Promise<void>;
 }
+
+/** The files that hold a model's weights: their plain names, and their sizes in bytes. */
+export function filesOfWeights({
+  tensors,
+}: MatchedCheckpoint): { readonly name: string; readonly bytes: number }[] {
+  const files = [...new Set([...tensors.values()].map(({ file }) => file))];
+  return files.map(({ name, size }) => ({ name: name.split(/[/\\]/).at(-1)!, bytes: size }));
+}

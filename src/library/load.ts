@@ -18,6 +18,7 @@ import type { EngineInfo } from "../protocol/engine-setup.js";
 import type { EngineConnection } from "../protocol/messages.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { describeModel } from "./describe-model.js";
+import { filesOfWeights } from "./described-model.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
 import { checkedSettings, type LoadOptions } from "./load-options.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
@@ -103,7 +104,7 @@ export async function loadParts(
         config,
         ...info,
         parameters: matched.parameters,
-        files: weightFiles.map(({ name, size }) => ({ name: name.split(/[/\\]/).at(-1)!, bytes: size })),
+        files: filesOfWeights(matched),
         tensors: [...matched.tensors]
           .map(
             ([

@@ -18,9 +18,30 @@ test.each<[path: string, options: LoadOptions]>([
 ])("%s: as the model has it that is loaded", async (path, options) => {
   const plan = await planLoad(fixture(path), options);
   await using model = await load(fixture(path), options);
-  const { label, config, parameters, contextLength, contextBound, weightBytes, kv, memoryBytes } = model.info;
+  const {
+    label,
+    config,
+    parameters,
+    files,
+    dtype,
+    contextLength,
+    contextBound,
+    weightBytes,
+    kv,
+    memoryBytes,
+  } = model.info;
   expect(plan).toEqual({
-    ...{ label, parameters, contextLength, contextBound, weightBytes, memoryBytes, kvBytes: kv.bytes },
+    ...{
+      label,
+      parameters,
+      files,
+      dtype,
+      contextLength,
+      contextBound,
+      weightBytes,
+      memoryBytes,
+      kvBytes: kv.bytes,
+    },
     config: { ...config, eosTokenIds: plan.config.eosTokenIds },
   });
 });

@@ -9,6 +9,8 @@ import { widestRow } from "../model/load-weights.js";
 import type { ModelSource } from "../platform/platform.js";
 import type { ContextBound } from "../protocol/engine-setup.js";
 import { describeModel } from "./describe-model.js";
+import { filesOfWeights } from "./described-model.js";
+import type { ModelInfo } from "./language-model.js";
 import { checkedSettings, type LoadOptions, type LoadSettings } from "./load-options.js";
 
 /** What a model is, and what `load` with the same options would take. Sizes in bytes. */
@@ -19,6 +21,10 @@ export interface LoadPlan {
   readonly config: ModelConfig;
   /** Number of weights; null where their files are not there yet. */
   readonly parameters: number | null;
+  /** The files that hold the weights; null where they are not there yet. */
+  readonly files: ModelInfo["files"] | null;
+  /** As `ModelInfo.dtype`; what is likely where the files are not there yet. */
+  readonly dtype: ModelInfo["dtype"];
   /** Most positions that a sequence would have. */
   readonly contextLength: number;
   /** What decides it. */
@@ -60,6 +66,33 @@ export async function planLoad(source?: ModelSource, options: LoadOptions = {}):
   }
 }
 
+/** A model whose files are all here, and what its load would take. */
+export interface FetchedPlan {
+  /** They are opened anew for each load, and nothing is downloaded for it. */
+  readonly files: ModelFiles;
+  readonly plan: LoadPlan;
+}
+
+/**
+ * As `planLoad`, but of a Hub name all files are downloaded, weights too, unless the model cannot be used.
+ * @throws LastrowError as `planLoad`
+ */
+export async function fetchAndPlan(
+  source: ModelSource | undefined,
+  options: LoadOptions,
+): Promise<FetchedPlan> {
+  const { wanted, settings } = checkedSettings(source, options);
+  const { onProgress, signal } = options;
+  const files = await platform.openModel(source, {
+    onProgress: onProgress && withRate(onProgress),
+    signal,
+    async beforeWeights(fetched) {
+      await planDownload(fetched, wanted, settings);
+    },
+  });
+  return { files, plan: await planFiles(files, { wanted, settings, hasWeights: true }) };
+}
+
 /**
  * The same of a download that has come to its weights: a GGUF file's header can be read, of a folder no file with tensors is
  * there yet.
@@ -82,7 +115,7 @@ async function planFiles(
   try {
     const matched = hasWeights ? await described.weights() : null;
     const { decoder } = matched ?? described.config;
-    const [{ planEngine }, { threads }] = await Promise.all([
+    const [{ matricesOf, planEngine }, { threads }] = await Promise.all([
       import("../engine/engine-plan.js"),
       import("#threads"),
     ]);
@@ -102,6 +135,8 @@ async function planFiles(
       label: files.label,
       config: described.config,
       parameters: matched?.parameters ?? null,
+      files: matched && filesOfWeights(matched),
+      dtype: matricesOf(plan).dtype,
       contextLength: plan.contextLength,
       contextBound: plan.contextBound,
       weightBytes: plan.weightBytes,

@@ -23,6 +23,8 @@ export interface RequestRecord {
   readonly error: string | null;
   /** The name of the key that asked; null without keys. */
   readonly key: string | null;
+  /** The model that it was for; null where it was for none, or for one that is not served. */
+  readonly model: string | null;
   /** Whether it was answered piece by piece. */
   readonly stream: boolean;
   /** Tokens of its prompts; null where there were none. */
@@ -62,6 +64,7 @@ export function newRecord(method: string, path: string): OpenRecord {
     status: 200,
     error: null,
     key: null,
+    model: null,
     stream: false,
     promptTokens: null,
     cachedTokens: null,

@@ -68,6 +68,8 @@ const SWEEP_MS = 1000;
 export class HeldSequences {
   readonly #limits: SequenceLimits;
   readonly #bytesPerToken: number;
+  /** Told when one is gone. */
+  readonly #onGone: () => void;
   readonly #held = new Map<string, Entry>();
   readonly #accounts = new Map<string, Account>();
   /** Models that are gone: what was made in them while they went cannot be held. */
@@ -75,9 +77,10 @@ export class HeldSequences {
   readonly #sweeper: ReturnType<typeof setInterval>;
   #isDisposed = false;
 
-  constructor(limits: SequenceLimits, bytesPerToken: number) {
+  constructor(limits: SequenceLimits, bytesPerToken: number, onGone: () => void = () => undefined) {
     this.#limits = limits;
     this.#bytesPerToken = bytesPerToken;
+    this.#onGone = onGone;
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
     (this.#sweeper as { unref?: () => void }).unref?.();
   }
@@ -269,6 +272,7 @@ export class HeldSequences {
     if (!held.hasPlace) return;
     held.hasPlace = false;
     this.#giveBack(held.owner, 1, held.tokens);
+    this.#onGone();
   }
 
   /** @param isLimited whether it needs room: what it has already does not */

@@ -5,5 +5,9 @@
 export type { EngineState } from "./engine-supervisor.js";
 export type { RequestRecord } from "./exchange.js";
 export type { ServerLimits } from "./limits.js";
+export type { LoadChange } from "./loaded-models.js";
+export type { ServedModel } from "./model-service.js";
 export { type Listening, type ListenOptions, listen } from "./node-listener.js";
-export { createServer, type LastrowServer, type ServerOptions } from "./server.js";
+export type { ListedModel } from "./served-models.js";
+export { createServer, type LastrowServer } from "./server.js";
+export type { ServerOptions } from "./server-options.js";

@@ -75,6 +75,13 @@ export const LIMITS = {
   ),
   queue: limit("max-queue", "count", "requests that wait; beyond that: 429", 256, 0),
   requestSeconds: limit("request-timeout", "seconds", "time of a whole request", 600, LEAST_SECONDS),
+  loadSeconds: limit(
+    "load-timeout",
+    "seconds",
+    "time that a request waits until its model is loaded, of several",
+    60,
+    LEAST_SECONDS,
+  ),
   headerSeconds: limit(
     "header-timeout",
     "seconds",

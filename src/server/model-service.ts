@@ -3,7 +3,7 @@ import type { ModelInfo } from "../library/language-model.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { HeldSequences } from "./held-sequences.js";
 import type { ServerLimits } from "./limits.js";
-import type { Metrics } from "./metrics.js";
+import type { ModelMetrics } from "./metrics.js";
 import type { TextThread } from "./text-thread.js";
 
 /** A model, as clients see it. */
@@ -13,11 +13,11 @@ export interface ServedModel {
   readonly info: ModelInfo;
   /** Bytes of the longest token; 0 without a tokenizer. */
   readonly longestToken: number;
-  /** Unix seconds of when it was loaded. */
+  /** Unix seconds of when the server had it first: the same whether it is loaded or not. */
   readonly created: number;
 }
 
-/** A model that is loaded, and what answers for it. */
+/** A model that is loaded, and what answers for it. A request has it for as long as its exchange lasts. */
 export interface ModelService {
   readonly served: ServedModel;
   /** The server's, where its context sets no narrower ones. */
@@ -26,5 +26,7 @@ export interface ModelService {
   /** Null for a model without a tokenizer. */
   readonly texts: TextThread | null;
   readonly sequences: HeldSequences;
-  readonly metrics: Metrics;
+  readonly metrics: ModelMetrics;
+  /** Ends all of it. */
+  dispose(): Promise<void>;
 }

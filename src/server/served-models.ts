@@ -1,10 +1,29 @@
-/** The models of a server, each found by the name that clients call it. Owns them. */
+/**
+ * The models of a server, each found by the name that clients call it, and loaded when it is asked for. What is told of
+ * them is the same whether they are loaded or not.
+ */
+import type { ModelInfo } from "../library/language-model.js";
 import { quoteValue } from "../quote-value.js";
 import { ApiError } from "./api-error.js";
 import type { Exchange } from "./exchange.js";
 import { type HeldSequence, sequenceNotFound } from "./held-sequences.js";
 import type { Principal } from "./keys.js";
+import type { LoadedModels } from "./loaded-models.js";
 import type { ModelService } from "./model-service.js";
+
+/** A model as it is listed. */
+export interface ListedModel {
+  /** What clients call it. */
+  readonly id: string;
+  /** Unix seconds of when the server had it first. */
+  readonly created: number;
+  /** Most positions of a sequence. */
+  readonly contextLength: number;
+  /** Bytes that it takes while it is loaded. */
+  readonly memoryBytes: number;
+  /** What it is, known from its files. */
+  readonly about: Pick<ModelInfo, "config" | "parameters" | "files" | "dtype">;
+}
 
 /** A sequence that a request is about, and the model that it lives in. */
 export interface HeldInModel {
@@ -13,52 +32,98 @@ export interface HeldInModel {
 }
 
 export class ServedModels {
-  readonly #model: ModelService;
+  /** All of them, in the order in which they were named. */
+  readonly listed: readonly ListedModel[];
+  /** Bytes that all loaded ones may take; null for a single model, which is always loaded. */
+  readonly budgetBytes: number | null;
+  readonly #loaded: LoadedModels<ModelService>;
 
-  constructor(model: ModelService) {
-    this.#model = model;
+  constructor(
+    listed: readonly ListedModel[],
+    loaded: LoadedModels<ModelService>,
+    budgetBytes: number | null,
+  ) {
+    this.listed = listed;
+    this.budgetBytes = budgetBytes;
+    this.#loaded = loaded;
   }
 
-  /** All of them, in the order in which they were named. */
-  get all(): readonly ModelService[] {
-    return [this.#model];
+  /** Those that are loaded just now. */
+  get loaded(): readonly ModelService[] {
+    return this.#loaded.loaded;
+  }
+
+  /** Whether any can answer: one that is not loaded can be. */
+  get canAnswer(): boolean {
+    const { loaded } = this;
+    return loaded.length < this.listed.length || loaded.some(({ engine }) => engine.state === "ready");
   }
 
   /** Tokens of the longest context. */
   get contextLength(): number {
-    return this.#model.served.info.config.contextLength;
+    return Math.max(...this.listed.map(({ contextLength }) => contextLength));
   }
 
   /**
    * The one that a request names; without a name the only one.
-   * @throws ApiError 404 for any other model than the served one
+   * @throws ApiError 404 for one that is not served, 400 where a name is missing
    */
-  find(name: string | null | undefined): ModelService {
-    const { id } = this.#model.served;
-    if (name == null || name === id) return this.#model;
+  find(name: string | null | undefined): ListedModel {
+    const found =
+      name == null && this.listed.length === 1 ? this.listed[0] : this.listed.find(({ id }) => id === name);
+    if (found !== undefined) return found;
+    const ids = this.listed.map(({ id }) => id).join(", ");
+    if (name == null) {
+      throw new ApiError(400, "model_required", `Say which model is meant; this server has ${ids}.`, {
+        param: "model",
+      });
+    }
     throw new ApiError(
       404,
       "model_not_found",
-      `There is no model ${quoteValue(name)} here; this server has ${id}.`,
+      `There is no model ${quoteValue(name)} here; this server has ${ids}.`,
       { param: "model" },
     );
   }
 
-  /** As `HeldSequences.use`, whichever model the sequence lives in. */
+  /** The one of that name if it is loaded just now. */
+  peek(id: string): ModelService | null {
+    return this.#loaded.peek(id);
+  }
+
+  /** Requests that wait for the one of that name. */
+  waitingFor(id: string): number {
+    return this.#loaded.waitingFor(id);
+  }
+
+  /**
+   * The one that a request names, loaded; it stays until the exchange ends.
+   * @throws ApiError as `find`; 503 when it cannot be loaded, or not in time; why the exchange was ended
+   */
+  async use(name: string | null | undefined, exchange: Exchange): Promise<ModelService> {
+    const { id } = this.find(name);
+    exchange.record.model = id;
+    const lease = await this.#loaded.use(id, exchange.signal);
+    exchange.onEnd(lease.release);
+    return lease.loaded;
+  }
+
+  /** As `HeldSequences.use`, whichever model the sequence lives in; that stays until the exchange ends, too. */
   useHeld(exchange: Exchange, id: string): HeldInModel {
-    const model = this.all.find(({ sequences }) => sequences.has(exchange.principal!, id));
-    if (model === undefined) throw sequenceNotFound();
+    const model = this.loaded.find(({ sequences }) => sequences.has(exchange.principal!, id));
+    const lease = model && this.#loaded.useLoaded(model.served.id);
+    if (model === undefined || lease == null) throw sequenceNotFound();
+    exchange.onEnd(lease.release);
+    exchange.record.model = model.served.id;
     return { model, held: model.sequences.use(exchange, id) };
   }
 
   /** The sequences of a principal, by model, and oldest first in each. */
   held(principal: Principal): HeldInModel[] {
-    return this.all.flatMap((model) => model.sequences.list(principal).map((held) => ({ model, held })));
+    return this.loaded.flatMap((model) => model.sequences.list(principal).map((held) => ({ model, held })));
   }
 
-  async dispose(): Promise<void> {
-    const { sequences, engine, texts } = this.#model;
-    await sequences.dispose();
-    await Promise.all([engine.dispose(), texts?.dispose()]);
+  dispose(): Promise<void> {
+    return this.#loaded.dispose();
   }
 }

@@ -11,3 +11,8 @@ export function servedName(model: ModelSource | undefined): string {
   const isPath = /^[./~]|^[a-z]+:\/\/|\\/i.test(model) || model.split("/").length > 2;
   return isPath ? basename(model.replace(/[/\\]+$/, "")) || "model" : model;
 }
+
+/** Whether a server may call a model so. */
+export function isModelId(id: string): boolean {
+  return id.length <= 200 && /^[\p{L}\p{N}](?:[\p{L}\p{N}._@:/-]*[\p{L}\p{N}._@-])?$/u.test(id);
+}

@@ -69,7 +69,7 @@ interface SequenceList {
  * @param hasSaved whether what is saved matters: to write a file takes longer than all the rest
  */
 async function outcome(api: Served, hasSaved: boolean, run: (id: string) => Promise<Response[]>) {
-  const { sequences } = api.server.service.models.find(null);
+  const [{ sequences }] = api.server.service.models.loaded;
   const expectCounted = async () => {
     const { data }: SequenceList = await (await api.get("/v1/sequences")).json();
     const tokens = data.reduce((sum, { length }) => sum + length, 0);
@@ -111,7 +111,7 @@ describe.each([
       limits: { sequences, sequenceBytes: tokens * BYTES_PER_TOKEN },
       onEngine: (state) => states.push(state),
     });
-    expect(api.server.served.info.kv.bytesPerToken).toBe(BYTES_PER_TOKEN);
+    expect(api.server.loaded[0].info.kv.bytesPerToken).toBe(BYTES_PER_TOKEN);
   });
   afterAll(async () => {
     expect(api.failures).toEqual([]);
@@ -216,7 +216,7 @@ test("what waits for its turn at a sequence that is deleted meanwhile finds none
     limits: { concurrent: 1 },
   });
   const { admission, models } = api.server.service;
-  const { sequences } = models.find(null);
+  const [{ sequences }] = models.loaded;
   const names = ["append", "append a text", "truncate", "fork", "save", "restore in place"];
   for (let round = 0; round < 2; round++) {
     const { id } = await (await api.post("/v1/sequences", { prompt: [1, 2, 3, 4, 5] })).json();

@@ -112,6 +112,7 @@ test("while it drains it is not ready, takes nothing new, and finishes what it h
 
 test("closing lets what is under way finish, then ends everything; twice is fine", async () => {
   await using api = await served();
+  const [{ engine }] = api.server.service.models.loaded;
   const stream = await api.post("/v1/completions", {
     ...{ prompt: "Tom", max_tokens: 30, ignore_eos: true, stream: true },
   });
@@ -120,5 +121,6 @@ test("closing lets what is under way finish, then ends everything; twice is fine
   expect([isDone, chunks.at(-1).choices[0].finish_reason]).toEqual([true, "length"]);
   await closing;
   await api.server.close();
-  expect(api.server.service.models.find(null).engine.state).toBe("stopped");
+  expect(engine.state).toBe("stopped");
+  expect(api.server.service.models.loaded).toEqual([]);
 });

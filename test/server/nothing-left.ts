@@ -6,6 +6,7 @@ import { setTimeout as later } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { expect } from "vitest";
 import type { LastrowServer } from "../../src/server/index.js";
+import type { ModelService } from "../../src/server/model-service.js";
 
 /** Waits so often for what ends by itself, 5 ms each: a client that has just left, a stream that nobody reads to its end. */
 const LOOKS = 600;
@@ -13,7 +14,6 @@ const LOOKS = 600;
 /** @param numOpen exchanges that have begun and not ended */
 export async function expectNothingLeft(server: LastrowServer, numOpen: () => number): Promise<void> {
   const { admission, textTurns, models } = server.service;
-  const [{ engine, sequences }] = models.all;
   const places = () => ({
     exchanges: numOpen(),
     running: admission.running + textTurns.running,
@@ -21,6 +21,10 @@ export async function expectNothingLeft(server: LastrowServer, numOpen: () => nu
   });
   for (let i = 0; i < LOOKS && Object.values(places()).some((count) => count > 0); i++) await later(5);
   expect(places()).toEqual({ exchanges: 0, running: 0, waiting: 0 });
+  for (const model of models.loaded) await expectNothingOf(model);
+}
+
+async function expectNothingOf({ engine, sequences }: ModelService): Promise<void> {
   // What is held is held on purpose; it goes without a rest.
   await sequences.dispose();
   expect([...sequences.accounts]).toEqual([]);

@@ -134,7 +134,7 @@ test.each<[object, string, string]>([
   [{ guided_grammar: "root ::= x" }, "guided_grammar", "not supported"],
   [{ grammar: "root ::= x" }, "grammar", "not supported"],
 ])("%j is refused before anything runs", async (body, param, sentence) => {
-  const steps = async () => (await api.server.service.models.find(null).engine.model.stats()).steps;
+  const steps = async () => (await api.server.service.models.loaded[0].engine.model.stats()).steps;
   const before = await steps();
   for (const answer of [await chat(body), await complete({ ...body, stream: true })]) {
     const error = await errorOf(answer);

@@ -1,8 +1,9 @@
 /** `lastrow serve`: the OpenAI-compatible server, until a signal ends it. */
 import { readFile } from "node:fs/promises";
 import { LastrowError } from "../../errors.js";
+import type { ModelInfo } from "../../library/language-model.js";
 import { formatMemorySize } from "../../memory-size.js";
-import { printable } from "../../printable.js";
+import { printable, printableJson } from "../../printable.js";
 import { isLoopback } from "../../server/guard.js";
 import { LIMITS, type LimitName, type ServerLimits } from "../../server/limits.js";
 import { logWriter } from "../../server/log-writer.js";
@@ -10,11 +11,15 @@ import { listen } from "../../server/node-listener.js";
 import { jsonLog, type Log, readableLog } from "../../server/request-log.js";
 import { createServer, type LastrowServer } from "../../server/server.js";
 import { contextWords, formatCount, kvBoundWords, machineWords, roundingNotice } from "../format.js";
+import { modelsOf, type NamedSource } from "../named-source.js";
 import { askedVectors, type EngineOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
 import { coloursFor, type Io, write } from "../terminal.js";
 
-export interface ServeCommandOptions extends EngineOptions {
+export interface ServeCommandOptions extends Omit<EngineOptions, "model"> {
+  readonly model?: readonly NamedSource[] | undefined;
+  readonly memory?: string | undefined;
+  readonly idle?: string | undefined;
   readonly host: string;
   readonly port: number;
   readonly apiKeys?: string | undefined;
@@ -51,11 +56,15 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       ? undefined
       : await readFileFor("--chat-template", options.chatTemplate);
   const log = logFor(io);
-  const display = loadingDisplay(io, printable(options.model ?? "stories"));
+  const { model: named = [] } = options;
+  const label = named.length > 1 ? `${named.length} models` : (named[0]?.source ?? "stories");
+  const display = loadingDisplay(io, printable(label));
   let server: LastrowServer;
   try {
     server = await createServer({
-      model: options.model,
+      ...modelsOf(named, options.servedModelName),
+      memory: options.memory,
+      idle: options.idle,
       kernels: options.kernels,
       contextLength: options.context,
       kvMemory: options.kvMemory,
@@ -65,7 +74,6 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       dtype: options.dtype,
       tokenBudget: options.tokenBudget,
       onProgress: display.onProgress,
-      servedModelName: options.servedModelName,
       apiKeys,
       chatTemplate: chatTemplate?.toString("utf8"),
       sharePrefixes: options.sharePrefixes,
@@ -77,8 +85,13 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       limits: askedLimits(options),
       logPrompts: options.logPrompts,
       onRequest: (record, failure) => log.request(record, failure),
-      onEngine: (state, error) => {
-        if (state === "restarting") log.warn("The engine is lost; it is being restarted.", error);
+      onEngine: (state, error, model) => {
+        if (state === "restarting") log.warn(`The engine of ${model} is lost; it is being restarted.`, error);
+      },
+      onLoad: (change, error, model) => {
+        if (change === "failed") log.warn(`${model} could not be loaded.`, error);
+        else if (change === "loaded") log.info(`${model} is loaded.`);
+        else if (change === "unloaded") log.info(`${model} is unloaded.`);
       },
     });
   } finally {
@@ -128,12 +141,12 @@ function logFor(io: Io): Log {
 
 /** What a person sees when it is up. */
 async function announce(
-  { served, limits, hasPage }: LastrowServer,
+  server: LastrowServer,
   url: string,
   options: ServeCommandOptions,
   io: Io,
 ): Promise<void> {
-  const { info, id } = served;
+  const { models, limits, hasPage } = server;
   const { bold, cyan, dim, yellow } = coloursFor(io.stdout, io.env);
   const key = options.apiKeys === undefined ? "" : ' -H "authorization: Bearer $KEY"';
   const access =
@@ -142,24 +155,54 @@ async function announce(
       : isLoopback(options.host)
         ? "no keys; this machine only"
         : yellow("no keys: anyone who can reach this address may use it");
-  const rounding = roundingNotice(info);
+  const isOne = models.length === 1;
+  const title = isOne ? printable(models[0].id) : `${models.length} models`;
+  const model = isOne ? "" : `"model": ${printableJson(JSON.stringify(models[0].id))}, `;
   const lines = [
-    `${bold(printable(id))} at ${cyan(url)}   ${dim(access)}`,
-    dim(
-      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${machineWords(info)} · context: ${contextWords(info)} · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.tokens)} tokens; ${kvBoundWords(info.kv.bound)})`,
-    ),
+    `${bold(title)} at ${cyan(url)}   ${dim(access)}`,
+    ...(isOne ? oneModelLines(server.loaded[0].info, dim, yellow) : severalModelsLines(server, dim, yellow)),
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
     ),
-    ...[...info.notices, ...(rounding === null ? [] : [rounding])].map(yellow),
     ...(hasPage ? [`The page that shows what it does: ${cyan(`${url}/`)}`] : []),
     "",
     `curl ${url}/v1/completions${key} -H "content-type: application/json" \\`,
-    `  -d '{"prompt": "Once upon a time", "max_tokens": 32}'`,
+    `  -d '{${model}"prompt": "Once upon a time", "max_tokens": 32}'`,
     "",
     "",
   ];
   await write(io, lines.join("\n"));
+}
+
+type Style = (text: string) => string;
+
+function oneModelLines(info: ModelInfo, dim: Style, yellow: Style): string[] {
+  const rounding = roundingNotice(info);
+  return [
+    dim(
+      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${machineWords(info)} · context: ${contextWords(info)} · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.tokens)} tokens; ${kvBoundWords(info.kv.bound)})`,
+    ),
+    ...[...info.notices, ...(rounding === null ? [] : [rounding])].map(yellow),
+  ];
+}
+
+function severalModelsLines({ models, budgetBytes }: LastrowServer, dim: Style, yellow: Style): string[] {
+  const ids = models.map(({ id }) => printable(id));
+  const width = Math.max(...ids.map(({ length }) => length));
+  const needed = models.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
+  const sizes = `${formatMemorySize(needed)} of the ${formatMemorySize(budgetBytes!)} that models may take`;
+  return [
+    ...models.map(
+      ({ contextLength, memoryBytes }, i) =>
+        `${ids[i].padEnd(width)}   ${dim(`context: ${formatCount(contextLength)} tokens · ${formatMemorySize(memoryBytes)}`)}`,
+    ),
+    dim("Each is loaded when it is first asked for."),
+    needed <= budgetBytes!
+      ? dim(`All together they take ${sizes}.`)
+      : yellow(
+          `They do not fit beside each other (${sizes}): the ones that are unused longest make room, and a request waits for it up to --load-timeout.`,
+        ),
+  ];
 }
 
 /** The limits among the options. */

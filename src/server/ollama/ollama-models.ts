@@ -1,10 +1,9 @@
 /** Served models as Ollama's API names and describes them: a name has a tag behind a colon, `latest` where it has none. */
 import { createHash } from "node:crypto";
-import type { ModelInfo } from "../../library/language-model.js";
 import type { Exchange } from "../exchange.js";
 import type { ModelService } from "../model-service.js";
 import type { OllamaDetails } from "../schemas/ollama-models.js";
-import type { ServedModels } from "../served-models.js";
+import type { ListedModel, ServedModels } from "../served-models.js";
 import type { Service } from "../service.js";
 
 const LATEST = ":latest";
@@ -37,20 +36,20 @@ export async function askedModel(
 }
 
 function idsOf(models: ServedModels): string[] {
-  return models.all.map(({ served }) => served.id);
+  return models.listed.map(({ id }) => id);
 }
 
 export function ollamaTags({ models }: Service) {
-  return models.all.map(({ served: { id, info, created } }) => ({
+  return models.listed.map(({ id, created, about }) => ({
     ...identityOf(id),
     modified_at: timeOf(created),
-    size: info.files.reduce((sum, { bytes }) => sum + bytes, 0),
-    details: detailsOf(info),
+    size: about.files.reduce((sum, { bytes }) => sum + bytes, 0),
+    details: detailsOf(about),
   }));
 }
 
 export function ollamaRunning({ models }: Service) {
-  return models.all.map(({ served: { id, info } }) => ({
+  return models.loaded.map(({ served: { id, info } }) => ({
     ...identityOf(id),
     size: info.memoryBytes,
     details: detailsOf(info),
@@ -96,7 +95,7 @@ function identityOf(id: string) {
   return { name, model: name, digest: createHash("sha256").update(id).digest("hex") };
 }
 
-function detailsOf({ config, parameters, files, dtype }: ModelInfo): OllamaDetails {
+function detailsOf({ config, parameters, files, dtype }: ListedModel["about"]): OllamaDetails {
   const isGguf = files.some(({ name }) => name.toLowerCase().endsWith(".gguf"));
   return {
     parent_model: "",

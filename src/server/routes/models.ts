@@ -1,7 +1,7 @@
 /** What is served: `/v1/models` and `/v1/models/{id}`. */
 import { z } from "@hono/zod-openapi";
-import type { ModelService } from "../model-service.js";
 import { modelListSchema, modelSchema } from "../schemas/common.js";
+import type { ListedModel } from "../served-models.js";
 import type { Service } from "../service.js";
 import { type App, route } from "./routing.js";
 
@@ -9,7 +9,7 @@ export function addModels(app: App, { models }: Service): void {
   route(
     app,
     { method: "get", path: "/v1/models", summary: "What is served.", response: modelListSchema },
-    (context) => context.json({ object: "list", data: models.all.map(describe) }),
+    (context) => context.json({ object: "list", data: models.listed.map(describe) }),
   );
   const details = {
     method: "get" as const,
@@ -27,12 +27,12 @@ export function addModels(app: App, { models }: Service): void {
   });
 }
 
-function describe({ served: { id, created, info } }: ModelService) {
+function describe({ id, created, contextLength }: ListedModel) {
   return {
     id,
     object: "model" as const,
     created,
     owned_by: "lastrow",
-    max_model_len: info.config.contextLength,
+    max_model_len: contextLength,
   };
 }

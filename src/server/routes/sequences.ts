@@ -14,6 +14,7 @@ import {
   appendRequest,
   createSequenceRequest,
   forkRequest,
+  restoreRequest,
   savedListResponse,
   savedParams,
   savedRequest,
@@ -211,13 +212,13 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
       method: "post",
       path: `${PATH}/restore`,
       summary: "A new sequence from a saved one.",
-      body: savedRequest,
+      body: restoreRequest,
       response: sequenceResponse,
     },
     service,
-    async (context, { name }) => {
+    async (context, { name, model: asked }) => {
       const exchange = context.get("exchange");
-      const model = await service.model(null, exchange);
+      const model = await service.model(asked, exchange);
       await takeTurn(exchange, 1);
       const { model: lm, make } = restoring(exchange, model, name);
       // How long it is shows once its file is open.

@@ -6,7 +6,7 @@ import { type App, route } from "./routing.js";
 const readiness = z
   .object({
     status: z.enum(["ready", "loading", "restarting", "stopped"]),
-    model: z.string(),
+    model: z.string().nullable(),
     restarts: z.int(),
     problem: z.string().nullable(),
   })
@@ -14,7 +14,6 @@ const readiness = z
 
 export function addStatus(app: App, service: Service): void {
   const { models, version, metrics } = service;
-  const [{ engine, served }] = models.all;
   route(
     app,
     {
@@ -35,9 +34,14 @@ export function addStatus(app: App, service: Service): void {
     },
     (context) => {
       const { isClosed } = service.admission;
-      const status = isClosed ? "stopped" : engine.state;
-      const { restarts, problem } = engine;
-      return context.json({ status, model: served.id, restarts, problem }, status === "ready" ? 200 : 503);
+      const { listed, loaded, canAnswer } = models;
+      // It wants no key: so of several it does not say which are loaded.
+      const only = listed.length === 1 ? loaded[0]?.engine : undefined;
+      const state = only?.state ?? (canAnswer ? "ready" : "restarting");
+      const status = isClosed ? "stopped" : state;
+      const model = listed.length === 1 ? listed[0].id : null;
+      const { restarts = 0, problem = null } = only ?? {};
+      return context.json({ status, model, restarts, problem }, status === "ready" ? 200 : 503);
     },
   );
   route(

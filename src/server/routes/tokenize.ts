@@ -11,7 +11,7 @@ import {
   tokenizeRequest,
   tokenizeResponse,
 } from "../schemas/tokenize.js";
-import { callerOf, expectFitting, type Service } from "../service.js";
+import { callerOf, expectFitting, expectTokens, type Service } from "../service.js";
 import type { TextThread } from "../text-thread.js";
 import { tokenPiece, tokenText } from "../token-text.js";
 import { type App, routeWithBody } from "./routing.js";
@@ -62,6 +62,7 @@ export function addTokenize(app: App, service: Service): void {
     async (context, { model: name, tokens }) => {
       const exchange = context.get("exchange");
       const model = await service.model(name, exchange);
+      expectTokens(model, tokens.length, "tokens");
       const text = await expectTexts(model).decode(tokens, {
         skipSpecialTokens: false,
         caller: callerOf(exchange),

@@ -16,7 +16,7 @@ export type OllamaDetails = z.infer<typeof details>;
 const listed = {
   name: z.string(),
   model: z.string(),
-  size: z.int().openapi({ description: "Bytes of its files, or of memory where it is not loaded." }),
+  size: z.int().openapi({ description: "Bytes of the files of its weights." }),
   digest: z.string().openapi({ description: "Of its name; its files are not read for it." }),
   details,
 };

@@ -10,6 +10,7 @@ import {
   appendRequest,
   createSequenceRequest,
   forkRequest,
+  restoreRequest,
   savedRequest,
   truncateRequest,
 } from "./sequences.js";
@@ -34,7 +35,7 @@ export function requestSchemas({ limits, contextLength }: SchemaParts): Readonly
     ["/v1/sequences/{id}/fork", forkRequest],
     ["/v1/sequences/{id}/save", savedRequest],
     ["/v1/sequences/{id}/restore", savedRequest],
-    ["/v1/sequences/restore", savedRequest],
+    ["/v1/sequences/restore", restoreRequest],
     ["/api/chat", ollamaChatRequest(limits)],
     ["/api/generate", ollamaGenerateRequest(limits)],
     ["/api/show", ollamaShowRequest],

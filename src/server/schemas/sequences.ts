@@ -48,6 +48,10 @@ const savedName = z
 
 export const savedRequest = z.object({ name: savedName }).openapi("SavedName");
 
+export const restoreRequest = z
+  .object({ name: savedName, model: z.string().nullish() })
+  .openapi("RestoreSequence");
+
 export const savedParams = z.object({ name: z.string() });
 
 export const savedResponse = z
