@@ -36,7 +36,7 @@ export class EmittedText {
   #reasoning = "";
   #numTokens = 0;
   #numReasoningTokens = 0;
-  #stopped = false;
+  #stopText: string | null = null;
 
   /**
    * @param tokenizer null: there is no text
@@ -53,9 +53,14 @@ export class EmittedText {
     this.#calls = calls === null ? null : new CallSplit(calls.format, calls.tools);
   }
 
+  /** The stop string that has appeared; null: none. */
+  get stopText(): string | null {
+    return this.#stopText;
+  }
+
   /** A stop string has appeared. */
   get stopped(): boolean {
-    return this.#stopped;
+    return this.#stopText !== null;
   }
 
   get whole(): string {
@@ -96,15 +101,15 @@ export class EmittedText {
 
   /** What was held back and turned out to be final. */
   flush(): EmittedParts {
-    if (this.#stopped) return { text: "", reasoning: "", calls: [] };
+    if (this.stopped) return { text: "", reasoning: "", calls: [] };
     const last = this.#stream?.flush() ?? "";
     const split = this.#split;
     const rest = this.#emit(
       split === null ? { text: last, reasoning: "" } : joined(split.push(last), split.flush()),
     );
     const called = this.#calls?.flush() ?? NO_CALLS;
-    let held = this.#stopped ? "" : this.#checked(called.text);
-    if (!this.#stopped && this.#stops !== null) held += this.#stops.flush();
+    let held = this.stopped ? "" : this.#checked(called.text);
+    if (!this.stopped && this.#stops !== null) held += this.#stops.flush();
     this.#whole += held;
     return { text: rest.text + held, reasoning: rest.reasoning, calls: [...rest.calls, ...called.calls] };
   }
@@ -131,7 +136,7 @@ export class EmittedText {
   #checked(text: string): string {
     if (this.#stops === null) return text;
     const checked = this.#stops.push(text);
-    this.#stopped = checked.stopped !== null;
+    this.#stopText = checked.stopped;
     return checked.text;
   }
 }

@@ -128,6 +128,7 @@ export class GenerationText {
       tokens,
       ...(this.#request.sampling.logprobs !== null && { logprobs }),
       finishReason: reason === "stop" && calls !== null && calls.length > 0 ? "tool_calls" : reason,
+      ...(text.stopText !== null && { stopText: text.stopText }),
       ...(score !== undefined && { score }),
     };
   }

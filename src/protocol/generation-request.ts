@@ -59,6 +59,8 @@ export interface GenerationChoice<Value = unknown> {
   readonly logprobs?: readonly GeneratedLogprobs[];
   /** `tool_calls`: it ended by itself, and calls tools. */
   readonly finishReason: FinishReason | "tool_calls";
+  /** The text of `stop` that ended it; absent where none did. */
+  readonly stopText?: string;
   /**
    * What the text says, of a generation with a `schema`: parsed, and as the schema's validation gives it. Absent where the
    * answer did not end by itself: its text is then the beginning of one.

@@ -11,6 +11,7 @@ import { Exchange, type RequestRecord } from "./exchange.js";
 import { authenticate, type Guard, SECURITY_HEADERS } from "./guard.js";
 import { addChat } from "./routes/chat.js";
 import { addCompletions } from "./routes/completions.js";
+import { addMessages } from "./routes/messages.js";
 import { addModels } from "./routes/models.js";
 import { addOllamaGeneration } from "./routes/ollama-generation.js";
 import { addOllamaModels } from "./routes/ollama-models.js";
@@ -91,6 +92,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
   addResponses(app, service);
   addTokenize(app, service);
   addSequences(app, service);
+  addMessages(app, service);
   addOllamaModels(app, service);
   addOllamaGeneration(app, service);
 

@@ -12,7 +12,7 @@ export function errorBodyOf(path: string, headers: Headers): ErrorBody | undefin
 }
 
 /** What only Anthropic's clients send, on addresses that OpenAI's API has, too. */
-function speaksAnthropic(headers: Headers): boolean {
+export function speaksAnthropic(headers: Headers): boolean {
   return headers.has("anthropic-version");
 }
 

@@ -146,7 +146,8 @@ test("no bodies and no headers, of two keys at once, are too much for it", async
   );
   // Much of it was about sequences that were there.
   expect(about).toBeGreaterThan(RUNS / 10);
-  for (const path of ["/v1/chat/completions", "/api/chat", "/api/generate"]) expect(done).toContain(path);
+  for (const path of ["/v1/chat/completions", "/api/chat", "/api/generate", "/v1/messages"])
+    expect(done).toContain(path);
   expect(api.failures).toEqual([]);
   expect(rejections).toEqual([]);
   const metrics = await (await api.get("/metrics", as(KEYS[0]))).text();

@@ -51,6 +51,10 @@ const attacks: readonly Attack[] = [
   () => ({ path: "/api/generate", body: ollama({ prompt: "Tom and ".repeat(60), raw: true }) }),
   () => ({ path: "/api/generate", body: ollama({ prompt: "Once", stream: false, format: "json" }) }),
   () => ({ path: "/api/chat", body: `{"model":"stories","messages":[${"{},".repeat(200_000)}{}]}` }),
+  () => ({
+    path: "/v1/messages",
+    body: `{"model":"stories","system":[${'{"type":"text"},'.repeat(9_000)}{}]}`,
+  }),
   () => ({ path: "/api/show", body: { model: "x".repeat(100_000) } }),
   () => ({ path: "/v1/sequences", body: { prompt: ids(200), top_logprobs: 3 } }),
   () => ({ path: `/v1/sequences/${heldId}/append`, body: { prompt: ids(20) } }),

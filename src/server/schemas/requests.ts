@@ -3,6 +3,7 @@ import type { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { chatRequest } from "./chat.js";
 import { completionRequest } from "./completions.js";
+import { countTokensRequest, messagesRequest } from "./messages.js";
 import { ollamaChatRequest, ollamaGenerateRequest } from "./ollama.js";
 import { ollamaShowRequest } from "./ollama-models.js";
 import { responseRequest } from "./responses.js";
@@ -36,6 +37,8 @@ export function requestSchemas({ limits, contextLength }: SchemaParts): Readonly
     ["/v1/sequences/{id}/save", savedRequest],
     ["/v1/sequences/{id}/restore", savedRequest],
     ["/v1/sequences/restore", restoreRequest],
+    ["/v1/messages", messagesRequest(limits)],
+    ["/v1/messages/count_tokens", countTokensRequest(limits)],
     ["/api/chat", ollamaChatRequest(limits)],
     ["/api/generate", ollamaGenerateRequest(limits)],
     ["/api/show", ollamaShowRequest],
