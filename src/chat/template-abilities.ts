@@ -19,11 +19,18 @@ export interface TemplateAbilities {
 /** Variables that turn thoughts on and off: Qwen 3's, SmolLM3's and most others'; Granite's and DeepSeek V3.1's. */
 const SWITCHES = ["enable_thinking", "thinking"];
 
-/** @param source a template that can be read */
-export function templateAbilities(source: string, tokenizer: Tokenizer): TemplateAbilities {
+/**
+ * @param source a template that can be read
+ * @param toolFormat the form of calls, where it is known otherwise
+ */
+export function templateAbilities(
+  source: string,
+  tokenizer: Tokenizer,
+  toolFormat?: CallFormatName,
+): TemplateAbilities {
   const thinks = thoughtMarkers(source, tokenizer) !== null;
   return {
-    callFormat: callFormatOf(source, tokenizer)?.name ?? null,
+    callFormat: toolFormat ?? callFormatOf(source, tokenizer)?.name ?? null,
     thinks,
     thoughtSwitch: (thinks ? SWITCHES.find((name) => readsVariable(source, name)) : null) ?? null,
     knowsEffort: readsVariable(source, "reasoning_effort"),

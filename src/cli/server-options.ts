@@ -1,8 +1,9 @@
 /** The options of `lastrow serve` that are its own; the limits come from the server's table. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../duration.js";
 import { parseMemorySize } from "../memory-size.js";
 import { LIMITS } from "../server/limits.js";
+import { CALL_FORMATS } from "../tools/call-format.js";
 import { type NamedSource, namedSource } from "./named-source.js";
 import { decimal, wholeNumber } from "./options.js";
 
@@ -42,6 +43,12 @@ export function addServerOptions(command: Command): Command {
       duration,
     )
     .option("--chat-template <file>", "a Jinja template, in place of the model's own")
+    .addOption(
+      new Option(
+        "--tool-format <form>",
+        "how the model writes calls of tools (default: as its template asks for them)",
+      ).choices(CALL_FORMATS),
+    )
     .option("--share-prefixes", "one prefix cache for all keys: for a single tenant")
     .option(
       "--cache-secret-file <file>",

@@ -160,7 +160,14 @@ function withFieldNames({ code, message }: LastrowError): { param: string | null
   if (code === "context_length_exceeded" || code === "token_out_of_range")
     return { param: "prompt", message };
   const [name] = message.split(" ", 1);
+  const place = code === "invalid_argument" ? toolPlace(message) : null;
+  if (place !== null) return { param: place, message };
   const field = Object.hasOwn(FIELD_NAMES, name) ? FIELD_NAMES[name] : undefined;
   if (code !== "invalid_argument" || field === undefined) return { param: null, message };
   return { param: field, message: field + message.slice(name.length) };
+}
+
+/** The tool that a message is about, and what of it: `tools[2].parameters`; null: it is about none. */
+export function toolPlace(message: string): string | null {
+  return /^tools\[\d+\](\.[a-z]+)?/.exec(message)?.[0] ?? null;
 }

@@ -10,10 +10,14 @@
  * Knows no field of any API: where an error has to name one, the ask says what it is called. What fails before `run` is an
  * ordinary error of a request; what fails in it, one of a stream, if that has begun.
  */
-import { checkVariables, textOf } from "../chat/chat-messages.js";
+import { checkVariables, givenLength } from "../chat/chat-messages.js";
 import type { ChatMessage, TemplateVariables } from "../chat/chat-template.js";
+import { LastrowError } from "../errors.js";
 import type { GenerateOptions } from "../library/generate-options.js";
-import { ApiError } from "./api-error.js";
+import type { AnswerTools } from "../tools/answer-tools.js";
+import type { CallFormat } from "../tools/call-format.js";
+import { checkTools, type ToolChoice, type ToolDefinition } from "../tools/tool.js";
+import { ApiError, toApiError, toolPlace } from "./api-error.js";
 import type { Exchange } from "./exchange.js";
 import { type Finished, generateAll, type OnPiece } from "./generation-service.js";
 import type { ModelService } from "./model-service.js";
@@ -35,6 +39,8 @@ export interface ChatPromptAsk {
   readonly messages: readonly ChatMessage[];
   /** What the request calls its messages, for errors: `messages`, `input`. */
   readonly messagesParam: string;
+  /** What the model may call; they are in the prompt also where the choice is `none`. Not checked yet. */
+  readonly tools: readonly ToolDefinition[];
   /** More variables of the template, not checked yet. */
   readonly variables: TemplateVariables;
   /** What the request calls them, for errors. */
@@ -52,7 +58,10 @@ export interface ChatPromptAsk {
 export interface ChatAsk extends ChatPromptAsk {
   /** How to generate, as `generateOptions` makes it of a request's fields; the tokens that end a turn are added here. */
   readonly options: GenerateOptions;
-  /** What the answer is held to; null: to nothing. */
+  readonly toolChoice: ToolChoice;
+  /** Whether the answer may have several calls. */
+  readonly parallelToolCalls: boolean;
+  /** What the answer is held to; null: to nothing. Not with tools that may be called. */
   readonly structure: AskedStructure | null;
   /** Most tokens of the prompt and its answer together; default: as many as the context holds. */
   readonly mostTokens?: number | null;
@@ -64,7 +73,8 @@ export interface PreparedChat {
   readonly promptTokens: number;
   /**
    * Answers it; once.
-   * @param onPiece told of every piece of every choice as it comes: text, thoughts
+   * @param onPiece told of every piece of every choice as it comes: text, thoughts (`reasoning`), what is new of calls
+   *   (`toolCalls`: id and name with a call's first delta, then the text of its arguments as it is written)
    * @throws ApiError why the exchange was ended early; LastrowError as `LanguageModel.generate`
    */
   run(onPiece?: OnPiece): Promise<Finished>;
@@ -82,18 +92,48 @@ export async function prepareChat(
 ): Promise<PreparedChat> {
   const { structure } = ask;
   const asked: GenerateOptions = { ...ask.options, ...structure?.options };
+  checkAskedTools(ask.tools, ask.toolChoice);
   await takeTurn(exchange, Math.max(asked.n ?? 1, asked.numBeams ?? 1));
-  const { tokens, turnEnds, thoughts } = await chatPrompt(model, exchange, ask);
+  const { tokens, turnEnds, thoughts, callFormat } = await chatPrompt(model, exchange, ask);
   const { stopTokenIds = [] } = asked;
   const ends = asked.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...turnEnds];
   const bounded = withinTokens(asked, tokens.length, ask.mostTokens ?? null, ask.messagesParam);
   const options = { ...bounded, stopTokenIds: ends };
-  const job = { prompts: [tokens], options, structureParam: structure?.param ?? null, thoughts };
+  const tools = answerTools(model, ask, callFormat);
+  const job = { prompts: [tokens], options, structureParam: structure?.param ?? null, thoughts, tools };
   reserveAnswer(service, model, exchange, job);
   return {
     promptTokens: tokens.length,
     run: (onPiece) => generateAll(model, exchange, job, onPiece),
   };
+}
+
+/** @throws ApiError 400 that names the place */
+function checkAskedTools(tools: readonly ToolDefinition[], choice: ToolChoice): void {
+  try {
+    checkTools(tools, choice);
+  } catch (error) {
+    const { message } = toApiError(error);
+    const param = toolPlace(message) ?? (message.startsWith("tools") ? "tools" : "tool_choice");
+    throw new ApiError(400, "invalid_argument", message, { param, cause: error });
+  }
+}
+
+/** What the answer may call; null: nothing. @throws ApiError 400 for a model whose calls nobody could read */
+function answerTools(
+  { served }: ModelService,
+  { tools, toolChoice: choice, parallelToolCalls: parallel }: ChatAsk,
+  format: CallFormat | null,
+): AnswerTools | null {
+  if (tools.length === 0) return null;
+  if (format !== null) return { format, tools, choice, parallel };
+  if (choice === "none") return null;
+  throw new ApiError(
+    400,
+    "tools_unsupported",
+    `The chat template of ${served.id} asks for calls of tools in no form that is known here. Leave tools out, choose "none", or start the server with --tool-format, if its model writes one of the known forms.`,
+    { param: "tools" },
+  );
 }
 
 /**
@@ -107,7 +147,8 @@ export async function chatPrompt(
   ask: ChatPromptAsk,
 ): Promise<ChatPrompt> {
   const { texts, served } = model;
-  const { messages, messagesParam, variables, variablesParam, addGenerationPrompt, continueLast } = ask;
+  const { messages, messagesParam, tools, variables, variablesParam } = ask;
+  const { addGenerationPrompt, continueLast } = ask;
   exchange.asks([messages]);
   if (texts === null)
     throw new ApiError(400, "tokenizer_missing", `${served.id} has no tokenizer, which a chat needs.`);
@@ -119,9 +160,17 @@ export async function chatPrompt(
     );
   }
   checkVariables(variables, variablesParam);
-  expectFitting(model, messages.map(textOf).join(""), messagesParam);
-  const options = { addGenerationPrompt, continueLast, variables };
-  const prompt = await texts.encodeChat(messages, options, callerOf(exchange));
+  checkAskedTools(tools, "none");
+  expectFitting(
+    model,
+    messages.reduce((sum, message) => sum + givenLength(message), 0),
+    messagesParam,
+  );
+  if (tools.length > 0) expectFitting(model, JSON.stringify(tools).length, "tools");
+  const options = { addGenerationPrompt, continueLast, tools, variables };
+  const prompt = await texts.encodeChat(messages, options, callerOf(exchange)).catch((error) => {
+    throw ofConversation(error, messagesParam);
+  });
   const { tokens } = prompt;
   if (tokens.length === 0) {
     throw new ApiError(400, "empty_prompt", "The chat template renders these messages as an empty prompt.", {
@@ -130,4 +179,15 @@ export async function chatPrompt(
   }
   expectTokens(model, tokens.length, messagesParam);
   return prompt;
+}
+
+/** What is wrong with messages is said of the field that has them, what is wrong with a tool of its place. */
+function ofConversation(error: unknown, messagesParam: string): unknown {
+  if (!(error instanceof LastrowError)) return error;
+  const { code, message } = error;
+  if (code === "context_length_exceeded")
+    return new ApiError(400, code, message, { param: messagesParam, cause: error });
+  if (code !== "invalid_argument") return error;
+  const param = toolPlace(message) ?? messagesParam;
+  return new ApiError(400, code, message, { param, cause: error });
 }

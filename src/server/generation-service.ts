@@ -8,6 +8,7 @@ import { LastrowError } from "../errors.js";
 import type { GenerateOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
 import type { GenerationChoice, GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
+import type { AnswerTools } from "../tools/answer-tools.js";
 import { ApiError, toApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange } from "./exchange.js";
@@ -100,6 +101,8 @@ interface Job {
   readonly structureParam: string | null;
   /** Of chats: how thoughts are told from the text. */
   readonly thoughts?: AnswerThoughts | null;
+  /** Of chats: what may be called. */
+  readonly tools?: AnswerTools | null;
 }
 
 /** Told of everything as it comes; `choice` counts through all prompts. */
@@ -136,7 +139,7 @@ export interface Finished {
 export async function generateAll(
   { engine, metrics }: ModelService,
   exchange: Exchange,
-  { prompts, options, structureParam, thoughts = null }: Job,
+  { prompts, options, structureParam, thoughts = null, tools = null }: Job,
   onPiece: OnPiece = () => undefined,
 ): Promise<Finished> {
   const { model } = engine;
@@ -161,7 +164,7 @@ export async function generateAll(
   };
   try {
     const generations = prompts.map((prompt) =>
-      model.answer(prompt, { ...options, signal: others.signal }, { thoughts, tools: null }),
+      model.answer(prompt, { ...options, signal: others.signal }, { thoughts, tools }),
     );
     const results = await Promise.all(
       generations.map((generation, i) => generation.each((piece) => observe(i * n + piece.index, piece))),

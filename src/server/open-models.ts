@@ -91,9 +91,13 @@ async function openSeveral(
   return new ServedModels(listed, loaded, budgetBytes);
 }
 
-function partsOf(id: string, { chatTemplate, onEngine }: ServerOptions, { limits, metrics }: Shared) {
+function partsOf(
+  id: string,
+  { chatTemplate, toolFormat, onEngine }: ServerOptions,
+  { limits, metrics }: Shared,
+) {
   return {
-    ...{ limits, chatTemplate, metrics: metrics.of(id) },
+    ...{ limits, chatTemplate, toolFormat, metrics: metrics.of(id) },
     onEngine: (...[state, error]: Parameters<ModelParts["onEngine"]>) => onEngine?.(state, error, id),
   };
 }

@@ -1,8 +1,12 @@
-/** Conversations as OpenAI's chats have them, turned into what all routes of chats take. */
+/** Conversations and calls as OpenAI's chats have them, turned into what all routes of chats take, and back. */
+import type { z } from "@hono/zod-openapi";
 import type { ChatMessage } from "../chat/chat-template.js";
+import type { JsonSchema } from "../library/structured-output.js";
+import type { ToolCall, ToolCallDelta, ToolDefinition } from "../tools/tool.js";
 import { ApiError } from "./api-error.js";
-import type { ChatPromptAsk } from "./chat-generation.js";
+import type { ChatAsk, ChatPromptAsk } from "./chat-generation.js";
 import type { ChatPromptBody } from "./schemas/chat.js";
+import type { ToolChoiceBody, toolCallsResponse } from "./schemas/tools.js";
 
 /**
  * The conversation of a request.
@@ -22,6 +26,7 @@ export function chatPromptAsk(body: ChatPromptBody): ChatPromptAsk {
   return {
     messages: messagesOf(messages),
     messagesParam: "messages",
+    tools: toolsOf(body.tools),
     variables: body.chat_template_kwargs ?? {},
     variablesParam: "chat_template_kwargs",
     addGenerationPrompt: add_generation_prompt ?? true,
@@ -29,9 +34,47 @@ export function chatPromptAsk(body: ChatPromptBody): ChatPromptAsk {
   };
 }
 
+/** Which tools are called, and whether several. */
+export function toolChoiceAsk(body: ToolChoiceBody): Pick<ChatAsk, "toolChoice" | "parallelToolCalls"> {
+  const { tool_choice: choice, parallel_tool_calls: parallel } = body;
+  return {
+    toolChoice:
+      choice == null ? "auto" : typeof choice === "string" ? choice : { name: choice.function.name },
+    parallelToolCalls: parallel ?? true,
+  };
+}
+
+/** The calls of an answer. */
+export function toolCallsOf(calls: readonly ToolCall[]): z.infer<typeof toolCallsResponse> {
+  return calls.map(({ id, name, arguments: text }) => ({
+    ...{ id, type: "function", function: { name, arguments: text } },
+  }));
+}
+
+/** What is new of a call, in a chunk. */
+export function toolCallDeltaOf({ index, id, name, arguments: text }: ToolCallDelta): object {
+  return {
+    index,
+    ...(id !== undefined && { id, type: "function" }),
+    function: { ...(name !== undefined && { name }), arguments: text },
+  };
+}
+
 function messagesOf(bodies: ChatPromptBody["messages"]): ChatMessage[] {
-  return bodies.map(({ role, content, reasoning_content: reasoning }) => ({
-    ...{ role, content },
+  return bodies.map(({ role, content, reasoning_content: reasoning, tool_calls: calls, ...body }) => ({
+    ...{ role, content: content ?? "" },
     ...(reasoning != null && { reasoning }),
+    ...(calls != null && {
+      toolCalls: calls.map(({ id, function: { name, arguments: text } }) => ({ id, name, arguments: text })),
+    }),
+    ...(role === "tool" && { toolCallId: body.tool_call_id!, ...(body.name != null && { name: body.name }) }),
+  }));
+}
+
+function toolsOf(bodies: ChatPromptBody["tools"]): ToolDefinition[] {
+  return (bodies ?? []).map(({ function: { name, description, parameters } }) => ({
+    name,
+    ...(description != null && { description }),
+    ...(parameters != null && { parameters: parameters as JsonSchema }),
   }));
 }

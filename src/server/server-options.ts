@@ -2,9 +2,10 @@
 import { invalidArgument } from "../errors.js";
 import type { LanguageModel } from "../library/language-model.js";
 import type { LoadOptions } from "../library/load-options.js";
-import { checkOptions, shown } from "../option-checks.js";
+import { checkOptions, oneOf, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
+import { CALL_FORMATS, type CallFormatName } from "../tools/call-format.js";
 import type { EngineState } from "./engine-supervisor.js";
 import type { RequestRecord } from "./exchange.js";
 import type { ServerLimits } from "./limits.js";
@@ -42,6 +43,8 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly apiKeys?: string | undefined;
   /** The text of a chat template, in place of a single model's own. */
   readonly chatTemplate?: string | undefined;
+  /** How the model writes calls of tools; docs/tools.md has the forms. Default: as its template asks for them. */
+  readonly toolFormat?: CallFormatName | undefined;
   /** The folder, this server's alone, in which clients may save sequences; without it they cannot. */
   readonly saveDir?: string | undefined;
   /** Share the prefix cache among all keys. Default false. */
@@ -77,6 +80,7 @@ const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
     idle: true,
     servedModelName: true,
     chatTemplate: true,
+    toolFormat: true,
     saveDir: true,
     limits: true,
   },
@@ -101,6 +105,7 @@ export function askedModels(options: ServerOptions): readonly NamedModel[] {
     throw invalidArgument(`The options of createServer are an object: { model: ${shown(options)} }.`);
   }
   checkOptions(options, SERVER_OPTIONS);
+  if (options.toolFormat !== undefined) oneOf("toolFormat", options.toolFormat, CALL_FORMATS);
   const { model, models, servedModelName } = options;
   const named = models === undefined ? null : namedModels(models);
   if (named === null) {
@@ -111,6 +116,7 @@ export function askedModels(options: ServerOptions): readonly NamedModel[] {
   expectNone(options, ["servedModelName"], "is for a single model; each of several has its name in models");
   if (named.length > 1) {
     expectNone(options, ["chatTemplate"], "is for a single model; each of several has its own template");
+    expectNone(options, ["toolFormat"], "is for a single model; each of several has that of its template");
     expectNone(options, ["loadModel"], "is for a single model");
   } else expectNone(options, ["memory", "idle"], "is for several models; a single one stays loaded");
   return named;

@@ -73,7 +73,7 @@ export async function promptTokens(
     prompts.map(async (prompt) => {
       let ids: readonly number[];
       if (typeof prompt === "string" && texts !== null) {
-        expectFitting(model, prompt, "prompt");
+        expectFitting(model, prompt.length, "prompt");
         ids = await texts.encode(prompt, { parseSpecial, caller: callerOf(exchange) });
       } else if (typeof prompt === "string") {
         // The library knows what a model without a tokenizer makes of it.
@@ -86,13 +86,13 @@ export async function promptTokens(
 }
 
 /** Refuses a text that is longer than so many of the longest token, before it is tokenised. */
-export function expectFitting({ served, limits }: ModelService, text: string, param: string): void {
+export function expectFitting({ served, limits }: ModelService, characters: number, param: string): void {
   const tokens = Math.min(served.info.config.contextLength, limits.promptTokens);
   const most = tokens * served.longestToken;
   // In UTF-8 a character takes at least a byte.
-  if (text.length <= most) return;
+  if (characters <= most) return;
   throw tooLong(
-    `The ${param} has ${text.length} characters; not even tokens of ${served.longestToken} bytes, the longest there are, fit it into ${tokens} tokens.`,
+    `The ${param} has ${characters} characters; not even tokens of ${served.longestToken} bytes, the longest there are, fit it into ${tokens} tokens.`,
     param,
   );
 }

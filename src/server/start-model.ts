@@ -1,6 +1,7 @@
 /** Puts together everything that belongs to one model: its engine, its text thread, what is held in it. */
 import type { LanguageModel, ModelInfo } from "../library/language-model.js";
 import type { LoadOptions } from "../library/load-options.js";
+import type { CallFormatName } from "../tools/call-format.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
 import { HeldSequences } from "./held-sequences.js";
 import type { ServerLimits } from "./limits.js";
@@ -20,6 +21,8 @@ export interface ModelParts {
   readonly limits: ServerLimits;
   /** The text of a chat template in place of the model's own. */
   readonly chatTemplate: string | undefined;
+  /** How it writes calls of tools; undefined: as its template asks for them. */
+  readonly toolFormat: CallFormatName | undefined;
   readonly metrics: ModelMetrics;
   readonly onEngine: (state: EngineState, error: unknown) => void;
   /** Told when something that was held in it is gone. */
@@ -94,7 +97,7 @@ async function watchSteps(model: LanguageModel, metrics: ModelMetrics): Promise<
 
 async function startTexts(
   model: LanguageModel,
-  { chatTemplate: given, limits }: ModelParts,
+  { chatTemplate: given, toolFormat, limits }: ModelParts,
 ): Promise<TextThread | null> {
   const tokenizer = model.tokenizer?.portable() ?? null;
   if (tokenizer === null) return null;
@@ -107,6 +110,7 @@ async function startTexts(
     vocabSize,
     contextLength,
     chatTemplate,
+    toolFormat,
     isTemplateGiven: given !== undefined,
     renderMs: deadlineMs / 2,
   };

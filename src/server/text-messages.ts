@@ -3,6 +3,7 @@ import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat
 import type { EncodedChat } from "../chat/chat-template-engine.js";
 import type { TemplateAbilities } from "../chat/template-abilities.js";
 import type { TokenizerFiles } from "../tokenizer/tokenizer-files.js";
+import type { CallFormatName } from "../tools/call-format.js";
 import type { ToolDefinition } from "../tools/tool.js";
 
 /** What the thread is made of. */
@@ -11,6 +12,8 @@ export interface TextThreadData {
   readonly tokenizer: TokenizerFiles;
   readonly vocabSize: number;
   readonly chatTemplate: FoundTemplate;
+  /** How the model writes calls of tools; absent: as the template asks for them. */
+  readonly toolFormat?: CallFormatName | undefined;
   /** Whether the template was given to the server: then one that cannot be parsed keeps it from starting. */
   readonly isTemplateGiven: boolean;
   /** Tokens that a prompt can have at most. */

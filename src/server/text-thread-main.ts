@@ -26,12 +26,14 @@ function prepare(): Texts {
 
 /** A model whose own template cannot be parsed is served all the same, without chats. */
 function prepareTemplate(tokenizer: Tokenizer): Omit<Texts, "tokenizer"> {
-  const { chatTemplate, isTemplateGiven, renderMs: deadlineMs } = data;
+  const { chatTemplate, toolFormat, isTemplateGiven, renderMs: deadlineMs } = data;
   if (!("source" in chatTemplate))
     return { template: null, noTemplate: chatTemplate.missing, abilities: null };
   try {
-    const template = new ChatTemplate(chatTemplate.source, tokenizer, { deadlineMs, contextLength });
-    return { template, noTemplate: null, abilities: templateAbilities(chatTemplate.source, tokenizer) };
+    const limits = { deadlineMs, contextLength };
+    const template = new ChatTemplate(chatTemplate.source, tokenizer, limits, toolFormat);
+    const abilities = templateAbilities(chatTemplate.source, tokenizer, toolFormat);
+    return { template, noTemplate: null, abilities };
   } catch (error) {
     if (isTemplateGiven || !(error instanceof LastrowError) || !(error.cause instanceof Error)) throw error;
     const noTemplate = `has a chat template that cannot be read (${error.cause.message})`;

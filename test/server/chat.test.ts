@@ -118,7 +118,7 @@ test("what is not supported, or no message, is refused", async () => {
   for (const [body, param] of [
     [{ tools: [{ type: "function", function: { name: "f" } }] }, "tools"],
     [{ messages: [] }, "messages"],
-    [{ messages: [{ role: "tool", content: "x" }] }, "messages.0.role"],
+    [{ messages: [{ role: "function", content: "x" }] }, "messages.0.role"],
     [{ messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }, "messages.0.content"],
     [{ top_logprobs: 2 }, "top_logprobs"],
     [{ messages: [{ role: "user", content: "word ".repeat(3000) }] }, "messages"],

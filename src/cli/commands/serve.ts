@@ -10,6 +10,7 @@ import { logWriter } from "../../server/log-writer.js";
 import { listen } from "../../server/node-listener.js";
 import { jsonLog, type Log, readableLog } from "../../server/request-log.js";
 import { createServer, type LastrowServer } from "../../server/server.js";
+import type { CallFormatName } from "../../tools/call-format.js";
 import { contextWords, formatCount, kvBoundWords, machineWords, roundingNotice } from "../format.js";
 import { modelsOf, type NamedSource } from "../named-source.js";
 import { askedVectors, type EngineOptions } from "../options.js";
@@ -27,6 +28,7 @@ export interface ServeCommandOptions extends Omit<EngineOptions, "model"> {
   readonly allowHost?: readonly string[] | undefined;
   readonly corsOrigin?: readonly string[] | undefined;
   readonly chatTemplate?: string | undefined;
+  readonly toolFormat?: CallFormatName | undefined;
   readonly servedModelName?: string | undefined;
   readonly sharePrefixes?: boolean | undefined;
   readonly cacheSecretFile?: string | undefined;
@@ -76,6 +78,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       onProgress: display.onProgress,
       apiKeys,
       chatTemplate: chatTemplate?.toString("utf8"),
+      toolFormat: options.toolFormat,
       sharePrefixes: options.sharePrefixes,
       cacheSecret,
       saveDir: options.saveDir,

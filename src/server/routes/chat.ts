@@ -8,7 +8,7 @@ import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
-import { chatPromptAsk } from "../openai-chat.js";
+import { chatPromptAsk, toolCallDeltaOf, toolCallsOf, toolChoiceAsk } from "../openai-chat.js";
 import { timingsOf, usageOf } from "../openai-usage.js";
 import { type ChatRequest, chatRequest, chatResponse } from "../schemas/chat.js";
 import { askedStructure } from "../schemas/structure.js";
@@ -44,8 +44,9 @@ export function addChat(app: App, service: Service): void {
         };
         const finished = await chat.run((choice, piece) => {
           begin(choice);
-          const { text, reasoning = "", tokens, logprobs } = piece;
-          if (text !== "" || reasoning !== "" || (logprobs !== undefined && tokens.length > 0)) {
+          const { text, reasoning = "", toolCalls = [], tokens, logprobs } = piece;
+          const hasLogprobs = logprobs !== undefined && tokens.length > 0;
+          if (text !== "" || reasoning !== "" || toolCalls.length > 0 || hasLogprobs) {
             send(answer.chunk(choice, piece));
           }
         });
@@ -66,6 +67,7 @@ function settle(model: ModelService, exchange: Exchange, body: ChatRequest): Cha
   }
   return {
     ...chatPromptAsk(body),
+    ...toolChoiceAsk(body),
     options: {
       ...generateOptions(model, body, exchange.principal!),
       logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
@@ -102,11 +104,18 @@ class ChatAnswer {
   }
 
   *#wholeChoices({ choices }: Finished): Generator<object> {
-    for (const [index, { text, reasoning = "", logprobs, finishReason }] of choices.entries()) {
-      const thoughts = reasoning === "" ? {} : { reasoning_content: reasoning };
+    for (const [index, choice] of choices.entries()) {
+      const { text, reasoning = "", toolCalls = [], logprobs, finishReason } = choice;
+      const hasCalls = toolCalls.length > 0;
       yield {
         index,
-        message: { role: "assistant", content: text, ...thoughts, refusal: null },
+        message: {
+          role: "assistant",
+          content: hasCalls && text === "" ? null : text,
+          ...(reasoning !== "" && { reasoning_content: reasoning }),
+          ...(hasCalls && { tool_calls: toolCallsOf(toolCalls) }),
+          refusal: null,
+        },
         logprobs: this.#logprobsOf(logprobs),
         finish_reason: finishReason,
       };
@@ -117,10 +126,12 @@ class ChatAnswer {
     return this.#chunk(choice, { role: "assistant", content: "" }, null, null);
   }
 
-  chunk(choice: number, { text, reasoning = "", logprobs }: GenerationPiece): string {
+  chunk(choice: number, { text, reasoning = "", toolCalls = [], logprobs }: GenerationPiece): string {
+    const hasCalls = toolCalls.length > 0;
     const delta = {
       ...(reasoning !== "" && { reasoning_content: reasoning }),
-      ...((text !== "" || reasoning === "") && { content: text }),
+      ...((text !== "" || (reasoning === "" && !hasCalls)) && { content: text }),
+      ...(hasCalls && { tool_calls: toolCalls.map(toolCallDeltaOf) }),
     };
     return this.#chunk(choice, delta, this.#logprobsOf(logprobs), null);
   }

@@ -83,6 +83,7 @@ function settle(model: ModelService, exchange: Exchange, body: MessagesRequest):
   const fields = { max_tokens, temperature, top_p, top_k, stop, cache_salt };
   return {
     ...promptAsk(model, body),
+    ...askedTools(body),
     options: generateOptions(model, fields, exchange.principal!),
     structure: askedFormat(body),
   };
@@ -93,7 +94,7 @@ function promptAsk(model: ModelService, body: CountTokensRequest): ChatPromptAsk
   return {
     messages,
     messagesParam: "messages",
-    ...askedTools(body),
+    tools: askedTools(body).tools,
     variables: variablesOf(model, body),
     variablesParam: "thinking",
     addGenerationPrompt: true,

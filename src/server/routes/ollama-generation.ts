@@ -134,6 +134,7 @@ function prepareOllamaChat(
     variablesParam: "think",
     addGenerationPrompt: true,
     continueLast: messages.at(-1)?.role === "assistant",
+    ...{ tools: [], toolChoice: "auto", parallelToolCalls: true },
     options: ollamaGenerateOptions(model, exchange, body),
     structure: ollamaStructure(body),
     mostTokens: body.options?.num_ctx ?? null,

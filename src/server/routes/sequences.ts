@@ -286,7 +286,7 @@ async function addedTokens(
   if (typeof prompt !== "string" || model.texts === null) {
     return typeof prompt === "string" ? model.engine.model.promptTokens(prompt) : prompt;
   }
-  expectFitting(model, prompt, "prompt");
+  expectFitting(model, prompt.length, "prompt");
   return model.texts.encode(prompt, { addSpecialTokens: false, caller: callerOf(exchange) });
 }
 

@@ -77,7 +77,7 @@ function textTokens(model: ModelService, body: TokenizeRequest, exchange: Exchan
   const isLlama = body.content != null;
   const text = body.content ?? body.prompt ?? "";
   const texts = expectTexts(model);
-  expectFitting(model, text, isLlama ? "content" : "prompt");
+  expectFitting(model, text.length, isLlama ? "content" : "prompt");
   return texts.encode(text, {
     addSpecialTokens: isLlama ? (body.add_special ?? false) : (body.add_special_tokens ?? true),
     parseSpecial: body.parse_special ?? false,

@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { list, record } from "./first-wrong.js";
 import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
+import { toolCallMessage, toolCallsResponse, toolChoiceFields, toolsField } from "./tools.js";
 import { unsupported } from "./unsupported.js";
 
 const parts = list(
@@ -14,13 +15,37 @@ const parts = list(
 
 const chatMessage = z
   .object({
-    role: z.enum(["system", "developer", "user", "assistant"], {
-      error: "a role is system, developer, user or assistant",
+    role: z.enum(["system", "developer", "user", "assistant", "tool"], {
+      error: "a role is system, developer, user, assistant or tool",
     }),
-    content: z.union([z.string(), parts], { error: "content is a text, or a list of parts of type text" }),
+    content: z
+      .union([z.string(), parts], { error: "content is a text, or a list of parts of type text" })
+      .nullish()
+      .openapi({ description: "May be absent where there are tool_calls." }),
     reasoning_content: z.string().nullish().openapi({
       description: "What the assistant thought before; the template decides what of it is in the prompt.",
     }),
+    tool_calls: list(toolCallMessage).nullish().openapi({ description: "Calls that the assistant made." }),
+    tool_call_id: z
+      .string()
+      .nullish()
+      .openapi({ description: "Of the role tool: the call that it answers." }),
+    name: z.string().nullish().openapi({ description: "Of the role tool: the tool's; default: its call's." }),
+  })
+  .refine(
+    ({ role, content, tool_calls }) => content != null || (role === "assistant" && tool_calls?.length),
+    {
+      path: ["content"],
+      error: "content is a text, or a list of parts of type text",
+    },
+  )
+  .refine(({ role, tool_call_id }) => role !== "tool" || tool_call_id != null, {
+    path: ["tool_call_id"],
+    error: "a message of the role tool has a tool_call_id, the id of the call that it answers",
+  })
+  .refine(({ role, tool_calls }) => role === "assistant" || tool_calls == null, {
+    path: ["tool_calls"],
+    error: "only messages of the assistant's have tool_calls",
   })
   .openapi("ChatMessage");
 
@@ -49,6 +74,7 @@ export function chatPromptFields() {
         "Whether the last message, the assistant's, goes on: the answer is what follows it. Not with add_generation_prompt.",
     }),
     chat_template_kwargs: templateVariables(),
+    tools: toolsField(),
   };
 }
 
@@ -66,11 +92,7 @@ export function chatRequest(limits: ServerLimits) {
       logprobs: z.boolean().nullish(),
       top_logprobs: count(limits.logprobs),
       ...chatPromptFields(),
-      tools: unsupported("tools", none),
-      tool_choice: unsupported(
-        "tool_choice",
-        (value) => value == null || value === "none" || value === "auto",
-      ),
+      ...toolChoiceFields(),
       functions: unsupported("functions", none),
       function_call: unsupported("function_call", (value) => value == null || value === "none"),
       audio: unsupported("audio"),
@@ -110,10 +132,11 @@ export const chatResponse = z
         index: z.int(),
         message: z.object({
           role: z.literal("assistant"),
-          content: z.string(),
+          content: z.string().nullable().openapi({ description: "Null where there are only tool_calls." }),
           reasoning_content: z.string().optional().openapi({
             description: "The thoughts of a reasoning model, if it had any.",
           }),
+          tool_calls: toolCallsResponse.optional(),
           refusal: z.null(),
         }),
         logprobs: logprobs.nullable(),

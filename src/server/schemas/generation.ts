@@ -112,4 +112,4 @@ export const timingsSchema = z
   })
   .openapi("Timings");
 
-export const finishReasonSchema = z.enum(["stop", "length"]);
+export const finishReasonSchema = z.enum(["stop", "length", "tool_calls"]);
