@@ -239,6 +239,16 @@ test.each<[object, string, string]>([
   }
 });
 
+test("the document has it, with every form of an item and of a tool's choice", async () => {
+  const { paths, components } = await (await api.get("/openapi.json", ALICE)).json();
+  expect(Object.keys(paths["/v1/responses/{id}"]).sort()).toEqual(["delete", "get"]);
+  expect(paths["/v1/responses/{id}/input_items"].get).toBeDefined();
+  const { input, tool_choice: choice } = components.schemas.ResponseRequest.properties;
+  const [text, items] = input.anyOf;
+  expect([text.type, items.items.anyOf.length]).toEqual(["string", 5]);
+  expect(JSON.stringify(choice)).toContain("allowed_tools");
+});
+
 test("what cannot change the answer is taken", async () => {
   const plain = await answerOf({});
   const told = await answerOf({

@@ -10,6 +10,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { type Served, served } from "../server/served.js";
 
 const RUNS = 3000;
+/** Optional fields of an object that is drawn. */
+const MOST_FIELDS = 6;
 /** Milliseconds after which an answer counts as a hang. */
 const HANG_MS = 20_000;
 
@@ -66,7 +68,7 @@ interface Drawn {
   readonly mutate: (text: string) => string;
   /** Whose key sends it. */
   readonly by: number;
-  /** Whose sequence it is about; null: one that does not exist. */
+  /** Whose sequence or response it is about; null: one that does not exist. */
   readonly about: number | null;
   /** Which of these. */
   readonly which: number;
@@ -91,18 +93,25 @@ test("no bodies and no headers, of two keys at once, are too much for it", async
       which: fc.nat(7),
     }),
   );
-  /** Sequences of each key. */
-  const held: [string[], string[]] = [[], []];
+  /** Sequences, responses and their items of each key. */
+  const held: [Held, Held] = [newHeld(), newHeld()];
   let about = 0;
   /** Paths of what was done. */
   const done = new Set<string>();
   const send = async ({ target, body, extra, mutate, by, about: owner, which }: Drawn) => {
-    const ids = owner === null ? [] : held[owner].slice(-4);
-    const id = ids[which % Math.max(1, ids.length)] ?? "seq-none";
+    const kind = target.path.startsWith("/v1/responses") ? "responses" : "sequences";
+    const idOf = (of: keyof Held) => {
+      const ids = owner === null ? [] : held[owner][of].slice(-4);
+      return ids[which % Math.max(1, ids.length)] ?? "none";
+    };
+    const id = idOf(kind);
     const name = ["kept", "stories", "nothing"][which % 3];
     const path = target.path.replace("{id}", id).replace(/\{\w+\}/g, name);
-    const text = mutate(JSON.stringify(body) ?? "null");
     const hasBody = target.method === "POST";
+    // What is drawn of a schema with many fields is seldom right; what refers to others' is to be.
+    const referring =
+      target.path === "/v1/responses" && which > 2 ? { ...SHORT, ...referenceTo(which, idOf) } : null;
+    const text = mutate(JSON.stringify(referring ?? body) ?? "null");
     const what = `${target.method} ${path} ${hasBody ? text : ""}`;
     const answer = await Promise.race([
       api.server.fetch(
@@ -121,38 +130,68 @@ test("no bodies and no headers, of two keys at once, are too much for it", async
     expect(said, what).not.toMatch(/internal_error/);
     if (answer.status < 400) {
       done.add(target.path);
-      if (path.includes("seq-")) {
+      const isAbout = /seq-|resp_/.test(path) || (referring !== null && /"(resp|msg)_/.test(text));
+      if (isAbout) {
         // What is another's is not there.
         expect(owner, what).toBe(by);
         about += 1;
       }
-      if (target.method === "DELETE") held[by] = held[by].filter((other) => other !== id);
+      if (target.method === "DELETE") held[by][kind] = held[by][kind].filter((other) => other !== id);
       const begun = said.startsWith("{") ? JSON.parse(said) : {};
-      if (begun.object === "sequence" && !held[by].includes(begun.id)) held[by].push(begun.id);
+      const { sequences, responses, items } = held[by];
+      if (begun.object === "sequence" && !sequences.includes(begun.id)) sequences.push(begun.id);
+      if (begun.object === "response" && begun.store === true && !responses.includes(begun.id)) {
+        responses.push(begun.id);
+        items.push(begun.output[0].id);
+      }
       return;
     }
     expectError(JSON.parse(said), path);
   };
   await fc.assert(
     fc.asyncProperty(fc.array(drawn, { minLength: 1, maxLength: 4 }), async (requests) => {
-      for (const [by, own] of held.entries()) {
-        if (own.length > 0) continue;
+      for (const [by, { sequences }] of held.entries()) {
+        if (sequences.length > 0) continue;
         const begun = await api.post("/v1/sequences", { prompt: "Once" }, { headers: as(KEYS[by]) });
-        own.push((await begun.json()).id);
+        sequences.push((await begun.json()).id);
       }
       await Promise.all(requests.map(send));
     }),
     { numRuns: RUNS, endOnFailure: true },
   );
-  // Much of it was about sequences that were there.
+  // Much of it was about sequences and responses that were there.
   expect(about).toBeGreaterThan(RUNS / 10);
-  for (const path of ["/v1/chat/completions", "/api/chat", "/api/generate", "/v1/messages"])
-    expect(done).toContain(path);
+  const generating = [
+    "/v1/chat/completions",
+    "/v1/responses/{id}",
+    "/api/chat",
+    "/api/generate",
+    "/v1/messages",
+  ];
+  for (const path of generating) expect(done).toContain(path);
   expect(api.failures).toEqual([]);
   expect(rejections).toEqual([]);
   const metrics = await (await api.get("/metrics", as(KEYS[0]))).text();
   expect(metrics).toMatch(/vllm:num_requests_running\{[^}]*\} 0\n/);
 }, 600_000);
+
+/** What a key has, by ids. */
+interface Held {
+  sequences: string[];
+  responses: string[];
+  readonly items: string[];
+}
+
+const newHeld = (): Held => ({ sequences: [], responses: [], items: [] });
+
+const SHORT = { input: "Once", max_output_tokens: 2 };
+
+/** What makes a response refer to another, or to an item of it; now and then to none. */
+function referenceTo(which: number, idOf: (of: keyof Held) => string): object {
+  if (which < 5) return { previous_response_id: idOf("responses") };
+  if (which < 7) return { input: [{ type: "item_reference", id: idOf("items") }] };
+  return {};
+}
 
 /** An error has the form of the API that the path belongs to, and says something. */
 function expectError(body: { error: unknown }, path: string) {
@@ -197,9 +236,19 @@ function fittingType(schema: Schema, type: unknown, depth: number): fc.Arbitrary
       const required = (schema.required ?? []) as string[];
       if (properties.length === 0)
         return fc.dictionary(fc.constantFrom("1", "7", "x", "__proto__"), fc.double());
-      return fc.record(Object.fromEntries(properties.map(([name, of]) => [name, bodyFor(of, depth + 1)])), {
-        requiredKeys: required,
-      });
+      // With many fields at once, hardly a body would be in order.
+      const optional = properties.map(([name]) => name).filter((name) => !required.includes(name));
+      return fc
+        .subarray(optional, { maxLength: Math.min(optional.length, MOST_FIELDS) })
+        .chain((some) =>
+          fc.record(
+            Object.fromEntries(
+              properties
+                .filter(([name]) => required.includes(name) || some.includes(name))
+                .map(([name, of]) => [name, bodyFor(of, depth + 1)]),
+            ),
+          ),
+        );
     }
     case "array":
       return fc.array(bodyFor((schema.items ?? {}) as Schema, depth + 1), { maxLength: 4 });

@@ -117,7 +117,7 @@ const outputStatus = z.enum(["in_progress", "completed", "incomplete"]);
 const outputText = z.object({
   type: z.literal("output_text"),
   text: z.string(),
-  annotations: z.array(z.never()),
+  annotations: z.array(z.looseObject({})).max(0).openapi({ description: "Always empty." }),
   logprobs: z.array(outputLogprob),
 });
 
