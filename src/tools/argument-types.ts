@@ -17,32 +17,40 @@ const ANYTHING: ReadonlySet<JsonType> = new Set(TYPES);
 /**
  * Types that a value may be of; it may be that no value of one of them fits.
  * @param parameters the schema of all arguments
+ * @param name null: of an argument that is nowhere declared
  */
-export function argumentTypes(parameters: Schema, name: string): ReadonlySet<JsonType> {
-  try {
-    return new Looks(parameters).argument(parameters, name, new Set());
-  } catch (error) {
-    if (error instanceof RangeError) return ANYTHING;
-    throw error;
-  }
+export function argumentTypes(parameters: Schema, name: string | null): ReadonlySet<JsonType> {
+  return new Looks(parameters).argument(parameters, name, new Set());
+}
+
+/** The names of arguments that are declared in any way that the schema can be fitted. */
+export function argumentNames(parameters: Schema): readonly string[] {
+  const names = new Set<string>();
+  new Looks(parameters, (name) => names.add(name)).argument(parameters, null, new Set());
+  return [...names];
 }
 
 class Looks {
   readonly #root: Schema;
+  readonly #onName: (name: string) => void;
   #left = MAX_LOOKS;
 
-  constructor(root: Schema) {
+  /** @param onName told each name that is declared */
+  constructor(root: Schema, onName: (name: string) => void = () => undefined) {
     this.#root = root;
+    this.#onName = onName;
   }
 
   /** Of an argument that all of a schema allows. */
-  argument(schema: Schema, name: string, following: ReadonlySet<string>): ReadonlySet<JsonType> {
+  argument(schema: Schema, name: string | null, following: ReadonlySet<string>): ReadonlySet<JsonType> {
     if (!this.#goOn() || typeof schema === "boolean") return ANYTHING;
     const inside = (one: Schema, refs = following) => this.argument(one, name, refs);
     const { properties, additionalProperties } = schema;
+    const declared = isObject(properties) ? properties : {};
+    for (const one of Object.keys(declared)) this.#onName(one);
     const own =
-      isObject(properties) && Object.hasOwn(properties, name)
-        ? this.value(properties[name] as Schema, new Set())
+      name !== null && Object.hasOwn(declared, name)
+        ? this.value(declared[name] as Schema, new Set())
         : additionalProperties === undefined
           ? ANYTHING
           : this.value(additionalProperties as Schema, new Set());

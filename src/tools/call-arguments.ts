@@ -42,8 +42,13 @@ export class JsonArguments implements ArgumentsReader {
   }
 }
 
-/** What ends a value between tags. */
-const VALUE_END = "\n</parameter>\n";
+/** Longest name of an argument between tags. */
+export const MAX_NAME_LENGTH = 256;
+/** The tag that ends a value, at the beginning of a line. */
+export const VALUE_TAG = "</parameter>";
+const LINE_AND_TAG = `\n${VALUE_TAG}`;
+/** What ends a value, as it is written: the line break in front of the tag is no part of the value. */
+export const VALUE_END = `${LINE_AND_TAG}\n`;
 
 const TAGS: readonly CallPattern<"value" | "end">[] = [
   { kind: "value", parts: ["<parameter=", { endsBefore: ">" }, ">"] },
@@ -84,21 +89,22 @@ export class TaggedArguments implements ArgumentsReader {
         this.#count += 1;
       }
       if (!this.#hasValueBegun) {
-        if (rest === "") return { json, state: "open", rest };
-        if (rest[0] === "\n") rest = rest.slice(1);
+        // A tag right there ends an empty value, also where one line break is all that stands before it.
+        if (LINE_AND_TAG.startsWith(rest) || VALUE_TAG.startsWith(rest)) return { json, state: "open", rest };
+        if (rest[0] === "\n" && !rest.startsWith(LINE_AND_TAG)) rest = rest.slice(1);
+        else if (rest.startsWith(VALUE_TAG)) rest = `\n${rest}`;
         this.#hasValueBegun = true;
       }
-      const end = rest.indexOf(VALUE_END);
-      const isWhole = end !== -1;
-      const until = isWhole ? end : openFrom(rest, VALUE_END);
+      const end = rest.indexOf(LINE_AND_TAG);
+      const until = end === -1 ? openFrom(rest, LINE_AND_TAG) : end;
       if (isText(this.#types)) {
         json += JSON.stringify(rest.slice(0, until)).slice(1, -1);
-        if (isWhole) json += '"';
-        else return { json, state: "open", rest: rest.slice(until) };
-      } else if (isWhole) json += valueJson(rest.slice(0, until), this.#types);
-      else return { json, state: "open", rest };
+        if (end === -1) return { json, state: "open", rest: rest.slice(until) };
+        json += '"';
+      } else if (end === -1) return { json, state: "open", rest };
+      else json += valueJson(rest.slice(0, until), this.#types);
       this.#types = null;
-      rest = rest.slice(end + VALUE_END.length);
+      rest = rest.slice(end + LINE_AND_TAG.length);
     }
   }
 }

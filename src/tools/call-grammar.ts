@@ -15,6 +15,8 @@ import { dfaOf } from "../grammar/make-dfa.js";
 import { RegexTerms, type Term, UNBOUNDED } from "../grammar/regex-terms.js";
 import { NO_TEXT, specialTokenBytes } from "../grammar/token-trie.js";
 import type { CallFormat, CallMarker } from "./call-format.js";
+import { addTagged } from "./tagged-parameters.js";
+import { TaggedStrings } from "./tagged-strings.js";
 import type { ToolChoice } from "./tool.js";
 
 /** What an answer may call. Plain data. */
@@ -44,12 +46,14 @@ class CallGrammar {
   readonly #limits: SchemaLimits;
   readonly #builder: GrammarBuilder;
   readonly #target: SchemaTarget;
+  readonly #taggedStrings: TaggedStrings;
 
   constructor(spec: ToolsSpec, limits: SchemaLimits) {
     this.#spec = spec;
     this.#limits = limits;
     this.#builder = new GrammarBuilder(limits.maxNodes);
     const strings = new SchemaStrings(limits, this.#builder.work);
+    this.#taggedStrings = new TaggedStrings(this.#builder, limits);
     this.#target = { builder: this.#builder, strings, limits, style: JSON_STYLES.spaced };
   }
 
@@ -120,24 +124,27 @@ class CallGrammar {
 
   #call(name: string, parameters: Schema): number {
     const builder = this.#builder;
-    const fitting = addObjects(parameters, this.#target);
+    const fitting = () => addObjects(parameters, this.#target);
     switch (this.#spec.format.name) {
       case "llama3": {
         const type = builder.repeat(builder.literal('"type": "function", '), 0, 1);
         const head = builder.literal(`"name": "${name}", "parameters": `);
-        return builder.seq([builder.literal("{"), type, head, fitting, builder.literal("}")]);
+        return builder.seq([builder.literal("{"), type, head, fitting(), builder.literal("}")]);
       }
       case "qwen3-coder":
-        throw invalidArgument("calls in the form of Qwen3-Coder are not supported yet.");
+        return builder.seq([
+          builder.literal(`<function=${name}>\n`),
+          addTagged(parameters, this.#target, this.#taggedStrings),
+        ]);
       case "mistral": {
         const id = builder.seq([builder.literal(', "id": "'), this.#callId(), builder.literal('"')]);
         const head = builder.literal(`{"name": "${name}", "arguments": `);
-        return builder.seq([head, fitting, builder.repeat(id, 0, 1), builder.literal("}")]);
+        return builder.seq([head, fitting(), builder.repeat(id, 0, 1), builder.literal("}")]);
       }
       default:
         return builder.seq([
           builder.literal(`{"name": "${name}", "arguments": `),
-          fitting,
+          fitting(),
           builder.literal("}"),
         ]);
     }

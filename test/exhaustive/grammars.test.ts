@@ -1,5 +1,7 @@
 /** The properties of grammars that `npm test` checks in a few cases, in many. */
 import { test } from "vitest";
+import { CALL_FORMATS } from "../../src/tools/call-format.js";
+import { expectFittingCalls, PARAMETERS } from "../grammars/random-calls.js";
 import { expectGbnfAsMatched } from "../grammars/random-gbnf.js";
 import { expectExactMasks } from "../grammars/random-masks.js";
 import { expectPatternsAsRegExp } from "../grammars/random-patterns.js";
@@ -19,4 +21,12 @@ test("random grammars accept what a matcher of their parts does", () => {
 
 test.each(SCHEMAS)("what fits the grammar fits the schema: %s", (_, schema) => {
   expectFittingTexts(schema, 300, 2);
+});
+
+test.each(
+  CALL_FORMATS.flatMap((format) =>
+    PARAMETERS.map(([what, parameters]) => [format, what, parameters] as const),
+  ),
+)("%s: calls fit: %s", (format, _, parameters) => {
+  expectFittingCalls(format, [parameters], 200, 2);
 });

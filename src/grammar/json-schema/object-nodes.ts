@@ -20,7 +20,15 @@ export function conjunction(schemas: readonly Schema[]): Conjunction | null {
   return schemas.filter(isObject);
 }
 
-/** Properties in the order in which they are first named; what others may be (null: there are none), and their names. */
+/** The least that some members say by a keyword; Infinity where none says it. */
+export function least(members: Conjunction, keyword: string): number {
+  return Math.min(
+    UNBOUNDED,
+    ...members.flatMap((member) => (typeof member[keyword] === "number" ? [member[keyword]] : [])),
+  );
+}
+
+/** Properties in the order in which they are first named; what others may be (null: there are none), what is said of names, and how many there may be. */
 export function propertiesOf(members: Conjunction) {
   const declared = members.map(({ properties }) => (properties ?? {}) as Readonly<Record<string, Schema>>);
   const required = new Set(members.flatMap((member) => (member.required ?? []) as readonly string[]));
@@ -39,6 +47,8 @@ export function propertiesOf(members: Conjunction) {
     properties,
     extra: isOpen && !keys.includes(false) ? conjunction(others) : null,
     keys: keys.filter(isObject),
+    min: Math.max(0, ...members.map(({ minProperties }) => (minProperties as number) ?? 0)),
+    max: least(members, "maxProperties"),
   };
 }
 

@@ -8,7 +8,7 @@ import { GrammarStates } from "../grammar-state.js";
 import { UNBOUNDED } from "../regex-terms.js";
 import { JSON_STYLES, type JsonStyle, jsonText } from "./json-text.js";
 import { type NumberBounds, numberDfa } from "./number-dfa.js";
-import { conjunction, ObjectNodes, type Property, propertiesOf } from "./object-nodes.js";
+import { conjunction, least, ObjectNodes, type Property, propertiesOf } from "./object-nodes.js";
 import { type Alternative, boundsOf, type Conjunction, SchemaAlternatives } from "./schema-alternatives.js";
 import { type JsonType, type Schema, type SchemaObject, schemaJson } from "./schema-keywords.js";
 import { SCHEMA_LIMITS, type SchemaLimits } from "./schema-limits.js";
@@ -54,8 +54,10 @@ function compilerOf(root: Schema, target: SchemaTarget): SchemaCompiler {
   return new SchemaCompiler(new SchemaAlternatives(root, target.limits, target.builder.work), target);
 }
 
-/** Makes the nodes of one schema. */
-class SchemaCompiler {
+/**
+ * Makes the nodes of one schema. What its methods give is there once `finished` has been called.
+ */
+export class SchemaCompiler {
   readonly #alternatives: SchemaAlternatives;
   readonly #limits: SchemaLimits;
   readonly #builder: GrammarBuilder;
@@ -78,14 +80,14 @@ class SchemaCompiler {
 
   /** What fits all, with all that it needs. */
   whole(all: Conjunction | null): number {
-    return this.#finished(this.#value(all));
+    return this.finished(this.#value(all));
   }
 
   /** The node, once all that it needs is there. */
-  #finished(node: number): number {
+  finished(node: number): number {
     for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
       const alternatives = this.#alternatives.of(next.all);
-      this.#builder.define(next.node, this.#builder.anyOf(alternatives.map((one) => this.#fitting(one))));
+      this.#builder.define(next.node, this.#builder.anyOf(alternatives.map((one) => this.fitting(one))));
     }
     return node;
   }
@@ -108,21 +110,33 @@ class SchemaCompiler {
     return number;
   }
 
-  #fitting(alternative: Alternative): number {
+  /** What fits one way. */
+  fitting(alternative: Alternative): number {
     if (alternative.values !== null) return this.#listed(alternative);
     const { members } = alternative;
     return this.#builder.anyOf([...alternative.types].map((type) => this.#ofType(type, members)));
   }
 
-  /** Those of the listed values that fit the other keywords, too. */
   #listed(alternative: Alternative): number {
-    let texts = [...new Set((alternative.values ?? []).map((value) => jsonText(value, this.#style)))];
-    const says = alternative.members.flatMap((member) => Object.keys(member));
-    if (says.some((keyword) => !TELL_NO_MORE.has(keyword))) {
-      texts = texts.filter(this.#fits((others) => others.#fitting({ ...alternative, values: null })));
-    }
-    const dfa = this.#strings.oneOf(texts);
+    const texts = this.listedValues(alternative).map((value) => jsonText(value, this.#style));
+    const dfa = this.#strings.oneOf([...new Set(texts)]);
     return dfa === null ? this.#builder.anyOf([]) : this.#builder.dfa(dfa);
+  }
+
+  /** Those of the listed values that fit the other keywords, too. */
+  listedValues(alternative: Alternative): readonly unknown[] {
+    const values = alternative.values ?? [];
+    const says = alternative.members.flatMap((member) => Object.keys(member));
+    if (!says.some((keyword) => !TELL_NO_MORE.has(keyword))) return values;
+    const fits = this.#fits((others) => others.fitting({ ...alternative, values: null }));
+    return values.filter((value) => fits(jsonText(value, this.#style)));
+  }
+
+  /** Whether names fit what is said of names. */
+  fittingNames(keys: Conjunction): (name: string) => boolean {
+    if (keys.length === 0) return () => true;
+    const fits = this.#fits((others) => others.#keyNode(keys, []));
+    return (name) => fits(JSON.stringify(name));
   }
 
   #ofType(type: JsonType, members: Conjunction): number {
@@ -216,19 +230,14 @@ class SchemaCompiler {
   }
 
   #object(members: Conjunction): number {
-    const { properties, extra, keys } = propertiesOf(members);
-    const fits = keys.length === 0 ? () => true : this.#fits((others) => others.#keyNode(keys, []));
-    const min = Math.max(0, ...members.map(({ minProperties }) => (minProperties as number) ?? 0));
-    const max = least(members, "maxProperties");
+    const { properties, extra, keys, min, max } = propertiesOf(members);
+    const fits = this.fittingNames(keys);
     const { comma, colon } = this.#style;
     const withColon = (key: number) => this.#builder.seq([key, this.#builder.literal(colon)]);
     return new ObjectNodes(this.#builder, {
       form: { open: "{", comma, close: "}" },
       ...{ properties, min, max },
-      named: (name) => {
-        const text = JSON.stringify(name);
-        return fits(text) ? withColon(this.#builder.literal(text)) : null;
-      },
+      named: (name) => (fits(name) ? withColon(this.#builder.literal(JSON.stringify(name))) : null),
       value: ({ value }) => this.#value(value),
       extra:
         extra === null
@@ -243,7 +252,7 @@ class SchemaCompiler {
     const target = { builder, strings: this.#strings, limits: this.#limits, style: this.#style };
     const others = new SchemaCompiler(this.#alternatives, target);
     // Something that no JSON is: a grammar that nothing fits would be refused.
-    const either = builder.anyOf([others.#finished(node(others)), builder.literal("\0")]);
+    const either = builder.anyOf([others.finished(node(others)), builder.literal("\0")]);
     const states = new GrammarStates(builder.grammar(either));
     return (text) => {
       const bytes = new TextEncoder().encode(text);
@@ -295,20 +304,14 @@ const TELL_NO_MORE: ReadonlySet<string> = new Set([
   ],
 ]);
 
-function least(members: Conjunction, keyword: string): number {
-  return Math.min(
-    UNBOUNDED,
-    ...members.flatMap((member) => (typeof member[keyword] === "number" ? [member[keyword]] : [])),
-  );
-}
-
 function leastCommon(a: number, b: number): number {
   let [x, y] = [a, b];
   while (y !== 0) [x, y] = [y, x % y];
   return (a / x) * b;
 }
 
-function stringRules(members: Conjunction): StringRules {
+/** What is said of a string. */
+export function stringRules(members: Conjunction): StringRules {
   const texts = (keyword: string) => [
     ...new Set(members.flatMap((member) => (typeof member[keyword] === "string" ? [member[keyword]] : []))),
   ];

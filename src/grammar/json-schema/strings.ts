@@ -59,6 +59,11 @@ const FORMATS: Readonly<Record<string, string>> = {
 /** The names of the formats that are honoured by themselves. */
 export const HONOURED_FORMATS: readonly string[] = Object.keys(FORMATS);
 
+/** What a format that is honoured means, as an ECMAScript pattern of the whole; null for one that is honoured by its pattern. */
+export function formatPattern(format: string): string | null {
+  return Object.hasOwn(FORMATS, format) ? FORMATS[format] : null;
+}
+
 /** Formats that zod writes along with a pattern that says the same. */
 const FORMATS_WITH_PATTERN: ReadonlySet<string> = new Set([
   ...[

@@ -1,0 +1,17 @@
+/** What tools' grammars let through is read as calls whose arguments fit. */
+import { test } from "vitest";
+import { expectFittingCalls, PARAMETERS } from "../../test/grammars/random-calls.js";
+import { CALL_FORMATS } from "./call-format.js";
+
+test.each(CALL_FORMATS.map((format) => [format]))(
+  "%s: calls fit, of tools with arguments of every kind",
+  (format) => {
+    const some = format === "hermes" || format === "qwen3-coder" ? PARAMETERS : PARAMETERS.slice(0, 4);
+    expectFittingCalls(
+      format,
+      some.map(([, parameters]) => parameters),
+      10,
+      1,
+    );
+  },
+);
