@@ -2,9 +2,10 @@
 
 import { INT8_COLUMNS, int8Groups, panelSums, ROW_GROUP_BYTES } from "./int8-panels";
 import { storeLanes } from "./lanes";
+import { endInStream } from "./panels";
 import { int8RelaxedTile1, int8RelaxedTile2 } from "./relaxed/tiles-int8";
 import {
-  int8Half3, int8Half4, int8Tile1, int8Tile2, int8Tile3, int8Tile4, SUMS_BYTES,
+  int8Far4, int8Half3, int8Half4, int8Tile1, int8Tile2, int8Tile3, int8Tile4, SUMS_BYTES,
 } from "./tiles-int8";
 
 /** Rows of the largest tile. */
@@ -22,6 +23,10 @@ export function throughPanels(
   fused: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
 ): void {
+  if (!ASC_FEATURE_RELAXED_SIMD && fused && rows == 1) {
+    rowInStreams(y, x, weight, panelBytes, inFeatures, outFeatures, bias, sums, from, to);
+    return;
+  }
   const most = ASC_FEATURE_RELAXED_SIMD ? (fused ? 2 : 1) : TILE_ROWS;
   const groups = int8Groups(inFeatures), block = rowsInBlock(rows, xStride, most);
   // Many rows all go through one panel before the next. Of few, a tile first goes through many, because memory is read
@@ -40,6 +45,28 @@ export function throughPanels(
       }
     }
   }
+}
+
+/** Streams of panels that one row goes through at once. At 128 bits V8 spills so many sums. */
+const STREAMS: i32 = 4;
+
+/** One row through several streams of panels at once (`endInStream`), and through what is left of panels with the last share. */
+function rowInStreams(
+  y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize,
+  from: i32, to: i32,
+): void {
+  const groups = int8Groups(inFeatures), scalesAt = <usize>groups * ROW_GROUP_BYTES;
+  const panels = (outFeatures + INT8_COLUMNS - 1) / INT8_COLUMNS, length = panels / STREAMS;
+  const apart = <usize>length * panelBytes;
+  for (let p = endInStream(from, panels, length), end = endInStream(to, panels, length); p < end; p++) {
+    const panel = weight + <usize>p * panelBytes;
+    int8Far4(x, scalesAt, panel, apart, groups, sums);
+    for (let i = 0; i < STREAMS; i++) {
+      finishRows(sums + <usize>i * SUMS_BYTES, 1, y, 0, (p + i * length) * INT8_COLUMNS, outFeatures, bias);
+    }
+  }
+  if (to < panels) return;
+  rowsByPanels(true, 1, y, 0, x, 0, weight, panelBytes, groups, outFeatures, bias, sums, STREAMS * length, panels);
 }
 
 /** Rows that meet a panel before the next ones, of so many: as even as whole tiles allow. */

@@ -9,7 +9,7 @@ import { FORM_BF16, FORM_F16 } from "./generated/constants";
 import { asF32, halfBits, halfFactor } from "./half";
 import { MANY_ROWS, TILE_ROWS, tileRows, tiles } from "./linear";
 import { HALF_PANEL_BYTES, PANEL_BYTES } from "./panels";
-import { narrow, NO_SUMS, storeRow, tile } from "./tiles";
+import { inFour, narrow, NO_SUMS, storeRow, tile } from "./tiles";
 
 /** Rows of bf16, which is widened by one instruction, that tiles of 256 bits widen anew. Measured between 2 and 64, on Node 26. */
 const MOST_FUSED_BF16: i32 = 15;
@@ -54,6 +54,14 @@ export function firstRowBf16(x: usize, panel: usize, y: usize, inFeatures: i32, 
 
 export function firstRowF16(x: usize, panel: usize, y: usize, inFeatures: i32, widened: usize, sums: usize): void {
   row(FORM_F16, true, x, panel, y, inFeatures, widened, sums);
+}
+
+export function quadrupleBf16(x: usize, panel: usize, panelsApart: usize, y: usize, resultsApart: usize, inFeatures: i32): void {
+  inFour(FORM_BF16, x, panel, panelsApart, y, resultsApart, inFeatures);
+}
+
+export function quadrupleF16(x: usize, panel: usize, panelsApart: usize, y: usize, resultsApart: usize, inFeatures: i32): void {
+  inFour(FORM_F16, x, panel, panelsApart, y, resultsApart, inFeatures);
 }
 
 export function tile2Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {

@@ -5,10 +5,12 @@
 // row and many rows give the same bits. Multiply and add round separately; there is no fused operation.
 
 import { fused } from "./choices";
-import { PANEL_COLUMNS, FORM_F32 } from "./generated/constants";
-import { rowsByHalf } from "./linear-half";
-import { PANEL_BYTES, rowBytes } from "./panels";
-import { narrow3, narrow4, narrow5, NO_SUMS, single, storeRow, tile1, tile2, tile3, tile4, tile5, triple } from "./tiles";
+import { FORM_BF16, FORM_F32, PANEL_COLUMNS } from "./generated/constants";
+import { quadrupleBf16, quadrupleF16, rowsByHalf } from "./linear-half";
+import { endInStream, PANEL_BYTES, rowBytes } from "./panels";
+import {
+  narrow3, narrow4, narrow5, NO_SUMS, quadruple, single, storeRow, tile1, tile2, tile3, tile4, tile5, triple,
+} from "./tiles";
 import { deep5 } from "./tiles-deep";
 
 /** Rows of the largest tile. */
@@ -28,7 +30,7 @@ const SPARE_BYTES: usize = <usize>TILE_ROWS * PANEL_BYTES;
 
 // What follows counts where vectors have 128 bits; where they are fused, tiles that read ahead are the fastest of any rows.
 
-/** Inputs of the longest panel that one row goes through by itself. Measured between 576 and 8192, on Node 20 and 26. */
+/** Inputs of the longest panel that a row ahead of others goes through by itself. Measured between 576 and 8192, on Node 20 and 26. */
 const LONGEST_ALONE: i32 = 1024;
 /** Panels that one row goes through before the other rows, which find them near; and at once, if they are long. */
 const PANELS_AHEAD: i32 = 3;
@@ -116,10 +118,43 @@ export function tiles(
 /** One row by some f32 panels, for vectors of 128 bits. */
 function rowByPanels(y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, panels: i32): void {
   if (panels == PANELS_AHEAD && inFeatures > LONGEST_ALONE) {
-    triple(x, weight, panelBytes, y, inFeatures);
+    triple(x, weight, panelBytes, y, PANEL_BYTES, inFeatures);
     return;
   }
   for (let p = 0; p < panels; p++) single(x, weight + <usize>p * panelBytes, y + <usize>p * PANEL_BYTES, inFeatures);
+}
+
+/**
+ * One row by the share `from … to − 1` of so many whole panels, with the bias, if there is one: through several streams at once
+ * (`endInStream`), and through what is left of panels with the last share. Weights of 16 bits only where vectors are fused.
+ */
+function rowInStreams(
+  y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, form: i32, bias: usize, panels: i32, from: i32, to: i32,
+): void {
+  const isFused = fused(), streams = isFused ? 4 : 3, length = panels / streams;
+  const panelsApart = <usize>length * panelBytes, resultsApart = <usize>length * PANEL_BYTES;
+  for (let p = endInStream(from, panels, length), end = endInStream(to, panels, length); p < end; p++) {
+    const panel = weight + <usize>p * panelBytes, at = <usize>p * PANEL_BYTES;
+    if (form == FORM_F32) {
+      if (isFused) quadruple(x, panel, panelsApart, y + at, resultsApart, inFeatures);
+      else triple(x, panel, panelsApart, y + at, resultsApart, inFeatures);
+    } else if (form == FORM_BF16) {
+      quadrupleBf16(x, panel, panelsApart, y + at, resultsApart, inFeatures);
+    } else {
+      quadrupleF16(x, panel, panelsApart, y + at, resultsApart, inFeatures);
+    }
+    if (bias == 0) continue;
+    for (let i = 0; i < streams; i++) {
+      const result = at + <usize>i * resultsApart;
+      addBias(y + result, 0, 1, bias + result);
+    }
+  }
+  if (to < panels) return;
+  const done = streams * length, at = <usize>done * PANEL_BYTES;
+  rowsByAny(
+    y + at, 0, x, 0, 1, weight + <usize>done * panelBytes, panelBytes, inFeatures, panels - done, form, bias == 0 ? 0 : bias + at, 0,
+    false,
+  );
 }
 
 /** Rows by some f32 panels, without the bias. */
@@ -128,7 +163,7 @@ function rowsByPanels(
   weight: usize, panelBytes: usize, inFeatures: i32, panels: i32, goesOn: bool,
 ): void {
   const isFused = fused();
-  const ahead = !isFused && (rows == 1 || (rows >= FEWEST_BEHIND && rows < MANY_ROWS)) ? 1 : 0;
+  const ahead = !isFused && rows >= FEWEST_BEHIND && rows < MANY_ROWS ? 1 : 0;
   // Few rows wait for memory in any case: then a tile that reads ahead is faster than two that compute faster.
   const wide = isFused || rows < FEWEST_BEHIND;
   if (ahead == 1) rowByPanels(y, x, weight, panelBytes, inFeatures, panels);
@@ -169,7 +204,11 @@ export function linear(
   const spare = scratch + <usize>thread * (SPARE_BYTES + widenedBytes), widened = spare + SPARE_BYTES;
   const full = min(to, outFeatures / PANEL_COLUMNS);
   const depth = depthOf(rows, inFeatures), block = rowsInBlock(rows, depth << 2);
-  for (let r = 0; r < rows; r += block) {
+  const inStreams = rows == 1 && (form == FORM_F32 || fused());
+  if (inStreams && from < full) {
+    rowInStreams(y, x, weight, panelBytes, inFeatures, form, bias, outFeatures / PANEL_COLUMNS, from, full);
+  }
+  for (let r = 0; r < rows && !inStreams; r += block) {
     const count = min(block, rows - r);
     // Once without any inputs, too: y is the bias then.
     for (let k = 0; k == 0 || k < inFeatures; k += depth) {

@@ -22,3 +22,14 @@ export function valueBytes(form: i32): usize {
 export function rowBytes(form: i32): usize {
   return form == FORM_F32 ? PANEL_BYTES : HALF_PANEL_BYTES;
 }
+
+/**
+ * Where the share of items `… to − 1` of `count` ends when a row goes through several streams of `length` panels each at once: the
+ * same part of each stream. A processor fetches each stream ahead for itself, but only some lines of it and not beyond its page, so
+ * that one alone comes from memory at three quarters of the rate of several that lie far apart. Beside each other they would be cut
+ * into pieces, and shares that did not go on where others end would begin new ones.
+ */
+@inline
+export function endInStream(to: i32, count: i32, length: i32): i32 {
+  return <i32>(<i64>to * <i64>length / <i64>count);
+}

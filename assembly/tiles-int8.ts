@@ -139,6 +139,52 @@ export function int8Tile1(x: usize, xStride: usize, scalesAt: usize, panel: usiz
   store(sums, a0, a1, a2, a3);
 }
 
+/** `int8Tile1` by four panels, so many bytes apart: as many streams of memory. Each panel's results go to `sums`, side by side. */
+export function int8Far4(x: usize, scalesAt: usize, panel: usize, apart: usize, groups: i32, sums: usize): void {
+  const zero = i32x4.splat(0);
+  let a0 = zero, a1 = zero, a2 = zero, a3 = zero, b0 = zero, b1 = zero, b2 = zero, b3 = zero;
+  let c0 = zero, c1 = zero, c2 = zero, c3 = zero, d0 = zero, d1 = zero, d2 = zero, d3 = zero;
+  let xp = x, wa = panel, wb = wa + apart, wc = wb + apart, wd = wc + apart, s = x + scalesAt;
+  for (let g = 0; g < groups; g++) {
+    const sa = wa, sb = wb, sc = wc, sd = wd;
+    wa += INT8_SCALE_BYTES;
+    wb += INT8_SCALE_BYTES;
+    wc += INT8_SCALE_BYTES;
+    wd += INT8_SCALE_BYTES;
+    let ia0 = zero, ia1 = zero, ia2 = zero, ia3 = zero, ib0 = zero, ib1 = zero, ib2 = zero, ib3 = zero;
+    let ic0 = zero, ic1 = zero, ic2 = zero, ic3 = zero, id0 = zero, id1 = zero, id2 = zero, id3 = zero;
+    for (const end = wa + (INT8_GROUP_BYTES - INT8_SCALE_BYTES); wa < end; wa += INT8_PAIR_BYTES) {
+      const v = v128.load_splat<i32>(xp);
+      ia0 = dot(ia0, v128.load_ext<i8>(wa), v); ia1 = dot(ia1, v128.load_ext<i8>(wa, 8), v);
+      ia2 = dot(ia2, v128.load_ext<i8>(wa, 16), v); ia3 = dot(ia3, v128.load_ext<i8>(wa, 24), v);
+      ib0 = dot(ib0, v128.load_ext<i8>(wb), v); ib1 = dot(ib1, v128.load_ext<i8>(wb, 8), v);
+      ib2 = dot(ib2, v128.load_ext<i8>(wb, 16), v); ib3 = dot(ib3, v128.load_ext<i8>(wb, 24), v);
+      ic0 = dot(ic0, v128.load_ext<i8>(wc), v); ic1 = dot(ic1, v128.load_ext<i8>(wc, 8), v);
+      ic2 = dot(ic2, v128.load_ext<i8>(wc, 16), v); ic3 = dot(ic3, v128.load_ext<i8>(wc, 24), v);
+      id0 = dot(id0, v128.load_ext<i8>(wd), v); id1 = dot(id1, v128.load_ext<i8>(wd, 8), v);
+      id2 = dot(id2, v128.load_ext<i8>(wd, 16), v); id3 = dot(id3, v128.load_ext<i8>(wd, 24), v);
+      wb += INT8_PAIR_BYTES;
+      wc += INT8_PAIR_BYTES;
+      wd += INT8_PAIR_BYTES;
+      xp += 4;
+    }
+    const t = v128.load_splat<f32>(s);
+    a0 = next(a0, ia0, v128.load(sa), t); a1 = next(a1, ia1, v128.load(sa, 16), t);
+    a2 = next(a2, ia2, v128.load(sa, 32), t); a3 = next(a3, ia3, v128.load(sa, 48), t);
+    b0 = next(b0, ib0, v128.load(sb), t); b1 = next(b1, ib1, v128.load(sb, 16), t);
+    b2 = next(b2, ib2, v128.load(sb, 32), t); b3 = next(b3, ib3, v128.load(sb, 48), t);
+    c0 = next(c0, ic0, v128.load(sc), t); c1 = next(c1, ic1, v128.load(sc, 16), t);
+    c2 = next(c2, ic2, v128.load(sc, 32), t); c3 = next(c3, ic3, v128.load(sc, 48), t);
+    d0 = next(d0, id0, v128.load(sd), t); d1 = next(d1, id1, v128.load(sd, 16), t);
+    d2 = next(d2, id2, v128.load(sd, 32), t); d3 = next(d3, id3, v128.load(sd, 48), t);
+    s += ROW_SCALE_BYTES;
+  }
+  store(sums, a0, a1, a2, a3);
+  store(sums + SUMS_BYTES, b0, b1, b2, b3);
+  store(sums + 2 * SUMS_BYTES, c0, c1, c2, c3);
+  store(sums + 3 * SUMS_BYTES, d0, d1, d2, d3);
+}
+
 export function int8Tile2(x: usize, xStride: usize, scalesAt: usize, panel: usize, groups: i32, sums: usize): void {
   tile(true, 2, x, xStride, scalesAt, panel, groups, sums);
 }

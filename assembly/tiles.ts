@@ -199,10 +199,13 @@ export function single(x: usize, panel: usize, y: usize, inFeatures: i32): void 
   storeRow(y, a0, a1, a2, a3);
 }
 
-/** One row by three panels, side by side: three streams of memory, and sums enough to hide the latency of an addition. */
-export function triple(x: usize, panel: usize, panelBytes: usize, y: usize, inFeatures: i32): void {
+/**
+ * One row by three panels, whose weights and whose results are so many bytes apart: three streams of memory, and sums enough to
+ * hide the latency of an addition.
+ */
+export function triple(x: usize, panel: usize, panelsApart: usize, y: usize, resultsApart: usize, inFeatures: i32): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0;
-  let xp = x, u = panel, v = u + panelBytes, w = v + panelBytes;
+  let xp = x, u = panel, v = u + panelsApart, w = v + panelsApart;
   const end = u + <usize>inFeatures * PANEL_BYTES;
   while (u < end) {
     const s = v128.load_splat<f32>(xp);
@@ -223,9 +226,58 @@ export function triple(x: usize, panel: usize, panelBytes: usize, y: usize, inFe
     w += PANEL_BYTES;
     xp += 4;
   }
-  storeRow(y, a0, a1, a2, a3);
-  storeRow(y + 64, b0, b1, b2, b3);
-  storeRow(y + 128, c0, c1, c2, c3);
+  let p = y;
+  storeRow(p, a0, a1, a2, a3);
+  p += resultsApart;
+  storeRow(p, b0, b1, b2, b3);
+  p += resultsApart;
+  storeRow(p, c0, c1, c2, c3);
+}
+
+/** The same by four panels of any form, for vectors of 256 bits: of 128 there are too few for so many sums. */
+@inline
+export function inFour(form: i32, x: usize, panel: usize, panelsApart: usize, y: usize, resultsApart: usize, inFeatures: i32): void {
+  const factor = halfFactor(), bits = halfBits();
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+  let c0 = a0, c1 = a0, c2 = a0, c3 = a0, d0 = a0, d1 = a0, d2 = a0, d3 = a0;
+  let xp = x, t = panel, u = t + panelsApart, v = u + panelsApart, w = v + panelsApart;
+  const end = t + <usize>inFeatures * rowBytes(form);
+  while (t < end) {
+    const s = v128.load_splat<f32>(xp);
+    a0 = f32x4.add(a0, f32x4.mul(s, asF32(t, 0, form, factor, bits)));
+    a1 = f32x4.add(a1, f32x4.mul(s, asF32(t, 1, form, factor, bits)));
+    a2 = f32x4.add(a2, f32x4.mul(s, asF32(t, 2, form, factor, bits)));
+    a3 = f32x4.add(a3, f32x4.mul(s, asF32(t, 3, form, factor, bits)));
+    b0 = f32x4.add(b0, f32x4.mul(s, asF32(u, 0, form, factor, bits)));
+    b1 = f32x4.add(b1, f32x4.mul(s, asF32(u, 1, form, factor, bits)));
+    b2 = f32x4.add(b2, f32x4.mul(s, asF32(u, 2, form, factor, bits)));
+    b3 = f32x4.add(b3, f32x4.mul(s, asF32(u, 3, form, factor, bits)));
+    c0 = f32x4.add(c0, f32x4.mul(s, asF32(v, 0, form, factor, bits)));
+    c1 = f32x4.add(c1, f32x4.mul(s, asF32(v, 1, form, factor, bits)));
+    c2 = f32x4.add(c2, f32x4.mul(s, asF32(v, 2, form, factor, bits)));
+    c3 = f32x4.add(c3, f32x4.mul(s, asF32(v, 3, form, factor, bits)));
+    d0 = f32x4.add(d0, f32x4.mul(s, asF32(w, 0, form, factor, bits)));
+    d1 = f32x4.add(d1, f32x4.mul(s, asF32(w, 1, form, factor, bits)));
+    d2 = f32x4.add(d2, f32x4.mul(s, asF32(w, 2, form, factor, bits)));
+    d3 = f32x4.add(d3, f32x4.mul(s, asF32(w, 3, form, factor, bits)));
+    t += rowBytes(form);
+    u += rowBytes(form);
+    v += rowBytes(form);
+    w += rowBytes(form);
+    xp += 4;
+  }
+  let p = y;
+  storeRow(p, a0, a1, a2, a3);
+  p += resultsApart;
+  storeRow(p, b0, b1, b2, b3);
+  p += resultsApart;
+  storeRow(p, c0, c1, c2, c3);
+  p += resultsApart;
+  storeRow(p, d0, d1, d2, d3);
+}
+
+export function quadruple(x: usize, panel: usize, panelsApart: usize, y: usize, resultsApart: usize, inFeatures: i32): void {
+  inFour(FORM_F32, x, panel, panelsApart, y, resultsApart, inFeatures);
 }
 
 export function tile1(
