@@ -349,7 +349,9 @@ test("an unused model is unloaded when its time is up, which every use begins an
   const first = await have("a");
   await vi.advanceTimersByTimeAsync(500);
   expect(ids(models)).toEqual(["a"]);
+  expect(models.unloadsAt("a")).toBeNull();
   first.release();
+  expect(models.unloadsAt("a")).toBe(Date.now() + 100);
   await vi.advanceTimersByTimeAsync(99);
   (await use("a")).release();
   await vi.advanceTimersByTimeAsync(99);
@@ -357,6 +359,7 @@ test("an unused model is unloaded when its time is up, which every use begins an
   const { loaded, release } = await use("a");
   loaded.held = 1;
   release();
+  expect(models.unloadsAt("a")).toBeNull();
   await vi.advanceTimersByTimeAsync(500);
   expect(ids(models)).toEqual(["a"]);
   loaded.held = 0;

@@ -52,6 +52,8 @@ interface Entry<T> {
   lastUse: number;
   readonly waiters: Set<Waiter<T>>;
   idle: ReturnType<typeof setTimeout> | undefined;
+  /** When that timer goes off, in milliseconds of Unix time; null: it does not run. */
+  unloadsAt: number | null;
   /** Loads that failed one after the other. */
   failures: number;
   /** No load is tried before this, by the monotonic clock. */
@@ -85,7 +87,7 @@ export class LoadedModels<T> {
         what.id,
         {
           ...{ what, state: "unloaded", loaded: null, users: 0, lastUse: 0, waiters: new Set() },
-          ...{ idle: undefined, failures: 0, retryAt: 0 },
+          ...{ idle: undefined, unloadsAt: null, failures: 0, retryAt: 0 },
         },
       ]),
     );
@@ -105,6 +107,11 @@ export class LoadedModels<T> {
   useLoaded(id: string): Lease<T> | null {
     const entry = this.#entries.get(id)!;
     return entry.state === "loaded" ? this.#lease(entry) : null;
+  }
+
+  /** When an unused model will be unloaded, in milliseconds of Unix time; null for one that is used, or stays. */
+  unloadsAt(id: string): number | null {
+    return this.#entries.get(id)!.unloadsAt;
   }
 
   /** Requests that wait for a model. */
@@ -164,7 +171,7 @@ export class LoadedModels<T> {
   }
 
   #lease(entry: Entry<T>): Lease<T> {
-    clearTimeout(entry.idle);
+    stopIdleTimer(entry);
     entry.users += 1;
     let isHeld = true;
     return {
@@ -296,7 +303,7 @@ export class LoadedModels<T> {
   #unload(entry: Entry<T>): Promise<void> {
     const { what } = entry;
     const loaded = entry.loaded!;
-    clearTimeout(entry.idle);
+    stopIdleTimer(entry);
     entry.state = "unloading";
     entry.loaded = null;
     const done = what.unload(loaded).then(
@@ -323,8 +330,10 @@ export class LoadedModels<T> {
     this.#loadNext();
     const { idleMs } = this.#options;
     if (idleMs === null || idleMs > MAX_TIMER_MS || !isUnused(entry)) return;
-    clearTimeout(entry.idle);
+    stopIdleTimer(entry);
+    entry.unloadsAt = Date.now() + idleMs;
     entry.idle = setTimeout(() => {
+      entry.unloadsAt = null;
       if (isUnused(entry)) this.#unload(entry);
     }, idleMs);
     (entry.idle as { unref?: () => void }).unref?.();
@@ -345,6 +354,11 @@ export class LoadedModels<T> {
         )
       : unavailable("model_loading", `${what.id} was not loaded within ${seconds} s; try again.`);
   }
+}
+
+function stopIdleTimer<T>(entry: Entry<T>): void {
+  clearTimeout(entry.idle);
+  entry.unloadsAt = null;
 }
 
 function isUnused<T>({ what, state, users, loaded }: Entry<T>): boolean {

@@ -71,7 +71,8 @@ function messagesOf(bodies: ChatPromptBody["messages"]): ChatMessage[] {
   }));
 }
 
-function toolsOf(bodies: ChatPromptBody["tools"]): ToolDefinition[] {
+/** What the model may call. */
+export function toolsOf(bodies: ChatPromptBody["tools"]): ToolDefinition[] {
   return (bodies ?? []).map(({ function: { name, description, parameters } }) => ({
     name,
     ...(description != null && { description }),

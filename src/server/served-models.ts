@@ -91,6 +91,11 @@ export class ServedModels {
     return this.#loaded.peek(id);
   }
 
+  /** When the one of that name will be unloaded, in milliseconds of Unix time; null: it is used, or stays. */
+  unloadsAt(id: string): number | null {
+    return this.#loaded.unloadsAt(id);
+  }
+
   /** Requests that wait for the one of that name. */
   waitingFor(id: string): number {
     return this.#loaded.waitingFor(id);

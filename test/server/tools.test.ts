@@ -258,3 +258,105 @@ test("a template that asks for no form of calls: refused, unless the server is t
   // @ts-expect-error: what a program without types may pass
   await expect(served({ toolFormat: "xml" })).rejects.toThrow(/^toolFormat is "hermes" or/);
 });
+
+test("Ollama's API: a call is whole in a line of its own, with an object for arguments, and so are earlier ones", async () => {
+  const post = async (body: object) => {
+    const request = { model: api.server.models[0].id, messages: [USER], tools: TOOLS, think: false };
+    const answer = await api.post("/api/chat", { ...request, options: { seed: 1, temperature: 0 }, ...body });
+    expect(answer.status).toBe(200);
+    return answer;
+  };
+  const asked = { tool_choice: "required", parallel_tool_calls: false };
+  const { message, done_reason } = await (await post({ ...asked, stream: false })).json();
+  expect(done_reason).toBe("stop");
+  const [call] = message.tool_calls;
+  expect(message).toEqual({ role: "assistant", content: "", tool_calls: [call] });
+  expectRight([{ ...call, type: "function", function: withText(call.function) }]);
+  expect(call.function.index).toBe(0);
+  const lines = (await (await post(asked)).text()).trimEnd().split("\n");
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { message: { content: "", tool_calls: [{ function: call.function }] }, done: false },
+    { message: { content: "" }, done: true, done_reason: "stop" },
+  ]);
+  const pet = { name: "add_pet", arguments: { name: "Lily", age: 2 } };
+  const said = { role: "assistant", tool_calls: [{ function: pet }, { function: { name: "now" } }] };
+  const messages = [
+    USER,
+    said,
+    { role: "tool", tool_name: "now", content: "noon" },
+    { role: "tool", content: "x" },
+  ];
+  const counted = await (await post({ messages, stream: false, options: { num_predict: 1 } })).json();
+  const own = [USER, { ...CALLED, tool_calls: [withName("add_pet", pet.arguments), withName("now", {})] }];
+  const results = [
+    { role: "tool", tool_call_id: "now", content: "noon" },
+    { role: "tool", tool_call_id: "add_pet", content: "x" },
+  ];
+  const { usage } = await answerOf({ messages: [...own, ...results], max_tokens: 1 });
+  expect(counted.prompt_eval_count).toBe(usage.prompt_tokens);
+  const shown = await (await api.post("/api/show", { model: api.server.models[0].id })).json();
+  expect(shown.capabilities).toEqual(["completion", "tools", "thinking"]);
+});
+
+test("Anthropic's API: a call is a block, its arguments come as they are written, and so are earlier ones", async () => {
+  const tools = TOOLS.map(
+    ({ function: { name, parameters = { type: "object", additionalProperties: false }, ...rest } }) => ({
+      ...{ name, description: "", ...rest, input_schema: parameters },
+    }),
+  );
+  const request = {
+    model: api.server.models[0].id,
+    messages: [USER],
+    tools,
+    max_tokens: 300,
+    temperature: 0,
+  };
+  const tool_choice = { type: "any", disable_parallel_tool_use: true };
+  const post = (body: object, path = "/v1/messages") => api.post(path, { ...request, ...body });
+  const whole = await (await post({ tool_choice })).json();
+  expect(whole.stop_reason).toBe("tool_use");
+  expect(whole.content).toHaveLength(1);
+  const [{ type, id, name, input }] = whole.content;
+  expect(type).toBe("tool_use");
+  expectRight([{ id, type: "function", function: withText({ name, arguments: input }) }]);
+  const text = await (await post({ tool_choice, stream: true })).text();
+  const events = text
+    .split("\n\n")
+    .slice(0, -1)
+    .map((event) => JSON.parse(event.slice(event.indexOf("{"))));
+  expect(events[1]).toMatchObject({
+    type: "content_block_start",
+    index: 0,
+    content_block: { name, input: {} },
+  });
+  const written = events.flatMap(({ delta }) => delta?.partial_json ?? []);
+  expect(JSON.parse(written.join(""))).toEqual(input);
+  expect(events.at(-2).delta.stop_reason).toBe("tool_use");
+  const named = await (await post({ tool_choice: { type: "tool", name: "now" } })).json();
+  expect(named.content[0]).toMatchObject({ type: "tool_use", name: "now", input: {} });
+  const result = { type: "tool_result", tool_use_id: id, content: "done" };
+  const messages = [USER, { role: "assistant", content: whole.content }, { role: "user", content: [result] }];
+  const { input_tokens } = await (await post({ messages }, "/v1/messages/count_tokens")).json();
+  const own = [USER, { ...CALLED, tool_calls: [{ ...withName(name, input), id }] }];
+  const { usage } = await answerOf({
+    ...{ messages: [...own, { role: "tool", tool_call_id: id, content: "done" }], max_tokens: 1 },
+    tools: tools.map(({ input_schema, ...rest }) =>
+      tool(rest.name, input_schema, { description: rest.description }),
+    ),
+  });
+  expect(input_tokens).toBe(usage.prompt_tokens);
+  const refused = await (await post({ tools: [{ ...tools[0], name: "a b" }] })).json();
+  expect(refused).toMatchObject({
+    type: "error",
+    error: { message: expect.stringMatching(/^tools\[0\]\.name/) },
+  });
+});
+
+function withText({ name, arguments: input }: { readonly name: string; readonly arguments: unknown }) {
+  return { name, arguments: JSON.stringify(input) };
+}
+
+/** A call of OpenAI's whose id is its name. */
+function withName(name: string, input: unknown) {
+  return { id: name, type: "function", function: withText({ name, arguments: input }) };
+}

@@ -88,12 +88,12 @@ test("tools and which of them are called", () => {
     { name: "look", description: "Looks.", input_schema },
     { name: "go", input_schema },
   ];
-  expect(askedTools({ tools, tool_choice: { type: "none" } })).toEqual({
+  expect(askedTools({ tools, tool_choice: null })).toEqual({
     tools: [
       { name: "look", description: "Looks.", parameters: input_schema },
       { name: "go", parameters: input_schema },
     ],
-    ...{ toolChoice: "none", parallelToolCalls: true },
+    ...{ toolChoice: "auto", parallelToolCalls: true },
   });
   const chosen = (tool_choice: CountTokensRequest["tool_choice"]) => askedTools({ tool_choice }).toolChoice;
   expect(chosen({ type: "auto" })).toBe("auto");

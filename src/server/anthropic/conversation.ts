@@ -115,10 +115,7 @@ function misplaced({ type }: MessageBlock, role: string, place: string): ApiErro
   return refused(`${place}: a message of the role ${role} cannot have a block of type ${type}.`, place);
 }
 
-/**
- * The tools of a request, and which of them may, or must, be called.
- * @throws ApiError 400 for tools that may be called: nothing reads calls yet
- */
+/** The tools of a request, and which of them may, or must, be called. @throws ApiError 400 for a tool without its name */
 export function askedTools({
   tools,
   tool_choice: choice,
@@ -127,9 +124,6 @@ export function askedTools({
   readonly toolChoice: ToolChoice;
   readonly parallelToolCalls: boolean;
 } {
-  if (tools != null && tools.length > 0 && choice?.type !== "none") {
-    throw refused("tools is not supported by this server.", "tools");
-  }
   return {
     tools: (tools ?? []).map(({ name, description, input_schema }) => ({
       name,

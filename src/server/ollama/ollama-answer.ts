@@ -5,19 +5,31 @@ import type { Exchange } from "../exchange.js";
 import type { Finished } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
 import { chatLogprobs } from "../token-text.js";
+import { type WholeCall, wholeCalls } from "../whole-calls.js";
 
 /** What is said at once. */
 interface Said {
   readonly text: string;
   readonly reasoning?: string | undefined;
+  readonly calls?: readonly WholeCall[] | undefined;
 }
 
 /** How one of the two routes says it. */
 export type SayingForm = (said: Said) => object;
 
 /** As `/api/chat`. */
-export function chatForm({ text, reasoning = "" }: Said): object {
-  return { message: { role: "assistant", content: text, ...(reasoning !== "" && { thinking: reasoning }) } };
+export function chatForm({ text, reasoning = "", calls = [] }: Said): object {
+  return {
+    message: {
+      ...{ role: "assistant", content: text },
+      ...(reasoning !== "" && { thinking: reasoning }),
+      ...(calls.length > 0 && {
+        tool_calls: calls.map(({ id, name, input }, index) => ({
+          ...{ id, function: { index, name, arguments: input } },
+        })),
+      }),
+    },
+  };
 }
 
 /** As `/api/generate`. */
@@ -51,14 +63,20 @@ export class OllamaAnswer {
     return this.#json({ text, reasoning }, { done: false, logprobs: scored });
   }
 
-  /** The line after the last piece's. */
-  lastLine(finished: Finished): string {
-    return this.#json({ text: "" }, this.#end(finished));
+  /** The lines after the last piece's: the calls, whole as they are here, and what it all took. */
+  *lastLines(finished: Finished): Generator<string> {
+    const calls = wholeCalls(finished.choices[0].toolCalls ?? []);
+    if (calls.length > 0) yield this.#json({ text: "", calls }, { done: false });
+    yield this.#json({ text: "" }, this.#end(finished));
   }
 
   whole(finished: Finished): string {
-    const [{ text, reasoning, logprobs }] = finished.choices;
-    return this.#json({ text, reasoning }, { ...this.#end(finished), logprobs: this.#logprobsOf(logprobs) });
+    const [{ text, reasoning, toolCalls = [], logprobs }] = finished.choices;
+    const calls = wholeCalls(toolCalls);
+    return this.#json(
+      { text, reasoning, calls },
+      { ...this.#end(finished), logprobs: this.#logprobsOf(logprobs) },
+    );
   }
 
   /** What a request without anything to answer gets: the model is there. */

@@ -53,7 +53,7 @@ export function ollamaRunning({ models }: Service) {
     ...identityOf(id),
     size: info.memoryBytes,
     details: detailsOf(info),
-    expires_at: NEVER,
+    expires_at: expiry(models.unloadsAt(id)),
     size_vram: 0,
     context_length: info.config.contextLength,
   }));
@@ -117,6 +117,10 @@ export function shortCount(count: number): string {
     if (count >= unit) return `${(count / unit).toPrecision(count >= 100 * unit ? 3 : 2)}${letter}`;
   }
   return String(count);
+}
+
+function expiry(unloadsAt: number | null): string {
+  return unloadsAt === null ? NEVER : new Date(unloadsAt).toISOString();
 }
 
 function timeOf(seconds: number): string {

@@ -1,19 +1,19 @@
 /** `POST /api/chat` and `/api/generate`: Ollama's ways to generate. */
-import type { ChatMessage } from "../../chat/chat-template.js";
 import type { GenerateOptions } from "../../library/generate-options.js";
 import { ApiError } from "../api-error.js";
-import { type ChatPromptAsk, type PreparedChat, prepareChat } from "../chat-generation.js";
+import { type ChatAsk, type PreparedChat, prepareChat } from "../chat-generation.js";
 import type { Exchange } from "../exchange.js";
 import { generateAll } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
 import { chatForm, generateForm, OllamaAnswer, type SayingForm } from "../ollama/ollama-answer.js";
+import { ollamaConversation } from "../ollama/ollama-conversation.js";
 import { NDJSON, OLLAMA_STREAM } from "../ollama/ollama-form.js";
 import { askedModel } from "../ollama/ollama-models.js";
 import { ollamaGenerateOptions, ollamaStructure, ollamaVariables } from "../ollama/ollama-options.js";
+import { toolChoiceAsk, toolsOf } from "../openai-chat.js";
 import {
   type OllamaChatRequest,
   type OllamaGenerateRequest,
-  type OllamaMessage,
   ollamaChatRequest,
   ollamaChatResponse,
   ollamaGenerateRequest,
@@ -45,9 +45,12 @@ export function addOllamaGeneration(app: App, service: Service): void {
     },
     service,
     (context, body) => {
-      const messages = (body.messages ?? []).map(messageOf);
+      const messages = ollamaConversation(body.messages ?? []);
       const prepare: Prepare = (model, exchange) =>
-        prepareOllamaChat(service, model, exchange, { body, messages, messagesParam: "messages" });
+        prepareOllamaChat(service, model, exchange, {
+          ...{ body, messages, messagesParam: "messages" },
+          tools: { tools: toolsOf(body.tools), ...toolChoiceAsk(body) },
+        });
       return answer(service, context, body, chatForm, messages.length === 0 ? null : prepare);
     },
   );
@@ -74,6 +77,7 @@ export function addOllamaGeneration(app: App, service: Service): void {
                 { role: "user", content: prompt ?? "" },
               ],
               messagesParam: "prompt",
+              tools: NO_TOOLS,
             });
       return answer(service, context, body, generateForm, prompt ? prepare : null);
     },
@@ -106,7 +110,7 @@ async function answer(
         const line = said.line(piece);
         if (line !== null) send(line);
       });
-      send(said.lastLine(finished));
+      for (const line of said.lastLines(finished)) send(line);
     },
     OLLAMA_STREAM,
   );
@@ -118,7 +122,11 @@ function expectStaying({ keep_alive: keepAlive }: OllamaChatRequest | OllamaGene
   throw refused("A request cannot unload a model here: the server does so by itself.", "keep_alive");
 }
 
-interface OllamaConversation extends Pick<ChatPromptAsk, "messages" | "messagesParam"> {
+const NO_TOOLS = { tools: [], toolChoice: "none", parallelToolCalls: true } as const;
+
+interface OllamaConversation extends Pick<ChatAsk, "messages" | "messagesParam"> {
+  /** Only chats have them. */
+  readonly tools: Pick<ChatAsk, "tools" | "toolChoice" | "parallelToolCalls">;
   readonly body: OllamaChatRequest | OllamaGenerateRequest;
 }
 
@@ -126,7 +134,7 @@ function prepareOllamaChat(
   service: Service,
   model: ModelService,
   exchange: Exchange,
-  { body, messages, messagesParam }: OllamaConversation,
+  { body, messages, messagesParam, tools }: OllamaConversation,
 ): Promise<PreparedChat> {
   return prepareChat(service, model, exchange, {
     ...{ messages, messagesParam },
@@ -134,15 +142,11 @@ function prepareOllamaChat(
     variablesParam: "think",
     addGenerationPrompt: true,
     continueLast: messages.at(-1)?.role === "assistant",
-    ...{ tools: [], toolChoice: "auto", parallelToolCalls: true },
+    ...tools,
     options: ollamaGenerateOptions(model, exchange, body),
     structure: ollamaStructure(body),
     mostTokens: body.options?.num_ctx ?? null,
   });
-}
-
-function messageOf({ role, content, thinking }: OllamaMessage): ChatMessage {
-  return { role, content: content ?? "", ...(thinking && { reasoning: thinking }) };
 }
 
 /**

@@ -33,7 +33,7 @@ export const ollamaPsResponse = z
         size: z.int().openapi({ description: "Bytes of memory that it takes." }),
         expires_at: z
           .string()
-          .openapi({ description: "When it would be unloaded; the year 9999: it stays." }),
+          .openapi({ description: "When it will be unloaded; the year 9999: it is in use, or stays." }),
         size_vram: z.int().openapi({ description: "0: it runs on the processor." }),
         context_length: z.int(),
       }),

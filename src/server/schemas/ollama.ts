@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { list } from "./first-wrong.js";
 import { count, generationFields } from "./generation.js";
+import { toolChoiceFields, toolsField } from "./tools.js";
 import { unsupported } from "./unsupported.js";
 
 const isObject = (value: unknown) => typeof value === "object" && !Array.isArray(value);
@@ -79,13 +80,29 @@ function sharedFields(limits: ServerLimits) {
   };
 }
 
+const toolCall = z.object({
+  id: z.string().min(1).max(256).nullish(),
+  function: z.object({
+    name: z.string(),
+    arguments: z
+      .unknown()
+      .refine((value) => value == null || isObject(value), { error: "arguments is an object" })
+      .optional()
+      .openapi({ type: "object" }),
+  }),
+});
+
 const message = z
   .object({
-    role: z.enum(["system", "user", "assistant"], { error: "a role is system, user or assistant" }),
+    role: z.enum(["system", "user", "assistant", "tool"], {
+      error: "a role is system, user, assistant or tool",
+    }),
     content: z.string().nullish(),
     thinking: z.string().nullish(),
     images: unsupported("an image in a message", isNone),
-    tool_calls: unsupported("tool_calls", isNone),
+    tool_calls: list(toolCall).nullish().openapi({ description: "Calls that the assistant made." }),
+    tool_name: z.string().nullish().openapi({ description: "Of the role tool: whose result it is." }),
+    tool_call_id: z.string().nullish(),
   })
   .openapi("OllamaMessage");
 
@@ -98,7 +115,8 @@ export function ollamaChatRequest(limits: ServerLimits) {
       messages: list(message, { most: limits.messages }).nullish().openapi({
         description: "An assistant's as the last one goes on. None: the model is only looked for.",
       }),
-      tools: unsupported("tools", isNone),
+      tools: toolsField(),
+      ...toolChoiceFields(),
     })
     .openapi("OllamaChatRequest");
 }
@@ -149,6 +167,14 @@ export const ollamaChatResponse = z
       role: z.literal("assistant"),
       content: z.string(),
       thinking: z.string().optional(),
+      tool_calls: z
+        .array(
+          z.object({
+            id: z.string(),
+            function: z.object({ index: z.int(), name: z.string(), arguments: z.unknown() }),
+          }),
+        )
+        .optional(),
     }),
   })
   .openapi("OllamaChatResponse");
