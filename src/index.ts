@@ -16,6 +16,7 @@ export type { Generation } from "./client/generation.js";
 export type { LogitsRow } from "./client/logits-reader.js";
 export type { Sequence } from "./client/sequence.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
+export type { EmbeddingSettings, Pooling, RankingSettings } from "./formats/embedding-settings.js";
 export type { MetadataEntry, MetadataScalar } from "./formats/gguf/metadata-entries.js";
 export type { LoadProgress } from "./formats/load-progress.js";
 export type { ModelFile, ModelFiles } from "./formats/model-files.js";
@@ -23,6 +24,7 @@ export type { Activation, KernelsName } from "./kernels/kernels.js";
 export type { KvDtype } from "./kernels/kv-types.js";
 export type { PackedDtype } from "./kernels/weight-types.js";
 export type { Conversation, Reply, ReplyOptions, ReplyResult } from "./library/conversation.js";
+export type { EmbedOptions, EmbedResult, ReadoutOptions } from "./library/embed.js";
 export type { CompareOptions, GenerateOptions, Prompt, PromptOptions } from "./library/generate-options.js";
 export type {
   ChatOptions,
@@ -37,6 +39,7 @@ export { load } from "./library/load.js";
 export type { LoadOptions } from "./library/load-options.js";
 export type { PerplexityOptions, PerplexityResult } from "./library/perplexity.js";
 export { type LoadPlan, planLoad } from "./library/plan-load.js";
+export type { RankedDocument, RankOptions, RankResult } from "./library/rank.js";
 export {
   type AnySchema,
   type JsonSchema,

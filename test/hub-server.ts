@@ -80,7 +80,7 @@ export async function startHubServer(repos: Readonly<Record<string, ServedRepo>>
     const served = record("hub", request, content === undefined ? null : decodeURIComponent(content.path!));
     if (intercept?.(served, response)) return;
     const api =
-      /^\/api\/models\/(?<name>[^/]+(?:\/[^/]+)?)\/(?<route>revision|tree)\/(?<revision>[^/]+)$/.exec(
+      /^\/api\/models\/(?<name>[^/]+(?:\/[^/]+)?)\/(?<route>revision|tree)\/(?<revision>[^/]+)(?:\/(?<folder>.+))?$/.exec(
         url.pathname,
       )?.groups;
     const asked = content ?? api;
@@ -95,7 +95,7 @@ export async function startHubServer(repos: Readonly<Record<string, ServedRepo>>
     if (files === undefined) return answerError(response, 404, "RevisionNotFound");
 
     if (asked.route === "revision") return sendJson(response, { _id: "1", id: asked.name, sha: commit });
-    if (asked.route === "tree") return sendListing(url, response, repo, files);
+    if (asked.route === "tree") return sendListing(url, response, repo, filesIn(files, asked.folder));
     const bytes = files[served.path!];
     if (bytes === undefined) return answerError(response, 404, "EntryNotFound");
     const file = store(repo, served.path!, bytes);
@@ -143,6 +143,13 @@ function store(repo: ServedRepo, path: string, content: string | Uint8Array): St
   return { bytes, isLarge, sha256, oid: gitHash(isLarge ? Buffer.from(pointer) : bytes) };
 }
 
+/** Those of a folder of the repository; without one all of them. */
+function filesIn(files: Readonly<Record<string, string | Uint8Array>>, folder: string | undefined) {
+  if (folder === undefined) return files;
+  const inside = Object.entries(files).filter(([path]) => path.startsWith(`${folder}/`));
+  return Object.fromEntries(inside);
+}
+
 function sendListing(
   url: URL,
   response: ServerResponse,
@@ -152,7 +159,8 @@ function sendListing(
   const folders = new Set<string>();
   const entries: unknown[] = [];
   for (const [path, content] of Object.entries(files)) {
-    if (path.includes("/") && url.searchParams.get("recursive") !== "true") {
+    const isListed = url.pathname.endsWith(`/${path.slice(0, path.lastIndexOf("/"))}`);
+    if (path.includes("/") && !isListed && url.searchParams.get("recursive") !== "true") {
       folders.add(path.slice(0, path.indexOf("/")));
       continue;
     }

@@ -7,7 +7,7 @@
 import { LastrowError } from "../errors.js";
 import { countJson, type JsonCounts } from "./json-counts.js";
 import { type ModelFiles, readBytes } from "./model-files.js";
-import { type JsonObject, parseJsonObject } from "./strict-json.js";
+import { type JsonObject, parseJsonList, parseJsonObject } from "./strict-json.js";
 
 /** Most that a JSON text may hold. */
 type JsonBounds = Pick<JsonCounts, "depth" | "containers" | "elements">;
@@ -49,6 +49,12 @@ export async function readJsonText(files: ModelFiles, name: string, limits: Json
 export async function readJsonObject(files: ModelFiles, name: string, limits: JsonLimits) {
   const file = await readJsonText(files, name, limits);
   return file === null ? null : { json: parseJsonObject(file.text, file.name), name: file.name };
+}
+
+/** The same of a file that holds one list. */
+export async function readJsonList(files: ModelFiles, name: string, limits: JsonLimits) {
+  const file = await readJsonText(files, name, limits);
+  return file === null ? null : { json: parseJsonList(file.text, file.name), name: file.name };
 }
 
 /** The same for bytes that were read otherwise. */

@@ -25,12 +25,20 @@ export interface ModelFile {
 export interface ModelFiles {
   /** What the model is called in messages and results, e.g. `stories` or `openai-community/gpt2`. */
   readonly label: string;
-  /** Opens a plain file name (no path separators); `null` when there is no such file. */
+  /** Opens a plain file name (no path separators), or one of `NESTED_FILES`; `null` when there is no such file. */
   open(name: string): Promise<ModelFile | null>;
   /** The GGUF files that hold the model, in the order of their shards; without it config.json and the files beside it do. */
   readonly gguf?: readonly string[] | undefined;
   /** What people should know of how these files were chosen, each a sentence. */
   readonly notices?: readonly string[] | undefined;
+}
+
+/** Files that lie in a folder of a model's folder: settings of sentence-transformers' modules. */
+export const NESTED_FILES = ["1_Pooling/config.json", "1_LogitScore/config.json"] as const;
+
+/** Whether a name is one of them. */
+export function isNested(name: string): boolean {
+  return (NESTED_FILES as readonly string[]).includes(name);
 }
 
 /** Largest size, in bytes, of a text file that is read whole: 64 MiB. */

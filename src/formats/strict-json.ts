@@ -23,7 +23,16 @@ export type JsonObject = Record<string, unknown>;
  *   an object at the top, a key that comes twice in one object, or a key `__proto__`, `constructor` or `prototype`
  */
 export function parseJsonObject(text: string, fileName: string): JsonObject {
-  let root: JsonObject | undefined;
+  return parse(text, fileName, "object") as JsonObject;
+}
+
+/** The same of a file that must hold one JSON list. */
+export function parseJsonList(text: string, fileName: string): unknown[] {
+  return parse(text, fileName, "list") as unknown[];
+}
+
+function parse(text: string, fileName: string, kind: "object" | "list"): JsonObject | unknown[] {
+  let root: JsonObject | unknown[] | undefined;
   let key = "";
   const enclosing: (JsonObject | unknown[])[] = [];
 
@@ -36,7 +45,7 @@ export function parseJsonObject(text: string, fileName: string): JsonObject {
 
   function add(value: unknown, line: number, character: number): void {
     const container = enclosing.at(-1);
-    if (container === undefined) fail("must hold a JSON object", line, character);
+    if (container === undefined) fail(`must hold a JSON ${kind}`, line, character);
     if (Array.isArray(container)) container.push(value);
     else container[key] = value;
   }
@@ -46,7 +55,7 @@ export function parseJsonObject(text: string, fileName: string): JsonObject {
     {
       onObjectBegin(_offset, _length, line, character) {
         const object: JsonObject = Object.create(null);
-        if (enclosing.length === 0) root = object;
+        if (enclosing.length === 0 && kind === "object") root = object;
         else add(object, line, character);
         enclosing.push(object);
       },
@@ -63,7 +72,8 @@ export function parseJsonObject(text: string, fileName: string): JsonObject {
       },
       onArrayBegin(_offset, _length, line, character) {
         const list: unknown[] = [];
-        add(list, line, character);
+        if (enclosing.length === 0 && kind === "list") root = list;
+        else add(list, line, character);
         enclosing.push(list);
       },
       onArrayEnd() {

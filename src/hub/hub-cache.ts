@@ -144,8 +144,11 @@ export class HubCache {
   /** Notes files that the repository does not have at a commit, as Python does, so that they are not asked for again. */
   async noteAbsent(commit: string, names: readonly string[]): Promise<void> {
     const folder = join(this.folder, ".no_exist", commit);
-    await mkdir(folder, { recursive: true });
-    await Promise.all(names.map((name) => writeFile(join(folder, name), "")));
+    for (const name of names) {
+      const path = join(folder, name);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, "");
+    }
   }
 
   /** The GGUF files of a commit as the Hub listed them; null where that was not noted, or cannot be read. */

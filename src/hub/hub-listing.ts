@@ -45,12 +45,13 @@ export async function resolveCommit(hub: HubConnection, repo: string, revision: 
 export interface Listing {
   /** The files that are wanted, by their paths. */
   readonly files: ReadonlyMap<string, HubFile>;
-  /** Whether there are folders that were not looked into. */
-  readonly hasFolders: boolean;
+  /** Paths of the folders that were not looked into. */
+  readonly folders: ReadonlySet<string>;
 }
 
 /**
- * The files of a repository at a commit, by path: those in its root, or with `recursive` those in folders, too.
+ * The files of a repository at a commit, by path: those in its root or in one of its folders, or with `recursive` those in
+ * folders of these, too.
  * @throws LastrowError `hub_unreachable`, `hub_not_found`, `aborted`; `hub_integrity` for a file without a usable size
  *   or digest among those that `isWanted`
  */
@@ -58,25 +59,30 @@ export async function listRepository(
   hub: HubConnection,
   repo: string,
   commit: string,
-  { isWanted, recursive = false }: { isWanted: (path: string) => boolean; recursive?: boolean },
+  {
+    isWanted,
+    folder,
+    recursive = false,
+  }: { isWanted: (path: string) => boolean; folder?: string; recursive?: boolean },
 ): Promise<Listing> {
   const { listFiles } = await import("@huggingface/hub");
   return understand(hub, async () => {
     const files = new Map<string, HubFile>();
-    let hasFolders = false;
+    const folders = new Set<string>();
     const listing = listFiles({
       repo: { type: "model", name: repo },
       revision: commit,
       recursive,
+      ...(folder !== undefined && { path: folder }),
       hubUrl: hub.endpoint,
       fetch: hub.apiFetch,
     });
     for await (const { type, path, size, oid, lfs } of listing) {
-      if (type === "directory" && !recursive) hasFolders = true;
+      if (type === "directory" && !recursive) folders.add(path);
       if (type !== "file" || !isSafePath(path) || !isWanted(path)) continue;
       files.set(path, checkFile(path, lfs?.size ?? size, lfs?.oid ?? oid, lfs != null));
     }
-    return { files, hasFolders };
+    return { files, folders };
   });
 }
 

@@ -69,6 +69,15 @@ beforeEach(async () => {
     "org/sharded": sharded,
     "org/gated": { ...single, token: "hf_secret" },
     "org/torch": withFiles({ "config.json": "{}", "pytorch_model.bin": "x" }),
+    "org/embeds": withFiles({
+      "1_Pooling/config.json": '{"pooling_mode_lasttoken": true}',
+      "1_Pooling/other.json": "unused",
+      "2_Normalize/config.json": "unused",
+      "config.json": "{}",
+      "config_sentence_transformers.json": '{"prompts": {}}',
+      "model.safetensors": "x",
+      "modules.json": "[]",
+    }),
     "org/bare": withFiles({ "model.safetensors": "x" }),
     "org/escaping": hostileIndex("../../escape.safetensors"),
     "org/odd-shard": hostileIndex("weights.bin"),
@@ -119,10 +128,29 @@ describe("a fresh download", () => {
       "added_tokens.json",
       "chat_template.jinja",
       "chat_template.json",
+      "modules.json",
       "special_tokens_map.json",
       "tokenizer_config.json",
     ]);
     expect((await readdir(repo)).sort()).toEqual([".no_exist", "blobs", "refs", "snapshots"]);
+  });
+
+  it("fetches how vectors of texts are made, of folders what is known of them, and asks for nothing of it again", async () => {
+    const { folder } = await run("org/embeds");
+    expect((await readdir(folder, { recursive: true })).sort()).toEqual([
+      "1_Pooling",
+      "1_Pooling/config.json",
+      "config.json",
+      "config_sentence_transformers.json",
+      "model.safetensors",
+      "modules.json",
+    ]);
+    expect(await readFile(join(folder, "1_Pooling/config.json"), "utf8")).toContain("lasttoken");
+    const absent = join(folderOf("org/embeds"), ".no_exist", COMMIT);
+    expect(await readdir(absent, { recursive: true })).toContain("1_LogitScore/config.json");
+    server.requests.length = 0;
+    expect(await run("org/embeds")).toEqual({ folder, commit: COMMIT });
+    expect(server.requests).toEqual([]);
   });
 
   it("asks for the commit once and then only by commit", async () => {

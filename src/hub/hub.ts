@@ -4,14 +4,15 @@
  */
 import { basename, dirname, join } from "node:path";
 import { LastrowError } from "../errors.js";
+import { MODULES } from "../formats/embedding-settings.js";
 import { isGgufName, isSafetensorsFolder } from "../formats/gguf-names.js";
-import type { ModelFile } from "../formats/model-files.js";
+import { isNested, type ModelFile, NESTED_FILES } from "../formats/model-files.js";
 import { WEIGHTS, WEIGHTS_INDEX } from "../formats/shard-index.js";
 import { downloadBlob } from "./blob-download.js";
 import { type ChosenGguf, chosenGguf, repoOf } from "./gguf-choice.js";
 import { type CachedSnapshot, HubCache } from "./hub-cache.js";
 import { FOLDER_HINT, HubConnection } from "./hub-connection.js";
-import { type HubFile, listRepository, resolveCommit } from "./hub-listing.js";
+import { type HubFile, type Listing, listRepository, resolveCommit } from "./hub-listing.js";
 import { type HubName, parseHubName } from "./hub-name.js";
 import { type Environment, type HubSettings, readHubSettings } from "./hub-settings.js";
 import { CONFIG, type FileName, MAX_INDEX_BYTES, neededFiles } from "./needed-files.js";
@@ -181,9 +182,9 @@ class ModelDownload {
     const { revision } = this.#name;
     const commit = await resolveCommit(this.#hub, this.#repo, revision);
     const root = await listRepository(this.#hub, this.#repo, commit, { isWanted: isModelFile });
-    const gguf = await this.#gguf(commit, root.files, root.hasFolders);
+    const gguf = await this.#gguf(commit, root.files, root.folders.size > 0);
     if (gguf !== null) return gguf;
-    const listed = root.files;
+    const listed = await this.#withNested(commit, root);
     const { present, absent } = neededFiles(
       (name) => (listed.has(name) ? "present" : "absent"),
       this.#options,
@@ -197,6 +198,19 @@ class ModelDownload {
     await this.#cache.noteAbsent(commit, absent);
     await this.#cache.writeRef(revision, commit);
     return model;
+  }
+
+  /** The files of a listing, and with them those that are needed of its folders. */
+  async #withNested(commit: string, { files, folders }: Listing): Promise<ReadonlyMap<string, HubFile>> {
+    const listed = new Map(files);
+    if (!listed.has(MODULES)) return listed;
+    for (const path of NESTED_FILES) {
+      const folder = path.slice(0, path.indexOf("/"));
+      if (!folders.has(folder)) continue;
+      const nested = await listRepository(this.#hub, this.#repo, commit, { folder, isWanted: isNested });
+      for (const [name, file] of nested.files) listed.set(name, file);
+    }
+    return listed;
   }
 
   /** The GGUF model that is meant; null where it is the repository's safetensors. */

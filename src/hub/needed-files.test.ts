@@ -30,8 +30,20 @@ it("asks for vocab.json and merges.txt only without tokenizer.json, for the inde
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "modules.json",
     "model.safetensors.index.json",
   ]);
+});
+
+it("asks for what makes vectors of texts only with modules.json", () => {
+  const names = ["config_sentence_transformers.json", "1_Pooling/config.json", "1_LogitScore/config.json"];
+  const asked = (has: boolean) => {
+    const { unknown } = neededFiles((name) =>
+      name === "modules.json" ? (has ? "present" : "absent") : "unknown",
+    );
+    return unknown.filter((name) => (names as readonly string[]).includes(name));
+  };
+  expect([asked(false), asked(true)]).toEqual([[], names]);
 });
 
 it("names each shard once", () => {

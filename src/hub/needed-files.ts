@@ -2,7 +2,9 @@
  * Which of a repository's files lastrow reads. Asked twice: of the cache, whether all is there, and of the Hub's
  * listing, what to fetch; one function answers both.
  */
+import { MODULES, PROMPTS } from "../formats/embedding-settings.js";
 import { JSON_LIMITS, jsonObjectOf } from "../formats/json-file.js";
+import { isNested, NESTED_FILES } from "../formats/model-files.js";
 import { readWeightMap, WEIGHTS, WEIGHTS_INDEX } from "../formats/shard-index.js";
 import { TOKENIZER_FILES } from "../tokenizer/tokenizer-files.js";
 
@@ -17,6 +19,9 @@ export const FILE_NAMES = [
   "chat_template.jinja",
   "chat_template.json",
   ...TOKENIZER_FILES,
+  MODULES,
+  PROMPTS,
+  ...NESTED_FILES,
   WEIGHTS,
   WEIGHTS_INDEX,
 ] as const;
@@ -33,8 +38,9 @@ export interface FileNeeds {
 }
 
 /**
- * Sorts the files that matter by where they are: `vocab.json` and `merges.txt` matter only without `tokenizer.json`, the
- * index only without `model.safetensors`, neither of them without a need for weights. The shards come on top when
+ * Sorts the files that matter by where they are: `vocab.json` and `merges.txt` matter only without `tokenizer.json`, what
+ * makes vectors of texts only with `modules.json`, the index only without `model.safetensors`, neither of them without a
+ * need for weights. The shards come on top when
  * `WEIGHTS_INDEX` is among the present. Weights come last.
  */
 export function neededFiles(
@@ -44,6 +50,7 @@ export function neededFiles(
   const has = (name: FileName) => presence(name) === "present";
   const matters = (name: FileName): boolean => {
     if (name === "vocab.json" || name === "merges.txt") return !has("tokenizer.json");
+    if (name === PROMPTS || isNested(name)) return has(MODULES);
     if (name === WEIGHTS) return weights;
     if (name === WEIGHTS_INDEX) return weights && !has(WEIGHTS);
     return true;

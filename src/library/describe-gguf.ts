@@ -5,6 +5,7 @@ import { MAX_FACTORS, type RotaryFactors } from "../architectures/gguf/rotary-ke
 import { matchTensors } from "../architectures/match-tensors.js";
 import { ggufChatTemplate } from "../chat/gguf-chat-template.js";
 import { modelFileInvalid, modelUnsupported } from "../errors.js";
+import { ggufEmbeddingSettings } from "../formats/embedding-settings.js";
 import { type GenerationDefaults, generationDefaults } from "../formats/generation-config.js";
 import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
 import { metadataEntries } from "../formats/gguf/metadata-entries.js";
@@ -45,6 +46,7 @@ export async function describeGguf(
       defaults: { ...readDefaults(metadata, vocabSize), ...(ends.length > 0 && { eosTokenIds: ends }) },
       tokenizer: async () => tokenizer.files && tokenizerOf(tokenizer.files, vocabSize),
       chatTemplate: async () => ggufChatTemplate(metadata),
+      embedding: async () => ggufEmbeddingSettings(metadata),
       weights: () => Promise.resolve(matchTensors(gguf, family, config.decoder)),
       close: () => gguf.close(),
     };

@@ -5,6 +5,7 @@ import { matchTensors } from "../architectures/match-tensors.js";
 import { readModelConfig } from "../architectures/read-config.js";
 import { readChatTemplate } from "../chat/chat-template.js";
 import { type Checkpoint, openCheckpoint } from "../formats/checkpoint.js";
+import { readEmbeddingSettings } from "../formats/embedding-settings.js";
 import { readGenerationConfig } from "../formats/generation-config.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
@@ -44,6 +45,7 @@ async function describeFolder(
     defaults: fingerprint === null ? {} : await readGenerationConfig(files, config.vocabSize),
     tokenizer: () => loadTokenizer(texts, config.vocabSize),
     chatTemplate: () => readChatTemplate(files),
+    embedding: () => readEmbeddingSettings(files),
     async weights() {
       checkpoint = await openCheckpoint(files);
       return matchTensors(checkpoint, family, config.decoder);

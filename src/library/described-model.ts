@@ -2,6 +2,7 @@
 import type { StoredFamily } from "../architectures/architecture.js";
 import type { MatchedCheckpoint } from "../architectures/match-tensors.js";
 import type { FoundTemplate } from "../chat/chat-template.js";
+import type { EmbeddingSettings } from "../formats/embedding-settings.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelConfig } from "../model/config.js";
@@ -19,6 +20,8 @@ export interface DescribedModel {
   /** Null: the model has none. */
   tokenizer(): Promise<Tokenizer | null>;
   chatTemplate(): Promise<FoundTemplate>;
+  /** What the files say of vectors of texts. */
+  embedding(): Promise<EmbeddingSettings>;
   /** Every weight, none read. */
   weights(): Promise<MatchedCheckpoint>;
   close(): Promise<void>;

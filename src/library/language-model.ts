@@ -14,6 +14,7 @@ import { Sequence, type SequenceModel } from "../client/sequence.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
 import { StructuredGenerations } from "../client/structured-generation.js";
 import { invalidArgument, LastrowError } from "../errors.js";
+import type { EmbeddingSettings } from "../formats/embedding-settings.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelConfig } from "../model/config.js";
@@ -34,6 +35,7 @@ import { openSaved, type SavedSource } from "../saved-sequence/saved-source.js";
 import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.js";
 import { type AnswerParts, calledTools, NO_PARTS } from "./answer-parts.js";
 import type { Conversation } from "./conversation.js";
+import { type EmbedOptions, type EmbedResult, embedTexts, type ReadModel } from "./embed.js";
 import {
   COMPARE_OPTIONS,
   COMPARISON_SEED,
@@ -48,6 +50,7 @@ import {
   resolveRequest,
 } from "./generate-options.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
+import { type RankOptions, type RankResult, rankDocuments } from "./rank.js";
 import { type AnySchema, type JsonSchema, thoughtTokens, type ValueOf } from "./structured-output.js";
 
 /** How a sequence begins. */
@@ -152,6 +155,8 @@ export interface ModelInfo extends EngineInfo {
   }[];
   /** The metadata of a GGUF file, in its order; of other formats nothing. */
   readonly metadata: readonly MetadataEntry[];
+  /** What its files say of vectors of texts: most say nothing. */
+  readonly embedding: EmbeddingSettings;
   /** What people should know of how the files were read and the engine was made, each a sentence; mostly none. */
   readonly notices: readonly string[];
   /** Whether the engine runs in a thread of its own. */
@@ -394,6 +399,38 @@ export class LanguageModel implements AsyncDisposable {
       );
       if (computed === null) throw aborted();
     });
+  }
+
+  /**
+   * Vectors of texts, to compare what they mean: those of a model that was made for it, as its files say
+   * (docs/embeddings.md). A text goes through the tokenizer and its post-processor, which adds the end token where the model
+   * wants one; token ids are taken as they are. All texts are checked before anything runs; then they run beside all else.
+   * The bits are the same whatever runs beside, and whatever was there already.
+   * @param texts a text, or a list of texts and of lists of token ids
+   * @throws LastrowError `invalid_argument`, `model_unsupported` for a model of which no vectors are made; as
+   *   `promptTokens`; `kv_memory_exhausted`, `numerical_error`, `aborted`
+   */
+  async embed(texts: string | readonly Prompt[], options: EmbedOptions = {}): Promise<EmbedResult> {
+    return embedTexts(this.#readModel(), texts, options);
+  }
+
+  /**
+   * How well documents answer a query, by a model of the kind of Qwen3-Reranker (docs/embeddings.md): each with a score
+   * from 0 to 1, the best first.
+   * @throws LastrowError `model_unsupported` for any other model; `invalid_argument`, `tokenizer_missing`,
+   *   `context_length_exceeded`, `kv_memory_exhausted`, `numerical_error`, `aborted`
+   */
+  async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankResult> {
+    return rankDocuments(this.#readModel(), this.tokenizer, query, documents, options);
+  }
+
+  #readModel(): ReadModel {
+    const { engine } = this.#alive();
+    return {
+      engine,
+      info: this.info,
+      idsOf: (text, { parseSpecial }) => this.#promptIds(text, { parseSpecial }),
+    };
   }
 
   /**

@@ -65,6 +65,7 @@ export async function loadParts(
     const { defaults, notices, metadata } = described;
     const tokenizer = await described.tokenizer();
     const chatTemplate = await described.chatTemplate();
+    const embedding = await described.embedding();
     const matched = await described.weights();
     const { tensors, files: weightFiles } = numberedFiles(matched);
     fingerprint.expect(tensors, described.family);
@@ -116,6 +117,7 @@ export async function loadParts(
           )
           .sort((a, b) => (a.name < b.name ? -1 : 1)),
         metadata,
+        embedding,
         notices: [...notices, ...info.notices],
         worker: engine.isWorker,
       },

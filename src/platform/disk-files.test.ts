@@ -25,6 +25,8 @@ beforeAll(async () => {
   await write("several/a-Q8_0.gguf");
   await write("several/b-Q8_0.gguf");
   await write("folder.gguf/config.json", "{}");
+  await write("both/1_Pooling/config.json");
+  await write("both/1_Pooling/other.json");
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -91,4 +93,13 @@ test("a file that is no GGUF is told from a folder that is not there", async () 
     code: "model_not_found",
     message: expect.stringMatching(/notes\.txt is not a GGUF file; give one, or the folder/),
   });
+});
+
+test("of folders in a model's folder only the files are reached that are known", async () => {
+  const files = await open(join(folder, "both"));
+  expect(await contentOf(files, "1_Pooling/config.json")).toBe("both/1_Pooling/config.json");
+  expect(await files.open("1_LogitScore/config.json")).toBeNull();
+  for (const name of ["1_Pooling/other.json", "1_Pooling/../config.json", "../one/notes.txt", "1_Pooling"]) {
+    await expect(files.open(name), name).rejects.toMatchObject({ code: "model_file_invalid" });
+  }
 });

@@ -5,7 +5,7 @@ import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { LastrowError } from "../errors.js";
 import { ggufOfFolder, isGgufName, isSafetensorsFolder, shardsOf } from "../formats/gguf-names.js";
-import type { ModelFile, ModelFiles } from "../formats/model-files.js";
+import { isNested, type ModelFile, type ModelFiles } from "../formats/model-files.js";
 
 /** Whether a name that could also be one of the Hub's leads to a model here: to a folder, or to a file named as GGUF. */
 export async function isModelOnDisk(path: string): Promise<boolean> {
@@ -73,12 +73,14 @@ async function startsAsGguf(path: string): Promise<boolean> {
   }
 }
 
-/** The files of a folder. Names are plain file names, so nothing outside the folder is reached. */
+/** The files of a folder. Names are plain file names, but for those that are known, so nothing outside the folder is reached. */
 export function folderFiles(label: string, folder: string): ModelFiles {
   return {
     label,
     async open(name) {
-      if (name === "" || name === "." || name === ".." || name.includes("/") || name.includes(sep)) {
+      const isPlain =
+        name !== "" && name !== "." && name !== ".." && !name.includes("/") && !name.includes(sep);
+      if (!isPlain && !isNested(name)) {
         throw new LastrowError("model_file_invalid", `${name} is not a plain file name in ${folder}.`);
       }
       return openDiskFile(join(folder, name));

@@ -167,3 +167,44 @@ it("leaves files of the caller's own making as they are", async () => {
   const own: ModelFiles = { label: "own", open: () => Promise.reject(modelFileInvalid("never asked")) };
   expect(await open(own)).toBe(own);
 });
+
+test("of folders in a model's folder the files are found that are known", async () => {
+  const names = ["config.json", "1_Pooling/config.json"];
+  const [list, entry, handle] = await Promise.all([
+    open([...names, "onnx/1_Pooling/config.json"].map((name) => inFolder(`m/${name}`))),
+    open({
+      ...{ isDirectory: true, name: "m" },
+      getFile: (path: string, _: unknown, found: (file: unknown) => void, lost: (error: unknown) => void) =>
+        names.includes(path)
+          ? found({ file: (give: (file: File) => void) => give(new File([`m/${path}`], "config.json")) })
+          : lost(new DOMException("", "NotFoundError")),
+    } as unknown as FolderEntry),
+    open(folderHandle(["config.json"], { "1_Pooling": ["config.json"] })),
+  ]);
+  for (const files of [list, entry, handle]) {
+    expect(await contentOf(files, "1_Pooling/config.json")).toBe("m/1_Pooling/config.json");
+    expect(await contentOf(files, "config.json")).toBe("m/config.json");
+    expect(await files.open("1_LogitScore/config.json")).toBeNull();
+  }
+});
+
+/** A folder with folders in it, as a handle that finds no paths. */
+function folderHandle(
+  names: readonly string[],
+  folders: Record<string, string[]> = {},
+  at = "m",
+): FolderHandle {
+  const lost = async () => {
+    throw new DOMException("", "NotFoundError");
+  };
+  const handle = {
+    ...{ kind: "directory", name: at },
+    getFileHandle: async (name: string) => {
+      if (name.includes("/")) throw new TypeError("a path is no name");
+      return names.includes(name) ? { getFile: async () => new File([`${at}/${name}`], name) } : lost();
+    },
+    getDirectoryHandle: async (name: string) =>
+      Object.hasOwn(folders, name) ? folderHandle(folders[name]!, {}, `${at}/${name}`) : lost(),
+  };
+  return handle as unknown as FolderHandle;
+}

@@ -1,15 +1,16 @@
 /** What a person picks or drops in a browser: a list of `File`s, of one folder or of a tree of them, or a folder itself. */
 import { ggufOfFolder, isGgufName, type ListedFile } from "../formats/gguf-names.js";
-import type { ModelFiles } from "../formats/model-files.js";
+import { isNested, type ModelFiles } from "../formats/model-files.js";
 import { BlobFile } from "./url-files.js";
 
 /** What `DataTransferItem.webkitGetAsEntry()` gives for a dropped folder; its `File`s are not among `DataTransfer.files`. */
 export type FolderEntry = Pick<FileSystemDirectoryEntry, "isDirectory" | "name" | "getFile"> &
   Partial<Pick<FileSystemDirectoryEntry, "createReader">>;
 /** What `showDirectoryPicker()` and `DataTransferItem.getAsFileSystemHandle()` give. */
-export type FolderHandle = Pick<FileSystemDirectoryHandle, "kind" | "name" | "getFileHandle"> & {
-  readonly keys?: () => AsyncIterable<string>;
-};
+export type FolderHandle = Pick<FileSystemDirectoryHandle, "kind" | "name" | "getFileHandle"> &
+  Partial<Pick<FileSystemDirectoryHandle, "getDirectoryHandle">> & {
+    readonly keys?: () => AsyncIterable<string>;
+  };
 
 /** What to do about several models. */
 const CHOOSE_A_FILE = "give that file alone";
@@ -48,6 +49,7 @@ export function listedFiles(list: ArrayLike<File>): ModelFiles {
   );
   const path = nearest?.join("/");
   const ofModel = files.filter(({ folder }) => folder.join("/") === path).map(({ file }) => file);
+  const nested = new Map(files.map(({ file, folder }) => [[...folder, file.name].join("/"), file]));
   const label = nearest?.at(-1);
   const holding = ggufOfFolder(
     ofModel.map(({ name, size }) => ({ path: name, size })),
@@ -58,7 +60,9 @@ export function listedFiles(list: ArrayLike<File>): ModelFiles {
     label: label ?? holding.gguf?.[0] ?? "files",
     ...holding,
     async open(name) {
-      const found = ofModel.find((file) => file.name === name);
+      const found = isNested(name)
+        ? nested.get(path === "" ? name : `${path}/${name}`)
+        : ofModel.find((file) => file.name === name);
       return found === undefined ? null : new BlobFile(name, found);
     },
   };
@@ -101,8 +105,13 @@ export async function handleFiles(handle: FolderHandle): Promise<ModelFiles> {
   const names: string[] = [];
   if (handle.keys !== undefined) for await (const name of handle.keys()) names.push(name);
   return foundFiles(handle.name, names, async (name) => {
-    const file = await foundOrNull(handle.getFileHandle(name));
-    return file?.getFile() ?? null;
+    const [file, ...folders] = name.split("/").reverse();
+    let inside: FolderHandle | null | undefined = handle;
+    for (const folder of folders.reverse()) {
+      inside = await (inside?.getDirectoryHandle && foundOrNull(inside.getDirectoryHandle(folder)));
+    }
+    const found = await (inside && foundOrNull(inside.getFileHandle(file)));
+    return found?.getFile() ?? null;
   });
 }
 

@@ -57,6 +57,17 @@ describe("a web address", () => {
     expect(await tinyLogits(files)).toEqual(expected);
   });
 
+  test("finds what lies in a folder of it", async () => {
+    const asked: (string | undefined)[] = [];
+    const address = await serve(({ url }, response) => {
+      asked.push(url);
+      response.writeHead(200, { "content-length": 2 }).end("{}");
+    });
+    const files = await browserPlatform.openModel(address, {});
+    for (const name of ["1_Pooling/config.json", "a b.json"]) await (await files.open(name))?.close();
+    expect(asked).toEqual(["/models/tiny/1_Pooling/config.json", "/models/tiny/a%20b.json"]);
+  });
+
   test("works when the host compresses", async () => {
     const address = await serve(
       folderListener((_, bytes) => ({ bytes: gzipSync(bytes), headers: { "content-encoding": "gzip" } })),

@@ -16,7 +16,8 @@ export function addressedFiles(label: string, base: URL, options: FetchOptions):
   if (isGgufName(base.pathname)) return addressedGguf(label, base, options);
   const folder = new URL(base);
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
-  return { label, open: (name) => openAddress(name, new URL(encodeURIComponent(name), folder), options) };
+  const encoded = (name: string) => name.split("/").map(encodeURIComponent).join("/");
+  return { label, open: (name) => openAddress(name, new URL(encoded(name), folder), options) };
 }
 
 /** A GGUF file; its shards lie beside it, with the same query. */

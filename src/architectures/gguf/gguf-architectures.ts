@@ -36,6 +36,8 @@ export interface GgufArchitecture {
   readonly layout: GgufTensorLayout;
   /** Keys of its own that change nothing that is run. */
   readonly harmlessKeys?: readonly string[];
+  /** Tensors that its files may have and that are not used. */
+  readonly unusedTensors?: readonly string[];
   /** Tensors of factors that its files may have. */
   readonly rotaryTensors: readonly (keyof typeof ROTARY_TENSORS)[];
 }
@@ -106,6 +108,9 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
       return qwen3;
     },
     layout: {},
+    // Of Qwen3-Reranker: the head's rows of "yes" and "no" once more.
+    harmlessKeys: ["classifier.output_labels"],
+    unusedTensors: ["cls.output.weight"],
     rotaryTensors: [],
   },
   {

@@ -505,3 +505,13 @@ test("a list in the place of a number, and what is no number, name the key", () 
   expect(refusal("llama", { block_count: f32s([2]) })).toContain("llama.block_count");
   expect(refusal("llama", { "rope.freq_base": text("10000") })).toContain("llama.rope.freq_base");
 });
+
+test("a Qwen3-Reranker has the head's rows of its answers once more, which are not used", () => {
+  const rank = { pooling_type: u32(4), "classifier.output_labels": texts(["yes", "no"]) };
+  const { metadata, tensors } = file("qwen3", rank, { "cls.output.weight": [2, 64] });
+  const { config, family } = readGgufConfig({ metadata, tensors }, null);
+  expect(config).toEqual(read("qwen3"));
+  expect(family.ignored.test("cls.output.weight")).toBe(true);
+  expect(family.ignored.test("cls.output.weights")).toBe(false);
+  expect(refusal("qwen2", rank)).toMatch(/classifier.output_labels", a setting that is not run/);
+});

@@ -53,16 +53,17 @@ export function readGgufConfig(
   const config = keys.named(() =>
     family.config(keys.fields, fileName, { ...wanted, frequencyDivisors: read.all ?? undefined }),
   );
-  const factorNames = rotaryTensorNames(architecture, stored).map(([, name]) => name);
+  const unused = [
+    ...rotaryTensorNames(architecture, stored).map(([, name]) => name),
+    ...(architecture.unusedTensors ?? []),
+  ];
   return {
     config,
     family: {
       name: family.name,
       tensors: ggufTensors(architecture.layout),
       prefixes: [],
-      ignored: new RegExp(
-        `^(${factorNames.map((name) => name.replaceAll(".", "\\.")).join("|") || "(?!)"})$`,
-      ),
+      ignored: new RegExp(`^(${unused.map((name) => name.replaceAll(".", "\\.")).join("|") || "(?!)"})$`),
     },
   };
 }
