@@ -156,7 +156,7 @@ export function withPlace<T>(place: string, count: number, read: () => T): T {
 }
 
 /** The first values, made a vector of length 1: squares are added in order, in f64, and each value is rounded once. */
-export function unitVector(vector: Float64Array, dimensions: number): Float32Array {
+function unitVector(vector: Float64Array, dimensions: number): Float32Array {
   const cut = vector.subarray(0, dimensions);
   let squares = 0;
   for (const value of cut) squares += value * value;
@@ -164,8 +164,11 @@ export function unitVector(vector: Float64Array, dimensions: number): Float32Arr
   return Float32Array.from(cut, (value) => (length === 0 ? 0 : value / length));
 }
 
-/** @throws LastrowError `model_unsupported` for a model of which no vectors are made; `invalid_argument` */
-function poolingOf({ label, embedding }: KnownModel, asked: Pooling | undefined): Pooling {
+/**
+ * Which rows make a vector.
+ * @throws LastrowError `model_unsupported` for a model of which no vectors are made; `invalid_argument`
+ */
+export function poolingOf({ label, embedding }: KnownModel, asked: Pooling | undefined): Pooling {
   const { pooling, refused } = embedding;
   if (asked !== undefined) oneOf("pooling", asked, ["last", "mean"]);
   if (refused !== null) throw new LastrowError("model_unsupported", `${label} ${refused}.`);

@@ -50,7 +50,7 @@ import {
   resolveRequest,
 } from "./generate-options.js";
 import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
-import { type RankOptions, type RankResult, rankDocuments } from "./rank.js";
+import { type RankOptions, type RankResult, rankDocuments, rankerOf, rankTokens } from "./rank.js";
 import { type AnySchema, type JsonSchema, thoughtTokens, type ValueOf } from "./structured-output.js";
 
 /** How a sequence begins. */
@@ -422,6 +422,11 @@ export class LanguageModel implements AsyncDisposable {
    */
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankResult> {
     return rankDocuments(this.#readModel(), this.tokenizer, query, documents, options);
+  }
+
+  /** As `rank`, of texts that are tokens already: see `rankTokens`. @internal */
+  async rankIds(texts: readonly (readonly number[])[], options: RankOptions): Promise<RankResult> {
+    return rankTokens(this.#readModel(), rankerOf(this.info, this.tokenizer), texts, options);
   }
 
   #readModel(): ReadModel {

@@ -67,21 +67,22 @@ export interface Ranker {
 }
 
 /**
+ * @param name what messages call it
  * @throws LastrowError `model_unsupported` for a model that was not made for this, or whose tokenizer is another than its
  *   authors'; `tokenizer_missing`
  */
-export function rankerOf(info: KnownModel, tokenizer: Tokenizer | null): Ranker {
+export function rankerOf(info: KnownModel, tokenizer: Tokenizer | null, name = info.label): Ranker {
   const { label, embedding, metadata, config } = info;
   const { ranking } = embedding;
-  const name = metadata.find(({ key }) => key === "general.name")?.value;
-  const isNamed = NAMED.test(label) || (typeof name === "string" && NAMED.test(name));
+  const stated = metadata.find(({ key }) => key === "general.name")?.value;
+  const isNamed = NAMED.test(label) || (typeof stated === "string" && NAMED.test(stated));
   if (config.modelType !== "qwen3" || (ranking === null && !isNamed)) {
     throw modelUnsupported(
-      `${label} is not a Qwen3-Reranker, by its files or by its name; other models rate documents in other ways, which are not run.`,
+      `${name} is not a Qwen3-Reranker, by its files or by its name; other models rate documents in other ways, which are not run.`,
     );
   }
   if (tokenizer === null) {
-    throw new LastrowError("tokenizer_missing", `${label} has no tokenizer, which rating documents needs.`);
+    throw new LastrowError("tokenizer_missing", `${name} has no tokenizer, which rating documents needs.`);
   }
   const idsOf = (text: string) => tokenizer.encode(text, { parseSpecial: true, addSpecialTokens: false });
   const [before, behind, yes, no] = [idsOf(BEFORE), idsOf(BEHIND), idsOf("yes"), idsOf("no")];
@@ -93,7 +94,7 @@ export function rankerOf(info: KnownModel, tokenizer: Tokenizer | null): Ranker 
     (ranking !== null && ranking.yes !== null && (ranking.yes !== yes[0] || ranking.no !== no[0]));
   if (!isOther) return { before, behind, yes: yes[0]!, no: no[0]! };
   throw modelUnsupported(
-    `${label} does not answer with the tokens "yes" and "no", or has no tokens for the turns of a chat, as Qwen3-Reranker has; it is not run as a reranker.`,
+    `${name} does not answer with the tokens "yes" and "no", or has no tokens for the turns of a chat, as Qwen3-Reranker has; it is not run as a reranker.`,
   );
 }
 

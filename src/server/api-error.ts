@@ -153,6 +153,10 @@ const FIELD_NAMES: Readonly<Record<string, string>> = {
   stopTokenIds: "stop_token_ids",
   chat_template_kwargs: "chat_template_kwargs",
   n: "n",
+  dimensions: "dimensions",
+  pooling: "pooling",
+  promptName: "prompt_name",
+  topN: "top_n",
 };
 
 /** The message of an error, with an option called as it is in a request. */

@@ -34,16 +34,29 @@ export class ChunkText {
  * thousand log-probabilities, and others are answered meanwhile.
  * @param choices made as they are taken
  */
-export async function wholeText(
+export function wholeText(
   envelope: object,
   choices: Iterable<object>,
   { usage, timings }: { readonly usage: object; readonly timings: object },
 ): Promise<string> {
+  return listText(envelope, "choices", choices, { usage, timings });
+}
+
+/**
+ * An answer around a list, an item in each turn of the event loop.
+ * @param items made as they are taken
+ * @param rest what comes behind the list
+ */
+export async function listText(
+  envelope: object,
+  name: string,
+  items: Iterable<object>,
+  rest: object,
+): Promise<string> {
   const parts: string[] = [];
-  for (const choice of choices) {
-    parts.push(JSON.stringify(choice));
+  for (const item of items) {
+    parts.push(JSON.stringify(item));
     await setImmediate();
   }
-  const end = JSON.stringify({ usage, timings }).slice(1);
-  return `${JSON.stringify(envelope).slice(0, -1)},"choices":[${parts.join(",")}],${end}`;
+  return `${JSON.stringify(envelope).slice(0, -1)},"${name}":[${parts.join(",")}],${JSON.stringify(rest).slice(1)}`;
 }

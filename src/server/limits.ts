@@ -36,6 +36,13 @@ export const LIMITS = {
   n: limit("max-n", "count", "n and best_of", 16),
   choices: limit("max-choices", "count", "prompts x best_of of one request", 128),
   beams: limit("max-beams", "count", "num_beams", 16),
+  inputs: limit("max-inputs", "count", "texts of one request for embeddings, documents of a rerank", 2048),
+  inputTokens: limit(
+    "max-input-tokens",
+    "count",
+    "tokens of all texts of one such request, for a rerank with the query's each time",
+    1_048_576,
+  ),
   promptTokens: limit(
     "max-prompt-tokens",
     "count",

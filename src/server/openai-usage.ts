@@ -17,6 +17,18 @@ export function usageOf(cost: AnswerCost): z.infer<typeof usageSchema> {
   };
 }
 
+/** The same where nothing is generated. */
+export function readoutUsage({
+  promptTokens,
+  cachedTokens,
+}: Pick<AnswerCost, "promptTokens" | "cachedTokens">) {
+  return {
+    prompt_tokens: promptTokens,
+    total_tokens: promptTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+  };
+}
+
 /** llama.cpp's `timings`. */
 export function timingsOf(cost: AnswerCost): z.infer<typeof timingsSchema> {
   const { promptTokens, cachedTokens, completionTokens, prefillMs, decodeMs } = cost;

@@ -41,7 +41,10 @@ beforeAll(async () => {
     saveDir: join(folder, "saved"),
     chatTemplate: "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
     // What a request may ask for is made small, so that the ones that are in order are soon done.
-    limits: { maxTokens: 3, n: 2, beams: 2, prompts: 2, choices: 4, requestSeconds: 10, sequences: 4 },
+    limits: {
+      ...{ maxTokens: 3, n: 2, beams: 2, prompts: 2, choices: 4, requestSeconds: 10, sequences: 4 },
+      ...{ inputs: 4, inputTokens: 1000 },
+    },
   });
   const document = await (await api.get("/openapi.json", as(KEYS[0]))).json();
   schemas = document.components.schemas;

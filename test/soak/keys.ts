@@ -45,6 +45,10 @@ const attacks: readonly Attack[] = [
   () => completion({ prompt: "Once", stop: [" dog", "never"], n: 16, max_tokens: 400, stream: true }),
   () => completion({ prompt: Array(64).fill("ab".repeat(2700)), max_tokens: 1 }),
   () => completion({ prompt: ids(10), max_tokens: 500, logprobs: 20, n: 8, cache_salt: "the same" }),
+  () => embeddings({ input: Array.from({ length: 400 }, () => ids(500)), pooling: "mean" }),
+  () => embeddings({ input: Array(2000).fill("the cat and the dog ".repeat(20)), pooling: "last" }),
+  () => embeddings({ input: Array.from({ length: 1000 }, () => ids(100)), pooling: "last" }),
+  () => ({ path: "/v1/rerank", body: { query: "ab".repeat(2700), documents: Array(2000).fill("a") } }),
   () => ({ path: "/tokenize", body: { prompt: "\u00e9 !aA1".repeat(800) } }),
   () => ({ path: "/v1/completions", body: `[${"-1,".repeat(200_000)}-1]` }),
   () => ({ path: "/v1/completions", body: `{"prompt":[${"{},".repeat(200_000)}{}]}` }),
@@ -69,6 +73,10 @@ function completion(body: object) {
 
 function ollama(body: object) {
   return { model: "stories", ...body };
+}
+
+function embeddings(body: object) {
+  return { path: "/v1/embeddings", body };
 }
 
 const folder = await mkdtemp(join(tmpdir(), "lastrow-keys-"));

@@ -3,9 +3,11 @@ import type { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { chatRequest } from "./chat.js";
 import { completionRequest } from "./completions.js";
+import { embeddingsRequest } from "./embeddings.js";
 import { countTokensRequest, messagesRequest } from "./messages.js";
 import { ollamaChatRequest, ollamaGenerateRequest } from "./ollama.js";
 import { ollamaShowRequest } from "./ollama-models.js";
+import { rerankRequest } from "./rerank.js";
 import { responseRequest } from "./responses.js";
 import {
   appendRequest,
@@ -28,6 +30,8 @@ export function requestSchemas({ limits, contextLength }: SchemaParts): Readonly
     ["/v1/completions", completionRequest(limits)],
     ["/v1/chat/completions", chatRequest(limits)],
     ["/v1/responses", responseRequest(limits)],
+    ["/v1/embeddings", embeddingsRequest(limits)],
+    ["/v1/rerank", rerankRequest(limits)],
     ["/tokenize", tokenizeRequest(limits)],
     ["/detokenize", detokenizeRequest(contextLength)],
     ["/v1/sequences", createSequenceRequest(limits)],
