@@ -25,6 +25,8 @@ export interface RequestRecord {
   readonly key: string | null;
   /** The model that it was for; null where it was for none, or for one that is not served. */
   readonly model: string | null;
+  /** What its answers were held to; null: nothing. */
+  readonly structure: "schema" | "regex" | "grammar" | "tools" | null;
   /** Whether it was answered piece by piece. */
   readonly stream: boolean;
   /** Tokens of its prompts; null where there were none. */
@@ -65,6 +67,7 @@ export function newRecord(method: string, path: string): OpenRecord {
     error: null,
     key: null,
     model: null,
+    structure: null,
     stream: false,
     promptTokens: null,
     cachedTokens: null,

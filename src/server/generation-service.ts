@@ -11,7 +11,7 @@ import type { GenerationChoice, GenerationPiece, GenerationResult } from "../pro
 import type { AnswerTools } from "../tools/answer-tools.js";
 import { ApiError, toApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
-import type { Exchange } from "./exchange.js";
+import type { Exchange, RequestRecord } from "./exchange.js";
 import { type Principal, requestSalt } from "./keys.js";
 import type { ModelService } from "./model-service.js";
 import { TokenIntervals } from "./token-intervals.js";
@@ -143,6 +143,7 @@ export async function generateAll(
   onPiece: OnPiece = () => undefined,
 ): Promise<Finished> {
   const { model } = engine;
+  exchange.record.structure = structureOf(options, tools);
   const others = new AbortController();
   const stop = () => others.abort();
   if (exchange.signal.aborted) stop();
@@ -189,6 +190,12 @@ export async function generateAll(
     for (const interval of intervals) interval?.end();
     exchange.signal.removeEventListener("abort", stop);
   }
+}
+
+/** What answers are held to. */
+function structureOf(options: GenerateOptions, tools: AnswerTools | null): RequestRecord["structure"] {
+  if (tools !== null) return "tools";
+  return (["schema", "regex", "grammar"] as const).find((kind) => options[kind] !== undefined) ?? null;
 }
 
 /** What is wrong with a schema or a pattern has no name of an option before it: it names the place in the schema. */

@@ -144,7 +144,8 @@ export class ModelMetrics {
 
   /** A request of it has ended. */
   request(record: RequestRecord): void {
-    const { histograms, plain, success } = this.#instruments;
+    const { histograms, plain, success, structured } = this.#instruments;
+    if (record.structure !== null) structured.inc({ ...this.#label, kind: record.structure });
     if (record.queueMs !== null) histograms.queue.observe(this.#label, record.queueMs / 1000);
     if (record.completionTokens === null) return;
     histograms.whole.observe(this.#label, record.totalMs / 1000);
@@ -261,6 +262,12 @@ function makeInstruments(registry: Registry) {
       name: "vllm:request_success_total",
       help: "Continuations that came to their end.",
       labelNames: ["model_name", "finished_reason"],
+      registers,
+    }),
+    structured: new Counter({
+      name: "lastrow:structured_requests_total",
+      help: "Requests whose answers were held to something: a schema, a regex, a grammar, or calls of tools.",
+      labelNames: ["model_name", "kind"],
       registers,
     }),
     requests: new Counter({

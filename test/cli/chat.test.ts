@@ -347,6 +347,21 @@ describe("out of a pipe", () => {
     expect(refused.stderr).toMatch(/^error: --var cannot set messages/);
   });
 
+  test("--schema holds each answer to it, behind its thoughts", async () => {
+    const schema = file("schema.json");
+    await writeFile(schema, '{"type": "array", "items": {"enum": [1, 2]}, "minItems": 1, "maxItems": 3}');
+    const held = [...args, "--max-tokens", "200", "--schema", schema, "--json"];
+    const { exitCode, stdout } = await run(held, { stdin: "Hello\nAnd?" });
+    expect(exitCode).toBe(0);
+    const lines = stdout.trimEnd().split("\n");
+    expect(lines).toHaveLength(2);
+    for (const line of lines) {
+      const { content, reasoning_content: reasoning, finishReason } = JSON.parse(line);
+      expect([content, finishReason]).toEqual([expect.stringMatching(/^\[[12](,[12]){0,2}\]$/), "stop"]);
+      expect(reasoning).not.toBe("");
+    }
+  });
+
   test("--json has all of it, a line for each answer", async () => {
     await using own = await lm.chat([], { templateVariables: VARIABLES });
     const { exitCode, stdout, stderr } = await run([...args, "--json"], { stdin: "/help\nHello\nAnd?" });

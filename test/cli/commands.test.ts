@@ -46,19 +46,25 @@ describe("a context that memory shortens", () => {
 });
 
 describe("generate", () => {
-  it("holds the answer to a JSON Schema in a file, or to a pattern", async () => {
+  it("holds the answer to a JSON Schema or a grammar in a file, or to a pattern", async () => {
     const folder = await mkdtemp(join(tmpdir(), "lastrow-schema-"));
     try {
-      const [file, broken, wrong] = ["a.json", "b.json", "c.json"].map((name) => join(folder, name));
+      const names = ["a.json", "b.json", "c.json", "d.gbnf"];
+      const [file, broken, wrong, grammar] = names.map((name) => join(folder, name));
       await writeFile(file, '{"type": "integer", "minimum": 10, "maximum": 99}');
       await writeFile(broken, "{");
       await writeFile(wrong, '{"type": "strin"}');
+      await writeFile(grammar, 'root ::= " " word\nword ::= "yes" | "no"');
       const ask = (...args: string[]) => run(["generate", "Once", "--seed", "1", ...args]);
       const held = await ask("--schema", file);
       expect(held).toMatchObject({ exitCode: 0, stderr: "" });
       expect(held.stdout).toMatch(/^[1-9][0-9]\n$/);
       expect((await ask("--regex", " (yes|no)")).stdout).toMatch(/^ (yes|no)\n$/);
+      expect((await ask("--grammar", grammar)).stdout).toMatch(/^ (yes|no)\n$/);
       for (const [args, sentence] of [
+        [["--grammar", file], "line 1, column 1"],
+        [["--grammar", join(folder, "none.gbnf")], "--grammar: "],
+        [["--grammar", grammar, "--schema", file], "--schema and --grammar cannot be combined"],
         [["--schema", broken], "b.json is not JSON"],
         [["--schema", join(folder, "none.json")], "none.json cannot be read"],
         [["--schema", wrong], "#/type must be one of"],

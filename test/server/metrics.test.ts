@@ -57,6 +57,24 @@ test("count what speculation proposed, as the answer tells it", async () => {
   expect(draft_n_accepted).toBeLessThanOrEqual(draft_n);
 });
 
+test("count what answers are held to, by its kind", async () => {
+  const of = async (kind: string) => {
+    const text = await (await api.get("/metrics")).text();
+    const [, count = "0"] =
+      new RegExp(`^lastrow:structured_requests_total\\{.*kind="${kind}".*\\} (\\d+)`, "m").exec(text) ?? [];
+    return Number(count);
+  };
+  for (const [kind, field] of [
+    ["schema", { guided_json: { type: "null" } }],
+    ["regex", { guided_regex: "a" }],
+    ["grammar", { grammar: 'root ::= "a"' }],
+  ] as const) {
+    const before = await of(kind);
+    await (await api.post("/v1/completions", { prompt: "a", max_tokens: 4, ...field })).text();
+    expect(await of(kind)).toBe(before + 1);
+  }
+});
+
 test("have every name that the dashboard uses", async () => {
   const file = new URL("../../docs/grafana-dashboard.json", import.meta.url);
   const dashboard = JSON.parse(await readFile(file, "utf8"));

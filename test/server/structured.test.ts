@@ -78,6 +78,9 @@ test("any JSON object; vLLM's and llama.cpp's names", async () => {
     { guided_json: JSON.stringify(digits) },
     { guided_regex: "[1-9][0-9]" },
     { json_schema: digits },
+    { grammar: "root ::= [1-9] [0-9]" },
+    { guided_grammar: "root ::= [1-9] [0-9]", grammar: "" },
+    { structured_outputs: { grammar: "root ::= [1-9] [0-9]" } },
   ]) {
     expect(await textOf(await complete(body)), JSON.stringify(body)).toMatch(/^[1-9][0-9]$/);
   }
@@ -131,8 +134,14 @@ test.each<[object, string, string]>([
   [{ guided_json: true, guided_regex: "a" }, "guided_regex", "cannot be combined"],
   [{ response_format: FORMAT, stop: "x" }, "stop", "stop cannot be combined"],
   [{ response_format: FORMAT, num_beams: 2 }, "num_beams", "num_beams cannot be combined"],
-  [{ guided_grammar: "root ::= x" }, "guided_grammar", "not supported"],
-  [{ grammar: "root ::= x" }, "grammar", "not supported"],
+  [{ guided_grammar: "root ::= x" }, "guided_grammar", "line 1, column 10"],
+  [{ grammar: 'root ::= "a' }, "grammar", "grammar: "],
+  [{ grammar: 'root ::= "a"', guided_regex: "a" }, "grammar", "cannot be combined"],
+  [
+    { structured_outputs: { grammar: 'root ::= root "a"' } },
+    "structured_outputs.grammar",
+    "begins with itself",
+  ],
 ])("%j is refused before anything runs", async (body, param, sentence) => {
   const steps = async () => (await api.server.service.models.loaded[0].engine.model.stats()).steps;
   const before = await steps();

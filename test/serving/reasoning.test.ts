@@ -8,7 +8,7 @@ import OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Listening, listen } from "../../src/server/index.js";
 import { chatModelFiles, publishedTemplate } from "../chat-model.js";
-import { type Served, served } from "../server/served.js";
+import { events, type Served, served } from "../server/served.js";
 
 const made = chatModelFiles({
   template: `{% set enable_thinking = true %}${publishedTemplate("published/deepseek-ai-DeepSeek-R1-Distill-Qwen-32B")}`,
@@ -67,6 +67,29 @@ test("OpenAI's client reads reasoning_content, whole and streamed, and says it a
     messages: [...params.messages, message, { role: "user", content: "And then?" }],
   });
   expect(again.choices[0].finish_reason).toMatch(/^(stop|length)$/);
+});
+
+test("an answer that is held to a schema thinks first, whole and streamed", async () => {
+  const schema = { type: "object", properties: { n: { enum: [1, 2] } }, required: ["n"] };
+  const body = {
+    messages: [{ role: "user", content: "Once upon a time" }],
+    ...{ seed: 3, max_tokens: 200, temperature: 1, logit_bias: { [made.idOf("</think>")]: 5 } },
+    response_format: { type: "json_schema", json_schema: { name: "n", schema } },
+  };
+  const { choices } = await (await api.post("/v1/chat/completions", body)).json();
+  const [{ message, finish_reason }] = choices;
+  expect(finish_reason).toBe("stop");
+  expect(message.content).toMatch(/^\{"n":[12]\}$/);
+  expect(message.reasoning_content).not.toBe("");
+  const { chunks } = await events(await api.post("/v1/chat/completions", { ...body, stream: true }));
+  const said = { content: "", reasoning_content: "" };
+  for (const {
+    choices: [choice],
+  } of chunks) {
+    said.content += choice?.delta.content ?? "";
+    said.reasoning_content += choice?.delta.reasoning_content ?? "";
+  }
+  expect(said).toMatchObject({ content: message.content, reasoning_content: message.reasoning_content });
 });
 
 test("the AI SDK has thoughts as reasoning", async () => {

@@ -11,8 +11,9 @@ import { unsupported } from "./unsupported.js";
 /** Choices of one request, and characters of each. */
 const MOST_CHOICES = 1024;
 const LONGEST_CHOICE = 1024;
-/** Characters of a pattern. */
+/** Characters of a pattern, and of a grammar. */
 const LONGEST_PATTERN = 10_000;
+const LONGEST_GRAMMAR = 100_000;
 
 /** Taken as it is: nothing in it is looked at here. */
 export const jsonSchema = () =>
@@ -30,6 +31,11 @@ const pattern = () =>
     .max(LONGEST_PATTERN)
     .nullish()
     .openapi({ description: "An ECMAScript pattern that the whole answer matches." });
+
+const grammar = () =>
+  z.string().max(LONGEST_GRAMMAR).nullish().openapi({
+    description: "A grammar in GBNF, llama.cpp's form, of which the answer is; an empty text is none.",
+  });
 
 const choice = () =>
   list(z.string().min(1).max(LONGEST_CHOICE), { least: 1, most: MOST_CHOICES })
@@ -65,7 +71,7 @@ export function structureFields() {
         json_object: z.boolean().nullish(),
         regex: pattern(),
         choice: choice(),
-        grammar: unsupported("structured_outputs.grammar"),
+        grammar: grammar(),
         structural_tag: unsupported("structured_outputs.structural_tag"),
       })
       .nullish()
@@ -76,9 +82,9 @@ export function structureFields() {
       .openapi({ description: "vLLM's older name for a schema, or one as a text." }),
     guided_regex: pattern(),
     guided_choice: choice(),
-    guided_grammar: unsupported("guided_grammar"),
+    guided_grammar: grammar(),
     json_schema: jsonSchema().optional().openapi({ description: "llama.cpp's name for a schema." }),
-    grammar: unsupported("grammar", (value) => value == null || value === ""),
+    grammar: grammar(),
   };
 }
 
@@ -87,7 +93,7 @@ const structureObject = () => z.object(structureFields());
 
 /** What an answer is held to, and the field that says so. */
 export interface AskedStructure {
-  readonly options: Pick<StructureOptions, "schema" | "regex">;
+  readonly options: StructureOptions;
   readonly param: string;
 }
 
@@ -106,10 +112,13 @@ export function askedStructure(fields: Partial<StructureFields>): AskedStructure
     outputs?.json_object === true ? schemaOf(ANY_OBJECT, "structured_outputs.json_object") : null,
     regexOf(outputs?.regex, "structured_outputs.regex"),
     choiceOf(outputs?.choice, "structured_outputs.choice"),
+    grammarOf(outputs?.grammar, "structured_outputs.grammar"),
     schemaOf(fields.guided_json, "guided_json"),
     regexOf(fields.guided_regex, "guided_regex"),
     choiceOf(fields.guided_choice, "guided_choice"),
+    grammarOf(fields.guided_grammar, "guided_grammar"),
     schemaOf(fields.json_schema, "json_schema"),
+    grammarOf(fields.grammar, "grammar"),
   ];
   const [one = null, another] = asked.filter((structure) => structure !== null);
   if (another === undefined) return one;
@@ -141,6 +150,10 @@ function schemaOf(value: unknown, param: string): AskedStructure | null {
 
 function regexOf(regex: string | null | undefined, param: string): AskedStructure | null {
   return regex == null ? null : { options: { regex }, param };
+}
+
+function grammarOf(grammar: string | null | undefined, param: string): AskedStructure | null {
+  return grammar == null || grammar === "" ? null : { options: { grammar }, param };
 }
 
 function choiceOf(texts: readonly string[] | null | undefined, param: string): AskedStructure | null {
