@@ -90,6 +90,12 @@ const EXAMPLES = {
     ],
     ["lastrow serve --chat-template template.jinja", "chats with a model that has no template"],
   ],
+  models: [
+    ["lastrow models", "what is downloaded, and how much it takes"],
+    ["lastrow models --json | jq '.models[] | {name, bytes, lastUsed}'", "for programs"],
+    ["lastrow models rm openai-community/gpt2", "all of a repository"],
+    ["lastrow models rm Qwen/Qwen3-0.6B-GGUF:Q8_0 org/model@v1 --yes", "a GGUF file, and a revision"],
+  ],
 } as const;
 
 /** The text below a command's help. */

@@ -104,6 +104,8 @@ const OPTION_NAMES = [
   "keepSystem",
   "newTokens",
   "repetitions",
+  "memory",
+  "idle",
 ];
 
 /** The message of an error, with an option called as it is on the command line. */
@@ -115,7 +117,10 @@ function withOptionNames({ code, message }: LastrowError): string {
   }
   if (code === "chat_template_missing") return message.replace("(template)", "(--chat-template)");
   if (code === "memory_limit_exceeded") {
-    return message.replace(/(?<= with | and )(?:contextLength|kvMemory|kvDtype|dtype)(?= )/g, flagOf);
+    return message.replace(
+      /(?<= with | and | or )(?:contextLength|kvMemory|kvDtype|dtype|memory)(?=[ ,.])/g,
+      flagOf,
+    );
   }
   const [name] = message.split(" ", 1);
   if (code !== "invalid_argument" || !OPTION_NAMES.includes(name)) return message;

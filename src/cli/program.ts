@@ -16,6 +16,12 @@ import { type ExplainCommandOptions, explainCommand } from "./commands/explain.j
 import { type GenerateCommandOptions, generate } from "./commands/generate.js";
 import { type InspectCommandOptions, inspect } from "./commands/inspect.js";
 import { type LogitsCommandOptions, logits } from "./commands/logits.js";
+import {
+  listModels,
+  type ModelsCommandOptions,
+  type RemoveCommandOptions,
+  removeModels,
+} from "./commands/models.js";
 import { type PerplexityCommandOptions, perplexity } from "./commands/perplexity.js";
 import type { ServeCommandOptions } from "./commands/serve.js";
 import { type TokenizeCommandOptions, tokenize } from "./commands/tokenize.js";
@@ -100,6 +106,7 @@ function buildProgram(io: Io, done: Done): Command {
   addBench(program, io, done);
   addChat(program, io, done);
   addServe(program, io, done);
+  addModels(program, io, done);
   return program;
 }
 
@@ -355,6 +362,39 @@ function addServe(program: Command, io: Io, done: Done): void {
     const { serve } = await import("./commands/serve.js");
     done(await serve(options, io), { endsBySignal: true });
   });
+}
+
+function addModels(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("models")
+    .summary("list what is downloaded, and remove it")
+    .description(
+      "Lists the models of the Hugging Face cache, which lastrow and Python's tools share: what each takes, when it was last read, which revisions and GGUF files are there. models rm removes; the cache stays sound for Python's tools.",
+    )
+    .helpCommand(false)
+    .option("--json", "JSON, with every file")
+    .option("--debug", "show the stack and the causes of an error")
+    .helpOption("-h, --help", "show this help")
+    .addHelpText("after", examplesOf("models"));
+  command.action(async (options: ModelsCommandOptions) => {
+    done(await listModels(options, io));
+  });
+  command
+    .command("rm")
+    .summary("remove models")
+    .description(
+      "Removes downloaded models: all of a repository, or one of its revisions or GGUF files, and of what they share with others nothing. Asks before it does.",
+    )
+    .argument("<model...>", "org/repo, org/repo@revision, or org/repo:Q8_0")
+    .option("-y, --yes", "do not ask")
+    .option("--json", "JSON of what was removed")
+    .option("--debug", "show the stack and the causes of an error")
+    .helpOption("-h, --help", "show this help")
+    .addHelpText("after", examplesOf("models"))
+    .action(async (names: string[], _: RemoveCommandOptions, self: Command) => {
+      // An option that models has, too, is taken for its own, wherever it stands.
+      done(await removeModels(names, self.optsWithGlobals<RemoveCommandOptions>(), io));
+    });
 }
 
 const PIPED_PROMPT = "the prompt; standard input when omitted or -, without one newline at its end";

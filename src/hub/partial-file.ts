@@ -121,6 +121,16 @@ async function abandoned(folder: string, digest: string): Promise<string[]> {
   return found.sort((a, b) => b.size - a.size).map(({ name }) => name);
 }
 
+/**
+ * Whether an unfinished download, of this program or of Python's tools, is going on.
+ * @param name of a file that ends in `.incomplete`
+ */
+export function isBeingWritten(name: string, mtimeMs: number): boolean {
+  if (!name.endsWith(SUFFIX)) return Date.now() - mtimeMs <= ABANDONED_AFTER_MS;
+  const owner = name.slice(0, -SUFFIX.length).replace(/^[^.]*/, "");
+  return !isAbandoned(owner, mtimeMs);
+}
+
 /** @param owner what stands between digest and suffix: nothing, or `.host-pid-random` */
 function isAbandoned(owner: string, mtimeMs: number): boolean {
   if (owner === "") return true;

@@ -45,7 +45,7 @@ export async function planModels(
     if (plan.memoryBytes <= budgetBytes) continue;
     throw new LastrowError(
       "memory_limit_exceeded",
-      `${id} needs ${formatMemorySize(plan.memoryBytes)}, ${formatMemorySize(plan.kvBytes)} of it for keys and values; all models together may take ${formatMemorySize(budgetBytes)}${memory === undefined ? ", three quarters of what is free" : ""}. Allow more (memory), or give it less (kvMemory, contextLength, dtype int8).`,
+      `${id} needs ${formatMemorySize(plan.memoryBytes)}, ${formatMemorySize(plan.kvBytes)} of it for keys and values; all models together may take ${formatMemorySize(budgetBytes)}${memory === undefined ? ", three quarters of what is free" : ""}. Allow more with memory, or give it less with contextLength, with kvMemory or with dtype int8.`,
     );
   }
   return { budgetBytes, idleMs, models };

@@ -15,7 +15,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const COMMANDS = [
   ...["compare", "explain", "generate", "logits", "inspect", "tokenize", "perplexity", "cache", "bench"],
-  ...["chat", "serve"],
+  ...["chat", "serve", "models"],
 ];
 
 async function onTerminal(args: readonly string[], options: CapturedOptions = {}) {

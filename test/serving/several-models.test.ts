@@ -207,7 +207,10 @@ test("a load that fails is a 503 that names no file; ending while one loads leav
 test("what cannot be served is refused before anything is loaded", async () => {
   const models = { llama: LLAMA, gemma: GEMMA };
   for (const [options, message] of [
-    [{ models, ...LOADING, memory: forOne - 1 }, /needs .* all models together may take .*Allow more/],
+    [
+      { models, ...LOADING, memory: forOne - 1 },
+      /needs .* all models together may take .*Allow more with memory/,
+    ],
     [{ models, memory: "lots" }, /^memory is a positive number of bytes/],
     [{ models, idle: "never" }, /^idle is a positive number of seconds or a time/],
     [{ models, model: LLAMA }, /^There is either a model or models, not both/],
