@@ -1,6 +1,6 @@
 /** Anthropic's API over the embedded model: messages whole and streamed, tokens counted, what is refused. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type LanguageModel, load } from "../../src/index.js";
+import type { LanguageModel } from "../../src/index.js";
 import { type Served, served } from "./served.js";
 
 /** A chat that the embedded model can follow, with thoughts that are begun where they are asked for. */
@@ -10,15 +10,13 @@ const TEMPLATE = `{{ bos_token }}{% for m in messages %}{% if m.role == 'assista
 {% endif %}{% endfor %}{% if add_generation_prompt %}Lily: {% if enable_thinking %}<think>{% endif %}{% endif %}`;
 
 let api: Served;
+/** The model that answers, asked without the server. */
 let lm: LanguageModel;
 beforeAll(async () => {
   api = await served({ chatTemplate: TEMPLATE });
-  lm = await load(undefined, { threads: 1 });
+  lm = api.server.service.models.loaded[0].engine.model;
 });
-afterAll(async () => {
-  await api[Symbol.asyncDispose]();
-  await lm.dispose();
-});
+afterAll(() => api[Symbol.asyncDispose]());
 
 const MESSAGES = [{ role: "user", content: "Hello, Lily!" }];
 const TEXT = "Tom: Hello, Lily!\nLily: ";

@@ -133,6 +133,28 @@ test("a model without a template says what to do", async () => {
   const error = await errorOf(await plain.post("/v1/chat/completions", { messages: MESSAGES }));
   expect(error).toMatchObject({ status: 400, code: "chat_template_missing" });
   expect(error.message).toMatch(/--chat-template/);
+  // Ollama's prompts are continued as they are then, and what needs a template is refused.
+  const ollama = async (path: string, body: object) =>
+    (await plain.post(path, { model: "stories", stream: false, ...body })).json();
+  const options = { seed: 5, num_predict: 8 };
+  const own = await lm.generate("Once upon a time", { seed: 5, maxTokens: 8 }).result();
+  expect((await ollama("/api/generate", { prompt: "Once upon a time", options })).response).toBe(own.text);
+  for (const [path, body, sentence] of [
+    [
+      "/api/generate",
+      { prompt: "a", system: "b" },
+      /^system cannot be had where stories has no chat template/,
+    ],
+    [
+      "/api/generate",
+      { prompt: "a", think: true },
+      /^think cannot be had where stories has no chat template/,
+    ],
+    ["/api/chat", { messages: MESSAGES, think: true }, /^think: stories does not think/],
+  ] as const) {
+    expect(await ollama(path, body)).toEqual({ error: expect.stringMatching(sentence) });
+  }
+  expect((await ollama("/api/show", {})).capabilities).toEqual(["completion"]);
 });
 
 test("a template without end is cut off, and the next request answered", async () => {

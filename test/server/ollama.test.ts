@@ -1,6 +1,6 @@
 /** Ollama's API, line by line: names of models, answers whole and streamed, what is refused. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type LanguageModel, load } from "../../src/index.js";
+import type { LanguageModel } from "../../src/index.js";
 import { type Served, served } from "./served.js";
 
 /** A chat that the embedded model can follow, with thoughts that are begun where they are asked for. */
@@ -9,27 +9,21 @@ const TEMPLATE = `{{ bos_token }}{% for m in messages %}{% if m.role == 'assista
 {% endif %}{% endfor %}{% if add_generation_prompt %}Lily: {% if enable_thinking %}<think>{% endif %}{% endif %}`;
 
 let api: Served;
-let plain: Served;
+/** The model that answers, asked without the server. */
 let lm: LanguageModel;
 beforeAll(async () => {
   api = await served({ chatTemplate: TEMPLATE, limits: { maxTokens: 24 } });
-  plain = await served();
-  lm = await load(undefined, { threads: 1 });
+  lm = api.server.service.models.loaded[0].engine.model;
 });
-afterAll(async () => {
-  await api[Symbol.asyncDispose]();
-  await plain[Symbol.asyncDispose]();
-  await lm.dispose();
-});
+afterAll(() => api[Symbol.asyncDispose]());
 
 const MESSAGES = [{ role: "user", content: "Hello, Lily!" }];
 const TEXT = "Tom: Hello, Lily!\nLily: ";
 const OPTIONS = { num_predict: 8, seed: 5 };
 
-const post = async (path: string, body: object, to = api) =>
-  (await to.post(path, { model: "stories", ...body })).json();
-const whole = (path: string, body: object, to = api) =>
-  post(path, { stream: false, options: OPTIONS, ...body }, to);
+const post = async (path: string, body: object) =>
+  (await api.post(path, { model: "stories", ...body })).json();
+const whole = (path: string, body: object) => post(path, { stream: false, options: OPTIONS, ...body });
 
 async function lines(path: string, body: object) {
   const response = await api.post(path, { model: "stories", options: OPTIONS, ...body });
@@ -43,8 +37,8 @@ async function lines(path: string, body: object) {
 }
 
 /** The sentence of an answer that is an error, which is all that is in it. */
-async function refusal(path: string, body: object, status = 400, to = api): Promise<string> {
-  const response = await to.post(path, { model: "stories", ...body });
+async function refusal(path: string, body: object, status = 400): Promise<string> {
+  const response = await api.post(path, { model: "stories", ...body });
   const said = await response.json();
   expect(response.status, JSON.stringify(said)).toBe(status);
   expect(Object.keys(said)).toEqual(["error"]);
@@ -177,31 +171,21 @@ test("thoughts are turned on and off, and are apart", async () => {
   expect(message.content).not.toBe("");
 });
 
-test("a prompt is a message of the user's, and continued as it is where it is raw or there is no template", async () => {
+test("a prompt is a message of the user's, and continued as it is where it is raw", async () => {
   const own = async (text: string) => (await lm.generate(text, { maxTokens: 8, seed: 5 }).result()).text;
-  const response = async (body: object, to = api) => (await whole("/api/generate", body, to)).response;
+  const response = async (body: object) => (await whole("/api/generate", body)).response;
   expect(await response({ prompt: "Hello, Lily!" })).toBe(await own(TEXT));
   expect(await response({ prompt: "Hello, Lily!", system: "Hush." })).toBe(await own(`Tom: Hush.\n${TEXT}`));
   expect(await response({ prompt: "Once upon a time", raw: true })).toBe(await own("Once upon a time"));
-  expect(await response({ prompt: "Once upon a time" }, plain)).toBe(await own("Once upon a time"));
-  expect(await refusal("/api/generate", { prompt: "a", system: "b" }, 400, plain)).toMatch(
-    /^system cannot be had where stories has no chat template/,
-  );
-  expect(await refusal("/api/chat", { messages: MESSAGES, think: true }, 400, plain)).toMatch(
-    /does not think/,
-  );
   // In a raw prompt special tokens are what they are; in any other they are text.
   const ids = [...lm.promptTokens("Once"), lm.promptTokens("")[0], ...lm.promptTokens("Tom").slice(1)];
   const { prompt_eval_count: numRaw } = await whole("/api/generate", {
     ...{ prompt: "Once<|endoftext|>Tom", raw: true },
   });
   expect(numRaw).toBe(ids.length);
-  const { prompt_eval_count: numPlain } = await whole(
-    "/api/generate",
-    { prompt: "Once<|endoftext|>Tom" },
-    plain,
-  );
-  expect(numPlain).toBeGreaterThan(ids.length);
+  const { prompt_eval_count: numPlain } = await whole("/api/generate", { prompt: "Once<|endoftext|>Tom" });
+  const marker = "<|endoftext|>";
+  expect(numPlain).toBe(lm.promptTokens(`Tom: Once${marker}Tom\nLily: `).length);
 });
 
 test("an answer is held to a form; the assistant's last message goes on; log-probabilities", async () => {
@@ -262,7 +246,6 @@ test("models are listed, shown, and found with their tag and without", async () 
     });
     expect(shown.details).toEqual(model.details);
   }
-  expect((await post("/api/show", {}, plain)).capabilities).toEqual(["completion"]);
   expect(await refusal("/api/show", { model: "stories:7b" }, 404)).toMatch(/no model "stories:7b"/);
   expect(await refusal("/api/show", { model: undefined })).toMatch(/which model/);
 });
