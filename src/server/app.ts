@@ -14,6 +14,7 @@ import { addCompletions } from "./routes/completions.js";
 import { addEmbeddings } from "./routes/embeddings.js";
 import { addMessages } from "./routes/messages.js";
 import { addModels } from "./routes/models.js";
+import { addOllamaEmbedding } from "./routes/ollama-embedding.js";
 import { addOllamaGeneration } from "./routes/ollama-generation.js";
 import { addOllamaModels } from "./routes/ollama-models.js";
 import { addRerank } from "./routes/rerank.js";
@@ -99,6 +100,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
   addMessages(app, service);
   addOllamaModels(app, service);
   addOllamaGeneration(app, service);
+  addOllamaEmbedding(app, service);
 
   app.get("/openapi.json", (context) => {
     context.get("exchange").record.route = "/openapi.json";

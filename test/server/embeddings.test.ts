@@ -79,6 +79,30 @@ describe("/v1/embeddings", () => {
     expect(many.usage.tokens).toBe(promptTokens);
   });
 
+  test("gives Ollama's clients the same, and says that the model is made for it", async () => {
+    const { embeddings, promptTokens } = await lm.embed(TEXTS);
+    const ollama = async (path: string, body: object) =>
+      (await api.post(path, { model: "embeds", ...body }, as(KEYS[0]))).json();
+    const many = await ollama("/api/embed", { input: TEXTS, truncate: true, keep_alive: "5m" });
+    expect(many.embeddings.map(bits)).toEqual(embeddings.map(bits));
+    expect(many).toMatchObject({ model: "embeds", prompt_eval_count: promptTokens });
+    expect(Number.isInteger(many.total_duration) && many.total_duration > 0).toBe(true);
+    const cut = await ollama("/api/embed", { model: "embeds:latest", input: TEXTS[0], dimensions: 5 });
+    const [own] = (await lm.embed(TEXTS[0], { dimensions: 5 })).embeddings;
+    expect(cut.embeddings.map(bits)).toEqual([bits(own)]);
+    expect((await ollama("/api/embed", { input: [] })).embeddings).toEqual([]);
+    const one = await ollama("/api/embeddings", { prompt: TEXTS[0] });
+    expect(bits(one.embedding)).toEqual(bits(embeddings[0]));
+    expect((await ollama("/api/show", {})).capabilities).toEqual(["embedding"]);
+    expect(await ollama("/api/embed", { input: 7 })).toEqual({
+      error: "input is a text, or a list of texts.",
+    });
+    expect(await ollama("/api/embed", { input: TEXTS, dimensions: 33 })).toEqual({
+      error: expect.stringMatching(/^dimensions /),
+    });
+    expect((await ollama("/api/embed", { input: "word ".repeat(900) })).error).toMatch(/tokens/);
+  });
+
   test("takes a text, token ids, lists of either; a prompt's name; and says what was cached", async () => {
     const vectorsOf = async (body: object) =>
       (await answer(body)).data.map(({ embedding }: { embedding: number[] }) => bits(embedding));

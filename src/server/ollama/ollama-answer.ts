@@ -110,6 +110,6 @@ export class OllamaAnswer {
   }
 }
 
-function nanoseconds(ms: number): number {
+export function nanoseconds(ms: number): number {
   return Math.round(ms * 1e6);
 }

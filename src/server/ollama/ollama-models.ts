@@ -1,5 +1,7 @@
 /** Served models as Ollama's API names and describes them: a name has a tag behind a colon, `latest` where it has none. */
 import { createHash } from "node:crypto";
+import type { TemplateAbilities } from "../../chat/template-abilities.js";
+import type { ModelInfo } from "../../library/language-model.js";
 import type { Exchange } from "../exchange.js";
 import type { ModelService } from "../model-service.js";
 import type { OllamaDetails } from "../schemas/ollama-models.js";
@@ -81,13 +83,21 @@ export function ollamaShown({ served: { id, info, created }, texts }: ModelServi
       [`${architecture}.attention.key_length`]: config.headDim,
       [`${architecture}.vocab_size`]: config.vocabSize,
     },
-    capabilities: [
-      "completion" as const,
-      ...(abilities?.callFormat != null ? ["tools" as const] : []),
-      ...(abilities?.thinks ? ["thinking" as const] : []),
-    ],
+    capabilities: capabilitiesOf(info, abilities),
     modified_at: timeOf(created),
   };
+}
+
+type Capability = "completion" | "tools" | "thinking" | "embedding";
+
+/** Of a model that was made for vectors, only that, as Ollama has it. */
+function capabilitiesOf({ embedding }: ModelInfo, abilities: TemplateAbilities | null): Capability[] {
+  if (embedding.pooling !== null && embedding.refused === null) return ["embedding"];
+  return [
+    "completion",
+    ...(abilities !== null && abilities.callFormat !== null ? (["tools"] as const) : []),
+    ...(abilities?.thinks === true ? (["thinking"] as const) : []),
+  ];
 }
 
 function identityOf(id: string) {

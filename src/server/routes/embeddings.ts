@@ -9,7 +9,7 @@ import type { Service } from "../service.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
 /** What a value takes: in a vector, and as JSON's digits or as base64. */
-const FLOAT_BYTES = 28;
+export const FLOAT_BYTES = 28;
 const BASE64_BYTES = 10;
 
 export function addEmbeddings(app: App, service: Service): void {

@@ -16,7 +16,7 @@ export const ollamaModel = z.string().openapi({
 
 /** How long the model stays loaded, which is the server's to say. */
 const KEEP_ALIVE = "keep_alive is a number of seconds, or a time such as 5m";
-const keepAlive = z
+export const keepAlive = z
   .union(
     [z.number(), z.string().regex(/^-?(\d+|(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+)$/, { error: KEEP_ALIVE })],
     { error: KEEP_ALIVE },
@@ -144,7 +144,7 @@ export function ollamaGenerateRequest(limits: ServerLimits) {
 
 export type OllamaGenerateRequest = z.infer<ReturnType<typeof ollamaGenerateRequest>>;
 
-const nanoseconds = z.int().optional().openapi({ description: "Nanoseconds." });
+export const nanoseconds = z.int().optional().openapi({ description: "Nanoseconds." });
 
 const ended = {
   model: z.string(),

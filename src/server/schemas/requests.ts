@@ -6,6 +6,7 @@ import { completionRequest } from "./completions.js";
 import { embeddingsRequest } from "./embeddings.js";
 import { countTokensRequest, messagesRequest } from "./messages.js";
 import { ollamaChatRequest, ollamaGenerateRequest } from "./ollama.js";
+import { ollamaEmbeddingsRequest, ollamaEmbedRequest } from "./ollama-embedding.js";
 import { ollamaShowRequest } from "./ollama-models.js";
 import { rerankRequest } from "./rerank.js";
 import { responseRequest } from "./responses.js";
@@ -45,6 +46,8 @@ export function requestSchemas({ limits, contextLength }: SchemaParts): Readonly
     ["/v1/messages/count_tokens", countTokensRequest(limits)],
     ["/api/chat", ollamaChatRequest(limits)],
     ["/api/generate", ollamaGenerateRequest(limits)],
+    ["/api/embed", ollamaEmbedRequest(limits)],
+    ["/api/embeddings", ollamaEmbeddingsRequest],
     ["/api/show", ollamaShowRequest],
   ]);
 }
