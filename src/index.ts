@@ -23,7 +23,22 @@ export type { ModelFile, ModelFiles } from "./formats/model-files.js";
 export type { Activation, KernelsName } from "./kernels/kernels.js";
 export type { KvDtype } from "./kernels/kv-types.js";
 export type { PackedDtype } from "./kernels/weight-types.js";
-export type { Conversation, Reply, ReplyOptions, ReplyResult } from "./library/conversation.js";
+export type {
+  ArgumentsOf,
+  ChatTool,
+  ToolOptions,
+  ToolResult,
+  ToolRound,
+  ToolRun,
+  ToolSchemas,
+} from "./library/chat-tools.js";
+export type {
+  Conversation,
+  Reply,
+  ReplyOptions,
+  ReplyPiece,
+  ReplyResult,
+} from "./library/conversation.js";
 export type { EmbedOptions, EmbedResult, ReadoutOptions } from "./library/embed.js";
 export type { CompareOptions, GenerateOptions, Prompt, PromptOptions } from "./library/generate-options.js";
 export type {
@@ -70,3 +85,5 @@ export type {
   TextStream,
   Tokenizer,
 } from "./tokenizer/tokenizer.js";
+export type { CallFormatName } from "./tools/call-format.js";
+export type { ToolCall, ToolCallDelta, ToolChoice } from "./tools/tool.js";

@@ -25,14 +25,25 @@ import { checkOptions, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { type CallFormat, type CallFormatName, callFormat, callFormatOf } from "../tools/call-format.js";
+import type { ToolDefinition } from "../tools/tool.js";
 import type { AnswerParts } from "./answer-parts.js";
+import {
+  CallableTools,
+  type ToolOptions,
+  type ToolResult,
+  type ToolRound,
+  type ToolSchemas,
+} from "./chat-tools.js";
 import type { GenerateOptions } from "./generate-options.js";
+import { PiecesAndResult } from "./reply.js";
 
-/** How to answer: as `GenerateOptions`, one continuation at a time. */
-export type ReplyOptions = Omit<
+/** How to answer: as `GenerateOptions`, one continuation at a time; with tools that the model may call. */
+export type ReplyOptions<Schemas extends ToolSchemas = ToolSchemas> = Omit<
   GenerateOptions,
   "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "parseSpecial"
->;
+> &
+  ToolOptions<Schemas>;
 
 const REPLY_OPTIONS = optionNames<ReplyOptions>()("reply", {
   ...{ temperature: true, topK: true, topP: true, minP: true, logitBias: true, seed: true },
@@ -40,14 +51,23 @@ const REPLY_OPTIONS = optionNames<ReplyOptions>()("reply", {
   ...{ maxTokens: true, stop: true, ignoreEos: true, stopTokenIds: true, signal: true },
   ...{ speculate: true, mode: true, logprobs: true, cachePrompt: true, salt: true, tenant: true },
   ...{ schema: true, regex: true, grammar: true },
+  ...{ tools: true, toolChoice: true, parallelToolCalls: true, maxToolRounds: true },
 });
 
-/** An answer, and what it cost to tell the model of the past. */
+/** What is new of a reply. */
+export interface ReplyPiece extends GenerationPiece {
+  /** What tools said that the answer before had called; each when it is there. */
+  readonly toolResults?: readonly ToolResult[];
+}
+
+/** An answer, what tools did for it, and what it cost to tell the model of the past. The answer is the last one. */
 export interface ReplyResult extends GenerationResult {
+  /** The answers before it, which called tools, and what those said; mostly none. */
+  readonly toolRounds: readonly ToolRound[];
   /**
    * Tokens of earlier messages that were computed before and had to be again: those behind the place where the prompt begins
    * to differ from what was there (thoughts that the template has left out, turns that were dropped), and those of the
-   * block in which that place is.
+   * block in which that place is. With tools the sum over all rounds.
    */
   readonly numRefedTokens: number;
   /** Messages that were dropped to make room, the oldest; 0 without `dropOldest`. */
@@ -55,7 +75,7 @@ export interface ReplyResult extends GenerationResult {
 }
 
 /** An answer under way: iterate over it for its pieces, await `result()` for the whole. */
-export interface Reply extends AsyncIterable<GenerationPiece> {
+export interface Reply extends AsyncIterable<ReplyPiece> {
   /** The whole, when it is part of the conversation. @throws LastrowError what iterating would throw */
   result(): Promise<ReplyResult>;
 }
@@ -67,6 +87,8 @@ export interface ConversationSettings {
   readonly runner: TemplateRunner;
   /** More variables of the template. */
   readonly variables: TemplateVariables;
+  /** How the model writes calls of tools; absent: as the template asks for them. */
+  readonly toolFormat: CallFormatName | undefined;
   readonly dropOldest: boolean;
   readonly keepSystem: boolean;
 }
@@ -98,6 +120,8 @@ export class Conversation implements AsyncDisposable {
   readonly #encoder: PromptEncoder;
   /** How the template marks thoughts; null: it knows none. */
   readonly #thoughts: ThoughtMarkers | null;
+  /** How the model writes calls; null: in no form that is known. */
+  readonly #callFormat: CallFormat | null;
   #messages: ChatMessage[] = [];
   /** Tokens with which the template ends an answer. */
   #turnEnds: readonly number[] = [];
@@ -108,11 +132,13 @@ export class Conversation implements AsyncDisposable {
   #isDisposed = false;
 
   private constructor(model: ConversationModel, settings: ConversationSettings) {
-    const { template, tokenizer } = settings;
+    const { template, tokenizer, toolFormat } = settings;
     this.#model = model;
     this.#settings = settings;
     this.#encoder = new PromptEncoder(tokenizer, model.info.config.contextLength);
     this.#thoughts = thoughtMarkers(template, tokenizer);
+    this.#callFormat =
+      toolFormat === undefined ? callFormatOf(template, tokenizer) : callFormat(toolFormat, tokenizer);
   }
 
   /** Made by `LanguageModel.chat`, which says what is thrown. @internal */
@@ -179,76 +205,102 @@ export class Conversation implements AsyncDisposable {
    * Says something as the user, and lets the assistant answer. The answer ends at an end token of the model, or at the
    * special token with which the template ends the assistant's turn. Nothing runs before the first piece or the result is asked
    * for. Thoughts of a reasoning model come first and apart, as `reasoning`; texts of `stop` count for nothing in them. The
-   * next prompt has of them what the template puts there, usually nothing. What was said and the answer become part of the conversation when the answer has ended, also one that was cut
-   * short; when it fails, the conversation is as it was.
+   * next prompt has of them what the template puts there, usually nothing.
+   *
+   * With `tools`, functions that the answer calls are run, and the model goes on with what they say. Aborted meanwhile, the
+   * reply waits for none of them: its calls are part of the conversation, and that they were cancelled.
+   *
+   * What was said and the answer become part of the conversation when the answer has ended, also one that was cut short; when
+   * it fails, the conversation is as it was.
    * @throws LastrowError at once: `invalid_argument` while another answer is under way, `disposed`; while running:
    *   `invalid_argument` for messages that the template refuses or takes no notice of, `chat_template_failed`,
    *   `context_length_exceeded` when the conversation has become too long, and what `LanguageModel.generate` throws
    */
-  reply(content: ChatMessage["content"], options: ReplyOptions = {}): Reply {
+  reply<Schemas extends ToolSchemas = ToolSchemas>(
+    content: ChatMessage["content"],
+    options: ReplyOptions<Schemas> = {},
+  ): Reply {
     this.#expectIdle();
     checkOptions(options, REPLY_OPTIONS);
+    const { tools, toolChoice, parallelToolCalls, maxToolRounds, ...generate } = options;
+    const callable = new CallableTools(
+      { tools, toolChoice, parallelToolCalls, maxToolRounds },
+      this.#callFormat,
+    );
     const messages: ChatMessage[] = [...this.#messages, { role: "user", content }];
     checkMessages(messages);
     this.#isAnswering = true;
-    const begin = async () => {
-      const fitted = await this.#fit(messages, options);
-      const { prompt, thoughts } = fitted;
-      const { stopTokenIds = [] } = options;
-      const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...this.#turnEnds];
-      const generation = this.#model.answer(
-        prompt,
-        { ...options, stopTokenIds: ends },
-        { thoughts, tools: null },
-      );
-      return { ...fitted, generation };
-    };
-    const finish = async (begun: ReturnType<typeof begin>) => {
+    return new PiecesAndResult<ReplyPiece, ReplyResult>(async (onPiece, signal) => {
       try {
-        const { generation, prompt, ...asked } = await begun;
-        const answer = await generation.result();
-        const { text, reasoning = "", numCachedTokens } = answer;
-        const numEarlier = this.#hasAnswered ? this.#numEarlierTokens(asked) : 0;
-        this.#messages = [...asked.messages, copyOf({ role: "assistant", content: text, reasoning })];
-        this.#hasAnswered = true;
-        await this.#hold([...prompt, ...answer.tokens], options);
-        return {
-          ...answer,
-          numRefedTokens: Math.max(0, numEarlier - numCachedTokens),
-          numDroppedMessages: messages.length - asked.messages.length,
-        };
+        return await this.#answer(messages, { ...generate, signal }, callable, onPiece);
+      } catch (error) {
+        throw callable.named(error);
       } finally {
         this.#isAnswering = false;
       }
-    };
-    let begun: ReturnType<typeof begin> | null = null;
-    let whole: Promise<ReplyResult> | null = null;
-    const result = () => {
-      begun ??= begin();
-      whole ??= finish(begun);
-      // The iterator is told, too.
-      whole.catch(() => undefined);
-      return whole;
-    };
-    return {
-      result,
-      async *[Symbol.asyncIterator]() {
-        try {
-          begun ??= begin();
-          yield* (await begun).generation;
-        } finally {
-          await result();
-        }
-      },
-    };
+    }, options.signal);
   }
 
-  /** Removes the oldest message, other than system messages, and the answer to it; false when there is none left. */
+  /** Answers, runs what the answer calls, and goes on with what that says, until an answer calls nothing. */
+  async #answer(
+    messages: readonly ChatMessage[],
+    options: GenerateOptions & { readonly signal: AbortSignal },
+    tools: CallableTools,
+    onPiece: (piece: ReplyPiece) => void,
+  ): Promise<ReplyResult> {
+    const { stopTokenIds = [], signal } = options;
+    const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...this.#turnEnds];
+    const toolRounds: ToolRound[] = [];
+    let [numRefedTokens, numDroppedMessages] = [0, 0];
+    let asked = messages;
+    /** Messages at the end that are new to the model. */
+    let numNew = 1;
+    for (;;) {
+      const fitted = await this.#fit(asked, options, tools.definitions);
+      numDroppedMessages += asked.length - fitted.messages.length;
+      const { prompt, thoughts } = fitted;
+      const parts = { thoughts, tools: tools.forRound(toolRounds.length) };
+      const generation = this.#model.answer(prompt, { ...options, stopTokenIds: ends }, parts);
+      const answer = await generation.each(onPiece);
+      if (this.#hasAnswered || toolRounds.length > 0) {
+        const numEarlier = this.#numEarlierTokens(fitted, tools.definitions, numNew);
+        numRefedTokens += Math.max(0, numEarlier - answer.numCachedTokens);
+      }
+      const { text, reasoning, toolCalls = [], finishReason } = answer;
+      const calls = finishReason === "tool_calls" ? toolCalls : [];
+      const said = copyOf({ role: "assistant", content: text, reasoning, toolCalls: calls });
+      asked = [...fitted.messages, said];
+      if (calls.length > 0) {
+        const results = await Promise.all(
+          calls.map(async (call) => {
+            const result = await tools.run(call, signal);
+            onPiece({ index: 0, text: "", tokens: [], toolResults: [result] });
+            return result;
+          }),
+        );
+        toolRounds.push({ answer, results });
+        asked = [...asked, ...results.map(messageOf)];
+        numNew = results.length;
+        if (!signal.aborted) continue;
+      }
+      this.#messages = [...asked];
+      this.#hasAnswered = true;
+      await this.#hold([...prompt, ...answer.tokens], options);
+      const ended = calls.length > 0 ? { finishReason: "abort" as const } : {};
+      return { ...answer, ...ended, toolRounds, numRefedTokens, numDroppedMessages };
+    }
+  }
+
+  /**
+   * Removes the oldest message, other than system messages, and what was answered to it, tools' results included; false when
+   * there is none left.
+   */
   forgetOldest(): boolean {
     const first = this.#messages.findIndex(({ role }) => !isSystem(role));
     if (first === -1) return false;
-    const isAnswered = this.#messages[first + 1]?.role === "assistant";
-    this.#messages = this.#messages.toSpliced(first, isAnswered ? 2 : 1);
+    let end = first + 1;
+    while (this.#messages[end]?.role === "assistant" || this.#messages[end]?.role === "tool") end++;
+    this.#messages = this.#messages.toSpliced(first, end - first);
     return true;
   }
 
@@ -272,12 +324,15 @@ export class Conversation implements AsyncDisposable {
     }
   }
 
-  async #encode(messages: readonly ChatMessage[]): Promise<EncodedMessages> {
-    const runs = await this.#render(messages, true);
+  async #encode(
+    messages: readonly ChatMessage[],
+    tools: readonly ToolDefinition[] = [],
+  ): Promise<EncodedMessages> {
+    const runs = await this.#render(messages, true, tools);
     return {
       messages,
       runs,
-      prompt: this.#encoder.encode(runs, messages),
+      prompt: this.#encoder.encode(runs, messages, tools),
       thoughts: answerThoughts(this.#thoughts, runs),
     };
   }
@@ -287,22 +342,26 @@ export class Conversation implements AsyncDisposable {
    * half of the context, so that the turns after it find what this one computes.
    * @throws LastrowError `context_length_exceeded` when there is no room for an answer
    */
-  async #fit(messages: readonly ChatMessage[], { maxTokens }: ReplyOptions): Promise<EncodedMessages> {
+  async #fit(
+    messages: readonly ChatMessage[],
+    { maxTokens }: Pick<GenerateOptions, "maxTokens">,
+    tools: readonly ToolDefinition[],
+  ): Promise<EncodedMessages> {
     const { contextLength } = this.#model.info.config;
     const { dropOldest, keepSystem } = this.#settings;
     const most = maxTokens ?? this.#model.defaultMaxTokens;
     const room = Math.min(most, Math.floor(contextLength / ROOM_SHARE));
-    let encoded = await this.#encode(messages);
+    let encoded = await this.#encode(messages, tools);
     if (dropOldest && encoded.prompt.length > contextLength - room) {
       const turns = droppableTurns(messages, keepSystem);
       let [least, enough] = [Math.min(1, turns.length), turns.length];
       while (least < enough) {
         const count = Math.floor((least + enough) / 2);
-        encoded = await this.#encode(withoutTurns(messages, turns, count));
+        encoded = await this.#encode(withoutTurns(messages, turns, count), tools);
         if (encoded.prompt.length > contextLength / 2) least = count + 1;
         else enough = count;
       }
-      encoded = await this.#encode(withoutTurns(messages, turns, enough));
+      encoded = await this.#encode(withoutTurns(messages, turns, enough), tools);
     }
     const { length } = encoded.prompt;
     if (length < contextLength || (length === contextLength && most === 0)) return encoded;
@@ -314,16 +373,25 @@ export class Conversation implements AsyncDisposable {
     );
   }
 
-  /** Tokens of a prompt up to the end of what was said before the last message. */
-  #numEarlierTokens({ messages, runs }: Pick<EncodedMessages, "messages" | "runs">): number {
-    const end = runs.findLastIndex(({ origin }) => origin > 0 && origin < messages.length);
-    return this.#encoder.encode(runs.slice(0, end + 1), messages).length;
+  /** Tokens of a prompt up to the end of what was said before the last messages, so many of them. */
+  #numEarlierTokens(
+    { messages, runs }: EncodedMessages,
+    tools: readonly ToolDefinition[],
+    numNew: number,
+  ): number {
+    const end = runs.findLastIndex(({ origin }) => origin > 0 && origin <= messages.length - numNew);
+    return this.#encoder.encode(runs.slice(0, end + 1), messages, tools).length;
   }
 
-  #render(messages: readonly ChatMessage[], addGenerationPrompt: boolean): Promise<readonly Run[]> {
+  #render(
+    messages: readonly ChatMessage[],
+    addGenerationPrompt: boolean,
+    tools: readonly ToolDefinition[] = [],
+  ): Promise<readonly Run[]> {
     const { template, tokenizer, runner, variables } = this.#settings;
     return runner.render(template, messages, {
       addGenerationPrompt,
+      tools,
       variables,
       namedTokens: tokenizer.namedTokens,
       deadlineMs: RENDER_DEADLINE_MS,
@@ -331,7 +399,7 @@ export class Conversation implements AsyncDisposable {
   }
 
   /** Holds the rows of what was said; they are in the prefix cache just now, so next to nothing is computed. */
-  async #hold(tokens: readonly number[], { salt, tenant, cachePrompt }: ReplyOptions): Promise<void> {
+  async #hold(tokens: readonly number[], { salt, tenant, cachePrompt }: GenerateOptions): Promise<void> {
     if (this.#isDisposed || cachePrompt === false) return;
     const before = this.#held;
     const { contextLength } = this.#model.info.config;
@@ -349,6 +417,26 @@ export class Conversation implements AsyncDisposable {
 }
 
 /** A message as it is kept: what else its object had is left out. */
-function copyOf({ role, content, reasoning = "" }: ChatMessage): ChatMessage {
-  return { role, content, ...(reasoning !== "" && { reasoning }) };
+function copyOf({
+  role,
+  content,
+  reasoning = "",
+  toolCalls = [],
+  toolCallId,
+  name,
+}: ChatMessage): ChatMessage {
+  return {
+    ...{ role, content },
+    ...(reasoning !== "" && { reasoning }),
+    ...(toolCalls.length > 0 && {
+      toolCalls: toolCalls.map((call) => ({ id: call.id, name: call.name, arguments: call.arguments })),
+    }),
+    ...(toolCallId !== undefined && { toolCallId }),
+    ...(name !== undefined && { name }),
+  };
+}
+
+/** What a tool said, as a message. */
+function messageOf({ id, name, text }: ToolResult): ChatMessage {
+  return { role: "tool", toolCallId: id, name, content: text };
 }

@@ -33,6 +33,7 @@ import { checkPrompt, checkTokenIds, type GenerationRequest } from "../protocol/
 import { SavedSequence } from "../saved-sequence/read-sequence.js";
 import { openSaved, type SavedSource } from "../saved-sequence/saved-source.js";
 import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.js";
+import { CALL_FORMATS, type CallFormatName } from "../tools/call-format.js";
 import { type AnswerParts, calledTools, NO_PARTS } from "./answer-parts.js";
 import type { Conversation } from "./conversation.js";
 import { type EmbedOptions, type EmbedResult, embedTexts, type ReadModel } from "./embed.js";
@@ -75,6 +76,8 @@ export interface ChatOptions {
    * an answer fails with `context_length_exceeded`.
    */
   readonly dropOldest?: boolean | undefined;
+  /** How the model writes calls of tools; docs/tools.md has the forms. Default: as its template asks for them. */
+  readonly toolFormat?: CallFormatName | undefined;
   /** With `dropOldest`: never drop a system message. Default false: it is the oldest of all. */
   readonly keepSystem?: boolean | undefined;
   /**
@@ -107,7 +110,8 @@ const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
   tenant: true,
 });
 const CHAT_OPTIONS = optionNames<ChatOptions>()("chat", {
-  ...{ template: true, templateVariables: true, dropOldest: true, keepSystem: true, sequence: true },
+  ...{ template: true, templateVariables: true, toolFormat: true },
+  ...{ dropOldest: true, keepSystem: true, sequence: true },
 });
 const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
   ...{ parseSpecial: true, salt: true, tenant: true, signal: true, expectRoom: true },
@@ -296,6 +300,8 @@ export class LanguageModel implements AsyncDisposable {
     checkOptions(options, CHAT_OPTIONS);
     if (tokenizer === null) throw this.#withoutTokenizer();
     const { templateVariables: variables = {}, dropOldest = false, keepSystem = false, sequence } = options;
+    const { toolFormat } = options;
+    if (toolFormat !== undefined) oneOf("toolFormat", toolFormat, CALL_FORMATS);
     if (keepSystem && !dropOldest) throw invalidArgument("keepSystem belongs to dropOldest; give it, too.");
     if (sequence !== undefined && !(sequence instanceof Sequence)) {
       throw invalidArgument(`sequence is a sequence that restore gave, not ${shown(sequence)}.`);
@@ -315,7 +321,8 @@ export class LanguageModel implements AsyncDisposable {
     ]);
     const { startLimitedThread } = this.#alive();
     this.#templates ??= new TemplateRunner(() => startLimitedThread("template"));
-    const settings = { template, tokenizer, variables, dropOldest, keepSystem, runner: this.#templates };
+    const runner = this.#templates;
+    const settings = { template, tokenizer, variables, toolFormat, dropOldest, keepSystem, runner };
     return Conversation.begin(this, settings, messages, sequence);
   }
 

@@ -87,18 +87,39 @@ export function resolveStructure({ schema, regex, grammar }: StructureOptions): 
     return { spec: { kind: "grammar", text: grammar }, readValue: null };
   }
   if (schema === undefined) return null;
-  const standard = standardOf(schema);
-  if (standard === null) {
-    return { spec: { kind: "schema", schema: jsonOf(schema) }, readValue: async (text) => JSON.parse(text) };
-  }
   return {
-    spec: { kind: "schema", schema: jsonOf(jsonSchemaOf(standard)) },
+    spec: { kind: "schema", schema: jsonSchemaText(schema, "schema") },
     readValue: async (text) => {
-      const result = await standard.validate(JSON.parse(text));
+      const result = await validated(schema, JSON.parse(text));
       if (result.issues === undefined) return result.value;
-      const issues = result.issues.map(({ message, path = [] }) => [...path.map(keyOf), message].join(": "));
-      throw new RefusedValueError(text, issues);
+      throw new RefusedValueError(text, result.issues);
     },
+  };
+}
+
+/**
+ * The JSON Schema of a schema, as text: nobody changes it while it is compiled.
+ * @param name what the error calls it
+ * @throws LastrowError `invalid_argument` for what is no schema, or carries none
+ */
+export function jsonSchemaText(schema: AnySchema, name: string): string {
+  const standard = standardOf(schema, name);
+  return jsonOf(standard === null ? schema : jsonSchemaOf(standard, name), name);
+}
+
+/** What the schema of a validation library makes of a value, or why it refuses it; a JSON Schema leaves it as it is. */
+export async function validated(
+  schema: AnySchema,
+  value: unknown,
+): Promise<
+  { readonly value: unknown; readonly issues?: undefined } | { readonly issues: readonly string[] }
+> {
+  const standard = standardOf(schema, "schema");
+  if (standard === null) return { value };
+  const result = await standard.validate(value);
+  if (result.issues === undefined) return { value: result.value };
+  return {
+    issues: result.issues.map(({ message, path = [] }) => [...path.map(keyOf), message].join(": ")),
   };
 }
 
@@ -133,45 +154,48 @@ export class RefusedValueError extends LastrowError {
   }
 }
 
-function standardOf(schema: AnySchema): StandardSchema["~standard"] | null {
+function standardOf(schema: AnySchema, name: string): StandardSchema["~standard"] | null {
   const isHolder = (typeof schema === "object" && schema !== null) || typeof schema === "function";
   if (!isHolder) {
     if (typeof schema === "boolean") return null;
-    throw invalidArgument(`schema is a JSON Schema or a Standard Schema, not ${shown(schema)}.`);
+    throw invalidArgument(`${name} is a JSON Schema or a Standard Schema, not ${shown(schema)}.`);
   }
   return "~standard" in schema ? (schema as StandardSchema)["~standard"] : null;
 }
 
-function jsonSchemaOf({ vendor, jsonSchema }: StandardSchema["~standard"]): unknown {
+function jsonSchemaOf({ vendor, jsonSchema }: StandardSchema["~standard"], name: string): unknown {
   if (jsonSchema === undefined) {
     throw invalidArgument(
-      `this schema of ${vendor} carries no JSON Schema; use Zod 4.2 or ArkType 2.1.28 or newer, toStandardJsonSchema of @valibot/to-json-schema, or give a JSON Schema.`,
+      `${name}: this schema of ${vendor} carries no JSON Schema; use Zod 4.2 or ArkType 2.1.28 or newer, toStandardJsonSchema of @valibot/to-json-schema, or give a JSON Schema.`,
     );
   }
   try {
     return jsonSchema.input({ target: "draft-2020-12" });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new LastrowError("invalid_argument", `This schema of ${vendor} has no JSON Schema: ${reason}`, {
-      cause,
-    });
+    throw new LastrowError(
+      "invalid_argument",
+      `${name}: this schema of ${vendor} has no JSON Schema: ${reason}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
-/** As text: nobody changes it while it is compiled. */
-function jsonOf(schema: unknown): string {
+function jsonOf(schema: unknown, name: string): string {
   let text: string | undefined;
   try {
     text = JSON.stringify(schema);
   } catch (cause) {
     throw new LastrowError(
       "invalid_argument",
-      "schema cannot be written as JSON: it refers to itself, or is no data.",
+      `${name} cannot be written as JSON: it refers to itself, or is no data.`,
       { cause },
     );
   }
   if (text === undefined)
-    throw invalidArgument(`schema is a JSON Schema or a Standard Schema, not ${shown(schema)}.`);
+    throw invalidArgument(`${name} is a JSON Schema or a Standard Schema, not ${shown(schema)}.`);
   return text;
 }
 

@@ -258,6 +258,24 @@ describe("commands", () => {
     expect(await damaged.end()).toBe(0);
   });
 
+  test("calls of tools are loaded and saved, in OpenAI's form", async () => {
+    const called = { id: "a", type: "function", function: { name: "f", arguments: '{"a":1}' } };
+    const messages: object[] = [
+      { role: "user", content: "Go." },
+      { role: "assistant", content: null, tool_calls: [called] },
+      { role: "tool", tool_call_id: "a", name: "f", content: "done" },
+      { role: "assistant", content: "It is done." },
+    ];
+    await writeFile(file("called.json"), JSON.stringify({ lastrow_chat: 1, messages }));
+    const terminal = await atTerminal().begin();
+    terminal.type(`/load ${file("called.json")}\r`);
+    await terminal.until(/Loaded: 4 messages.*> $/s);
+    terminal.type(`/save ${file("again.json")}\r`);
+    await terminal.until(/Saved: 4 messages.*> $/s);
+    expect(await saved("again.json")).toEqual(messages.with(1, { ...messages[1], content: "" }));
+    expect(await terminal.end()).toBe(0);
+  });
+
   test("a file that is no conversation is refused, and neither loaded nor replaced", async () => {
     const bad = [
       ...["", "{", "null", "[]", "7", '{"messages":[]}', '{"lastrow_chat":2,"messages":[]}'],
@@ -266,6 +284,9 @@ describe("commands", () => {
       '{"lastrow_chat":1,"messages":[{"role":"root","content":"x"}]}',
       '{"lastrow_chat":1,"messages":[{"role":"user","content":7}]}',
       '{"lastrow_chat":1,"messages":[{"role":"assistant","content":"a","reasoning_content":{}}]}',
+      '{"lastrow_chat":1,"messages":[{"role":"assistant","content":"a","tool_calls":[null]}]}',
+      '{"lastrow_chat":1,"messages":[{"role":"assistant","content":"a","tool_calls":{}}]}',
+      '{"lastrow_chat":1,"messages":[{"role":"tool","content":"a","tool_call_id":7}]}',
       `{"lastrow_chat":1,"messages":${"[".repeat(100_000)}`,
     ];
     const terminal = await atTerminal(["--max-tokens", "1"]).begin();

@@ -38,10 +38,7 @@ export async function saveChat(
 ): Promise<boolean> {
   const file = atHome(path);
   await expectChatOrNothing(file);
-  const messages = conversation.messages.map(({ role, content, reasoning }) => ({
-    ...{ role, content },
-    ...(reasoning !== undefined && { reasoning_content: reasoning }),
-  }));
+  const messages = conversation.messages.map(written);
   const text = JSON.stringify({ lastrow_chat: VERSION, model: model.info.label, messages }, null, 2);
   await replaceFile(file, piecesOf(`${text}\n`));
   const { sequence } = conversation;
@@ -130,18 +127,42 @@ function messagesIn(text: string, file: string): ChatMessage[] {
   }
   const { messages } = found;
   if (Array.isArray(messages) && messages.length === 0) return [];
-  const asGiven = Array.isArray(messages)
-    ? messages.map((message) => {
-        const { role, content, reasoning_content: reasoning } = Object(message);
-        return { role, content, ...(reasoning !== undefined && { reasoning }) };
-      })
-    : messages;
+  const asGiven = Array.isArray(messages) ? messages.map(read) : messages;
   try {
     checkMessages(asGiven);
   } catch (cause) {
     throw new LastrowError("invalid_argument", `${file}: ${(cause as Error).message}`, { cause });
   }
   return asGiven as ChatMessage[];
+}
+
+/** A message as OpenAI's API has it. */
+function written({ role, content, reasoning, toolCalls, toolCallId, name }: ChatMessage): object {
+  return {
+    ...{ role, content },
+    reasoning_content: reasoning,
+    tool_calls: toolCalls?.map((call) => ({
+      ...{ id: call.id, type: "function", function: { name: call.name, arguments: call.arguments } },
+    })),
+    tool_call_id: toolCallId,
+    name,
+  };
+}
+
+/** Not checked. */
+function read(message: unknown): unknown {
+  const { role, content, reasoning_content: reasoning, tool_calls: calls, ...others } = Object(message);
+  const { tool_call_id: toolCallId, name } = others;
+  const toolCalls = Array.isArray(calls)
+    ? calls.map((call) => ({ id: Object(call).id, ...Object(Object(call).function) }))
+    : calls;
+  return {
+    ...{ role, content: content ?? (toolCalls === undefined ? content : "") },
+    ...(reasoning !== undefined && { reasoning }),
+    ...(toolCalls !== undefined && { toolCalls }),
+    ...(toolCallId !== undefined && { toolCallId }),
+    ...(role === "tool" && name !== undefined && { name }),
+  };
 }
 
 async function* piecesOf(text: string): AsyncGenerator<Uint8Array> {
