@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type GenerateOptions, type LanguageModel, load } from "../src/index.js";
 import { CALL_FORMATS, callFormat } from "../src/tools/call-format.js";
 import type { ToolChoice, ToolDefinition } from "../src/tools/tool.js";
+import { expectToolAnswers } from "./grammars/tool-answers.js";
 
 let model: LanguageModel;
 beforeAll(async () => {
@@ -61,6 +62,23 @@ test.each(CALL_FORMATS.filter((name) => name !== "qwen3-coder").map((name) => [n
     expect(finishReason).toBe("tool_calls");
   },
 );
+
+test.each([["hermes"], ["qwen3-coder"]] as const)(
+  "%s: random tools, sampled: calls fit, and are the same alone, among others, of several and with guesses",
+  async (format) => {
+    const { whole, calls } = await expectToolAnswers(model, format, { answers: 4, seed: 1, parallel: false });
+    expect(whole).toBeGreaterThan(1);
+    expect(calls).toBe(whole);
+  },
+);
+
+test("free text may come instead, up to a stop string, and the answer ends as without tools", async () => {
+  const options = { choice: "auto", seed: 3, maxTokens: 40, stop: "." } as const;
+  const { text, toolCalls, finishReason } = await ask(options).result();
+  expect([toolCalls, finishReason]).toEqual([[], "stop"]);
+  expect(text.length).toBeGreaterThan(3);
+  expect(text).not.toContain(".");
+});
 
 test("what cannot be combined with tools, but where they are not to be called", async () => {
   const words = "cannot be combined with tools that may be called";

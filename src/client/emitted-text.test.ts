@@ -153,3 +153,36 @@ test("an answer that is cut within its thoughts has no text; bytes before a mark
   for (const id of [97, 0, END.codePointAt(0)!, 98]) text.push(id);
   expect([text.thoughts?.reasoning, text.whole]).toEqual(["a\ufffd", "b"]);
 });
+
+test("calls are told from the text behind the thoughts; within them there are none, and stop strings do not count in them", () => {
+  const call = '<tool_call>\n{"name": "a", "arguments": {"s": "stop"}}\n</tool_call>';
+  const format = {
+    name: "hermes" as const,
+    begin: { text: "<tool_call>", token: null },
+    end: { text: "</tool_call>", token: null },
+  };
+  const list = '[{"name": "a", "arguments": {"s": "stop"}}]';
+  const marked = { name: "granite" as const, begin: { text: "<|tool_call|>", token: 1 }, end: null };
+  const stream = { push: (id: number) => (id === 1 ? "" : String.fromCodePoint(id)), flush: () => "" };
+  const tokenizer = { stream: () => stream, continues: () => false } as unknown as Tokenizer;
+  const read = (answer: string, calls: typeof format | typeof marked, isOpen: boolean) => {
+    const text = new EmittedText(tokenizer, [], {
+      ...{ stop: ["stop"], thoughts: markers(true, isOpen) },
+      calls: { format: calls, tools: [{ name: "a", typesOf: () => new Set() }] },
+    });
+    for (const character of answer) {
+      text.push(character.codePointAt(0)!);
+      if (text.stopped) break;
+    }
+    text.flush();
+    const { thoughts, whole, stopped } = text;
+    return [thoughts?.reasoning, whole, text.calls?.map((one) => one.arguments), stopped];
+  };
+  const wanted = '{"s": "stop"}';
+  expect(read(`${call}${END}\n\n${call}`, format, true)).toEqual([call, "", [wanted], false]);
+  expect(read(`${BEGIN}${call}${END}Hm. ${call}`, format, false)).toEqual([call, "Hm.", [wanted], false]);
+  expect(read(`${call} stop ${call}`, format, false)).toEqual(["", "", [wanted], true]);
+  expect(read(`\u0001 no ${END} \u0001${list}`, marked, true)).toEqual(["no", "", [wanted], false]);
+  // A call is no thought, and none comes behind it.
+  expect(read(` \u0001${list}${BEGIN}x`, marked, false)).toEqual(["", `${BEGIN}x`, [wanted], false]);
+});

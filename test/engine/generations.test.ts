@@ -31,7 +31,7 @@ test("what is asked for together, with all options that meet, is what each gives
   expect(tally.generations).toBeGreaterThan(500);
   const { fullBudgets, preemptions, guessed, wordsAwaited, stoppedByText, ranked, beams, cancelled } = tally;
   for (const count of [fullBudgets, guessed, wordsAwaited]) expect(count).toBeGreaterThan(300);
-  for (const count of [preemptions, stoppedByText, ranked, beams, cancelled]) {
+  for (const count of [preemptions, stoppedByText, ranked, beams, cancelled, tally.held, tally.heldWhole]) {
     expect(count).toBeGreaterThan(40);
   }
   // Texts that end among what was guessed may be missing here, where rows cost; the next test makes many and counts them.

@@ -1,20 +1,27 @@
 /**
  * Random generations in one engine: sampled, continued several times, ranked, searched by beams, with penalties,
- * log-probabilities, stop strings whose word comes late, guesses, cancels, with too little memory and small budgets. Each
+ * log-probabilities, grammars, stop strings whose word comes late, guesses, cancels, with too little memory and small budgets. Each
  * is held against its plain twin: the same request alone, every row recomputed, nothing guessed, every word at once.
  */
 import fc from "fast-check";
+import { compileConstraint } from "../../src/client/compile-constraint.js";
+import type { ConstraintSpec } from "../../src/client/constraint-spec.js";
 import { GenerationText } from "../../src/client/generation-text.js";
 import { BeamJob } from "../../src/engine/beam-job.js";
 import { EngineCore } from "../../src/engine/engine-core.js";
 import { GenerationJob } from "../../src/engine/generation-job.js";
 import type { StepCosts } from "../../src/engine/step-costs.js";
 import { LastrowError } from "../../src/errors.js";
+import { TokenGrammar } from "../../src/grammar/grammar-constraint.js";
+import { packGrammar } from "../../src/grammar/packed-grammar.js";
+import { tokenBytes } from "../../src/grammar/token-trie.js";
+import { tokenVocabulary } from "../../src/grammar/token-vocabulary.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import { type GenerateOptions, resolveRequest } from "../../src/library/generate-options.js";
 import type { GenerationSink } from "../../src/protocol/generation-outcome.js";
-import type { GenerationResult } from "../../src/protocol/generation-request.js";
+import type { GenerationRequest, GenerationResult } from "../../src/protocol/generation-request.js";
+import type { ThoughtTokens } from "../../src/sampling/after-thoughts.js";
 import { SamplingScratch } from "../../src/sampling/scratch.js";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import type { ModelParts } from "../fed-sequence.js";
@@ -31,6 +38,50 @@ const MODEL = {
   ...{ defaults: {}, eosTokenIds: [END_TOKEN], loadMs: 0 },
 };
 
+/** What tokens are for grammars: pieces of JSON and of calls; their text, by which stop strings are found, is another. */
+const PIECES = [
+  ...['{"a": ', '{"a":', "[", "]", ",", ", ", "}", '"', '"x', "true", "1", "12", "0", "null", " ", "\n"],
+  ...[
+    "<tool_call>",
+    "\n</tool_call>",
+    '{"name": "',
+    'f", "arguments": ',
+    "{}",
+    "x",
+    "y",
+    "xy",
+    "</tool_call>",
+    "a",
+  ],
+];
+const VOCABULARY = tokenVocabulary(
+  tokenBytes(Array.from({ length: MODEL.vocabSize }, (_, id) => new TextEncoder().encode(PIECES[id] ?? ""))),
+);
+const F = {
+  name: "f",
+  parameters: JSON.stringify({ type: "object", properties: { a: { type: "integer" } } }),
+};
+const HERMES = {
+  ...{ name: "hermes" as const, begin: { text: "<tool_call>", token: null } },
+  end: { text: "</tool_call>", token: null },
+};
+/** What answers are held to: schemas, patterns, tools that may be called and tools that must. */
+const GRAMMARS = (
+  [
+    { kind: "schema", schema: '{"type":"array","items":{"type":["integer","null"]},"maxItems":6}' },
+    {
+      kind: "schema",
+      schema: '{"type":"object","properties":{"a":{"type":"string","maxLength":9}},"required":["a"]}',
+    },
+    { kind: "regex", pattern: "x{2,5}(y|xy)*1?" },
+    { kind: "tools", tools: { format: HERMES, tools: [F], choice: "auto", parallel: true } },
+    { kind: "tools", tools: { format: HERMES, tools: [F], choice: "required", parallel: true } },
+  ] satisfies ConstraintSpec[]
+).map((spec) => {
+  const grammar = compileConstraint(spec);
+  return { packed: packGrammar(grammar), held: new TokenGrammar(grammar, VOCABULARY) };
+});
+
 /** One for all requests, as in an engine. */
 const SCRATCH = new SamplingScratch(MODEL.vocabSize);
 
@@ -43,6 +94,8 @@ interface Request {
   readonly wordDelay: number;
   /** Steps after its arrival at which it is cancelled; null: never. */
   readonly cancelAfter: number | null;
+  /** Which grammar its answer is held to, and its thoughts before that; null: none. Not with a beam search. */
+  readonly held: { readonly grammar: number; readonly thoughts: ThoughtTokens | null } | null;
 }
 
 export interface GenerationScenario {
@@ -114,7 +167,13 @@ function constants<T extends object>(values: T): { [K in keyof T]: fc.Arbitrary<
   };
 }
 
+const held = fc.record({
+  grammar: fc.nat({ max: GRAMMARS.length - 1 }),
+  thoughts: fc.option(fc.record({ begin: fc.constant(26), end: fc.constant(27), isOpen: fc.boolean() })),
+});
+
 const requests = fc.record({
+  held: fc.option(held, { freq: 2 }),
   step: fc.oneof(fc.constant(0), fc.nat({ max: 30 })),
   prompt: prompts,
   options: fc.oneof({ arbitrary: sampled, weight: 6 }, { arbitrary: searched, weight: 1 }),
@@ -178,7 +237,7 @@ export const rankedStops: fc.Arbitrary<GenerationScenario> = fc.record({
         const stop = LETTERS[5].repeat(run);
         const options = { seed, stop, logitBias: { 5: 60, 6: 56 }, maxTokens: 30, ignoreEos: true };
         return {
-          ...{ prompt, wordDelay, step: 0, cancelAfter: null },
+          ...{ prompt, wordDelay, step: 0, cancelAfter: null, held: null },
           options: { ...options, temperature: 4, n: 2, bestOf: 4, speculate: 8 },
         };
       }),
@@ -210,6 +269,9 @@ export interface GenerationTally {
   stoppedWithin: number;
   ranked: number;
   beams: number;
+  /** Texts that were held to a grammar, and those of them that ended where they were whole. */
+  held: number;
+  heldWhole: number;
   cancelled: number;
   refused: number;
 }
@@ -217,7 +279,17 @@ export interface GenerationTally {
 export function newGenerationTally(): GenerationTally {
   return {
     ...{ steps: 0, generations: 0, tokens: 0, fullBudgets: 0, fullLogits: 0, preemptions: 0, guessed: 0 },
-    ...{ wordsAwaited: 0, stoppedByText: 0, stoppedWithin: 0, ranked: 0, beams: 0, cancelled: 0, refused: 0 },
+    ...{
+      wordsAwaited: 0,
+      stoppedByText: 0,
+      stoppedWithin: 0,
+      ranked: 0,
+      beams: 0,
+      held: 0,
+      heldWhole: 0,
+      cancelled: 0,
+      refused: 0,
+    },
   };
 }
 
@@ -238,7 +310,15 @@ class Asked {
     this.#now = now;
     const resolved = resolveRequest(request.prompt, request.options, MODEL, 0);
     const { endsByText, beams } = resolved.request;
-    this.#text = new GenerationText(resolved.request, resolved.text, () => undefined);
+    const grammar = request.held === null || beams !== null ? null : GRAMMARS[request.held.grammar];
+    const asked: GenerationRequest = {
+      ...resolved.request,
+      constraint:
+        grammar === null
+          ? null
+          : { key: "", grammar: grammar.packed, endTokenIds: [END_TOKEN], thoughts: request.held!.thoughts },
+    };
+    this.#text = new GenerationText(asked, resolved.text, () => undefined);
     const sink: GenerationSink = {
       tokens: (index, chosen) => {
         if (this.#words.some((word) => word.index === index)) {
@@ -261,8 +341,8 @@ class Asked {
     };
     this.#job =
       beams === null
-        ? new GenerationJob(core, SCRATCH, resolved.request, sink)
-        : new BeamJob(core, SCRATCH, resolved.request, beams, sink);
+        ? new GenerationJob(core, SCRATCH, asked, sink, grammar?.held ?? null)
+        : new BeamJob(core, SCRATCH, asked, beams, sink);
     this.#job.begin();
   }
 
@@ -399,6 +479,12 @@ function check(
   tally.tokens += result.choices.reduce((sum, { tokens }) => sum + tokens.length, 0);
   if (options.bestOf !== undefined && options.bestOf > options.n!) tally.ranked += 1;
   if (options.numBeams !== undefined) tally.beams += 1;
+  else if (request.held !== null) {
+    tally.held += 1;
+    if (result.choices.some(({ finishReason, tokens }) => finishReason === "stop" && tokens.length > 1)) {
+      tally.heldWhole += 1;
+    }
+  }
   if (wasCancelled) {
     tally.cancelled += 1;
     // How far it came is nobody's promise; which choices those are only where nothing ranks them.

@@ -1,4 +1,5 @@
 /** Random texts of tools' grammars, read and validated by ajv: shared by the quick and the exhaustive tests. */
+import type { ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { expect } from "vitest";
@@ -95,6 +96,18 @@ export const PARAMETERS: readonly (readonly [string, Parameters])[] = [
     },
   ],
 ];
+
+/** Those whose texts have an end: a model that knows nothing would not find it. */
+export const BOUNDED: readonly Parameters[] = PARAMETERS.filter(
+  ([what]) => !/^(any|texts of|texts that)/.test(what),
+).map(([, parameters]) => parameters);
+
+/** What checks arguments. */
+export function argumentsValidator(): (parameters: Parameters) => ValidateFunction {
+  const ajv = new Ajv2020({ strict: false, validateFormats: true });
+  addFormats.default(ajv);
+  return (parameters) => ajv.compile((parameters ?? { type: "object", maxProperties: 0 }) as object);
+}
 
 const MARKERS: Readonly<Record<CallFormatName, readonly [string | null, string | null]>> = {
   hermes: ["<tool_call>", "</tool_call>"],
@@ -219,15 +232,9 @@ export function expectFittingCalls(
   answers: number,
   seed: number,
 ): void {
-  const ajv = new Ajv2020({ strict: false, validateFormats: true });
-  addFormats.default(ajv);
+  const validator = argumentsValidator();
   const tools = parameters.map((one, i) => ({ name: `tool-${i}`, parameters: one }));
-  const validators = new Map(
-    tools.map((tool) => [
-      tool.name,
-      ajv.compile((tool.parameters ?? { type: "object", maxProperties: 0 }) as object),
-    ]),
-  );
+  const validators = new Map(tools.map((tool) => [tool.name, validator(tool.parameters)]));
   const random = seededRandom(seed);
   let whole = 0;
   let several = 0;
