@@ -1,10 +1,7 @@
 /** What published templates let their models do. */
 import { expect, test } from "vitest";
 import { publishedTemplate } from "../../test/chat-model.js";
-import { textTokenizer } from "../../test/text-tokenizer.js";
 import { templateAbilities } from "./template-abilities.js";
-
-const TOKENIZER = textTokenizer(["<think>", "</think>"]);
 
 test.each([
   ["published/Qwen-Qwen3-0.6B", "hermes", true, "enable_thinking"],
@@ -15,20 +12,20 @@ test.each([
   ["chatml", null, false, null],
 ])("%s", (template, callFormat, thinks, thoughtSwitch) => {
   const source = publishedTemplate(template);
-  expect(templateAbilities(source, TOKENIZER)).toEqual({
+  expect(templateAbilities(source)).toEqual({
     ...{ callFormat, thinks, thoughtSwitch },
     knowsEffort: false,
   });
 });
 
 test("a model may think whatever it is told", () => {
-  expect(templateAbilities("{{ m.content.split('</think>')[-1] }}<think>", TOKENIZER)).toMatchObject({
+  expect(templateAbilities("{{ m.content.split('</think>')[-1] }}<think>")).toMatchObject({
     ...{ thinks: true, thoughtSwitch: null },
   });
 });
 
 test("a variable is one that a tag reads, not a field, a text or what the template writes", () => {
-  const knows = (source: string) => templateAbilities(source, TOKENIZER).knowsEffort;
+  const knows = (source: string) => templateAbilities(source).knowsEffort;
   expect(knows("{%- if reasoning_effort is defined %}")).toBe(true);
   expect(knows("{% if m.reasoning_effort or 'reasoning_effort' in m %}{% endif %} reasoning_effort")).toBe(
     false,

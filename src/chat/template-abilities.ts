@@ -1,8 +1,7 @@
 /** What a chat template lets a model do, as its source shows: for telling clients, and for refusing what it cannot do. */
 
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { type CallFormatName, callFormatOf } from "../tools/call-format.js";
-import { thoughtMarkers } from "./thoughts.js";
+import { type CallFormatName, callFormatName } from "../tools/call-format.js";
+import { knowsThoughts } from "./thoughts.js";
 
 /** Plain data. */
 export interface TemplateAbilities {
@@ -23,14 +22,10 @@ const SWITCHES = ["enable_thinking", "thinking"];
  * @param source a template that can be read
  * @param toolFormat the form of calls, where it is known otherwise
  */
-export function templateAbilities(
-  source: string,
-  tokenizer: Tokenizer,
-  toolFormat?: CallFormatName,
-): TemplateAbilities {
-  const thinks = thoughtMarkers(source, tokenizer) !== null;
+export function templateAbilities(source: string, toolFormat?: CallFormatName): TemplateAbilities {
+  const thinks = knowsThoughts(source);
   return {
-    callFormat: toolFormat ?? callFormatOf(source, tokenizer)?.name ?? null,
+    callFormat: toolFormat ?? callFormatName(source),
     thinks,
     thoughtSwitch: (thinks ? SWITCHES.find((name) => readsVariable(source, name)) : null) ?? null,
     knowsEffort: readsVariable(source, "reasoning_effort"),

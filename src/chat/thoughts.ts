@@ -36,10 +36,19 @@ const KNOWN: readonly (readonly [begin: string, end: string])[] = [
  * @param source the template. It writes the end of thoughts, or cuts there what it is given: both name the marker
  */
 export function thoughtMarkers(source: string, tokenizer: Tokenizer): ThoughtMarkers | null {
-  const known = KNOWN.find(([, end]) => source.includes(end));
+  const known = knownMarkers(source);
   if (known === undefined) return null;
   const [begin, end] = known.map((text) => ({ text, token: tokenOf(text, tokenizer) }));
   return { begin, end };
+}
+
+/** Whether a template knows thoughts, which have markers then. */
+export function knowsThoughts(source: string): boolean {
+  return knownMarkers(source) !== undefined;
+}
+
+function knownMarkers(source: string) {
+  return KNOWN.find(([, end]) => source.includes(end));
 }
 
 /**

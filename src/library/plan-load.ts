@@ -2,6 +2,8 @@
 
 import { platform } from "#platform";
 import type { WantedContext } from "../architectures/architecture.js";
+import type { FoundTemplate } from "../chat/chat-template.js";
+import type { EmbeddingSettings } from "../formats/embedding-settings.js";
 import { withRate } from "../formats/load-progress.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import type { ModelConfig } from "../model/config.js";
@@ -71,6 +73,8 @@ export interface FetchedPlan {
   /** They are opened anew for each load, and nothing is downloaded for it. */
   readonly files: ModelFiles;
   readonly plan: LoadPlan;
+  readonly chatTemplate: FoundTemplate;
+  readonly embedding: EmbeddingSettings;
 }
 
 /**
@@ -90,7 +94,14 @@ export async function fetchAndPlan(
       await planDownload(fetched, wanted, settings);
     },
   });
-  return { files, plan: await planFiles(files, { wanted, settings, hasWeights: true }) };
+  const plan = await planFiles(files, { wanted, settings, hasWeights: true });
+  const described = await describeModel(files, wanted, null);
+  try {
+    const [chatTemplate, embedding] = await Promise.all([described.chatTemplate(), described.embedding()]);
+    return { files, plan, chatTemplate, embedding };
+  } finally {
+    await described.close();
+  }
 }
 
 /**

@@ -79,11 +79,12 @@ async function sharedMemory(
   const left = budgetBytes - (sum(({ memoryBytes }) => memoryBytes) - kvBytes);
   if (left <= 0) return fetched;
   const smaller: FetchedPlan[] = [];
-  for (const { files, plan } of fetched) {
+  for (const model of fetched) {
+    const { files, plan } = model;
     const kvMemory = Math.floor(left * (plan.kvBytes / kvBytes));
     const again = kvMemory < 1 ? null : await planWith(files, { ...loading, kvMemory });
     if (again?.contextLength !== plan.contextLength) return fetched;
-    smaller.push({ files, plan: again });
+    smaller.push({ ...model, plan: again });
   }
   return smaller;
 }

@@ -2,6 +2,8 @@
  * From the models that a server is told of to what it serves. A single one is loaded at once and stays. Of several each is
  * downloaded and planned before the server answers, and loaded when it is first asked for.
  */
+import type { FoundTemplate } from "../chat/chat-template.js";
+import { type TemplateAbilities, templateAbilities } from "../chat/template-abilities.js";
 import { load } from "../library/load.js";
 import { LOAD_OPTIONS, type LoadOptions } from "../library/load-options.js";
 import { withoutOthers } from "../option-names.js";
@@ -45,10 +47,11 @@ async function openOne(
     { budgetBytes: Number.POSITIVE_INFINITY, waitMs: 0, idleMs: null },
   );
   try {
-    const { served } = await loaded.keep(id);
+    const { served, texts } = await loaded.keep(id);
     const { created, info } = served;
     const { contextLength } = info.config;
-    const listed = { id, created, contextLength, memoryBytes: info.memoryBytes, about: info };
+    const about = { ...info, abilities: texts?.abilities ?? null };
+    const listed = { id, created, contextLength, memoryBytes: info.memoryBytes, about };
     return new ServedModels([listed], loaded, null);
   } catch (error) {
     await loaded.dispose();
@@ -83,12 +86,18 @@ async function openSeveral(
       },
     },
   );
-  const listed = models.map(({ id, plan }): ListedModel => {
+  const listed = models.map(({ id, plan, embedding, chatTemplate }): ListedModel => {
     const { contextLength, memoryBytes, config, dtype, parameters, files } = plan;
-    const about = { config, dtype, parameters: parameters!, files: files! };
+    const abilities = abilitiesOf(chatTemplate);
+    const about = { config, dtype, parameters: parameters!, files: files!, embedding, abilities };
     return { id, created, contextLength, memoryBytes, about };
   });
   return new ServedModels(listed, loaded, budgetBytes);
+}
+
+/** What a model's template lets it do, whether it is loaded or not; one that cannot be read counts as if it could. */
+function abilitiesOf(found: FoundTemplate): TemplateAbilities | null {
+  return "source" in found ? templateAbilities(found.source) : null;
 }
 
 function partsOf(

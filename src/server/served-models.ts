@@ -2,6 +2,7 @@
  * The models of a server, each found by the name that clients call it, and loaded when it is asked for. What is told of
  * them is the same whether they are loaded or not.
  */
+import type { TemplateAbilities } from "../chat/template-abilities.js";
 import type { ModelInfo } from "../library/language-model.js";
 import { quoteValue } from "../quote-value.js";
 import { ApiError } from "./api-error.js";
@@ -10,6 +11,13 @@ import { type HeldSequence, sequenceNotFound } from "./held-sequences.js";
 import type { Principal } from "./keys.js";
 import type { LoadedModels } from "./loaded-models.js";
 import type { ModelService } from "./model-service.js";
+
+/** What a model is, known from its files. */
+export interface AboutModel
+  extends Pick<ModelInfo, "config" | "parameters" | "files" | "dtype" | "embedding"> {
+  /** What its chat template lets it do; null without one. */
+  readonly abilities: TemplateAbilities | null;
+}
 
 /** A model as it is listed. */
 export interface ListedModel {
@@ -21,8 +29,7 @@ export interface ListedModel {
   readonly contextLength: number;
   /** Bytes that it takes while it is loaded. */
   readonly memoryBytes: number;
-  /** What it is, known from its files. */
-  readonly about: Pick<ModelInfo, "config" | "parameters" | "files" | "dtype">;
+  readonly about: AboutModel;
 }
 
 /** A sequence that a request is about, and the model that it lives in. */

@@ -32,7 +32,7 @@ function prepareTemplate(tokenizer: Tokenizer): Omit<Texts, "tokenizer"> {
   try {
     const limits = { deadlineMs, contextLength };
     const template = new ChatTemplate(chatTemplate.source, tokenizer, limits, toolFormat);
-    const abilities = templateAbilities(chatTemplate.source, tokenizer, toolFormat);
+    const abilities = templateAbilities(chatTemplate.source, toolFormat);
     return { template, noTemplate: null, abilities };
   } catch (error) {
     if (isTemplateGiven || !(error instanceof LastrowError) || !(error.cause instanceof Error)) throw error;

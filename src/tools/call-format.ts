@@ -55,11 +55,12 @@ export function callFormat(name: CallFormatName, tokenizer: Tokenizer): CallForm
  * @returns null where it knows of no tools, or of none in a known form
  */
 export function callFormatOf(source: string, tokenizer: Tokenizer): CallFormat | null {
-  const name = formatName(source);
+  const name = callFormatName(source);
   return name === null ? null : callFormat(name, tokenizer);
 }
 
-function formatName(source: string): CallFormatName | null {
+/** As `callFormatOf`: its name, for whichever tokenizer. */
+export function callFormatName(source: string): CallFormatName | null {
   // What newer models of the family write between a name and its arguments is another form.
   if (source.includes("[TOOL_CALLS]")) return source.includes("[ARGS]") ? null : "mistral";
   if (source.includes("<function=") && source.includes("<parameter=")) return "qwen3-coder";

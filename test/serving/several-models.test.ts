@@ -52,19 +52,33 @@ const loaded = (api: Served) => api.server.loaded.map(({ id }) => id);
 
 test("each is loaded when it is first asked for, answers as it does alone, and all are listed all the time", async () => {
   const told: string[] = [];
+  const again = join(folder, "again");
+  await cp(LLAMA, again, { recursive: true });
+  await writeFile(join(again, "chat_template.jinja"), "{% if tools %}<tool_call>{% endif %}</think>");
   await using api = await several({
     idle: "20ms",
-    models: { llama: LLAMA, again: LLAMA, "org/gemma:3": GEMMA },
+    models: { llama: LLAMA, again, "org/gemma:3": GEMMA },
     onLoad: (change, _, model) => told.push(`${model} ${change}`),
   });
   const lists = async () => [
     await (await api.get("/v1/models")).json(),
     await (await api.get("/v1/models/org/gemma:3")).json(),
     await (await api.get("/ready")).json(),
+    await (await api.get("/api/tags")).json(),
+    await (await api.post("/api/show", { model: "again:latest" })).json(),
   ];
   const before = await lists();
   expect(before[0].data.map(({ id }: { id: string }) => id)).toEqual(["llama", "again", "org/gemma:3"]);
   expect(before[2]).toEqual({ status: "ready", model: null, restarts: 0, problem: null });
+  expect(before[3].models.map(({ name }: { name: string }) => name)).toEqual([
+    ...["llama:latest", "again:latest", "org/gemma:3"],
+  ]);
+  expect(before[4]).toMatchObject({
+    capabilities: ["completion", "tools", "thinking"],
+    details: { family: "llama" },
+  });
+  expect((await (await api.get("/api/ps")).json()).models).toEqual([]);
+  // Nothing of it loads a model.
   expect([loaded(api), told]).toEqual([[], []]);
 
   const answers = await Promise.all(["org/gemma:3", "llama", "again"].map((id) => complete(api, id)));
@@ -154,9 +168,17 @@ test("a request says which model it means", async () => {
 });
 
 test("a key learns of another's use only that a model is there or has no room", async () => {
-  await using api = await several({ apiKeys, memory: forOne, limits: { loadSeconds: 0.1 } });
+  await using api = await several({ apiKeys, memory: forOne, idle: "1h", limits: { loadSeconds: 0.1 } });
   const seen = async () => {
-    const paths = ["/v1/models", "/v1/models/llama", "/ready", "/health", "/v1/sequences", "/version"];
+    const paths = [
+      "/v1/models",
+      "/v1/models/llama",
+      "/ready",
+      "/health",
+      "/v1/sequences",
+      "/version",
+      "/api/tags",
+    ];
     const answers = await Promise.all(paths.map((path) => api.get(path, BOB.headers)));
     return Promise.all(answers.map((answer) => answer.text()));
   };
@@ -176,6 +198,9 @@ test("a key learns of another's use only that a model is there or has no room", 
   expect(usage.prompt_tokens_details.cached_tokens).toBe(0);
   expect((await api.delete(`/v1/sequences/${id}`, BOB.headers)).status).toBe(404);
   expect((await api.delete(`/v1/sequences/${id}`, ALICE.headers)).status).toBe(204);
+  // When it was used last would follow from when it is unloaded.
+  const { models } = await (await api.get("/api/ps", BOB.headers)).json();
+  expect(models).toMatchObject([{ name: "llama:latest", expires_at: "9999-12-31T23:59:59Z" }]);
 });
 
 test("a load that fails is a 503 that names no file; ending while one loads leaves nothing", async () => {

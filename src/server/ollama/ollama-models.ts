@@ -1,11 +1,9 @@
 /** Served models as Ollama's API names and describes them: a name has a tag behind a colon, `latest` where it has none. */
 import { createHash } from "node:crypto";
-import type { TemplateAbilities } from "../../chat/template-abilities.js";
-import type { ModelInfo } from "../../library/language-model.js";
 import type { Exchange } from "../exchange.js";
 import type { ModelService } from "../model-service.js";
 import type { OllamaDetails } from "../schemas/ollama-models.js";
-import type { ListedModel, ServedModels } from "../served-models.js";
+import type { AboutModel, ListedModel, ServedModels } from "../served-models.js";
 import type { Service } from "../service.js";
 
 const LATEST = ":latest";
@@ -21,6 +19,11 @@ export function ollamaName(id: string): string {
 export function servedId(name: string, ids: readonly string[]): string {
   if (ids.includes(name) || !name.endsWith(LATEST)) return name;
   return name.slice(0, -LATEST.length);
+}
+
+/** The model that a name means, loaded or not. @throws ApiError as `ServedModels.find` */
+export function namedModel({ models }: Pick<Service, "models">, name: string): ListedModel {
+  return models.find(servedId(name, idsOf(models)));
 }
 
 /**
@@ -50,31 +53,31 @@ export function ollamaTags({ models }: Service) {
   }));
 }
 
-export function ollamaRunning({ models }: Service) {
+/** With keys it is not said when a model will be unloaded: that would tell when others used it. */
+export function ollamaRunning({ models, keys }: Service) {
   return models.loaded.map(({ served: { id, info } }) => ({
     ...identityOf(id),
     size: info.memoryBytes,
     details: detailsOf(info),
-    expires_at: expiry(models.unloadsAt(id)),
+    expires_at: expiry(keys.areRequired ? null : models.unloadsAt(id)),
     size_vram: 0,
     context_length: info.config.contextLength,
   }));
 }
 
-export function ollamaShown({ served: { id, info, created }, texts }: ModelService) {
-  const { config, parameters } = info;
+export function ollamaShown({ id, created, contextLength, about }: ListedModel) {
+  const { config, parameters } = about;
   const architecture = config.modelType;
-  const abilities = texts?.abilities ?? null;
   return {
     modelfile: `FROM ${id}\n`,
-    parameters: `num_ctx ${config.contextLength}`,
+    parameters: `num_ctx ${contextLength}`,
     template: "",
-    details: detailsOf(info),
+    details: detailsOf(about),
     model_info: {
       "general.architecture": architecture,
       "general.basename": id,
       "general.parameter_count": parameters,
-      [`${architecture}.context_length`]: config.contextLength,
+      [`${architecture}.context_length`]: contextLength,
       [`${architecture}.embedding_length`]: config.hiddenSize,
       [`${architecture}.block_count`]: config.numLayers,
       [`${architecture}.feed_forward_length`]: config.innerSize,
@@ -83,7 +86,7 @@ export function ollamaShown({ served: { id, info, created }, texts }: ModelServi
       [`${architecture}.attention.key_length`]: config.headDim,
       [`${architecture}.vocab_size`]: config.vocabSize,
     },
-    capabilities: capabilitiesOf(info, abilities),
+    capabilities: capabilitiesOf(about),
     modified_at: timeOf(created),
   };
 }
@@ -91,7 +94,7 @@ export function ollamaShown({ served: { id, info, created }, texts }: ModelServi
 type Capability = "completion" | "tools" | "thinking" | "embedding";
 
 /** Of a model that was made for vectors, only that, as Ollama has it. */
-function capabilitiesOf({ embedding }: ModelInfo, abilities: TemplateAbilities | null): Capability[] {
+function capabilitiesOf({ embedding, abilities }: AboutModel): Capability[] {
   if (embedding.pooling !== null && embedding.refused === null) return ["embedding"];
   return [
     "completion",
@@ -105,7 +108,7 @@ function identityOf(id: string) {
   return { name, model: name, digest: createHash("sha256").update(id).digest("hex") };
 }
 
-function detailsOf({ config, parameters, files, dtype }: ListedModel["about"]): OllamaDetails {
+function detailsOf({ config, parameters, files, dtype }: Omit<AboutModel, "abilities">): OllamaDetails {
   const isGguf = files.some(({ name }) => name.toLowerCase().endsWith(".gguf"));
   return {
     parent_model: "",

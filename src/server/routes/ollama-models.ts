@@ -1,6 +1,6 @@
 /** What Ollama's API says of models and of itself, and what of it this server does not do. */
 import { ApiError } from "../api-error.js";
-import { askedModel, ollamaRunning, ollamaShown, ollamaTags } from "../ollama/ollama-models.js";
+import { namedModel, ollamaRunning, ollamaShown, ollamaTags } from "../ollama/ollama-models.js";
 import {
   ollamaPsResponse,
   ollamaShowRequest,
@@ -63,11 +63,10 @@ export function addOllamaModels(app: App, service: Service): void {
       response: ollamaShowResponse,
     },
     service,
-    async (context, { model: asked, name }) => {
+    (context, { model: asked, name }) => {
       const called = asked ?? name;
       if (called == null) throw new ApiError(400, "model_required", "Say which model is meant.");
-      const { model } = await askedModel(service, called, context.get("exchange"));
-      return context.json(ollamaShown(model));
+      return context.json(ollamaShown(namedModel(service, called)));
     },
   );
   for (const [method, path, message] of REFUSED) {

@@ -31,9 +31,10 @@ export const ollamaPsResponse = z
       z.object({
         ...listed,
         size: z.int().openapi({ description: "Bytes of memory that it takes." }),
-        expires_at: z
-          .string()
-          .openapi({ description: "When it will be unloaded; the year 9999: it is in use, or stays." }),
+        expires_at: z.string().openapi({
+          description:
+            "When it will be unloaded; the year 9999: it is in use, it stays, or it is not said, as where keys are asked for.",
+        }),
         size_vram: z.int().openapi({ description: "0: it runs on the processor." }),
         context_length: z.int(),
       }),
