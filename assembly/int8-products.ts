@@ -2,7 +2,7 @@
 
 import { INT8_COLUMNS, int8Groups, panelSums, ROW_GROUP_BYTES } from "./int8-panels";
 import { storeLanes } from "./lanes";
-import { endInStream } from "./panels";
+import { addBiasInStreams, endInStream } from "./panels";
 import { int8RelaxedTile1, int8RelaxedTile2 } from "./relaxed/tiles-int8";
 import {
   int8Far4, int8Half3, int8Half4, int8Tile1, int8Tile2, int8Tile3, int8Tile4, SUMS_BYTES,
@@ -23,8 +23,8 @@ export function throughPanels(
   fused: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
 ): void {
-  if (!ASC_FEATURE_RELAXED_SIMD && fused && rows == 1) {
-    rowInStreams(y, x, weight, panelBytes, inFeatures, outFeatures, bias, sums, from, to);
+  if (!ASC_FEATURE_RELAXED_SIMD && rows == 1) {
+    rowInStreams(fused, y, x, weight, panelBytes, inFeatures, outFeatures, bias, sums, from, to);
     return;
   }
   const most = ASC_FEATURE_RELAXED_SIMD ? (fused ? 2 : 1) : TILE_ROWS;
@@ -47,24 +47,31 @@ export function throughPanels(
   }
 }
 
-/** Streams of panels that one row goes through at once. At 128 bits V8 spills so many sums. */
+/** Streams of panels that one row goes through at once where V8 fuses vectors. At 128 bits it spills so many sums. */
 const STREAMS: i32 = 4;
 
 /** One row through several streams of panels at once (`endInStream`), and through what is left of panels with the last share. */
 function rowInStreams(
-  y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize,
+  fused: bool, y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize,
   from: i32, to: i32,
 ): void {
   const groups = int8Groups(inFeatures), scalesAt = <usize>groups * ROW_GROUP_BYTES;
-  const panels = (outFeatures + INT8_COLUMNS - 1) / INT8_COLUMNS, length = panels / STREAMS;
-  const apart = <usize>length * panelBytes;
-  for (let p = endInStream(from, panels, length), end = endInStream(to, panels, length); p < end; p++) {
+  const panels = (outFeatures + INT8_COLUMNS - 1) / INT8_COLUMNS;
+  if (!fused) {
+    rowsByPanels(false, 1, y, 0, x, 0, weight, panelBytes, groups, outFeatures, 0, sums, from, to);
+    if (bias != 0) addBiasInStreams(y, bias, from, to, 1, panels, outFeatures);
+    return;
+  }
+  const length = panels / STREAMS, apart = <usize>length * panelBytes;
+  const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
+  for (let p = first; p < end; p++) {
     const panel = weight + <usize>p * panelBytes;
     int8Far4(x, scalesAt, panel, apart, groups, sums);
     for (let i = 0; i < STREAMS; i++) {
-      finishRows(sums + <usize>i * SUMS_BYTES, 1, y, 0, (p + i * length) * INT8_COLUMNS, outFeatures, bias);
+      finishRows(sums + <usize>i * SUMS_BYTES, 1, y, 0, (p + i * length) * INT8_COLUMNS, outFeatures, 0);
     }
   }
+  if (bias != 0) addBiasInStreams(y, bias, first, end, STREAMS, length, outFeatures);
   if (to < panels) return;
   rowsByPanels(true, 1, y, 0, x, 0, weight, panelBytes, groups, outFeatures, bias, sums, STREAMS * length, panels);
 }

@@ -7,7 +7,7 @@
 import { fused } from "./choices";
 import { FORM_BF16, FORM_F32, PANEL_COLUMNS } from "./generated/constants";
 import { quadrupleBf16, quadrupleF16, rowsByHalf } from "./linear-half";
-import { endInStream, PANEL_BYTES, rowBytes } from "./panels";
+import { addBiasInStreams, endInStream, PANEL_BYTES, rowBytes } from "./panels";
 import {
   narrow3, narrow4, narrow5, NO_SUMS, quadruple, single, storeRow, tile1, tile2, tile3, tile4, tile5, triple,
 } from "./tiles";
@@ -133,7 +133,8 @@ function rowInStreams(
 ): void {
   const isFused = fused(), streams = isFused ? 4 : 3, length = panels / streams;
   const panelsApart = <usize>length * panelBytes, resultsApart = <usize>length * PANEL_BYTES;
-  for (let p = endInStream(from, panels, length), end = endInStream(to, panels, length); p < end; p++) {
+  const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
+  for (let p = first; p < end; p++) {
     const panel = weight + <usize>p * panelBytes, at = <usize>p * PANEL_BYTES;
     if (form == FORM_F32) {
       if (isFused) quadruple(x, panel, panelsApart, y + at, resultsApart, inFeatures);
@@ -143,12 +144,8 @@ function rowInStreams(
     } else {
       quadrupleF16(x, panel, panelsApart, y + at, resultsApart, inFeatures);
     }
-    if (bias == 0) continue;
-    for (let i = 0; i < streams; i++) {
-      const result = at + <usize>i * resultsApart;
-      addBias(y + result, 0, 1, bias + result);
-    }
   }
+  if (bias != 0) addBiasInStreams(y, bias, first, end, streams, length, panels * PANEL_COLUMNS);
   if (to < panels) return;
   const done = streams * length, at = <usize>done * PANEL_BYTES;
   rowsByAny(

@@ -5,6 +5,7 @@
 // int8: int8-panels.ts; types of quantised files: quantised-panels.ts. Bytes of a panel: src/kernels/wasm/packed-types.ts.
 
 import { FORM_F32, PANEL_COLUMNS } from "./generated/constants";
+import { addRow } from "./rows";
 
 /** Bytes of one k of an f32 panel. */
 export const PANEL_BYTES: usize = 4 * PANEL_COLUMNS;
@@ -32,4 +33,15 @@ export function rowBytes(form: i32): usize {
 @inline
 export function endInStream(to: i32, count: i32, length: i32): i32 {
   return <i32>(<i64>to * <i64>length / <i64>count);
+}
+
+/**
+ * Adds the bias to a share's results of so many streams, all of it at once: where it was waited for panel by panel, weights were not
+ * read meanwhile.
+ */
+export function addBiasInStreams(y: usize, bias: usize, first: i32, end: i32, streams: i32, length: i32, outFeatures: i32): void {
+  for (let i = 0; i < streams; i++) {
+    const from = (first + i * length) * PANEL_COLUMNS, to = min((end + i * length) * PANEL_COLUMNS, outFeatures);
+    addRow(y + (<usize>from << 2), bias + (<usize>from << 2), <usize>(to - from) << 2);
+  }
 }

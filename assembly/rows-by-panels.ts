@@ -1,11 +1,13 @@
 // Rows by panels of quantised weights as they lie in memory, one row after the other, or two at a time in the module of relaxed
 // dot products: two modules are made of this source, as of tiles-quantised.ts.
 
+import { fused } from "./choices";
 import {
   COLUMNS, isNibbles, ONE_SCALE, scalesOf, STEPS, STEPS_OF_16, WITH_MINIMUM, zeroOf,
 } from "./quantised-panels";
+import { addBiasInStreams, endInStream } from "./panels";
 import {
-  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
+  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps, STREAMS,
   twoBytes, twoBytesMinimum, twoBytesSteps, twoBytesSteps16, twoNibbles, twoNibblesMinimum, twoNibblesSteps,
 } from "./tiles-quantised";
 
@@ -24,14 +26,18 @@ export function kindOf(form: i32): i32 {
 
 /**
  * y = x · W + bias for the columns of panels `from … to − 1`: `linearQuantised` says of what.
- * @param working 128 bytes of working memory
+ * @param working 768 bytes of working memory
  */
 export function rowsByPanels(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32,
   form: i32, bias: usize, working: usize, from: i32, to: i32,
 ): void {
+  if (rows == 1) {
+    rowInStreams(y, x, weight, panelBytes, groups, outFeatures, form, bias, working, from, to);
+    return;
+  }
   // Every row goes through some panels before the next ones do, because memory is read fastest from front to back.
-  const near = rows < MANY_ROWS ? <i32>(NEAR_BYTES / max(panelBytes, 1)) + 1 : 1, some = rows == 1 ? to - from : near;
+  const some = rows < MANY_ROWS ? <i32>(NEAR_BYTES / max(panelBytes, 1)) + 1 : 1;
   for (let p = from; p < to; p += some) {
     const end = min(p + some, to);
     for (let r = 0; r < rows; ) {
@@ -42,7 +48,7 @@ export function rowsByPanels(
         if (ASC_FEATURE_RELAXED_SIMD && size == 2) {
           twoByPanel(yRow + at, yStride, xRow, xStride, panel, groups, form, biasAt, count, working);
         } else {
-          rowByPanel(yRow + at, xRow, panel, groups, form, biasAt, count, working);
+          rowByPanel(yRow + at, xRow, panel, groups, form, biasAt, count, working, 1, 0, 0);
         }
       }
       r += size;
@@ -50,18 +56,46 @@ export function rowsByPanels(
   }
 }
 
-/** One row by one panel. */
-@inline
-function rowByPanel(y: usize, x: usize, panel: usize, groups: i32, form: i32, bias: usize, count: i32, working: usize): void {
+/** One row through several streams of panels at once (`endInStream`), and through what is left of panels with the last share. */
+function rowInStreams(
+  y: usize, x: usize, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32, form: i32, bias: usize, working: usize,
+  from: i32, to: i32,
+): void {
+  // Spreading nibbles takes longer than they take to come where vectors have 128 bits.
+  const streams = isNibbles(form) && !ASC_FEATURE_RELAXED_SIMD && !fused() ? 1 : STREAMS;
+  const panels = (outFeatures + COLUMNS - 1) / COLUMNS, length = panels / streams;
+  const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
+  for (let p = first; p < end; p++) {
+    const n = p * COLUMNS, at = <usize>n << 2;
+    rowByPanel(
+      y + at, x, weight + <usize>p * panelBytes, groups, form, 0, outFeatures - n, working, streams, <usize>length * panelBytes,
+      length * COLUMNS,
+    );
+  }
+  if (bias != 0) addBiasInStreams(y, bias, first, end, streams, length, outFeatures);
+  if (to < panels) return;
+  for (let p = streams * length; p < panels; p++) {
+    const n = p * COLUMNS, at = <usize>n << 2;
+    rowByPanel(
+      y + at, x, weight + <usize>p * panelBytes, groups, form, bias == 0 ? 0 : bias + at, outFeatures - n, working, 1, 0, 0,
+    );
+  }
+}
+
+/** One row by a panel, or by some of them: `tile` of tiles-quantised.ts. */
+function rowByPanel(
+  y: usize, x: usize, panel: usize, groups: i32, form: i32, bias: usize, count: i32, working: usize, streams: i32, apart: usize,
+  columnsApart: i32,
+): void {
   const zero = zeroOf(form);
   switch (kindOf(form)) {
-    case ONE_SCALE: rowBytes(x, groups, zero, panel, y, bias, count, working); break;
-    case WITH_MINIMUM: rowBytesMinimum(x, groups, zero, panel, y, bias, count, working); break;
-    case STEPS: rowBytesSteps(x, groups, zero, panel, y, bias, count, working); break;
-    case STEPS_OF_16: rowBytesSteps16(x, groups, zero, panel, y, bias, count, working); break;
-    case NIBBLES + ONE_SCALE: rowNibbles(x, groups, zero, panel, y, bias, count, working); break;
-    case NIBBLES + WITH_MINIMUM: rowNibblesMinimum(x, groups, zero, panel, y, bias, count, working); break;
-    default: rowNibblesSteps(x, groups, zero, panel, y, bias, count, working);
+    case ONE_SCALE: rowBytes(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
+    case WITH_MINIMUM: rowBytesMinimum(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
+    case STEPS: rowBytesSteps(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
+    case STEPS_OF_16: rowBytesSteps16(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
+    case NIBBLES + ONE_SCALE: rowNibbles(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
+    case NIBBLES + WITH_MINIMUM: rowNibblesMinimum(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
+    default: rowNibblesSteps(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart);
   }
 }
 

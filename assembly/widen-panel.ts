@@ -32,12 +32,12 @@ export function widenSuper(nibbles: bool, scales: i32, zero: i32, head: usize, g
       const quarter = scale + 16 * j;
       if (scales == STEPS) {
         const both = v128.load_ext<u16>(at + 8 * j);
-        v128.store(quarter, f32x4.mul(halves(head + 8 * j), f32x4.convert_i32x4_s(v128.and(both, v128.load_splat<u32>(MASKS, 8)))));
-        const minimum = f32x4.mul(halves(head + 32 + 8 * j), f32x4.convert_i32x4_s(i32x4.shr_u(both, 8)));
+        v128.store(quarter, f32x4.mul(halves(head + 8 * j, 0), f32x4.convert_i32x4_s(v128.and(both, v128.load_splat<u32>(MASKS, 8)))));
+        const minimum = f32x4.mul(halves(head + 32 + 8 * j, 0), f32x4.convert_i32x4_s(i32x4.shr_u(both, 8)));
         v128.store(quarter + WIDE_OFFSETS_AT - WIDE_SCALES_AT, f32x4.neg(minimum));
       } else {
-        v128.store(quarter, halves((scales == STEPS_OF_16 ? head : at) + 8 * j));
-        if (scales == WITH_MINIMUM) v128.store(quarter + WIDE_OFFSETS_AT - WIDE_SCALES_AT, halves(at + 32 + 8 * j));
+        v128.store(quarter, halves((scales == STEPS_OF_16 ? head : at) + 8 * j, 0));
+        if (scales == WITH_MINIMUM) v128.store(quarter + WIDE_OFFSETS_AT - WIDE_SCALES_AT, halves(at + 32 + 8 * j, 0));
       }
     }
     at += bytes;
