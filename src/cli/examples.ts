@@ -53,6 +53,14 @@ const EXAMPLES = {
     ],
     ["lastrow perplexity - --dtype int8 --json < story.txt", "what int8 weights cost"],
   ],
+  embed: [
+    ["lastrow embed texts.txt --model Qwen/Qwen3-Embedding-0.6B", "a vector for each line"],
+    [
+      "lastrow embed - --model ./embeds --prompt-name query < questions.txt",
+      "questions, as the model wants to be asked",
+    ],
+    ["lastrow embed texts.txt --model ./embeds --dimensions 256", "shorter vectors"],
+  ],
   cache: [
     ["lastrow cache", "four stories that begin alike"],
     ['lastrow cache "$(cat rules.txt) First." "$(cat rules.txt) Second."', "your own prompts"],

@@ -106,6 +106,8 @@ const OPTION_NAMES = [
   "repetitions",
   "memory",
   "idle",
+  "dimensions",
+  "promptName",
 ];
 
 /** The message of an error, with an option called as it is on the command line. */
@@ -121,6 +123,9 @@ function withOptionNames({ code, message }: LastrowError): string {
       /(?<= with | and | or )(?:contextLength|kvMemory|kvDtype|dtype|memory)(?=[ ,.])/g,
       flagOf,
     );
+  }
+  if (message.includes('with pooling: "last"')) {
+    return message.replace('pooling: "last" or "mean"', "--pooling last or --pooling mean");
   }
   const [name] = message.split(" ", 1);
   if (code !== "invalid_argument" || !OPTION_NAMES.includes(name)) return message;

@@ -12,6 +12,7 @@ import {
 import { type CacheCommandOptions, cache, DEFAULT_CACHE_TOKENS } from "./commands/cache.js";
 import { type ChatCommandOptions, chat } from "./commands/chat.js";
 import { type CompareCommandOptions, compare, DEFAULT_PROMPT } from "./commands/compare.js";
+import { type EmbedCommandOptions, embed } from "./commands/embed.js";
 import { type ExplainCommandOptions, explainCommand } from "./commands/explain.js";
 import { type GenerateCommandOptions, generate } from "./commands/generate.js";
 import { type InspectCommandOptions, inspect } from "./commands/inspect.js";
@@ -102,6 +103,7 @@ function buildProgram(io: Io, done: Done): Command {
   addInspect(program, io, done);
   addTokenize(program, io, done);
   addPerplexity(program, io, done);
+  addEmbed(program, io, done);
   addCache(program, io, done);
   addBench(program, io, done);
   addChat(program, io, done);
@@ -258,6 +260,32 @@ function addPerplexity(program: Command, io: Io, done: Done): void {
   addOutputOptions(command);
   command.action(async (file: string | undefined, options: PerplexityCommandOptions) => {
     done(await perplexity(file, options, io));
+  });
+}
+
+function addEmbed(program: Command, io: Io, done: Done): void {
+  const command = program
+    .command("embed")
+    .summary("vectors of texts, by a model that is made for it")
+    .description(
+      "Reads texts, one a line, and writes a line of JSON for each: the text, and its vector, of length 1. How vectors are made is what the model's files say (docs/embeddings.md).",
+    )
+    .argument("[file]", "a file of UTF-8 text; standard input when omitted or -")
+    .addHelpText("after", examplesOf("embed"));
+  command
+    .optionsGroup("Vectors:")
+    .option("--dimensions <count>", "values of a vector, the first ones (default: all)", atLeastOne)
+    .option("--prompt-name <name>", "a prompt of the model's own in front of each text: query, say")
+    .option("--prompt <text>", "a text of yours in front of each text")
+    .addOption(
+      new Option(
+        "--pooling <rows>",
+        "the last token's row, or the mean of all (default: as the model says)",
+      ).choices(["last", "mean"]),
+    );
+  addEngineOptions(command);
+  command.action(async (file: string | undefined, options: EmbedCommandOptions) => {
+    done(await embed(file, options, io));
   });
 }
 

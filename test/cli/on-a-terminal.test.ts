@@ -14,8 +14,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const COMMANDS = [
-  ...["compare", "explain", "generate", "logits", "inspect", "tokenize", "perplexity", "cache", "bench"],
-  ...["chat", "serve", "models"],
+  ...["compare", "explain", "generate", "logits", "inspect", "tokenize", "perplexity"],
+  ...["embed", "cache", "bench", "chat", "serve", "models"],
 ];
 
 async function onTerminal(args: readonly string[], options: CapturedOptions = {}) {

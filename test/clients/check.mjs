@@ -3,7 +3,6 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const folder = fileURLToPath(new URL(".", import.meta.url));
-execFileSync(`${folder}node_modules/.bin/node`, [`${folder}objects.mjs`], {
-  stdio: "inherit",
-  timeout: 120_000,
-});
+for (const program of ["objects.mjs", "embeddings.mjs"]) {
+  execFileSync(`${folder}node_modules/.bin/node`, [folder + program], { stdio: "inherit", timeout: 120_000 });
+}
