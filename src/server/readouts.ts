@@ -60,7 +60,15 @@ export async function embedTexts(
   await takeTurn(exchange, Math.min(texts.length, TEXTS_AT_ONCE));
   reserve(service, exchange, texts.length * (options.dimensions ?? hiddenSize) * valueBytes);
   const prompt = promptOf(shown, options);
-  const given = texts.map((text) => (typeof text === "string" ? prompt.text + text : text));
+  if (prompt.isAsked && texts.some((text) => typeof text !== "string")) {
+    throw new ApiError(
+      400,
+      "invalid_argument",
+      "prompt_name is put in front of texts; token ids are taken as they are, without one.",
+      { param: "prompt_name" },
+    );
+  }
+  const given = texts.map((text) => (typeof text === "string" ? () => prompt.text + text : text));
   exchange.asks(texts);
   const ids = await tokensOf(service, model, exchange, given, { param, addSpecialTokens: true });
   const vectors: EmbedOptions = { dimensions: options.dimensions, pooling: options.pooling };

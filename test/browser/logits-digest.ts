@@ -1,4 +1,7 @@
-/** SHA-256 of the logits' bits after every token of some prompts: the same in Node and in a page, or the bits differ. */
+/**
+ * SHA-256 of the logits' bits after every token of some prompts, and of the prompts' vectors: the same in Node and in a page, or
+ * the bits differ.
+ */
 import type { LanguageModel, Prompt } from "../../src/index.js";
 
 const PROMPTS: readonly Prompt[] = [
@@ -10,14 +13,18 @@ const PROMPTS: readonly Prompt[] = [
 export async function logitsDigests(lm: LanguageModel, prompts = PROMPTS): Promise<string[]> {
   const digests: string[] = [];
   for (const prompt of prompts) {
-    const { logits } = await lm.logits(prompt, { rows: "all" });
-    const hash = await crypto.subtle.digest(
-      "SHA-256",
-      new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength).slice(),
-    );
-    digests.push(Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join(""));
+    digests.push(await digestOf((await lm.logits(prompt, { rows: "all" })).logits));
+  }
+  for (const pooling of ["last", "mean"] as const) {
+    const { embeddings } = await lm.embed(prompts, { pooling });
+    for (const vector of embeddings) digests.push(await digestOf(vector));
   }
   return digests;
+}
+
+async function digestOf({ buffer, byteOffset, byteLength }: Float32Array): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", new Uint8Array(buffer, byteOffset, byteLength).slice());
+  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** The ids of a short answer in a chat, greedily: of a model with a tokenizer and a template. */

@@ -155,6 +155,8 @@ describe("/v1/embeddings", () => {
     [{ input: "a", dimensions: 0 }, "invalid_request", "dimensions"],
     [{ input: "a", encoding_format: "int8" }, "invalid_request", "encoding_format"],
     [{ input: "a", prompt_name: "document" }, "invalid_argument", "prompt_name"],
+    [{ input: ["a", [5]], prompt_name: "query" }, "invalid_request", "input"],
+    [{ input: [[5]], prompt_name: "query" }, "invalid_argument", "prompt_name"],
     [{ input: "a", pooling: "cls" }, "invalid_request", "pooling"],
   ])("refuses request %# with its reason", async (body, code, param) => {
     const steps = (await api.server.service.models.loaded[0].engine.model.stats()).steps;
