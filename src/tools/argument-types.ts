@@ -11,7 +11,7 @@ import {
 } from "../grammar/json-schema/schema-keywords.js";
 
 /** Most schemas that are looked at for one argument; where it is not enough, it may be anything. */
-const MAX_LOOKS = 10_000;
+const MAX_LOOKS = 2000;
 const ANYTHING: ReadonlySet<JsonType> = new Set(TYPES);
 
 /**

@@ -1,5 +1,6 @@
 /** What tools' grammars let through is read as calls whose arguments fit. */
-import { test } from "vitest";
+import { expect, test } from "vitest";
+import { expectHostileToolsRefused } from "../../test/grammars/hostile-tools.js";
 import { expectFittingCalls, PARAMETERS } from "../../test/grammars/random-calls.js";
 import { CALL_FORMATS } from "./call-format.js";
 
@@ -15,3 +16,8 @@ test.each(CALL_FORMATS.map((format) => [format]))(
     );
   },
 );
+
+test("tools that are wrong or too much are refused with their place", () => {
+  const { refused, compiled } = expectHostileToolsRefused(200);
+  expect(Math.min(refused, compiled)).toBeGreaterThan(20);
+});

@@ -1,6 +1,7 @@
 /** The properties of grammars that `npm test` checks in a few cases, in many. */
-import { test } from "vitest";
+import { expect, test } from "vitest";
 import { CALL_FORMATS } from "../../src/tools/call-format.js";
+import { expectHostileToolsRefused } from "../grammars/hostile-tools.js";
 import { expectFittingCalls, PARAMETERS } from "../grammars/random-calls.js";
 import { expectGbnfAsMatched } from "../grammars/random-gbnf.js";
 import { expectExactMasks } from "../grammars/random-masks.js";
@@ -29,4 +30,9 @@ test.each(
   ),
 )("%s: calls fit: %s", (format, _, parameters) => {
   expectFittingCalls(format, [parameters], 200, 2);
+});
+
+test("tools that are wrong or too much are refused with their place", () => {
+  const { refused, compiled } = expectHostileToolsRefused(20_000);
+  expect(Math.min(refused, compiled)).toBeGreaterThan(2000);
 });

@@ -121,7 +121,7 @@ const MARKERS: Readonly<Record<CallFormatName, readonly [string | null, string |
 const [BEGIN, END] = [256, 257];
 
 /** A format whose markers are special tokens, or texts. */
-function formatWith(name: CallFormatName, special: boolean): CallFormat {
+export function formatWith(name: CallFormatName, special: boolean): CallFormat {
   const [begin, end] = MARKERS[name].map((text, i) =>
     text === null ? null : { text, token: special ? [BEGIN, END][i] : null },
   );
