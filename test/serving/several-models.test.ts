@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as later } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { load, planLoad } from "../../src/index.js";
 import { createServer, type ServerOptions } from "../../src/server/index.js";
@@ -150,12 +151,36 @@ test("where one fits, the other makes room, never while it answers or holds a se
   expect(restored).toMatchObject({ model: "llama", length: 42 });
 });
 
+test("a sequence whose time is up does not keep its model any more", async () => {
+  await using api = await several({ idle: "10ms", limits: { sequenceSeconds: 0.5 } });
+  const { id } = await (await ask(api, "/v1/sequences", { model: "llama", prompt: PROMPT })).json();
+  await later(100);
+  expect(loaded(api)).toEqual(["llama"]);
+  await vi.waitFor(() => expect(loaded(api)).toEqual([]), 10_000);
+  expect((await api.get(`/v1/sequences/${id}`)).status).toBe(404);
+});
+
 test("a request says which model it means", async () => {
   await using api = await several();
-  for (const path of ["/v1/completions", "/tokenize", "/v1/sequences"]) {
-    expect(await errorOf(await api.post(path, { prompt: [1] })), path).toMatchObject({
-      ...{ status: 400, param: path === "/tokenize" ? "prompt" : "model" },
-    });
+  const messages = [{ role: "user", content: "Hello" }];
+  for (const [path, sent] of [
+    ["/v1/completions", { prompt: [1] }],
+    ["/v1/chat/completions", { messages }],
+    ["/v1/responses", { input: "Hello" }],
+    ["/v1/embeddings", { input: "Hello" }],
+    ["/v1/rerank", { query: "a", documents: ["b"] }],
+    ["/v1/sequences", { prompt: [1] }],
+    ["/tokenize", { prompt: "Hello" }],
+    ["/detokenize", { tokens: [1] }],
+  ] as const) {
+    const answer = await errorOf(await api.post(path, sent));
+    expect(answer, path).toMatchObject({ status: 400, code: "model_required", param: "model" });
+    const other = await errorOf(await api.post(path, { ...sent, model: "other" }));
+    expect(other, path).toMatchObject({ status: 404, code: "model_not_found", param: "model" });
+  }
+  for (const path of ["/api/chat", "/api/generate", "/v1/messages"]) {
+    const sent = { model: "other", messages, prompt: "Hello", max_tokens: 1 };
+    expect((await api.post(path, sent)).status, path).toBe(404);
   }
   const unnamed = await errorOf(await api.post("/v1/completions", { prompt: [1] }));
   expect(unnamed.message).toBe("Say which model is meant; this server has llama, org/gemma:3.");
@@ -170,15 +195,8 @@ test("a request says which model it means", async () => {
 test("a key learns of another's use only that a model is there or has no room", async () => {
   await using api = await several({ apiKeys, memory: forOne, idle: "1h", limits: { loadSeconds: 0.1 } });
   const seen = async () => {
-    const paths = [
-      "/v1/models",
-      "/v1/models/llama",
-      "/ready",
-      "/health",
-      "/v1/sequences",
-      "/version",
-      "/api/tags",
-    ];
+    const own = ["/v1/sequences", "/v1/responses/resp_1", "/api/tags", "/api/version"];
+    const paths = ["/v1/models", "/v1/models/llama", "/ready", "/health", "/version", ...own];
     const answers = await Promise.all(paths.map((path) => api.get(path, BOB.headers)));
     return Promise.all(answers.map((answer) => answer.text()));
   };

@@ -1,5 +1,5 @@
 /**
- * `npm run test:keys`: a server with two keys, one of which sends whatever costs most, for ten minutes. The other one's
+ * `npm run test:keys`: a server of two models with two keys, one of which sends whatever costs most, for ten minutes. The other one's
  * prompts of up to 256 tokens have their first token within two steps of the engine, nothing of it is refused, the engine
  * is never restarted, and after the warm-up the process's memory stays what it is.
  *
@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { modelFolders } from "../fixture-models.js";
 import { start } from "../serving/serve-process.js";
 
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "10" } } });
@@ -20,6 +21,9 @@ if (!(minutes > 0)) {
   process.exit(2);
 }
 
+/** Of two models the one that both keys use, and the one that only the flood does. */
+const FIRST = "stories";
+const SECOND = "second";
 const FLOOD = "sk-flood-0123456789";
 const GUEST = "sk-guest-0123456789";
 /** Requests of the flood that are under way at once: more than a key may have. */
@@ -49,7 +53,10 @@ const attacks: readonly Attack[] = [
   () => embeddings({ input: Array(2000).fill("the cat and the dog ".repeat(20)), pooling: "last" }),
   () => embeddings({ input: Array.from({ length: 1000 }, () => ids(100)), pooling: "last" }),
   () => ({ path: "/v1/rerank", body: { query: "ab".repeat(2700), documents: Array(2000).fill("a") } }),
-  () => ({ path: "/tokenize", body: { prompt: "\u00e9 !aA1".repeat(800) } }),
+  // A second model beside the guest's, which comes and goes.
+  () => completion({ model: SECOND, prompt: ids(300), max_tokens: 40, n: 4 }),
+  () => ({ path: "/v1/sequences", body: { model: SECOND, prompt: ids(30) } }),
+  () => ({ path: "/tokenize", body: { model: FIRST, prompt: "\u00e9 !aA1".repeat(800) } }),
   () => ({ path: "/v1/completions", body: `[${"-1,".repeat(200_000)}-1]` }),
   () => ({ path: "/v1/completions", body: `{"prompt":[${"{},".repeat(200_000)}{}]}` }),
   () => ({ path: "/api/generate", body: ollama({ prompt: "Tom and ".repeat(60), raw: true }) }),
@@ -60,7 +67,7 @@ const attacks: readonly Attack[] = [
     body: `{"model":"stories","system":[${'{"type":"text"},'.repeat(9_000)}{}]}`,
   }),
   () => ({ path: "/api/show", body: { model: "x".repeat(100_000) } }),
-  () => ({ path: "/v1/sequences", body: { prompt: ids(200), top_logprobs: 3 } }),
+  () => ({ path: "/v1/sequences", body: { model: FIRST, prompt: ids(200), top_logprobs: 3 } }),
   () => ({ path: `/v1/sequences/${heldId}/append`, body: { prompt: ids(20) } }),
   () => ({ path: `/v1/sequences/${heldId}/fork`, body: {} }),
   () => ({ path: `/v1/sequences/${heldId}`, body: undefined, method: "DELETE" }),
@@ -68,7 +75,7 @@ const attacks: readonly Attack[] = [
 let heldId = "seq-none";
 
 function completion(body: object) {
-  return { path: "/v1/completions", body: { ignore_eos: true, ...body } };
+  return { path: "/v1/completions", body: { model: FIRST, ignore_eos: true, ...body } };
 }
 
 function ollama(body: object) {
@@ -82,7 +89,8 @@ function embeddings(body: object) {
 const folder = await mkdtemp(join(tmpdir(), "lastrow-keys-"));
 const keysFile = join(folder, "keys.txt");
 await writeFile(keysFile, `flood ${FLOOD}\nguest ${GUEST}\n`);
-const { child, url, log } = await start("--api-keys", keysFile);
+const models = ["--model", FIRST, "--model", `${SECOND}=${modelFolders.stories}`, "--idle", "2s"];
+const { child, url, log } = await start("--api-keys", keysFile, ...models);
 const until = performance.now() + minutes * 60_000;
 const isOver = () => performance.now() >= until || child.exitCode !== null;
 
@@ -136,7 +144,8 @@ async function guest(): Promise<void> {
     const metrics = await (
       await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${GUEST}` } })
     ).text();
-    const value = (name: string) => Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, "m").exec(metrics)?.[1]);
+    const value = (name: string) =>
+      Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(metrics)?.[1]);
     samples.push({ rssBytes: value("process_resident_memory_bytes"), firstMs });
     if (value("lastrow:engine_restarts_total") !== 0) wrong.push("the engine was restarted");
     await sleep(200);
