@@ -2,7 +2,7 @@
 import { invalidArgument } from "../errors.js";
 import { utf8 } from "../grammar/code-points.js";
 import { gbnfGrammar } from "../grammar/gbnf.js";
-import { type Grammar, GrammarBuilder } from "../grammar/grammar.js";
+import { GrammarBuilder, type WholeGrammar } from "../grammar/grammar.js";
 import { schemaGrammar } from "../grammar/json-schema/schema-grammar.js";
 import { SCHEMA_LIMITS } from "../grammar/json-schema/schema-limits.js";
 import { dfaOf } from "../grammar/make-dfa.js";
@@ -15,7 +15,7 @@ import type { ConstraintSpec } from "./constraint-spec.js";
  * Compiles it. Takes at most a few seconds: work is counted, and ends with an error where it is too much.
  * @throws LastrowError `invalid_argument`
  */
-export function compileConstraint(spec: ConstraintSpec): Grammar {
+export function compileConstraint(spec: ConstraintSpec): WholeGrammar {
   switch (spec.kind) {
     case "schema":
       return schemaGrammar(JSON.parse(spec.schema));
@@ -28,7 +28,7 @@ export function compileConstraint(spec: ConstraintSpec): Grammar {
   }
 }
 
-function regexGrammar(pattern: string): Grammar {
+function regexGrammar(pattern: string): WholeGrammar {
   const terms = new RegexTerms(SCHEMA_LIMITS.maxPatternWork);
   const dfa = dfaOf(terms, wholeMatch(terms, utf8, pattern), SCHEMA_LIMITS.maxStates);
   if (dfa === null) throw invalidArgument("no text matches the regex.");

@@ -14,8 +14,9 @@ import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type ConstraintSpec, specKey } from "./constraint-spec.js";
 import type { GrammarTask, GrammarTaskResult } from "./grammar-tasks.js";
 
-/** Most grammars that are kept. */
+/** Most grammars that are kept, and most bytes of them. */
 const MAX_KEPT = 64;
+const MAX_KEPT_BYTES = 64 * 2 ** 20;
 /** Milliseconds for one, so that another waits no longer for it; work is counted, too. */
 const DEADLINE_MS = 5000;
 /** Tokens whose bytes are looked up before others have a turn. */
@@ -34,6 +35,8 @@ interface Compiling {
   wanted: number;
   /** Ends it when nobody does. */
   readonly unwanted: AbortController;
+  /** Of the grammar, once it is there. */
+  byteLength: number;
 }
 
 export class GrammarCompiler {
@@ -69,8 +72,7 @@ export class GrammarCompiler {
     const compiling = this.#kept.get(key) ?? this.#enqueue(key, spec, tenant);
     this.#kept.delete(key);
     this.#kept.set(key, compiling);
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size > MAX_KEPT) this.#kept.delete(oldest);
+    this.#forgetOldest();
     compiling.wanted += 1;
     const unlisten = onAbort(signal, () => {
       compiling.wanted -= 1;
@@ -102,14 +104,36 @@ export class GrammarCompiler {
     const grammar = new Promise<PackedGrammar>((resolve, reject) => {
       settle = { resolve, reject };
     });
-    const compiling: Compiling = { spec, grammar, ...settle, wanted: 0, unwanted: new AbortController() };
-    // What fails may fail for the machine's sake, and is tried again.
-    grammar.catch(() => {
-      if (this.#kept.get(key) === compiling) this.#kept.delete(key);
-    });
+    const compiling: Compiling = {
+      spec,
+      grammar,
+      ...settle,
+      wanted: 0,
+      unwanted: new AbortController(),
+      byteLength: 0,
+    };
+    grammar.then(
+      ({ words, bytes }) => {
+        compiling.byteLength = words.byteLength + bytes.byteLength;
+        this.#forgetOldest();
+      },
+      // What fails may fail for the machine's sake, and is tried again.
+      () => {
+        if (this.#kept.get(key) === compiling) this.#kept.delete(key);
+      },
+    );
     this.#waiting.add(tenant, compiling);
     void this.#work();
     return compiling;
+  }
+
+  #forgetOldest(): void {
+    let bytes = [...this.#kept.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    for (const [key, { byteLength }] of this.#kept) {
+      if (this.#kept.size <= MAX_KEPT && bytes <= MAX_KEPT_BYTES) return;
+      this.#kept.delete(key);
+      bytes -= byteLength;
+    }
   }
 
   async #work(): Promise<void> {

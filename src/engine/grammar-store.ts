@@ -6,8 +6,8 @@ import { TokenGrammar } from "../grammar/grammar-constraint.js";
 import { type PackedGrammar, unpackGrammar } from "../grammar/packed-grammar.js";
 import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
 
-/** Most grammars that are kept. */
-const MAX_GRAMMARS = 64;
+/** Most grammars that are kept: each may have some megabytes of masks. */
+const MAX_GRAMMARS = 32;
 
 export class GrammarStore {
   readonly #grammars = new Map<string, TokenGrammar>();

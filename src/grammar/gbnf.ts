@@ -6,7 +6,7 @@ import { LastrowError } from "../errors.js";
 import { utf8 } from "./code-points.js";
 import type { Dfa } from "./dfa.js";
 import { type GbnfPart, type GbnfRule, parseGbnf, wrongAt } from "./gbnf-syntax.js";
-import { type Grammar, GrammarBuilder } from "./grammar.js";
+import { GrammarBuilder, type WholeGrammar } from "./grammar.js";
 import type { SchemaLimits } from "./json-schema/schema-limits.js";
 import { dfaOf } from "./make-dfa.js";
 import { RegexTerms, type Term } from "./regex-terms.js";
@@ -20,7 +20,7 @@ const MAX_AUTOMATON_LENGTH = 2000;
  * @throws LastrowError `invalid_argument`, with line and column, when it is none, a rule is missing or begins with itself,
  *   no text is of it, or a limit is passed
  */
-export function gbnfGrammar(text: string, limits: SchemaLimits): Grammar {
+export function gbnfGrammar(text: string, limits: SchemaLimits): WholeGrammar {
   const rules = parseGbnf(text);
   if (!rules.has("root")) throw wrongAt(text, text.length, "no rule `root`, with which a text begins");
   for (const { part } of rules.values()) {
@@ -116,7 +116,7 @@ class GbnfCompiler {
     this.#recursive = recursiveRules(rules);
   }
 
-  grammar(): Grammar {
+  grammar(): WholeGrammar {
     return this.#builder.grammar(this.#rule("root"));
   }
 

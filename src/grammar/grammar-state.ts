@@ -37,11 +37,11 @@ export interface GrammarState {
 }
 
 /** Most ways of one state. */
-const MAX_WAYS = 4096;
+const MAX_WAYS = 2000;
 /** Most states that are remembered, to find equal ones; then it begins anew. */
 const MAX_STATES = 50_000;
 /** Most parts that are looked at for one byte. */
-const MAX_CLOSURE = 200_000;
+const MAX_CLOSURE = 20_000;
 
 export class GrammarStates {
   readonly grammar: Grammar;
@@ -103,7 +103,7 @@ export class GrammarStates {
   }
 
   #placeAt(node: number): Place {
-    const it = this.grammar.nodes[node];
+    const it = this.grammar.nodes.at(node)!;
     return it.kind === "repeat" ? this.place(node, it.min, it.max) : this.place(node, 0, 0);
   }
 
@@ -111,14 +111,14 @@ export class GrammarStates {
     const ways: Way[] = [];
     const { nodes, dfas } = this.grammar;
     for (const { place, rest } of this.open(state).ways) {
-      const node = nodes[place.node];
+      const node = nodes.at(place.node)!;
       if (node.kind === "literal") {
         if (node.bytes[place.a] === byte) ways.push({ place: this.place(place.node, place.a + 1, 0), rest });
       } else if (node.kind === "dfa") {
-        const to = nextState(dfas[node.dfa], place.a, byte);
+        const to = nextState(dfas.at(node.dfa)!, place.a, byte);
         if (to >= 0) ways.push({ place: this.place(place.node, to, 0), rest });
       } else if (node.kind === "characters") {
-        const dfa = dfas[node.dfa];
+        const dfa = dfas.at(node.dfa)!;
         const to = nextState(dfa, place.a, byte);
         if (to < 0) continue;
         if (dfa.accepting[to] === 0) ways.push({ place: this.place(place.node, to, place.b), rest });
@@ -223,16 +223,16 @@ class Closure {
     const { a, b } = place;
     const states = this.#states;
     const { nodes, dfas } = this.#grammar;
-    const node = nodes[place.node];
+    const node = nodes.at(place.node)!;
     switch (node.kind) {
       case "literal":
         if (a < node.bytes.length) this.ways.push(way);
         else this.#goOn(rest, waiting);
         break;
       case "dfa":
-        if (dfas[node.dfa].accepting[a] === 1) this.#goOn(rest, waiting);
+        if (dfas.at(node.dfa)!.accepting[a] === 1) this.#goOn(rest, waiting);
         else this.mayEnd ||= node.mayStop;
-        if (hasNext(dfas[node.dfa], a)) this.ways.push(way);
+        if (hasNext(dfas.at(node.dfa)!, a)) this.ways.push(way);
         break;
       case "characters":
         if (a === 0 && b >= node.min) this.#goOn(rest, waiting);

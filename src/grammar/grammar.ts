@@ -22,11 +22,22 @@ export type GrammarNode =
 
 type LeafNode = Extract<GrammarNode, { readonly kind: "literal" | "dfa" | "characters" }>;
 
+/** A list, or what makes its entries when they are asked for. */
+export interface Indexed<T> {
+  at(index: number): T | undefined;
+}
+
 export interface Grammar {
-  readonly nodes: readonly GrammarNode[];
-  readonly dfas: readonly Dfa[];
+  readonly nodes: Indexed<GrammarNode>;
+  readonly dfas: Indexed<Dfa>;
   /** The node that a whole text is of. */
   readonly root: number;
+}
+
+/** One with everything made. */
+export interface WholeGrammar extends Grammar {
+  readonly nodes: readonly GrammarNode[];
+  readonly dfas: readonly Dfa[];
 }
 
 /** Puts a grammar together. Whatever has no text (null) takes what needs it along. */
@@ -89,7 +100,7 @@ export class GrammarBuilder {
   /**
    * @throws LastrowError `invalid_argument` when no text is of the grammar, or a node begins with itself
    */
-  grammar(root: number): Grammar {
+  grammar(root: number): WholeGrammar {
     return checked({ nodes: this.#whole(), dfas: this.#dfas, root }, this.work);
   }
 
@@ -117,7 +128,7 @@ export class GrammarBuilder {
 }
 
 /** The grammar without what has no text; see `GrammarBuilder.grammar`. */
-function checked({ nodes, dfas, root }: Grammar, work: Work): Grammar {
+function checked({ nodes, dfas, root }: WholeGrammar, work: Work): WholeGrammar {
   const hasText = productive(nodes, work);
   if (!hasText[root]) throw invalidArgument("no text fits the grammar: something in it contradicts itself.");
   const kept = nodes.map((node): GrammarNode => {

@@ -56,7 +56,7 @@ function areEqual(a: Dfa, b: Dfa): boolean {
 }
 
 /** Most masks, and most reaches of automata, that are kept. */
-const MAX_MASKS = 512;
+const MAX_MASKS = 256;
 const MAX_REACHES = 256;
 
 export class TokenMasks {
@@ -70,14 +70,7 @@ export class TokenMasks {
   /** @param shared reaches of automata that many grammars have; they tell nothing of any of them */
   constructor(states: GrammarStates, trie: TokenTrie, shared: readonly AutomatonReaches[] = []) {
     this.#states = states;
-    const { dfas } = states.grammar;
-    this.#reaches = {
-      found: new Map(),
-      shared: shared.flatMap((one) => {
-        const number = dfas.findIndex((dfa) => areEqual(dfa, one.dfa));
-        return number < 0 ? [] : [{ ...one, number }];
-      }),
-    };
+    this.#reaches = { found: new Map(), shared, sharedOf: new Map() };
     this.trie = trie;
     this.#vocabSize = trie.alike.length;
   }
@@ -128,8 +121,10 @@ function remember<K, V>(map: Map<K, V>, key: K, value: V, most: number): void {
 interface Reaches {
   /** Found for this grammar, by kind of node, automaton and state. */
   readonly found: Map<string, Reach>;
-  /** Known before, with the automaton's number in the grammar. */
-  readonly shared: readonly (AutomatonReaches & { readonly number: number })[];
+  /** Known before. */
+  readonly shared: readonly AutomatonReaches[];
+  /** Which of them an automaton has, by kind of node and its number. */
+  readonly sharedOf: Map<string, AutomatonReaches | null>;
 }
 
 class MaskJob {
@@ -172,12 +167,12 @@ class MaskJob {
   #fromRoot(way: Way): boolean {
     const { place, rest } = way;
     const { nodes, dfas } = this.#states.grammar;
-    const node = nodes[place.node];
+    const node = nodes.at(place.node)!;
     if (node.kind !== "dfa" && node.kind !== "characters") {
       this.#follow(0, way);
       return true;
     }
-    const reach = this.#reach(dfas[node.dfa], node.dfa, place.a, node.kind === "characters");
+    const reach = this.#reach(dfas.at(node.dfa)!, node.dfa, place.a, node.kind === "characters");
     if (reach === null) return false;
     if (node.kind === "dfa") {
       this.#addAll(reach.inside);
@@ -197,8 +192,8 @@ class MaskJob {
   }
 
   #reach(dfa: Dfa, number: number, state: number, repeats: boolean): Reach | null {
-    const shared = this.#reaches.shared.find((one) => one.number === number && one.repeats === repeats);
-    if (shared !== undefined) return shared.reaches[state];
+    const shared = this.#sharedOf(dfa, number, repeats);
+    if (shared !== null) return shared.reaches[state];
     const key = `${repeats},${number},${state}`;
     const known = this.#reaches.found.get(key);
     if (known !== undefined) return known;
@@ -212,13 +207,25 @@ class MaskJob {
     return reach;
   }
 
+  #sharedOf(dfa: Dfa, number: number, repeats: boolean): AutomatonReaches | null {
+    const { shared, sharedOf } = this.#reaches;
+    const key = `${repeats},${number}`;
+    let found = sharedOf.get(key);
+    if (found === undefined) {
+      found = shared.find((one) => one.repeats === repeats && areEqual(dfa, one.dfa)) ?? null;
+      sharedOf.set(key, found);
+    }
+    return found;
+  }
+
   /** Follows a way through the subtree of a node. */
   #follow(node: number, { place, rest }: Way): void {
     const { nodes, dfas } = this.#states.grammar;
-    const of = nodes[place.node];
+    const of = nodes.at(place.node)!;
     if (of.kind === "literal") this.#followLiteral(node, of.bytes, place.a, rest);
-    else if (of.kind === "dfa") this.#followDfa(node, dfas[of.dfa], place.a, rest);
-    else if (of.kind === "characters") this.#followCharacters(node, dfas[of.dfa], of, place.a, place.b, rest);
+    else if (of.kind === "dfa") this.#followDfa(node, dfas.at(of.dfa)!, place.a, rest);
+    else if (of.kind === "characters")
+      this.#followCharacters(node, dfas.at(of.dfa)!, of, place.a, place.b, rest);
   }
 
   #followLiteral(from: number, bytes: Uint8Array, at: number, rest: GrammarState): void {

@@ -4,6 +4,7 @@
  */
 import { SCHEMA_LIMITS } from "./json-schema/schema-limits.js";
 import { ANY_STRING, SchemaStrings } from "./json-schema/strings.js";
+import { inSharedMemory } from "./shared-memory.js";
 import { type AutomatonReaches, reachesOf } from "./token-mask.js";
 import { type TokenBytes, type TokenTrie, tokenTrie } from "./token-trie.js";
 import { Work } from "./work.js";
@@ -17,11 +18,11 @@ export function tokenVocabulary(bytes: TokenBytes): TokenVocabulary {
   const trie = tokenTrie(bytes);
   const strings = new SchemaStrings(SCHEMA_LIMITS, new Work());
   const anyString = strings.string(ANY_STRING);
-  return {
+  return inSharedMemory({
     trie,
     reaches: [
       reachesOf(trie, strings.character(), true),
       ...(anyString === null ? [] : [reachesOf(trie, anyString, false)]),
     ],
-  };
+  });
 }

@@ -5,7 +5,7 @@
  */
 import { invalidArgument, LastrowError } from "../errors.js";
 import type { Dfa } from "../grammar/dfa.js";
-import { type Grammar, GrammarBuilder } from "../grammar/grammar.js";
+import { GrammarBuilder, type WholeGrammar } from "../grammar/grammar.js";
 import { JSON_STYLES } from "../grammar/json-schema/json-text.js";
 import { addObjects, type SchemaTarget } from "../grammar/json-schema/schema-grammar.js";
 import { type Schema, schemaJson } from "../grammar/json-schema/schema-keywords.js";
@@ -37,7 +37,7 @@ const MISTRAL_ID_LENGTH = 9;
  * Compiles it.
  * @throws LastrowError `invalid_argument` that names the tool whose parameters cannot be honoured, as `tools[2].parameters`
  */
-export function callGrammar(spec: ToolsSpec, limits: SchemaLimits): Grammar {
+export function callGrammar(spec: ToolsSpec, limits: SchemaLimits): WholeGrammar {
   return new CallGrammar(spec, limits).grammar();
 }
 
@@ -57,7 +57,7 @@ class CallGrammar {
     this.#target = { builder: this.#builder, strings, limits, style: JSON_STYLES.spaced };
   }
 
-  grammar(): Grammar {
+  grammar(): WholeGrammar {
     const builder = this.#builder;
     const { choice, format } = this.#spec;
     if (choice === "none" || this.#spec.tools.length === 0) return builder.grammar(this.#freeText());

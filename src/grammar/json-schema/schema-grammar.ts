@@ -3,7 +3,7 @@
  * which docs/structured-output.md lists: properties come in the schema's order, numbers without exponents, and so on.
  */
 import type { Dfa } from "../dfa.js";
-import { type Grammar, GrammarBuilder } from "../grammar.js";
+import { GrammarBuilder, type WholeGrammar } from "../grammar.js";
 import { GrammarStates } from "../grammar-state.js";
 import { UNBOUNDED } from "../regex-terms.js";
 import { JSON_STYLES, type JsonStyle, jsonText } from "./json-text.js";
@@ -20,7 +20,7 @@ import { ANY_STRING, SchemaStrings, type StringRules } from "./strings.js";
  * @throws LastrowError `invalid_argument`, naming the place in the schema, when a keyword is not honoured, nothing fits, or
  *   a limit is passed
  */
-export function schemaGrammar(schema: unknown, limits: SchemaLimits = SCHEMA_LIMITS): Grammar {
+export function schemaGrammar(schema: unknown, limits: SchemaLimits = SCHEMA_LIMITS): WholeGrammar {
   const root = schemaJson(schema, limits);
   const target = targetOf(limits, JSON_STYLES.compact);
   return target.builder.grammar(compilerOf(root, target).whole(conjunction([root])));
