@@ -1,8 +1,13 @@
 /** What is made to be too much: it compiles, or is refused; it never takes the stack, and its work is counted. */
+import fc from "fast-check";
 import { expect, test } from "vitest";
 import { compileConstraint } from "../../src/client/compile-constraint.js";
 import type { ConstraintSpec } from "../../src/client/constraint-spec.js";
 import { GrammarStates } from "../../src/grammar/grammar-state.js";
+import { hostileGbnf, hostilePattern, hostileSchema } from "../grammars/hostile-specs.js";
+
+/** `RUNS=20000` for the long form. */
+const RUNS = Number(process.env.RUNS ?? 1000);
 
 const schema = (value: unknown): ConstraintSpec => ({ kind: "schema", schema: JSON.stringify(value) });
 const regex = (pattern: string): ConstraintSpec => ({ kind: "regex", pattern });
@@ -86,4 +91,37 @@ test.each<[string, ConstraintSpec, RegExp]>([
   expect(() => compileConstraint(spec)).toThrow(
     expect.objectContaining({ code: "invalid_argument", message: expect.stringMatching(message) }),
   );
+});
+
+/** Where in it something is wrong; that it has no text has no place. */
+const NAMES_THE_PLACE: Readonly<Record<ConstraintSpec["kind"], RegExp>> = {
+  schema: /^(#|no text fits|the schema|a pattern|the pattern|this pattern)/,
+  regex: /^(the pattern .* before character \d+|a pattern|this pattern|no text)/s,
+  grammar: /line \d+, column \d+|no text fits|takes too much work/,
+  tools: /^/,
+};
+
+test("random ones compile, or are refused with their place", () => {
+  const spec = fc.oneof(
+    { weight: 3, arbitrary: hostileSchema.map(schema) },
+    { weight: 1, arbitrary: hostilePattern.map(regex) },
+    { weight: 2, arbitrary: hostileGbnf.map(gbnf) },
+  );
+  const tally = { compiled: 0, refused: 0 };
+  fc.assert(
+    fc.property(spec, (one) => {
+      try {
+        const states = new GrammarStates(compileConstraint(one));
+        states.open(states.first);
+        tally.compiled += 1;
+      } catch (error) {
+        expect(error).toMatchObject({ name: "LastrowError", code: "invalid_argument" });
+        expect((error as Error).message).toMatch(NAMES_THE_PLACE[one.kind]);
+        tally.refused += 1;
+      }
+    }),
+    { numRuns: RUNS },
+  );
+  expect(tally.compiled).toBeGreaterThan(RUNS / 20);
+  expect(tally.refused).toBeGreaterThan(RUNS / 4);
 });

@@ -1,5 +1,5 @@
 /**
- * Hostile schemas and patterns over HTTP, of two keys at once: an answer, or a 400 that names the field; never a 500. It says
+ * Hostile schemas, patterns and grammars over HTTP, of two keys at once: an answer, or a 400 that names the field; never a 500. It says
  * how long the event loop was held. `RUNS=20000` for the long form.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -9,6 +9,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { createServer, LastrowServer } from "../../src/server/index.js";
+import { hostileGbnf, hostilePattern, hostileSchema } from "../grammars/hostile-specs.js";
 
 const RUNS = Number(process.env.RUNS ?? 300);
 const KEYS = ["sk-first-0123456789", "sk-second-0123456789"];
@@ -37,83 +38,18 @@ const ask = (by: number, body: string, signal?: AbortSignal) =>
     }),
   );
 
-const anything = fc.jsonValue({ maxDepth: 3 });
-const size = fc.oneof(fc.nat(5), fc.constantFrom(-1, 0.5, 1e9, 2 ** 53, 1e308));
-const pattern = fc.oneof(
-  fc.string({ maxLength: 12 }),
-  fc
-    .array(
-      fc.constantFrom(
-        "a",
-        ".",
-        "(a|b)*",
-        "[^x]",
-        "{1,99}",
-        "(",
-        ")",
-        "|",
-        "\\d",
-        "^",
-        "$",
-        "(?=a)",
-        "\\u{1F600}",
-        "+",
-      ),
-      {
-        maxLength: 9,
-      },
-    )
-    .map((parts) => parts.join("")),
-);
-const { schema } = fc.letrec<{ schema: unknown }>((tie) => {
-  const sub = tie("schema");
-  const subs = fc.array(sub, { maxLength: 3 });
-  const named = fc.dictionary(
-    fc.oneof(fc.constantFrom("a", "b", "__proto__", ""), fc.string({ maxLength: 4 })),
-    sub,
-    {
-      maxKeys: 3,
-    },
-  );
-  const keywords = {
-    type: fc.oneof(
-      fc.constantFrom("object", "array", "string", "integer", "number", "null", "boolean"),
-      anything,
-    ),
-    ...{ properties: named, $defs: named, anyOf: subs, allOf: subs, oneOf: subs, prefixItems: subs },
-    ...{ items: sub, additionalProperties: sub, propertyNames: sub, not: sub },
-    required: fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 3 }),
-    ...{ enum: fc.array(anything, { maxLength: 4 }), const: anything },
-    $ref: fc.constantFrom("#", "#/$defs/a", "#/properties/a", "#/anyOf/0", "http://x/", "#/%", "#/__proto__"),
-    ...{ minLength: size, maxLength: size, minItems: size, maxItems: size, minimum: size, maximum: size },
-    ...{ multipleOf: size, minProperties: size, maxProperties: size, pattern },
-    format: fc.constantFrom("email", "uuid", "date-time", "ipv4", "regex", ""),
-    other: anything,
-  };
-  return {
-    schema: fc.oneof(
-      { maxDepth: 4, withCrossShrink: true },
-      fc.boolean(),
-      fc
-        .record(keywords, { requiredKeys: [] })
-        .map((all) => Object.fromEntries(Object.entries(all).slice(0, 4))),
-      fc
-        .tuple(fc.constantFrom(...Object.keys(keywords)), fc.record(keywords, { requiredKeys: [] }))
-        .map(([name, all]) => (name in all ? { [name]: all[name as keyof typeof all] } : all)),
-    ),
-  };
-});
 const body = fc.oneof(
   {
     weight: 5,
-    arbitrary: schema.map((one) => ({
+    arbitrary: hostileSchema.map((one) => ({
       response_format: { type: "json_schema", json_schema: { schema: one } },
     })),
   },
-  pattern.map((guided_regex) => ({ guided_regex })),
+  hostilePattern.map((guided_regex) => ({ guided_regex })),
+  hostileGbnf.map((grammar) => ({ grammar: grammar === "" ? " " : grammar })),
 );
 
-test("no schema and no pattern is too much for it", async () => {
+test("no schema, no pattern and no grammar is too much for it", async () => {
   const tally: Record<string, number> = {};
   const rightSchema = JSON.stringify({ prompt: "Once", max_tokens: 4, guided_json: { type: "integer" } });
   await (await ask(0, rightSchema)).text();
@@ -133,7 +69,7 @@ test("no schema and no pattern is too much for it", async () => {
         expect([200, 400], `${texts[i]} ${said[i]}`).toContain(status);
         if (status === 200) continue;
         const { error } = JSON.parse(said[i]);
-        expect(error.param, said[i]).toMatch(/^(response_format|guided_regex)/);
+        expect(error.param, said[i]).toMatch(/^(response_format|guided_regex|grammar)/);
         expect(error.message.startsWith(error.param), said[i]).toBe(true);
       }
     }),
