@@ -26,6 +26,8 @@ test("tools that are wrong or too much are refused with their place", () => {
   expect(Math.min(refused, compiled)).toBeGreaterThan(20);
 });
 
+const compiled = new Map<string, GrammarStates>();
+
 /** `whole`: the text may end here; `open`: it has to go on; `no`: no text goes on like this. */
 function verdict(name: CallFormatName, text: string, asked: Partial<AnswerTools> = {}) {
   const parameters = {
@@ -38,7 +40,9 @@ function verdict(name: CallFormatName, text: string, asked: Partial<AnswerTools>
   };
   const tools = [{ name: "f", parameters }, { name: "g" }];
   const spec = { format: formatWith(name, false), tools, choice: "auto" as const, parallel: true, ...asked };
-  const states = new GrammarStates(callGrammar(toolsSpec(spec), SCHEMA_LIMITS));
+  const key = JSON.stringify(spec);
+  const states = compiled.get(key) ?? new GrammarStates(callGrammar(toolsSpec(spec), SCHEMA_LIMITS));
+  compiled.set(key, states);
   const state = states.advance(states.first, new TextEncoder().encode(text));
   return state === null ? "no" : states.open(state).mayEnd ? "whole" : "open";
 }

@@ -16,8 +16,8 @@ export interface ToolDefinition {
 }
 
 /**
- * Whether tools are called: as the model likes (`auto`), not at all, at least one of them, or at least once the one that is
- * named.
+ * Whether tools are called: as the model likes (`auto`), not at all, at least one of them, or the one that is named and
+ * no other.
  */
 export type ToolChoice = "none" | "auto" | "required" | { readonly name: string };
 
@@ -34,8 +34,9 @@ export interface ToolCall {
 export interface ToolCallDelta {
   /** Which of an answer's calls it belongs to, from 0. */
   readonly index: number;
-  /** With the first delta of a call, and only there; so is the name. */
+  /** With the first delta of a call, and only there. */
   readonly id?: string | undefined;
+  /** Likewise. */
   readonly name?: string | undefined;
   /** All of a call's, joined, are its arguments. */
   readonly arguments: string;
