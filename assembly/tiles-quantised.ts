@@ -136,7 +136,7 @@ function tile(
     if (scales == STEPS) for (let i = 0; i < streams; i++) widenHead(p + <usize>i * apart, heads + <usize>i * HEAD_BYTES);
     p += superHeader(scales);
     // Nibbles compute for longer than they take to come: fewer turns. Bytes come fastest a group of each stream after the other.
-    const turn = rows > 1 || nibbles ? here : 1;
+    const turn = rows > 1 || nibbles || streams == 1 ? here : 1;
     for (let g = 0, steps = here / turn * streams, i = 0, first = p, row = xa; g < steps; g++) {
       const head = heads + <usize>i * headsApart, sums = working + <usize>i * SUMS_BYTES;
       if (rows == 1) {

@@ -4,6 +4,8 @@
  * for several threads, and over an ordinary one for runtimes that give no shared memory. Beside them those that use
  * relaxed SIMD, which not every runtime compiles, over the same memory. And the module that measures the machine's limits. Before that, it has written what both sides know of the operations (generate-operations.ts).
  *
+ * `--named FOLDER` writes the kernels into a folder instead, with the names of their functions.
+ *
  * Compiling takes half a minute, so modules that carry the digest of the present sources are left as they are.
  */
 import { execFile } from "node:child_process";
@@ -62,9 +64,14 @@ async function writeExpectedDigests(): Promise<void> {
   if ((await readFile(path, "utf8").catch(() => null)) !== text) await writeFile(path, text);
 }
 
-/** The binary of a source in assembly/, as base64. */
-async function compile(folder: string, source: string, options: readonly string[]): Promise<string> {
-  const binary = join(folder, `${source.replace("/", "-")}${options.length}.wasm`);
+/** The binary of a source in assembly/, as base64; it lies in the folder, too. */
+async function compile(
+  folder: string,
+  source: string,
+  options: readonly string[],
+  name = `${source.replace("/", "-")}${options.length}`,
+): Promise<string> {
+  const binary = join(folder, `${name}.wasm`);
   await promisify(execFile)(
     process.execPath,
     [`${compiler}/bin/asc.js`, `assembly/${source}`, `--outFile=${binary}`, ...OPTIONS, ...options],
@@ -80,7 +87,14 @@ await writeExpectedDigests();
 const madeBy = `// Made by scripts/build-kernels.ts from assembly/, of SHA-256 ${await sourcesDigest()}.\n`;
 const isPresent = async (path: string) => (await readFile(path, "utf8").catch(() => "")).startsWith(madeBy);
 
-if ((await isPresent(kernelsModule)) && (await isPresent(limitsModule))) {
+const [named, namedFolder] = process.argv.slice(2);
+if (named === "--named") {
+  // With the names of all functions, for test/vectors/fused.mjs; nothing else is written.
+  await Promise.all([
+    compile(namedFolder, "index.ts", [...DATA, "--debug"], "kernels"),
+    compile(namedFolder, "relaxed/index.ts", [...RELAXED, "--debug"], "relaxed"),
+  ]);
+} else if ((await isPresent(kernelsModule)) && (await isPresent(limitsModule))) {
   process.stdout.write("assembly/: nothing has changed\n");
 } else {
   const folder = await mkdtemp(join(tmpdir(), "lastrow-kernels-"));

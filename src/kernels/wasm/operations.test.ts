@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { kernelsBinary } from "./kernels-binary.js";
+import { kernelsBinary, relaxedBinary } from "./kernels-binary.js";
 
 test("the module offers a team's three functions and the place of its choices, and no operation beside its commands", async () => {
   for (const binary of Object.values(kernelsBinary)) {
@@ -16,6 +16,74 @@ test("the module offers a team's three functions and the place of its choices, a
     expect(called.sort()).toEqual(["choicesAddress", "help", "run", "wait"]);
   }
 });
+
+// JavaScript, which has no vectors, could not call it.
+test("no exported function takes or gives a vector", () => {
+  for (const binary of [...Object.values(kernelsBinary), ...Object.values(relaxedBinary)]) {
+    const { types, functions, exported } = signatures(Buffer.from(binary, "base64"));
+    expect(exported.size).toBeGreaterThan(10);
+    const withVectors = [...exported].filter(([, index]) => types[functions[index]].includes(VECTOR));
+    expect(withVectors.map(([name]) => name)).toEqual([]);
+  }
+});
+
+const VECTOR = 0x7b;
+const [TYPES, IMPORTS, FUNCTIONS, EXPORTS] = [1, 2, 3, 7];
+
+/** Of a module: what its types take and give, each function's type, imported ones first, and exported functions by name. */
+function signatures(bytes: Buffer) {
+  let at = 8;
+  const number = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++];
+      value |= (byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+  };
+  const list = <T>(read: () => T): T[] => Array.from({ length: number() }, read);
+  const text = () => {
+    const length = number();
+    at += length;
+    return bytes.toString("utf8", at - length, at);
+  };
+  let types: number[][] = [];
+  const functions: number[] = [];
+  const exported = new Map<string, number>();
+  while (at < bytes.length) {
+    const section = bytes[at++];
+    const next = number() + at;
+    if (section === TYPES) {
+      types = list(() => {
+        at++;
+        return [...list(number), ...list(number)];
+      });
+    } else if (section === IMPORTS) {
+      list(() => {
+        text();
+        text();
+        if (bytes[at++] === 0) {
+          functions.push(number());
+        } else {
+          const hasMost = bytes[at++] & 1;
+          number();
+          if (hasMost) number();
+        }
+      });
+    } else if (section === FUNCTIONS) {
+      functions.push(...list(number));
+    } else if (section === EXPORTS) {
+      list(() => {
+        const name = text();
+        const isFunction = bytes[at++] === 0;
+        const index = number();
+        if (isFunction) exported.set(name, index);
+      });
+    }
+    at = next;
+  }
+  return { types, functions, exported };
+}
 
 test("types of weights and of K and V are rows of tables: no source compares with one by name", async () => {
   const src = fileURLToPath(new URL("../../", import.meta.url));
