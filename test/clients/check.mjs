@@ -1,8 +1,26 @@
-/** A server on a socket, and what current clients get of it, under this package's own Node: `npm run test:clients`. */
-import { execFileSync } from "node:child_process";
+/**
+ * Servers on sockets, and what current clients get of them, under this package's own Node: `npm run test:clients`. The table of it
+ * in docs/serving.md is compared, or written with `--write`.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const folder = fileURLToPath(new URL(".", import.meta.url));
-for (const program of ["objects.mjs", "embeddings.mjs"]) {
-  execFileSync(`${folder}node_modules/.bin/node`, [folder + program], { stdio: "inherit", timeout: 120_000 });
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "lastrow-clients-"));
+/** @returns whether it ended well */
+const run = (program, ...args) => {
+  const { status, error } = spawnSync(program, args, { stdio: "inherit", timeout: 180_000 });
+  if (error !== undefined) throw error;
+  return status === 0;
+};
+try {
+  const isRight =
+    run(here("../../node_modules/.bin/tsx"), here("make-models.ts"), folder) &&
+    run(here("node_modules/.bin/node"), here("run.mjs"), folder, ...process.argv.slice(2));
+  process.exitCode = isRight ? 0 : 1;
+} finally {
+  rmSync(folder, { recursive: true });
 }

@@ -209,11 +209,11 @@ test("a client that leaves ends the work, and nothing is kept", async () => {
 test.each<[object, string, string]>([
   [{ input: undefined }, "input", "input is needed"],
   [{ input: 3 }, "input", "input is a text, or a list of items"],
-  [{ input: [{ type: "computer_call" }] }, "input.0", 'the type of an item is "computer_call"'],
+  [{ input: [{ type: "computer_call" }] }, "input.0", 'an item of the type "computer_call" is not supported'],
   [
     { input: [{ role: "user", content: [{ type: "input_image" }] }] },
     "input.0.content.0",
-    'the type of a part is "input_image"',
+    'a part of the type "input_image" is not supported',
   ],
   [{ tools: [{ type: "web_search" }] }, "tools.0", 'the tool "web_search" is not supported'],
   [{ tool_choice: { type: "mcp", server_label: "x" } }, "tool_choice", 'the tool "mcp" is not supported'],

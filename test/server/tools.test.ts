@@ -360,3 +360,54 @@ function withText({ name, arguments: input }: { readonly name: string; readonly 
 function withName(name: string, input: unknown) {
   return { id: name, type: "function", function: withText({ name, arguments: input }) };
 }
+
+test("/v1/responses: calls are items, whole and streamed; their outputs go on from what is kept", async () => {
+  const tools = TOOLS.map(({ type, function: described }) => ({ type, ...described }));
+  const usual = { input: "A pet?", tools, seed: 1, max_output_tokens: 300, reasoning: { effort: "none" } };
+  const respond = (body: object) => api.post("/v1/responses", { ...usual, temperature: 1.5, ...body });
+  const forced = { tool_choice: { type: "function", name: "add_pet" }, parallel_tool_calls: false };
+  const whole = await (await respond(forced)).json();
+  const [call] = whole.output.filter(({ type }: { type: string }) => type === "function_call");
+  expect(call).toMatchObject({
+    status: "completed",
+    name: "add_pet",
+    call_id: expect.stringMatching(/^call_/),
+  });
+  expect(isPet(JSON.parse(call.arguments)), call.arguments).toBe(true);
+  const streamed = await (await respond({ ...forced, stream: true })).text();
+  const told = streamed
+    .split("\n\n")
+    .filter((block) => block !== "")
+    .map((block) => JSON.parse(block.slice(block.indexOf("\ndata: ") + 7)));
+  const deltas = told.filter(({ type }) => type === "response.function_call_arguments.delta");
+  expect(deltas.map(({ delta }) => delta).join("")).toBe(call.arguments);
+  expect(deltas.length).toBeGreaterThan(1);
+  const items = (output: { type: string; arguments?: string }[]) =>
+    output.map(({ type, arguments: text }) => [type, text]);
+  expect(items(told.at(-1).response.output)).toEqual(items(whole.output));
+
+  const output = { type: "function_call_output", call_id: call.call_id, output: "added" };
+  const next = { input: [output], tool_choice: "none", max_output_tokens: 8 };
+  const kept = await (await respond({ ...next, previous_response_id: whole.id })).json();
+  const said = { role: "user", content: "A pet?" };
+  const full = await (await respond({ ...next, input: [said, ...whole.output, output] })).json();
+  expect(kept.output[0].content).toEqual(full.output[0].content);
+  expect(kept.usage.input_tokens).toBe(full.usage.input_tokens);
+  expect(kept.usage.input_tokens).toBeGreaterThan(whole.usage.input_tokens);
+
+  const only = (mode: string, name = "now") => ({
+    tool_choice: { type: "allowed_tools", mode, tools: [{ type: "function", name }] },
+  });
+  const { output: others } = await (await respond(only("required"))).json();
+  const named = others.flatMap(({ type, name }: { type: string; name: string }) =>
+    type === "function_call" ? [name] : [],
+  );
+  expect(new Set(named)).toEqual(new Set(["now"]));
+  expect(await errorOf(await respond(only("auto", "later")))).toMatchObject({
+    status: 400,
+    param: "tool_choice",
+  });
+  expect(await errorOf(await respond({ tools: [...tools, ...tools] }))).toMatchObject({
+    ...{ status: 400, param: "tools[2].name" },
+  });
+});

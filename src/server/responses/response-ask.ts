@@ -81,9 +81,6 @@ function askedTools({ tools, tool_choice: choice, parallel_tool_calls: parallel 
     ...(description != null && { description }),
     ...(parameters != null && { parameters: parameters as NonNullable<ToolDefinition["parameters"]> }),
   }));
-  if (all.length > 0 && choice !== "none") {
-    throw new ApiError(400, "invalid_request", "tools is not supported by this server.", { param: "tools" });
-  }
   return {
     tools: allowedTools(all, choice),
     toolChoice: toolChoiceOf(choice),

@@ -13,8 +13,9 @@ const status = z.enum(["in_progress", "completed", "incomplete"]).nullish();
 
 /** How a thing of a type that is not there is refused. */
 function unknownType(what: string, type: unknown, known: readonly string[]): string {
-  const called = typeof type === "string" ? quoteValue(type) : "missing";
-  return `the type of ${what} is ${called}; this server has ${known.join(", ")}`;
+  const called =
+    typeof type === "string" ? `${what} of the type ${quoteValue(type)}` : `${what} without a type`;
+  return `${called} is not supported: this server has ${known.join(", ")}`;
 }
 
 const TEXT_PARTS = ["input_text", "output_text", "text"] as const;

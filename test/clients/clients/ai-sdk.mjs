@@ -1,0 +1,192 @@
+/** Vercel's AI SDK, with its providers for OpenAI (as it is, and `.chat`) and for servers that are compatible with it. */
+import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { createOpenAI } from "@ai-sdk/openai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { generateText, isStepCount, Output, streamText, tool } from "ai";
+import { expectLeft, refused } from "../features.mjs";
+import {
+  DOT,
+  expectPet,
+  expectPlace,
+  expectText,
+  HOSTED,
+  PET,
+  PLACE,
+  QUESTION,
+  WEATHER,
+  weather,
+} from "./schemas.mjs";
+
+const FEW = { maxOutputTokens: 8, temperature: 0, maxRetries: 0 };
+const tools = { weather: tool({ description: WEATHER.description, inputSchema: PLACE, execute: weather }) };
+
+/** What all three do alike. @param modelOf the model of a server, under an id @param log provider options for log-probabilities */
+function casesOf({ plain, thinking }, modelOf, log) {
+  const request = { model: modelOf(plain), prompt: QUESTION, ...FEW };
+  return {
+    async text() {
+      const { text, finishReason } = await generateText(request);
+      expectText(text);
+      equal(finishReason, "length");
+    },
+    async streamed() {
+      const { text: whole } = await generateText(request);
+      let text = "";
+      for await (const delta of streamText(request).textStream) text += delta;
+      equal(text, whole);
+    },
+    async cached() {
+      await generateText(request);
+      const { usage } = await generateText(request);
+      ok(usage.inputTokenDetails.cacheReadTokens >= 16, JSON.stringify(usage));
+      equal(usage.outputTokens, 8);
+    },
+    async object() {
+      const asked = { ...request, maxOutputTokens: 200, output: Output.object({ schema: PET }) };
+      const { output } = await generateText(asked);
+      expectPet(output);
+      deepStrictEqual(await streamText(asked).output, output);
+    },
+    async tools() {
+      const { steps, text } = await generateText({
+        ...{ ...request, maxOutputTokens: 200, tools, toolChoice: "required", stopWhen: isStepCount(4) },
+        prepareStep: ({ stepNumber }) => (stepNumber === 3 ? { toolChoice: "none" } : {}),
+      });
+      equal(steps.length, 4);
+      for (const { toolCalls, toolResults, finishReason } of steps.slice(0, 3)) {
+        equal(finishReason, "tool-calls");
+        expectPlace(toolCalls[0].input);
+        equal(toolResults[0].output, weather(toolCalls[0].input));
+      }
+      expectText(text);
+    },
+    async streamedTools() {
+      const asked = {
+        ...request,
+        maxOutputTokens: 200,
+        tools,
+        toolChoice: "required",
+        stopWhen: isStepCount(3),
+      };
+      const counts = {};
+      let written = "";
+      let first = null;
+      for await (const part of streamText(asked).fullStream) {
+        counts[part.type] = (counts[part.type] ?? 0) + 1;
+        if (part.type === "error") throw part.error;
+        if (part.type === "tool-input-delta" && first === null) written += part.delta;
+        if (part.type === "tool-call") first ??= part.input;
+      }
+      deepStrictEqual(JSON.parse(written), first);
+      ok(counts["tool-call"] >= 3 && counts["tool-result"] === counts["tool-call"], JSON.stringify(counts));
+      ok(counts["tool-input-delta"] > counts["tool-call"]);
+    },
+    async thoughts() {
+      const asked = {
+        model: modelOf(thinking),
+        prompt: "Once upon a time",
+        maxOutputTokens: 60,
+        maxRetries: 0,
+      };
+      const whole = await generateText(asked);
+      expectText(whole.reasoningText);
+      expectText(whole.text);
+      let reasoning = "";
+      for await (const part of streamText(asked).fullStream) {
+        if (part.type === "reasoning-delta") reasoning += part.text;
+      }
+      expectText(reasoning);
+    },
+    logprobs:
+      log === null
+        ? null
+        : async () => {
+            const { providerMetadata } = await generateText({ ...request, providerOptions: { openai: log } });
+            ok(providerMetadata.openai.logprobs.length > 0);
+          },
+    async turns() {
+      const { responseMessages, response } = await generateText(request);
+      const said = responseMessages ?? response.messages;
+      const messages = [{ role: "user", content: QUESTION }, ...said, { role: "user", content: "And then?" }];
+      const { text } = await generateText({ ...request, prompt: undefined, messages });
+      expectText(text);
+    },
+    kept: null,
+    async aborted() {
+      const before = plain.records.length;
+      const controller = new AbortController();
+      const asked = { ...request, maxOutputTokens: 3000, abortSignal: controller.signal };
+      for await (const _ of streamText(asked).textStream) controller.abort();
+      await expectLeft(plain.records, before);
+    },
+    unknownModel: () => refused(generateText({ ...request, model: modelOf({ ...plain, id: "gpt-6" }) }), 404),
+    image: () => {
+      const content = [{ type: "file", mediaType: "image/png", data: DOT }];
+      return refused(
+        generateText({ ...request, prompt: undefined, messages: [{ role: "user", content }] }),
+        400,
+      );
+    },
+    hostedTool: null,
+  };
+}
+
+export function aiSdkResponses(servers) {
+  const providerOf = ({ baseURL, fetch }) => createOpenAI({ apiKey: "none", baseURL, fetch });
+  const modelOf = (server) => providerOf(server)(server.id);
+  const { plain } = servers;
+  const request = { model: modelOf(plain), ...FEW };
+  return {
+    name: "ai, @ai-sdk/openai",
+    cases: {
+      ...casesOf(servers, modelOf, { logprobs: 2 }),
+      /** It sends references to items that it leaves to the server. */
+      async kept() {
+        const first = await generateText({ ...request, prompt: QUESTION });
+        const messages = [
+          { role: "user", content: QUESTION },
+          ...first.response.messages,
+          { role: "user", content: "And then?" },
+        ];
+        const kept = await generateText({ ...request, messages, include: { requestBody: true } });
+        ok(kept.request.body.input.some(({ type }) => type === "item_reference"));
+        const unkept = { openai: { store: false } };
+        const whole = await generateText({
+          ...{ ...request, messages, providerOptions: unkept, include: { requestBody: true } },
+        });
+        ok(whole.request.body.input.every(({ type }) => type !== "item_reference"));
+        equal(kept.text, whole.text);
+        const previousResponseId = first.response.id;
+        const chained = {
+          ...request,
+          prompt: "And then?",
+          providerOptions: { openai: { previousResponseId } },
+        };
+        equal((await generateText(chained)).text, whole.text);
+      },
+      hostedTool: () => {
+        const hosted = { web_search: providerOf(plain).tools.webSearch({}) };
+        return refused(generateText({ ...request, prompt: HOSTED, tools: hosted }), 400);
+      },
+    },
+  };
+}
+
+export function aiSdkChat(servers) {
+  const modelOf = ({ id, baseURL, fetch }) => createOpenAI({ apiKey: "none", baseURL, fetch }).chat(id);
+  const cases = casesOf(servers, modelOf, { logprobs: 2 });
+  // It reads no thoughts: OpenAI's chats have none to give.
+  return { name: "ai, @ai-sdk/openai, .chat", cases: { ...cases, thoughts: null } };
+}
+
+export function aiSdkCompatible(servers) {
+  const modelOf = ({ id, baseURL, fetch }) =>
+    createOpenAICompatible({
+      name: "lastrow",
+      baseURL,
+      fetch,
+      includeUsage: true,
+      supportsStructuredOutputs: true,
+    })(id);
+  return { name: "ai, @ai-sdk/openai-compatible", cases: casesOf(servers, modelOf, null) };
+}
