@@ -10,6 +10,7 @@ export const FEATURES = {
   streamedTools: "calls of tools as they are made",
   thoughts: "thoughts, apart from the text",
   logprobs: "log-probabilities",
+  vectors: "vectors of texts",
   turns: "a second turn",
   kept: "a second turn from what the server keeps",
   aborted: "an abort that ends the work",

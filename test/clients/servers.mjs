@@ -1,7 +1,9 @@
 /** The servers that clients are tried on, each with a model of its own, on sockets. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { load } from "../../dist/index.js";
 import { createServer, listen } from "../../dist/server/index.js";
+import { TEXTS } from "./clients/schemas.mjs";
 
 /** @param folder of `make-models.ts` */
 export async function startServers(folder) {
@@ -19,11 +21,13 @@ export async function startServers(folder) {
     return { id: name, url: listening.url, baseURL: `${listening.url}/v1`, records };
   };
   const plain = await start("plain");
+  const vectors = { ...(await start("vectors")), own: await vectorsOf(join(folder, "vectors")) };
   const endOfThoughts = Number(await readFile(join(folder, "thinking", "end-of-thoughts"), "utf8"));
   const thinking = { ...(await start("thinking")), fetch: endingThoughts(endOfThoughts) };
   return {
     plain,
     thinking,
+    vectors,
     async close() {
       for (const { server, listening } of started) {
         await listening.close(0);
@@ -31,6 +35,14 @@ export async function startServers(folder) {
       }
     },
   };
+}
+
+/** What the library makes of the texts. */
+async function vectorsOf(model) {
+  const lm = await load(model, { threads: 1 });
+  const { embeddings } = await lm.embed(TEXTS);
+  await lm.dispose();
+  return embeddings.map((vector) => [...vector]);
 }
 
 /** `fetch`, with which the random model's thoughts come to an end, and always the same one. */

@@ -17,7 +17,7 @@ beforeAll(async () => {
   api = await served({
     chatTemplate,
     apiKeys: join(folder, "keys.txt"),
-    limits: { responseBytes: 40_000, logprobEntries: 1000 },
+    limits: { responseBytes: 30_000, logprobEntries: 1000, bodyBytes: 16_000 },
   });
 });
 afterAll(async () => {
@@ -155,18 +155,28 @@ test("nothing of it is another key's, nor anyone's where it is not to be kept", 
   expect((await get(mine.id)).status).toBe(200);
 });
 
+/** A message that is large, and says nothing. */
+const empty = (parts: number) => ({
+  ...{ role: "user", content: Array.from({ length: parts }, () => ({ type: "input_text", text: "" })) },
+});
+
 test("one that is over the bounds by itself is answered, says so, and is not kept", async () => {
-  const parts = Array.from({ length: 1000 }, () => ({ type: "input_text", text: "" }));
-  const large = await answerOf({
-    input: [
-      { role: "user", content: parts },
-      { role: "user", content: "a" },
-    ],
-  });
+  const large = await answerOf({ input: [empty(480), { role: "user", content: "a" }] });
   expect(large.store).toBe(false);
   expect((await get(large.id)).status).toBe(404);
   const { bytes } = api.server.service.responses.accounts.get("alice")!;
-  expect(bytes).toBeLessThanOrEqual(40_000);
+  expect(bytes).toBeLessThanOrEqual(30_000);
+});
+
+test("a conversation is no larger than a body may be, however it came together", async () => {
+  const input = [empty(300), { role: "user", content: "a" }];
+  const first = await answerOf({ input });
+  expect(first.store).toBe(true);
+  const { message, ...error } = await errorOf(await ask({ previous_response_id: first.id, input }));
+  expect(error).toMatchObject({ status: 400, param: "input" });
+  expect(message).toMatch(
+    /characters as JSON, those of the responses before included; this server takes 16000\.$/,
+  );
 });
 
 test("log-probabilities of the text, and JSON that fits", async () => {

@@ -67,6 +67,11 @@ const attacks: readonly Attack[] = [
     body: `{"model":"stories","system":[${'{"type":"text"},'.repeat(9_000)}{}]}`,
   }),
   () => ({ path: "/api/show", body: { model: "x".repeat(100_000) } }),
+  () => ({ path: "/v1/responses", body: `{"input":[${"{},".repeat(200_000)}{}]}` }),
+  () => ({
+    path: "/v1/responses",
+    body: { model: FIRST, input: Array(1000).fill({ type: "item_reference", id: "msg_1" }) },
+  }),
   () => ({ path: "/v1/sequences", body: { model: FIRST, prompt: ids(200), top_logprobs: 3 } }),
   () => ({ path: `/v1/sequences/${heldId}/append`, body: { prompt: ids(20) } }),
   () => ({ path: `/v1/sequences/${heldId}/fork`, body: {} }),

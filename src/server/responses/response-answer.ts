@@ -3,6 +3,7 @@ import type { FinishReason } from "../../sampling/continuation.js";
 import type { AnswerCost, Finished } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
 import { timingsOf } from "../openai-usage.js";
+import type { OutputItem } from "../schemas/response-items.js";
 import type { ResponseRequest, ResponseUsage } from "../schemas/responses.js";
 import { chatLogprobs } from "../token-text.js";
 import { askedLogprobs } from "./response-ask.js";
@@ -71,9 +72,10 @@ export class ResponseAnswer {
     return { ...this.#withoutOutput, output: this.output.items };
   }
 
+  /** Log-probabilities are told again with the response, and are no part of a conversation. */
   stored(): StoredResponse {
-    const output = this.output.items.map((item) => ({ id: item.id, json: JSON.stringify(item) }));
-    return { id: this.#id, body: JSON.stringify(this.#withoutOutput), input: this.#input, output };
+    const output = this.output.items.map((item) => ({ id: item.id, json: JSON.stringify(asSaid(item)) }));
+    return { id: this.#id, body: JSON.stringify(this.body), input: this.#input, output };
   }
 
   get #withoutOutput() {
@@ -113,4 +115,9 @@ function usageOf(cost: AnswerCost): ResponseUsage {
     output_tokens_details: { reasoning_tokens: reasoningTokens ?? 0 },
     total_tokens: promptTokens + completionTokens,
   };
+}
+
+function asSaid(item: OutputItem): OutputItem {
+  if (item.type !== "message") return item;
+  return { ...item, content: item.content.map((part) => ({ ...part, logprobs: [] })) };
 }

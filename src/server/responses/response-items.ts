@@ -31,7 +31,7 @@ export function conversationItems(
   { input, previous_response_id: previous }: ResponseRequest,
   stored: StoredResponses,
   principal: Principal,
-  limits: Pick<ServerLimits, "messages">,
+  limits: Pick<ServerLimits, "messages" | "bodyBytes">,
 ): readonly StoredItem[] {
   if (input === undefined) {
     throw new ApiError(400, "invalid_request", "input is needed: a text, or a list of items.", {
@@ -41,13 +41,18 @@ export function conversationItems(
   const items = previous == null ? [] : itemsBefore(previous, stored, principal);
   const added = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
   for (const item of added) items.push(itemOf(item, stored, principal));
-  if (items.length <= limits.messages) return items;
-  throw new ApiError(
-    400,
-    "invalid_request",
-    `The conversation has ${items.length} items, those of the responses before included; this server takes ${limits.messages}.`,
-    { param: "input" },
-  );
+  const refused = (what: string, most: number) =>
+    new ApiError(
+      400,
+      "invalid_request",
+      `The conversation has ${what}, those of the responses before included; this server takes ${most}.`,
+      { param: "input" },
+    );
+  if (items.length > limits.messages) throw refused(`${items.length} items`, limits.messages);
+  // It is read and rendered as if all of it had been sent.
+  const length = items.reduce((sum, { json }) => sum + json.length, 0);
+  if (length > limits.bodyBytes) throw refused(`${length} characters as JSON`, limits.bodyBytes);
+  return items;
 }
 
 function itemsBefore(id: string, stored: StoredResponses, principal: Principal): StoredItem[] {

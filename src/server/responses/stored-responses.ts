@@ -16,7 +16,7 @@ export interface StoredItem {
 /** A response that has been answered. */
 export interface StoredResponse {
   readonly id: string;
-  /** JSON of its body, without `output`. */
+  /** JSON, as it was answered. */
   readonly body: string;
   /** All that came before its answer, items of earlier responses included. */
   readonly input: readonly StoredItem[];

@@ -27,7 +27,7 @@ export function addStoredResponses(app: App, { responses }: Service): void {
           { param: "stream" },
         );
       }
-      return jsonText(context, wholeBody(found(context)));
+      return jsonText(context, found(context).body);
     },
   );
   route(
@@ -48,11 +48,6 @@ export function addStoredResponses(app: App, { responses }: Service): void {
     },
     (context) => jsonText(context, pageOf(found(context).input, context)),
   );
-}
-
-/** A response that is stored, as it was answered. */
-function wholeBody({ body, output }: StoredResponse): string {
-  return `${body.slice(0, -1)},"output":[${output.map(({ json }) => json).join(",")}]}`;
 }
 
 /** Most items of a page, and how many there are if nothing else is asked for. */

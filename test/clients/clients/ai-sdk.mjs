@@ -2,17 +2,19 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, isStepCount, Output, streamText, tool } from "ai";
+import { embedMany, generateText, isStepCount, Output, streamText, tool } from "ai";
 import { expectLeft, refused } from "../features.mjs";
 import {
   DOT,
   expectPet,
   expectPlace,
   expectText,
+  expectVectors,
   HOSTED,
   PET,
   PLACE,
   QUESTION,
+  TEXTS,
   WEATHER,
   weather,
 } from "./schemas.mjs";
@@ -20,8 +22,8 @@ import {
 const FEW = { maxOutputTokens: 8, temperature: 0, maxRetries: 0 };
 const tools = { weather: tool({ description: WEATHER.description, inputSchema: PLACE, execute: weather }) };
 
-/** What all three do alike. @param modelOf the model of a server, under an id @param log provider options for log-probabilities */
-function casesOf({ plain, thinking }, modelOf, log) {
+/** What all three do alike. @param modelOf the model of a server @param vectorModelOf one that makes vectors @param log provider options for log-probabilities */
+function casesOf({ plain, thinking, vectors }, modelOf, vectorModelOf, log) {
   const request = { model: modelOf(plain), prompt: QUESTION, ...FEW };
   return {
     async text() {
@@ -104,6 +106,10 @@ function casesOf({ plain, thinking }, modelOf, log) {
             const { providerMetadata } = await generateText({ ...request, providerOptions: { openai: log } });
             ok(providerMetadata.openai.logprobs.length > 0);
           },
+    async vectors() {
+      const { embeddings } = await embedMany({ model: vectorModelOf(vectors), values: TEXTS });
+      expectVectors(embeddings, vectors);
+    },
     async turns() {
       const { responseMessages, response } = await generateText(request);
       const said = responseMessages ?? response.messages;
@@ -131,6 +137,8 @@ function casesOf({ plain, thinking }, modelOf, log) {
   };
 }
 
+const openaiVectors = ({ id, baseURL }) => createOpenAI({ apiKey: "none", baseURL }).embeddingModel(id);
+
 export function aiSdkResponses(servers) {
   const providerOf = ({ baseURL, fetch }) => createOpenAI({ apiKey: "none", baseURL, fetch });
   const modelOf = (server) => providerOf(server)(server.id);
@@ -139,7 +147,7 @@ export function aiSdkResponses(servers) {
   return {
     name: "ai, @ai-sdk/openai",
     cases: {
-      ...casesOf(servers, modelOf, { logprobs: 2 }),
+      ...casesOf(servers, modelOf, openaiVectors, { logprobs: 2 }),
       /** It sends references to items that it leaves to the server. */
       async kept() {
         const first = await generateText({ ...request, prompt: QUESTION });
@@ -174,19 +182,17 @@ export function aiSdkResponses(servers) {
 
 export function aiSdkChat(servers) {
   const modelOf = ({ id, baseURL, fetch }) => createOpenAI({ apiKey: "none", baseURL, fetch }).chat(id);
-  const cases = casesOf(servers, modelOf, { logprobs: 2 });
+  const cases = casesOf(servers, modelOf, openaiVectors, { logprobs: 2 });
   // It reads no thoughts: OpenAI's chats have none to give.
   return { name: "ai, @ai-sdk/openai, .chat", cases: { ...cases, thoughts: null } };
 }
 
 export function aiSdkCompatible(servers) {
-  const modelOf = ({ id, baseURL, fetch }) =>
+  const providerOf = ({ baseURL, fetch }) =>
     createOpenAICompatible({
-      name: "lastrow",
-      baseURL,
-      fetch,
-      includeUsage: true,
-      supportsStructuredOutputs: true,
-    })(id);
-  return { name: "ai, @ai-sdk/openai-compatible", cases: casesOf(servers, modelOf, null) };
+      ...{ name: "lastrow", baseURL, fetch, includeUsage: true, supportsStructuredOutputs: true },
+    });
+  const modelOf = (server) => providerOf(server)(server.id);
+  const vectorModelOf = (server) => providerOf(server).embeddingModel(server.id);
+  return { name: "ai, @ai-sdk/openai-compatible", cases: casesOf(servers, modelOf, vectorModelOf, null) };
 }

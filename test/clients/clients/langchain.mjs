@@ -2,17 +2,19 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import { AIMessage, HumanMessage, ToolMessage } from "@langchain/core/messages";
 import { tool } from "@langchain/core/tools";
-import { ChatOpenAI } from "@langchain/openai";
+import { ChatOpenAI, OpenAIEmbeddings } from "@langchain/openai";
 import { expectLeft, refused } from "../features.mjs";
 import {
   DOT,
   expectPet,
   expectPlace,
   expectText,
+  expectVectors,
   HOSTED,
   PET,
   PLACE,
   QUESTION,
+  TEXTS,
   WEATHER,
   weather,
 } from "./schemas.mjs";
@@ -25,7 +27,7 @@ function modelOf({ id, baseURL, fetch }, more = {}) {
 }
 
 /** What both do alike. @param thoughtsOf the thoughts of a message */
-function casesOf({ plain, thinking }, more, { thoughtsOf, logprobsOf, logprobs, picture }) {
+function casesOf({ plain, thinking, vectors }, more, { thoughtsOf, logprobsOf, logprobs, picture }) {
   const model = modelOf(plain, more);
   const calling = () =>
     modelOf(plain, { ...more, maxTokens: 200 }).bindTools([TOOL], { tool_choice: "weather" });
@@ -90,6 +92,11 @@ function casesOf({ plain, thinking }, more, { thoughtsOf, logprobsOf, logprobs, 
         ...(more.useResponsesApi && { include: ["message.output_text.logprobs"] }),
       });
       ok(logprobsOf(message).length > 0);
+    },
+    async vectors() {
+      const { id: model, baseURL } = vectors;
+      const embeddings = new OpenAIEmbeddings({ model, apiKey: "none", configuration: { baseURL } });
+      expectVectors(await embeddings.embedDocuments(TEXTS), vectors);
     },
     async turns() {
       const messages = [new HumanMessage(QUESTION)];

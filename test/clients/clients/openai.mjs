@@ -8,10 +8,12 @@ import {
   expectPet,
   expectPlace,
   expectText,
+  expectVectors,
   HOSTED,
   PET,
   PLACE,
   QUESTION,
+  TEXTS,
   WEATHER,
   weather,
 } from "./schemas.mjs";
@@ -19,7 +21,15 @@ import {
 const clientOf = ({ baseURL, fetch }) => new OpenAI({ apiKey: "none", baseURL, fetch, maxRetries: 0 });
 const FEW = { temperature: 0, seed: 1 };
 
-export function openaiResponses({ plain, thinking }) {
+async function vectorsOf(server) {
+  const { data } = await clientOf(server).embeddings.create({ model: server.id, input: TEXTS });
+  expectVectors(
+    data.map(({ embedding }) => embedding),
+    server,
+  );
+}
+
+export function openaiResponses({ plain, thinking, vectors }) {
   const client = clientOf(plain);
   const request = { model: plain.id, input: QUESTION, max_output_tokens: 8, ...FEW };
   const tools = [zodResponsesFunction({ ...WEATHER, parameters: PLACE })];
@@ -110,6 +120,7 @@ export function openaiResponses({ plain, thinking }) {
         const [{ logprobs }] = output[0].content;
         ok(logprobs.length > 0 && logprobs.every(({ top_logprobs }) => top_logprobs.length >= 2));
       },
+      vectors: () => vectorsOf(vectors),
       async turns() {
         const input = [{ role: "user", content: QUESTION }];
         const { output } = await client.responses.create({ ...request, input });
@@ -157,7 +168,7 @@ export function openaiResponses({ plain, thinking }) {
   };
 }
 
-export function openaiChat({ plain, thinking }) {
+export function openaiChat({ plain, thinking, vectors }) {
   const client = clientOf(plain);
   const messages = [{ role: "user", content: QUESTION }];
   const request = { model: plain.id, messages, max_completion_tokens: 8, ...FEW };
@@ -241,6 +252,7 @@ export function openaiChat({ plain, thinking }) {
         });
         ok(choices[0].logprobs.content.every(({ top_logprobs }) => top_logprobs.length >= 2));
       },
+      vectors: () => vectorsOf(vectors),
       async turns() {
         const { choices } = await client.chat.completions.create(request);
         const next = [...messages, choices[0].message, { role: "user", content: "And then?" }];

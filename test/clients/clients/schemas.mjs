@@ -34,3 +34,11 @@ export function expectPlace(place) {
 export function expectText(text) {
   ok(typeof text === "string" && text !== "", `a text: ${JSON.stringify(text)}`);
 }
+
+export const TEXTS = ["The cat sat.", "A dog! \u{1f415}", "Once upon a time there was a girl."];
+
+/** Of `TEXTS`: what the library makes of them, to the bit. */
+export function expectVectors(vectors, { own }) {
+  const values = vectors.map((vector) => [...Float32Array.from(vector)]);
+  deepStrictEqual(values, own);
+}
