@@ -1,6 +1,6 @@
 /** A server of several models: two tiny ones with random weights, and one of them twice. */
 import { once } from "node:events";
-import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as later } from "node:timers/promises";
@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { load, planLoad } from "../../src/index.js";
 import { createServer, type ServerOptions } from "../../src/server/index.js";
 import { familyFolder } from "../fixture-models.js";
+import { startHubServer } from "../hub-server.js";
 import { errorOf, events, type Served, served } from "../server/served.js";
 import { endAll, start } from "./serve-process.js";
 
@@ -288,6 +289,37 @@ test("memory for keys and values becomes less where all models fit by that, and 
   expect(api.server.loaded.map(({ info }) => info.memoryBytes)).toEqual(
     listed.map(({ memoryBytes }) => memoryBytes),
   );
+});
+
+test("models of the Hub are downloaded at the start, weights too, and nothing later, whatever becomes of the cache", async () => {
+  const read = (path: string) => readFile(join(LLAMA, path));
+  const files = {
+    "config.json": await read("config.json"),
+    "model.safetensors": await read("model.safetensors"),
+  };
+  const commit = "c".repeat(40);
+  const repo = { refs: { main: commit }, commits: { [commit]: files } };
+  const hub = await startHubServer({ "org/first": repo, "org/second": repo });
+  const home = join(folder, "hub-home");
+  vi.stubEnv("HF_HOME", home);
+  vi.stubEnv("HF_ENDPOINT", hub.endpoint);
+  try {
+    await using api = await several({ models: { first: "org/first", second: "org/second" } });
+    const weights = hub.requests.filter(
+      ({ path, server }) => path === "model.safetensors" && server === "cdn",
+    );
+    expect(weights.length).toBe(2);
+    const { length } = hub.requests;
+    expect(loaded(api)).toEqual([]);
+    await complete(api, "first");
+    await rm(join(home, "hub", "models--org--second"), { recursive: true });
+    const gone = await errorOf(await api.post("/v1/completions", body("second")));
+    expect(gone).toMatchObject({ status: 503, code: "model_not_loaded" });
+    expect(hub.requests.length).toBe(length);
+  } finally {
+    vi.unstubAllEnvs();
+    await hub.close();
+  }
 });
 
 test("as a process: it says what it serves, an idle model's threads end, and it ends in order", async () => {
