@@ -6,7 +6,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
-import { defineConfig, type Plugin } from "vite";
+import { defineConfig } from "vite";
+import { fontLicence } from "./font-licence.ts";
 
 /** What lets a page share memory between threads. */
 const isolationHeaders = {
@@ -26,22 +27,10 @@ const entries = Object.entries<{ default?: string }>(
     : [{ find: new RegExp(`^lastrow${name.slice(1)}$`), replacement: join(root, file) }],
 );
 
-/** The fonts' licence, which goes where they go; those of the bundled code are `build.license`'s. */
-const fontLicence: Plugin = {
-  name: "font-licence",
-  apply: "build",
-  generateBundle() {
-    for (const font of ["inter", "jetbrains-mono"]) {
-      const file = join(root, "node_modules/@fontsource-variable", font, "LICENSE");
-      this.emitFile({ type: "asset", fileName: `licences/${font}.txt`, source: readFileSync(file) });
-    }
-  },
-};
-
 export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./",
-  plugins: [svelte(), fontLicence],
+  plugins: [svelte(), fontLicence(root)],
   resolve: {
     alias: entries,
   },

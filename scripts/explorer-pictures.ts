@@ -1,9 +1,10 @@
 /**
- * Takes the explorer's pictures for the README: `npm run explorer:pictures`, which builds the page first. Each is a view
- * of a real run in Chromium.
+ * Takes the pages' pictures for the README: `npm run explorer:pictures`, which builds the pages first. Each is of a real run
+ * in Chromium.
  */
 import { fileURLToPath } from "node:url";
-import type { Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
+import { createServer, listen } from "../src/server/index.js";
 import { launchChromium, openPage, serveExplorer } from "../test/browser/explorer-page.js";
 import { loadPicked, pick } from "../test/browser/own-model.js";
 
@@ -80,10 +81,37 @@ async function main(): Promise<void> {
       await page.screenshot({ path: `${FOLDER}${name}.png` });
       await page.context().close();
     }
+    await pictureOfChat(browser);
   } finally {
     await browser.close();
     await site.close();
   }
+}
+
+/** The server's page to talk, with the embedded model: it has no form of chats, and goes on with a text. */
+async function pictureOfChat(browser: Browser): Promise<void> {
+  const server = await createServer();
+  const listening = await listen(server, { host: "127.0.0.1", port: 0 });
+  const page = await openPage(browser, { viewport: { width: 1200, height: 760 }, reducedMotion: "reduce" });
+  await page.route("**/v1/completions", (route) => {
+    const body = { ...route.request().postDataJSON(), max_tokens: 70, seed: 7 };
+    return route.continue({ postData: JSON.stringify(body) });
+  });
+  await page.goto(`${listening.url}/`);
+  const message = page.locator("[data-message]");
+  for (const [i, text] of [
+    "Once upon a time there was a small robot who lived by the sea.",
+    " One morning",
+  ].entries()) {
+    await message.fill(text);
+    await message.press("Enter");
+    await page.locator('[data-turn="assistant"][data-end]').nth(i).waitFor();
+    await page.locator("[data-send]").waitFor();
+  }
+  await page.screenshot({ path: `${FOLDER}chat-page.png` });
+  await page.context().close();
+  await listening.close(0);
+  await server.dispose();
 }
 
 await main();

@@ -24,12 +24,12 @@ import { addSequences } from "./routes/sequences.js";
 import { addStatus } from "./routes/status.js";
 import { addTokenize } from "./routes/tokenize.js";
 import { holdAnswer, type Service } from "./service.js";
-import type { StaticPage } from "./static-page.js";
+import type { StaticPages } from "./static-pages.js";
 
 export interface AppParts {
   readonly service: Service;
   readonly guard: Guard;
-  readonly page: StaticPage;
+  readonly pages: StaticPages;
   /** Told of every request at its end, and of a failure that is the server's own. */
   readonly tell: (record: RequestRecord, failure: unknown) => void;
 }
@@ -37,7 +37,7 @@ export interface AppParts {
 /** Routes that want no key. */
 const OPEN_PATHS: ReadonlySet<string> = new Set(["/health", "/ready"]);
 
-export function createApp({ service, guard, page, tell }: AppParts): App {
+export function createApp({ service, guard, pages, tell }: AppParts): App {
   const app = new OpenAPIHono<Env>();
   const { keys, limits } = service;
 
@@ -72,7 +72,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
     const allowed = guard.check(context.req.raw, exchange.url);
     if (context.req.method === "OPTIONS") return guard.preflight(allowed);
     const { method, path } = context.req;
-    const isOfPage = (method === "GET" || method === "HEAD") && page.has(path);
+    const isOfPage = (method === "GET" || method === "HEAD") && pages.has(path);
     if (!OPEN_PATHS.has(path) && !isOfPage) {
       exchange.principal = authenticate(keys, context.req.raw);
       exchange.record.key = keys.areRequired ? exchange.principal.name : null;
@@ -83,7 +83,7 @@ export function createApp({ service, guard, page, tell }: AppParts): App {
   });
 
   app.get("*", async (context, next) => {
-    const answer = await page.answer(context.req.path, context.req.raw.headers);
+    const answer = await pages.answer(context.req.path, context.req.raw.headers);
     if (answer !== null) return answer;
     await next();
     return undefined;

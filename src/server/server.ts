@@ -25,7 +25,7 @@ import { SavedFolder } from "./saved-folder.js";
 import type { ListedModel, ServedModels } from "./served-models.js";
 import { askedModels, type ServerOptions } from "./server-options.js";
 import type { Service } from "./service.js";
-import { StaticPage } from "./static-page.js";
+import { StaticPages } from "./static-pages.js";
 
 /** A server that answers. */
 export interface LastrowServer extends AsyncDisposable {
@@ -41,7 +41,7 @@ export interface LastrowServer extends AsyncDisposable {
   fetch(request: Request, connection?: Connection): Promise<Response>;
   /** What to send back for a request that HTTP's own layer refuses; it is counted and logged like all others. */
   refuse(error: ApiError): Refusal;
-  /** Whether it has a page at `/`. */
+  /** Whether it has a page to talk at `/`, and the explorer beside it. */
   readonly hasPage: boolean;
   /** Whether it can generate just now. */
   readonly isReady: boolean;
@@ -115,7 +115,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     metrics.request(record);
     options.onRequest?.(record, failure);
   };
-  const page = await StaticPage.open();
+  const pages = await StaticPages.open();
   const app = createApp({
     service,
     guard: new Guard({
@@ -123,7 +123,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
       allowedHosts: options.allowedHosts ?? [],
       corsOrigins: options.corsOrigins ?? [],
     }),
-    page,
+    pages,
     tell,
   });
 
@@ -142,7 +142,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     service,
     fetch: async (request, connection = {}) => app.fetch(request, connection),
     refuse: (error) => refuseRequest(error, tell),
-    hasPage: page.has("/"),
+    hasPage: pages.has("/"),
     get isReady() {
       return models.canAnswer && !admission.isClosed;
     },

@@ -1,16 +1,13 @@
 /** axe finds nothing serious in any view, filled and with the tour beside it, nor where a model of one's own comes in, in either language, light or dark, wide or narrow; and nothing is wider than the screen. */
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import type { AxeResults } from "axe-core";
 import type { Page } from "playwright-core";
 import { expect, test } from "vitest";
+import { expectAccessible } from "./accessible.js";
 import { openPage } from "./explorer-page.js";
 import { FILLED } from "./filled-views.js";
 import { loadPicked, pick } from "./own-model.js";
 import { useExplorer } from "./use-explorer.js";
 
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const explorer = useExplorer();
 const fixture = (path: string) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 
@@ -66,17 +63,4 @@ async function playWindows(page: Page): Promise<void> {
   await page.locator("select").last().selectOption({ index: 0 });
   await page.locator('[data-scenario="window"]').click();
   await page.locator("[data-kind]:not([data-given-back='0'])").first().waitFor();
-}
-
-async function expectAccessible(page: Page): Promise<void> {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() =>
-    (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
-  );
-  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-  expect(serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ")}`)).toEqual([]);
-  const overflow = await page.evaluate(
-    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  );
-  expect(overflow).toBeLessThanOrEqual(0);
 }

@@ -1,28 +1,11 @@
-/**
- * The language of the page: the browser's at first, then whatever was chosen here, remembered. Owns that choice and the
- * document's `lang`.
- */
+/** The explorer's language: its strings, and numbers as it writes them. */
 import { en } from "./en.ts";
+import { LanguageChoice } from "./language-choice.svelte.ts";
 import { zh } from "./zh.ts";
 
-type LanguageName = "en" | "zh";
-
-const STORED_AS = "lastrow.language";
-
-class Language {
-  name = $state<LanguageName>(initial());
+class Language extends LanguageChoice {
   readonly strings = $derived(this.name === "zh" ? zh : en);
   readonly #integer = $derived(new Intl.NumberFormat(this.name === "zh" ? "zh-CN" : "en"));
-
-  choose(name: LanguageName): void {
-    this.name = name;
-    document.documentElement.lang = htmlName(name);
-    try {
-      localStorage.setItem(STORED_AS, name);
-    } catch {
-      // A page that may store nothing asks the browser again next time.
-    }
-  }
 
   /** A whole number with its thousands apart. */
   integer(value: number): string {
@@ -53,23 +36,6 @@ class Language {
     const digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
     return value.toFixed(digits);
   }
-}
-
-function htmlName(name: LanguageName): string {
-  return name === "zh" ? "zh-CN" : "en";
-}
-
-function initial(): LanguageName {
-  let stored: string | null = null;
-  try {
-    stored = localStorage.getItem(STORED_AS);
-  } catch {
-    // As above.
-  }
-  const preferred = stored ?? navigator.languages.find((name) => /^(zh|en)\b/i.test(name)) ?? "en";
-  const name = /^zh/i.test(preferred) ? "zh" : "en";
-  document.documentElement.lang = htmlName(name);
-  return name;
 }
 
 export const language = new Language();

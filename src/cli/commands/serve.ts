@@ -167,7 +167,7 @@ async function announce(
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
     ),
-    ...(hasPage ? [`The page that shows what it does: ${cyan(`${url}/`)}`] : []),
+    ...(hasPage ? [`Talk to it: ${cyan(`${url}/`)}   see why it works: ${cyan(`${url}/explorer/`)}`] : []),
     "",
     `curl ${url}/v1/completions${key} -H "content-type: application/json" \\`,
     `  -d '{${model}"prompt": "Once upon a time", "max_tokens": 32}'`,

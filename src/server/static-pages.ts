@@ -1,6 +1,7 @@
 /**
- * The page that comes with the server, if it was built: its files are listed once, and nothing else can be asked for. The
- * page is isolated from other origins, so that its threads may share memory. Text leaves compressed, and what a browser has
+ * The pages that come with the server, if they were built: one to talk to the model at `/`, and the explorer at `/explorer/`.
+ * Their files are listed once, and nothing else can be asked for. They
+ * are isolated from other origins, so that the explorer's threads may share memory. Text leaves compressed, and what a browser has
  * already is not sent again.
  */
 import { createHash } from "node:crypto";
@@ -30,24 +31,40 @@ const TYPES: Readonly<Record<string, string>> = {
 const HEADERS: Readonly<Record<string, string>> = {
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-embedder-policy": "require-corp",
-  // Its own scripts, WebAssembly and workers; models from anywhere that allows it.
-  "content-security-policy": [
-    "default-src 'self'",
-    "script-src 'self' 'wasm-unsafe-eval'",
-    "worker-src 'self' blob:",
-    "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob:",
-    "connect-src 'self' data: blob: https:",
-    "base-uri 'none'",
-    "frame-ancestors 'none'",
-  ].join("; "),
 };
+/** What a page may do beside its own scripts, styles and pictures. */
+const POLICY = [
+  "default-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data: blob:",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+];
+/** The explorer: WebAssembly and workers; models from anywhere that allows it. */
+const EXPLORER_POLICY = [
+  ...POLICY,
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self' blob:",
+  "connect-src 'self' data: blob: https:",
+];
 
-/** Where the build puts it. */
-const FOLDER = "dist/explorer";
-/** The model that the page runs: the package has it once, beside the page and not in it. */
-const MODEL_FOLDER = "models/stories";
-const MODEL_PATH = "/stories";
+/** A folder, and where its files are asked for. */
+interface Mount {
+  readonly folder: string;
+  /** Ends without a slash. */
+  readonly path: string;
+  readonly policy: readonly string[];
+}
+
+/** Where the build puts the page to talk, the explorer, and its model: the package has that once, beside the page and not in it. */
+const FOLDERS = { chat: "dist/chat", explorer: "dist/explorer", stories: "models/stories" } as const;
+
+/** One file of a page. */
+interface PageFile {
+  readonly file: string;
+  readonly policy: string;
+}
 
 /** What compressing makes smaller. */
 const COMPRESSED = /^text\/|^application\/json$|svg/;
@@ -63,28 +80,43 @@ interface Prepared {
   readonly compressed: Uint8Array<ArrayBuffer> | null;
 }
 
-export class StaticPage {
+/** The folders of the pages; null for what is not there. */
+type PageFolders = Readonly<Record<keyof typeof FOLDERS, string | null>>;
+
+function packageFolders(): PageFolders {
+  const { chat, explorer, stories } = FOLDERS;
+  return { chat: packagePath(chat), explorer: packagePath(explorer), stories: packagePath(stories) };
+}
+
+export class StaticPages {
   /** What may be asked for, as it is asked for, and the file that answers. */
-  readonly #files: ReadonlyMap<string, string>;
+  readonly #files: ReadonlyMap<string, PageFile>;
   readonly #prepared = new Map<string, Prepared>();
 
-  private constructor(files: ReadonlyMap<string, string>) {
+  private constructor(files: ReadonlyMap<string, PageFile>) {
     this.#files = files;
   }
 
-  /** Lists the files of a folder, and of the model for its page; of a folder that is not there, none. */
-  static async open(
-    folder: string | null = packagePath(FOLDER),
-    modelFolder: string | null = packagePath(MODEL_FOLDER),
-  ): Promise<StaticPage> {
-    const page = folder === null ? [] : await filesOf(folder, "");
-    if (page.length === 0 || modelFolder === null) return new StaticPage(new Map());
-    return new StaticPage(new Map([...(await filesOf(modelFolder, MODEL_PATH)), ...page]));
+  /** Lists the files of all pages; of a folder that is not there, none. */
+  static async open({ chat, explorer, stories }: PageFolders = packageFolders()): Promise<StaticPages> {
+    const mounts: Mount[] = [];
+    if (chat !== null) mounts.push({ folder: chat, path: "", policy: POLICY });
+    if (explorer !== null && stories !== null && (await filesOf(explorer)).length > 0) {
+      mounts.push({ folder: stories, path: "/explorer/stories", policy: EXPLORER_POLICY });
+      mounts.push({ folder: explorer, path: "/explorer", policy: EXPLORER_POLICY });
+    }
+    const files = new Map<string, PageFile>();
+    for (const { folder, path, policy } of mounts) {
+      for (const [name, file] of await filesOf(folder)) {
+        files.set(`${path}/${name}`, { file, policy: policy.join("; ") });
+      }
+    }
+    return new StaticPages(files);
   }
 
-  /** Whether a path of a request is one of its files. */
+  /** Whether a path of a request is one of their files, or leads to one. */
   has(path: string): boolean {
-    return this.#files.has(fileOf(path));
+    return this.#files.has(fileOf(path)) || this.#files.has(`${path}/index.html`);
   }
 
   /**
@@ -92,12 +124,18 @@ export class StaticPage {
    * @param asked the request's headers: what it takes compressed, and what it has already
    */
   async answer(path: string, asked: Headers = new Headers()): Promise<Response | null> {
-    const file = this.#files.get(fileOf(path));
-    if (file === undefined) return null;
+    const found = this.#files.get(fileOf(path));
+    if (found === undefined) {
+      // Addresses within a page are relative to its folder.
+      if (!this.#files.has(`${path}/index.html`)) return null;
+      return new Response(null, { status: 308, headers: { location: `${path}/` } });
+    }
+    const { file, policy } = found;
     const type = TYPES[extname(file)] ?? "application/octet-stream";
     const prepared = await this.#prepare(file, type).catch(() => null);
     if (prepared === null) return null;
     const headers = new Headers(HEADERS);
+    headers.set("content-security-policy", policy);
     headers.set("content-type", type);
     const isCompressed = prepared.compressed !== null && takesGzip(asked.get("accept-encoding"));
     // The two forms are two things with tags of their own.
@@ -148,18 +186,16 @@ function hasTag(stated: string | null, etag: string): boolean {
   return stated.split(",").some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag);
 }
 
+/** A folder's own address is its index's. */
 function fileOf(path: string): string {
-  return path === "/" ? "/index.html" : path;
+  return path.endsWith("/") ? `${path}index.html` : path;
 }
 
-/** The files of a folder by their paths, which begin with `prefix`. */
-async function filesOf(folder: string, prefix: string): Promise<[path: string, file: string][]> {
+/** The files of a folder by their paths in it. */
+async function filesOf(folder: string): Promise<[name: string, file: string][]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
   return entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
-    .map((file) => {
-      const path = file.slice(join(folder, sep).length);
-      return [`${prefix}/${path.split(sep).join("/")}`, file];
-    });
+    .map((file) => [file.slice(join(folder, sep).length).split(sep).join("/"), file]);
 }

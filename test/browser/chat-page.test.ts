@@ -1,0 +1,218 @@
+/**
+ * The server's page to talk, in Chromium, against real servers: what is sent, streamed, stopped and asked again; a key; a model
+ * without a form of chats; hostile output; what is wrong, in words; and that it can be read by everyone.
+ */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createServer, type LastrowServer, type Listening, listen } from "../../src/server/index.js";
+import { expectAccessible } from "./accessible.js";
+import { launchChromium, openPage } from "./explorer-page.js";
+
+const text = (page: Page) => page.locator('[data-turn="assistant"] [data-text]').last();
+
+let browser: Browser;
+let folder: string;
+let keyed: string;
+/** Of the embedded model: with a template, without one, and with keys. */
+const servers: { server: LastrowServer; listening: Listening }[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lastrow-chat-page-"));
+  const keyFile = join(folder, "keys.txt");
+  await writeFile(keyFile, "ada ada-has-a-long-secret-key-0123456789\n");
+  const template = await readFile(new URL("../server/template.jinja", import.meta.url), "utf8");
+  browser = await launchChromium();
+  for (const options of [{ chatTemplate: template }, {}, { chatTemplate: template, apiKeys: keyFile }]) {
+    const server = await createServer({ threads: 1, ...options });
+    servers.push({ server, listening: await listen(server, { host: "127.0.0.1", port: 0 }) });
+  }
+  keyed = servers[2]!.listening.url;
+});
+afterAll(async () => {
+  await browser.close();
+  for (const { server, listening } of servers) {
+    await listening.close(0);
+    await server.dispose();
+  }
+  await rm(folder, { recursive: true });
+});
+
+async function open(address: string, options = {}): Promise<Page> {
+  const page = await openPage(browser, options);
+  await page.goto(`${address}/`);
+  return page;
+}
+
+async function say(page: Page, message: string): Promise<void> {
+  await page.locator("[data-message]").fill(message);
+  await page.locator("[data-message]").press("Enter");
+}
+
+async function answered(page: Page, count: number): Promise<void> {
+  await page
+    .locator('[data-turn="assistant"][data-end]')
+    .nth(count - 1)
+    .waitFor();
+  await page.locator("[data-send]").waitFor();
+}
+
+test("an answer comes in pieces, and what was said before comes from the cache", async () => {
+  const page = await open(servers[0]!.listening.url);
+  await page.locator("[data-model]").filter({ hasText: "stories" }).waitFor();
+  await say(page, "Hello, Lily! Do you want to play with me in the big green park?");
+  await answered(page, 1);
+  expect((await text(page).textContent())!.length).toBeGreaterThan(10);
+  expect(await page.locator("[data-cost]").last().textContent()).toMatch(
+    /^\d+ of \d+ tokens from the cache · \d+ new · [\d.]+ tokens\/s/,
+  );
+  await say(page, "Why?");
+  await answered(page, 2);
+  const [, cached] = /^(\d+) of/.exec((await page.locator("[data-cost]").last().textContent())!)!;
+  expect(Number(cached)).toBeGreaterThanOrEqual(16);
+  // Enter sends; with Shift it begins a line.
+  await page.locator("[data-message]").fill("one");
+  await page.locator("[data-message]").press("Shift+Enter");
+  expect(await page.locator("[data-message]").inputValue()).toBe("one\n");
+  await page.locator("[data-new]").click();
+  expect(await page.locator("[data-turn]").count()).toBe(0);
+  await page.context().close();
+});
+
+test("an answer is stopped, and the server ends it; then it is asked for again", async () => {
+  const { server, listening } = servers[0]!;
+  const running = async () =>
+    /^vllm:num_requests_running(?:\{.*\})? (\d+)$/m.exec(
+      await (await fetch(`${listening.url}/metrics`)).text(),
+    )?.[1];
+  const page = await open(listening.url);
+  // Slow enough to be stopped: the page is given pieces one by one.
+  await page.route("**/v1/chat/completions", async (route) => {
+    const body = { ...route.request().postDataJSON(), max_tokens: 400, ignore_eos: true };
+    await route.continue({ postData: JSON.stringify(body) });
+  });
+  await say(page, "Tell me a long story.");
+  await text(page).waitFor();
+  await expect.poll(running).toBe("1");
+  await page.locator("[data-stop]").click();
+  await page.locator('[data-turn="assistant"][data-end="stopped"]').waitFor();
+  expect(await page.locator("[data-cost]").last().textContent()).toContain("stopped");
+  await expect.poll(running).toBe("0");
+  expect(server.isReady).toBe(true);
+  await page.unroute("**/v1/chat/completions");
+  await page.locator("[data-retry]").click();
+  await page.locator('[data-turn="assistant"]:not([data-end="stopped"])[data-end]').waitFor();
+  expect(await page.locator('[data-turn="assistant"]').count()).toBe(1);
+  await page.context().close();
+});
+
+test("a model without a form of chats goes on with the text", async () => {
+  const page = await open(servers[1]!.listening.url);
+  await say(page, "Once upon a time");
+  await answered(page, 1);
+  await page.locator("[data-continuing]").waitFor();
+  expect(await text(page).textContent()).toMatch(/^,? /);
+  await page.context().close();
+});
+
+test("a key is asked for, used, and forgotten with the page", async () => {
+  const page = await open(keyed);
+  await page.locator('[data-failure="401"]').waitFor();
+  await page.locator("[data-key]").fill("wrong");
+  await page.locator("[data-use-key]").click();
+  await page.locator('[data-failure="401"]').waitFor();
+  await page.locator("[data-key]").fill("ada-has-a-long-secret-key-0123456789");
+  await page.locator("[data-use-key]").click();
+  await page.locator("[data-model]").filter({ hasText: "stories" }).waitFor();
+  await say(page, "Hello!");
+  await answered(page, 1);
+  const stored = await page.evaluate(() =>
+    JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, location.href]),
+  );
+  expect(stored).not.toContain("ada-has");
+  await page.reload();
+  await page.locator('[data-failure="401"]').waitFor();
+  await page.context().close();
+});
+
+test("what the model says is text, whatever it is", async () => {
+  const page = await open(servers[0]!.listening.url);
+  const hostile = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> **no** & <b>`;
+  await page.route("**/v1/chat/completions", (route) =>
+    route.fulfill({
+      status: 200,
+      contentType: "text/event-stream",
+      body: `data: ${JSON.stringify({ choices: [{ index: 0, delta: { reasoning_content: hostile, content: hostile }, finish_reason: null }] })}\n\ndata: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\ndata: [DONE]\n\n`,
+    }),
+  );
+  await say(page, hostile);
+  await answered(page, 1);
+  expect(await text(page).textContent()).toBe(hostile);
+  expect(await page.locator("[data-reasoning] p").textContent()).toBe(hostile);
+  expect(await page.locator("[data-turns] :is(img, script, b)").count()).toBe(0);
+  expect(await page.evaluate(() => "hacked" in window)).toBe(false);
+  await page.context().close();
+});
+
+test("what is wrong is said in words, and asked again where that helps", async () => {
+  const page = await open(servers[0]!.listening.url);
+  let asked = 0;
+  await page.route("**/v1/chat/completions", (route) => {
+    asked += 1;
+    if (asked === 1) {
+      const error = { message: "Too many requests wait; try again.", code: "server_busy" };
+      return route.fulfill({ status: 429, headers: { "retry-after": "3" }, json: { error } });
+    }
+    if (asked === 2) return route.abort();
+    if (asked === 3)
+      return route.fulfill({
+        status: 200,
+        contentType: "text/event-stream",
+        body: 'data: {"choices":[{"index":0,"delta":{"content":"Half"},"finish_reason":null}]}\n\n',
+      });
+    return route.continue();
+  });
+  await say(page, "Hello!");
+  await page.locator('[data-failure="429"]').waitFor();
+  expect(await page.locator('[role="alert"]').textContent()).toMatch(
+    /Too many requests wait; try again\..*3 s/s,
+  );
+  await page.locator("[data-try-again]").click();
+  await page.locator('[data-failure="0"]').waitFor();
+  await page.locator("[data-try-again]").click();
+  await page.locator('[data-turn="assistant"][data-end="lost"]').waitFor();
+  await page.locator("[data-try-again]").click();
+  await page.locator('[data-turn="assistant"]:not([data-end="lost"])[data-end]').waitFor();
+  expect(await page.locator('[role="alert"]').count()).toBe(0);
+  await page.context().close();
+});
+
+test("the explorer is beside it, and says that its model is its own", async () => {
+  const page = await open(servers[0]!.listening.url);
+  await page.getByRole("link", { name: "Why the cache works" }).click();
+  await page.locator('[data-verdict="identical"]').first().waitFor();
+  expect(await page.locator("p[data-model]").textContent()).toContain("not the one that the server has");
+  await page.getByRole("link", { name: "Talk to the server's model" }).click();
+  await page.locator("[data-message]").waitFor();
+  await page.context().close();
+});
+
+test.each([
+  { locale: "en-US", colorScheme: "light", viewport: { width: 1280, height: 900 } },
+  { locale: "zh-CN", colorScheme: "dark", viewport: { width: 390, height: 844 } },
+] as const)("everyone can read it, $locale, $colorScheme", async (look) => {
+  const page = await open(keyed, look);
+  await page.locator('[data-failure="401"]').waitFor();
+  await expectAccessible(page);
+  await page.locator("[data-key]").fill("ada-has-a-long-secret-key-0123456789");
+  await page.locator("[data-use-key]").click();
+  await say(page, "Hello, Lily!");
+  await answered(page, 1);
+  await page.locator("[data-settings]").click();
+  await expectAccessible(page);
+  const pictures = process.env.PICTURES;
+  if (pictures !== undefined) await page.screenshot({ path: join(pictures, `chat-${look.locale}.png`) });
+  await page.context().close();
+});
