@@ -2,6 +2,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { expect } from "vitest";
+import type { Grammar } from "../../src/grammar/grammar.js";
 import { type GrammarState, GrammarStates } from "../../src/grammar/grammar-state.js";
 import { schemaGrammar } from "../../src/grammar/json-schema/schema-grammar.js";
 import { TokenMasks } from "../../src/grammar/token-mask.js";
@@ -156,20 +157,23 @@ function randomText(states: GrammarStates, masks: TokenMasks, random: () => numb
   return null;
 }
 
+/** Random texts of a grammar that are whole, of so many that were begun. */
+export function randomTexts(grammar: Grammar, begun: number, random: () => number): readonly string[] {
+  const states = new GrammarStates(grammar);
+  const masks = new TokenMasks(states, BYTES);
+  return Array.from({ length: begun }, () => randomText(states, masks, random)).filter(
+    (text) => text !== null,
+  );
+}
+
 /** Of so many random texts of a schema's grammar those that are whole fit the schema. */
 export function expectFittingTexts(schema: unknown, texts: number, seed: number): void {
   const ajv = new Ajv2020({ strict: false, validateFormats: true });
   addFormats.default(ajv);
   const validate = ajv.compile(schema as object);
-  const states = new GrammarStates(schemaGrammar(schema));
-  const masks = new TokenMasks(states, BYTES);
-  const random = seededRandom(seed);
-  let whole = 0;
-  for (let i = 0; i < texts; i++) {
-    const text = randomText(states, masks, random);
-    if (text === null) continue;
-    whole += 1;
+  const whole = randomTexts(schemaGrammar(schema), texts, seededRandom(seed));
+  for (const text of whole) {
     expect([text, validate(JSON.parse(text)), validate.errors]).toEqual([text, true, null]);
   }
-  expect(whole).toBeGreaterThan(texts / 4);
+  expect(whole.length).toBeGreaterThan(texts / 4);
 }
