@@ -30,6 +30,11 @@ test.each([
     { kind: "schema", schema: chain(2000, (next) => next) } as const,
     /more than 100 references/,
   ],
+  [
+    "look-aheads that are written out within each other",
+    { kind: "regex", pattern: `${"(?:".repeat(30)}(?=a)a${"){3}".repeat(30)}` } as const,
+    /too much work/,
+  ],
   ["parts that may all be missing", { kind: "regex", pattern: "a?".repeat(4096) } as const, /too much work/],
 ])("too many %s are refused", (_, spec, message) => {
   expect(() => compileConstraint(spec)).toThrow(

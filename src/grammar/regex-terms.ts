@@ -128,7 +128,7 @@ export class RegexTerms {
     const key = term * 256 + byte;
     const known = this.#derivatives.get(key);
     if (known !== undefined) return known;
-    this.#spend();
+    this.spend();
     const result = this.#derive(term, byte);
     this.#derivatives.set(key, result);
     return result;
@@ -163,7 +163,7 @@ export class RegexTerms {
     const ways: Term[] = [];
     let behind = term;
     for (let shape = this.#shapes[behind]; shape.kind === "seq"; shape = this.#shapes[behind]) {
-      this.#spend();
+      this.spend();
       ways.push(this.#pair(this.derivative(shape.first, byte), shape.rest));
       if (!this.isNullable(shape.first)) return this.anyOf(ways);
       behind = shape.rest;
@@ -206,7 +206,7 @@ export class RegexTerms {
     if (all.size === 0) return none;
     const terms = [...all].sort((a, b) => a - b);
     if (terms.length === 1) return terms[0];
-    this.#spend(terms.length);
+    this.spend(terms.length);
     const some = kind === "any-of";
     const nullable = some
       ? terms.some((term) => this.isNullable(term))
@@ -217,14 +217,15 @@ export class RegexTerms {
   #make(key: string, shape: Shape, nullable: boolean): Term {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
-    this.#spend();
+    this.spend();
     const term = this.#shapes.push(shape) - 1;
     this.#nullable.push(nullable);
     this.#byKey.set(key, term);
     return term;
   }
 
-  #spend(work = 1): void {
+  /** @throws LastrowError `invalid_argument` when it was too much work */
+  spend(work = 1): void {
     this.work.spend(work);
     this.#count += work;
     if (this.#count > this.#maxWork) {

@@ -45,6 +45,8 @@ class PatternTerms {
    */
   behind(pattern: Pattern, rest: Term, atStart: boolean): Term {
     const terms = this.#terms;
+    // What is written out within what is written out is soon more than there are terms.
+    terms.spend();
     if (!saysOfOthers(pattern)) return terms.seq([this.#plain(pattern), rest]);
     switch (pattern.kind) {
       case "start":
