@@ -16,7 +16,7 @@ export const FEATURES = {
   aborted: "an abort that ends the work",
   unknownModel: "a model that is not served",
   image: "a picture",
-  hostedTool: "a tool of OpenAI's own (web search)",
+  hostedTool: "a tool that runs at OpenAI or Anthropic (web search)",
 };
 
 /** Awaits a failure that the server meant. @returns what a case returns that is refused */
@@ -28,7 +28,8 @@ export async function refused(promise, status) {
   if (error === null) throw new Error("it was not refused");
   const found = error.statusCode ?? error.status ?? error.status_code;
   if (found !== status) throw error;
-  const text = error.data?.error?.message ?? error.error?.message ?? error.message;
+  const text =
+    error.data?.error?.message ?? error.error?.error?.message ?? error.error?.message ?? error.message;
   return { refused: text.replace(/^\d+ /, "").split("\n")[0] };
 }
 

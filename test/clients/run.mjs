@@ -1,7 +1,10 @@
 /** Tries every client, under this package's Node: `run.mjs FOLDER [--write] [NAME…]`, with names only those clients. */
 import { parseArgs } from "node:util";
 import { aiSdkChat, aiSdkCompatible, aiSdkResponses } from "./clients/ai-sdk.mjs";
+import { anthropic } from "./clients/anthropic.mjs";
 import { langchainChat, langchainResponses } from "./clients/langchain.mjs";
+import { langchainOllama } from "./clients/langchain-ollama.mjs";
+import { ollama } from "./clients/ollama.mjs";
 import { openaiChat, openaiResponses } from "./clients/openai.mjs";
 import { FEATURES, outcomesOf } from "./features.mjs";
 import { startServers } from "./servers.mjs";
@@ -12,6 +15,7 @@ const CLIENTS = [
   ...[openaiResponses, openaiChat],
   ...[aiSdkResponses, aiSdkChat, aiSdkCompatible],
   ...[langchainResponses, langchainChat],
+  ...[ollama, langchainOllama, anthropic],
 ];
 
 const { values, positionals } = parseArgs({
