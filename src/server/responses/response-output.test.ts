@@ -76,6 +76,16 @@ test("thoughts, text and calls, in OpenAI's order", () => {
   expect(added[2].arguments).toBe("");
 });
 
+test("tokens before thoughts, and theirs, are none of the text's", () => {
+  const { items } = made(
+    [{ tokens: [1] }, { reasoning: "so", tokens: [2] }, { text: "a", tokens: [3] }],
+    "stop",
+  );
+  expect(items[1]).toMatchObject({ content: [{ logprobs: [{ token: "3" }] }] });
+  const [, { content }] = items as { content: { logprobs: unknown[] }[] }[];
+  expect(content[0].logprobs).toHaveLength(1);
+});
+
 test.each<[string, Piece[], Reason, string[], object[]]>([
   ["nothing", [], "stop", [...MESSAGE, ...MESSAGE_END], [{ type: "message", status: "completed" }]],
   [
