@@ -38,6 +38,11 @@ const PANELS_AHEAD: i32 = 3;
 const FEWEST_BEHIND: i32 = 5;
 /** So many take much longer than their weights take to come. */
 export const MANY_ROWS: i32 = 40;
+/**
+ * So many go through tiles of four k at a time, where vectors are fused. Fewer than self-check.ts runs: V8 fuses what runs then, and
+ * nothing later.
+ */
+const DEEP_ROWS: i32 = 10;
 
 /** Adds the bias to the sums of some rows in one panel. */
 export function addBias(y: usize, yStride: usize, rows: i32, bias: usize): void {
@@ -84,7 +89,7 @@ export function tileRows(left: i32): i32 {
 export function tiles(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, panel: usize, inFeatures: i32, wide: bool, goesOn: bool,
 ): void {
-  const isDeep = wide && rows >= MANY_ROWS, sumsStride: usize = goesOn ? yStride : 0;
+  const isDeep = wide && rows >= DEEP_ROWS, sumsStride: usize = goesOn ? yStride : 0;
   let xTile = x, yTile = y;
   for (let left = rows; left > 0; ) {
     const size = tileRows(left);
