@@ -220,9 +220,10 @@ test("leaving the pieces ends the reply, also while a function runs", async () =
 test("calls of an answer that was cut are not run", async () => {
   await using chat = await lm.chat();
   const run = vi.fn();
-  const options = { ...SAMPLED, toolChoice: "required", maxTokens: 14 } as const;
+  const options = { ...SAMPLED, toolChoice: "required", maxTokens: 34 } as const;
   const result = await chat.reply("Go.", { ...options, tools: { f: { parameters: PET, run } } }).result();
   expect(result.finishReason).toBe("length");
+  expect(result.toolCalls).toMatchObject([{ name: "f" }]);
   expect(run).not.toHaveBeenCalled();
   expect(result.toolRounds).toEqual([]);
   expect(chat.messages).toEqual([

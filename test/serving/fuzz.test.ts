@@ -50,7 +50,8 @@ beforeAll(async () => {
   api = await served({
     apiKeys: join(folder, "keys.txt"),
     saveDir: join(folder, "saved"),
-    chatTemplate: "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
+    chatTemplate: `{% if tools %}<tool_call>{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.role }}: {{ m.content }}
+{% for c in m.tool_calls or [] %}{{ c | tojson }}{% endfor %}{% endfor %}`,
     // What a request may ask for is made small, so that the ones that are in order are soon done.
     limits: {
       ...{ maxTokens: 3, n: 2, beams: 2, prompts: 2, choices: 4, requestSeconds: 10, sequences: 4 },
@@ -100,7 +101,7 @@ test("no bodies and no headers, of two keys at once, are too much for it", async
   const drawn: fc.Arbitrary<Drawn> = drawnTarget.chain((target) =>
     fc.record({
       target: fc.constant(target),
-      body: bodyFor(target.schema),
+      body: fc.oneof(bodyFor(target.schema), bodyFor(target.schema).map(withPlainMessages)),
       extra: headers,
       mutate: mutation,
       by: fc.nat(1),
@@ -214,6 +215,14 @@ function expectError(body: { error: unknown }, path: string) {
   }
 }
 
+/** Messages are seldom in order where each may have calls and results: with one that is, the rest is seen, too. */
+function withPlainMessages(body: unknown): unknown {
+  const isChat = typeof body === "object" && body !== null && "messages" in body;
+  if (!isChat) return body;
+  const messages = [{ role: "user", content: "Once upon a time" }];
+  return { ...body, messages, ...("model" in body && { model: "stories" }) };
+}
+
 /** Values that a schema describes, with some that it does not. */
 function bodyFor(schema: Schema, depth = 0): fc.Arbitrary<unknown> {
   const fitting = fittingFor(schema, depth);
@@ -271,7 +280,15 @@ function fittingType(schema: Schema, type: unknown, depth: number): fc.Arbitrary
       return fc.boolean();
     case "string":
       return fc.oneof(
-        fc.constantFrom("Once upon a time", "stories", "user", "<|endoftext|>", "a".repeat(3000)),
+        fc.constantFrom(
+          "Once upon a time",
+          "stories",
+          "user",
+          "tool",
+          '{"a": 1.0}',
+          "<|endoftext|>",
+          "a".repeat(3000),
+        ),
         fc.string({ unit: "binary", maxLength: 20 }),
       );
     default:
