@@ -345,6 +345,9 @@ test("Anthropic's API: a call is a block, its arguments come as they are written
     ),
   });
   expect(input_tokens).toBe(usage.prompt_tokens);
+  const wrong = { type: "object", properties: { x: { contains: {} } } };
+  const unfit = await (await post({ tools: [{ ...tools[0], input_schema: wrong }], tool_choice })).json();
+  expect(unfit.error.message).toMatch(/^tools\[0\]\.input_schema.*contains/);
   const refused = await (await post({ tools: [{ ...tools[0], name: "a b" }] })).json();
   expect(refused).toMatchObject({
     type: "error",

@@ -2,8 +2,9 @@
 import { type ApiError, errorJson } from "../api-error.js";
 import type { StreamForm } from "../server-sent-events.js";
 
-/** Anthropic's error body. */
-export function anthropicError({ status, message }: ApiError): object {
+/** Anthropic's error body. What is wrong with a tool's schema is named as a request has it. */
+export function anthropicError({ status, message: text }: ApiError): object {
+  const message = text.replace(/^(tools\[\d+\]\.)parameters/, "$1input_schema");
   return { type: "error", error: { type: errorType(status), message } };
 }
 
