@@ -12,7 +12,7 @@ export default defineConfig({
   base: "./",
   plugins: [svelte(), fontLicence(root)],
   build: {
-    outDir: join(root, "dist/chat"),
+    outDir: join(root, "dist/chat-page"),
     emptyOutDir: true,
     target: "es2022",
     license: { fileName: "licences/bundled.md" },

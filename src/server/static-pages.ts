@@ -58,7 +58,7 @@ interface Mount {
 }
 
 /** Where the build puts the page to talk, the explorer, and its model: the package has that once, beside the page and not in it. */
-const FOLDERS = { chat: "dist/chat", explorer: "dist/explorer", stories: "models/stories" } as const;
+const FOLDERS = { chat: "dist/chat-page", explorer: "dist/explorer", stories: "models/stories" } as const;
 
 /** One file of a page. */
 interface PageFile {
