@@ -12,6 +12,7 @@ export function textTokenizer(specials: readonly string[], flags: Flags = {}): T
   return new Tokenizer({
     plain: { encode },
     parsing: () => ({ encode }),
+    infill: { tokens: null, missing: "has none", contents: [] },
     prefix: [],
     suffix: [],
     decoder: () => () => new Uint8Array(),

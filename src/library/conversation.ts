@@ -41,7 +41,7 @@ import { PiecesAndResult } from "./reply.js";
 /** How to answer: as `GenerateOptions`, one continuation at a time; with tools that the model may call. */
 export type ReplyOptions<Schemas extends ToolSchemas = ToolSchemas> = Omit<
   GenerateOptions,
-  "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "parseSpecial"
+  "n" | "bestOf" | "numBeams" | "lengthPenalty" | "earlyStopping" | "parseSpecial" | "suffix"
 > &
   ToolOptions<Schemas>;
 

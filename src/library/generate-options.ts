@@ -23,11 +23,20 @@ export interface PromptOptions {
   readonly parseSpecial?: boolean | undefined;
 }
 
+/** What stands behind the text that is generated; says nothing of token ids. */
+export interface InfillOptions {
+  /**
+   * The text that follows: what is generated stands between the prompt, a text, and it. For models whose tokenizer has tokens
+   * for that (docs/serving.md lists them), which neither text can contain. An empty one counts as none.
+   */
+  readonly suffix?: string | undefined;
+}
+
 /**
  * How to generate. What is absent comes from the model's `generation_config.json`, then from `SamplingOptions`' own
  * defaults.
  */
-export interface GenerateOptions extends SamplingOptions, PromptOptions, StructureOptions {
+export interface GenerateOptions extends SamplingOptions, PromptOptions, InfillOptions, StructureOptions {
   /** Most tokens to generate, from 0; default: the model's `max_new_tokens`, or 256. The context is a limit, too. */
   readonly maxTokens?: number | undefined;
   /** Texts that end the generation; they may span tokens, and are not part of the result. */
@@ -106,6 +115,7 @@ const SAMPLED_PROMPT = {
   ...{ temperature: true, topK: true, topP: true, minP: true, logitBias: true, seed: true },
   ...{ repetitionPenalty: true, frequencyPenalty: true, presencePenalty: true },
   ...{ maxTokens: true, stop: true, ignoreEos: true, stopTokenIds: true, parseSpecial: true },
+  ...{ suffix: true },
   ...{ signal: true, tenant: true },
 };
 

@@ -45,6 +45,7 @@ import {
   DEFAULT_MAX_TOKENS,
   GENERATE_OPTIONS,
   type GenerateOptions,
+  type InfillOptions,
   type Prompt,
   type PromptOptions,
   type ResolvedRequest,
@@ -103,7 +104,10 @@ export interface LogitsOptions extends PromptOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const PROMPT_OPTIONS = optionNames<PromptOptions>()("promptTokens", { parseSpecial: true });
+const PROMPT_OPTIONS = optionNames<PromptOptions & InfillOptions>()("promptTokens", {
+  parseSpecial: true,
+  suffix: true,
+});
 const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
   parseSpecial: true,
   salt: true,
@@ -231,18 +235,21 @@ export class LanguageModel implements AsyncDisposable {
 
   /**
    * The token ids that a prompt becomes: text goes through the tokenizer and its post-processor, an empty prompt
-   * becomes the start token.
-   * @throws LastrowError `tokenizer_missing`, `empty_prompt`, `token_out_of_range`, `context_length_exceeded`
+   * becomes the start token. With a `suffix` they ask for what stands between the two.
+   * @throws LastrowError `tokenizer_missing`, `empty_prompt`, `token_out_of_range`, `context_length_exceeded`;
+   *   `model_unsupported` for a suffix where the tokenizer has no tokens for it
    */
-  promptTokens(prompt: Prompt, options: PromptOptions = {}): number[] {
+  promptTokens(prompt: Prompt, options: PromptOptions & InfillOptions = {}): number[] {
     this.#alive();
     checkOptions(options, PROMPT_OPTIONS);
     return this.#promptIds(prompt, options);
   }
 
   /** The ids that are fed for a prompt. */
-  #promptIds(prompt: Prompt, options: PromptOptions): number[] {
+  #promptIds(prompt: Prompt, options: PromptOptions & InfillOptions): number[] {
     const { bosTokenId } = this.#alive();
+    const suffix = checkedSuffix(options);
+    if (suffix !== "") return this.#infillIds(prompt, suffix, options);
     let tokens = prompt === "" && this.tokenizer === null ? [] : this.#idsOf(prompt, options);
     if (tokens.length === 0) {
       if (bosTokenId === null) {
@@ -255,6 +262,33 @@ export class LanguageModel implements AsyncDisposable {
     }
     checkPrompt(tokens, this.info.config);
     return tokens;
+  }
+
+  #infillIds(prompt: Prompt, suffix: string, { parseSpecial = false }: PromptOptions): number[] {
+    if (typeof prompt !== "string") {
+      throw invalidArgument(`suffix belongs to a prompt that is a text, not ${shown(prompt)}.`);
+    }
+    if (parseSpecial) throw invalidArgument("parseSpecial cannot be combined with suffix.");
+    const { tokenizer } = this.#alive();
+    this.infillEnds();
+    const tokens = tokenizer!.encodeInfill(prompt, suffix);
+    checkPrompt(tokens, this.info.config);
+    return tokens;
+  }
+
+  /**
+   * The tokens that end a middle, beside the model's end tokens.
+   * @throws LastrowError `tokenizer_missing`; `model_unsupported` for a model that cannot be asked for a middle
+   * @internal
+   */
+  infillEnds(): readonly number[] {
+    const { tokenizer } = this.#alive();
+    if (tokenizer === null) throw this.#withoutTokenizer();
+    if (tokenizer.infillTokens !== null) return tokenizer.infillTokens.ends;
+    throw new LastrowError(
+      "model_unsupported",
+      `${this.info.label} cannot fill in the middle of a text (suffix): its tokenizer ${tokenizer.missingInfill}.`,
+    );
   }
 
   /**
@@ -572,13 +606,20 @@ export class LanguageModel implements AsyncDisposable {
   #request(prompt: Prompt, options: GenerateOptions, defaultMaxTokens: number): ResolvedRequest {
     const { tokenizer, defaults, eosTokenIds, loadMs } = this.#alive();
     const { label, config } = this.info;
+    const ends = checkedSuffix(options) === "" ? eosTokenIds : [...eosTokenIds, ...this.infillEnds()];
     return resolveRequest(
       this.#promptIds(prompt, options),
       options,
-      { label, vocabSize: config.vocabSize, tokenizer, defaults, eosTokenIds, loadMs },
+      { label, vocabSize: config.vocabSize, tokenizer, defaults, eosTokenIds: ends, loadMs },
       defaultMaxTokens,
     );
   }
+}
+
+/** @returns "" for none */
+function checkedSuffix({ suffix = "" }: InfillOptions): string {
+  if (typeof suffix === "string") return suffix;
+  throw invalidArgument(`suffix is a text, not ${shown(suffix)}.`);
 }
 
 function isMessage(value: unknown): boolean {

@@ -1,5 +1,6 @@
 /** What the routes share: the parts of a running server, and what each request goes through before it generates. */
 
+import { LastrowError } from "../errors.js";
 import type { GenerateOptions, Prompt, PromptOptions } from "../library/generate-options.js";
 import type { Caller } from "../platform/fair-queue.js";
 import type { Admission } from "./admission.js";
@@ -57,6 +58,12 @@ export function callerOf({ principal, signal }: Exchange): Caller {
   return { key: principal!.name, signal };
 }
 
+/** How prompts become tokens. */
+export interface PromptAsk extends PromptOptions {
+  /** What follows the middle that is asked for, of a model that `infillEnds` has seen to; default: prompts are continued. */
+  readonly suffix?: string | null;
+}
+
 /**
  * Token ids of prompts; an empty one is the model's start token.
  * @throws ApiError 400 for what is too long; LastrowError as `LanguageModel.promptTokens`
@@ -65,16 +72,17 @@ export async function promptTokens(
   model: ModelService,
   prompts: readonly Prompt[],
   exchange: Exchange,
-  { parseSpecial = false }: PromptOptions = {},
+  { parseSpecial = false, suffix = null }: PromptAsk = {},
 ): Promise<number[][]> {
   const { texts, engine } = model;
-  exchange.asks(prompts);
+  exchange.asks(suffix === null ? prompts : [...prompts, suffix]);
+  if (suffix !== null) expectFitting(model, suffix.length, "suffix");
   return Promise.all(
     prompts.map(async (prompt) => {
       let ids: readonly number[];
       if (typeof prompt === "string" && texts !== null) {
         expectFitting(model, prompt.length, "prompt");
-        ids = await texts.encode(prompt, { parseSpecial, caller: callerOf(exchange) });
+        ids = await texts.encode(prompt, { parseSpecial, suffix, caller: callerOf(exchange) });
       } else if (typeof prompt === "string") {
         // The library knows what a model without a tokenizer makes of it.
         ids = engine.model.promptTokens(prompt);
@@ -83,6 +91,21 @@ export async function promptTokens(
       return engine.model.promptTokens(ids);
     }),
   );
+}
+
+/**
+ * The tokens that end a middle, which belong to what ends the answer.
+ * @throws ApiError 400 for a model that cannot be asked for a middle
+ */
+export function infillEnds({ engine }: ModelService): readonly number[] {
+  try {
+    return engine.model.infillEnds();
+  } catch (error) {
+    if (!(error instanceof LastrowError)) throw error;
+    const { code, message } = error;
+    if (code !== "model_unsupported" && code !== "tokenizer_missing") throw error;
+    throw new ApiError(400, code, message, { param: "suffix", cause: error });
+  }
 }
 
 /** Refuses a text that is longer than so many of the longest token, before it is tokenised. */

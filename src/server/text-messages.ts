@@ -32,6 +32,8 @@ export type TextTask =
   | {
       readonly kind: "encode";
       readonly text: string;
+      /** What follows the middle that is asked for; null: the text is continued. */
+      readonly suffix: string | null;
       readonly addSpecialTokens: boolean;
       readonly parseSpecial: boolean;
     }

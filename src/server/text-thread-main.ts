@@ -45,7 +45,10 @@ async function answer({ tokenizer, template }: Texts, task: TextTask): Promise<T
   try {
     switch (task.kind) {
       case "encode": {
-        const { text, addSpecialTokens, parseSpecial } = task;
+        const { text, suffix, addSpecialTokens, parseSpecial } = task;
+        if (suffix !== null) {
+          return { kind: "tokens", tokens: tokenizer.encodeInfill(text, suffix) };
+        }
         return { kind: "tokens", tokens: tokenizer.encode(text, { addSpecialTokens, parseSpecial }) };
       }
       case "chat": {

@@ -25,6 +25,8 @@ export interface EncodeTask {
   readonly addSpecialTokens?: boolean;
   /** Whether special tokens written in the text count as such. Default false. */
   readonly parseSpecial?: boolean;
+  /** What follows the middle that is asked for; default: the text is continued. */
+  readonly suffix?: string | null;
   readonly caller: Caller;
 }
 
@@ -91,10 +93,11 @@ export class TextThread {
     return this.#abilities;
   }
 
-  /** Token ids of a text. @throws ApiError `text_timeout`; LastrowError as `Tokenizer.encode` */
+  /** Token ids of a text. @throws ApiError `text_timeout`; LastrowError as `Tokenizer.encode`, `Tokenizer.encodeInfill` */
   async encode(text: string, options: EncodeTask): Promise<number[]> {
-    const { addSpecialTokens = true, parseSpecial = false, caller } = options;
-    return tokensOf(await this.#run({ kind: "encode", text, addSpecialTokens, parseSpecial }, caller));
+    const { addSpecialTokens = true, parseSpecial = false, suffix = null, caller } = options;
+    const task: TextTask = { kind: "encode", text, suffix, addSpecialTokens, parseSpecial };
+    return tokensOf(await this.#run(task, caller));
   }
 
   /** @throws ApiError `text_timeout`; LastrowError as `ChatTemplate.encode` */

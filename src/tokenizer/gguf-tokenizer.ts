@@ -8,7 +8,14 @@ import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
 import { quoteValue } from "../quote-value.js";
 import { hasMerges, impliedMerges, SPACE, writtenMerges } from "./gguf-merges.js";
 import { splitterOf } from "./gguf-splitters.js";
-import { type GgufTokens, isSpecial, readGgufTokens, TOKEN_TYPES, type TokenRole } from "./gguf-tokens.js";
+import {
+  type GgufTokens,
+  isSpecial,
+  namedInfill,
+  readGgufTokens,
+  TOKEN_TYPES,
+  type TokenRole,
+} from "./gguf-tokens.js";
 import { invalid, type JsonObject, unsupported } from "./json-objects.js";
 import type { TokenizerFiles } from "./tokenizer-files.js";
 
@@ -110,6 +117,7 @@ function read(metadata: GgufMetadata): GgufTokenizer {
         post_processor: { type: "TemplateProcessing", single },
       },
       namedTokens,
+      infill: namedInfill(metadata, texts),
       declared: [],
     },
     eosTokenIds: [...new Set(END_ROLES.flatMap((role) => roles[role] ?? []))],

@@ -6,6 +6,7 @@
  */
 import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
 import { quoteValue } from "../quote-value.js";
+import type { NamedInfill } from "./infill-tokens.js";
 import { invalid } from "./json-objects.js";
 
 /** `tokenizer.ggml.token_type` */
@@ -27,6 +28,15 @@ const ROLES = ["bos", "eos", "eot", "eom", "unknown", "padding"] as const;
 export type TokenRole = (typeof ROLES)[number];
 
 type Roles = Partial<Record<TokenRole, number>>;
+
+/** What asks for a middle, by the keys that name it: those of today, and those of 2024 behind them. */
+const INFILL_KEYS = {
+  prefix: ["fim_pre", "prefix"],
+  suffix: ["fim_suf", "suffix"],
+  middle: ["fim_mid", "middle"],
+} as const;
+/** Tokens that end a middle. */
+const INFILL_END_KEYS = ["fim_pad", "fim_rep", "fim_sep"] as const;
 
 export interface GgufTokens {
   /** By id. */
@@ -99,10 +109,33 @@ function readTypes(metadata: GgufMetadata, numTokens: number): Uint8Array {
 function readRoles(metadata: GgufMetadata, numTokens: number): Roles {
   const roles: Roles = {};
   for (const role of ROLES) {
-    const id = metadata.wholeNumber(`tokenizer.ggml.${role}_token_id`, { from: -1, to: 2 ** 32 - 1 });
-    if (id !== null && id >= 0 && id < numTokens) roles[role] = id;
+    const id = roleId(metadata, role, numTokens);
+    if (id !== null) roles[role] = id;
   }
   return roles;
+}
+
+/**
+ * The tokens that a file names for asking for a middle. What it does not name may be known by its text.
+ * @param texts of tokens by id, as the tokenizer has them
+ */
+export function namedInfill(metadata: GgufMetadata, texts: readonly string[]): NamedInfill {
+  const named = (key: string) => {
+    const id = roleId(metadata, key, texts.length);
+    return id === null || texts[id] === "" ? [] : [texts[id]];
+  };
+  const first = (keys: readonly string[]) => keys.flatMap(named)[0];
+  return {
+    prefix: first(INFILL_KEYS.prefix),
+    suffix: first(INFILL_KEYS.suffix),
+    middle: first(INFILL_KEYS.middle),
+    others: INFILL_END_KEYS.flatMap(named),
+  };
+}
+
+function roleId(metadata: GgufMetadata, role: string, numTokens: number): number | null {
+  const id = metadata.wholeNumber(`tokenizer.ggml.${role}_token_id`, { from: -1, to: 2 ** 32 - 1 });
+  return id !== null && id >= 0 && id < numTokens ? id : null;
 }
 
 function addUsualRoles(roles: Roles, texts: readonly string[], types: Uint8Array): void {

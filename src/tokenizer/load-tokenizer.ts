@@ -6,11 +6,12 @@ import { LastrowError } from "../errors.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import { quoteValue } from "../quote-value.js";
 import { AddedTokenSplitter } from "./added-tokens.js";
+import { findInfillTokens } from "./infill-tokens.js";
 import { invalid, type JsonObject } from "./json-objects.js";
 import { readPieceDecoder } from "./piece-decoder.js";
 import { readPostProcessor } from "./post-processor.js";
 import { readTextSteps, type TextSteps } from "./text-steps.js";
-import { type PieceEncoder, Tokenizer } from "./tokenizer.js";
+import { type InfillEncoders, type PieceEncoder, Tokenizer } from "./tokenizer.js";
 import { messageOf, readTokenizerFiles, type TokenizerFiles } from "./tokenizer-files.js";
 import { type AddedToken, readVocabulary, type Vocabulary } from "./vocabulary.js";
 
@@ -37,20 +38,30 @@ export function tokenizerOf(read: TokenizerFiles, vocabSize: number): Tokenizer 
   const vocabulary = readVocabulary(read);
   const { idOf, addedTokens } = vocabulary;
   const steps = readTextSteps(read);
+  // Read at once: a function that does so later would hold on to all of `read`.
+  const behind = readTextSteps(read, { prepends: false });
   const decoder = readPieceDecoder(read, vocabulary);
 
   const specials = addedTokens.filter(({ special }) => special);
-  const encoder = (added: readonly AddedToken[], unreachable: readonly AddedToken[]) =>
-    pieceEncoder({ fileName, vocabulary, steps, added, unreachable });
-  const plain = encoder(
-    addedTokens.filter(({ special }) => !special),
-    specials,
-  );
+  const specialTexts = specials.map(({ content }) => content);
+  const encoder = (added: readonly AddedToken[], unreachable: readonly string[], ofText = steps) =>
+    pieceEncoder({ fileName, vocabulary, steps: ofText, added, unreachable });
+  const texts = addedTokens.filter(({ special }) => !special);
+  const plain = encoder(texts, specialTexts);
   let parsing: PieceEncoder | null = null;
+  let infilling: InfillEncoders | null = null;
   /** A token that the model cannot take does not count as its own. */
-  const ownId = (token: string | undefined) => {
-    const id = token === undefined ? undefined : idOf(token);
-    return id === undefined || id >= vocabSize ? null : id;
+  const ownId = (token: string) => {
+    const id = idOf(token);
+    return id === undefined || id >= vocabSize ? undefined : id;
+  };
+  const namedId = (token: string | undefined) => (token === undefined ? null : (ownId(token) ?? null));
+  const infill = findInfillTokens(ownId, read.infill);
+  const infillEncoders = (): InfillEncoders => {
+    const { contents } = infill;
+    const added = texts.filter(({ content }) => !contents.includes(content));
+    const unreachable = [...specialTexts, ...contents];
+    return { before: encoder(added, unreachable), after: encoder(added, unreachable, behind) };
   };
   const portable = portableFiles(read, vocabulary);
   return new Tokenizer({
@@ -60,11 +71,16 @@ export function tokenizerOf(read: TokenizerFiles, vocabSize: number): Tokenizer 
       parsing ??= encoder(addedTokens, []);
       return parsing;
     },
+    infill,
+    infilling() {
+      infilling ??= infillEncoders();
+      return infilling;
+    },
     ...readPostProcessor(read, idOf),
     decoder,
     specialTokens: specials,
-    bosTokenId: ownId(namedTokens.bos_token),
-    eosTokenId: ownId(namedTokens.eos_token),
+    bosTokenId: namedId(namedTokens.bos_token),
+    eosTokenId: namedId(namedTokens.eos_token),
     namedTokens,
     vocabSize,
   });
@@ -76,10 +92,10 @@ function portableFiles(
   { modelIds, pieceModel: { merges } }: Vocabulary,
 ): () => TokenizerFiles {
   if (merges === null) return wholeFiles(read);
-  const { fileName, namedTokens, declared, json } = withoutLists(read);
+  const { fileName, namedTokens, infill, declared, json } = withoutLists(read);
   const model = json.model as JsonObject;
   return () => ({
-    ...{ fileName, namedTokens, declared },
+    ...{ fileName, namedTokens, infill, declared },
     json: { ...json, model: { ...model, vocab: modelIds, merges: merges.ids() } },
   });
 }
@@ -101,8 +117,8 @@ interface EncoderParts {
   readonly steps: TextSteps;
   /** The tokens that are looked for in a text. */
   readonly added: readonly AddedToken[];
-  /** Added tokens that no text may reach. */
-  readonly unreachable: readonly AddedToken[];
+  /** Texts of tokens that no text may reach. */
+  readonly unreachable: readonly string[];
 }
 
 /**
@@ -119,9 +135,7 @@ function pieceEncoder({ fileName, vocabulary, steps, added, unreachable }: Encod
       throw invalid(fileName, `${what}: ${quoteValue(messageOf(cause))}`, cause);
     }
   };
-  const encodeWords = guarded("cannot be used", () =>
-    pieceModel.without(new Set(unreachable.map(({ content }) => content))),
-  );
+  const encodeWords = guarded("cannot be used", () => pieceModel.without(new Set(unreachable)));
   const written = ({ content }: AddedToken) => content;
   const normal = ({ content }: AddedToken) => (normalize === null ? content : normalize(content));
   const asWritten = splitter(

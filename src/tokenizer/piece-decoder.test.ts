@@ -20,6 +20,8 @@ function decoding(decoder: unknown, pieces: readonly string[], added: readonly n
   return new Tokenizer({
     plain: { encode },
     parsing: () => ({ encode }),
+    infilling: () => ({ before: { encode }, after: { encode } }),
+    infill: { tokens: null, missing: "has none", contents: [] },
     prefix: [],
     suffix: [],
     decoder: readPieceDecoder({ json: { decoder }, fileName: "tokenizer.json" }, vocabulary),

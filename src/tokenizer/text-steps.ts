@@ -43,9 +43,12 @@ const REPLACED_PATTERNS: ReadonlyMap<string, RegExp> = new Map([
   [String.raw`\s+`, /\p{White_Space}+/gu],
 ]);
 
-/** @throws LastrowError `tokenizer_invalid`, `model_unsupported` */
-export function readTextSteps({ json, fileName }: JsonFile): TextSteps {
-  const reader = new StepReader(fileName);
+/**
+ * @param options `prepends`: whether steps put something in front of a text; default: where they say so
+ * @throws LastrowError `tokenizer_invalid`, `model_unsupported`
+ */
+export function readTextSteps({ json, fileName }: JsonFile, { prepends = true } = {}): TextSteps {
+  const reader = new StepReader(fileName, prepends);
   const normalizers = reader.flatten(json.normalizer, "normalizer", "normalizers");
   const cuts = reader.flatten(json.pre_tokenizer, "pre_tokenizer", "pretokenizers");
   return {
@@ -68,11 +71,13 @@ function cutInTurn(steps: readonly Cut[]): Cut {
 
 class StepReader {
   readonly #fileName: string;
+  readonly #prepends: boolean;
   #steps = 0;
   #growth = 1;
 
-  constructor(fileName: string) {
+  constructor(fileName: string, prepends: boolean) {
     this.#fileName = fileName;
+    this.#prepends = prepends;
   }
 
   /** The steps of a normalizer or pre-tokenizer, sequences within it opened. @param members where a sequence has its steps */
@@ -113,7 +118,7 @@ class StepReader {
         const prepended = this.#inserted(step, "prepend");
         // A text of one character has it in front, too.
         this.#grow(1 + normalLength(prepended));
-        return (text) => prepended + text;
+        return this.#prepends ? (text) => prepended + text : (text) => text;
       }
       case "BertNormalizer":
         this.#grow(3);
@@ -137,7 +142,7 @@ class StepReader {
       case "ByteLevel": {
         const addPrefixSpace = this.#flag(step, "add_prefix_space", false);
         this.#grow(addPrefixSpace ? 4 : 3);
-        return byteLevel(addPrefixSpace, this.#flag(step, "use_regex", true));
+        return byteLevel(addPrefixSpace && this.#prepends, this.#flag(step, "use_regex", true));
       }
       case "Metaspace":
         return this.#metaspace(step);
@@ -200,7 +205,7 @@ class StepReader {
       throw invalid(this.#fileName, `has ${quoteValue(scheme)} as prepend_scheme of Metaspace`);
     }
     this.#grow(2);
-    return metaspace(replacement, scheme, this.#flag(step, "split", true));
+    return metaspace(replacement, this.#prepends ? scheme : "never", this.#flag(step, "split", true));
   }
 
   #pattern(

@@ -9,6 +9,7 @@ import { LastrowError } from "../errors.js";
 import { JSON_LIMITS, readJsonText } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
 import { quoteValue } from "../quote-value.js";
+import type { NamedInfill } from "./infill-tokens.js";
 import { invalid, isObject, type JsonFile, type JsonObject } from "./json-objects.js";
 import { readTokenSettings, type TokenSettings } from "./token-settings.js";
 
@@ -23,7 +24,10 @@ export const TOKENIZER_FILES = [
 ] as const;
 
 /** What a model's files say about its tokenizer: `json`, in the form of `tokenizer.json`, unchecked. */
-export interface TokenizerFiles extends JsonFile, Pick<TokenSettings, "namedTokens" | "declared"> {}
+export interface TokenizerFiles extends JsonFile, Pick<TokenSettings, "namedTokens" | "declared"> {
+  /** Tokens that a GGUF file names for asking for a middle; null: they are known by their texts alone. */
+  readonly infill: NamedInfill | null;
+}
 
 /** The start and end token that GPT-2's `vocab.json` holds without saying so. */
 const GPT2_END_OF_TEXT = "<|endoftext|>";
@@ -55,6 +59,7 @@ export async function readTokenizerFiles(files: ModelFiles): Promise<TokenizerFi
       post_processor: surroundings === null ? processor : templateOf(surroundings),
     },
     namedTokens,
+    infill: null,
     declared,
   };
 }

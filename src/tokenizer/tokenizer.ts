@@ -8,6 +8,7 @@
 import { invalidArgument, LastrowError } from "../errors.js";
 import { checkOptions, isListOfIds, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
+import { type FoundInfill, type InfillTokens, infillPrompt } from "./infill-tokens.js";
 import { type PieceDecoder, textBytes } from "./piece-decoder.js";
 import type { TokenizerFiles } from "./tokenizer-files.js";
 import { utf8Text } from "./utf8-text.js";
@@ -30,6 +31,13 @@ export interface PieceEncoder {
   encode(text: string, continues: boolean): number[];
 }
 
+/** As `TokenizerParts.plain`; tokens that ask for a middle are plain text, too, whatever kind they are. */
+export interface InfillEncoders {
+  readonly before: PieceEncoder;
+  /** Puts nothing in front of a text. */
+  readonly after: PieceEncoder;
+}
+
 export interface TokenizerParts {
   /** See `Tokenizer.portable`. */
   readonly portable?: () => TokenizerFiles;
@@ -37,6 +45,9 @@ export interface TokenizerParts {
   readonly plain: PieceEncoder;
   /** Reads special tokens written in the text as such; made when it is first needed. */
   readonly parsing: () => PieceEncoder;
+  /** For the texts before and behind a middle; made when they are first needed. */
+  readonly infilling: () => InfillEncoders;
+  readonly infill: FoundInfill;
   /** Special tokens that the post-processor puts around a text. */
   readonly prefix: readonly number[];
   readonly suffix: readonly number[];
@@ -122,6 +133,16 @@ export class Tokenizer {
     return this.#parts.eosTokenId;
   }
 
+  /** The tokens with which the model is asked for the middle of a text; null where the tokenizer has none. */
+  get infillTokens(): InfillTokens | null {
+    return this.#parts.infill.tokens;
+  }
+
+  /** What is missing where `infillTokens` is null, in words that follow "its tokenizer". @internal */
+  get missingInfill(): string {
+    return this.#parts.infill.missing;
+  }
+
   /** Texts of the tokens that the model's files name, as chat templates know them: `bos_token`, `pad_token` and the like. */
   get namedTokens(): Readonly<Record<string, string>> {
     return this.#parts.namedTokens;
@@ -170,6 +191,32 @@ export class Tokenizer {
   }
 
   /**
+   * Token ids that ask for what stands between two texts, in the order of the model's own documentation, behind its start
+   * token if it has one. The second text goes on another, so that nothing is put in front of it. Tokens that are written in the
+   * texts are plain text, those that ask for a middle included.
+   * @throws LastrowError `model_unsupported` where `infillTokens` is null; as `encode`
+   */
+  encodeInfill(before: string, after: string): number[] {
+    for (const text of [before, after]) {
+      if (typeof text !== "string")
+        throw invalidArgument(`encodeInfill takes two texts, not ${shown(text)}.`);
+    }
+    const { infill, infilling, prefix } = this.#parts;
+    if (infill.tokens === null) {
+      throw new LastrowError(
+        "model_unsupported",
+        `There is no way to ask for the middle of a text: the tokenizer ${infill.missing}.`,
+      );
+    }
+    const encoders = infilling();
+    const idsOf = (part: "before" | "after", text: string) =>
+      text === "" ? [] : encoders[part].encode(replaceLoneSurrogates(text), part === "after");
+    const all = [...prefix, ...infillPrompt(infill.tokens, idsOf("before", before), idsOf("after", after))];
+    for (const id of all) if (id >= this.vocabSize) throw this.#beyond(id);
+    return all;
+  }
+
+  /**
    * Text of token ids: their bytes joined and read as UTF-8, where bytes that are not a character become U+FFFD (of tokens
    * that stand for single bytes, each its own). Spaces are not cleaned up. Ids that the model has and the tokenizer has not
    * stand for nothing.
@@ -207,11 +254,13 @@ export class Tokenizer {
 
   /**
    * Whether what is generated behind a prompt goes on its text, for `stream`. It begins a text of its own where there is no
-   * prompt, and behind a special token: encoding puts a space in front of a word there, too, if it does so at all.
+   * prompt, and behind a special token: encoding puts a space in front of a word there, too, if it does so at all. But a
+   * middle goes on the text before it.
    */
   continues(prompt: readonly number[]): boolean {
     const last = prompt.at(-1);
-    return last !== undefined && !this.isSpecial(last);
+    if (last === undefined) return false;
+    return !this.isSpecial(last) || last === this.infillTokens?.middle;
   }
 
   /**

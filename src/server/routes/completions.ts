@@ -12,7 +12,15 @@ import { timingsOf, usageOf } from "../openai-usage.js";
 import { promptLogprobs } from "../prompt-logprobs.js";
 import { type CompletionRequest, completionRequest, completionResponse } from "../schemas/completions.js";
 import { askedStructure } from "../schemas/structure.js";
-import { callerOf, promptTokens, reserveAnswer, type Service, streamAnswer, takeTurn } from "../service.js";
+import {
+  callerOf,
+  infillEnds,
+  promptTokens,
+  reserveAnswer,
+  type Service,
+  streamAnswer,
+  takeTurn,
+} from "../service.js";
 import { CompletionLogprobs, type ScoredToken } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
@@ -30,6 +38,8 @@ interface Plan {
   /** Alternatives to each token; null: no log-probabilities. */
   readonly logprobs: number | null;
   readonly echo: boolean;
+  /** What follows the middle that is asked for; null: prompts are continued. */
+  readonly suffix: string | null;
   /** Whether a stream ends with the usage. */
   readonly includeUsage: boolean;
 }
@@ -58,7 +68,7 @@ export function addCompletions(app: App, service: Service): void {
       const model = await service.model(body.model, exchange);
       const plan = settle(model, exchange, body);
       await takeTurn(exchange, plan.choices);
-      const prompts = await promptTokens(model, plan.prompts, exchange);
+      const prompts = await promptTokens(model, plan.prompts, exchange, plan);
       reserveAnswer(service, model, exchange, { prompts, options: plan.options, echo: plan.echo });
       const answer = new Answer(service, model, plan, prompts);
       const job = { prompts, options: plan.options, structureParam: plan.structureParam };
@@ -89,6 +99,8 @@ function settle(model: ModelService, exchange: Exchange, body: CompletionRequest
     });
   }
   const prompts = (isList(prompt) ? prompt : [prompt ?? ""]).map(wellFormed);
+  const suffix = askedSuffix(body, prompts);
+  const ends = suffix === null ? [] : infillEnds(model);
   const structure = askedStructure(body);
   const shared = generateOptions(model, body, exchange.principal!, DEFAULT_MAX_TOKENS);
   const isAskedFor = body.use_beam_search === true && body.num_beams == null;
@@ -103,6 +115,8 @@ function settle(model: ModelService, exchange: Exchange, body: CompletionRequest
   const options: GenerateOptions = {
     ...shared,
     ...structure?.options,
+    ...(shared.ignoreEos !== true &&
+      ends.length > 0 && { stopTokenIds: [...(shared.stopTokenIds ?? []), ...ends] }),
     bestOf: isSearch ? undefined : (body.best_of ?? undefined),
     numBeams,
     logprobs: logprobs ?? undefined,
@@ -120,7 +134,20 @@ function settle(model: ModelService, exchange: Exchange, body: CompletionRequest
   }
   const includeUsage = body.stream_options?.include_usage === true;
   const structureParam = structure?.param ?? null;
-  return { prompts, choices, options, structureParam, logprobs, echo, includeUsage };
+  return { prompts, choices, options, structureParam, logprobs, echo, suffix, includeUsage };
+}
+
+/** What follows the middle that is asked for. @throws ApiError 400 for what does not go with it */
+function askedSuffix({ suffix, echo }: CompletionRequest, prompts: readonly Prompt[]): string | null {
+  if (suffix == null || suffix === "") return null;
+  if (echo === true) {
+    throw new ApiError(400, "invalid_request", "echo cannot be combined with suffix.", { param: "echo" });
+  }
+  if (!prompts.every((prompt) => typeof prompt === "string")) {
+    const why = "suffix belongs to prompts that are texts: their middle is asked for, not that of token ids.";
+    throw new ApiError(400, "invalid_request", why, { param: "suffix" });
+  }
+  return replaceLoneSurrogates(suffix);
 }
 
 /** What is tokenised of a text, and given back: half of a surrogate pair is U+FFFD. */

@@ -20,6 +20,7 @@ import {
   ollamaGenerateResponse,
 } from "../schemas/ollama.js";
 import {
+  infillEnds,
   promptTokens,
   reserveAnswer,
   type Service,
@@ -66,7 +67,7 @@ export function addOllamaGeneration(app: App, service: Service): void {
     },
     service,
     (context, body) => {
-      const { prompt, system } = body;
+      const { prompt, system, suffix } = body;
       const prepare: Prepare = (model, exchange) =>
         isPlain(model, body)
           ? prepareText(service, model, exchange, body)
@@ -79,7 +80,7 @@ export function addOllamaGeneration(app: App, service: Service): void {
               messagesParam: "prompt",
               tools: NO_TOOLS,
             });
-      return answer(service, context, body, generateForm, prompt ? prepare : null);
+      return answer(service, context, body, generateForm, prompt || suffix ? prepare : null);
     },
   );
 }
@@ -150,13 +151,16 @@ function prepareOllamaChat(
 }
 
 /**
- * Whether a prompt is continued as it is: where that is asked for, and by a model that has no chat template.
+ * Whether a prompt is taken as it is: where that is asked for, where a middle is, and by a model that has no chat template.
  * @throws ApiError 400 for what needs a template
  */
-function isPlain({ texts, served }: ModelService, { raw, system, think }: OllamaGenerateRequest): boolean {
+function isPlain({ texts, served }: ModelService, body: OllamaGenerateRequest): boolean {
+  const { raw, system, think, suffix } = body;
   const hasTemplate = texts !== null && texts.noTemplate === null;
-  if (raw !== true && hasTemplate) return false;
-  const why = raw === true ? "the prompt is raw" : `${served.id} has no chat template`;
+  if (raw === true && suffix) throw refused("suffix cannot be had where the prompt is raw.", "suffix");
+  if (raw !== true && !suffix && hasTemplate) return false;
+  const why =
+    raw === true ? "the prompt is raw" : suffix ? "there is a suffix" : `${served.id} has no chat template`;
   if (system) throw refused(`system cannot be had where ${why}.`, "system");
   if (think != null && think !== false) throw refused(`think cannot be had where ${why}.`, "think");
   return true;
@@ -171,12 +175,15 @@ async function prepareText(
 ): Promise<PreparedChat> {
   const { prompt, raw, options } = body;
   const structure = ollamaStructure(body);
+  const suffix = body.suffix || null;
   const asked: GenerateOptions = {
     ...ollamaGenerateOptions(model, exchange, body),
     ...structure?.options,
+    ...(suffix !== null && { stopTokenIds: infillEnds(model) }),
   };
   await takeTurn(exchange, 1);
-  const [tokens] = await promptTokens(model, [prompt ?? ""], exchange, { parseSpecial: raw === true });
+  const ask = { parseSpecial: raw === true, suffix };
+  const [tokens] = await promptTokens(model, [prompt ?? ""], exchange, ask);
   const job = {
     prompts: [tokens],
     options: withinTokens(asked, tokens.length, options?.num_ctx ?? null, "prompt"),

@@ -3,7 +3,6 @@ import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { list, tokenIds } from "./first-wrong.js";
 import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
-import { unsupported } from "./unsupported.js";
 
 export function completionRequest(limits: ServerLimits) {
   const ids = tokenIds(limits.promptTokens);
@@ -27,7 +26,10 @@ export function completionRequest(limits: ServerLimits) {
       use_beam_search: z.boolean().nullish().openapi({
         description: "vLLM's name for num_beams: as many beams as best_of, or n.",
       }),
-      suffix: unsupported("suffix", (value) => value == null || value === ""),
+      suffix: z.string().nullish().openapi({
+        description:
+          "What follows: the middle between the prompt, a text, and it is filled in, by models whose tokenizer has tokens for that. Empty: none. Not with echo.",
+      }),
     })
     .openapi("CompletionRequest");
 }

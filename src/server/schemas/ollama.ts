@@ -134,7 +134,10 @@ export function ollamaGenerateRequest(limits: ServerLimits) {
         description:
           "The prompt is taken as it is, special tokens that are written in it included: no chat template.",
       }),
-      suffix: unsupported("suffix", isEmpty),
+      suffix: z.string().nullish().openapi({
+        description:
+          "What follows: the middle between the prompt and it is filled in, without a chat template.",
+      }),
       images: unsupported("images", isNone),
       template: unsupported("template", isEmpty),
       context: unsupported("context", isNone),
