@@ -125,6 +125,23 @@ test("the middle goes on the text before it, and keeps its space", async () => {
   expect(llama.continues([900])).toBe(false);
 });
 
+test("a text does not reach them through the vocabulary's own merges either", async () => {
+  const json = withTokens(PIECES, ["▁<PRE>", "▁<SUF>", "▁<MID>"], false);
+  const { vocab, merges } = json.model;
+  let piece = "▁";
+  let next = 950;
+  for (const character of "<PRE>") {
+    if (vocab[character] === undefined) vocab[character] = next++;
+    merges.unshift([piece, character]);
+    piece += character;
+    vocab[piece] ??= piece === "▁<PRE>" ? 900 : next++;
+  }
+  json.model.merges = merges;
+  const tokenizer = await tokenizerWith(json);
+  const ids = tokenizer.encodeInfill("a <PRE> b", "<PRE> c <PRE>");
+  expect(ids.filter((id) => id === 900)).toEqual([900]);
+});
+
 test("a text of a pieces' vocabulary begins with a space before, and with none behind", async () => {
   const tokenizer = await tokenizerWith(withTokens(PIECES, ["[PREFIX]", "[SUFFIX]"], true));
   const spelled = tokenizer.encodeInfill("a", "b").map((id) => tokenizer.tokenText(id));

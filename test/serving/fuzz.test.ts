@@ -21,6 +21,8 @@ const RIGHT: Readonly<Record<string, object>> = {
   "/api/generate": { model: "stories", prompt: "Once", options: { num_predict: 2 } },
 };
 const GENERATING = Object.keys(RIGHT);
+/** Those of them that fill in the middle. */
+const INFILLING = ["/v1/completions", "/api/generate"];
 /** Optional fields of an object that is drawn. */
 const MOST_FIELDS = 6;
 /** Milliseconds after which an answer counts as a hang. */
@@ -196,6 +198,7 @@ function bodyOf(path: string, drawn: unknown, which: number, idOf: (of: keyof He
   const right = RIGHT[path];
   if (right === undefined || which < 3) return drawn;
   if (which === 3 && typeof drawn === "object") return { ...drawn, ...right };
+  if (which === 4 && INFILLING.includes(path)) return { ...right, suffix: " the end" };
   if (path !== "/v1/responses" || which === 7) return right;
   if (which === 4) return { ...right, input: [{ type: "item_reference", id: idOf("items") }] };
   return { ...right, previous_response_id: idOf("responses") };
