@@ -1,8 +1,10 @@
 /**
  * Compiles assembly/ to WebAssembly and writes it, as base64, into modules: it then loads the same way in Node, in a
- * browser and in a bundle, without a second file to find. The kernels twice, from the same source: over a shared memory
- * for several threads, and over an ordinary one for runtimes that give no shared memory. Beside them those that use
- * relaxed SIMD, which not every runtime compiles, over the same memory. And the module that measures the machine's limits. Before that, it has written what both sides know of the operations (generate-operations.ts).
+ * browser and in a bundle, without a second file to find. The kernels are deflated first: base64 of what is not compresses badly on
+ * its way to a page. They are compiled twice, from the same source: over an ordinary memory, which is what is kept, and over a
+ * shared one, for several threads, of which only the digest is: one byte makes the one of the other (memory-kind.ts). Beside them
+ * those that use relaxed SIMD, which not every runtime compiles, over the same memory. And the module that measures the machine's
+ * limits. Before that, it has written what both sides know of the operations (generate-operations.ts).
  *
  * `--named FOLDER` writes the kernels into a folder instead, with the names of their functions.
  *
@@ -15,6 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { deflateRawSync } from "node:zlib";
 import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
 import { ALL_USES, planCheck } from "../src/kernels/wasm/self-check.js";
 import { generateOperations } from "./generate-operations.js";
@@ -34,7 +37,8 @@ const OPTIONS = [
 // commands (operations.ts); those of the relaxed module in the upper half of that.
 const DATA = ["--memoryBase=1024", "--lowMemoryLimit=16384"];
 const RELAXED = ["--memoryBase=32768", "--lowMemoryLimit=65536", "--enable=relaxed-simd"];
-const SHARED = ["--sharedMemory", "--maximumMemory=65536"];
+const MOST_MEMORY = ["--maximumMemory=65536"];
+const SHARED = ["--sharedMemory", ...MOST_MEMORY];
 
 const kernelsModule = join(root, "src/kernels/wasm/kernels-binary.ts");
 const limitsModule = join(root, "src/bench/limits-binary.ts");
@@ -64,13 +68,13 @@ async function writeExpectedDigests(): Promise<void> {
   if ((await readFile(path, "utf8").catch(() => null)) !== text) await writeFile(path, text);
 }
 
-/** The binary of a source in assembly/, as base64; it lies in the folder, too. */
+/** The binary of a source in assembly/; it lies in the folder, too. */
 async function compile(
   folder: string,
   source: string,
   options: readonly string[],
   name = `${source.replace("/", "-")}${options.length}`,
-): Promise<string> {
+): Promise<Buffer> {
   const binary = join(folder, `${name}.wasm`);
   await promisify(execFile)(
     process.execPath,
@@ -79,8 +83,13 @@ async function compile(
   );
   const bytes = await readFile(binary);
   process.stdout.write(`assembly/${source}: ${bytes.length} bytes\n`);
-  return bytes.toString("base64");
+  return bytes;
 }
+
+/** A module's binary as it is kept. */
+const packed = (single: Buffer) => deflateRawSync(single, { level: 9, memLevel: 9 }).toString("base64");
+
+const digest = (binary: Buffer) => createHash("sha256").update(binary).digest("hex");
 
 await generateOperations(root);
 await writeExpectedDigests();
@@ -100,19 +109,19 @@ if (named === "--named") {
   const folder = await mkdtemp(join(tmpdir(), "lastrow-kernels-"));
   try {
     const [single, shared, relaxedSingle, relaxedShared, limits] = await Promise.all([
-      compile(folder, "index.ts", DATA),
+      compile(folder, "index.ts", [...DATA, ...MOST_MEMORY]),
       compile(folder, "index.ts", [...DATA, ...SHARED]),
-      compile(folder, "relaxed/index.ts", RELAXED),
+      compile(folder, "relaxed/index.ts", [...RELAXED, ...MOST_MEMORY]),
       compile(folder, "relaxed/index.ts", [...RELAXED, ...SHARED]),
       compile(folder, "limits-team.ts", [...DATA, ...SHARED]),
     ]);
-    const pair = (name: string, single: string, shared: string) =>
-      `export const ${name} = {\n  single:\n    "${single}",\n  shared:\n    "${shared}",\n};\n`;
+    const kernels = `export const KERNELS =\n  "${packed(single)}";\nexport const RELAXED_KERNELS =\n  "${packed(relaxedSingle)}";\n`;
+    const digests = `/** SHA-256 of what the compiler makes of the same sources over a shared memory. */\nexport const SHARED_DIGESTS = {\n  kernels: "${digest(shared)}",\n  relaxed: "${digest(relaxedShared)}",\n};\n`;
+    await writeFile(kernelsModule, madeBy + kernels + digests);
     await writeFile(
-      kernelsModule,
-      madeBy + pair("kernelsBinary", single, shared) + pair("relaxedBinary", relaxedSingle, relaxedShared),
+      limitsModule,
+      `${madeBy}export const limitsBinary =\n  "${limits.toString("base64")}";\n`,
     );
-    await writeFile(limitsModule, `${madeBy}export const limitsBinary =\n  "${limits}";\n`);
   } finally {
     await rm(folder, { recursive: true });
   }

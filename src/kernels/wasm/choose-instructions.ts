@@ -18,7 +18,9 @@ import { EXPECTED_DIGESTS } from "./expected-digests.js";
 import {
   type CompileNow,
   compileKernels,
+  hasRelaxedSimd,
   instantiateKernels,
+  type KernelBinaries,
   type KernelExports,
   type KernelModules,
   kernelBinaries,
@@ -85,7 +87,8 @@ export async function chooseInstructions(
   const { whileWide } = wanted;
   const integers = probedIntegers(uses);
   const trialOf = (modules: KernelModules) => startTrial(modules, shared, uses, parts);
-  const plain = await compileKernels(shared);
+  const binaries = await kernelBinaries(shared, integers.length > 0 && hasRelaxedSimd());
+  const plain = await compileKernels(binaries);
   const relaxedChoices = plain.relaxed === null ? 0 : integers.reduce((sum, { choice }) => sum | choice, 0);
   if (whileWide === undefined || wanted.vectors === 128) {
     const fused = wanted.vectors === 256 ? CHOICE.fused : 0;
@@ -97,7 +100,7 @@ export async function chooseInstructions(
   let wide: { readonly modules: KernelModules; readonly trial: Trial };
   try {
     wide = await whileWide((compile) => {
-      const modules = compileAll(compile, shared);
+      const modules = compileAll(compile, binaries);
       const trial = trialOf(modules);
       for (const choices of new Set([0, CHOICE.fused, CHOICE.fused | relaxedChoices])) {
         trial.choose(choices);
@@ -160,8 +163,7 @@ function notice(instructions: string, what: string, instead: string): string {
   return `With ${instructions} the kernels gave other bits here than they must (${what}): ${instead}. Please report this, with the processor and the runtime's version.`;
 }
 
-function compileAll(compile: CompileNow, shared: boolean): KernelModules {
-  const { module, relaxed } = kernelBinaries(shared);
+function compileAll(compile: CompileNow, { module, relaxed }: KernelBinaries): KernelModules {
   return { module: compile(module), relaxed: relaxed && compile(relaxed) };
 }
 

@@ -3,12 +3,13 @@
  * there. Every thread of a team instantiates both over one memory.
  */
 import { LastrowError } from "../../errors.js";
-import { kernelsBinary, relaxedBinary } from "./kernels-binary.js";
+import { KERNELS, RELAXED_KERNELS } from "./kernels-binary.js";
+import { overShared } from "./memory-kind.js";
 import type { TeamExports } from "./thread-team.js";
 
 export interface KernelModules {
   readonly module: WebAssembly.Module;
-  /** Null where the runtime has no relaxed SIMD by default. */
+  /** Null where the runtime has no relaxed SIMD by default, or nothing would use it. */
   readonly relaxed: WebAssembly.Module | null;
 }
 
@@ -49,20 +50,37 @@ const NO_RELAXED = new Proxy(
 );
 
 /** What there is to compile. */
-export function kernelBinaries(shared: boolean) {
-  const kind = shared ? "shared" : "single";
-  return {
-    module: bytesOf(kernelsBinary[kind]),
-    relaxed: hasRelaxedSimd() ? bytesOf(relaxedBinary[kind]) : null,
-  };
+export interface KernelBinaries {
+  readonly module: Uint8Array<ArrayBuffer>;
+  readonly relaxed: Uint8Array<ArrayBuffer> | null;
 }
 
 /**
  * @param shared whether the memory will be
+ * @param withRelaxed whether those with relaxed SIMD are wanted, too
  * @throws LastrowError `runtime_unsupported`
  */
-export async function compileKernels(shared: boolean): Promise<KernelModules> {
-  const { module, relaxed } = kernelBinaries(shared);
+export async function kernelBinaries(shared: boolean, withRelaxed: boolean): Promise<KernelBinaries> {
+  const binaryOf = async (packed: string) => {
+    const binary = await unpacked(packed);
+    return shared ? overShared(binary) : binary;
+  };
+  try {
+    return {
+      module: await binaryOf(KERNELS),
+      relaxed: withRelaxed ? await binaryOf(RELAXED_KERNELS) : null,
+    };
+  } catch (cause) {
+    throw new LastrowError(
+      "runtime_unsupported",
+      "This runtime cannot unpack the WebAssembly kernels, which needs DecompressionStream; choose the reference kernels or a newer runtime.",
+      { cause },
+    );
+  }
+}
+
+/** @throws LastrowError `runtime_unsupported` */
+export async function compileKernels({ module, relaxed }: KernelBinaries): Promise<KernelModules> {
   try {
     return {
       module: await WebAssembly.compile(module),
@@ -88,6 +106,9 @@ export function instantiateKernels(
   return exports as unknown as KernelExports;
 }
 
-function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+/** The bytes that scripts/build-kernels.ts has deflated and written as base64. */
+async function unpacked(base64: string): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  return new Uint8Array(await new Response(inflated).arrayBuffer());
 }

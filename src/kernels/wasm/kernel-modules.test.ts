@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { compileKernels, kernelBinaries } from "./kernel-modules.js";
+import { SHARED_DIGESTS } from "./kernels-binary.js";
+import { overShared } from "./memory-kind.js";
+
+const digest = (binary: Uint8Array) => createHash("sha256").update(binary).digest("hex");
+
+afterEach(() => void vi.unstubAllGlobals());
+
+describe("the kernels' binaries", () => {
+  test("over a shared memory are what the compiler makes of the same sources, byte for byte", async () => {
+    const { module, relaxed } = await kernelBinaries(true, true);
+    expect({ kernels: digest(module), relaxed: digest(relaxed!) }).toEqual(SHARED_DIGESTS);
+  });
+
+  test("over an ordinary memory differ from them in one byte", async () => {
+    const [single, shared] = await Promise.all([false, true].map((kind) => kernelBinaries(kind, true)));
+    for (const which of ["module", "relaxed"] as const) {
+      const other = shared[which]!;
+      expect([...single[which]!].filter((byte, i) => byte !== other[i])).toEqual([1]);
+    }
+  });
+
+  test("take a memory of their own kind, and no other", async () => {
+    for (const shared of [false, true]) {
+      const { module } = await compileKernels(await kernelBinaries(shared, false));
+      const relaxed = new Proxy({}, { get: () => () => undefined });
+      const over = (kind: boolean) =>
+        WebAssembly.instantiate(module, {
+          env: { memory: new WebAssembly.Memory({ initial: 2, maximum: 2, shared: kind }) },
+          relaxed,
+        });
+      await expect(over(shared)).resolves.toBeDefined();
+      await expect(over(!shared)).rejects.toThrow(WebAssembly.LinkError);
+    }
+  });
+
+  test("hold no relaxed kernels where none are wanted", async () => {
+    expect((await kernelBinaries(false, false)).relaxed).toBeNull();
+  });
+
+  test("can't be had where the runtime unpacks nothing, which is said", async () => {
+    vi.stubGlobal("DecompressionStream", undefined);
+    await expect(kernelBinaries(false, false)).rejects.toMatchObject({
+      code: "runtime_unsupported",
+      message: expect.stringContaining("DecompressionStream"),
+    });
+  });
+});
+
+test("a module whose memory can't be shared, or that imports none, is refused", () => {
+  const header = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+  const memory = [2, 16, 1, 3, ...Buffer.from("env"), 6, ...Buffer.from("memory"), 2];
+  for (const bytes of [header, [...header, ...memory, 0, 1], [...header, ...memory, 3, 1, 1]]) {
+    expect(() => overShared(Uint8Array.from(bytes))).toThrow("no memory that could be shared");
+  }
+});
