@@ -2,11 +2,12 @@
  * Random and mutated bodies and headers, made from the OpenAPI document, of two keys at once and about sequences that
  * exist: never a 500, never a hang, always the shape that errors have in the API that is spoken, and nothing of one key's for the other.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { chatModelFiles } from "../chat-model.js";
 import { type Served, served } from "../server/served.js";
 
 const RUNS = 3000;
@@ -25,6 +26,11 @@ const GENERATING = Object.keys(RIGHT);
 const INFILLING = ["/v1/completions", "/api/generate"];
 /** Optional fields of an object that is drawn. */
 const MOST_FIELDS = 6;
+/** Random, with the embedded model's tokenizer, and tokens that ask for a middle. */
+const MODEL = chatModelFiles({
+  template: "",
+  specials: ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"],
+});
 /** Milliseconds after which an answer counts as a hang. */
 const HANG_MS = 20_000;
 
@@ -49,9 +55,14 @@ const onRejection = (reason: unknown) => rejections.push(reason);
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "lastrow-fuzz-"));
   await writeFile(join(folder, "keys.txt"), `first ${KEYS[0]}\nsecond ${KEYS[1]}\n`);
+  await mkdir(join(folder, "stories"));
+  for (const [file, bytes] of Object.entries(MODEL.files)) {
+    await writeFile(join(folder, "stories", file), bytes);
+  }
   api = await served({
     apiKeys: join(folder, "keys.txt"),
     saveDir: join(folder, "saved"),
+    model: join(folder, "stories"),
     chatTemplate: `{% if tools %}<tool_call>{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.role }}: {{ m.content }}
 {% for c in m.tool_calls or [] %}{{ c | tojson }}{% endfor %}{% endfor %}`,
     // What a request may ask for is made small, so that the ones that are in order are soon done.
@@ -114,6 +125,7 @@ test("no bodies and no headers, of two keys at once, are too much for it", async
   /** Sequences, responses and their items of each key. */
   const held: [Held, Held] = [newHeld(), newHeld()];
   let about = 0;
+  let infilled = 0;
   /** Paths of what was done. */
   const done = new Set<string>();
   const send = async ({ target, body, extra, mutate, by, about: owner, which }: Drawn) => {
@@ -145,6 +157,7 @@ test("no bodies and no headers, of two keys at once, are too much for it", async
     expect(said, what).not.toMatch(/internal_error/);
     if (answer.status < 400) {
       done.add(target.path);
+      if (text.includes('"suffix":" the end"')) infilled += 1;
       const isAbout = /seq-|resp_/.test(path) || /"(resp|msg)_/.test(text);
       if (isAbout) {
         // What is another's is not there.
@@ -177,6 +190,7 @@ test("no bodies and no headers, of two keys at once, are too much for it", async
   );
   // Much of it was about sequences and responses that were there.
   expect(about).toBeGreaterThan(RUNS / 10);
+  expect(infilled).toBeGreaterThan(RUNS / 100);
   for (const path of GENERATING) expect(done).toContain(path);
   expect(api.failures).toEqual([]);
   expect(rejections).toEqual([]);
