@@ -26,6 +26,8 @@ test("docs/chat.md", async () => {
   }
   expect(await terminal.end()).toBe(0);
   const timeless = (text: string) => text.replace(/[\d,.]+ tokens\/s/g, "tokens/s");
-  const said = timeless(shown).replaceAll("\r\n", "\n").replaceAll(`${folder}/`, "");
+  // A machine that is slow shows how loading goes on, in a line that is then wiped.
+  const begun = shown.slice(shown.indexOf(transcript.slice(0, transcript.indexOf("\n"))));
+  const said = timeless(begun).replaceAll("\r\n", "\n").replaceAll(`${folder}/`, "");
   expect(said.replace(/> $/, "")).toBe(timeless(transcript));
 });
