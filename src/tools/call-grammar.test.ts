@@ -21,6 +21,11 @@ test.each(CALL_FORMATS.map((format) => [format]))(
   },
 );
 
+test("qwen3-coder: what a text is to be in more than one way is no more work than in JSON", () => {
+  const site = { type: "string", format: "hostname", maxLength: 30 };
+  expectFittingCalls("qwen3-coder", [{ type: "object", properties: { site }, required: ["site"] }], 5, 1);
+});
+
 test("tools that are wrong or too much are refused with their place", () => {
   const { refused, compiled } = expectHostileToolsRefused(200);
   expect(Math.min(refused, compiled)).toBeGreaterThan(20);

@@ -3,12 +3,12 @@
  * Where the value may also be something else, a text that would be read as that is left out.
  */
 import { ANY_CODE_POINT, complement, utf8 } from "../grammar/code-points.js";
-
+import type { Dfa } from "../grammar/dfa.js";
 import type { GrammarBuilder } from "../grammar/grammar.js";
 import type { JsonType } from "../grammar/json-schema/schema-keywords.js";
 import type { SchemaLimits } from "../grammar/json-schema/schema-limits.js";
 import { formatPattern, type StringRules } from "../grammar/json-schema/strings.js";
-import { dfaOf } from "../grammar/make-dfa.js";
+import { dfaOf, intersection } from "../grammar/make-dfa.js";
 import { someMatch, wholeMatch } from "../grammar/regex.js";
 import { RegexTerms, type Term, UNBOUNDED } from "../grammar/regex-terms.js";
 import { VALUE_END, VALUE_TAG } from "./call-arguments.js";
@@ -27,11 +27,14 @@ const LINE_BREAK = 0x0a;
 const OPENS_TAG = 0x3c;
 const CLOSES_TAG = 0x3e;
 
+type Language = (terms: RegexTerms) => Term;
+
 /** Makes nodes of such texts, each once. */
 export class TaggedStrings {
   readonly #builder: GrammarBuilder;
   readonly #limits: SchemaLimits;
   readonly #known = new Map<string, number>();
+  readonly #automata = new Map<string, Dfa | null>();
 
   constructor(builder: GrammarBuilder, limits: SchemaLimits) {
     this.#builder = builder;
@@ -46,8 +49,8 @@ export class TaggedStrings {
 
   /** A name that is not declared. */
   name(rules: StringRules): number {
-    return this.#remembered(`name ${JSON.stringify(rules)}`, () =>
-      this.#dfa((terms) => {
+    return this.#remembered(`name ${JSON.stringify(rules)}`, () => {
+      const plain = this.#automaton("name", (terms) => {
         const inside = complement([
           [LINE_BREAK, LINE_BREAK],
           [CLOSES_TAG, CLOSES_TAG],
@@ -62,10 +65,10 @@ export class TaggedStrings {
             [CLOSES_TAG, CLOSES_TAG],
           ]),
         );
-        const plain = terms.seq([first, terms.repeat(utf8(terms, inside), 0, MAX_NAME - 1)]);
-        return terms.allOf([plain, ...ruled(terms, rules)]);
-      }),
-    );
+        return terms.seq([first, terms.repeat(utf8(terms, inside), 0, MAX_NAME - 1)]);
+      });
+      return this.#all([plain, ...ruled(rules).map(([key, language]) => this.#automaton(key, language))]);
+    });
   }
 
   #value(rules: StringRules, types: ReadonlySet<JsonType>): number {
@@ -78,20 +81,26 @@ export class TaggedStrings {
     if (isText && isLong && patterns.length + formats.length + except.length === 0) {
       return this.#longText(minLength, maxLength);
     }
-    return this.#dfa((terms) => {
-      const end = terms.literal(new TextEncoder().encode(VALUE_END));
-      const any = terms.repeat(utf8(terms, characters), 0, UNBOUNDED);
-      const text = terms.allOf([
-        any,
-        ...ruled(terms, rules),
-        ...(isText ? [] : [terms.not(otherwiseRead(terms, types))]),
-      ]);
-      // The tag stands once, with the line break behind it.
-      const tag = terms.literal(new TextEncoder().encode(VALUE_TAG));
-      const more = terms.repeat(terms.bytes([[0, 0xff]]), 2, UNBOUNDED);
-      const endsBefore = terms.seq([terms.all, tag, more]);
-      return terms.allOf([terms.seq([text, end]), terms.not(endsBefore)]);
-    });
+    // Each rule with the end of the value behind it is an automaton: all rules as one term are far more work.
+    const withEnd = (key: string, language: Language) =>
+      this.#automaton(`${key} and the end`, (terms) =>
+        terms.seq([language(terms), literal(terms, VALUE_END)]),
+      );
+    const parts = [
+      this.#automaton(`text of ${isLong ? "one line" : "any lines"} and the end`, (terms) => {
+        // The tag stands once, with the line break behind it.
+        const more = terms.repeat(terms.bytes([[0, 0xff]]), 2, UNBOUNDED);
+        const endsBefore = terms.seq([terms.all, literal(terms, VALUE_TAG), more]);
+        const any = terms.repeat(utf8(terms, characters), 0, UNBOUNDED);
+        return terms.allOf([terms.seq([any, literal(terms, VALUE_END)]), terms.not(endsBefore)]);
+      }),
+      ...ruled(rules).map(([key, language]) => withEnd(key, language)),
+    ];
+    if (!isText) {
+      const read = [...types].sort().join();
+      parts.push(withEnd(`no ${read}`, (terms) => terms.not(otherwiseRead(terms, types))));
+    }
+    return this.#all(parts);
   }
 
   /** Counted by the grammar, not by an automaton: without line breaks, no tag within it ends it. */
@@ -110,10 +119,23 @@ export class TaggedStrings {
     return builder.seq([text, builder.literal(VALUE_END)]);
   }
 
-  #dfa(language: (terms: RegexTerms) => Term): number {
-    const terms = new RegexTerms(this.#limits.maxPatternWork, this.#builder.work);
-    const dfa = dfaOf(terms, language(terms), this.#limits.maxStates);
+  /** What all of some automata accept. */
+  #all(parts: readonly (Dfa | null)[]): number {
+    const found = parts.filter((dfa) => dfa !== null);
+    if (found.length < parts.length) return this.#builder.anyOf([]);
+    const dfa = intersection(found, this.#limits.maxStates, this.#builder.work);
     return dfa === null ? this.#builder.anyOf([]) : this.#builder.dfa(dfa);
+  }
+
+  /** Made once for its key; null: no text is of it. */
+  #automaton(key: string, language: Language): Dfa | null {
+    let dfa = this.#automata.get(key);
+    if (dfa === undefined) {
+      const terms = new RegexTerms(this.#limits.maxPatternWork, this.#builder.work);
+      dfa = dfaOf(terms, language(terms), this.#limits.maxStates);
+      this.#automata.set(key, dfa);
+    }
+    return dfa;
   }
 
   #remembered(key: string, make: () => number): number {
@@ -146,19 +168,37 @@ function otherwiseRead(terms: RegexTerms, types: ReadonlySet<JsonType>): Term {
   return terms.anyOf(otherwisePatterns(types).map((pattern) => wholeMatch(terms, utf8, pattern)));
 }
 
-/** Texts that each rule allows. */
-function ruled(terms: RegexTerms, { minLength, maxLength, patterns, formats, except }: StringRules): Term[] {
-  const encoder = new TextEncoder();
+/** Texts that each rule allows, and what tells it from other rules. */
+function ruled({ minLength, maxLength, patterns, formats, except }: StringRules): [string, Language][] {
   const isCounted = minLength > 0 || maxLength < UNBOUNDED;
   return [
-    ...(isCounted ? [terms.repeat(utf8(terms, ANY_CODE_POINT), minLength, maxLength)] : []),
-    ...patterns.map((pattern) => someMatch(terms, utf8, pattern)),
-    ...formats
-      .map(formatPattern)
-      .filter((pattern) => pattern !== null)
-      .map((pattern) => wholeMatch(terms, utf8, pattern)),
+    ...patterns.map((pattern): [string, Language] => [
+      `pattern ${pattern}`,
+      (terms) => someMatch(terms, utf8, pattern),
+    ]),
+    ...formats.flatMap((format): [string, Language][] => {
+      const pattern = formatPattern(format);
+      return pattern === null ? [] : [[`format ${format}`, (terms) => wholeMatch(terms, utf8, pattern)]];
+    }),
     ...(except.length === 0
       ? []
-      : [terms.not(terms.anyOf(except.map((text) => terms.literal(encoder.encode(text)))))]),
+      : [
+          [
+            `none of ${JSON.stringify(except)}`,
+            (terms) => terms.not(terms.anyOf(except.map((text) => literal(terms, text)))),
+          ] satisfies [string, Language],
+        ]),
+    ...(isCounted
+      ? [
+          [
+            `${minLength} to ${maxLength}`,
+            (terms) => terms.repeat(utf8(terms, ANY_CODE_POINT), minLength, maxLength),
+          ] satisfies [string, Language],
+        ]
+      : []),
   ];
+}
+
+function literal(terms: RegexTerms, text: string): Term {
+  return terms.literal(new TextEncoder().encode(text));
 }

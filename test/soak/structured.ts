@@ -31,7 +31,6 @@ const AT_ONCE = 24;
 const MAX_TOKENS = 400;
 const PROGRESS_MS = 10_000;
 const PROMPTS = ["Once upon a time", "Tom had a red ball.", "{", "The cat sat on the mat and said"];
-const FORMATS = CALL_FORMATS.filter((name) => name !== "qwen3-coder");
 
 /** Something that answers are held to: asks for one, and says what is wrong with a whole one. */
 interface Held {
@@ -100,7 +99,7 @@ function ofSchema(lm: LanguageModel, schema: Record<string, unknown>): Held {
 }
 
 function ofTools(lm: LanguageModel, index: number): Held {
-  const name = FORMATS[index % FORMATS.length];
+  const name = CALL_FORMATS[index % CALL_FORMATS.length];
   const tools = Array.from({ length: 1 + (index % 4) }, (_, i): ToolDefinition => {
     return { name: `tool_${i}`, description: "A tool.", parameters: randomParameters(random) };
   });
