@@ -5,6 +5,7 @@
  */
 import { invalidArgument } from "../errors.js";
 import { ANY_CODE_POINT, type CodePoints, codePoints, complement } from "./code-points.js";
+import { MAX_GRAMMAR_LENGTH } from "./json-schema/schema-limits.js";
 
 export type GbnfPart =
   | { readonly kind: "literal"; readonly text: string }
@@ -19,8 +20,7 @@ export interface GbnfRule {
   readonly part: GbnfPart;
 }
 
-/** Most characters, rules, and groups within each other. */
-const MAX_LENGTH = 100_000;
+/** Most rules, and groups within each other. */
 const MAX_RULES = 1000;
 const MAX_DEPTH = 64;
 /** Largest count of a repetition. */
@@ -36,8 +36,8 @@ const HEX_DIGITS: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 };
  * @throws LastrowError `invalid_argument`, with line and column, when it is none
  */
 export function parseGbnf(text: string): ReadonlyMap<string, GbnfRule> {
-  if (text.length > MAX_LENGTH) {
-    throw invalidArgument(`the grammar has ${text.length} characters; ${MAX_LENGTH} are the most.`);
+  if (text.length > MAX_GRAMMAR_LENGTH) {
+    throw invalidArgument(`the grammar has ${text.length} characters; ${MAX_GRAMMAR_LENGTH} are the most.`);
   }
   return new GbnfReader(text).rules();
 }

@@ -4,6 +4,7 @@
  */
 import { invalidArgument } from "../errors.js";
 import { type CodePoints, codePoints, complement } from "./code-points.js";
+import { MAX_PATTERN_LENGTH } from "./json-schema/schema-limits.js";
 import { UNBOUNDED } from "./regex-terms.js";
 
 export type Pattern =
@@ -13,8 +14,6 @@ export type Pattern =
   | { readonly kind: "start" | "end" }
   | { readonly kind: "look-ahead"; readonly item: Pattern; readonly negative: boolean };
 
-/** Most characters of a pattern. */
-const MAX_LENGTH = 8192;
 /** Most groups within each other. */
 const MAX_DEPTH = 64;
 /** Largest count of a repetition. */
@@ -61,9 +60,9 @@ class PatternReader {
   }
 
   read(): Pattern {
-    if (this.#source.length > MAX_LENGTH) {
+    if (this.#source.length > MAX_PATTERN_LENGTH) {
       throw invalidArgument(
-        `a pattern has at most ${MAX_LENGTH} characters; this one has ${this.#source.length}.`,
+        `a pattern has at most ${MAX_PATTERN_LENGTH} characters; this one has ${this.#source.length}.`,
       );
     }
     const pattern = this.#alternatives();

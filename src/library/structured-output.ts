@@ -5,6 +5,11 @@
 import type { AnswerThoughts } from "../chat/thoughts.js";
 import type { ConstraintSpec } from "../client/constraint-spec.js";
 import { invalidArgument, LastrowError } from "../errors.js";
+import {
+  MAX_GRAMMAR_LENGTH,
+  MAX_PATTERN_LENGTH,
+  SCHEMA_LIMITS,
+} from "../grammar/json-schema/schema-limits.js";
 import { shown } from "../option-checks.js";
 import type { ThoughtTokens } from "../sampling/after-thoughts.js";
 
@@ -80,10 +85,15 @@ export function resolveStructure({ schema, regex, grammar }: StructureOptions): 
       `${first[0]} and ${second[0]} cannot be combined: an answer is held to one of them.`,
     );
   }
-  if (regex !== undefined) return { spec: { kind: "regex", pattern: patternOf(regex) }, readValue: null };
+  if (regex !== undefined) {
+    const pattern = patternOf(regex);
+    checkLength("regex", pattern.length, MAX_PATTERN_LENGTH);
+    return { spec: { kind: "regex", pattern }, readValue: null };
+  }
   if (grammar !== undefined) {
     if (typeof grammar !== "string")
       throw invalidArgument(`grammar is a text in GBNF, not ${shown(grammar)}.`);
+    checkLength("grammar", grammar.length, MAX_GRAMMAR_LENGTH);
     return { spec: { kind: "grammar", text: grammar }, readValue: null };
   }
   if (schema === undefined) return null;
@@ -100,7 +110,7 @@ export function resolveStructure({ schema, regex, grammar }: StructureOptions): 
 /**
  * The JSON Schema of a schema, as text: nobody changes it while it is compiled.
  * @param name what the error calls it
- * @throws LastrowError `invalid_argument` for what is no schema, or carries none
+ * @throws LastrowError `invalid_argument` for what is no schema, carries none, or is too long
  */
 export function jsonSchemaText(schema: AnySchema, name: string): string {
   const standard = standardOf(schema, name);
@@ -183,6 +193,11 @@ function jsonSchemaOf({ vendor, jsonSchema }: StandardSchema["~standard"], name:
   }
 }
 
+/** Before anything is made of it: what is handed on between threads holds none of them. */
+function checkLength(name: string, length: number, most: number): void {
+  if (length > most) throw invalidArgument(`${name} has over ${most} characters, which are the most.`);
+}
+
 function jsonOf(schema: unknown, name: string): string {
   let text: string | undefined;
   try {
@@ -196,6 +211,7 @@ function jsonOf(schema: unknown, name: string): string {
   }
   if (text === undefined)
     throw invalidArgument(`${name} is a JSON Schema or a Standard Schema, not ${shown(schema)}.`);
+  checkLength(`${name}, as JSON,`, text.length, SCHEMA_LIMITS.maxLength);
   return text;
 }
 

@@ -101,17 +101,9 @@ class CallGrammar {
   /** A call of one of the tools that may be called. */
   #anyCall(): number {
     const { tools, choice } = this.#spec;
-    const { maxLength } = this.#limits;
-    let length = 0;
-    const calls = tools.map(({ name, parameters }, i) => {
-      length += parameters.length;
-      return this.#naming(i, () => {
-        if (length > maxLength) {
-          throw invalidArgument(`with it the schemas of all tools have more than ${maxLength} characters.`);
-        }
-        return this.#call(name, schemaJson(JSON.parse(parameters), this.#limits));
-      });
-    });
+    const calls = tools.map(({ name, parameters }, i) =>
+      this.#naming(i, () => this.#call(name, schemaJson(JSON.parse(parameters), this.#limits))),
+    );
     const [empty] = this.#builder.withoutText(calls);
     if (empty !== undefined) {
       this.#naming(calls.indexOf(empty), () => {

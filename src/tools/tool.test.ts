@@ -22,6 +22,11 @@ test.each<[unknown, unknown, string]>([
   [{}, "auto", "tools is a list of tools"],
   [Array.from({ length: 129 }, (_, i) => tool(`t${i}`)), "auto", "tools has 129 tools; the most are 128"],
   [[tool("a"), null], "auto", "tools[1] is { name, description, parameters }, not null"],
+  [
+    ["a", "b", "c"].map((name) => ({ name, description: "x".repeat(90_000) })),
+    "auto",
+    "tools are, as JSON, over 262144 characters",
+  ],
   [[tool("")], "auto", "tools[0].name is"],
   [[tool("<|im_end|>")], "auto", "tools[0].name is"],
   [[tool("x".repeat(65))], "auto", "tools[0].name is"],

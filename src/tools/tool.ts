@@ -3,6 +3,8 @@
  * here runs a function.
  */
 import { invalidArgument } from "../errors.js";
+import { jsonLength } from "../grammar/json-schema/json-length.js";
+import { SCHEMA_LIMITS } from "../grammar/json-schema/schema-limits.js";
 import { shown } from "../option-checks.js";
 
 /** A function that a model may call. */
@@ -45,6 +47,9 @@ export interface ToolCallDelta {
 /** Most tools of one answer. */
 export const MAX_TOOLS = 128;
 
+/** What is said of tools that are longer, with all that they say, than a schema may be. */
+export const TOOLS_TOO_LONG = `tools are, as JSON, over ${SCHEMA_LIMITS.maxLength} characters, the most that all of one answer may have.`;
+
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 
 /**
@@ -57,6 +62,8 @@ export function checkTools(tools: unknown, choice: unknown): void {
   if (tools.length > MAX_TOOLS) {
     throw invalidArgument(`tools has ${tools.length} tools; the most are ${MAX_TOOLS}.`);
   }
+  const { maxLength } = SCHEMA_LIMITS;
+  if (jsonLength(tools, maxLength) > maxLength) throw invalidArgument(TOOLS_TOO_LONG);
   const names = new Set<string>();
   for (const [i, tool] of tools.entries()) {
     const name = checkTool(tool, `tools[${i}]`);

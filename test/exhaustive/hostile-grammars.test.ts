@@ -60,13 +60,13 @@ test.each<[string, ConstraintSpec]>([
 });
 
 test.each<[string, ConstraintSpec, RegExp]>([
-  ["references", chain(9000, (next) => next), /^#\/\$defs\/d\d+ is within more than 100 references/],
-  ["allOf", chain(5000, (next, i) => ({ allOf: [next, { minimum: i }] })), /more than 100 references/],
-  ["anyOf", chain(5000, (next, i) => ({ anyOf: [next, { const: i }] })), /more than 100 references/],
+  ["references", chain(5000, (next) => next), /^#\/\$defs\/d\d+ is within more than 100 references/],
+  ["allOf", chain(3000, (next, i) => ({ allOf: [next, { minimum: i }] })), /more than 100 references/],
+  ["anyOf", chain(3000, (next, i) => ({ anyOf: [next, { const: i }] })), /more than 100 references/],
   ["allOf, doubled", chain(40, (next) => ({ allOf: [next, next] })), /too much work/],
   ["anyOf, doubled", chain(40, (next) => ({ anyOf: [next, next] })), /more than 500 alternatives/],
-  ["lists within each other", chain(15_000, (items) => ({ type: "array", items })), /more than 100000 parts/],
-  ["properties", schema({ type: "object", properties: named(40_000, true) }), /more than 100000 parts/],
+  ["lists within each other", chain(15_000, (items) => ({ type: "array", items })), /262144 are the most/],
+  ["properties", schema({ type: "object", properties: named(16_000, true) }), /more than 100000 parts/],
   [
     "patterns",
     schema({ prefixItems: listed(2000, (i) => ({ type: "string", pattern: `^${i}(a|b)*a(a|b){9}$` })) }),
@@ -74,7 +74,7 @@ test.each<[string, ConstraintSpec, RegExp]>([
   ],
   [
     "bounds",
-    schema({ prefixItems: listed(5000, (i) => ({ type: "number", minimum: i / 7, maximum: i / 3 })) }),
+    schema({ prefixItems: listed(3000, (i) => ({ type: "number", minimum: i / 8, maximum: i / 4 })) }),
     /too much work/,
   ],
   ["a long value", schema({ const: "x".repeat(100_000) }), /more than 10000 states/],

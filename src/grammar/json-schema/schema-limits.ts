@@ -1,6 +1,6 @@
 /** What a schema may take: counted, not timed, so that a schema that compiles on one machine does on all. */
 export interface SchemaLimits {
-  /** Characters of the schema as JSON. */
+  /** Characters of a schema as JSON, and of all tools of an answer: threads that they are handed to are not held by it. */
   readonly maxLength: number;
   /** Objects and lists within each other. */
   readonly maxDepth: number;
@@ -14,8 +14,12 @@ export interface SchemaLimits {
   readonly maxPatternWork: number;
 }
 
+/** Most characters of a pattern, and of a grammar in GBNF. */
+export const MAX_PATTERN_LENGTH = 8192;
+export const MAX_GRAMMAR_LENGTH = 100_000;
+
 export const SCHEMA_LIMITS: SchemaLimits = {
-  maxLength: 1_000_000,
+  maxLength: 262_144,
   maxDepth: 64,
   maxCombined: 100,
   maxAlternatives: 500,

@@ -6,6 +6,7 @@ import type { ServerLimits } from "../limits.js";
 import { chosen, textOr, typeOf } from "./chosen.js";
 import { list } from "./first-wrong.js";
 import { generationFields } from "./generation.js";
+import { boundedSchema, boundedTools } from "./structure.js";
 import { unsupported } from "./unsupported.js";
 
 const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -72,6 +73,7 @@ const tool = z.object({
   input_schema: z
     .unknown()
     .refine(isObject, { error: "input_schema is a JSON Schema" })
+    .superRefine(boundedSchema)
     .openapi({ type: "object", description: "A JSON Schema of the arguments." }),
 });
 
@@ -98,6 +100,7 @@ const outputFormat = z.object({
   schema: z
     .unknown()
     .refine((value) => typeof value === "boolean" || isObject(value), { error: "a schema is an object" })
+    .superRefine(boundedSchema)
     .openapi({ type: ["object", "boolean"], description: "A JSON Schema, draft 2020-12." }),
 });
 
@@ -115,7 +118,7 @@ function promptFields(limits: ServerLimits) {
       description: "An assistant's as the last one goes on.",
     }),
     system: texts("system").nullish(),
-    tools: list(tool, { most: MAX_TOOLS }).nullish(),
+    tools: list(tool, { most: MAX_TOOLS }).superRefine(boundedTools).nullish(),
     tool_choice: toolChoice.nullish(),
     thinking: thinking
       .nullish()

@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { list } from "./first-wrong.js";
 import { count, generationFields } from "./generation.js";
+import { boundedSchema } from "./structure.js";
 import { toolChoiceFields, toolsField } from "./tools.js";
 import { unsupported } from "./unsupported.js";
 
@@ -62,6 +63,7 @@ function sharedFields(limits: ServerLimits) {
       .refine((value) => value == null || value === "" || value === "json" || isObject(value), {
         error: 'format is "json", or a JSON Schema',
       })
+      .superRefine(boundedSchema)
       .optional()
       .openapi({
         type: ["string", "object", "null"],

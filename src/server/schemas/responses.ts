@@ -8,7 +8,7 @@ import { chosen, textOr, typeOf } from "./chosen.js";
 import { list, record } from "./first-wrong.js";
 import { count, generationFields, timingsSchema } from "./generation.js";
 import { inputItem, outputItem } from "./response-items.js";
-import { jsonSchema } from "./structure.js";
+import { boundedTools, jsonSchema } from "./structure.js";
 import { unsupported } from "./unsupported.js";
 
 /** Most pairs of `metadata`, and characters of their keys and values, as OpenAI has them. */
@@ -149,7 +149,7 @@ function answerFields(limits: ServerLimits) {
         context: unsupported("reasoning.context", (value) => value == null || value === "auto"),
       })
       .nullish(),
-    tools: list(tool, { most: MAX_TOOLS }).nullish(),
+    tools: list(tool, { most: MAX_TOOLS }).superRefine(boundedTools).nullish(),
     tool_choice: toolChoice.nullish(),
     parallel_tool_calls: z.boolean().nullish(),
     background: unsupported("background", isNothing),

@@ -3,7 +3,10 @@
  * have for the same. What a schema may say is the library's to check, when it is compiled.
  */
 import { z } from "@hono/zod-openapi";
+import { jsonLength } from "../../grammar/json-schema/json-length.js";
+import { MAX_GRAMMAR_LENGTH, SCHEMA_LIMITS } from "../../grammar/json-schema/schema-limits.js";
 import type { JsonSchema, StructureOptions } from "../../library/structured-output.js";
+import { TOOLS_TOO_LONG } from "../../tools/tool.js";
 import { ApiError } from "../api-error.js";
 import { list } from "./first-wrong.js";
 import { unsupported } from "./unsupported.js";
@@ -11,18 +14,36 @@ import { unsupported } from "./unsupported.js";
 /** Choices of one request, and characters of each. */
 const MOST_CHOICES = 1024;
 const LONGEST_CHOICE = 1024;
-/** Characters of a pattern, and of a grammar. */
+/** Characters of a pattern. */
 const LONGEST_PATTERN = 10_000;
-const LONGEST_GRAMMAR = 100_000;
 
-/** Taken as it is: nothing in it is looked at here. */
+/** Refuses what is too long as JSON, before it is handed on to another thread; a text is JSON already. */
+export function bounded(message: string) {
+  const { maxLength } = SCHEMA_LIMITS;
+  return (value: unknown, context: z.RefinementCtx<unknown>) => {
+    const length = typeof value === "string" ? value.length : jsonLength(value ?? null, maxLength);
+    if (length > maxLength) {
+      context.addIssue({ code: "custom", message, params: { code: "invalid_argument" } });
+    }
+  };
+}
+
+const SCHEMA_TOO_LONG = `a schema has at most ${SCHEMA_LIMITS.maxLength} characters as JSON`;
+
+export const boundedSchema = bounded(SCHEMA_TOO_LONG);
+export const boundedTools = bounded(TOOLS_TOO_LONG);
+
+/** Taken as it is: but for its length, nothing in it is looked at here. */
 export const jsonSchema = () =>
   z
     .unknown()
     .refine((value) => typeof value === "boolean" || (typeof value === "object" && !Array.isArray(value)), {
       error: "a schema is an object, true or false",
     })
+    .superRefine(boundedSchema)
     .openapi({ type: ["object", "boolean", "null"], description: "A JSON Schema, draft 2020-12." });
+
+const schemaOrText = () => z.union([z.string().superRefine(boundedSchema), jsonSchema()]).optional();
 
 const pattern = () =>
   z
@@ -33,7 +54,7 @@ const pattern = () =>
     .openapi({ description: "An ECMAScript pattern that the whole answer matches." });
 
 const grammar = () =>
-  z.string().max(LONGEST_GRAMMAR).nullish().openapi({
+  z.string().max(MAX_GRAMMAR_LENGTH).nullish().openapi({
     description: "A grammar in GBNF, llama.cpp's form, of which the answer is; an empty text is none.",
   });
 
@@ -67,7 +88,7 @@ export function structureFields() {
       .openapi({ description: "What the answer is held to: any JSON object, or JSON that fits a schema." }),
     structured_outputs: z
       .object({
-        json: z.union([z.string(), jsonSchema()]).optional(),
+        json: schemaOrText(),
         json_object: z.boolean().nullish(),
         regex: pattern(),
         choice: choice(),
@@ -76,10 +97,7 @@ export function structureFields() {
       })
       .nullish()
       .openapi({ description: "vLLM's name for the same." }),
-    guided_json: z
-      .union([z.string(), jsonSchema()])
-      .optional()
-      .openapi({ description: "vLLM's older name for a schema, or one as a text." }),
+    guided_json: schemaOrText().openapi({ description: "vLLM's older name for a schema, or one as a text." }),
     guided_regex: pattern(),
     guided_choice: choice(),
     guided_grammar: grammar(),

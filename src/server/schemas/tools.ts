@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { MAX_TOOLS } from "../../tools/tool.js";
 import { list } from "./first-wrong.js";
-import { jsonSchema } from "./structure.js";
+import { boundedTools, jsonSchema } from "./structure.js";
 
 const onlyFunctions = (what: string) =>
   z.literal("function", { error: `${what} of type function are supported` });
@@ -45,6 +45,7 @@ export function toolsField() {
       message: `tools has ${length} tools; the most are ${MAX_TOOLS}`,
     }),
   })
+    .superRefine(boundedTools)
     .nullish()
     .openapi({ description: "Functions that the model may call, for models whose template knows tools." });
 }
