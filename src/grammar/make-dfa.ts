@@ -35,39 +35,32 @@ export function dfaOf(terms: RegexTerms, language: Term, maxStates: number): Dfa
   return smallest(whole);
 }
 
-/**
- * The smallest automaton of what a function says, null where it accepts nothing.
- * @param alphabet the bytes that its texts are of
- * @param next a state after a byte; null: none. States are told apart by their key
- */
-export function dfaFrom<S>(
-  first: S,
-  {
-    alphabet,
-    keyOf,
-    next,
-    accepts,
-  }: {
-    readonly alphabet: readonly number[];
-    readonly keyOf: (state: S) => string;
-    readonly next: (state: S, byte: number) => S | null;
-    readonly accepts: (state: S) => boolean;
-  },
-  maxStates: number,
-  work: Work,
-): Dfa | null {
+/** What an automaton is made from. */
+interface StateReader<S> {
+  /** The bytes that its texts are of. */
+  readonly alphabet: readonly number[];
+  /** Tells states apart. */
+  keyOf(state: S): number;
+  /** The state after a byte; null: none. */
+  next(state: S, byte: number): S | null;
+  accepts(state: S): boolean;
+}
+
+/** The smallest automaton of what a reader accepts from its first state, null where that is nothing. */
+export function dfaFrom<S>(first: S, reader: StateReader<S>, maxStates: number, work: Work): Dfa | null {
+  const { alphabet } = reader;
   const states = [first];
-  const numbers = new Map([[keyOf(first), 0]]);
+  const numbers = new Map([[reader.keyOf(first), 0]]);
   const table: number[] = [];
   for (let s = 0; s < states.length; s++) {
     work.spend(STEPS_OF_NEXT * alphabet.length);
     for (const byte of alphabet) {
-      const to = next(states[s], byte);
+      const to = reader.next(states[s], byte);
       if (to === null) {
         table.push(-1);
         continue;
       }
-      const key = keyOf(to);
+      const key = reader.keyOf(to);
       let number = numbers.get(key);
       if (number === undefined) {
         number = states.push(to) - 1;
@@ -79,7 +72,7 @@ export function dfaFrom<S>(
     // All other bytes.
     table.push(-1);
   }
-  const accepting = Uint8Array.from(states, (state) => (accepts(state) ? 1 : 0));
+  const accepting = Uint8Array.from(states, (state) => (reader.accepts(state) ? 1 : 0));
   const classOf = new Uint8Array(256).fill(alphabet.length);
   alphabet.forEach((byte, i) => {
     classOf[byte] = i;
