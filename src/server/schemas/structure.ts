@@ -18,7 +18,7 @@ const LONGEST_CHOICE = 1024;
 const LONGEST_PATTERN = 10_000;
 
 /** Refuses what is too long as JSON, before it is handed on to another thread; a text is JSON already. */
-export function bounded(message: string) {
+function bounded(message: string) {
   const { maxLength } = SCHEMA_LIMITS;
   return (value: unknown, context: z.RefinementCtx<unknown>) => {
     const length = typeof value === "string" ? value.length : jsonLength(value ?? null, maxLength);
