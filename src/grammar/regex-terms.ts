@@ -16,10 +16,15 @@ export type Term = number;
 /** Inclusive ranges of bytes, ascending, none touching the next. */
 export type ByteRanges = readonly (readonly [number, number])[];
 
-type Shape =
+type Shape = ShortShape | LongShape;
+
+/** Of no text, or of texts of at most one byte. */
+type ShortShape =
   | { readonly kind: "none" }
   | { readonly kind: "empty" }
-  | { readonly kind: "bytes"; readonly ranges: ByteRanges }
+  | { readonly kind: "bytes"; readonly ranges: ByteRanges };
+
+type LongShape =
   | { readonly kind: "seq"; readonly first: Term; readonly rest: Term }
   | { readonly kind: "any-of" | "all-of"; readonly terms: readonly Term[] }
   | { readonly kind: "not"; readonly term: Term }
@@ -82,16 +87,18 @@ export class RegexTerms {
   }
 
   anyOf(terms: readonly Term[]): Term {
-    const all = this.#flat("any-of", terms);
-    all.delete(this.none);
+    // Most of a derivative's ways lead nowhere.
+    const some = terms.filter((term) => term !== this.none);
+    if (some.length < 2) return some[0] ?? this.none;
+    const all = this.#flat("any-of", some);
     if (all.has(this.all)) return this.all;
     return this.#group("any-of", all, this.none);
   }
 
   allOf(terms: readonly Term[]): Term {
+    if (terms.includes(this.none)) return this.none;
     const all = this.#flat("all-of", terms);
     all.delete(this.all);
-    if (all.has(this.none)) return this.none;
     if (all.has(this.empty)) return [...all].every((term) => this.isNullable(term)) ? this.empty : this.none;
     return this.#group("all-of", all, this.all);
   }
@@ -125,23 +132,21 @@ export class RegexTerms {
 
   /** The language of what may follow `byte`. */
   derivative(term: Term, byte: number): Term {
+    const shape = this.#shapes[term];
+    // Seen at once, and not worth to be kept.
+    if (shape.kind === "bytes") return holds(shape.ranges, byte) ? this.empty : this.none;
+    if (shape.kind === "none" || shape.kind === "empty") return this.none;
     const key = term * 256 + byte;
     const known = this.#derivatives.get(key);
     if (known !== undefined) return known;
     this.spend();
-    const result = this.#derive(term, byte);
+    const result = this.#derive(term, shape, byte);
     this.#derivatives.set(key, result);
     return result;
   }
 
-  #derive(term: Term, byte: number): Term {
-    const shape = this.#shapes[term];
+  #derive(term: Term, shape: LongShape, byte: number): Term {
     switch (shape.kind) {
-      case "none":
-      case "empty":
-        return this.none;
-      case "bytes":
-        return shape.ranges.some(([low, high]) => low <= byte && byte <= high) ? this.empty : this.none;
       case "seq":
         return this.#deriveSequence(term, byte);
       case "any-of":
@@ -234,4 +239,9 @@ export class RegexTerms {
       );
     }
   }
+}
+
+function holds(ranges: ByteRanges, byte: number): boolean {
+  for (const [low, high] of ranges) if (byte <= high) return low <= byte;
+  return false;
 }
