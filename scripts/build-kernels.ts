@@ -21,6 +21,7 @@ import { deflateRawSync } from "node:zlib";
 import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
 import { ALL_USES, planCheck } from "../src/kernels/wasm/self-check.js";
 import { generateOperations } from "./generate-operations.js";
+import { functionNames, withoutNames } from "./wasm-sections.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const compiler = "node_modules/assemblyscript";
@@ -41,6 +42,8 @@ const MOST_MEMORY = ["--maximumMemory=65536"];
 const SHARED = ["--sharedMemory", ...MOST_MEMORY];
 
 const kernelsModule = join(root, "src/kernels/wasm/kernels-binary.ts");
+/** For test/conformance/self-check.test.ts. */
+const namesFile = join(root, "test/vectors/function-names.json");
 const limitsModule = join(root, "src/bench/limits-binary.ts");
 
 /** Of everything that the binaries depend on. */
@@ -51,7 +54,12 @@ async function sourcesDigest(): Promise<string> {
     .sort()
     .map((name) => `assembly/${name}`);
   const hash = createHash("sha256");
-  for (const name of [...sources, "scripts/build-kernels.ts", `${compiler}/package.json`]) {
+  for (const name of [
+    ...sources,
+    "scripts/build-kernels.ts",
+    "scripts/wasm-sections.ts",
+    `${compiler}/package.json`,
+  ]) {
     const bytes = await readFile(join(root, name));
     hash.update(`${name} ${bytes.length}\n`).update(bytes);
   }
@@ -87,37 +95,42 @@ async function compile(
 }
 
 /** A module's binary as it is kept. */
-const packed = (single: Buffer) => deflateRawSync(single, { level: 9, memLevel: 9 }).toString("base64");
+const packed = (named: Buffer) =>
+  deflateRawSync(withoutNames(named), { level: 9, memLevel: 9 }).toString("base64");
 
 const digest = (binary: Buffer) => createHash("sha256").update(binary).digest("hex");
 
 await generateOperations(root);
 await writeExpectedDigests();
-const madeBy = `// Made by scripts/build-kernels.ts from assembly/, of SHA-256 ${await sourcesDigest()}.\n`;
-const isPresent = async (path: string) => (await readFile(path, "utf8").catch(() => "")).startsWith(madeBy);
+const sources = await sourcesDigest();
+const madeBy = `// Made by scripts/build-kernels.ts from assembly/, of SHA-256 ${sources}.\n`;
+const isPresent = async (path: string) =>
+  (await readFile(path, "utf8").catch(() => "")).slice(0, 200).includes(sources);
 
 const [named, namedFolder] = process.argv.slice(2);
 if (named === "--named") {
   // With the names of all functions, for test/vectors/fused.mjs; nothing else is written.
   await Promise.all([
-    compile(namedFolder, "index.ts", [...DATA, "--debug"], "kernels"),
-    compile(namedFolder, "relaxed/index.ts", [...RELAXED, "--debug"], "relaxed"),
+    compile(namedFolder, "index.ts", [...DATA, ...MOST_MEMORY, "--debug"], "kernels"),
+    compile(namedFolder, "relaxed/index.ts", [...RELAXED, ...MOST_MEMORY, "--debug"], "relaxed"),
   ]);
-} else if ((await isPresent(kernelsModule)) && (await isPresent(limitsModule))) {
+} else if ((await Promise.all([kernelsModule, limitsModule, namesFile].map(isPresent))).every(Boolean)) {
   process.stdout.write("assembly/: nothing has changed\n");
 } else {
   const folder = await mkdtemp(join(tmpdir(), "lastrow-kernels-"));
   try {
-    const [single, shared, relaxedSingle, relaxedShared, limits] = await Promise.all([
-      compile(folder, "index.ts", [...DATA, ...MOST_MEMORY]),
+    const [kernels, shared, relaxed, relaxedShared, limits] = await Promise.all([
+      compile(folder, "index.ts", [...DATA, ...MOST_MEMORY, "--debug"], "kernels"),
       compile(folder, "index.ts", [...DATA, ...SHARED]),
-      compile(folder, "relaxed/index.ts", [...RELAXED, ...MOST_MEMORY]),
+      compile(folder, "relaxed/index.ts", [...RELAXED, ...MOST_MEMORY, "--debug"], "relaxed"),
       compile(folder, "relaxed/index.ts", [...RELAXED, ...SHARED]),
       compile(folder, "limits-team.ts", [...DATA, ...SHARED]),
     ]);
-    const kernels = `export const KERNELS =\n  "${packed(single)}";\nexport const RELAXED_KERNELS =\n  "${packed(relaxedSingle)}";\n`;
+    const binaries = `export const KERNELS =\n  "${packed(kernels)}";\nexport const RELAXED_KERNELS =\n  "${packed(relaxed)}";\n`;
     const digests = `/** SHA-256 of what the compiler makes of the same sources over a shared memory. */\nexport const SHARED_DIGESTS = {\n  kernels: "${digest(shared)}",\n  relaxed: "${digest(relaxedShared)}",\n};\n`;
-    await writeFile(kernelsModule, madeBy + kernels + digests);
+    await writeFile(kernelsModule, madeBy + binaries + digests);
+    const names = { sources, kernels: functionNames(kernels), relaxed: functionNames(relaxed) };
+    await writeFile(namesFile, `${JSON.stringify(names)}\n`);
     await writeFile(
       limitsModule,
       `${madeBy}export const limitsBinary =\n  "${limits.toString("base64")}";\n`,

@@ -5,7 +5,7 @@
  * (loading.test.ts); and whether V8 makes those tiles 256 bits wide that are made for it. `npm run test:vectors`.
  */
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -13,7 +13,11 @@ const conformance = `${root}test/conformance`;
 const SUITES = [
   ...readdirSync(conformance).filter((name) => /^(kernels|combinations|rotation).*\.test\.ts$/.test(name)),
 ].map((name) => `test/conformance/${name}`);
-const ALSO = ["src/kernels/wasm/choose-instructions.test.ts", "src/platform/v8-flags.test.ts"];
+const ALSO = [
+  "test/conformance/self-check.test.ts",
+  "src/kernels/wasm/choose-instructions.test.ts",
+  "src/platform/v8-flags.test.ts",
+];
 if (SUITES.length < 5) throw new Error(`only ${SUITES.length} suites of kernels were found`);
 
 function onNode(major, ...args) {
@@ -90,14 +94,14 @@ function fail(what) {
   process.exit(1);
 }
 
-/** Functions that V8 must make 256 bits wide; of each kind there is at least one. */
-const FUSED = [
-  ...[/^tiles\/(tile[1-5]|triple|quadruple)$/, /^tiles-deep\//, /^linear-half\/(tile[2-5]|quadruple)/],
-  ...[/^tiles-int8\//, /^tiles-quantised\//, /^tiles-widened\//],
-  ...[/^attention-scores\//, /^attention-values\/(add|sum\w*)Values\d+/, /^attention-softmax\/weighBlocks/],
-  ...[/^elements\/(geluNew|geluFast|silu)$/, /^rotation\/rotate$/, /^rows-int8\/wholeGroup$/],
-  ...[/^relaxed\.relaxed\/tiles-int8\//, /^relaxed\.tiles-quantised\//],
-];
+/**
+ * Functions that V8 must make 256 bits wide: tiles and operations that are used where vectors are fused. Of each kind there is at
+ * least one. What the self check does not run of them stays
+ * at 128 bits in a model's kernels: test/conformance/self-check.test.ts.
+ */
+const FUSED = JSON.parse(readFileSync(new URL("fused-functions.json", import.meta.url), "utf8")).map(
+  (pattern) => new RegExp(pattern),
+);
 for (const major of process.arch === "x64" ? [24, 26] : []) {
   const functions = onNode(major, "test/vectors/fused.mjs")
     .trim()

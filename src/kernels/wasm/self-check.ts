@@ -36,7 +36,9 @@ const MOST_ROWS = 13;
 /** Positions that are cached: two blocks and a part of one. */
 const POSITIONS = 43;
 const KV_SHAPE = { numLayers: 1, numKvHeads: 2, headDim: 48 };
-const NUM_HEADS = 6;
+/** Heads of queries: three, two and one for each of K and V, so that a position alone is a tile of so many. */
+const HEAD_COUNTS = [6, 4, 2];
+const MOST_HEADS = 6;
 
 /** Values that break careless code. */
 const EXTREMES = [NaN, Infinity, -Infinity, 3.4e38, -3.4e38, 1e-45, -1e-45, 0, -0, 88.8, -104, 200];
@@ -207,7 +209,7 @@ function planAttention(plan: MemoryPlan, dtype: KvDtype): Step {
   const { numKvHeads, headDim } = KV_SHAPE;
   const prompt = 20;
   const [k, v] = [0, 1].map(() => plan.tensor(POSITIONS, numKvHeads * headDim));
-  const [q, out] = [0, 1].map(() => plan.tensor(1 + prompt, NUM_HEADS * headDim));
+  const [q, out] = [0, 1].map(() => plan.tensor(1 + prompt, MOST_HEADS * headDim));
   const [slots, positions] = [plan.indices(POSITIONS), plan.indices(1 + prompt)];
   const [table, sequences] = [plan.indices(numBlocks), plan.indices(4)];
   const scratch = plan.tensor(plan.scoreRows, 16 * numBlocks);
@@ -230,13 +232,17 @@ function planAttention(plan: MemoryPlan, dtype: KvDtype): Step {
     const asked = [POSITIONS - 1, ...all.slice(POSITIONS - prompt)];
     kernels.i32(positions.offset, positions.length).set(asked);
     fill(kernels, q, queries);
-    const call = { q, out, numHeads: NUM_HEADS, kv, layer: 0, sequences, positions, scale: 0.125, scratch };
-    return [
+    const call = { kv, layer: 0, sequences, positions, scale: 0.125, scratch };
+    const kinds = [
       { window: null, softcap: null },
       { window: 21, softcap: 5 },
-    ].map((kind) => {
-      kernels.attention({ ...call, ...kind });
-      return valuesOf(kernels, out);
+    ];
+    return HEAD_COUNTS.flatMap((numHeads) => {
+      const cols = numHeads * headDim;
+      return kinds.map((kind) => {
+        kernels.attention({ ...call, ...kind, numHeads, q: { ...q, cols }, out: { ...out, cols } });
+        return valuesOf(kernels, out);
+      });
     });
   };
 }
