@@ -19,15 +19,22 @@ export function dfaOf(terms: RegexTerms, language: Term, maxStates: number): Dfa
   const next: number[] = [];
   for (let s = 0; s < states.length; s++) {
     terms.work.spend(numClasses);
+    const own = terms.startsOf(states[s]);
+    let at = 0;
+    let number: number | undefined;
     for (const byte of starts) {
-      const term = terms.derivative(states[s], byte);
-      let number = term === terms.none ? -1 : numbers.get(term);
-      if (number === undefined) {
-        number = states.push(term) - 1;
-        numbers.set(term, number);
-        if (states.length > maxStates) throw tooManyStates(maxStates);
+      // Bytes that the state treats alike lead to one.
+      if (own[at] === byte) {
+        at += 1;
+        const term = terms.derivative(states[s], byte);
+        number = term === terms.none ? -1 : numbers.get(term);
+        if (number === undefined) {
+          number = states.push(term) - 1;
+          numbers.set(term, number);
+          if (states.length > maxStates) throw tooManyStates(maxStates);
+        }
       }
-      next.push(number);
+      next.push(number!);
     }
   }
   const accepting = Uint8Array.from(states, (term) => (terms.isNullable(term) ? 1 : 0));

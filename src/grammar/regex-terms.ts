@@ -44,6 +44,7 @@ export class RegexTerms {
   readonly #nullable: boolean[] = [];
   readonly #byKey = new Map<string, Term>();
   readonly #derivatives = new Map<number, Term>();
+  readonly #startsOf: (readonly number[])[] = [];
   readonly #starts = new Set<number>();
   /** The work of all that is compiled along with it. */
   readonly work: Work;
@@ -62,6 +63,63 @@ export class RegexTerms {
   /** Bytes at which some set of this compilation begins: between two of them all bytes are alike. Ascending, 0 first. */
   get classStarts(): readonly number[] {
     return [...this.#starts.add(0)].sort((a, b) => a - b);
+  }
+
+  /** Bytes between which a term treats all alike: what may follow one may follow the next. Ascending, 0 first. */
+  startsOf(term: Term): readonly number[] {
+    const known = this.#startsOf[term];
+    if (known !== undefined) return known;
+    const parts = this.#beginsOf(term);
+    const [only] = parts;
+    const starts = parts.length === 1 && typeof only === "number" ? this.startsOf(only) : this.#united(parts);
+    this.#startsOf[term] = starts;
+    return starts;
+  }
+
+  /** Terms, or ranges of bytes, that say what it begins with. */
+  #beginsOf(term: Term): readonly (Term | ByteRanges)[] {
+    const shape = this.#shapes[term];
+    switch (shape.kind) {
+      case "none":
+      case "empty":
+        return [];
+      case "bytes":
+        return [shape.ranges];
+      case "any-of":
+      case "all-of":
+        return shape.terms;
+      case "not":
+      case "repeat":
+        return [shape.term];
+      case "seq": {
+        // Part by part: there may be thousands that may all be empty.
+        const parts: Term[] = [];
+        let behind: Shape = shape;
+        for (; behind.kind === "seq"; behind = this.#shapes[behind.rest]) {
+          parts.push(behind.first);
+          if (!this.isNullable(behind.first)) return parts;
+          if (this.#shapes[behind.rest].kind !== "seq") parts.push(behind.rest);
+        }
+        return parts;
+      }
+    }
+  }
+
+  #united(parts: readonly (Term | ByteRanges)[]): readonly number[] {
+    this.spend(parts.length);
+    const isStart = new Uint8Array(256);
+    isStart[0] = 1;
+    for (const part of parts) {
+      if (typeof part === "number") for (const byte of this.startsOf(part)) isStart[byte] = 1;
+      else
+        for (const [low, high] of part) {
+          isStart[low] = 1;
+          if (high < 255) isStart[high + 1] = 1;
+        }
+    }
+    const starts: number[] = [];
+    for (let byte = 0; byte < 256; byte++) if (isStart[byte] === 1) starts.push(byte);
+    return starts;
   }
 
   isNullable(term: Term): boolean {
