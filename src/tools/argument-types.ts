@@ -43,7 +43,8 @@ class Looks {
 
   /** Of an argument that all of a schema allows. */
   argument(schema: Schema, name: string | null, following: ReadonlySet<string>): ReadonlySet<JsonType> {
-    if (!this.#goOn() || typeof schema === "boolean") return ANYTHING;
+    // What is no schema is refused where it is compiled.
+    if (!this.#goOn() || !isObject(schema)) return ANYTHING;
     const inside = (one: Schema, refs = following) => this.argument(one, name, refs);
     const { properties, additionalProperties } = schema;
     const declared = isObject(properties) ? properties : {};
@@ -61,6 +62,7 @@ class Looks {
   value(schema: Schema, following: ReadonlySet<string>): ReadonlySet<JsonType> {
     if (!this.#goOn() || schema === true) return ANYTHING;
     if (schema === false) return new Set();
+    if (!isObject(schema)) return ANYTHING;
     const { type, enum: listed } = schema;
     let own =
       type === undefined ? ANYTHING : withIntegers((Array.isArray(type) ? type : [type]) as JsonType[]);

@@ -89,6 +89,14 @@ const choice = fc.oneof(
   { arbitrary: value, weight: 1 },
 );
 
+/** No schemas, where schemas belong. */
+const UNTRUSTED = [
+  { anyOf: [null] },
+  { properties: { a: null } },
+  { additionalProperties: 7 },
+  { allOf: ["x"] },
+];
+
 /** @returns how many were refused by their place, and how many compile */
 export function expectHostileToolsRefused(numRuns: number): { refused: number; compiled: number } {
   const counts = { refused: 0, compiled: 0 };
@@ -114,7 +122,11 @@ export function expectHostileToolsRefused(numRuns: number): { refused: number; c
         }
       },
     ),
-    { numRuns },
+    // With `none` nothing is compiled, and what is read of calls must not trust the parameters.
+    {
+      numRuns,
+      examples: UNTRUSTED.map((parameters) => [[{ name: "a", parameters }], "none", "hermes", false]),
+    },
   );
   return counts;
 }
