@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { list, record } from "./first-wrong.js";
 import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
+import { boundedTogether } from "./structure.js";
 import { toolCallMessage, toolCallsResponse, toolChoiceFields, toolsField } from "./tools.js";
 import { unsupported } from "./unsupported.js";
 
@@ -97,6 +98,7 @@ export function chatRequest(limits: ServerLimits) {
       function_call: unsupported("function_call", (value) => value == null || value === "none"),
       audio: unsupported("audio"),
     })
+    .superRefine(boundedTogether)
     .openapi("ChatCompletionRequest");
 }
 

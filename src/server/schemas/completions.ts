@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { list, tokenIds } from "./first-wrong.js";
 import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
+import { boundedTogether } from "./structure.js";
 
 export function completionRequest(limits: ServerLimits) {
   const ids = tokenIds(limits.promptTokens);
@@ -31,6 +32,7 @@ export function completionRequest(limits: ServerLimits) {
           "What follows: the middle between the prompt, a text, and it is filled in, by models whose tokenizer has tokens for that. Empty: none. Not with echo.",
       }),
     })
+    .superRefine(boundedTogether)
     .openapi("CompletionRequest");
 }
 

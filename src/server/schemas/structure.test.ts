@@ -18,8 +18,10 @@ const ofAnthropic = (input_schema: object) => [
 const chat = { model: "m", max_tokens: 1, messages: [{ role: "user", content: "x" }] };
 const answer = { model: "m", input: "x" };
 
-test.each<[path: string, body: object, param: string]>([
-  ...["/v1/completions", "/v1/chat/completions"].flatMap((path): [string, object, string][] => {
+type Refused = [path: string, body: object, param: string | null];
+
+test.each<Refused>([
+  ...["/v1/completions", "/v1/chat/completions"].flatMap((path): Refused[] => {
     const body = path === "/v1/completions" ? { prompt: "x" } : chat;
     return [
       [
@@ -31,6 +33,7 @@ test.each<[path: string, body: object, param: string]>([
       [path, { ...body, structured_outputs: { json: long } }, "structured_outputs.json"],
       [path, { ...body, guided_json: JSON.stringify(long) }, "guided_json"],
       [path, { ...body, json_schema: long }, "json_schema"],
+      [path, { ...body, json_schema: half, structured_outputs: { json: half } }, null],
     ];
   }),
   ["/v1/chat/completions", { ...chat, tools: named(long) }, "tools.0.function.parameters"],

@@ -109,6 +109,14 @@ export function structureFields() {
 type StructureFields = z.infer<ReturnType<typeof structureObject>>;
 const structureObject = () => z.object(structureFields());
 
+/** Schemas that are given under several names, of which only one may be, are no longer in all than one may be. */
+export function boundedTogether(fields: Partial<StructureFields>, context: z.RefinementCtx<unknown>): void {
+  const { response_format: format, structured_outputs: outputs, guided_json, json_schema } = fields;
+  const given = [format?.json_schema?.schema, format?.schema, outputs?.json, guided_json, json_schema];
+  const schemas = given.filter((schema) => schema != null);
+  if (schemas.length > 1) boundedSchema(schemas, context);
+}
+
 /** What an answer is held to, and the field that says so. */
 export interface AskedStructure {
   readonly options: StructureOptions;
