@@ -5,7 +5,7 @@ import { LastrowError } from "../../src/errors.js";
 import { GrammarStates } from "../../src/grammar/grammar-state.js";
 import { SCHEMA_LIMITS } from "../../src/grammar/json-schema/schema-limits.js";
 import { readTools, toolsSpec } from "../../src/tools/answer-tools.js";
-import { CALL_FORMATS } from "../../src/tools/call-format.js";
+import { CALL_FORMATS, type CallFormatName } from "../../src/tools/call-format.js";
 import { callGrammar } from "../../src/tools/call-grammar.js";
 import { checkTools, type ToolChoice, type ToolDefinition } from "../../src/tools/tool.js";
 import { formatWith } from "./random-calls.js";
@@ -125,7 +125,12 @@ export function expectHostileToolsRefused(numRuns: number): { refused: number; c
     // With `none` nothing is compiled, and what is read of calls must not trust the parameters.
     {
       numRuns,
-      examples: UNTRUSTED.map((parameters) => [[{ name: "a", parameters }], "none", "hermes", false]),
+      examples: UNTRUSTED.map((parameters): [unknown[], string, CallFormatName, boolean] => [
+        [{ name: "a", parameters }],
+        "none",
+        "hermes",
+        false,
+      ]),
     },
   );
   return counts;
