@@ -21,4 +21,8 @@ interface Library {
   readonly PrecompiledNormalizer: new (config: object) => { normalize(text: string): string };
 }
 
-export const { WordPiece, Unigram, SplitPreTokenizer, PrecompiledNormalizer } = library as unknown as Library;
+// One by one: bundlers then leave the rest of the library out.
+export const WordPiece = (library as unknown as Library).WordPiece;
+export const Unigram = (library as unknown as Library).Unigram;
+export const SplitPreTokenizer = (library as unknown as Library).SplitPreTokenizer;
+export const PrecompiledNormalizer = (library as unknown as Library).PrecompiledNormalizer;

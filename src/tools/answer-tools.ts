@@ -1,6 +1,6 @@
 /** The tools of one answer, and what is made of them: what the answer is held to, and what reads its calls. */
 import { invalidArgument } from "../errors.js";
-import { isObject, type Schema } from "../grammar/json-schema/schema-keywords.js";
+import { isObject, type Schema } from "../grammar/json-schema/schema-types.js";
 import { argumentTypes } from "./argument-types.js";
 import type { CallFormat } from "./call-format.js";
 import type { ToolsSpec } from "./call-grammar.js";

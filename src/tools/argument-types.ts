@@ -8,7 +8,7 @@ import {
   type Schema,
   type SchemaObject,
   TYPES,
-} from "../grammar/json-schema/schema-keywords.js";
+} from "../grammar/json-schema/schema-types.js";
 
 /** Most schemas that are looked at for one argument; where it is not enough, it may be anything. */
 const MAX_LOOKS = 2000;

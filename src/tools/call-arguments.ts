@@ -1,6 +1,6 @@
 /** Reads the arguments of one call as they are written, and gives them as JSON. */
 import { JSON_STYLES } from "../grammar/json-schema/json-text.js";
-import type { JsonType } from "../grammar/json-schema/schema-keywords.js";
+import type { JsonType } from "../grammar/json-schema/schema-types.js";
 import { type CallPattern, matchAny, openFrom } from "./call-pattern.js";
 
 /** What is new. */

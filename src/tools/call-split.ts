@@ -5,7 +5,7 @@
  * Always: how an answer was cut into tokens changes nothing, and nothing that was emitted turns out to be another thing. What
  * looks like a call and is none is text. Owns what is held back for that, and the calls so far.
  */
-import type { JsonType } from "../grammar/json-schema/schema-keywords.js";
+import type { JsonType } from "../grammar/json-schema/schema-types.js";
 import { type ArgumentsReader, JsonArguments, TaggedArguments } from "./call-arguments.js";
 import type { CallFormat, CallFormatName, CallMarker } from "./call-format.js";
 import { type CallPattern, matchAny, openFrom } from "./call-pattern.js";

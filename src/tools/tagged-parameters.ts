@@ -15,7 +15,7 @@ import {
   SchemaAlternatives,
 } from "../grammar/json-schema/schema-alternatives.js";
 import { SchemaCompiler, type SchemaTarget, stringRules } from "../grammar/json-schema/schema-grammar.js";
-import type { JsonType, Schema } from "../grammar/json-schema/schema-keywords.js";
+import type { JsonType, Schema } from "../grammar/json-schema/schema-types.js";
 import { ANY_STRING } from "../grammar/json-schema/strings.js";
 import { argumentNames, argumentTypes } from "./argument-types.js";
 import { MAX_NAME_LENGTH, VALUE_END, VALUE_TAG } from "./call-arguments.js";

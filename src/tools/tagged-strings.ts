@@ -5,8 +5,8 @@
 import { ANY_CODE_POINT, complement, utf8 } from "../grammar/code-points.js";
 import type { Dfa } from "../grammar/dfa.js";
 import type { GrammarBuilder } from "../grammar/grammar.js";
-import type { JsonType } from "../grammar/json-schema/schema-keywords.js";
 import type { SchemaLimits } from "../grammar/json-schema/schema-limits.js";
+import type { JsonType } from "../grammar/json-schema/schema-types.js";
 import { formatPattern, type StringRules } from "../grammar/json-schema/strings.js";
 import { dfaOf, intersection } from "../grammar/make-dfa.js";
 import { someMatch, wholeMatch } from "../grammar/regex.js";

@@ -29,7 +29,7 @@ test("the formats that are honoured, and no others", () => {
 });
 
 test.each([
-  ["characters as JSON", SCHEMA_LIMITS.maxLength],
+  ["characters as JSON, of a schema or of all tools of an answer", SCHEMA_LIMITS.maxLength],
   ["objects and lists within each other", SCHEMA_LIMITS.maxDepth],
   ["alternatives that one place leaves", SCHEMA_LIMITS.maxAlternatives],
   ["parts of the grammar", SCHEMA_LIMITS.maxNodes],

@@ -5,7 +5,7 @@
 import type { GrammarBuilder } from "../grammar.js";
 import { UNBOUNDED } from "../regex-terms.js";
 import type { Conjunction } from "./schema-alternatives.js";
-import { isObject, type Schema } from "./schema-keywords.js";
+import { isObject, type Schema } from "./schema-types.js";
 
 /** A property of an object, in the order in which it is written. */
 export interface Property {

@@ -5,15 +5,9 @@
 import { invalidArgument } from "../../errors.js";
 import type { Work } from "../work.js";
 import type { Bound } from "./number-dfa.js";
-import {
-  checkKeywords,
-  isObject,
-  type JsonType,
-  type Schema,
-  type SchemaObject,
-  TYPES,
-} from "./schema-keywords.js";
+import { checkKeywords } from "./schema-keywords.js";
 import type { SchemaLimits } from "./schema-limits.js";
+import { isObject, type JsonType, type Schema, type SchemaObject, TYPES } from "./schema-types.js";
 
 /** Schema objects that all hold. */
 export type Conjunction = readonly SchemaObject[];

@@ -10,8 +10,9 @@ import { JSON_STYLES, type JsonStyle, jsonText } from "./json-text.js";
 import { type NumberBounds, numberDfa } from "./number-dfa.js";
 import { conjunction, least, ObjectNodes, type Property, propertiesOf } from "./object-nodes.js";
 import { type Alternative, boundsOf, type Conjunction, SchemaAlternatives } from "./schema-alternatives.js";
-import { type JsonType, type Schema, type SchemaObject, schemaJson } from "./schema-keywords.js";
+import { schemaJson } from "./schema-keywords.js";
 import { SCHEMA_LIMITS, type SchemaLimits } from "./schema-limits.js";
+import type { JsonType, Schema, SchemaObject } from "./schema-types.js";
 import { ANY_STRING, SchemaStrings, type StringRules } from "./strings.js";
 
 /**

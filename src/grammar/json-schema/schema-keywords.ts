@@ -5,14 +5,8 @@
 import { invalidArgument } from "../../errors.js";
 import { checkDivisor } from "./number-dfa.js";
 import type { SchemaLimits } from "./schema-limits.js";
+import { isObject, type Schema, type SchemaObject, TYPES } from "./schema-types.js";
 import { checkFormat } from "./strings.js";
-
-/** A schema object whose keywords were checked. */
-export type SchemaObject = { readonly [keyword: string]: unknown };
-export type Schema = SchemaObject | boolean;
-
-export const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"] as const;
-export type JsonType = (typeof TYPES)[number];
 
 /** They say nothing of what fits. */
 const ANNOTATIONS = [
@@ -116,10 +110,6 @@ export function checkKeywords(found: SchemaObject, where: string): void {
 }
 
 /** Whether it is an object as JSON has it. */
-export function isObject(value: unknown): value is SchemaObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 /**
  * A schema as plain JSON, which nobody can change under us.
  * @throws LastrowError `invalid_argument` when it is none, or larger or deeper than the limits

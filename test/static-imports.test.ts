@@ -1,0 +1,28 @@
+/** What a page loads before it generates anything: all that is imported from the library's entry on, but for `import()`. */
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+
+const src = new URL("../src/", import.meta.url);
+
+/** The files that a file leads to, itself among them, by their paths in src/. */
+async function reachedFrom(entry: string): Promise<ReadonlySet<string>> {
+  const reached = new Set([entry]);
+  for (const file of reached) {
+    const text = await readFile(new URL(file, src), "utf8");
+    // Imports and exports of values; those of types are gone from what is loaded.
+    for (const [, path] of text.matchAll(/^(?:import|export) (?!type )[^;]*?from "(\.[^"]+)\.js";/gms)) {
+      const address = new URL(`${path}.ts`, new URL(file, src));
+      reached.add(fileURLToPath(address).slice(fileURLToPath(src).length));
+    }
+  }
+  return reached;
+}
+
+test("a page that only generates loads no grammars, no templates, no engine and no kernels with its first script", async () => {
+  const reached = [...(await reachedFrom("index.ts"))];
+  expect(reached.length).toBeGreaterThan(100);
+  const later =
+    /^grammar\/(json-schema\/(schema-(keywords|grammar|alternatives)|strings|number-dfa)|regex|make-dfa|gbnf|grammar)\b|^chat\/jinja\/|^engine\/|^kernels\/(wasm\/(?!operations)|reference\/reference-kernels)/;
+  expect(reached.filter((file) => later.test(file))).toEqual([]);
+});
