@@ -204,7 +204,7 @@ test("as `lastrow serve` gives it: several threads, its policy obeyed, the same 
   page.on("console", (message) => {
     if (message.type() === "error") refused.push(message.text());
   });
-  await page.goto(listening.url);
+  await page.goto(`${listening.url}/explorer/`);
   await page.locator('[data-verdict="identical"][data-compared="100"]').waitFor();
   expect(await page.locator("footer").textContent()).toContain(`${availableParallelism()} threads`);
   expect(refused).toEqual([]);
