@@ -3,9 +3,9 @@
  * page must be there to be read, and nothing of it may count.
  */
 import { expect, test } from "vitest";
-import type { Kernels, Tensor } from "../kernels.js";
-import { referenceBackend } from "../reference/reference-kernels.js";
-import { wasmBackend } from "./wasm-kernels.js";
+import type { Kernels, Tensor } from "../../src/kernels/kernels.js";
+import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
+import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 
 /** Two pages, all of them planned. */
 const BYTES = 2 * 65_536;
