@@ -47,6 +47,8 @@ test("holds what is needed and nothing of the workshop", () => {
     "dist/index.js",
     "dist/index.d.ts",
     "dist/cli/main.js",
+    "dist/chat-page/index.html",
+    "dist/explorer/index.html",
     "models/stories/model.safetensors",
     "models/stories/README.md",
   ]) {
