@@ -73,6 +73,8 @@ export type {
   GenerationTimings,
   Mode,
 } from "./protocol/generation-request.js";
+export type { KvTier, RejectReason, TierConnection, TierPolicy, TierStats } from "./protocol/kv-tier.js";
+export type { TierAnswer, TierAsk, TierBlock, TierIdentity } from "./protocol/tier-messages.js";
 export type { FinishReason } from "./sampling/continuation.js";
 export type { GeneratedLogprobs } from "./sampling/logprobs.js";
 export type { SamplingOptions } from "./sampling/options.js";

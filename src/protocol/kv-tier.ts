@@ -1,0 +1,67 @@
+/**
+ * A KV tier as a model is given it: blocks of K and V that engines share beyond one process. An engine asks it through a port,
+ * thread to thread; whoever connected it asks for counters, and closes it.
+ */
+import type { TierIdentity } from "./tier-messages.js";
+
+/** Blocks of K and V that several engines share: made by `lastrow/tier`, and given to `load`. */
+export interface KvTier {
+  /**
+   * Connects an engine. A store that cannot be reached is no error: then nothing is found until it can be.
+   * @param identity what the engine's blocks depend on: it finds those of its equals
+   */
+  connect(identity: TierIdentity): Promise<TierConnection>;
+}
+
+/** One engine's way to a tier. */
+export interface TierConnection {
+  /** The engine's end, which goes to the engine's thread: it carries `TierAsk` one way, `TierAnswer` the other. */
+  readonly port: MessagePort;
+  /** What the engine has to keep to. */
+  readonly policy: TierPolicy;
+  /** Counters since it was connected. Never rejects, and never waits for the store. */
+  stats(): Promise<TierStats>;
+  /** Lets go of it: what has not been written is dropped. Never rejects. Calling it twice is fine. */
+  close(): Promise<void>;
+}
+
+/** What an engine asks of a tier, and when. */
+export interface TierPolicy {
+  /**
+   * Which blocks of prompts are offered: `first`, when they are computed; `second`, when another request takes them, too;
+   * `auto`, the first time those of prefixes of 256 tokens or more, the second time shorter ones.
+   */
+  readonly write: "auto" | "first" | "second";
+  /** Milliseconds that a load may take beyond twice what it is expected to. */
+  readonly deadlineMs: number;
+}
+
+/** Why a record was not taken: it is a miss, and counted. */
+export type RejectReason = "length" | "format" | "namespace" | "authentication" | "position" | "tokens";
+
+/** Counters of a tier since an engine was connected to it. */
+export interface TierStats {
+  /** Records that were read and verified, and those that were not there. */
+  readonly hits: number;
+  readonly misses: number;
+  /** Records that were read and not taken, by what was wrong with them. */
+  readonly rejected: Readonly<Record<RejectReason, number>>;
+  /** Loads that the engine asked for, and those of them that ended at their deadline. */
+  readonly loads: number;
+  readonly timeouts: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Records that were written, that were known to be there already, and that were dropped. */
+  readonly written: number;
+  readonly skippedWrites: number;
+  readonly droppedWrites: number;
+  /** What loads took, in seconds: `counts[i]` took at most `buckets[i]`, and no more than the one before allows. */
+  readonly loadSeconds: {
+    readonly buckets: readonly number[];
+    readonly counts: readonly number[];
+    readonly sum: number;
+    readonly count: number;
+  };
+  /** Whether the store is asked: `open`, not now; `half-open`, it is tried. */
+  readonly breaker: "closed" | "open" | "half-open";
+}
