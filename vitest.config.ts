@@ -3,11 +3,11 @@ import { defineConfig } from "vitest/config";
 
 /** They put other modules in the place of ours, which must not be those of other files. */
 const withMockedModules = ["src/cli/commands/compare.test.ts", "src/cli/commands/generate.test.ts"];
-// Real processes and long fuzzing: `npm run test:serving`; large vocabularies: `npm run test:vocabularies`; several Nodes:
-// `npm run test:vectors`; more of the same: `npm run test:exhaustive`.
+// Real processes and long fuzzing: `npm run test:serving`; several of them: `npm run test:fleet`; large vocabularies:
+// `npm run test:vocabularies`; several Nodes: `npm run test:vectors`; more of the same: `npm run test:exhaustive`.
 const elsewhere = [
   "test/serving/**",
-  "test/{exhaustive,package,vectors}/**",
+  "test/{exhaustive,fleet,package,vectors}/**",
   "test/browser/**",
   "test/vocabularies/**",
   "**/node_modules/**",
