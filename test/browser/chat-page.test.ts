@@ -83,23 +83,52 @@ test("an answer comes in pieces, and what was said before comes from the cache",
 
 test("an answer is stopped, and the server ends it; then it is asked for again", async () => {
   const { server, listening } = servers[0]!;
-  const running = async () =>
-    /^vllm:num_requests_running(?:\{.*\})? (\d+)$/m.exec(
-      await (await fetch(`${listening.url}/metrics`)).text(),
-    )?.[1];
+  const metric = async (series: RegExp) => {
+    const text = await (await fetch(`${listening.url}/metrics`)).text();
+    return Number(new RegExp(`^${series.source} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
+  };
+  const running = () => metric(/vllm:num_requests_running(?:\{.*\})?/);
   const page = await open(listening.url);
-  // Slow enough to be stopped: the page is given pieces one by one.
+  // Slow enough to be stopped: the answer is long, and others are computed with it.
   await page.route("**/v1/chat/completions", async (route) => {
     const body = { ...route.request().postDataJSON(), max_tokens: 400, ignore_eos: true };
     await route.continue({ postData: JSON.stringify(body) });
   });
+  const ended = () => metric(/vllm:request_success_total\{.*"length".*\}/);
+  const before = await ended();
+  let wholeAnswers = 0;
+  let isDone = false;
+  const keepAsking = async (prompt: string) => {
+    while (!isDone) {
+      const answer = await fetch(`${listening.url}/v1/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ model: "stories", prompt, max_tokens: 400, ignore_eos: true }),
+      });
+      await answer.text();
+      wholeAnswers += 1;
+    }
+  };
+  const asking = Array.from({ length: 16 }, (_, i) => keepAsking(String(i)));
+  await expect.poll(running).toBeGreaterThan(0);
+  // In the page, since a click from here may come after the answer's end.
+  await page.evaluate(() => {
+    new MutationObserver((_, observer) => {
+      const text = document.querySelector('[data-turn="assistant"] [data-text]')?.textContent ?? "";
+      const stop = document.querySelector<HTMLButtonElement>("[data-stop]");
+      if (text === "" || stop === null) return;
+      observer.disconnect();
+      stop.click();
+    }).observe(document.body, { childList: true, subtree: true, characterData: true });
+  });
   await say(page, "Tell me a long story.");
-  await text(page).waitFor();
-  await expect.poll(running).toBe("1");
-  await page.locator("[data-stop]").click();
   await page.locator('[data-turn="assistant"][data-end="stopped"]').waitFor();
   expect(await page.locator("[data-cost]").last().textContent()).toContain("stopped");
-  await expect.poll(running).toBe("0");
+  isDone = true;
+  await Promise.all(asking);
+  await expect.poll(running).toBe(0);
+  // The page's was not computed to its end: the server saw it leave.
+  expect(await ended()).toBe(before + wholeAnswers);
   expect(server.isReady).toBe(true);
   await page.unroute("**/v1/chat/completions");
   await page.locator("[data-retry]").click();
