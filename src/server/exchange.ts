@@ -4,6 +4,7 @@
  * metrics.
  */
 
+import type { GenerateOptions } from "../library/generate-options.js";
 import type { Admitted } from "./admission.js";
 import { ApiError } from "./api-error.js";
 import type { Principal } from "./keys.js";
@@ -53,6 +54,16 @@ export interface RequestRecord {
   readonly prompts: readonly unknown[] | null;
 }
 
+/** A part of a request's time, in milliseconds from its arrival. */
+export interface Phase {
+  /** `queue`: until it was its turn. `tier load`: K and V came from the tier. `prefill`: until the first token. `decode`: the rest. */
+  readonly name: "queue" | "tier load" | "prefill" | "decode";
+  readonly from: number;
+  readonly to: number;
+  /** What else is known of it. */
+  readonly attributes: Readonly<Record<string, number>>;
+}
+
 /** A record while its request is served. */
 type OpenRecord = { -readonly [K in keyof Omit<RequestRecord, "totalMs">]: RequestRecord[K] };
 
@@ -95,6 +106,10 @@ export class Exchange {
   drop: (() => void) | null = null;
   /** Calls back when its answer has left or its connection is gone, where that can be known. */
   onClose: ((callback: () => void) => void) | null = null;
+  /** What it wants generated, settled; null until then, and where nothing is. */
+  asked: GenerateOptions | null = null;
+  /** The parts of its time that are over. */
+  readonly phases: Phase[] = [];
   /** Its answer is a stream that goes on when the handler has returned. */
   outlivesHandler = false;
   readonly #abort = new AbortController();
@@ -158,6 +173,11 @@ export class Exchange {
   /** Milliseconds since it arrived. */
   get elapsedMs(): number {
     return performance.now() - this.arrival;
+  }
+
+  /** A part of its time is over: it began so many milliseconds after the arrival. */
+  phase(name: Phase["name"], from: number, to = this.elapsedMs, attributes: Phase["attributes"] = {}): void {
+    this.phases.push({ name, from, to, attributes });
   }
 
   /** What it asks, as it came. */

@@ -143,6 +143,8 @@ export async function generateAll(
   onPiece: OnPiece = () => undefined,
 ): Promise<Finished> {
   const { model } = engine;
+  const begin = exchange.elapsedMs;
+  exchange.asked = options;
   exchange.record.structure = structureOf(options, tools);
   const others = new AbortController();
   const stop = () => others.abort();
@@ -187,6 +189,14 @@ export async function generateAll(
     if (exchange.signal.aborted) throw exchange.reason;
     throw failureOf(engine, model, structureParam === null ? error : ofStructure(error, structureParam));
   } finally {
+    const { firstTokenMs, firstTokenSteps: steps } = exchange.record;
+    exchange.phase(
+      "prefill",
+      begin,
+      firstTokenMs ?? undefined,
+      steps === null ? {} : { "lastrow.steps": steps },
+    );
+    if (firstTokenMs !== null) exchange.phase("decode", firstTokenMs);
     for (const interval of intervals) interval?.end();
     exchange.signal.removeEventListener("abort", stop);
   }

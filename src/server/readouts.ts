@@ -73,7 +73,7 @@ export async function embedTexts(
   const ids = await tokensOf(service, model, exchange, given, { param, addSpecialTokens: true });
   const vectors: EmbedOptions = { dimensions: options.dimensions, pooling: options.pooling };
   const { embeddings, ...cost } = await run(model, exchange, (lm) =>
-    lm.embed(ids, { ...vectors, ...sharedOptions(exchange, ask) }),
+    prefilled(exchange, lm.embed(ids, { ...vectors, ...sharedOptions(exchange, ask) })),
   );
   return { embeddings, ...noted(exchange, cost) };
 }
@@ -115,7 +115,7 @@ export async function rankDocuments(
     },
   );
   const { results, ...cost } = await run(model, exchange, (lm) =>
-    lm.rankIds(ids, { topN: options.topN, ...sharedOptions(exchange, ask) }),
+    prefilled(exchange, lm.rankIds(ids, { topN: options.topN, ...sharedOptions(exchange, ask) })),
   );
   return { results, ...noted(exchange, cost) };
 }
@@ -197,6 +197,16 @@ async function run<T>(
     const { status, code, message } = toApiError(failure);
     if (param === null || status !== 400) throw failure;
     throw new ApiError(status, code, message, { param, cause: failure });
+  }
+}
+
+/** Tells how long it took, however it ends. */
+async function prefilled<T>(exchange: Exchange, work: Promise<T>): Promise<T> {
+  const begin = exchange.elapsedMs;
+  try {
+    return await work;
+  } finally {
+    exchange.phase("prefill", begin);
   }
 }
 

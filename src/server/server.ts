@@ -26,6 +26,7 @@ import type { ListedModel, ServedModels } from "./served-models.js";
 import { askedModels, type ServerOptions } from "./server-options.js";
 import type { Service } from "./service.js";
 import { StaticPages } from "./static-pages.js";
+import { Tracing } from "./tracing.js";
 
 /** A server that answers. */
 export interface LastrowServer extends AsyncDisposable {
@@ -108,6 +109,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     responses,
     saved,
     metrics,
+    tracing: await Tracing.open(),
     keepAliveMs: options.keepAliveMs ?? 10_000,
     logPrompts: options.logPrompts === true,
   };

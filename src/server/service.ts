@@ -16,6 +16,7 @@ import type { StoredResponses } from "./responses/stored-responses.js";
 import type { SavedFolder } from "./saved-folder.js";
 import type { ServedModels } from "./served-models.js";
 import { OPENAI_STREAM, type SendEvent, type StreamForm, streamEvents } from "./server-sent-events.js";
+import type { Tracing } from "./tracing.js";
 
 /** A running server. Each part is the one owner of its state. */
 export interface Service {
@@ -39,6 +40,8 @@ export interface Service {
   /** Null where nothing may be saved. */
   readonly saved: SavedFolder | null;
   readonly metrics: Metrics;
+  /** Null where there is nothing to trace with. */
+  readonly tracing: Tracing | null;
   readonly keepAliveMs: number;
   readonly logPrompts: boolean;
 }
@@ -51,6 +54,7 @@ export async function takeTurn(exchange: Exchange, choices: number): Promise<voi
   const admitted = exchange.admitted!;
   await admitted.count(choices);
   exchange.record.queueMs = admitted.queueMs;
+  exchange.phase("queue", 0);
 }
 
 /** The caller that the threads of texts and bodies work for. */

@@ -23,6 +23,7 @@ export function addChat(app: App, service: Service): void {
     {
       method: "post",
       path: "/v1/chat/completions",
+      operation: "chat",
       summary: "Answer a conversation.",
       body: chatRequest(limits),
       response: chatResponse,

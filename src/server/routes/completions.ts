@@ -57,6 +57,7 @@ export function addCompletions(app: App, service: Service): void {
     {
       method: "post",
       path: "/v1/completions",
+      operation: "text_completion",
       summary: "Continue prompts.",
       body: completionRequest(limits),
       response: completionResponse,

@@ -18,6 +18,7 @@ export function addEmbeddings(app: App, service: Service): void {
     {
       method: "post",
       path: "/v1/embeddings",
+      operation: "embeddings",
       summary: "Vectors of texts.",
       body: embeddingsRequest(service.limits),
       response: embeddingsResponse,

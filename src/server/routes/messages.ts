@@ -28,6 +28,7 @@ export function addMessages(app: App, service: Service): void {
     {
       method: "post",
       path: "/v1/messages",
+      operation: "chat",
       summary: "Anthropic's: answer a conversation.",
       body: messagesRequest(limits),
       response: messagesResponse,

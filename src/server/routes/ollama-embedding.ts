@@ -20,6 +20,7 @@ export function addOllamaEmbedding(app: App, service: Service): void {
     {
       method: "post",
       path: "/api/embed",
+      operation: "embeddings",
       summary: "Ollama's: vectors of texts.",
       body: ollamaEmbedRequest(service.limits),
       response: ollamaEmbedResponse,
@@ -47,6 +48,7 @@ export function addOllamaEmbedding(app: App, service: Service): void {
     {
       method: "post",
       path: "/api/embeddings",
+      operation: "embeddings",
       summary: "Ollama's older way: the vector of a text.",
       body: ollamaEmbeddingsRequest,
       response: ollamaEmbeddingsResponse,

@@ -39,6 +39,7 @@ export function addOllamaGeneration(app: App, service: Service): void {
     {
       method: "post",
       path: "/api/chat",
+      operation: "chat",
       summary: "Ollama's: answer a conversation.",
       body: ollamaChatRequest(limits),
       response: ollamaChatResponse,
@@ -60,6 +61,7 @@ export function addOllamaGeneration(app: App, service: Service): void {
     {
       method: "post",
       path: "/api/generate",
+      operation: "text_completion",
       summary: "Ollama's: answer a prompt, or continue it as it is.",
       body: ollamaGenerateRequest(limits),
       response: ollamaGenerateResponse,

@@ -12,6 +12,7 @@ export function addRerank(app: App, service: Service): void {
     {
       method: "post",
       path: "/v1/rerank",
+      operation: "rerank",
       summary: "Documents by how well they answer a query.",
       body: rerankRequest(service.limits),
       response: rerankResponse,

@@ -15,6 +15,7 @@ export function addResponses(app: App, service: Service): void {
     {
       method: "post",
       path: "/v1/responses",
+      operation: "chat",
       summary: "Answer a conversation made of items.",
       body: responseRequest(limits),
       response: responseBody,

@@ -6,6 +6,7 @@ import type { Exchange } from "../exchange.js";
 import { readBody } from "../request-body.js";
 import { errorSchema } from "../schemas/common.js";
 import { callerOf, type Service } from "../service.js";
+import type { Operation } from "../tracing.js";
 
 /** What the listener can do for an answer. */
 export interface Connection {
@@ -50,6 +51,8 @@ interface BodyRouteDetails<T> extends RouteDetails {
   readonly body: z.ZodType<T>;
   /** Where it takes its place: among the requests that want the engine, unless it says that it wants only the text thread. */
   readonly wants?: "engine" | "text";
+  /** What a model does for it; default: it is not traced. */
+  readonly operation?: Operation;
   /** What is done before it waits for its place: finding, and keeping, what it is about. */
   readonly before?: (context: AppContext) => unknown;
 }
@@ -58,19 +61,20 @@ interface BodyRouteDetails<T> extends RouteDetails {
 export function routeWithBody<T>(
   app: App,
   details: BodyRouteDetails<T>,
-  { admission, textTurns, limits }: Pick<Service, "admission" | "textTurns" | "limits">,
+  { admission, textTurns, limits, tracing }: Pick<Service, "admission" | "textTurns" | "limits" | "tracing">,
   handler: Handler<T>,
 ): void {
   declare(app, details, details.body);
   app.on(details.method.toUpperCase(), routerPath(details.path), async (context) => {
     const exchange = context.get("exchange");
-    exchange.record.route = details.path;
+    const { path, body: schema, operation } = details;
+    exchange.record.route = path;
+    if (operation !== undefined) tracing?.follow(exchange, operation, context.req.raw.headers);
     details.before?.(context);
     const turns = details.wants === "text" ? textTurns : admission;
     const admitted = await turns.enter(exchange.principal!, exchange.signal);
     exchange.admitted = admitted;
     exchange.onEnd(admitted.release);
-    const { path, body: schema } = details;
     const thread = context.get("bodies");
     const caller = callerOf(exchange);
     return handler(context, await readBody(context.req.raw, { path, schema, limits, thread, caller }));
