@@ -7,7 +7,7 @@
 const FLOORS = [
   ["cli"],
   ["server", "bench"],
-  ["explain"],
+  ["explain", "tier"],
   ["library"],
   ["client", "engine"],
   ["saved-sequence", "chat"],
