@@ -3,7 +3,7 @@
  * useful counts; what a kernel pads, reads twice or computes in vain makes it slower, not busier.
  */
 import { WEIGHT_TYPES } from "../kernels/weight-types.js";
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 
 /** Operations that a prompt needs; a multiplication and an addition are two. */
 export interface PrefillOperations {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import type { ContextBound } from "../protocol/engine-setup.js";
 import {
   contextNotice,

@@ -1,7 +1,7 @@
 /** Numbers, and what was decided of them, as people read them. */
 
 import { WEIGHT_TYPES } from "../kernels/weight-types.js";
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import { formatMemorySize } from "../memory-size.js";
 import type { ContextBound, KvBound } from "../protocol/engine-setup.js";
 

@@ -1,6 +1,6 @@
 /** The metadata of a GGUF file, a line for each key. */
 import type { MetadataEntry, MetadataScalar } from "../formats/gguf/metadata-entries.js";
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import { printable } from "../printable.js";
 import { formatCount } from "./format.js";
 import type { Json } from "./json.js";

@@ -1,5 +1,5 @@
 /** A model's tensors as they are stored: how many there are of each type, and a line for each. */
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import { printable } from "../printable.js";
 import { formatCount } from "./format.js";
 import { renderTable } from "./table.js";

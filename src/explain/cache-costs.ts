@@ -1,6 +1,6 @@
 /** What K and V take, and what they would take without grouped heads and without windows. */
 import { type KvKind, sequenceBytes } from "../kv-cache/block-needs.js";
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 
 /** Bytes of K and V. */
 export interface CacheBytes {

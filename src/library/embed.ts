@@ -72,7 +72,7 @@ export interface ReadModel {
   readonly engine: EngineClient;
   readonly info: KnownModel;
   /** The checked ids of a text. */
-  readonly idsOf: (text: Prompt, options: PromptOptions) => readonly number[];
+  readonly promptIds: (text: Prompt, options: PromptOptions) => readonly number[];
 }
 
 /** See `LanguageModel.embed`. */
@@ -94,7 +94,7 @@ export async function embedTexts(
         "A prompt is put in front of texts; token ids are taken as they are, without one.",
       );
     return withPlace(`Text ${i}`, list.length, () =>
-      model.idsOf(typeof text === "string" ? prompt.text + text : text, options),
+      model.promptIds(typeof text === "string" ? prompt.text + text : text, options),
     );
   });
   const outcomes = await readAll(model, prompts, { kind }, options);

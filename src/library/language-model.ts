@@ -2,26 +2,22 @@
  * A loaded model: the object that programs hold. Turns prompts and options into requests for the engine, and owns the
  * engine until it is disposed.
  */
-import type { ChatMessage, FoundTemplate, TemplateVariables } from "../chat/chat-template.js";
+import type { ChatMessage, FoundTemplate } from "../chat/chat-template.js";
 import type { TemplateRunner } from "../chat/template-runner.js";
 import { type ComparisonReport, compareWays } from "../client/comparison.js";
 import type { EngineClient } from "../client/engine-client.js";
 import type { DroppedEvents } from "../client/event-subscription.js";
 import { Generation } from "../client/generation.js";
 import { GrammarCompiler } from "../client/grammar-compiler.js";
-import { type LogitsRow, readLogits } from "../client/logits-reader.js";
+import type { LogitsRow } from "../client/logits-reader.js";
 import { Sequence, type SequenceModel } from "../client/sequence.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
 import { StructuredGenerations } from "../client/structured-generation.js";
 import { invalidArgument, LastrowError } from "../errors.js";
-import type { EmbeddingSettings } from "../formats/embedding-settings.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
-import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
-import type { ModelConfig } from "../model/config.js";
-import { checkOptions, isListOfIds, oneOf, shown } from "../option-checks.js";
+import { checkOptions, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { Platform } from "../platform/platform.js";
-import type { EngineInfo } from "../protocol/engine-setup.js";
 import {
   type EngineEvent,
   type EngineEventType,
@@ -29,12 +25,12 @@ import {
   EVENT_TYPES,
 } from "../protocol/engine-stats.js";
 import type { GenerationSink } from "../protocol/generation-outcome.js";
-import { checkPrompt, checkTokenIds, type GenerationRequest } from "../protocol/generation-request.js";
+import type { GenerationRequest } from "../protocol/generation-request.js";
 import { SavedSequence } from "../saved-sequence/read-sequence.js";
 import { openSaved, type SavedSource } from "../saved-sequence/saved-source.js";
-import type { EncodeOptions, Tokenizer } from "../tokenizer/tokenizer.js";
-import { CALL_FORMATS, type CallFormatName } from "../tools/call-format.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type AnswerParts, calledTools, NO_PARTS } from "./answer-parts.js";
+import { type ChatOptions, chatSettings } from "./chat-options.js";
 import type { Conversation } from "./conversation.js";
 import { type EmbedOptions, type EmbedResult, embedTexts, type ReadModel } from "./embed.js";
 import {
@@ -51,7 +47,25 @@ import {
   type ResolvedRequest,
   resolveRequest,
 } from "./generate-options.js";
-import { computePerplexity, type PerplexityOptions, type PerplexityResult } from "./perplexity.js";
+import type { ModelInfo } from "./model-info.js";
+import type { PerplexityOptions, PerplexityResult } from "./perplexity.js";
+import {
+  checkedSuffix,
+  idsOf,
+  infillEnds,
+  type PromptedModel,
+  promptIds,
+  withoutTokenizer,
+} from "./prompt-ids.js";
+import {
+  type LogitsModel,
+  type LogitsOptions,
+  type LogitsResult,
+  promptLogits,
+  promptLogitsRows,
+  promptPerplexity,
+  type RowsOptions,
+} from "./prompt-logits.js";
 import { type RankOptions, type RankResult, rankDocuments, rankerOf, rankTokens } from "./rank.js";
 import { type AnySchema, type JsonSchema, thoughtTokens, type ValueOf } from "./structured-output.js";
 
@@ -63,45 +77,12 @@ export interface SequenceOptions extends PromptOptions {
   readonly tenant?: string | undefined;
 }
 
-/** How a conversation is told to the model. */
-export interface ChatOptions {
-  /** A Jinja template in place of the model's own. */
-  readonly template?: string | undefined;
-  /**
-   * More variables of the template, as its authors define them: `{ enable_thinking: false }` for Qwen 3, say. Plain data; what
-   * looks like a special token in it is plain text.
-   */
-  readonly templateVariables?: TemplateVariables | undefined;
-  /**
-   * Drop the oldest turns when the context has no room for an answer: as many as leave half of it. Default false: then such
-   * an answer fails with `context_length_exceeded`.
-   */
-  readonly dropOldest?: boolean | undefined;
-  /** How the model writes calls of tools; docs/tools.md has the forms. Default: as its template asks for them. */
-  readonly toolFormat?: CallFormatName | undefined;
-  /** With `dropOldest`: never drop a system message. Default false: it is the oldest of all. */
-  readonly keepSystem?: boolean | undefined;
-  /**
-   * What held the keys and values of these messages, as `Conversation.sequence` was saved and `restore` gives it: what of
-   * it the next prompt begins with is found. It belongs to the conversation then.
-   */
-  readonly sequence?: Sequence | undefined;
-}
-
 /** How a saved sequence is taken up. */
 export interface RestoreOptions extends SequenceOptions {
   /** Cancels with the error code `aborted`. */
   readonly signal?: AbortSignal | undefined;
   /** Told how many tokens it has, before anything is reserved for them; what it throws is thrown. @internal */
   readonly expectRoom?: ((tokens: number) => void) | undefined;
-}
-
-/** How a prompt is read for its logits. */
-export interface LogitsOptions extends PromptOptions {
-  /** See `GenerateOptions`. */
-  readonly tenant?: string | undefined;
-  /** Cancels with the error code `aborted`. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 const PROMPT_OPTIONS = optionNames<PromptOptions & InfillOptions>()("promptTokens", {
@@ -113,64 +94,9 @@ const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
   salt: true,
   tenant: true,
 });
-const CHAT_OPTIONS = optionNames<ChatOptions>()("chat", {
-  ...{ template: true, templateVariables: true, toolFormat: true },
-  ...{ dropOldest: true, keepSystem: true, sequence: true },
-});
 const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
   ...{ parseSpecial: true, salt: true, tenant: true, signal: true, expectRoom: true },
 });
-const ROWS_OPTIONS = optionNames<LogitsOptions>()("logitsRows", {
-  parseSpecial: true,
-  tenant: true,
-  signal: true,
-});
-const LOGITS_OPTIONS = optionNames<LogitsOptions & { rows: unknown }>()("logits", {
-  ...{ parseSpecial: true, tenant: true, signal: true, rows: true },
-});
-const PERPLEXITY_OPTIONS = optionNames<PerplexityOptions & PromptOptions>()("perplexity", {
-  ...{ parseSpecial: true, tenant: true, stride: true, onProgress: true, signal: true },
-});
-
-/** Logits after a prompt. */
-export interface LogitsResult {
-  /** The ids that were fed, a start token included. */
-  readonly tokens: readonly number[];
-  /** Tokens whose K and V were there already, computed for an earlier prompt that begins alike; 0 for all rows. */
-  readonly numCachedTokens: number;
-  /** Rows of `logits`: 1, or one for each token. */
-  readonly rows: number;
-  /** (rows, vocabulary), row-major; your own copy. */
-  readonly logits: Float32Array;
-}
-
-/** What a model is and what it takes. Sizes in bytes. */
-export interface ModelInfo extends EngineInfo {
-  /** What messages and results call it: `stories`, a folder, a Hub name, an address. */
-  readonly label: string;
-  /** Its architecture, from config.json or the metadata of a GGUF file. */
-  readonly config: ModelConfig;
-  /** Number of weights; a tied `lm_head` counts once. */
-  readonly parameters: number;
-  /** The files that hold the weights. */
-  readonly files: readonly { readonly name: string; readonly bytes: number }[];
-  /** The checkpoint's tensors, in the order of their names, as they are stored: types, sizes of the dimensions, bytes. */
-  readonly tensors: readonly {
-    readonly name: string;
-    readonly dtype: string;
-    readonly shape: readonly number[];
-    readonly bytes: number;
-  }[];
-  /** The metadata of a GGUF file, in its order; of other formats nothing. */
-  readonly metadata: readonly MetadataEntry[];
-  /** What its files say of vectors of texts: most say nothing. */
-  readonly embedding: EmbeddingSettings;
-  /** What people should know of how the files were read and the engine was made, each a sentence; mostly none. */
-  readonly notices: readonly string[];
-  /** Whether the engine runs in a thread of its own. */
-  readonly worker: boolean;
-}
-
 /** Everything that `load` puts together. */
 export interface LanguageModelParts {
   readonly engine: EngineClient;
@@ -240,40 +166,9 @@ export class LanguageModel implements AsyncDisposable {
    *   `model_unsupported` for a suffix where the tokenizer has no tokens for it
    */
   promptTokens(prompt: Prompt, options: PromptOptions & InfillOptions = {}): number[] {
-    this.#alive();
+    const model = this.#prompted();
     checkOptions(options, PROMPT_OPTIONS);
-    return this.#promptIds(prompt, options);
-  }
-
-  /** The ids that are fed for a prompt. */
-  #promptIds(prompt: Prompt, options: PromptOptions & InfillOptions): number[] {
-    const { bosTokenId } = this.#alive();
-    const suffix = checkedSuffix(options);
-    if (suffix !== "") return this.#infillIds(prompt, suffix, options);
-    let tokens = prompt === "" && this.tokenizer === null ? [] : this.#idsOf(prompt, options);
-    if (tokens.length === 0) {
-      if (bosTokenId === null) {
-        throw new LastrowError(
-          "empty_prompt",
-          `The prompt is empty, and ${this.info.label} has no start token to begin with.`,
-        );
-      }
-      tokens = [bosTokenId];
-    }
-    checkPrompt(tokens, this.info.config);
-    return tokens;
-  }
-
-  #infillIds(prompt: Prompt, suffix: string, { parseSpecial = false }: PromptOptions): number[] {
-    if (typeof prompt !== "string") {
-      throw invalidArgument(`suffix belongs to a prompt that is a text, not ${shown(prompt)}.`);
-    }
-    if (parseSpecial) throw invalidArgument("parseSpecial cannot be combined with suffix.");
-    const { tokenizer } = this.#alive();
-    this.infillEnds();
-    const tokens = tokenizer!.encodeInfill(prompt, suffix);
-    checkPrompt(tokens, this.info.config);
-    return tokens;
+    return promptIds(model, prompt, options);
   }
 
   /**
@@ -282,13 +177,7 @@ export class LanguageModel implements AsyncDisposable {
    * @internal
    */
   infillEnds(): readonly number[] {
-    const { tokenizer } = this.#alive();
-    if (tokenizer === null) throw this.#withoutTokenizer();
-    if (tokenizer.infillTokens !== null) return tokenizer.infillTokens.ends;
-    throw new LastrowError(
-      "model_unsupported",
-      `${this.info.label} cannot fill in the middle of a text (suffix): its tokenizer ${tokenizer.missingInfill}.`,
-    );
+    return infillEnds(this.#prompted());
   }
 
   /**
@@ -331,23 +220,7 @@ export class LanguageModel implements AsyncDisposable {
    */
   async chat(messages: readonly ChatMessage[] = [], options: ChatOptions = {}): Promise<Conversation> {
     const { tokenizer, chatTemplate } = this.#alive();
-    checkOptions(options, CHAT_OPTIONS);
-    if (tokenizer === null) throw this.#withoutTokenizer();
-    const { templateVariables: variables = {}, dropOldest = false, keepSystem = false, sequence } = options;
-    const { toolFormat } = options;
-    if (toolFormat !== undefined) oneOf("toolFormat", toolFormat, CALL_FORMATS);
-    if (keepSystem && !dropOldest) throw invalidArgument("keepSystem belongs to dropOldest; give it, too.");
-    if (sequence !== undefined && !(sequence instanceof Sequence)) {
-      throw invalidArgument(`sequence is a sequence that restore gave, not ${shown(sequence)}.`);
-    }
-    const found = options.template === undefined ? chatTemplate : { source: options.template };
-    if (!("source" in found)) {
-      throw new LastrowError(
-        "chat_template_missing",
-        `${this.info.label} ${found.missing}; give one of your own (template), or continue texts with generate.`,
-      );
-    }
-    const { source: template } = found;
+    const settings = chatSettings({ label: this.info.label, tokenizer, chatTemplate }, options);
     // Loaded lazily: only chats need the template engine.
     const [{ TemplateRunner }, { Conversation }] = await Promise.all([
       import("../chat/template-runner.js"),
@@ -356,8 +229,7 @@ export class LanguageModel implements AsyncDisposable {
     const { startLimitedThread } = this.#alive();
     this.#templates ??= new TemplateRunner(() => startLimitedThread("template"));
     const runner = this.#templates;
-    const settings = { template, tokenizer, variables, toolFormat, dropOldest, keepSystem, runner };
-    return Conversation.begin(this, settings, messages, sequence);
+    return Conversation.begin(this, { ...settings, runner }, messages, options.sequence);
   }
 
   /**
@@ -383,27 +255,8 @@ export class LanguageModel implements AsyncDisposable {
    * takes less memory.
    * @throws LastrowError as `promptTokens`; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
-  async logits(
-    prompt: Prompt,
-    options: LogitsOptions & { readonly rows?: "last" | "all" | undefined } = {},
-  ): Promise<LogitsResult> {
-    const { engine } = this.#alive();
-    checkOptions(options, LOGITS_OPTIONS);
-    const rows = oneOf("rows", options.rows ?? "last", ["last", "all"]);
-    const tokens = this.#promptIds(prompt, options);
-    const width = this.info.config.vocabSize;
-    const logitsFrom = rows === "all" ? 0 : tokens.length - 1;
-    const logits = new Float32Array((tokens.length - logitsFrom) * width);
-    const computed = await engine.computeLogits(
-      tokens,
-      { logitsFrom, salt: "", tenant: options.tenant, signal: options.signal },
-      ({ firstPosition, count, row }) => {
-        for (let i = 0; i < count; i++) logits.set(row(i), (firstPosition + i - logitsFrom) * width);
-      },
-    );
-    if (computed === null) throw aborted();
-    const { numCachedTokens } = computed;
-    return { tokens, numCachedTokens, rows: tokens.length - logitsFrom, logits };
+  async logits(prompt: Prompt, options: RowsOptions = {}): Promise<LogitsResult> {
+    return promptLogits(this.#read(), prompt, options);
   }
 
   /**
@@ -411,11 +264,7 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `logits`
    */
   async *logitsRows(prompt: Prompt, options: LogitsOptions = {}): AsyncGenerator<LogitsRow, void> {
-    const { engine } = this.#alive();
-    checkOptions(options, ROWS_OPTIONS);
-    const tokens = this.#promptIds(prompt, options);
-    yield* readLogits(engine, tokens, this.info.config.vocabSize, options);
-    if (options.signal?.aborted) throw aborted();
+    yield* promptLogitsRows(this.#read(), prompt, options);
   }
 
   /**
@@ -424,22 +273,7 @@ export class LanguageModel implements AsyncDisposable {
    *   `tokenizer_missing`, `token_out_of_range`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async perplexity(text: Prompt, options: PerplexityOptions & PromptOptions = {}): Promise<PerplexityResult> {
-    const { engine } = this.#alive();
-    checkOptions(options, PERPLEXITY_OPTIONS);
-    const { signal, tenant } = options;
-    const { contextLength, vocabSize } = this.info.config;
-    const tokens = this.#idsOf(text, options);
-    checkTokenIds(tokens, vocabSize);
-    return computePerplexity(tokens, { ...options, contextLength }, async (window, logitsFrom, use) => {
-      const computed = await engine.computeLogits(
-        window,
-        { logitsFrom, salt: null, tenant, signal },
-        ({ firstPosition, count, row }) => {
-          for (let i = 0; i < count; i++) use(firstPosition + i, row(i));
-        },
-      );
-      if (computed === null) throw aborted();
-    });
+    return promptPerplexity(this.#read(), (read) => idsOf(this.#prompted(), text, read), options);
   }
 
   /**
@@ -452,7 +286,7 @@ export class LanguageModel implements AsyncDisposable {
    *   `promptTokens`; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async embed(texts: string | readonly Prompt[], options: EmbedOptions = {}): Promise<EmbedResult> {
-    return embedTexts(this.#readModel(), texts, options);
+    return embedTexts(this.#read(), texts, options);
   }
 
   /**
@@ -462,21 +296,12 @@ export class LanguageModel implements AsyncDisposable {
    *   `context_length_exceeded`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankResult> {
-    return rankDocuments(this.#readModel(), this.tokenizer, query, documents, options);
+    return rankDocuments(this.#read(), this.tokenizer, query, documents, options);
   }
 
   /** As `rank`, of texts that are tokens already: see `rankTokens`. @internal */
   async rankIds(texts: readonly (readonly number[])[], options: RankOptions): Promise<RankResult> {
-    return rankTokens(this.#readModel(), rankerOf(this.info, this.tokenizer), texts, options);
-  }
-
-  #readModel(): ReadModel {
-    const { engine } = this.#alive();
-    return {
-      engine,
-      info: this.info,
-      idsOf: (text, { parseSpecial }) => this.#promptIds(text, { parseSpecial }),
-    };
+    return rankTokens(this.#read(), rankerOf(this.info, this.tokenizer), texts, options);
   }
 
   /**
@@ -486,7 +311,7 @@ export class LanguageModel implements AsyncDisposable {
   async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
     const { engine } = this.#alive();
     checkOptions(options, SEQUENCE_OPTIONS);
-    const tokens = this.#promptIds(prompt, options);
+    const tokens = promptIds(this.#prompted(), prompt, options);
     const { salt = "", tenant = "" } = options;
     return Sequence.start(engine, tokens, { salt, tenant }, this.#sequenceModel(options));
   }
@@ -558,13 +383,28 @@ export class LanguageModel implements AsyncDisposable {
 
   #structuredGenerations(): StructuredGenerations {
     const { engine, tokenizer, eosTokenIds, startLimitedThread } = this.#alive();
-    if (tokenizer === null) throw this.#withoutTokenizer();
+    if (tokenizer === null) throw withoutTokenizer(this.info.label);
     this.#structured ??= new StructuredGenerations(
       engine,
       new GrammarCompiler(tokenizer, this.info.config.vocabSize, () => startLimitedThread("grammar")),
       eosTokenIds,
     );
     return this.#structured;
+  }
+
+  /** What a prompt needs to know. */
+  #prompted(): PromptedModel {
+    const { tokenizer, bosTokenId } = this.#alive();
+    return { label: this.info.label, config: this.info.config, tokenizer, bosTokenId };
+  }
+
+  /** What is needed to read logits, vectors and scores. */
+  #read(): LogitsModel & ReadModel {
+    const { engine } = this.#alive();
+    const { info } = this;
+    const ids = (prompt: Prompt, { parseSpecial }: PromptOptions) =>
+      promptIds(this.#prompted(), prompt, { parseSpecial });
+    return { engine, info, promptIds: ids };
   }
 
   #alive(): LanguageModelParts {
@@ -576,31 +416,9 @@ export class LanguageModel implements AsyncDisposable {
   #sequenceModel(options: PromptOptions): SequenceModel {
     const { storage } = this.#alive();
     const { parseSpecial } = options;
-    const toIds = (tokens: Prompt) => this.#idsOf(tokens, { parseSpecial, addSpecialTokens: false });
+    const toIds = (tokens: Prompt) =>
+      idsOf(this.#prompted(), tokens, { parseSpecial, addSpecialTokens: false });
     return { toIds, config: this.info.config, storage };
-  }
-
-  /** The ids of a text, or a copy of a list of ids, which is not checked. */
-  #idsOf(prompt: Prompt, { parseSpecial = false, addSpecialTokens = true }: EncodeOptions): number[] {
-    if (typeof prompt === "string") {
-      const { tokenizer } = this.#alive();
-      if (tokenizer === null) throw this.#withoutTokenizer();
-      return tokenizer.encode(prompt, { parseSpecial, addSpecialTokens });
-    }
-    if (isListOfIds(prompt)) {
-      const ids: unknown[] = [...prompt];
-      const isOther = (id: unknown) => typeof id === "string" || Array.isArray(id) || isMessage(id);
-      // Which ids there are is seen to where the model's are known.
-      if (!ids.some(isOther)) return ids as number[];
-    }
-    throw invalidArgument(wrongPrompt(prompt));
-  }
-
-  #withoutTokenizer(): LastrowError {
-    return new LastrowError(
-      "tokenizer_missing",
-      `${this.info.label} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); give token ids instead of text.`,
-    );
   }
 
   #request(prompt: Prompt, options: GenerateOptions, defaultMaxTokens: number): ResolvedRequest {
@@ -608,39 +426,10 @@ export class LanguageModel implements AsyncDisposable {
     const { label, config } = this.info;
     const ends = checkedSuffix(options) === "" ? eosTokenIds : [...eosTokenIds, ...this.infillEnds()];
     return resolveRequest(
-      this.#promptIds(prompt, options),
+      promptIds(this.#prompted(), prompt, options),
       options,
       { label, vocabSize: config.vocabSize, tokenizer, defaults, eosTokenIds: ends, loadMs },
       defaultMaxTokens,
     );
   }
-}
-
-/** @returns "" for none */
-function checkedSuffix({ suffix = "" }: InfillOptions): string {
-  if (typeof suffix === "string") return suffix;
-  throw invalidArgument(`suffix is a text, not ${shown(suffix)}.`);
-}
-
-function isMessage(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "role" in value;
-}
-
-/** What was given in place of a prompt, and what takes it. */
-function wrongPrompt(given: unknown): string {
-  const what = `A prompt is a text or a list of token ids, not ${shown(given)}`;
-  const first: unknown = Array.isArray(given) ? given[0] : given;
-  const has = (name: string) => typeof first === "object" && first !== null && name in first;
-  if (isMessage(first) || has("messages")) {
-    return `${what}. Messages are for chats: chat(messages) begins one, and reply(text) of it answers.`;
-  }
-  if (has("prompt")) return `${what}. The prompt comes first, and its options after it.`;
-  if (Array.isArray(given) && (typeof first === "string" || Array.isArray(first))) {
-    return `${what}. Give one prompt a call; calls that are not awaited in between run at once.`;
-  }
-  return `${what}.`;
-}
-
-function aborted(): LastrowError {
-  return new LastrowError("aborted", "The forward pass was cancelled.");
 }

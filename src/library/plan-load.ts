@@ -12,8 +12,8 @@ import type { ModelSource } from "../platform/platform.js";
 import type { ContextBound } from "../protocol/engine-setup.js";
 import { describeModel } from "./describe-model.js";
 import { filesOfWeights } from "./described-model.js";
-import type { ModelInfo } from "./language-model.js";
 import { checkedSettings, type LoadOptions, type LoadSettings } from "./load-options.js";
+import type { ModelInfo } from "./model-info.js";
 
 /** What a model is, and what `load` with the same options would take. Sizes in bytes. */
 export interface LoadPlan {

@@ -131,7 +131,7 @@ export async function rankTokens(
 ): Promise<RankResult> {
   const most = wholeNumber("topN", topN, texts.length, { from: 1, to: Number.MAX_SAFE_INTEGER });
   const prompts = texts.map((ids, i) =>
-    withPlace(`Document ${i}`, texts.length, () => model.idsOf([...before, ...ids, ...behind], {})),
+    withPlace(`Document ${i}`, texts.length, () => model.promptIds([...before, ...ids, ...behind], {})),
   );
   const outcomes = await readAll(model, prompts, { kind: "logits", tokens: [yes, no] }, options);
   const results = outcomes.map(({ vector: [ofYes, ofNo] }, index) => ({

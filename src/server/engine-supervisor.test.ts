@@ -1,7 +1,8 @@
 /** What becomes of an engine that is lost, with a clock that the test turns. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { LastrowError } from "../errors.js";
-import type { LanguageModel, ModelInfo } from "../library/language-model.js";
+import type { LanguageModel } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import { ApiError } from "./api-error.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
 import { failureOf } from "./generation-service.js";

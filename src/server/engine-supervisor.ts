@@ -4,7 +4,8 @@
  * request.
  */
 import { LastrowError } from "../errors.js";
-import type { LanguageModel, ModelInfo } from "../library/language-model.js";
+import type { LanguageModel } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import { ApiError } from "./api-error.js";
 
 /** How the engine is: `restarting` from when it is lost until it answers again, `stopped` for good. */

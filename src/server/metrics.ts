@@ -3,7 +3,7 @@
  * What is counted of a model carries its name as the label model_name; with a single model everything does.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import type { EngineStats } from "../protocol/engine-stats.js";
 import type { RequestRecord } from "./exchange.js";
 

@@ -1,5 +1,5 @@
 /** Everything that belongs to one served model. Each part is the one owner of its state. */
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { HeldSequences } from "./held-sequences.js";
 import type { ServerLimits } from "./limits.js";

@@ -3,7 +3,7 @@
  * them is the same whether they are loaded or not.
  */
 import type { TemplateAbilities } from "../chat/template-abilities.js";
-import type { ModelInfo } from "../library/language-model.js";
+import type { ModelInfo } from "../library/model-info.js";
 import { quoteValue } from "../quote-value.js";
 import { ApiError } from "./api-error.js";
 import type { Exchange } from "./exchange.js";

@@ -1,6 +1,7 @@
 /** Puts together everything that belongs to one model: its engine, its text thread, what is held in it. */
-import type { LanguageModel, ModelInfo } from "../library/language-model.js";
+import type { LanguageModel } from "../library/language-model.js";
 import type { LoadOptions } from "../library/load-options.js";
+import type { ModelInfo } from "../library/model-info.js";
 import type { CallFormatName } from "../tools/call-format.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
 import { HeldSequences } from "./held-sequences.js";

@@ -2,7 +2,7 @@
 import { PRODUCT_RATE } from "../../bench/limits.js";
 import { benchModel, type ModelBenchResult } from "../../bench/model-bench.js";
 import type { Spread } from "../../bench/spread.js";
-import type { ModelInfo } from "../../library/language-model.js";
+import type { ModelInfo } from "../../library/model-info.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
 import { formatCount, formatDuration, machineWords } from "../format.js";

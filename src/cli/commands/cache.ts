@@ -2,7 +2,7 @@
 
 import { LastrowError } from "../../errors.js";
 import { BlockMap, type MappedRun } from "../../kv-cache/block-map.js";
-import type { ModelInfo } from "../../library/language-model.js";
+import type { ModelInfo } from "../../library/model-info.js";
 import { printable } from "../../printable.js";
 import type { EngineEvent } from "../../protocol/engine-stats.js";
 import type { GenerationResult } from "../../protocol/generation-request.js";

@@ -4,7 +4,7 @@ import type { ComparedRun, ComparisonReport, Difference } from "../../client/com
 import { comparisonPlot } from "../../explain/figures/comparison-plot.js";
 import type { Scene } from "../../explain/scene.js";
 import { DEFAULT_COMPARED_TOKENS } from "../../library/generate-options.js";
-import type { ModelInfo } from "../../library/language-model.js";
+import type { ModelInfo } from "../../library/model-info.js";
 import { printable } from "../../printable.js";
 import { reportError, requestedStop } from "../exit.js";
 import { formatCount, formatDuration } from "../format.js";

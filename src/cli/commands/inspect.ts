@@ -1,6 +1,6 @@
 /** `lastrow inspect`: what a model is, and what it takes. */
 import { sequenceBytes } from "../../kv-cache/block-needs.js";
-import type { ModelInfo } from "../../library/language-model.js";
+import type { ModelInfo } from "../../library/model-info.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable } from "../../printable.js";
 import { architectureObject, architectureWords } from "../architecture-words.js";

@@ -1,7 +1,7 @@
 /** `lastrow serve`: the OpenAI-compatible server, until a signal ends it. */
 import { readFile } from "node:fs/promises";
 import { LastrowError } from "../../errors.js";
-import type { ModelInfo } from "../../library/language-model.js";
+import type { ModelInfo } from "../../library/model-info.js";
 import { formatMemorySize } from "../../memory-size.js";
 import { printable, printableJson } from "../../printable.js";
 import { isLoopback } from "../../server/guard.js";
