@@ -23,6 +23,10 @@ export function addServerOptions(command: Command): Command {
     .optionsGroup("Server:")
     .option("--host <address>", "address to listen on; beyond this machine it needs --api-keys", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 picks a free one", portNumber, 8080)
+    .option(
+      "--instance <name>",
+      "this server's name among several: ids of held sequences and of responses begin with it, to be routed by",
+    )
     .option("--api-keys <file>", "a name and a key on each line; read again on SIGHUP")
     .option("--insecure", "listen beyond this machine without keys")
     .option("--allow-host <name>", "a name that this server has, such as a proxy's; repeatable", collected)

@@ -12,6 +12,7 @@ import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../library/language-model.js";
 import { ApiError } from "./api-error.js";
 import type { Exchange } from "./exchange.js";
+import { keptIds, type NewKeptId } from "./instance.js";
 import type { Principal } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 
@@ -70,6 +71,7 @@ export class HeldSequences {
   readonly #bytesPerToken: number;
   /** Told when one is gone. */
   readonly #onGone: () => void;
+  readonly #newId: NewKeptId;
   readonly #held = new Map<string, Entry>();
   readonly #accounts = new Map<string, Account>();
   /** Models that are gone: what was made in them while they went cannot be held. */
@@ -77,10 +79,16 @@ export class HeldSequences {
   readonly #sweeper: ReturnType<typeof setInterval>;
   #isDisposed = false;
 
-  constructor(limits: SequenceLimits, bytesPerToken: number, onGone: () => void = () => undefined) {
+  constructor(
+    limits: SequenceLimits,
+    bytesPerToken: number,
+    onGone: () => void = () => undefined,
+    newId: NewKeptId = keptIds(undefined),
+  ) {
     this.#limits = limits;
     this.#bytesPerToken = bytesPerToken;
     this.#onGone = onGone;
+    this.#newId = newId;
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
     (this.#sweeper as { unref?: () => void }).unref?.();
   }
@@ -124,7 +132,7 @@ export class HeldSequences {
     }
     const now = Date.now() / 1000;
     const held: Entry = {
-      id: `seq-${crypto.randomUUID()}`,
+      id: this.#newId("seq"),
       owner,
       sequence,
       model,

@@ -7,6 +7,7 @@ import { type TemplateAbilities, templateAbilities } from "../chat/template-abil
 import { load } from "../library/load.js";
 import { LOAD_OPTIONS, type LoadOptions } from "../library/load-options.js";
 import { withoutOthers } from "../option-names.js";
+import type { NewKeptId } from "./instance.js";
 import type { ServerLimits } from "./limits.js";
 import { LoadedModels } from "./loaded-models.js";
 import { planModels } from "./memory-budget.js";
@@ -20,6 +21,7 @@ import { type ModelParts, startModel } from "./start-model.js";
 interface Shared {
   readonly limits: ServerLimits;
   readonly metrics: Metrics;
+  readonly newId: NewKeptId;
 }
 
 /** @throws LastrowError as `createServer` */
@@ -103,10 +105,10 @@ function abilitiesOf(found: FoundTemplate): TemplateAbilities | null {
 function partsOf(
   id: string,
   { chatTemplate, toolFormat, onEngine }: ServerOptions,
-  { limits, metrics }: Shared,
+  { limits, metrics, newId }: Shared,
 ) {
   return {
-    ...{ limits, chatTemplate, toolFormat, metrics: metrics.of(id) },
+    ...{ limits, newId, chatTemplate, toolFormat, metrics: metrics.of(id) },
     onEngine: (...[state, error]: Parameters<ModelParts["onEngine"]>) => onEngine?.(state, error, id),
   };
 }

@@ -39,6 +39,11 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly corsOrigins?: readonly string[] | undefined;
   /** What clients call a single model. Default: its Hub name, or the name of its folder. */
   readonly servedModelName?: string | undefined;
+  /**
+   * The name of this server among several, such as a pod's: ids of held sequences and of responses begin with it
+   * (`seq_NAME_…`), so that requests for them can be sent to it. Default: they have none.
+   */
+  readonly instance?: string | undefined;
   /** The file of keys; without it no key is asked for. */
   readonly apiKeys?: string | undefined;
   /** The text of a chat template, in place of a single model's own. */
@@ -84,7 +89,7 @@ const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
     saveDir: true,
     limits: true,
   },
-  ...{ boundTo: true, allowedHosts: true, corsOrigins: true, apiKeys: true },
+  ...{ instance: true, boundTo: true, allowedHosts: true, corsOrigins: true, apiKeys: true },
   ...{ sharePrefixes: true, cacheSecret: true, keepAliveMs: true, logPrompts: true },
   ...{ onRequest: true, onEngine: true, onLoad: true, loadModel: true },
 });

@@ -13,6 +13,7 @@ import { createApp } from "./app.js";
 import { BodyThread } from "./body-thread.js";
 import type { RequestRecord } from "./exchange.js";
 import { Guard } from "./guard.js";
+import { keptIds } from "./instance.js";
 import { ApiKeys } from "./keys.js";
 import { type ServerLimits, settleLimits } from "./limits.js";
 import { Metrics, type ModelReading } from "./metrics.js";
@@ -66,6 +67,7 @@ export interface LastrowServer extends AsyncDisposable {
 export async function createServer(options: ServerOptions = {}): Promise<LastrowServer> {
   const named = askedModels(options);
   const settled = settleLimits(options.limits);
+  const newId = keptIds(options.instance);
   const saved = options.saveDir === undefined ? null : await SavedFolder.open(options.saveDir, settled);
   const keys = new ApiKeys({
     secret: options.cacheSecret ?? saved?.secret ?? randomBytes(32),
@@ -89,7 +91,11 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     },
   );
   const { installationKey = saved?.installationKey } = options;
-  const models = await openModels(named, { ...options, installationKey }, { limits: settled, metrics });
+  const models = await openModels(
+    named,
+    { ...options, installationKey },
+    { limits: settled, metrics, newId },
+  );
   const limits: ServerLimits = {
     ...settled,
     promptTokens: Math.min(settled.promptTokens, models.contextLength),
@@ -106,6 +112,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
     bodies,
     models,
     model: (name, exchange) => models.use(name, exchange),
+    newId,
     responses,
     saved,
     metrics,

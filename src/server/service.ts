@@ -8,6 +8,7 @@ import type { AnswerMemory } from "./answer-memory.js";
 import { ApiError, toApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
 import type { Exchange } from "./exchange.js";
+import type { NewKeptId } from "./instance.js";
 import type { ApiKeys } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 import type { Metrics } from "./metrics.js";
@@ -35,6 +36,8 @@ export interface Service {
    * @throws ApiError 404 for one that is not served
    */
   readonly model: (name: string | null | undefined, exchange: Exchange) => Promise<ModelService>;
+  /** Ids of what is kept between requests. */
+  readonly newId: NewKeptId;
   /** Kept for requests that come back to them. */
   readonly responses: StoredResponses;
   /** Null where nothing may be saved. */

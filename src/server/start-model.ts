@@ -5,6 +5,7 @@ import type { ModelInfo } from "../library/model-info.js";
 import type { CallFormatName } from "../tools/call-format.js";
 import { type EngineState, EngineSupervisor } from "./engine-supervisor.js";
 import { HeldSequences } from "./held-sequences.js";
+import type { NewKeptId } from "./instance.js";
 import type { ServerLimits } from "./limits.js";
 import type { ModelMetrics } from "./metrics.js";
 import type { ModelService, ServedModel } from "./model-service.js";
@@ -20,6 +21,7 @@ export interface ModelParts {
     options: Pick<LoadOptions, "contextLength" | "kvMemory" | "signal">,
   ) => Promise<LanguageModel>;
   readonly limits: ServerLimits;
+  readonly newId: NewKeptId;
   /** The text of a chat template in place of the model's own. */
   readonly chatTemplate: string | undefined;
   /** How it writes calls of tools; undefined: as its template asks for them. */
@@ -66,7 +68,7 @@ export async function startModel(parts: ModelParts, signal: AbortSignal): Promis
   const promptTokens = Math.min(serverLimits.promptTokens, info.config.contextLength);
   const limits: ServerLimits = { ...serverLimits, promptTokens };
   metrics.describe(info);
-  const held = new HeldSequences(limits, info.kv.bytesPerToken, parts.holdsLess);
+  const held = new HeldSequences(limits, info.kv.bytesPerToken, parts.holdsLess, parts.newId);
   sequences = held;
   return {
     ...{ served, limits, engine, texts, sequences, metrics },

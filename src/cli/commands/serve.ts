@@ -23,6 +23,7 @@ export interface ServeCommandOptions extends Omit<EngineOptions, "model"> {
   readonly idle?: string | undefined;
   readonly host: string;
   readonly port: number;
+  readonly instance?: string | undefined;
   readonly apiKeys?: string | undefined;
   readonly insecure?: boolean | undefined;
   readonly allowHost?: readonly string[] | undefined;
@@ -76,6 +77,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       dtype: options.dtype,
       tokenBudget: options.tokenBudget,
       onProgress: display.onProgress,
+      instance: options.instance,
       apiKeys,
       chatTemplate: chatTemplate?.toString("utf8"),
       toolFormat: options.toolFormat,

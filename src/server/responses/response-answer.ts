@@ -8,14 +8,13 @@ import type { ResponseRequest, ResponseUsage } from "../schemas/responses.js";
 import { chatLogprobs } from "../token-text.js";
 import { askedLogprobs } from "./response-ask.js";
 import { ResponseEvents } from "./response-events.js";
-import { newId } from "./response-items.js";
 import { ResponseOutput } from "./response-output.js";
 import type { StoredItem, StoredResponse } from "./stored-responses.js";
 
 export class ResponseAnswer {
   readonly output: ResponseOutput;
   readonly events: ResponseEvents;
-  readonly #id = newId("resp");
+  readonly #id: string;
   readonly #created = Math.floor(Date.now() / 1000);
   readonly #request: ResponseRequest;
   readonly #model: string;
@@ -23,7 +22,13 @@ export class ResponseAnswer {
   #isStored: boolean;
   #end: object = { status: "in_progress", completed_at: null, incomplete_details: null, usage: null };
 
-  constructor({ engine, served }: ModelService, body: ResponseRequest, input: readonly StoredItem[]) {
+  constructor(
+    id: string,
+    { engine, served }: ModelService,
+    body: ResponseRequest,
+    input: readonly StoredItem[],
+  ) {
+    this.#id = id;
     this.#request = body;
     this.#model = served.id;
     this.#input = input;

@@ -34,7 +34,7 @@ export function addResponses(app: App, service: Service): void {
         input.map(({ json }) => JSON.parse(json)),
       );
       const chat = await prepareChat(service, model, exchange, ask);
-      const answer = new ResponseAnswer(model, body, input);
+      const answer = new ResponseAnswer(service.newId("resp"), model, body, input);
       const keep = () => {
         if (answer.isStored) responses.keep(principal, answer.stored());
       };
