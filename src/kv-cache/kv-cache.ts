@@ -1,7 +1,7 @@
 /**
  * The face of the KV cache. Sequences take what others have computed (`findPrefix`, `attach`), reserve room for new rows,
- * commit what was written, give back what no window sees any more, are forked, cut back and freed. Owns the block pool, the
- * prefix index and the tables; the bytes live in the kernels' memory, at the places that `layout` describes.
+ * commit what was written, give back what no window sees any more, are forked, cut back and freed. Owns the tables, and the
+ * blocks that they hold (held-blocks.ts); the bytes live in the kernels' memory, at the places that `layout` describes.
  *
  * Full blocks are published when they are committed, and stay findable after their last sequence has let go of them,
  * until their space is needed: least recently released first, a sequence's tail before its head. What is published or
@@ -17,10 +17,11 @@ import {
   firstSeenBlock,
   type KvLayout,
 } from "../kernels/kv-layout.js";
-import { BlockPool } from "./block-pool.js";
+import type { BlockPool } from "./block-pool.js";
 import { BlockTable } from "./block-table.js";
-import type { KvListener } from "./kv-events.js";
-import { PrefixIndex, type PrefixNode } from "./prefix-index.js";
+import { HeldBlocks } from "./held-blocks.js";
+import type { KvListener, PlacedBlock } from "./kv-events.js";
+import type { PrefixIndex, PrefixNode } from "./prefix-index.js";
 
 export interface KvCacheOptions {
   /** Copies all bytes of one block over another. */
@@ -46,20 +47,26 @@ export class KvCache {
   readonly layout: KvLayout;
   readonly pool: BlockPool;
   readonly index: PrefixIndex;
-  /** Told of everything that happens; null, the default, costs nothing. */
-  listener: KvListener | null = null;
+  readonly #blocks: HeldBlocks;
   readonly #copyBlock: (from: number, to: number) => void;
   readonly #tables = new Set<BlockTable>();
-  /** By block: the group of layers that it was last taken for. */
-  readonly #groups: Int32Array;
   #lastSequence = 0;
 
   constructor(layout: KvLayout, { copyBlock, hashSeed = 0 }: KvCacheOptions) {
     this.layout = layout;
-    this.pool = new BlockPool(layout.numBlocks);
-    this.index = new PrefixIndex(layout.numBlocks, layout.groups.length, hashSeed);
-    this.#groups = new Int32Array(layout.numBlocks);
+    this.#blocks = new HeldBlocks(layout.numBlocks, layout.groups.length, hashSeed);
+    this.pool = this.#blocks.pool;
+    this.index = this.#blocks.index;
     this.#copyBlock = copyBlock;
+  }
+
+  /** Told of everything that happens; null, the default, costs nothing. */
+  get listener(): KvListener | null {
+    return this.#blocks.listener;
+  }
+
+  set listener(listener: KvListener | null) {
+    this.#blocks.listener = listener;
   }
 
   /** Tables of the sequences that are alive. */
@@ -74,7 +81,7 @@ export class KvCache {
 
   /** The group of layers whose rows a block holds, or held when it was last in use. */
   groupOf(block: number): number {
-    return this.#groups[block];
+    return this.#blocks.groupOf(block);
   }
 
   /**
@@ -140,9 +147,8 @@ export class KvCache {
     for (const [group, { first, ids }] of runs.entries()) {
       table.beginRun(group, first);
       for (const [i, block] of ids.entries()) {
-        this.pool.retain(block);
         table.appendBlock(group, block);
-        this.listener?.({ type: "hit", block, sequence: table.sequence, group, index: first + i });
+        this.#blocks.take("hit", { block, sequence: table.sequence, group, index: first + i });
       }
     }
     if (prefix !== null) this.index.holdKnown(prefix);
@@ -174,7 +180,7 @@ export class KvCache {
     const inPlace = this.pool.numFree < needed + shared.length + visible.length;
     if (needed + shared.length + (inPlace ? 0 : visible.length) > this.pool.numFree) return false;
     for (const group of visible) {
-      if (inPlace) this.#unpublish(blockAt(table, group, last));
+      if (inPlace) this.#blocks.unpublish(blockAt(table, group, last));
       else shared.push(group);
     }
     for (const group of shared) this.#copyLast(table, group, last);
@@ -232,7 +238,7 @@ export class KvCache {
       if (window === null) continue;
       const kept = firstKeptBlock(window, length);
       for (let index = table.runs[group].first; index < kept; index++) {
-        this.#release(table, { group, index, block: table.shiftBlock(group) });
+        this.#blocks.release({ block: table.shiftBlock(group), sequence: table.sequence, group, index });
       }
     }
   }
@@ -252,9 +258,8 @@ export class KvCache {
     for (const [group, { first, ids }] of table.runs.entries()) {
       forked.beginRun(group, first);
       for (const [i, block] of ids.slice(0, end - first).entries()) {
-        this.pool.retain(block);
         forked.appendBlock(group, block);
-        this.listener?.({ type: "shared", block, sequence: forked.sequence, group, index: first + i });
+        this.#blocks.take("shared", { block, sequence: forked.sequence, group, index: first + i });
       }
     }
     forked.append(table.tokens);
@@ -334,75 +339,43 @@ export class KvCache {
 
   #publish(table: BlockTable, group: number, index: number, node: PrefixNode): void {
     const { sequence } = table;
-    const own = blockAt(table, group, index);
+    const own: PlacedBlock = { block: blockAt(table, group, index), sequence, group, index };
     const canonical = node.blocks[group];
-    if (canonical < 0) {
-      this.index.publish(own, group, node);
-      const parent = node.parent?.id ?? 0;
-      this.listener?.({ type: "published", block: own, sequence, prefix: node.id, parent });
-    } else if (canonical !== own) {
-      this.pool.retain(canonical);
-      this.listener?.({ type: "hit", block: canonical, sequence, group, index });
+    if (canonical < 0) this.#blocks.publish(own, node);
+    else if (canonical !== own.block) {
+      this.#blocks.take("hit", { ...own, block: canonical });
       table.replaceBlock(group, index, canonical);
-      this.#release(table, { group, index, block: own });
+      this.#blocks.release(own);
     }
   }
 
   #copyLast(table: BlockTable, group: number, index: number): void {
     const last = blockAt(table, group, index);
-    const copy = this.#allocate(table, group, index);
+    const { sequence } = table;
+    const copy = this.#blocks.allocate({ sequence, group, index });
     this.#copyBlock(last, copy);
-    this.listener?.({ type: "copied", from: last, to: copy, sequence: table.sequence });
+    this.listener?.({ type: "copied", from: last, to: copy, sequence });
     table.replaceBlock(group, index, copy);
-    this.#release(table, { group, index, block: last });
+    this.#blocks.release({ block: last, sequence, group, index });
   }
 
   /** Adds blocks until all runs end where block `end` would begin. */
   #fill(table: BlockTable, end: number): void {
-    const { runs } = table;
+    const { runs, sequence } = table;
     const from = runs.reduce((least, run) => Math.min(least, endOf(run)), end);
     for (let index = from; index < end; index++) {
       for (const [group, run] of runs.entries()) {
-        if (endOf(run) === index) table.appendBlock(group, this.#allocate(table, group, index));
+        if (endOf(run) === index) {
+          table.appendBlock(group, this.#blocks.allocate({ sequence, group, index }));
+        }
       }
     }
-  }
-
-  #allocate(table: BlockTable, group: number, index: number): number {
-    const block = this.pool.allocate();
-    if (block === null) throw new Error("the block pool counts more free blocks than it has");
-    if (this.index.isPublished(block)) this.#unpublish(block);
-    this.#groups[block] = group;
-    this.listener?.({ type: "allocated", block, sequence: table.sequence, group, index });
-    return block;
-  }
-
-  #unpublish(block: number): void {
-    this.index.remove(block);
-    this.listener?.({ type: "evicted", block });
   }
 
   #popBlock(table: BlockTable, group: number): void {
     const { first, ids } = table.runs[group];
     const index = first + ids.length - 1;
-    this.#release(table, { group, index, block: table.popBlock(group) });
-  }
-
-  /** What can be found is kept as long as possible; what cannot be asked for again is the next to be used. */
-  #release(
-    { sequence }: BlockTable,
-    { group, index, block }: { readonly group: number; readonly index: number; readonly block: number },
-  ): void {
-    if (this.index.isPublished(block)) this.pool.release(block);
-    else this.pool.discard(block);
-    this.listener?.({
-      type: "released",
-      block,
-      sequence,
-      group,
-      index,
-      references: this.pool.refCount(block),
-    });
+    this.#blocks.release({ block: table.popBlock(group), sequence: table.sequence, group, index });
   }
 
   #expectAlive(table: BlockTable): void {
