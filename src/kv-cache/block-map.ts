@@ -48,6 +48,10 @@ export class BlockMap {
       case "hit":
         this.#hold(event);
         break;
+      case "loaded":
+        this.#hold(event);
+        this.#published.add(event.block);
+        break;
       case "released":
         this.#release(event);
         break;

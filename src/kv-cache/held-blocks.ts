@@ -35,17 +35,26 @@ export class HeldBlocks {
    * @throws Error when none is free: the caller has counted
    */
   allocate({ sequence, group, index }: BlockPlace): number {
-    const block = this.takeFree(group);
+    const block = this.#takeFree(group);
     this.listener?.({ type: "allocated", block, sequence, group, index });
     return block;
   }
 
-  /** The same, with nothing said of what it is for. */
-  takeFree(group: number): number {
-    const block = this.pool.allocate();
-    if (block === null) throw new Error("the block pool counts more free blocks than it has");
-    if (this.index.isPublished(block)) this.unpublish(block);
-    this.#groups[block] = group;
+  /**
+   * Takes a free block for contents that come from elsewhere, and makes it findable when they have been written.
+   * @throws Error when none is free; what `write` throws, and the block is as free as before
+   */
+  load({ sequence, group, index }: BlockPlace, node: PrefixNode, write: (block: number) => void): number {
+    const block = this.#takeFree(group);
+    try {
+      write(block);
+    } catch (error) {
+      this.pool.discard(block);
+      throw error;
+    }
+    this.index.publish(block, group, node);
+    const parent = node.parent?.id ?? 0;
+    this.listener?.({ type: "loaded", block, sequence, group, index, prefix: node.id, parent });
     return block;
   }
 
@@ -69,6 +78,14 @@ export class HeldBlocks {
     this.index.publish(block, group, node);
     const parent = node.parent?.id ?? 0;
     this.listener?.({ type: "published", block, sequence, prefix: node.id, parent });
+  }
+
+  #takeFree(group: number): number {
+    const block = this.pool.allocate();
+    if (block === null) throw new Error("the block pool counts more free blocks than it has");
+    if (this.index.isPublished(block)) this.unpublish(block);
+    this.#groups[block] = group;
+    return block;
   }
 
   /** A block can no longer be found. */

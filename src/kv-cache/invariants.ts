@@ -1,5 +1,6 @@
 /** What always holds in a KV cache, as code. Property tests run it after every step. */
 import { BLOCK_SIZE, firstKeptBlock, firstSeenBlock } from "../kernels/kv-layout.js";
+import type { Adoption } from "./adoption.js";
 import type { BlockTable } from "./block-table.js";
 import type { KvCache } from "./kv-cache.js";
 import type { PrefixNode } from "./prefix-index.js";
@@ -19,6 +20,12 @@ export function violatedInvariants(cache: KvCache): string[] {
     }
   }
 
+  for (const adoption of cache.adoptions) {
+    violated.push(...violatedByAdoption(cache, adoption));
+    for (const node of adoption.nodes) known.add(node);
+    for (const { block } of heldBy(cache, adoption)) expected[block] += 1;
+  }
+
   const free = pool.freeBlocks();
   const onFreeList = new Set(free);
   if (onFreeList.size !== free.length) violated.push("a block is on the free list twice");
@@ -30,7 +37,9 @@ export function violatedInvariants(cache: KvCache): string[] {
   for (let block = 0; block < pool.numBlocks; block++) {
     const count = pool.refCount(block);
     if (count !== expected[block]) {
-      violated.push(`block ${block} has ${count} references, the tables hold it ${expected[block]} times`);
+      violated.push(
+        `block ${block} has ${count} references, tables and adoptions hold it ${expected[block]} times`,
+      );
     }
     if (onFreeList.has(block) !== (count === 0)) {
       violated.push(
@@ -93,6 +102,29 @@ function violatedByTable(cache: KvCache, table: BlockTable): string[] {
   return violated;
 }
 
+/** An adoption holds published blocks of its prefix: each where it is found. */
+function violatedByAdoption(cache: KvCache, adoption: Adoption): string[] {
+  const held = heldBy(cache, adoption);
+  const violated = held.flatMap(({ block, group, index }) => {
+    if (adoption.nodes[index].blocks[group] === block && cache.groupOf(block) === group) return [];
+    return [`adoption ${adoption.sequence} holds block ${block}, which is not block ${index} of its prefix`];
+  });
+  if (held.length !== adoption.numHeld)
+    violated.push(
+      `adoption ${adoption.sequence} holds ${held.length} blocks, and counts ${adoption.numHeld}`,
+    );
+  return violated;
+}
+
+function heldBy({ layout }: KvCache, adoption: Adoption) {
+  return layout.groups.flatMap((_, group) =>
+    adoption.nodes.flatMap((_, index) => {
+      const block = adoption.heldAt(group, index);
+      return block < 0 ? [] : [{ block, group, index }];
+    }),
+  );
+}
+
 /** The prefix that ends with block `index` of a sequence. */
 function nodeAt({ prefix, numPublished }: BlockTable, index: number): PrefixNode | null {
   let node = prefix;
@@ -107,8 +139,9 @@ function violatedByPublished(cache: KvCache, block: number, node: PrefixNode): s
     return [`block ${block} of group ${group} is published as that of prefix ${node.id}, which has another`];
   }
   // A block is evicted after all that were computed behind it: a sequence's tail goes before its head. With several groups
-  // one may be written in place before the others have gone.
-  const isBehindNothing = node.parent !== null && node.parent.blocks[group] < 0;
+  // one may be written in place before the others have gone. Blocks that are loaded come in any order.
+  const isLoading = [...cache.adoptions].some(({ nodes }) => nodes.includes(node));
+  const isBehindNothing = node.parent !== null && node.parent.blocks[group] < 0 && !isLoading;
   if (groups.length === 1 && groups[group].window === null && isBehindNothing) {
     return [`block ${block} is published behind prefix ${node.parent?.id}, which is not there`];
   }

@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BLOCK_SIZE, kvLayout, slotOf } from "../kernels/kv-layout.js";
+import type { Adoption } from "./adoption.js";
 import { BlockMap } from "./block-map.js";
 import { BlockPool } from "./block-pool.js";
 import type { BlockTable } from "./block-table.js";
@@ -39,6 +40,7 @@ class Histories {
 class Traffic {
   readonly cache: KvCache;
   readonly sequences: { table: BlockTable; root: string; tokens: number[] }[] = [];
+  readonly adoptions: { adoption: Adoption; salt: string; tokens: readonly number[] }[] = [];
   readonly #slots: Int32Array;
   readonly #histories = new Histories();
   /** What a listener knows. */
@@ -49,6 +51,10 @@ class Traffic {
   losses = 0;
   /** Blocks that windows gave back. */
   unseen = 0;
+  /** Blocks that were loaded, that were there when they came, and that found no room. */
+  loaded = 0;
+  present = 0;
+  homeless = 0;
 
   constructor(numBlocks: number, { hashSeed = 0, windows = [null] as (number | null)[] } = {}) {
     this.#slots = new Int32Array(numBlocks * BLOCK_SIZE);
@@ -150,6 +156,49 @@ class Traffic {
     }
   }
 
+  /** Opens an adoption of all full blocks of some tokens. */
+  adopt(salt: string, tokens: readonly number[]): void {
+    const to = Math.floor(tokens.length / BLOCK_SIZE);
+    const found = this.cache.findPrefix(salt, tokens, to);
+    const adoption = this.cache.adopt(salt, tokens, to);
+    expect(adoption.from).toBe(found.length / BLOCK_SIZE);
+    expect(adoption.localFrom).toEqual(found.runs.map(({ first }) => first));
+    expect(adoption.numHeld).toBe(found.blocks.length);
+    this.adoptions.push({ adoption, salt, tokens });
+  }
+
+  /** Hands it blocks, in the order in which `order` says: what their rows are, from a place that has computed them. */
+  load(which: number, order: readonly number[]): void {
+    const { adoption, salt, tokens } = this.adoptions[which];
+    const histories = this.#histories.of(`salt ${salt}`, tokens);
+    const { groups } = this.cache.layout;
+    for (const at of order) {
+      const group = at % groups.length;
+      const index =
+        adoption.from - 1 + (Math.floor(at / groups.length + 1) % (adoption.to - adoption.from + 2));
+      const { numFree } = this.cache.pool;
+      const isThere = index >= 0 && adoption.nodes[index]?.blocks[group] >= 0;
+      const outcome = adoption.add(group, index, (block) => {
+        for (let i = 0; i < BLOCK_SIZE; i++)
+          this.#slots[block * BLOCK_SIZE + i] = histories[index * BLOCK_SIZE + i];
+      });
+      if (index < adoption.from || index === adoption.to) expect(outcome).toBe("unasked");
+      else if (isThere) expect(outcome).toBe("present");
+      else expect(outcome).toBe(numFree === 0 ? "no room" : "loaded");
+      if (outcome === "loaded") this.loaded += 1;
+      else if (outcome === "present") this.present += 1;
+      else if (outcome === "no room") this.homeless += 1;
+    }
+  }
+
+  /** What an adoption holds stays as long as it is open; once it is closed a sequence may take it. */
+  closeAdoption(which: number): void {
+    const [{ adoption }] = this.adoptions.splice(which, 1);
+    this.cache.closeAdoption(adoption);
+    expect(adoption.numHeld).toBe(0);
+    expect(adoption.add(0, adoption.from, () => expect.fail("it is closed"))).toBe("unasked");
+  }
+
   fork(which: number): void {
     const { table, root, tokens } = this.sequences[which];
     this.sequences.push({ table: this.cache.fork(table), root, tokens: [...tokens] });
@@ -164,6 +213,17 @@ class Traffic {
   expectSound(): void {
     expect(violatedInvariants(this.cache).join()).toBe("");
     this.#expectTold();
+    for (const { adoption, salt, tokens } of this.adoptions) {
+      const histories = this.#histories.of(`salt ${salt}`, tokens);
+      for (const [group] of this.cache.layout.groups.entries()) {
+        for (let index = 0; index < adoption.to; index++) {
+          const block = adoption.heldAt(group, index);
+          if (block < 0) continue;
+          const isRight = this.#slots[block * BLOCK_SIZE + 15] === histories[index * BLOCK_SIZE + 15];
+          if (!isRight) throw new Error(`block ${index} of what is loaded is another one`);
+        }
+      }
+    }
     for (const { table, root, tokens } of this.sequences) {
       expect(table.tokens.join()).toBe(tokens.join());
       const histories = this.#histories.of(root, tokens);
@@ -219,6 +279,27 @@ const step = fc.oneof(
     }),
   },
   fc.record({ kind: fc.constant("restore" as const), salt, tokens }),
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("adopt" as const),
+      salt: fc.constantFrom("", "", "other"),
+      tokens,
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("load" as const),
+      which: fc.nat(),
+      // Mostly from the front, as a tier sends them.
+      order: fc.oneof(
+        fc.integer({ min: 1, max: 12 }).map((count) => Array.from({ length: count }, (_, i) => i)),
+        fc.array(fc.nat({ max: 40 }), { maxLength: 8 }),
+      ),
+    }),
+  },
+  fc.record({ kind: fc.constant("close" as const), which: fc.nat() }),
   fc.record({ kind: fc.constant("reserve only" as const), which: fc.nat(), count: fc.nat({ max: 50 }) }),
   fc.record({ kind: fc.constant("fork" as const), which: fc.nat() }),
   fc.record({ kind: fc.constant("truncate" as const), which: fc.nat(), share }),
@@ -233,7 +314,7 @@ const windowsOf = fc.oneof(
 
 describe("KvCache", () => {
   test("keeps its invariants, and every row where its history is, through random traffic", () => {
-    const sum = { hits: 0, copies: 0, losses: 0, unseen: 0 };
+    const sum = { hits: 0, copies: 0, losses: 0, unseen: 0, loaded: 0, present: 0, homeless: 0 };
     fc.assert(
       fc.property(
         windowsOf,
@@ -242,11 +323,17 @@ describe("KvCache", () => {
         (windows, size, steps) => {
           const numBlocks = size * Math.ceil(new Set(windows).size / 2);
           const traffic = new Traffic(numBlocks, { hashSeed: steps.length, windows });
-          const { cache, sequences } = traffic;
+          const { cache, sequences, adoptions } = traffic;
           for (const action of steps) {
             if (action.kind === "create") traffic.create(action.salt, action.tokens);
             else if (action.kind === "restore") traffic.restore(action.salt, action.tokens);
-            else if (sequences.length > 0) {
+            else if (action.kind === "adopt") traffic.adopt(action.salt, action.tokens);
+            else if (action.kind === "load" || action.kind === "close") {
+              if (adoptions.length === 0) continue;
+              const which = action.which % adoptions.length;
+              if (action.kind === "load") traffic.load(which, action.order);
+              else traffic.closeAdoption(which);
+            } else if (sequences.length > 0) {
               const which = action.which % sequences.length;
               const sequence = sequences[which];
               if (action.kind === "append") traffic.append(which, action.tokens);
@@ -259,9 +346,10 @@ describe("KvCache", () => {
             traffic.expectSound();
           }
           while (sequences.length > 0) traffic.free(0);
+          while (adoptions.length > 0) traffic.closeAdoption(0);
           expect(cache.pool.numFree).toBe(numBlocks);
           traffic.expectSound();
-          for (const what of ["hits", "copies", "losses", "unseen"] as const) sum[what] += traffic[what];
+          for (const what of Object.keys(sum) as (keyof typeof sum)[]) sum[what] += traffic[what];
         },
       ),
       { numRuns: 400 },
@@ -271,6 +359,9 @@ describe("KvCache", () => {
     expect(sum.copies).toBeGreaterThan(20);
     expect(sum.unseen).toBeGreaterThan(100);
     expect(sum.losses).toBeGreaterThan(10);
+    expect(sum.loaded).toBeGreaterThan(150);
+    expect(sum.present).toBeGreaterThan(100);
+    expect(sum.homeless).toBeGreaterThan(100);
   });
 
   const newCache = (numBlocks: number) => {
@@ -466,7 +557,7 @@ describe("the invariants", () => {
     cache.reserve(table, 20);
     cache.pool.release(table.blockIds[1]);
     expect(violatedInvariants(cache).join("\n")).toMatch(
-      /block 1 has 0 references, the tables hold it 1 times/,
+      /block 1 has 0 references, tables and adoptions hold it 1 times/,
     );
   });
 
@@ -483,7 +574,7 @@ describe("the invariants", () => {
     const cache = new Traffic(4).cache;
     cache.pool.allocate();
     expect(violatedInvariants(cache).join("\n")).toMatch(
-      /block 0 has 1 references, the tables hold it 0 times/,
+      /block 0 has 1 references, tables and adoptions hold it 0 times/,
     );
   });
 });

@@ -7,8 +7,8 @@
  * until their space is needed: least recently released first, a sequence's tail before its head. What is published or
  * shared is never written: the writer gets a copy.
  *
- * Always (checked by invariants.ts): every block of every table has a reference for it, and no other references exist; and
- * every table has all blocks that its next row sees.
+ * Always (checked by invariants.ts): every block of every table and of every adoption has a reference for it, and no other
+ * references exist; and every table has all blocks that its next row sees.
  */
 import {
   BLOCK_SIZE,
@@ -17,6 +17,7 @@ import {
   firstSeenBlock,
   type KvLayout,
 } from "../kernels/kv-layout.js";
+import { Adoption } from "./adoption.js";
 import type { BlockPool } from "./block-pool.js";
 import { BlockTable } from "./block-table.js";
 import { HeldBlocks } from "./held-blocks.js";
@@ -50,6 +51,7 @@ export class KvCache {
   readonly #blocks: HeldBlocks;
   readonly #copyBlock: (from: number, to: number) => void;
   readonly #tables = new Set<BlockTable>();
+  readonly #adoptions = new Set<Adoption>();
   #lastSequence = 0;
 
   constructor(layout: KvLayout, { copyBlock, hashSeed = 0 }: KvCacheOptions) {
@@ -72,6 +74,11 @@ export class KvCache {
   /** Tables of the sequences that are alive. */
   get tables(): ReadonlySet<BlockTable> {
     return this.#tables;
+  }
+
+  /** Those that are open. */
+  get adoptions(): ReadonlySet<Adoption> {
+    return this.#adoptions;
   }
 
   /** Free blocks that hold nothing which could be found. They are handed out before all others. O(free). */
@@ -137,6 +144,24 @@ export class KvCache {
       free,
       prefix: longest === 0 ? null : nodes[longest - 1],
     };
+  }
+
+  /**
+   * Opens the way for blocks of a prefix that were computed elsewhere: it holds what is there already. It is to be closed.
+   * @param to blocks of the prefix, all of whose tokens are given
+   */
+  adopt(salt: string, tokens: readonly number[], to: number): Adoption {
+    const { length, runs } = this.findPrefix(salt, tokens, to);
+    this.#lastSequence += 1;
+    const adopted = { salt, tokens, runs, from: length / BLOCK_SIZE, to };
+    const adoption = new Adoption(this.#blocks, this.layout.groups, adopted, this.#lastSequence);
+    this.#adoptions.add(adoption);
+    return adoption;
+  }
+
+  /** Closes an adoption, unless it is closed: see `Adoption.close`. */
+  closeAdoption(adoption: Adoption): void {
+    if (this.#adoptions.delete(adoption)) adoption.close();
   }
 
   /** Gives a sequence without rows the blocks of a prefix that was just found for its tokens. */

@@ -4,7 +4,8 @@
  */
 
 /**
- * Sequences are named by the numbers that their tables have, blocks by their ids. A sequence has a run of blocks for each
+ * Sequences are named by the numbers that their tables have, blocks by their ids. An adoption, which holds blocks for a sequence
+ * that waits, has a number like a sequence. A sequence has a run of blocks for each
  * group of layers (one, where all layers see equally far): block `index` of a group holds positions 16 · index and the next 15.
  */
 export type KvEvent =
@@ -21,6 +22,13 @@ export type KvEvent =
       readonly prefix: number;
       readonly parent: number;
     }
+  /** The contents of a full block came from a KV tier: an adoption holds it, and it can be found by others from now on. */
+  | (PlacedBlock & {
+      readonly type: "loaded";
+      /** As of `published`. */
+      readonly prefix: number;
+      readonly parent: number;
+    })
   /** A sequence took a block that was computed before: for a prefix, or in the place of its own, which it then lets go of. */
   | (PlacedBlock & { readonly type: "hit" })
   /** A sequence shares a block with the one that it was forked from. */

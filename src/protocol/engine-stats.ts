@@ -17,6 +17,7 @@ const TYPES: Record<EngineEventType, true> = {
   allocated: true,
   written: true,
   published: true,
+  loaded: true,
   hit: true,
   shared: true,
   copied: true,

@@ -107,3 +107,17 @@ test("layers that see differently far: each sequence's runs and rows are the eng
   expect(windowed).toBeGreaterThan(20);
   await dispose();
 });
+
+test("a block that was loaded is held, found and let go of as any other", () => {
+  const recording = new CacheRecording(2);
+  const place = { block: 1, sequence: 5, group: 0, index: 0 };
+  recording.push({ type: "loaded", ...place, prefix: 1, parent: 0 });
+  expect(counts(recording.at(1))).toEqual({ total: 2, referenced: 1, cached: 0, free: 1 });
+  expect(recording.at(1).blocks[1].owners).toEqual([5]);
+  recording.push({ type: "hit", ...place, sequence: 6 });
+  recording.push({ type: "released", ...place, references: 1 });
+  expect(recording.at(3).blocks[1].owners).toEqual([6]);
+  expect(recording.at(3).sequences.get(6)?.rowsFound).toBe(16);
+  recording.push({ type: "released", ...place, sequence: 6, references: 0 });
+  expect(counts(recording.at(4))).toEqual({ total: 2, referenced: 0, cached: 1, free: 1 });
+});

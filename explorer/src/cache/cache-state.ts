@@ -155,6 +155,10 @@ function afterEvent(state: CacheState, event: EngineEvent): CacheState {
         counts: { ...counts, rowsComputed: counts.rowsComputed + count },
       };
     }
+    case "loaded": {
+      const taken = hold(state, event);
+      return { ...changeBlock(taken, event.block, { isPublished: true }), touched: [event.block] };
+    }
     case "published":
       return { ...changeBlock(state, event.block, { isPublished: true }), touched: [event.block] };
     case "copied":

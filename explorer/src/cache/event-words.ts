@@ -13,6 +13,7 @@ export function eventWords(
   switch (event.type) {
     case "allocated":
     case "hit":
+    case "loaded":
     case "shared":
     case "published":
       return events[event.type](name(event.sequence), event.block);

@@ -232,6 +232,8 @@ export const en = {
       allocated: (who: string, block: number) => `${who} takes block ${block} for new rows`,
       hit: (who: string, block: number) => `${who} finds block ${block}: its rows need not be computed`,
       shared: (who: string, block: number) => `${who} is forked, and shares block ${block}`,
+      loaded: (who: string, block: number) =>
+        `Block ${block} comes from the KV tier: ${who} holds it for a sequence that waits`,
       published: (who: string, block: number) => `Block ${block} of ${who} is full: others can find it`,
       written: (who: string, count: number, from: number, to: number) =>
         count === 1 ? `${who} writes row ${from}` : `${who} writes ${count} rows, ${from} to ${to}`,

@@ -182,6 +182,7 @@ export const zh: Strings = {
       allocated: (who, block) => `${who} 分到块 ${block}，用来写新的行`,
       hit: (who, block) => `${who} 命中块 ${block}：其中的行不用再算`,
       shared: (who, block) => `${who} 分叉出来，共享块 ${block}`,
+      loaded: (who, block) => `块 ${block} 来自 KV 层：${who} 为等待中的序列持有它`,
       published: (who, block) => `${who} 的块 ${block} 写满了：其他序列也能命中它`,
       written: (who, count, from, to) =>
         count === 1 ? `${who} 写入第 ${from} 行` : `${who} 写入 ${count} 行，第 ${from} 到 ${to} 行`,
