@@ -41,19 +41,25 @@ export type RejectReason = "length" | "format" | "namespace" | "authentication" 
 
 /** Counters of a tier since an engine was connected to it. */
 export interface TierStats {
-  /** Records that were read and verified, and those that were not there. */
+  /** Records that were read and verified. */
   readonly hits: number;
+  /** Records that were asked for and are not there. */
   readonly misses: number;
   /** Records that were read and not taken, by what was wrong with them. */
   readonly rejected: Readonly<Record<RejectReason, number>>;
-  /** Loads that the engine asked for, and those of them that ended at their deadline. */
+  /** Loads that the engine asked for. */
   readonly loads: number;
+  /** Those of them that ended at their deadline. */
   readonly timeouts: number;
+  /** Bytes of records that came, sound or not. */
   readonly bytesRead: number;
+  /** Bytes of records that were written. */
   readonly bytesWritten: number;
-  /** Records that were written, that were known to be there already, and that were dropped. */
+  /** Records that were written. */
   readonly written: number;
+  /** Those that were not, since they are known to be there. */
   readonly skippedWrites: number;
+  /** Those that were given up: too many waited, the store was full or could not be reached. */
   readonly droppedWrites: number;
   /** What loads took, in seconds: `counts[i]` took at most `buckets[i]`, and no more than the one before allows. */
   readonly loadSeconds: {

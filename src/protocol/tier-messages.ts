@@ -10,10 +10,12 @@ import type { PackedDtype } from "../kernels/weight-types.js";
  * where all of this is equal.
  */
 export interface TierIdentity {
-  /** As saved sequences know a model: its files' fingerprint, and the types that it is computed with. */
+  /** Of the model's files, as saved sequences know it. */
   readonly fingerprint: string;
+  /** Types of the matrices, as saved sequences have them, in the order of their names. */
   readonly dtypes: readonly PackedDtype[];
   readonly kvDtype: KvDtype;
+  /** Which of its tables of rotary frequencies the model is loaded with; null where it has one. */
   readonly rotaryTable: "short" | "long" | null;
   /** Which numerics are in use, by name and version: docs/numerics.md. */
   readonly numerics: string;
@@ -65,7 +67,9 @@ export type TierAsk =
 
 /** A block of a prefix, of one group of layers. */
 export interface TierBlock {
+  /** Number of its group, in the order of `TierIdentity.groups`. */
   readonly group: number;
+  /** Its number in the prefix: it holds positions 16 · `index` and the next 15. */
   readonly index: number;
   /** `TierIdentity.blockBytes` bytes, as they lie in the engine's memory. */
   readonly bytes: Uint8Array<ArrayBuffer>;
