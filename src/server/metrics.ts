@@ -156,7 +156,10 @@ export class ModelMetrics {
     plain.acceptedTokens.inc(this.#label, record.acceptedTokens ?? 0);
     histograms.requestPrompt.observe(this.#label, promptTokens);
     histograms.requestGeneration.observe(this.#label, record.completionTokens);
-    for (const finished_reason of record.finishReasons) success.inc({ ...this.#label, finished_reason });
+    for (const reason of record.finishReasons) {
+      // vLLM's engine knows nothing of tools: what calls them has ended by itself.
+      success.inc({ ...this.#label, finished_reason: reason === "tool_calls" ? "stop" : reason });
+    }
   }
 
   /** @param waitingForPlace requests that count as waiting for it besides */
