@@ -11,6 +11,11 @@ export interface KvTier {
    * @param identity what the engine's blocks depend on: it finds those of its equals
    */
   connect(identity: TierIdentity): Promise<TierConnection>;
+  /**
+   * The salt of a tenant, by its name: the same wherever the tier's key is, and not to be guessed without it. Servers give it to
+   * their keys' owners, so that a name finds its blocks on all of them.
+   */
+  tenantSalt(name: string): string;
 }
 
 /** One engine's way to a tier. */
