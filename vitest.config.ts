@@ -1,8 +1,12 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-/** They put other modules in the place of ours, which must not be those of other files. */
-const withMockedModules = ["src/cli/commands/compare.test.ts", "src/cli/commands/generate.test.ts"];
+/** They put other modules in the place of ours, or load ours anew; those must not be other files'. */
+const withOwnModules = [
+  "src/cli/commands/compare.test.ts",
+  "src/cli/commands/generate.test.ts",
+  "src/kernels/wasm/kernel-modules.test.ts",
+];
 // Real processes and long fuzzing: `npm run test:serving`; several of them: `npm run test:fleet`; large vocabularies:
 // `npm run test:vocabularies`; several Nodes: `npm run test:vectors`; more of the same: `npm run test:exhaustive`.
 const elsewhere = [
@@ -30,12 +34,12 @@ export default defineConfig({
         test: {
           name: "lastrow",
           include: ["{src,scripts,test,bench,explorer/src}/**/*.test.ts"],
-          exclude: [...elsewhere, ...withMockedModules],
+          exclude: [...elsewhere, ...withOwnModules],
           // The files of a thread share its modules: to load them anew for each would take half a minute.
           isolate: false,
         },
       },
-      { extends: true, test: { name: "mocked modules", include: withMockedModules } },
+      { extends: true, test: { name: "own modules", include: withOwnModules } },
     ],
     testTimeout: 300_000,
     hookTimeout: 300_000,

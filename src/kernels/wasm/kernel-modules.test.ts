@@ -40,12 +40,33 @@ describe("the kernels' binaries", () => {
     expect((await kernelBinaries(false, false)).relaxed).toBeNull();
   });
 
-  test("can't be had where the runtime unpacks nothing, which is said", async () => {
+  test("are unpacked once", async () => {
+    let streams = 0;
+    class Counted extends DecompressionStream {
+      constructor(format: CompressionFormat) {
+        super(format);
+        streams += 1;
+      }
+    }
+    vi.stubGlobal("DecompressionStream", Counted);
+    vi.resetModules();
+    const { kernelBinaries } = await import("./kernel-modules.js");
+    const all = await Promise.all([kernelBinaries(false, true), kernelBinaries(false, true)]);
+    all.push(await kernelBinaries(false, true), await kernelBinaries(true, true));
+    expect(streams).toBe(2);
+    expect(new Set(all.map(({ module }) => module)).size).toBe(2);
+  });
+
+  test("can't be had where the runtime unpacks nothing, which is said, and can where it does again", async () => {
     vi.stubGlobal("DecompressionStream", undefined);
+    vi.resetModules();
+    const { kernelBinaries } = await import("./kernel-modules.js");
     await expect(kernelBinaries(false, false)).rejects.toMatchObject({
       code: "runtime_unsupported",
       message: expect.stringContaining("DecompressionStream"),
     });
+    vi.unstubAllGlobals();
+    await expect(kernelBinaries(false, false)).resolves.toBeDefined();
   });
 });
 

@@ -62,7 +62,7 @@ export interface KernelBinaries {
  */
 export async function kernelBinaries(shared: boolean, withRelaxed: boolean): Promise<KernelBinaries> {
   const binaryOf = async (packed: string) => {
-    const binary = await unpacked(packed);
+    const binary = await unpackedOnce(packed);
     return shared ? overShared(binary) : binary;
   };
   try {
@@ -106,8 +106,19 @@ export function instantiateKernels(
   return exports as unknown as KernelExports;
 }
 
-/** The bytes that scripts/build-kernels.ts has deflated and written as base64. */
-async function unpacked(base64: string): Promise<Uint8Array<ArrayBuffer>> {
+/** What was unpacked, for good: a program may make kernels many times, and unpacking takes longer than the rest of it. */
+const unpacked = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
+
+/** The bytes that scripts/build-kernels.ts has deflated and written as base64; not to be changed. */
+function unpackedOnce(base64: string): Promise<Uint8Array<ArrayBuffer>> {
+  const known = unpacked.get(base64) ?? unpack(base64);
+  unpacked.set(base64, known);
+  // Another time it may be there.
+  known.catch(() => unpacked.delete(base64));
+  return known;
+}
+
+async function unpack(base64: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
   return new Uint8Array(await new Response(inflated).arrayBuffer());
