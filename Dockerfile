@@ -13,12 +13,15 @@ COPY . .
 RUN npm ci
 # TypeScript is an optional peer of a dependency, and stays unless those are left out, too.
 RUN npm prune --omit=dev --omit=optional --ignore-scripts
+# The client of a tier in Redis is an optional peer: it is put where Node looks last, and not into what was pruned.
+RUN npm install --prefix /peers --ignore-scripts "ioredis@$(node -p "require('./package.json').devDependencies.ioredis")"
 
 FROM node:24.21.0-slim
 WORKDIR /lastrow
 ENV NODE_ENV=production
 COPY --from=build /lastrow/package.json /lastrow/LICENSE ./
 COPY --from=build /lastrow/node_modules ./node_modules
+COPY --from=build /peers/node_modules /node_modules
 COPY --from=build /lastrow/models ./models
 COPY --from=build /lastrow/dist ./dist
 USER node

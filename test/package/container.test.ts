@@ -24,3 +24,15 @@ test("what it runs on is without TypeScript", () => {
   expect(dev === true || (devOptional === true && optional !== true && peer !== true)).toBe(true);
   expect(dockerfile).toMatch(/npm prune --omit=dev --omit=optional/);
 });
+
+test("it has the client of a tier in Redis, where lastrow finds it", () => {
+  expect(dockerfile).toMatch(
+    /npm install --prefix \/peers .*"ioredis@\$\(node -p .*devDependencies\.ioredis.*\)"/,
+  );
+  expect(dockerfile).toContain("COPY --from=build /peers/node_modules /node_modules");
+  expect(JSON.parse(read("package.json"))).toMatchObject({
+    peerDependencies: { ioredis: "^6.0.0" },
+    peerDependenciesMeta: { ioredis: { optional: true } },
+    devDependencies: { ioredis: expect.stringMatching(/^6\./) },
+  });
+});

@@ -1,0 +1,189 @@
+/**
+ * The store in a Redis against one that is spoken here, so that it can misbehave; real ones, with users, passwords, TLS and Unix
+ * sockets, are test/fleet/redis-store.test.ts's.
+ */
+import { afterEach, describe, expect, test } from "vitest";
+import { type Answers, type SpokenRedis, spokenRedis } from "../../test/tier/spoken-redis.js";
+import { conformance, failureOf, newName, PATIENT } from "../../test/tier/store-conformance.js";
+import { openRedisStore, type RedisSettings } from "./redis-store.js";
+import type { TierStore } from "./store.js";
+
+const SETTINGS = { ttlSeconds: 60, longestRecord: 1_300_000 };
+
+let redis: SpokenRedis | null = null;
+let store: TierStore | null = null;
+afterEach(async () => {
+  await store?.close();
+  await redis?.[Symbol.asyncDispose]();
+  store = redis = null;
+});
+
+async function open(answers?: Answers, settings: Partial<RedisSettings> = {}): Promise<TierStore> {
+  redis = await spokenRedis(answers);
+  store = await openRedisStore({ ...SETTINGS, url: redis.url, ...settings });
+  return store;
+}
+
+/** What it says about a failure. */
+async function sentence(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => "nothing",
+    (error) => error.message,
+  );
+}
+
+conformance(() => open());
+
+test("asks for nothing but GET, SET and PING", async () => {
+  const opened = await open();
+  const name = newName();
+  await opened.setIfAbsent(name, Buffer.from("record"));
+  await opened.get(name, PATIENT);
+  await opened.ping(PATIENT);
+  expect(redis!.asked).toEqual(["SET", "GET", "PING"]);
+  expect([...redis!.ttls]).toEqual([60]);
+});
+
+describe("what the server answers", () => {
+  test.each([
+    ["-OOM command not allowed when used memory > 'maxmemory'.", "unreachable", "full", /maxmemory-policy/],
+    ["-NOPERM this user has no permissions", "unreachable", "full", /~lr1:\* \+get \+set \+ping/],
+    ["-READONLY You can't write against a read only replica.", "unreachable", "full", /replica/],
+    ["-MISCONF Redis is configured to save RDB snapshots", "unreachable", "full", /--save ''/],
+    ["-LOADING Redis is loading the dataset in memory", "unreachable", "unreachable", /reading its data/],
+    ["-MOVED 3999 127.0.0.1:6381", "unreachable", "unreachable", /cluster/],
+    ["-NOAUTH Authentication required.", "unreachable", "unreachable", /the user or the password/],
+    ["-ERR something else", "unreachable", "unreachable", /something else\.$/],
+  ])("%s", async (answer, get, set, words) => {
+    const opened = await open(() => `${answer}\r\n`);
+    expect(await failureOf(opened.get(newName(), PATIENT))).toBe(get);
+    const write = opened.setIfAbsent(newName(), Buffer.from("record"));
+    expect(await sentence(write)).toMatch(words);
+    expect(await failureOf(write)).toBe(set);
+  });
+
+  test("is never repeated with the password in it, nor with what was sent", async () => {
+    redis = await spokenRedis((name) =>
+      name === "AUTH" ? "-ERR unknown command `AUTH`, with args beginning with: `hunter2` \r\n" : undefined,
+    );
+    const url = redis.url.replace("//", "//:hunter2@");
+    store = await openRedisStore({ ...SETTINGS, url });
+    const said = await sentence(store.get(newName(), PATIENT));
+    expect(said).toContain("unknown command");
+    expect(said).not.toContain("hunter2");
+    expect(store.address).not.toContain("hunter2");
+  });
+
+  test("nothing: it fails in time, and the connection is made anew", async () => {
+    let isSilent = true;
+    const opened = await open((name) => (name === "GET" && isSilent ? null : undefined), {
+      commandTimeoutMs: 30,
+    });
+    expect(await sentence(opened.get(newName(), PATIENT))).toMatch(/in time/);
+    isSilent = false;
+    while ((await failureOf(opened.ping(PATIENT))) !== "nothing") await pause();
+    expect(await opened.get(newName(), PATIENT)).toBeNull();
+  });
+
+  test("too late: what comes afterwards is no other's answer", async () => {
+    let answer = () => {};
+    const opened = await open((name, socket) => {
+      if (name !== "GET" || answer.name === "late") return undefined;
+      answer = function late() {
+        socket.write("$4\r\nlate\r\n");
+      };
+      return null;
+    });
+    const controller = new AbortController();
+    const first = opened.get(newName(), controller.signal);
+    while (answer.name !== "late") await pause();
+    controller.abort();
+    expect(await failureOf(first)).toBe("unreachable");
+    const second = opened.get(newName(), PATIENT);
+    answer();
+    expect(await second).toBeNull();
+  });
+
+  test("without an end: it is let go of, and not collected", async () => {
+    let sent = 0;
+    const opened = await open(
+      (name, socket) => {
+        if (name !== "GET") return undefined;
+        const more = () => {
+          if (socket.destroyed) return;
+          sent += 65_536;
+          socket.write(Buffer.alloc(65_536), more);
+        };
+        socket.write("$99999999999\r\n", more);
+        return null;
+      },
+      { longestRecord: 10_000 },
+    );
+    expect(await failureOf(opened.get(newName(), PATIENT))).toBe("unreachable");
+    expect(sent).toBeLessThan(20_000_000);
+  });
+
+  test("what is no answer: it fails, and nothing else does", async () => {
+    const opened = await open((name) => (name === "GET" ? "nonsense\r\n" : undefined));
+    expect(await failureOf(opened.get(newName(), PATIENT))).toBe("unreachable");
+    expect(await opened.setIfAbsent(newName(), Buffer.from("record"))).toBe(true);
+  });
+});
+
+describe("without a server", () => {
+  test("it opens, fails at once, says why, and finds one that comes later", async () => {
+    redis = await spokenRedis();
+    const { url } = redis;
+    await redis[Symbol.asyncDispose]();
+    store = await openRedisStore({ ...SETTINGS, url });
+    expect(await sentence(store.get(newName(), PATIENT))).toMatch(/cannot be reached: .*ECONNREFUSED/);
+    expect(await failureOf(store.setIfAbsent(newName(), Buffer.from("record")))).toBe("unreachable");
+    redis = await spokenRedis(undefined, Number(new URL(url).port));
+    while ((await failureOf(store.ping(PATIENT))) !== "nothing") await pause();
+    // Reads and writes have a connection each.
+    while ((await failureOf(store.setIfAbsent(newName(), Buffer.from("record")))) !== "nothing")
+      await pause();
+  });
+
+  test("what was under way when it died fails", async () => {
+    const opened = await open((name) => (name === "GET" ? null : undefined));
+    const get = opened.get(newName(), PATIENT);
+    while (!redis!.asked.includes("GET")) await pause();
+    await redis![Symbol.asyncDispose]();
+    expect(await failureOf(get)).toBe("unreachable");
+  });
+});
+
+test("a closed store has no connections, and what was under way fails", async () => {
+  const opened = await open((name) => (name === "GET" ? null : undefined));
+  const get = opened.get(newName(), PATIENT);
+  while (!redis!.asked.includes("GET")) await pause();
+  await opened.close();
+  expect(await failureOf(get)).toBe("unreachable");
+  while (redis!.numConnected() > 0) await pause();
+});
+
+test("without ioredis it says what to install", async () => {
+  const missing = Object.assign(new Error("Cannot find package 'ioredis'"), { code: "ERR_MODULE_NOT_FOUND" });
+  const opening = openRedisStore({ ...SETTINGS, url: "redis://127.0.0.1" }, () => Promise.reject(missing));
+  await expect(opening).rejects.toMatchObject({ code: "runtime_unsupported" });
+  expect(await sentence(opening)).toContain("npm install ioredis");
+});
+
+describe("settings that go against each other", () => {
+  test.each([
+    ["two passwords", { url: "redis://:a@127.0.0.1", passwordFile: "/nowhere" }],
+    ["certificates without TLS", { url: "redis://127.0.0.1", caFile: "/nowhere" }],
+    ["a certificate without its key", { url: "rediss://127.0.0.1", certFile: "/nowhere" }],
+    ["a file that is not there", { url: "rediss://127.0.0.1", caFile: "/nowhere" }],
+    ["a password that is not there", { url: "redis://127.0.0.1", passwordFile: "/nowhere" }],
+  ])("%s", async (_, settings) => {
+    await expect(openRedisStore({ ...SETTINGS, ...settings })).rejects.toMatchObject({
+      code: "invalid_argument",
+    });
+  });
+});
+
+function pause(): Promise<void> {
+  return new Promise((done) => setTimeout(done, 5));
+}
