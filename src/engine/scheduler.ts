@@ -1,28 +1,25 @@
 /**
  * Decides which rows a step computes, and makes room for them in the KV cache.
  *
- * Waiting sequences are admitted in the order of their arrival, when all their rows fit beside those that run; one whose
- * next block another is computing just now waits for it, so that prompts that begin alike and arrive together compute
- * their beginning once. Running sequences get their rows first. What is left of the budget is shared by those that still
- * have a prompt to compute: equal shares, and what short ones leave goes to long ones, so that no tenant takes more than
- * half while another waits, and a short prompt's first token never waits for a long one's end. When blocks run out,
- * idle sequences lose theirs first, then the youngest: their blocks stay findable, and they resume with
- * the same bits.
+ * Waiting sequences are admitted (admission.ts). Running ones get their rows first. What is left of the budget is shared by
+ * those that still have a prompt to compute: equal shares, and what short ones leave goes to long ones, so that no tenant takes
+ * more than half while another waits, and a short prompt's first token never waits for a long one's end. When blocks run out,
+ * idle sequences lose theirs first, then the youngest: their blocks stay findable, and they resume with the same bits.
  *
  * All of this holds within a tenant. Tenants that want something at once take turns at being admitted, and each step's
  * rows, rows of logits and places are divided between them (`fairShares`). A tenant that has less than its part of the
  * KV cache takes blocks from the youngest sequences of those that have more. Only the sequence that came first of all
  * never gives way to another tenant's: so whatever fits alone comes to its end.
  *
- * Owns which sequences are waiting and which are resident. A sequence is resident from its admission until it ends or is preempted; it is
- * in one place at a time, and holds blocks only there.
+ * Owns the order of the tenants' turns, and, in sequence-places.ts, which sequences are waiting and which are resident.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
-import { blocksFor } from "../kv-cache/block-needs.js";
-import type { FoundPrefix, KvCache } from "../kv-cache/kv-cache.js";
+import type { KvCache } from "../kv-cache/kv-cache.js";
+import { Admission, type AdmissionRound } from "./admission.js";
 import { type StepLimits, type StepShare, stepShares, TurnOrder } from "./fair-shares.js";
-import { type BlockUse, MemoryShares, promisedBlocks } from "./memory-shares.js";
-import type { ScheduledSequence, SequencePlace } from "./scheduled-sequence.js";
+import { type BlockUse, MemoryShares } from "./memory-shares.js";
+import type { ScheduledSequence } from "./scheduled-sequence.js";
+import { SequencePlaces } from "./sequence-places.js";
 
 /** Rows of one sequence in a step: the next `count` rows. */
 export interface ScheduledRows {
@@ -38,65 +35,55 @@ function logitsOf({ sequence, wanted }: ScheduledRows): number {
 }
 
 /** A step while it is planned. */
-interface Plan {
+interface Plan extends AdmissionRound {
   readonly rows: ScheduledRows[];
   readonly sequences: Set<ScheduledSequence>;
-  /** Tenants with sequences that are waited for, in the order of their turns. */
-  readonly tenants: readonly string[];
-  /** What was admitted for it. */
-  readonly admitted: Set<ScheduledSequence>;
-  /** A tenant waits for memory of its share: no tenant beyond its own share gets what becomes free. */
-  claimed: boolean;
 }
 
 export class Scheduler {
   readonly #kvCache: KvCache;
   readonly #limits: StepLimits;
   readonly #use: BlockUse & { readonly numBlocks: number };
-  /** By arrival, both. */
-  readonly #waiting: ScheduledSequence[] = [];
-  readonly #resident: ScheduledSequence[] = [];
-  /** Called when a sequence loses its blocks. */
-  readonly #onPreempted: (sequence: ScheduledSequence) => void;
+  readonly #places: SequencePlaces;
+  readonly #admission: Admission;
   readonly #turns = new TurnOrder();
-  #tokensQueried = 0;
-  #tokensHit = 0;
 
   constructor(kvCache: KvCache, limits: StepLimits, onPreempted: (sequence: ScheduledSequence) => void) {
     this.#kvCache = kvCache;
     this.#limits = limits;
     const { groups, numBlocks } = kvCache.layout;
     this.#use = { groups, numBlocks, tokenBudget: limits.tokenBudget };
-    this.#onPreempted = onPreempted;
+    this.#places = new SequencePlaces(kvCache, onPreempted);
+    this.#admission = new Admission({ kvCache, places: this.#places, limits, use: this.#use });
   }
 
   get waiting(): readonly ScheduledSequence[] {
-    return this.#waiting;
+    return this.#places.waiting;
   }
 
   get resident(): readonly ScheduledSequence[] {
-    return this.#resident;
+    return this.#places.resident;
   }
 
   /** Tokens that were looked up in the prefix index. */
   get tokensQueried(): number {
-    return this.#tokensQueried;
+    return this.#admission.tokensQueried;
   }
 
   /** Tokens of them whose rows were there. */
   get tokensHit(): number {
-    return this.#tokensHit;
+    return this.#admission.tokensHit;
   }
 
   /** Takes up a sequence that a consumer waits for: queues it unless it is resident. */
   await(sequence: ScheduledSequence): void {
     sequence.isAwaited = true;
-    if (sequence.place === "away") this.#move(sequence, "waiting");
+    if (sequence.place === "away") this.#places.move(sequence, "waiting");
   }
 
   /** Takes up a sequence that has blocks already: a fork of a resident one, or one that is restored. */
   addResident(sequence: ScheduledSequence): void {
-    this.#move(sequence, "resident");
+    this.#places.move(sequence, "resident");
   }
 
   /**
@@ -114,10 +101,10 @@ export class Scheduler {
 
   #reserveAtOthersCost(sequence: ScheduledSequence, reserve: () => boolean): boolean {
     while (!reserve()) {
-      if (!this.#preemptIdle((other) => other === sequence)) return false;
+      if (!this.#places.preemptIdle((other) => other === sequence)) return false;
     }
     // It may have lost its place with its blocks.
-    this.#move(sequence, "resident");
+    this.#places.move(sequence, "resident");
     return true;
   }
 
@@ -126,24 +113,12 @@ export class Scheduler {
    * found.
    */
   resumeLater(sequence: ScheduledSequence): void {
-    if (sequence.place === "resident") this.#move(sequence, sequence.isAwaited ? "waiting" : "away");
+    if (sequence.place === "resident") this.#places.move(sequence, sequence.isAwaited ? "waiting" : "away");
   }
 
   /** Lets go of a sequence that has ended. */
   remove(sequence: ScheduledSequence): void {
-    this.#move(sequence, "away");
-  }
-
-  /** The only way from one place to another. */
-  #move(sequence: ScheduledSequence, place: SequencePlace): void {
-    if (sequence.place === place) return;
-    if (sequence.place !== "away") removeFrom(this.#listOf(sequence.place), sequence);
-    if (place !== "away") insertByArrival(this.#listOf(place), sequence);
-    sequence.place = place;
-  }
-
-  #listOf(place: Exclude<SequencePlace, "away">): ScheduledSequence[] {
-    return place === "waiting" ? this.#waiting : this.#resident;
+    this.#places.move(sequence, "away");
   }
 
   /**
@@ -160,11 +135,11 @@ export class Scheduler {
       claimed: false,
     };
     for (let open = this.#leastFirst(tenants); open.length > 0; ) {
-      open = open.filter((tenant) => this.#admitNext(tenant, plan));
+      open = open.filter((tenant) => this.#admission.admitNext(tenant, plan));
     }
     const { tokenBudget, maxLogitsRows, maxSequences } = this.#limits;
     if (tenants.length > 1) {
-      const shares = stepShares(this.#limits, tenants, this.#resident);
+      const shares = stepShares(this.#limits, tenants, this.#places.resident);
       for (const tenant of this.#leastFirst(tenants)) this.#fill(plan, tenant, shares.get(tenant)!);
     }
     // What is left: all of it, where there is one tenant.
@@ -189,8 +164,8 @@ export class Scheduler {
   /** Tenants with sequences that are waited for. */
   #tenants(): Set<string> {
     const tenants = new Set<string>();
-    for (const sequence of this.#resident) if (sequence.isAwaited) tenants.add(sequence.tenant);
-    for (const { tenant } of this.#waiting) tenants.add(tenant);
+    for (const sequence of this.#places.resident) if (sequence.isAwaited) tenants.add(sequence.tenant);
+    for (const { tenant } of this.#places.waiting) tenants.add(tenant);
     return tenants;
   }
 
@@ -198,7 +173,7 @@ export class Scheduler {
   #fill(plan: Plan, tenant: string, share: StepShare): void {
     // A sequence may be preempted by an earlier one of these loops: hence the copies, and the looks at its place.
     const left = () =>
-      this.#resident.filter(
+      this.#places.resident.filter(
         (sequence) => sequence.isAwaited && sequence.tenant === tenant && !plan.sequences.has(sequence),
       );
     const decoding = left().filter(({ isDecoding }) => isDecoding);
@@ -249,7 +224,7 @@ export class Scheduler {
     while (!this.#kvCache.reserve(sequence.table, count)) {
       const victim = this.#victim(plan, sequence);
       if (victim !== null) {
-        this.#preempt(victim);
+        this.#places.preempt(victim);
         continue;
       }
       const { length } = sequence.table;
@@ -260,7 +235,7 @@ export class Scheduler {
         if (this.#kvCache.reserve(sequence.table, fewer)) return fewer;
       }
       // Others that come first or are already in this step hold everything.
-      if (plan.sequences.size > 0 || this.#hasRival(sequence)) this.#preempt(sequence);
+      if (plan.sequences.size > 0 || this.#hasRival(sequence)) this.#places.preempt(sequence);
       return 0;
     }
     return count;
@@ -271,176 +246,38 @@ export class Scheduler {
    * that has more than its share, where the other has less, or of its own.
    */
   #victim(plan: Plan, favoured: ScheduledSequence): ScheduledSequence | null {
-    const idle = this.#longestIdle((sequence) => sequence === favoured);
+    const idle = this.#places.longestIdle((sequence) => sequence === favoured);
     if (idle !== null) return idle;
-    const holding = this.#resident.filter(
+    const holding = this.#places.resident.filter(
       (other) =>
         other !== favoured && other.isAwaited && !plan.sequences.has(other) && other.table.numBlocks > 0,
     );
     if (plan.tenants.length > 1) {
       const memory = this.#memoryOf(plan.tenants);
-      const victim = memory.isWithin(favoured.tenant) ? memory.youngestBeyond(holding, this.#oldest()) : null;
+      const victim = memory.isWithin(favoured.tenant)
+        ? memory.youngestBeyond(holding, this.#places.oldest())
+        : null;
       if (victim !== null) return victim;
     }
     const own = holding.findLast(
       ({ tenant, arrival }) => tenant === favoured.tenant && arrival > favoured.arrival,
     );
     if (own !== undefined) return own;
-    return favoured === this.#oldest()
+    return favoured === this.#places.oldest()
       ? (holding.findLast(({ tenant }) => tenant !== favoured.tenant) ?? null)
       : null;
   }
 
-  /** The earliest of all sequences that are waited for. */
-  #oldest(): ScheduledSequence | undefined {
-    const resident = this.#resident.find(({ isAwaited }) => isAwaited);
-    const [waiting] = this.#waiting;
-    if (resident === undefined || waiting === undefined) return resident ?? waiting;
-    return waiting.arrival < resident.arrival ? waiting : resident;
-  }
-
   #memoryOf(tenants: readonly string[]): MemoryShares {
-    return new MemoryShares(this.#use, tenants, this.#resident);
+    return new MemoryShares(this.#use, tenants, this.#places.resident);
   }
 
   #hasRival(sequence: ScheduledSequence): boolean {
-    return this.#resident.some(
+    return this.#places.resident.some(
       (other) =>
         other !== sequence &&
         other.isAwaited &&
         (other.arrival <= sequence.arrival || other.tenant !== sequence.tenant),
     );
   }
-
-  /** Takes a sequence's blocks away; they stay findable. It waits at its place, if it is waited for. */
-  #preempt(sequence: ScheduledSequence): void {
-    this.#kvCache.clear(sequence.table);
-    sequence.numPreemptions += 1;
-    this.#move(sequence, sequence.isAwaited ? "waiting" : "away");
-    this.#onPreempted(sequence);
-  }
-
-  /**
-   * Admits the next waiting sequence of a tenant, if there is a place for it and it fits beside those that run. One that
-   * waits for a block that is being computed lets others go first.
-   */
-  #admitNext(tenant: string, plan: Plan): boolean {
-    const { maxSequences } = this.#limits;
-    const running = this.#resident.filter(({ isAwaited }) => isAwaited);
-    const own = running.filter((sequence) => sequence.tenant === tenant);
-    // However many places the others have taken, a tenant has its share of them.
-    const places = Math.max(1, Math.floor(maxSequences / plan.tenants.length));
-    if (running.length >= maxSequences && own.length >= places) return false;
-    const waiting = this.#waiting.filter((sequence) => sequence.tenant === tenant).slice(0, maxSequences);
-    const sequence = waiting.find((candidate) => {
-      const found = this.#findPrefix(candidate).length / BLOCK_SIZE;
-      return found === mostFound(candidate) || !isComputedBy(own, candidate, found);
-    });
-    if (sequence === undefined || !this.#makePlace(sequence, plan)) return false;
-    const { tokens, table } = sequence;
-    this.#kvCache.attach(table, this.#findPrefix(sequence));
-    this.#move(sequence, "resident");
-    plan.admitted.add(sequence);
-    if (table.salt !== null) {
-      this.#tokensQueried += tokens.length;
-      this.#tokensHit += table.length;
-    }
-    sequence.numCachedTokens ??= table.length;
-    return true;
-  }
-
-  /** Most blocks that a waiting sequence's rows take at a time, wherever they are found or computed. */
-  #blocksOf({ tokens }: ScheduledSequence): number {
-    const { groups, tokenBudget } = this.#use;
-    return blocksFor(groups, tokens.length, Math.min(tokens.length, tokenBudget));
-  }
-
-  #findPrefix(sequence: ScheduledSequence): FoundPrefix {
-    return this.#kvCache.findPrefix(sequence.table.salt, sequence.tokens, mostFound(sequence));
-  }
-
-  /** Whether all rows of a sequence fit beside those that run; others give way for it. */
-  #makePlace(sequence: ScheduledSequence, plan: Plan): boolean {
-    for (;;) {
-      const running = this.#resident.filter(({ isAwaited }) => isAwaited);
-      if (running.length === 0) return true;
-      // Those that are found and free are taken off the free ones, too. Blocks that are given back are free, not gone.
-      const { blocks, free } = this.#findPrefix(sequence);
-      const all = this.#blocksOf(sequence);
-      const needed = all - blocks.length + free;
-      const promised = running.reduce((sum, other) => sum + promisedBlocks(this.#use, other), 0);
-      const fits = needed + promised <= this.#kvCache.pool.numFree;
-      if (plan.tenants.length === 1 && fits) return true;
-      const memory = this.#memoryOf(plan.tenants);
-      const isOwed = memory.hasRoomFor(sequence.tenant, all, blocks);
-      if (plan.claimed && !isOwed) return false;
-      if (fits) return true;
-      if (this.#preemptIdle(() => false)) continue;
-      const others = running.filter((other) => other.tenant !== sequence.tenant && !plan.admitted.has(other));
-      let victim: ScheduledSequence | null | undefined = null;
-      if (isOwed) {
-        victim = memory.youngestBeyond(others, this.#oldest());
-        plan.claimed ||= victim === null;
-      } else if (memory.usedBy(sequence.tenant) === 0 && sequence === this.#oldest()) {
-        // It takes more than a share: so it waited until it came first.
-        victim = others.at(-1);
-      }
-      if (victim == null) return false;
-      this.#preempt(victim);
-    }
-  }
-
-  /** Takes the blocks of the idle sequence that was not used for longest; false without one. */
-  #preemptIdle(isSpared: (sequence: ScheduledSequence) => boolean): boolean {
-    const victim = this.#longestIdle(isSpared);
-    if (victim === null) return false;
-    this.#preempt(victim);
-    return true;
-  }
-
-  #longestIdle(isSpared: (sequence: ScheduledSequence) => boolean): ScheduledSequence | null {
-    let longest: ScheduledSequence | null = null;
-    for (const sequence of this.#resident) {
-      if (sequence.isAwaited || isSpared(sequence) || sequence.table.numBlocks === 0) continue;
-      if (longest === null || sequence.lastStep < longest.lastStep) longest = sequence;
-    }
-    return longest;
-  }
-}
-
-/** Blocks that a sequence may take of what is there: what becomes logits is computed. */
-function mostFound({ logitsFrom, tokens }: ScheduledSequence): number {
-  return Math.floor(Math.min(logitsFrom, tokens.length - 1) / BLOCK_SIZE);
-}
-
-/** Whether one of these is about to compute and publish block `index` of a sequence, and all before it. */
-function isComputedBy(
-  running: readonly ScheduledSequence[],
-  { tokens, table: { salt } }: ScheduledSequence,
-  index: number,
-): boolean {
-  const end = (index + 1) * BLOCK_SIZE;
-  if (salt === null) return false;
-  return running.some(
-    (other) =>
-      other.table.salt === salt &&
-      other.table.length < end &&
-      other.tokens.length >= end &&
-      beginAlike(other.tokens, tokens, end),
-  );
-}
-
-function beginAlike(a: readonly number[], b: readonly number[], length: number): boolean {
-  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-function insertByArrival(list: ScheduledSequence[], sequence: ScheduledSequence): void {
-  const behind = list.findIndex((other) => other.arrival > sequence.arrival);
-  if (behind === -1) list.push(sequence);
-  else list.splice(behind, 0, sequence);
-}
-
-function removeFrom(list: ScheduledSequence[], sequence: ScheduledSequence): void {
-  list.splice(list.indexOf(sequence), 1);
 }

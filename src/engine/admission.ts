@@ -1,0 +1,158 @@
+/**
+ * Which waiting sequence is admitted, and what gives way for it. Within a tenant in the order of arrival, when all rows fit
+ * beside those that run; one whose next block another is computing just now waits for it, so that prompts that begin alike and
+ * arrive together compute their beginning once. Tenants have equal parts of the places and of the KV cache.
+ *
+ * Owns the counters of what was looked up and found.
+ */
+import { BLOCK_SIZE } from "../kernels/kv-layout.js";
+import { blocksFor } from "../kv-cache/block-needs.js";
+import type { FoundPrefix, KvCache } from "../kv-cache/kv-cache.js";
+import type { StepLimits } from "./fair-shares.js";
+import { type BlockUse, MemoryShares, promisedBlocks } from "./memory-shares.js";
+import type { ScheduledSequence } from "./scheduled-sequence.js";
+import type { SequencePlaces } from "./sequence-places.js";
+
+/** The admissions before a step. */
+export interface AdmissionRound {
+  /** Tenants with sequences that are waited for, in the order of their turns. */
+  readonly tenants: readonly string[];
+  /** What was admitted. */
+  readonly admitted: Set<ScheduledSequence>;
+  /** A tenant waits for memory of its share: no tenant beyond its own share gets what becomes free. */
+  claimed: boolean;
+}
+
+export interface AdmissionParts {
+  readonly kvCache: KvCache;
+  readonly places: SequencePlaces;
+  readonly limits: StepLimits;
+  readonly use: BlockUse & { readonly numBlocks: number };
+}
+
+export class Admission {
+  readonly #kvCache: KvCache;
+  readonly #places: SequencePlaces;
+  readonly #limits: StepLimits;
+  readonly #use: AdmissionParts["use"];
+  #tokensQueried = 0;
+  #tokensHit = 0;
+
+  constructor({ kvCache, places, limits, use }: AdmissionParts) {
+    this.#kvCache = kvCache;
+    this.#places = places;
+    this.#limits = limits;
+    this.#use = use;
+  }
+
+  /** Tokens that were looked up in the prefix index. */
+  get tokensQueried(): number {
+    return this.#tokensQueried;
+  }
+
+  /** Tokens of them whose rows were there. */
+  get tokensHit(): number {
+    return this.#tokensHit;
+  }
+
+  /**
+   * Admits the next waiting sequence of a tenant, if there is a place for it and it fits beside those that run. One that
+   * waits for a block that is being computed lets others go first.
+   */
+  admitNext(tenant: string, round: AdmissionRound): boolean {
+    const { maxSequences } = this.#limits;
+    const { running } = this.#places;
+    const own = running.filter((sequence) => sequence.tenant === tenant);
+    // However many places the others have taken, a tenant has its share of them.
+    const places = Math.max(1, Math.floor(maxSequences / round.tenants.length));
+    if (running.length >= maxSequences && own.length >= places) return false;
+    const waiting = this.#places.waiting
+      .filter((sequence) => sequence.tenant === tenant)
+      .slice(0, maxSequences);
+    const sequence = waiting.find((candidate) => {
+      const found = this.#findPrefix(candidate).length / BLOCK_SIZE;
+      return found === mostFound(candidate) || !isComputedBy(own, candidate, found);
+    });
+    if (sequence === undefined || !this.#makePlace(sequence, round)) return false;
+    const { tokens, table } = sequence;
+    this.#kvCache.attach(table, this.#findPrefix(sequence));
+    this.#places.move(sequence, "resident");
+    round.admitted.add(sequence);
+    if (table.salt !== null) {
+      this.#tokensQueried += tokens.length;
+      this.#tokensHit += table.length;
+    }
+    sequence.numCachedTokens ??= table.length;
+    return true;
+  }
+
+  /** Most blocks that a waiting sequence's rows take at a time, wherever they are found or computed. */
+  #blocksOf({ tokens }: ScheduledSequence): number {
+    const { groups, tokenBudget } = this.#use;
+    return blocksFor(groups, tokens.length, Math.min(tokens.length, tokenBudget));
+  }
+
+  #findPrefix(sequence: ScheduledSequence): FoundPrefix {
+    return this.#kvCache.findPrefix(sequence.table.salt, sequence.tokens, mostFound(sequence));
+  }
+
+  /** Whether all rows of a sequence fit beside those that run; others give way for it. */
+  #makePlace(sequence: ScheduledSequence, round: AdmissionRound): boolean {
+    for (;;) {
+      const { running } = this.#places;
+      if (running.length === 0) return true;
+      // Those that are found and free are taken off the free ones, too. Blocks that are given back are free, not gone.
+      const { blocks, free } = this.#findPrefix(sequence);
+      const all = this.#blocksOf(sequence);
+      const needed = all - blocks.length + free;
+      const promised = running.reduce((sum, other) => sum + promisedBlocks(this.#use, other), 0);
+      const fits = needed + promised <= this.#kvCache.pool.numFree;
+      if (round.tenants.length === 1 && fits) return true;
+      const memory = new MemoryShares(this.#use, round.tenants, this.#places.resident);
+      const isOwed = memory.hasRoomFor(sequence.tenant, all, blocks);
+      if (round.claimed && !isOwed) return false;
+      if (fits) return true;
+      if (this.#places.preemptIdle(() => false)) continue;
+      const others = running.filter(
+        (other) => other.tenant !== sequence.tenant && !round.admitted.has(other),
+      );
+      let victim: ScheduledSequence | null | undefined = null;
+      if (isOwed) {
+        victim = memory.youngestBeyond(others, this.#places.oldest());
+        round.claimed ||= victim === null;
+      } else if (memory.usedBy(sequence.tenant) === 0 && sequence === this.#places.oldest()) {
+        // It takes more than a share: so it waited until it came first.
+        victim = others.at(-1);
+      }
+      if (victim == null) return false;
+      this.#places.preempt(victim);
+    }
+  }
+}
+
+/** Blocks that a sequence may take of what is there: what becomes logits is computed. */
+function mostFound({ logitsFrom, tokens }: ScheduledSequence): number {
+  return Math.floor(Math.min(logitsFrom, tokens.length - 1) / BLOCK_SIZE);
+}
+
+/** Whether one of these is about to compute and publish block `index` of a sequence, and all before it. */
+function isComputedBy(
+  running: readonly ScheduledSequence[],
+  { tokens, table: { salt } }: ScheduledSequence,
+  index: number,
+): boolean {
+  const end = (index + 1) * BLOCK_SIZE;
+  if (salt === null) return false;
+  return running.some(
+    (other) =>
+      other.table.salt === salt &&
+      other.table.length < end &&
+      other.tokens.length >= end &&
+      beginAlike(other.tokens, tokens, end),
+  );
+}
+
+function beginAlike(a: readonly number[], b: readonly number[], length: number): boolean {
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
