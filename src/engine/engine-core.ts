@@ -13,10 +13,13 @@ import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { Decoder } from "../model/decoder.js";
 import type { WantedAs } from "../model/forward-batch.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
+import { blockCounts } from "./block-counts.js";
+import { EngineEvents } from "./engine-events.js";
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
 import { type GivenRows, readBlocks, writeBlocks } from "./sequence-rows.js";
 import { MeasuredStepCosts, type StepCosts } from "./step-costs.js";
+import { StepCounters } from "./step-counters.js";
 
 /** What runs the model. One owner: the language model. */
 export interface EngineParts {
@@ -30,9 +33,6 @@ export interface EngineParts {
   /** What steps take, for speculation. Default: as it is measured. */
   readonly stepCosts?: StepCosts | undefined;
 }
-
-/** Event types that the core itself sends; the others come from the KV cache. */
-const OWN_EVENTS: ReadonlySet<EngineEventType> = new Set<EngineEventType>(["preempted", "step"]);
 
 /** What a new sequence shares, and with which others. */
 export interface NewSequence {
@@ -57,17 +57,10 @@ export class EngineCore {
   readonly stepCosts: StepCosts;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Set<ScheduledSequence>();
-  /** Event types that each listener asked for; null: all. */
-  readonly #listeners = new Map<(event: EngineEvent) => void, ReadonlySet<EngineEventType> | null>();
+  readonly #events: EngineEvents;
+  readonly #counters = new StepCounters();
   #lastArrival = 0;
-  #steps = 0;
-  #batchedSequences = 0;
-  #largestBatch = 0;
-  #lastBatch = 0;
   #preemptions = 0;
-  #scheduleMs = 0;
-  #forwardMs = 0;
-  #sampleMs = 0;
 
   constructor(parts: EngineParts) {
     const { model, kernels, kvCache, maxSequences, tokenBudget = model.maxRows } = parts;
@@ -75,6 +68,7 @@ export class EngineCore {
     this.model = model;
     this.kernels = kernels;
     this.kvCache = kvCache;
+    this.#events = new EngineEvents(kvCache);
     const limits = {
       tokenBudget: Math.min(tokenBudget, model.maxRows),
       maxSequences,
@@ -82,7 +76,7 @@ export class EngineCore {
     };
     this.#scheduler = new Scheduler(kvCache, limits, ({ table }) => {
       this.#preemptions += 1;
-      if (this.#listeners.size > 0) this.#tell({ type: "preempted", sequence: table.sequence });
+      if (this.#events.isHeard) this.#events.tell({ type: "preempted", sequence: table.sequence });
     });
   }
 
@@ -94,12 +88,12 @@ export class EngineCore {
 
   /** Forward passes so far. */
   get steps(): number {
-    return this.#steps;
+    return this.#counters.steps;
   }
 
   /** Sequences of the last forward pass. */
   get lastBatch(): number {
-    return this.#lastBatch;
+    return this.#counters.lastBatch;
   }
 
   /** Most tokens of a sequence. */
@@ -114,26 +108,10 @@ export class EngineCore {
   }
 
   get stats(): EngineStats {
-    const { pool, index, layout } = this.kvCache;
     const { resident, waiting, tokensQueried, tokensHit } = this.#scheduler;
-    let cached = 0;
-    const kinds = new Map(layout.groups.map(({ window }) => [window, 0]));
-    for (let block = 0; block < pool.numBlocks; block++) {
-      const isFree = pool.refCount(block) === 0;
-      if (isFree && index.isPublished(block)) cached += 1;
-      if (isFree) continue;
-      const { window } = layout.groups[this.kvCache.groupOf(block)];
-      kinds.set(window, (kinds.get(window) ?? 0) + 1);
-    }
     const running = resident.filter(({ isAwaited }) => isAwaited).length;
     return {
-      blocks: {
-        total: pool.numBlocks,
-        referenced: pool.numBlocks - pool.numFree,
-        cached,
-        free: pool.numFree - cached,
-        kinds: [...kinds].map(([window, referenced]) => ({ window, referenced })),
-      },
+      blocks: blockCounts(this.kvCache),
       prefixCache: { tokensQueried, tokensHit },
       sequences: {
         running,
@@ -141,15 +119,10 @@ export class EngineCore {
         idle: this.#sequences.size - running - waiting.length,
         preemptions: this.#preemptions,
       },
-      steps: this.#steps,
+      ...this.#counters.stats,
       rows: this.model.rowsComputed,
       logitsRows: this.model.logitsRowsComputed,
       multiplyAdds: this.kernels.multiplyAdds,
-      batchedSequences: this.#batchedSequences,
-      largestBatch: this.#largestBatch,
-      scheduleMs: this.#scheduleMs,
-      forwardMs: this.#forwardMs,
-      sampleMs: this.#sampleMs,
     };
   }
 
@@ -170,12 +143,7 @@ export class EngineCore {
     listener: (event: EngineEvent) => void,
     types: ReadonlySet<EngineEventType> | null = null,
   ): () => void {
-    this.#listeners.set(listener, types);
-    this.#listenToCache();
-    return () => {
-      this.#listeners.delete(listener);
-      this.#listenToCache();
-    };
+    return this.#events.listen(listener, types);
   }
 
   /**
@@ -224,7 +192,7 @@ export class EngineCore {
     this.#lastArrival += 1;
     const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant }, table, consumer);
     sequence.numCachedTokens = table.length;
-    sequence.lastStep = this.#steps;
+    sequence.lastStep = this.#counters.steps;
     this.#sequences.add(sequence);
     this.#scheduler.addResident(sequence);
     if (kvCache.numEmpty >= kvCache.blocksForGiven(table, tokens.length)) {
@@ -380,21 +348,21 @@ export class EngineCore {
       this.#failStuck();
       return false;
     }
-    this.#steps += 1;
+    this.#counters.steps += 1;
     const planned = performance.now();
-    this.#scheduleMs += planned - start;
+    this.#counters.scheduleMs += planned - start;
     const logits = this.#forward(rows);
     const computed = performance.now();
     const forwardMs = computed - planned;
-    this.#forwardMs += forwardMs;
+    this.#counters.forwardMs += forwardMs;
     const delivered = this.#commit(rows, logits, forwardMs);
     const committed = performance.now();
-    this.#scheduleMs += committed - computed;
+    this.#counters.scheduleMs += committed - computed;
     if (rows.every(({ sequence, count, wanted }) => sequence.wantedAs === "logits" && count === wanted)) {
       this.stepCosts.observe(rows.length, logits.rows, committed - start);
     }
     for (const deliver of delivered) deliver();
-    this.#sampleMs += performance.now() - committed;
+    this.#counters.sampleMs += performance.now() - committed;
     return true;
   }
 
@@ -426,11 +394,14 @@ export class EngineCore {
       const { wantedAs } = sequence;
       batch.add({ tokens, from: table.length, count, runs: table.runs, wanted, wantedAs });
     }
-    this.#batchedSequences += rows.length;
-    this.#largestBatch = Math.max(this.#largestBatch, rows.length);
-    this.#lastBatch = rows.length;
-    if (this.#listeners.size > 0) {
-      this.#tell({ type: "step", step: this.#steps, rows: batch.numRows, sequences: rows.length });
+    this.#counters.begin(rows.length);
+    if (this.#events.isHeard) {
+      this.#events.tell({
+        type: "step",
+        step: this.#counters.steps,
+        rows: batch.numRows,
+        sequences: rows.length,
+      });
     }
     return this.model.forward(this.kvCache.layout);
   }
@@ -452,7 +423,7 @@ export class EngineCore {
       firstRow += wanted;
       sequence.rowsComputed += count;
       sequence.computeMs += forwardMs;
-      sequence.lastStep = this.#steps;
+      sequence.lastStep = this.#counters.steps;
       const numSound = rowsBeforeNaN(computed);
       const position = computed.firstPosition + numSound;
       if (numSound < wanted && position < sequence.guessedFrom) {
@@ -517,17 +488,6 @@ export class EngineCore {
     if (sequence.hasEnded) return;
     this.end(sequence);
     sequence.consumer.fail(error);
-  }
-
-  #tell(event: EngineEvent): void {
-    for (const [listener, types] of this.#listeners) if (types?.has(event.type) ?? true) listener(event);
-  }
-
-  #listenToCache(): void {
-    const wanted = [...this.#listeners.values()].some(
-      (types) => types === null || [...types].some((type) => !OWN_EVENTS.has(type)),
-    );
-    this.kvCache.listener = wanted ? (event) => this.#tell(event) : null;
   }
 
   #expectAlive(sequence: ScheduledSequence): void {
