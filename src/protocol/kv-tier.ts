@@ -75,4 +75,6 @@ export interface TierStats {
   };
   /** Whether the store is asked: `open`, not now; `half-open`, it is tried. */
   readonly breaker: "closed" | "open" | "half-open";
+  /** What its thread was lost by, as the end of a sentence; null: it works. The model goes on without it. */
+  readonly lost: string | null;
 }

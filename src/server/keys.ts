@@ -27,8 +27,8 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
 const DIGEST = /^sha256:([0-9a-f]{64})$/i;
 
 export interface KeyOptions {
-  /** What salts are derived from. */
-  readonly secret: Uint8Array;
+  /** The salt of whoever has a name. */
+  readonly saltOf: (name: string) => string;
   /** Whether all share their prefixes. */
   readonly sharePrefixes: boolean;
 }
@@ -101,9 +101,14 @@ export class ApiKeys {
   }
 
   #principal(name: string): Principal {
-    const { secret, sharePrefixes } = this.#options;
-    return { name, salt: sharePrefixes ? "" : createHmac("sha256", secret).update(name).digest("base64url") };
+    const { saltOf, sharePrefixes } = this.#options;
+    return { name, salt: sharePrefixes ? "" : saltOf(name) };
   }
+}
+
+/** Salts of one server: HMACs of names under its secret. */
+export function saltsUnder(secret: Uint8Array): KeyOptions["saltOf"] {
+  return (name) => createHmac("sha256", secret).update(name).digest("base64url");
 }
 
 /** The salt of a request: its principal's, narrowed further by its own. */

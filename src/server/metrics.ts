@@ -5,7 +5,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ModelInfo } from "../library/model-info.js";
 import type { EngineStats } from "../protocol/engine-stats.js";
+import type { TierStats } from "../protocol/kv-tier.js";
 import type { RequestRecord } from "./exchange.js";
+import { TierMetrics } from "./tier-metrics.js";
 
 /** Values of the server that are read at each scrape. */
 export interface ServerSources {
@@ -22,6 +24,8 @@ export interface ModelReading {
   readonly loaded: {
     /** Null when there is no engine just now. */
     readonly stats: EngineStats | null;
+    /** Of its tier; null where there is none, or no engine. */
+    readonly tier: TierStats | null;
     readonly engineRestarts: number;
     readonly heldSequences: number;
   } | null;
@@ -43,8 +47,11 @@ export class Metrics {
   readonly #instruments: Instruments;
   readonly #models: ReadonlyMap<string, ModelMetrics>;
 
-  /** @param ids of the models */
-  constructor(ids: readonly string[], sources: ServerSources) {
+  /**
+   * @param ids of the models
+   * @param hasTier whether they share a KV tier
+   */
+  constructor(ids: readonly string[], sources: ServerSources, hasTier = false) {
     this.#sources = sources;
     const { registry } = this;
     if (ids.length === 1) registry.setDefaultLabels({ model_name: ids[0] });
@@ -54,7 +61,8 @@ export class Metrics {
     }
     const instruments = makeInstruments(registry);
     this.#instruments = instruments;
-    this.#models = new Map(ids.map((id) => [id, new ModelMetrics(id, instruments)]));
+    const tier = hasTier ? new TierMetrics(registry) : null;
+    this.#models = new Map(ids.map((id) => [id, new ModelMetrics(id, instruments, tier)]));
   }
 
   /** @param id of one of the models */
@@ -86,13 +94,15 @@ export class Metrics {
 /** What is counted of one model. Its engine's counters are read at each scrape, and go on when the engine is replaced. */
 export class ModelMetrics {
   readonly #instruments: Instruments;
+  readonly #tier: TierMetrics | null;
   readonly #label: { readonly model_name: string };
   readonly #seen: Partial<Record<Counted, number>> = {};
   /** What `describe` has said. */
   #cacheLabels: Record<string, string> | null = null;
 
-  constructor(id: string, instruments: Instruments) {
+  constructor(id: string, instruments: Instruments, tier: TierMetrics | null) {
     this.#instruments = instruments;
+    this.#tier = tier;
     this.#label = { model_name: id };
     const { counters, plain, gauges, histograms } = instruments;
     for (const counter of [...Object.values(counters), ...Object.values(plain)]) counter.inc(this.#label, 0);
@@ -116,6 +126,7 @@ export class ModelMetrics {
   /** Its engine's counters begin at 0 again. */
   beginsAnew(): void {
     for (const name of ["queries", "hits", "preemptions", "steps", "rows"] as const) this.#seen[name] = 0;
+    this.#tier?.beginsAnew(this.#label.model_name);
   }
 
   /** It is loaded anew: so is what counts its engine's restarts. */
@@ -172,7 +183,10 @@ export class ModelMetrics {
     gauges.waiting.set(this.#label, (stats?.sequences.waiting ?? 0) + waiting + waitingForPlace);
     gauges.running.set(this.#label, stats?.sequences.running ?? 0);
     gauges.usage.set(this.#label, stats === null ? 0 : stats.blocks.referenced / stats.blocks.total);
-    if (loaded !== null) this.#count("restarts", loaded.engineRestarts);
+    if (loaded !== null) {
+      this.#count("restarts", loaded.engineRestarts);
+      this.#tier?.read(this.#label.model_name, loaded.tier);
+    }
     if (stats === null) return;
     for (const { window, referenced } of stats.blocks.kinds)
       kvBlocks.set({ ...this.#label, window: String(window ?? "all") }, referenced);

@@ -5,12 +5,14 @@ import type { LoadOptions } from "../library/load-options.js";
 import { checkOptions, oneOf, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
+import type { KvTier } from "../protocol/kv-tier.js";
 import { CALL_FORMATS, type CallFormatName } from "../tools/call-format.js";
 import type { EngineState } from "./engine-supervisor.js";
 import type { RequestRecord } from "./exchange.js";
 import type { ServerLimits } from "./limits.js";
 import type { LoadChange } from "./loaded-models.js";
 import { isModelId, servedName } from "./served-name.js";
+import type { TierState } from "./tier-watch.js";
 
 /** What is served, who may use it, and how much of it. `LoadOptions` are the engine's, of each model. */
 export interface ServerOptions extends Omit<LoadOptions, "signal"> {
@@ -52,9 +54,17 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly toolFormat?: CallFormatName | undefined;
   /** The folder, this server's alone, in which clients may save sequences; without it they cannot. */
   readonly saveDir?: string | undefined;
+  /**
+   * A KV tier that servers share; each model has a namespace of its own in it. Keys' salts come from its key then, so that a name
+   * finds its blocks on every server: on all of them a name must mean the same people.
+   */
+  readonly tier?: KvTier | undefined;
   /** Share the prefix cache among all keys. Default false. */
   readonly sharePrefixes?: boolean | undefined;
-  /** What the keys' salts are derived from. Default: kept in `saveDir`; without one random, new with each start. */
+  /**
+   * What the keys' salts are derived from. Default: kept in `saveDir`; without one random, new with each start. Not with a `tier`:
+   * then they are derived from its key.
+   */
   readonly cacheSecret?: Uint8Array | undefined;
   /** The server's limits; docs/serving.md has them all, with their defaults. */
   readonly limits?: Partial<ServerLimits> | undefined;
@@ -66,6 +76,8 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly onRequest?: ((record: RequestRecord, failure: unknown) => void) | undefined;
   /** Called when the state of a model's engine changes. */
   readonly onEngine?: ((state: EngineState, error: unknown, model: string) => void) | undefined;
+  /** Called when the tier of a model cannot be reached, or is lost, and when it can be reached again. */
+  readonly onTier?: ((state: TierState, model: string) => void) | undefined;
   /** Called when one of several models is loaded, cannot be, or is unloaded. */
   readonly onLoad?: ((change: LoadChange, error: unknown, model: string) => void) | undefined;
   /** How a single model is loaded; `load` unless a test has another way. @internal */
@@ -89,9 +101,9 @@ const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
     saveDir: true,
     limits: true,
   },
-  ...{ instance: true, boundTo: true, allowedHosts: true, corsOrigins: true, apiKeys: true },
+  ...{ instance: true, tier: true, boundTo: true, allowedHosts: true, corsOrigins: true, apiKeys: true },
   ...{ sharePrefixes: true, cacheSecret: true, keepAliveMs: true, logPrompts: true },
-  ...{ onRequest: true, onEngine: true, onLoad: true, loadModel: true },
+  ...{ onRequest: true, onEngine: true, onTier: true, onLoad: true, loadModel: true },
 });
 
 /** A model, and what clients call it. */
@@ -111,6 +123,12 @@ export function askedModels(options: ServerOptions): readonly NamedModel[] {
   }
   checkOptions(options, SERVER_OPTIONS);
   if (options.toolFormat !== undefined) oneOf("toolFormat", options.toolFormat, CALL_FORMATS);
+  if (options.tier !== undefined)
+    expectNone(
+      options,
+      ["cacheSecret"],
+      "is for a server without a tier: with one, salts come from the tier's key",
+    );
   const { model, models, servedModelName } = options;
   const named = models === undefined ? null : namedModels(models);
   if (named === null) {

@@ -14,7 +14,7 @@ import { BodyThread } from "./body-thread.js";
 import type { RequestRecord } from "./exchange.js";
 import { Guard } from "./guard.js";
 import { keptIds } from "./instance.js";
-import { ApiKeys } from "./keys.js";
+import { ApiKeys, saltsUnder } from "./keys.js";
 import { type ServerLimits, settleLimits } from "./limits.js";
 import { Metrics, type ModelReading } from "./metrics.js";
 import type { ServedModel } from "./model-service.js";
@@ -27,6 +27,7 @@ import type { ListedModel, ServedModels } from "./served-models.js";
 import { askedModels, type ServerOptions } from "./server-options.js";
 import type { Service } from "./service.js";
 import { StaticPages } from "./static-pages.js";
+import { tierStatsOf } from "./tier-watch.js";
 import { Tracing } from "./tracing.js";
 
 /** A server that answers. */
@@ -69,8 +70,13 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   const settled = settleLimits(options.limits);
   const newId = keptIds(options.instance);
   const saved = options.saveDir === undefined ? null : await SavedFolder.open(options.saveDir, settled);
+  const { tier } = options;
   const keys = new ApiKeys({
-    secret: options.cacheSecret ?? saved?.secret ?? randomBytes(32),
+    // Under a tier a name has the same salt on all servers that share it.
+    saltOf:
+      tier === undefined
+        ? saltsUnder(options.cacheSecret ?? saved?.secret ?? randomBytes(32))
+        : (name) => tier.tenantSalt(name),
     sharePrefixes: options.sharePrefixes === true,
   });
   const reloadKeys = async () => {
@@ -89,6 +95,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
       answerBytes: () => answers.bytes,
       models: () => Promise.all(models.listed.map(({ id }) => readModel(models, id))),
     },
+    tier !== undefined,
   );
   const { installationKey = saved?.installationKey } = options;
   const models = await openModels(
@@ -173,10 +180,16 @@ async function readModel(models: ServedModels, id: string): Promise<ModelReading
   if (model === null) return { id, loaded: null, waiting };
   const { engine, sequences } = model;
   // The engine may be lost meanwhile; the other numbers are still wanted.
-  const stats = engine.state === "ready" ? await engine.model.stats().catch(() => null) : null;
+  const [stats, tier] =
+    engine.state === "ready"
+      ? await Promise.all([
+          engine.model.stats().catch(() => null),
+          tierStatsOf(engine.model).catch(() => null),
+        ])
+      : [null, null];
   return {
     id,
-    loaded: { stats, engineRestarts: engine.restarts, heldSequences: sequences.size },
+    loaded: { stats, tier, engineRestarts: engine.restarts, heldSequences: sequences.size },
     waiting,
   };
 }

@@ -10,6 +10,7 @@ import type { ServerLimits } from "./limits.js";
 import type { ModelMetrics } from "./metrics.js";
 import type { ModelService, ServedModel } from "./model-service.js";
 import { TextThread } from "./text-thread.js";
+import { type TierState, TierWatch, tierStatsOf } from "./tier-watch.js";
 
 export interface ModelParts {
   /** What clients call it. */
@@ -28,6 +29,8 @@ export interface ModelParts {
   readonly toolFormat: CallFormatName | undefined;
   readonly metrics: ModelMetrics;
   readonly onEngine: (state: EngineState, error: unknown) => void;
+  /** Told when the tier that it shares is not there, and when it is again; null: it shares none. */
+  readonly onTier: ((state: TierState) => void) | null;
   /** Told when something that was held in it is gone. */
   readonly holdsLess: () => void;
 }
@@ -40,6 +43,7 @@ export interface ModelParts {
 export async function startModel(parts: ModelParts, signal: AbortSignal): Promise<ModelService> {
   const { id, metrics, limits: serverLimits } = parts;
   let sequences: HeldSequences | null = null;
+  const tier = parts.onTier === null ? null : new TierWatch(parts.onTier);
   const engine = new EngineSupervisor({
     load: (own, before) =>
       parts.load({ ...sameMemory(before), signal: before === null ? AbortSignal.any([own, signal]) : own }),
@@ -48,6 +52,7 @@ export async function startModel(parts: ModelParts, signal: AbortSignal): Promis
     onModel: (model) => {
       metrics.beginsAnew();
       void watchSteps(model, metrics);
+      tier?.begin(() => tierStatsOf(model));
     },
   });
   const model = await engine.start();
@@ -55,6 +60,7 @@ export async function startModel(parts: ModelParts, signal: AbortSignal): Promis
   try {
     texts = await startTexts(model, parts);
   } catch (error) {
+    tier?.end();
     await engine.dispose();
     throw error;
   }
@@ -73,6 +79,7 @@ export async function startModel(parts: ModelParts, signal: AbortSignal): Promis
   return {
     ...{ served, limits, engine, texts, sequences, metrics },
     async dispose() {
+      tier?.end();
       await held.dispose();
       await Promise.all([engine.dispose(), texts?.dispose()]);
     },
