@@ -1,6 +1,6 @@
-/** HAProxy as a process of the test's, with a configuration that the test gives. */
+/** HAProxy as a process of the test's: with a configuration that the test writes, or with the one of deploy/. */
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,13 +12,40 @@ export interface Haproxy extends Program {
   readonly port: number;
 }
 
-/** @param configuration of the port that it is to listen to, on 127.0.0.1 */
-export async function startHaproxy(configuration: (port: number) => string): Promise<Haproxy> {
+const SHIPPED = new URL("../../deploy/haproxy/haproxy.cfg", import.meta.url);
+
+/**
+ * The configuration of deploy/ before servers `a`, `b` and `c`.
+ * @param ports of the servers; what is missing does not answer
+ * @param edit what a test changes about it
+ */
+export async function startShippedHaproxy(
+  ports: readonly number[],
+  edit: (configuration: string) => string = (same) => same,
+): Promise<Haproxy & { readonly metricsUrl: string }> {
+  const configuration = edit(await readFile(SHIPPED, "utf8"));
+  const metrics = await freePort();
+  const [a, b, c] = await Promise.all([0, 1, 2].map((i) => ports[i] ?? freePort()));
+  const env = {
+    ...{ LASTROW_A: `127.0.0.1:${a}`, LASTROW_B: `127.0.0.1:${b}`, LASTROW_C: `127.0.0.1:${c}` },
+    LASTROW_PROXY_METRICS: `127.0.0.1:${metrics}`,
+  };
+  const proxy = await startHaproxy(() => configuration, env);
+  return { ...proxy, metricsUrl: `http://127.0.0.1:${metrics}/metrics` };
+}
+
+/** @param configuration of the port that it is to listen to, on 127.0.0.1; that is in LASTROW_BIND, too */
+export async function startHaproxy(
+  configuration: (port: number) => string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Haproxy> {
   const folder = await mkdtemp(join(tmpdir(), "lastrow-haproxy-"));
   const file = join(folder, "haproxy.cfg");
   const port = await freePort();
   await writeFile(file, configuration(port));
-  const program = await startProgram(["haproxy", "-db", "-f", file], null);
+  const program = await startProgram(["haproxy", "-db", "-f", file], null, {
+    env: { ...env, LASTROW_BIND: `127.0.0.1:${port}` },
+  });
   // It says nothing when it is ready.
   while (!(await isTaken(port))) {
     if (program.child.exitCode !== null) throw new Error(`haproxy ended:\n${program.log.join("\n")}`);
