@@ -28,7 +28,9 @@ beforeAll(async () => {
   // The embedded model has no template: what is said is joined.
   const template = join(folder, "template.jinja");
   await writeFile(template, "{% for message in messages %}{{ message.content }}{% endfor %}");
-  servers = await Promise.all(["a", "b", "c"].map(() => start("--chat-template", template)));
+  servers = await Promise.all(
+    ["a", "b", "c"].map((name) => start("--instance", name, "--chat-template", template)),
+  );
   ports = servers.map(({ port }) => port);
 });
 afterAll(async () => {
@@ -112,6 +114,34 @@ test("conversations find nine tenths of what they would find on one server, and 
   say(`cached on one server ${percent(alone)}, on three ${percent(hashed)}, round robin ${percent(inTurn)}`);
   expect(hashed).toBeGreaterThanOrEqual(0.9 * alone);
   expect(inTurn).toBeLessThan(0.9 * alone);
+});
+
+test("held sequences and kept responses are found where they are", async () => {
+  await using proxy = await startShippedHaproxy(ports);
+  const post = async (path: string, body: object, session: number) => {
+    const answer = await fetch(proxy.url + path, {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-session-id": `${session}` },
+      body: JSON.stringify(body),
+    });
+    expect(answer.status, path).toBeLessThan(300);
+    return { by: answer.headers.get("x-served-by"), ...(await answer.json()) };
+  };
+  const homes = new Set<string>();
+  for (let n = 0; n < 8; n++) {
+    const sequence = await post("/v1/sequences", { prompt: "Once upon a time" }, n);
+    // Whoever sends it next.
+    const longer = await post(`/v1/sequences/${sequence.id}/append`, { text: " there was" }, n + 1);
+    expect(longer).toMatchObject({ id: sequence.id, by: sequence.by });
+    const first = await post("/v1/responses", { input: "Once upon a time", max_output_tokens: 4 }, n);
+    const previous = { previous_response_id: first.id, input: " and so on", max_output_tokens: 4 };
+    expect(await post("/v1/responses", previous, n + 1)).toMatchObject({
+      by: first.by,
+      status: "incomplete",
+    });
+    homes.add(sequence.by);
+  }
+  expect(homes.size).toBe(3);
 });
 
 test("300 requests of 60 keys stay with their servers; when one is killed only its keys move, and no answer is lost", async () => {
