@@ -131,7 +131,7 @@ test("held sequences and kept responses are found where they are", async () => {
   for (let n = 0; n < 8; n++) {
     const sequence = await post("/v1/sequences", { prompt: "Once upon a time" }, n);
     // Whoever sends it next.
-    const longer = await post(`/v1/sequences/${sequence.id}/append`, { text: " there was" }, n + 1);
+    const longer = await post(`/v1/sequences/${sequence.id}/append`, { prompt: " there was" }, n + 1);
     expect(longer).toMatchObject({ id: sequence.id, by: sequence.by });
     const first = await post("/v1/responses", { input: "Once upon a time", max_output_tokens: 4 }, n);
     const previous = { previous_response_id: first.id, input: " and so on", max_output_tokens: 4 };
