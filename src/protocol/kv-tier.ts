@@ -77,4 +77,6 @@ export interface TierStats {
   readonly breaker: "closed" | "open" | "half-open";
   /** What its thread was lost by, as the end of a sentence; null: it works. The model goes on without it. */
   readonly lost: string | null;
+  /** Why the store is of no use now, or of less, in a sentence that holds no secret; null: all is well. */
+  readonly problem: string | null;
 }

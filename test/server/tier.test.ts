@@ -17,7 +17,7 @@ afterEach(() => rm(folder, { recursive: true }));
 
 const NOTHING: TierStats = {
   ...{ hits: 0, misses: 0, loads: 0, timeouts: 0, bytesRead: 0, bytesWritten: 0 },
-  ...{ written: 0, skippedWrites: 0, droppedWrites: 0, breaker: "closed", lost: null },
+  ...{ written: 0, skippedWrites: 0, droppedWrites: 0, breaker: "closed", lost: null, problem: null },
   rejected: { length: 0, format: 0, namespace: 0, authentication: 0, position: 0, tokens: 0 },
   loadSeconds: { buckets: [0.01, 0.1], counts: [0, 0], sum: 0, count: 0 },
 };
@@ -80,7 +80,7 @@ test("metrics are the tier's counters, and go on when its thread begins anew", a
   expect(await read()).toEqual({});
   stats = {
     ...{ hits: 5, misses: 2, loads: 3, timeouts: 1, bytesRead: 500, bytesWritten: 70 },
-    ...{ written: 7, skippedWrites: 4, droppedWrites: 6, breaker: "half-open", lost: null },
+    ...{ written: 7, skippedWrites: 4, droppedWrites: 6, breaker: "half-open", lost: null, problem: null },
     rejected: { ...NOTHING.rejected, authentication: 2, length: 1 },
     loadSeconds: { buckets: [0.01, 0.1], counts: [1, 1], sum: 0.75, count: 3 },
   };

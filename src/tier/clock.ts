@@ -1,0 +1,10 @@
+/** Time as the tier's parts are given it, so that tests need not wait. */
+export interface Clock {
+  /** Milliseconds from any beginning; never less than before. */
+  now(): number;
+  /**
+   * Calls back once, `ms` milliseconds from now.
+   * @returns takes the callback back; calling it later, or twice, does nothing
+   */
+  after(ms: number, callback: () => void): () => void;
+}
