@@ -44,7 +44,10 @@ export async function describeGguf(
       notices: [...(files.notices ?? []), ...(tokenizer.notice === null ? [] : [tokenizer.notice])],
       metadata: metadataEntries(metadata),
       defaults: { ...readDefaults(metadata, vocabSize), ...(ends.length > 0 && { eosTokenIds: ends }) },
-      tokenizer: async () => tokenizer.files && tokenizerOf(tokenizer.files, vocabSize),
+      async tokenizer() {
+        const { files } = fingerprint === null ? ggufTokenizerFiles(metadata) : tokenizer;
+        return files && tokenizerOf(files, vocabSize);
+      },
       chatTemplate: async () => ggufChatTemplate(metadata),
       embedding: async () => ggufEmbeddingSettings(metadata),
       weights: () => Promise.resolve(matchTensors(gguf, family, config.decoder)),

@@ -11,7 +11,7 @@ import { widestRow } from "../model/load-weights.js";
 import type { ModelSource } from "../platform/platform.js";
 import type { ContextBound } from "../protocol/engine-setup.js";
 import { describeModel } from "./describe-model.js";
-import { filesOfWeights } from "./described-model.js";
+import { type DescribedModel, filesOfWeights } from "./described-model.js";
 import { checkedSettings, type LoadOptions, type LoadSettings } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
 
@@ -75,6 +75,8 @@ export interface FetchedPlan {
   readonly plan: LoadPlan;
   readonly chatTemplate: FoundTemplate;
   readonly embedding: EmbeddingSettings;
+  /** Whether it can be asked for the middle of a text. */
+  readonly infills: boolean;
 }
 
 /**
@@ -98,10 +100,16 @@ export async function fetchAndPlan(
   const described = await describeModel(files, wanted, null);
   try {
     const [chatTemplate, embedding] = await Promise.all([described.chatTemplate(), described.embedding()]);
-    return { files, plan, chatTemplate, embedding };
+    return { files, plan, chatTemplate, embedding, infills: await canInfill(described) };
   } finally {
     await described.close();
   }
+}
+
+/** Why a tokenizer cannot be read is for the load to say. */
+async function canInfill(described: DescribedModel): Promise<boolean> {
+  const tokenizer = await described.tokenizer().catch(() => null);
+  return tokenizer !== null && tokenizer.infillTokens !== null;
 }
 
 /**

@@ -50,10 +50,12 @@ async function openOne(
     { budgetBytes: Number.POSITIVE_INFINITY, waitMs: 0, idleMs: null },
   );
   try {
-    const { served, texts } = await loaded.keep(id);
+    const { served, texts, engine } = await loaded.keep(id);
     const { created, info } = served;
     const { contextLength } = info.config;
-    const about = { ...info, abilities: texts?.abilities ?? null };
+    const { tokenizer } = engine.model;
+    const infills = tokenizer !== null && tokenizer.infillTokens !== null;
+    const about = { ...info, abilities: texts?.abilities ?? null, infills };
     const listed = { id, created, contextLength, memoryBytes: info.memoryBytes, about };
     return new ServedModels([listed], loaded, null);
   } catch (error) {
@@ -89,10 +91,10 @@ async function openSeveral(
       },
     },
   );
-  const listed = models.map(({ id, plan, embedding, chatTemplate }): ListedModel => {
+  const listed = models.map(({ id, plan, embedding, infills, chatTemplate }): ListedModel => {
     const { contextLength, memoryBytes, config, dtype, parameters, files } = plan;
     const abilities = abilitiesOf(chatTemplate);
-    const about = { config, dtype, parameters: parameters!, files: files!, embedding, abilities };
+    const about = { config, dtype, parameters: parameters!, files: files!, embedding, abilities, infills };
     return { id, created, contextLength, memoryBytes, about };
   });
   return new ServedModels(listed, loaded, budgetBytes);

@@ -17,6 +17,8 @@ export interface AboutModel
   extends Pick<ModelInfo, "config" | "parameters" | "files" | "dtype" | "embedding"> {
   /** What its chat template lets it do; null without one. */
   readonly abilities: TemplateAbilities | null;
+  /** Whether it can be asked for the middle of a text. */
+  readonly infills: boolean;
 }
 
 /** A model as it is listed. */

@@ -38,6 +38,15 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
+test("Ollama's clients are told which of the models can be asked, whether it is loaded or not", async () => {
+  const shown = async (model: string) => (await (await api.post("/api/show", { model })).json()).capabilities;
+  expect(api.server.service.models.peek("stories")).toBeNull();
+  expect(await shown("stories")).toEqual(["completion"]);
+  expect(await shown("coder")).toEqual(["completion", "insert"]);
+  await using one = await served({ model: folder, servedModelName: "coder" });
+  expect((await (await one.post("/api/show", { model: "coder" })).json()).capabilities).toContain("insert");
+});
+
 /** As a text that holds the tokens' names is when nothing is made of them. */
 const BEFORE = "a <|fim_middle|> b";
 const AFTER = " the end<|fim_suffix|>";

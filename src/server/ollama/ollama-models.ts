@@ -91,14 +91,15 @@ export function ollamaShown({ id, created, contextLength, about }: ListedModel) 
   };
 }
 
-type Capability = "completion" | "tools" | "thinking" | "embedding";
+type Capability = "completion" | "tools" | "insert" | "thinking" | "embedding";
 
 /** Of a model that was made for vectors, only that, as Ollama has it. */
-function capabilitiesOf({ embedding, abilities }: AboutModel): Capability[] {
+function capabilitiesOf({ embedding, abilities, infills }: AboutModel): Capability[] {
   if (embedding.pooling !== null && embedding.refused === null) return ["embedding"];
   return [
     "completion",
     ...(abilities !== null && abilities.callFormat !== null ? (["tools"] as const) : []),
+    ...(infills ? (["insert"] as const) : []),
     ...(abilities?.thinks === true ? (["thinking"] as const) : []),
   ];
 }
@@ -108,7 +109,12 @@ function identityOf(id: string) {
   return { name, model: name, digest: createHash("sha256").update(id).digest("hex") };
 }
 
-function detailsOf({ config, parameters, files, dtype }: Omit<AboutModel, "abilities">): OllamaDetails {
+function detailsOf({
+  config,
+  parameters,
+  files,
+  dtype,
+}: Omit<AboutModel, "abilities" | "infills">): OllamaDetails {
   const isGguf = files.some(({ name }) => name.toLowerCase().endsWith(".gguf"));
   return {
     parent_model: "",

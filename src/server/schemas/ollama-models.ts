@@ -54,7 +54,7 @@ export const ollamaShowResponse = z
     template: z.string().openapi({ description: "Empty: Ollama's templates are in another language." }),
     details,
     model_info: z.record(z.string(), z.union([z.string(), z.number()])),
-    capabilities: z.array(z.enum(["completion", "tools", "thinking", "embedding"])),
+    capabilities: z.array(z.enum(["completion", "tools", "insert", "thinking", "embedding"])),
     modified_at: z.string(),
   })
   .openapi("OllamaModel");
