@@ -109,7 +109,7 @@ class DirectoryStore implements TierStore {
     } catch (error) {
       const failure = this.#failure(error, "full");
       // Others have filled the disk: a cache gives way.
-      if (FULL_CODES.has((error as NodeJS.ErrnoException).code ?? "")) await this.#giveWay();
+      if (FULL_CODES.has((error as NodeJS.ErrnoException).code ?? "")) await this.#giveWay(record.length);
       throw failure;
     }
   }
@@ -170,9 +170,10 @@ class DirectoryStore implements TierStore {
     }
   }
 
-  async #giveWay(): Promise<void> {
+  /** @param unwritten bytes that count as written, and were not */
+  async #giveWay(unwritten: number): Promise<void> {
     await this.#sweep;
-    const kept = (this.#seenBytes + this.#writtenBytes) * KEPT_SHARE;
+    const kept = (this.#seenBytes + this.#writtenBytes - unwritten) * KEPT_SHARE;
     this.#sweep = this.#startSweep(kept, kept);
     await this.#sweep;
   }

@@ -46,7 +46,6 @@ const KNOWN: readonly Known[] = [
     code: /^(MOVED|ASK|CLUSTERDOWN|CROSSSLOT)\b/,
     inWords: "is one of a cluster; a tier takes a single server, or a proxy in front of the cluster",
   },
-  { code: /^WRONGTYPE\b/, inWords: "has something else than a record under a record's name" },
   { code: /^ERR DB index/, inWords: "has no database of that number" },
   { code: /^DENIED\b/, inWords: "is in protected mode: it needs a password, or bind and protected-mode set" },
   { code: /^(BUSY|MASTERDOWN|TRYAGAIN)\b/, inWords: "is not ready" },

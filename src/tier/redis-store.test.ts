@@ -123,6 +123,11 @@ describe("what the server answers", () => {
     expect(sent).toBeLessThan(20_000_000);
   });
 
+  test("that the name is of a list: no record, and no fault of the store", async () => {
+    const opened = await open(() => "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n");
+    expect(await opened.get(newName(), PATIENT)).toHaveLength(0);
+  });
+
   test("what is no answer: it fails, and nothing else does", async () => {
     const opened = await open((name) => (name === "GET" ? "nonsense\r\n" : undefined));
     expect(await failureOf(opened.get(newName(), PATIENT))).toBe("unreachable");

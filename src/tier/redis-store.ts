@@ -88,7 +88,7 @@ class RedisStore implements TierStore {
   }
 
   get(name: string, signal: AbortSignal): Promise<Uint8Array | null> {
-    return this.#reads.ask("get", (client) => client.getBuffer(name), signal);
+    return this.#reads.ask("get", (client) => client.getBuffer(name).catch(asNoRecord), signal);
   }
 
   async setIfAbsent(name: string, record: Uint8Array): Promise<boolean> {
@@ -271,6 +271,12 @@ async function pem(path: string, what: string): Promise<Buffer> {
       `The ${what} of the Redis cannot be read from ${path}: ${(error as Error).message}.`,
     );
   }
+}
+
+/** A list or a hash under a record's name says nothing of the store: it is what somebody has put there, and no record. */
+function asNoRecord(error: Error): Buffer {
+  if (error.message.startsWith("WRONGTYPE")) return Buffer.alloc(0);
+  throw error;
 }
 
 function isTimeout(error: unknown): boolean {
