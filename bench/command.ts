@@ -1,7 +1,8 @@
 /** What the benchmarks have in common: their options, and what they say of the machine. */
 import { cpus } from "node:os";
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { atLeastOne } from "../src/cli/options.js";
+import type { Vectors } from "../src/kernels/kernels.js";
 
 export interface CommonOptions {
   readonly model?: string;
@@ -31,6 +32,15 @@ export function benchCommand(
 /** `--dtype`, or another option that names a type: f32 by default. */
 export function typeOption(flag: string, description: string, types: readonly string[]): Option {
   return new Option(`${flag} <type>`, description).choices(types).default("f32");
+}
+
+/** `--vectors`: 128 or 256, on Node 24 and newer. */
+export function vectorsOption(description: string): Option {
+  return new Option("--vectors <bits>", description).argParser((bits): Vectors => {
+    if (bits === "128") return 128;
+    if (bits === "256") return 256;
+    throw new InvalidArgumentError("It must be 128 or 256.");
+  });
 }
 
 /** Processor and Node, as the last line of a table names them. */

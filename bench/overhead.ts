@@ -9,9 +9,10 @@ import { spreadOf } from "../src/bench/spread.js";
 import { renderTable } from "../src/cli/table.js";
 import { coloursFor } from "../src/cli/terminal.js";
 import type { load as loadModel } from "../src/index.js";
+import type { Vectors } from "../src/kernels/kernels.js";
 import type * as operations from "../src/kernels/wasm/operations.js";
 import { CONVERTED_DTYPES, type ConvertedDtype } from "../src/kernels/weight-types.js";
-import { benchCommand, type CommonOptions, machine, typeOption } from "./command.js";
+import { benchCommand, type CommonOptions, machine, typeOption, vectorsOption } from "./command.js";
 import { randomGpt2 } from "./random-gpt2.js";
 
 /** Positions that are decoded: 60 to 250. */
@@ -28,32 +29,43 @@ const KINDS: readonly (readonly [kind: string, begin: string])[] = [
   ["maxima of logits", "stretchMaxima"],
 ];
 const OTHER = "other operations";
-const OUTSIDE = "JavaScript";
-const ROWS = [...KINDS.map(([kind]) => kind), OTHER, OUTSIDE];
+const OUTSIDE = "JavaScript between operations";
+const TOKEN = "token";
+const BESIDE = "beside products and attention";
+/** Operations run as they do without a benchmark, many in one call, and only calls are timed. */
+const TOKEN_IN_PLACE = "token, only calls timed";
+const IN_PLACE = "JavaScript, only calls timed";
 /** With operations that do nothing: the caches are JavaScript's alone. */
 const ALONE = "JavaScript alone";
-const TOTALS = ["token", "beside products and attention", ALONE];
+const ROWS = [...KINDS.map(([kind]) => kind), OTHER, OUTSIDE, TOKEN, BESIDE, TOKEN_IN_PLACE, IN_PLACE, ALONE];
+/** The kind of a pass's first operation. */
+const FIRST = "embed";
+
+/** What is timed: each operation, calls of the kernels, or JavaScript while operations do nothing. */
+const MODES = ["each", "calls", "alone"] as const;
+type Mode = (typeof MODES)[number];
 
 type Times = Record<string, number>;
 
-const { model, rounds, threads, dtype, against, json } = benchCommand(
+const { model, rounds, threads, dtype, vectors, against, json } = benchCommand(
   "bench:overhead",
   "Where the time of a decoded token goes, in operations of the kernels and outside of them; medians over all tokens.",
   { rounds: 5, examples: ["--threads 2 --dtype int8", "--against ../before"] },
 )
   .addOption(typeOption("--dtype", "type of the weights", CONVERTED_DTYPES).default("int8"))
+  .addOption(vectorsOption("vectors of both checkouts' kernels").default(128))
   .option("--against <folder>", "another checkout of lastrow, built, measured in turns with this one")
   .parse()
-  .opts<CommonOptions & { dtype: ConvertedDtype; against?: string }>();
+  .opts<CommonOptions & { dtype: ConvertedDtype; vectors: Vectors; against?: string }>();
 
 /** One checkout, and what was measured of it. */
 class Build {
-  readonly tokens: Times[] = [];
-  readonly alone: number[] = [];
+  /** Milliseconds of each token: by row. */
+  readonly tokens: Record<Mode, Times[]> = { each: [], calls: [], alone: [] };
   readonly folder: string;
   #kinds: readonly string[] = [];
   #model: Awaited<ReturnType<typeof loadModel>> | null = null;
-  #isAlone = false;
+  #mode: Mode = "each";
   #started = 0;
   #present: Times = {};
   /** What each token of the present request has taken. */
@@ -70,66 +82,72 @@ class Build {
       at("kernels/wasm/operations.js")
     )) as typeof operations;
     this.#kinds = Object.keys(OPERATIONS).map((name) => {
-      if (name.startsWith("embed")) return "embed";
+      if (name.startsWith("embed")) return FIRST;
       return KINDS.find(([, begin]) => name.startsWith(begin))?.[0] ?? OTHER;
     });
-    const instantiate = WebAssembly.instantiate;
-    const timed = async (...args: Parameters<typeof instantiate>) => {
-      const instance = (await instantiate(...args)) as unknown as WebAssembly.Instance;
+    const { Instance, instantiate } = WebAssembly;
+    const timed = (instance: WebAssembly.Instance, imports?: WebAssembly.Imports): WebAssembly.Instance => {
       const { exports } = instance;
-      const { memory } = (args[1] as { env: { memory: WebAssembly.Memory } }).env;
+      const { memory } = imports?.env as { memory: WebAssembly.Memory };
       if (exports.publish !== undefined) {
         // Before commands waited for each other there was a place for one.
         const { publish, commandAddress } = exports as Record<string, () => number>;
         const words = new Int32Array(memory.buffer, commandAddress(), 1);
-        return { exports: { ...exports, publish: () => this.#run(publish, words[0]) } };
+        return { exports: { ...exports, publish: () => this.#run(publish, words[0], 1) } };
       }
       if (exports.run === undefined) return instance;
       const { run, wait } = exports as Record<string, (count?: number) => number>;
-      const runFirst = () => {
-        let done = run(1);
-        while (done === 0) done = wait();
+      const runFirst = (count: number) => {
+        let done = run(count);
+        while (done < count) done = wait();
         return done;
       };
       const words = new Int32Array(memory.buffer, COMMANDS_AT, (COMMANDS * COMMAND_BYTES) / 4);
       const runEach = (count: number) => {
+        if (this.#mode !== "each") return this.#run(() => runFirst(count), words[COMMAND.operation], count);
         // One by one, in the place of the first.
         for (let i = 0; i < count; i++) {
           const at = (i * COMMAND_BYTES) / 4;
           if (i > 0) words.copyWithin(0, at, at + COMMAND_BYTES / 4);
-          this.#run(runFirst, words[0]);
+          this.#run(() => runFirst(1), words[COMMAND.operation], 1);
           words[at + COMMAND.answer] = words[COMMAND.answer];
         }
         return count;
       };
       return { exports: { ...exports, run: runEach } };
     };
-    Object.assign(WebAssembly, { instantiate: timed });
+    Object.assign(WebAssembly, {
+      Instance: function TimedInstance(module: WebAssembly.Module, imports?: WebAssembly.Imports) {
+        return timed(new Instance(module, imports), imports);
+      },
+      instantiate: async (module: WebAssembly.Module, imports?: WebAssembly.Imports) =>
+        timed(await instantiate(module, imports), imports),
+    });
     try {
-      this.#model = await load(path, { dtype, threads, worker: false });
+      this.#model = await load(path, { dtype, threads, worker: false, ...(vectors === 256 && { vectors }) });
     } finally {
-      Object.assign(WebAssembly, { instantiate });
+      Object.assign(WebAssembly, { Instance, instantiate });
     }
   }
 
-  /** Times an operation, in whose place nothing is done when JavaScript is alone. */
-  #run(compute: () => number, operation: number): number {
+  /** Times `count` operations of which this is the first. Nothing is done in their place when JavaScript is alone. */
+  #run(compute: () => number, operation: number, count: number): number {
     const kind = this.#kinds[operation];
     const start = performance.now();
-    if (kind === "embed") {
+    if (kind === FIRST) {
       if (this.#started > 0) this.#ofRequest.push({ times: this.#present, total: start - this.#started });
       this.#present = {};
       this.#started = start;
     }
-    if (this.#isAlone) return 1;
+    if (this.#mode === "alone") return count;
     const answer = compute();
-    const row = kind === "embed" ? OTHER : kind;
+    const row = kind === FIRST ? OTHER : kind;
     this.#present[row] = (this.#present[row] ?? 0) + performance.now() - start;
     return answer;
   }
 
-  async measure(round: number, isAlone: boolean): Promise<void> {
-    this.#isAlone = isAlone;
+  async measure(round: number, mode: Mode): Promise<void> {
+    this.#mode = mode;
     this.#started = 0;
     this.#ofRequest = [];
     const model = this.#model!;
@@ -138,14 +156,16 @@ class Build {
     await model.generate(prompt, options).result();
     // The first is the prompt.
     for (const { times, total } of this.#ofRequest.slice(1 + WARM_UP)) {
-      if (isAlone) this.alone.push(total);
-      else {
-        const inside = Object.values(times).reduce((sum, ms) => sum + ms, 0);
-        const outside = total - inside;
-        const beside = total - (times.products ?? 0) - (times.attention ?? 0);
-        this.tokens.push({ ...times, [OUTSIDE]: outside, token: total, [TOTALS[1]]: beside });
-      }
+      const outside = total - Object.values(times).reduce((sum, ms) => sum + ms, 0);
+      const beside = total - (times.products ?? 0) - (times.attention ?? 0);
+      if (mode === "alone") this.tokens.alone.push({ [ALONE]: total });
+      else if (mode === "calls") this.tokens.calls.push({ [TOKEN_IN_PLACE]: total, [IN_PLACE]: outside });
+      else this.tokens.each.push({ ...times, [OUTSIDE]: outside, [TOKEN]: total, [BESIDE]: beside });
     }
+  }
+
+  forget(): void {
+    for (const mode of MODES) this.tokens[mode].length = 0;
   }
 
   dispose(): Promise<void> {
@@ -154,7 +174,8 @@ class Build {
 
   /** Microseconds: the median over all tokens, and what a quarter of them stay below. */
   figures(row: string): { readonly median: number; readonly quarter: number } {
-    const ms = row === ALONE ? this.alone : this.tokens.map((times) => times[row] ?? 0);
+    const mode = MODES.find((mode) => this.tokens[mode].some((times) => row in times)) ?? "each";
+    const ms = this.tokens[mode].map((times) => times[row] ?? 0);
     const ascending = [...ms].sort((a, b) => a - b);
     return { median: 1000 * spreadOf(ms).median, quarter: 1000 * ascending[ascending.length >> 2] };
   }
@@ -166,20 +187,17 @@ const path = model ?? (await randomGpt2());
 for (const build of builds) await build.load(path);
 for (let round = 0; round <= rounds; round++) {
   for (const build of round % 2 === 0 ? builds : [...builds].reverse()) {
-    for (const isAlone of [false, true]) await build.measure(round, isAlone);
-    if (round === 0) {
-      build.tokens.length = 0;
-      build.alone.length = 0;
-    }
+    for (const mode of MODES) await build.measure(round, mode);
+    if (round === 0) build.forget();
   }
   process.stderr.write(round === 0 ? "warmed up\n" : `round ${round} of ${rounds}\n`);
 }
 for (const build of builds) await build.dispose();
 
-const rows = [...ROWS, ...TOTALS].map((name) => ({ name, of: builds.map((build) => build.figures(name)) }));
+const rows = ROWS.map((name) => ({ name, of: builds.map((build) => build.figures(name)) }));
 if (json) {
   process.stdout.write(
-    `${JSON.stringify({ node: process.version, dtype, threads, rounds, against, rows })}\n`,
+    `${JSON.stringify({ node: process.version, dtype, threads, vectors, rounds, against, rows })}\n`,
   );
 } else {
   const micros = (value: number) => value.toFixed(value < 100 ? 1 : 0);
@@ -192,5 +210,5 @@ if (json) {
     ]),
     rightAligned: [1, 2, 3, 4],
   });
-  process.stdout.write(`${table}\n\n${dtype} weights, ${threads ?? "all"} threads; ${machine()}\n`);
+  process.stdout.write(`${table}\n\n${dtype} weights, ${threads ?? "all"} threads, vectors of ${vectors} bits; ${machine()}\n`);
 }

@@ -6,7 +6,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command } from "commander";
 import type { Limits } from "../../src/bench/limits.js";
 import { type Spread, spreadOf } from "../../src/bench/spread.js";
 import { formatDuration } from "../../src/cli/format.js";
@@ -14,6 +14,7 @@ import { atLeastOne } from "../../src/cli/options.js";
 import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
 import type { Vectors } from "../../src/kernels/kernels.js";
+import { vectorsOption } from "../command.js";
 import type { KernelCase } from "./cases.js";
 import type { Measured, Task } from "./measure.js";
 
@@ -47,11 +48,7 @@ const program = new Command("bench:kernels")
     "--against <folder>",
     "another checkout with its kernels built: each case takes turns with the same of that one",
   )
-  .addOption(
-    new Option("--vectors <bits>", "vectors of this checkout's kernels; of the other's: 128")
-      .default(128)
-      .argParser(vectorBits),
-  )
+  .addOption(vectorsOption("vectors of this checkout's kernels; of the other's: 128").default(128))
   .option(
     "--processor-time",
     "time of the processor instead of the clock: for one thread on a machine that others use",
@@ -155,12 +152,6 @@ function report(): void {
     process.stdout.write(
       `against ${against}: ${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)} times as fast\n`,
     );
-}
-
-function vectorBits(bits: string): Vectors {
-  if (bits === "128") return 128;
-  if (bits === "256") return 256;
-  throw new InvalidArgumentError("It must be 128 or 256.");
 }
 
 function medianOf(figure: keyof Limits): number {
