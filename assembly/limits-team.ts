@@ -19,7 +19,7 @@ function work(): void {
 }
 
 /** Publishes the operation of the one command, works along, and waits; 1 when it is done, 0 when that takes long. */
-export function run(_count: i32): i32 {
+export function run(_first: i32, _count: i32): i32 {
   beginChunks(chunks(commands));
   wakeAll();
   work();

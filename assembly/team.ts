@@ -18,7 +18,8 @@ const sleepers = memory.data(64, 64);
 
 /** The command at work: a cache line of its own. */
 const current = memory.data(64, 64);
-/** Of the caller: the command that comes next, and where they end. */
+/** Of the caller: where the commands at work begin, the one that comes next, and where they end. */
+let begin: usize = 0;
 let next: usize = 0;
 let end: usize = 0;
 
@@ -46,13 +47,14 @@ function work(thread: i32): void {
 }
 
 /**
- * Runs the first `count` commands, one after the other: publishes each, works along, and waits. A single chunk is the caller's: a
- * helper that took it could only be slower.
+ * Runs `count` commands from number `first` on, one after the other: publishes each, works along, and waits. A single chunk is the
+ * caller's: a helper that took it could only be slower.
  * @returns how many are done: fewer when one takes long
  */
-export function run(count: i32): i32 {
-  next = commands;
-  end = commands + <usize>count * commandBytes;
+export function run(first: i32, count: i32): i32 {
+  begin = commands + <usize>first * commandBytes;
+  next = begin;
+  end = begin + <usize>count * commandBytes;
   goOn();
   return done();
 }
@@ -67,7 +69,7 @@ export function wait(): i32 {
 }
 
 function done(): i32 {
-  return <i32>((next - commands) / commandBytes);
+  return <i32>((next - begin) / commandBytes);
 }
 
 function goOn(): void {

@@ -86,9 +86,9 @@ class Build {
       return KINDS.find(([, begin]) => name.startsWith(begin))?.[0] ?? OTHER;
     });
     const { Instance, instantiate } = WebAssembly;
-    const timed = (instance: WebAssembly.Instance, imports?: WebAssembly.Imports): WebAssembly.Instance => {
+    const timed = (instance: WebAssembly.Instance, imports: WebAssembly.Imports): WebAssembly.Instance => {
       const { exports } = instance;
-      const { memory } = imports?.env as { memory: WebAssembly.Memory };
+      const { memory } = imports.env as { memory: WebAssembly.Memory };
       if (exports.publish !== undefined) {
         // Before commands waited for each other there was a place for one.
         const { publish, commandAddress } = exports as Record<string, () => number>;
@@ -96,31 +96,33 @@ class Build {
         return { exports: { ...exports, publish: () => this.#run(publish, words[0], 1) } };
       }
       if (exports.run === undefined) return instance;
-      const { run, wait } = exports as Record<string, (count?: number) => number>;
-      const runFirst = (count: number) => {
-        let done = run(count);
+      const { run, wait } = exports as Record<string, (...args: number[]) => number>;
+      const words = new Int32Array(memory.buffer, COMMANDS_AT, (COMMANDS * COMMAND_BYTES) / 4);
+      /** Before commands were kept `run` took the first ones. */
+      const takesFirst = run.length === 2;
+      const runAll = (first: number, count: number) => {
+        let done = takesFirst ? run(first, count) : run(count);
         while (done < count) done = wait();
         return done;
       };
-      const words = new Int32Array(memory.buffer, COMMANDS_AT, (COMMANDS * COMMAND_BYTES) / 4);
-      const runEach = (count: number) => {
-        if (this.#mode !== "each") return this.#run(() => runFirst(count), words[COMMAND.operation], count);
-        // One by one, in the place of the first.
-        for (let i = 0; i < count; i++) {
-          const at = (i * COMMAND_BYTES) / 4;
-          if (i > 0) words.copyWithin(0, at, at + COMMAND_BYTES / 4);
-          this.#run(() => runFirst(1), words[COMMAND.operation], 1);
-          words[at + COMMAND.answer] = words[COMMAND.answer];
+      const runEach = (...args: number[]) => {
+        const [first, count] = takesFirst ? args : [0, ...args];
+        const at = (command: number) => (command * COMMAND_BYTES) / 4;
+        const operation = (command: number) => words[at(command) + COMMAND.operation];
+        if (this.#mode !== "each") return this.#run(() => runAll(first, count), operation(first), count);
+        for (let i = first; i < first + count; i++) {
+          if (!takesFirst) words.copyWithin(0, at(i), at(i + 1));
+          this.#run(() => runAll(takesFirst ? i : 0, 1), operation(i), 1);
         }
         return count;
       };
       return { exports: { ...exports, run: runEach } };
     };
     Object.assign(WebAssembly, {
-      Instance: function TimedInstance(module: WebAssembly.Module, imports?: WebAssembly.Imports) {
+      Instance: function TimedInstance(module: WebAssembly.Module, imports: WebAssembly.Imports) {
         return timed(new Instance(module, imports), imports);
       },
-      instantiate: async (module: WebAssembly.Module, imports?: WebAssembly.Imports) =>
+      instantiate: async (module: WebAssembly.Module, imports: WebAssembly.Imports) =>
         timed(await instantiate(module, imports), imports),
     });
     try {
@@ -210,5 +212,7 @@ if (json) {
     ]),
     rightAligned: [1, 2, 3, 4],
   });
-  process.stdout.write(`${table}\n\n${dtype} weights, ${threads ?? "all"} threads, vectors of ${vectors} bits; ${machine()}\n`);
+  process.stdout.write(
+    `${table}\n\n${dtype} weights, ${threads ?? "all"} threads, vectors of ${vectors} bits; ${machine()}\n`,
+  );
 }

@@ -34,9 +34,9 @@ const OPTIONS = [
   "--importMemory",
   "--use=abort=",
 ];
-// Constants and the team's counters live below the first address that a memory plan hands out (RESERVED_BYTES), and below the
-// commands (operations.ts); those of the relaxed module in the upper half of that.
-const DATA = ["--memoryBase=1024", "--lowMemoryLimit=16384"];
+// Constants and the team's counters live below the commands (operations.ts), which lie below the first address that a memory plan
+// hands out (RESERVED_BYTES); those of the relaxed module in the upper half of that.
+const DATA = ["--memoryBase=1024", "--lowMemoryLimit=32768"];
 const RELAXED = ["--memoryBase=32768", "--lowMemoryLimit=65536", "--enable=relaxed-simd"];
 const MOST_MEMORY = ["--maximumMemory=65536"];
 const SHARED = ["--sharedMemory", ...MOST_MEMORY];

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compareWays } from "../src/client/comparison.js";
 import { type LanguageModel, LastrowError, load } from "../src/index.js";
+import { RESERVED_BYTES } from "../src/kernels/memory-plan.js";
 import { violatedInvariants } from "../src/kv-cache/invariants.js";
 import { LanguageModel as LanguageModelClass } from "../src/library/language-model.js";
 import { expectedRows } from "../src/protocol/generation-request.js";
@@ -539,7 +540,7 @@ describe("pieces and the result", () => {
 function firstPositionEmbedding({ model, kernels }: ModelParts): number {
   const { hiddenSize, vocabSize } = model.spec;
   expect(kernels.name).toBe("wasm");
-  return 65536 + Math.ceil((Math.ceil(vocabSize / 16) * 16 * hiddenSize * 4) / 64) * 64;
+  return RESERVED_BYTES + Math.ceil((Math.ceil(vocabSize / 16) * 16 * hiddenSize * 4) / 64) * 64;
 }
 
 describe("the model's life", () => {

@@ -4,6 +4,7 @@
  * Owns a memory of its own, which is filled from the start, and helper threads that sleep between measurements.
  */
 import { LastrowError } from "../errors.js";
+import { RESERVED_BYTES } from "../kernels/memory-plan.js";
 import type { WhileWide } from "../kernels/wasm/kernel-modules.js";
 import { type StartHelper, type TeamExports, ThreadTeam } from "../kernels/wasm/thread-team.js";
 import type { PackedDtype } from "../kernels/weight-types.js";
@@ -57,8 +58,6 @@ export interface MachineLimitsOptions {
 }
 
 const PAGE_BYTES = 65536;
-/** Below this the module keeps its counters. */
-const RESERVED_BYTES = PAGE_BYTES;
 /** Sixteen streams of an odd number of cache lines, so that they do not fall into the same sets of a cache. */
 const READ_CHUNK_BYTES = 16 * 64 * 4097;
 /** Least bytes of one measurement, so that waking the helpers does not count. */

@@ -59,6 +59,9 @@ export class EngineCore {
   readonly #sequences = new Set<ScheduledSequence>();
   readonly #events: EngineEvents;
   readonly #counters = new StepCounters();
+  /** Of the model's logits, and of their maxima, by row: these lie in the same place in each step. */
+  readonly #logitsViews: Float32Array[] = [];
+  readonly #maximaViews: Float32Array[] = [];
   #lastArrival = 0;
   #preemptions = 0;
 
@@ -403,22 +406,22 @@ export class EngineCore {
         sequences: rows.length,
       });
     }
-    return this.model.forward(this.kvCache.layout);
+    return this.model.forward(this.kvCache.layout, true);
   }
 
   /** Declares all rows written, and returns what is left to do: give what is wanted to the consumers that wait for it. */
   #commit(rows: readonly ScheduledRows[], logits: Tensor, forwardMs: number): (() => void)[] {
-    const maxima = this.model.stretchMaxima(logits); // (N, ⌈V / STRETCH⌉)
+    const { maxima } = this.model; // (N, ⌈V / STRETCH⌉)
     const deliveries: (() => void)[] = [];
     let firstRow = 0;
     for (const { sequence, count, wanted } of rows) {
       const isHidden = sequence.wantedAs === "hidden";
-      const row = isHidden ? this.#hiddenFrom(firstRow) : this.#rowsFrom(logits, firstRow);
+      const row = isHidden ? this.#hiddenFrom(firstRow) : this.#rowsFrom(logits, firstRow, this.#logitsViews);
       const computed = {
         firstPosition: sequence.table.length + count - wanted,
         count: wanted,
         row,
-        maxima: isHidden ? row : this.#rowsFrom(maxima, firstRow),
+        maxima: isHidden ? row : this.#rowsFrom(maxima, firstRow, this.#maximaViews),
       };
       firstRow += wanted;
       sequence.rowsComputed += count;
@@ -456,9 +459,17 @@ export class EngineCore {
     }
   }
 
-  /** Views of a tensor's rows, counted from one of them. */
-  #rowsFrom({ offset, stride, cols }: Tensor, first: number): (i: number) => Float32Array {
-    return (i) => this.kernels.f32(offset + 4 * (first + i) * stride, cols);
+  /** Views of a tensor's rows, counted from one of them. @param views of rows from 0 on, as far as they are made */
+  #rowsFrom(
+    { offset, stride, cols }: Tensor,
+    first: number,
+    views: Float32Array[],
+  ): (i: number) => Float32Array {
+    return (i) => {
+      const row = first + i;
+      views[row] ??= this.kernels.f32(offset + 4 * row * stride, cols);
+      return views[row];
+    };
   }
 
   /** Views of the hidden rows, counted from one of the wanted rows. */

@@ -73,7 +73,11 @@ export class EngineHost {
     this.#port = port;
     this.#threads = threads;
     this.#gatherMs = gatherMs;
-    this.#turns = new TurnTaker(() => threads.yieldToEventLoop(), longestHoldMs);
+    this.#turns = new TurnTaker(
+      () => threads.yieldToEventLoop(),
+      longestHoldMs,
+      () => port.hasMore?.() === true,
+    );
     port.onMessage((message) => this.#receive(message));
     // Says that it listens.
     port.post([]);

@@ -5,9 +5,12 @@ import { EngineHost } from "./engine-host.js";
 
 /** Milliseconds that tokens may wait for those of the next steps: a frame of a screen, too short to see. */
 const GATHER_MS = 16;
+/** What else than a message happens here may wait for so long: that a thread of the kernels was lost. */
+const LONGEST_HOLD_MS = 16;
 
-// Nothing else is at work here: what has arrived is taken after every step.
-new EngineHost(workerPort<readonly HostMessage[], ClientMessage>(), threads, {
-  longestHoldMs: 0,
+const port = workerPort<readonly HostMessage[], ClientMessage>();
+// A message is taken after the step in which it comes: where it can't be seen, there is a turn of the event loop after every step.
+new EngineHost(port, threads, {
+  longestHoldMs: port.hasMore === undefined ? 0 : LONGEST_HOLD_MS,
   gatherMs: GATHER_MS,
 });

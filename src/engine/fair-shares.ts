@@ -97,6 +97,11 @@ export class TurnOrder {
     return this.#order;
   }
 
+  /** No other tenant is there: all others are forgotten. */
+  only(tenant: string): void {
+    if (this.#order.length !== 1 || this.#order[0] !== tenant) this.#order = [tenant];
+  }
+
   /** These have had a turn: they come behind all others, and the first of them last. */
   served(tenants: ReadonlySet<string>): void {
     const [first, ...others] = this.#order.filter((tenant) => tenants.has(tenant));

@@ -126,6 +126,8 @@ export class Scheduler {
    * sequence is waited for.
    */
   plan(): ScheduledRows[] {
+    const alone = this.#planAlone();
+    if (alone !== null) return alone;
     const tenants = this.#turns.of(this.#tenants());
     const plan: Plan = {
       rows: [],
@@ -152,6 +154,27 @@ export class Scheduler {
     this.#turns.served(new Set(plan.rows.map(({ sequence }) => sequence.tenant)));
     const wantsHidden = ({ sequence }: ScheduledRows) => (sequence.wantedAs === "hidden" ? 1 : 0);
     return plan.rows.sort((a, b) => wantsHidden(a) - wantsHidden(b));
+  }
+
+  /**
+   * What `plan` comes to where a single sequence wants something and needs no room of another: how most tokens are decoded, and so
+   * without the lists that tell many sequences apart.
+   */
+  #planAlone(): ScheduledRows[] | null {
+    if (this.waiting.length > 0) return null;
+    let alone: ScheduledSequence | null = null;
+    for (const sequence of this.resident) {
+      if (!sequence.isAwaited) continue;
+      if (alone !== null) return null;
+      alone = sequence;
+    }
+    if (alone?.isDecoding !== true) return null;
+    const { numPending: count, table, tenant } = alone;
+    const { tokenBudget, maxLogitsRows } = this.#limits;
+    if (count < 1 || count > tokenBudget || count > maxLogitsRows) return null;
+    if (!this.#kvCache.reserve(table, count)) return null;
+    this.#turns.only(tenant);
+    return [{ sequence: alone, count, wanted: count }];
   }
 
   /** Those with the least memory first: others make room for them before they have rows of their own in a step. */

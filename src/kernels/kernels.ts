@@ -131,6 +131,13 @@ export interface Kernels {
    * @returns what `ask` returns
    */
   together<T>(ask: () => T): T;
+  /**
+   * Asks once more for what this very `ask` asked `together` for, with the same arguments: what they refer to in memory may be
+   * other. Of an attention's lists, as many rows must be of each sequence as there were, and its last row in the same block of
+   * positions.
+   * @returns whether it is done; false: it was not kept, since something else was asked for together meanwhile, or it was too much
+   */
+  again(ask: () => unknown): boolean;
 
   /** A view of floats at a byte offset. Valid as long as the kernels live: memory never grows or moves. */
   f32(offset: number, length: number): Float32Array;
@@ -177,8 +184,17 @@ export interface Kernels {
    * give the bits of the same values as f32. A weight of integers
    * meets quantised activations: exact sums of integers in each group, then groups 0, 1, 2 …, the bias last.
    * `scratch` is what `MemoryPlan.linearScratch` reserved for at least T rows of at least `inFeatures`.
+   * @param sameInput the last operation before it was a product, too, of the same `x` by a weight of the same type, in the same
+   *   `scratch`: what it made of `x` there serves once more
    */
-  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void;
+  linear(
+    out: Tensor,
+    x: Tensor,
+    weight: LinearWeight,
+    bias: Tensor | null,
+    scratch: Tensor,
+    sameInput?: boolean,
+  ): void;
   /** x = activation(x), element by element. */
   activate(x: Tensor, activation: Activation): void;
   /** out = activation(gate) · up, element by element; `out` may be `gate`. */

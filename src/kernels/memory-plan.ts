@@ -5,8 +5,8 @@
 import type { BackendSizes, IndexList, LinearWeight, Tensor } from "./kernels.js";
 import type { PackedDtype } from "./weight-types.js";
 
-/** Below this the WebAssembly module keeps its own constants, counters and working memory. */
-const RESERVED_BYTES = 65536;
+/** Below this the WebAssembly modules keep their constants and counters, and TypeScript writes commands (wasm/operations.ts). */
+export const RESERVED_BYTES = 3 * 65536;
 /** Whole cache lines, so that no two tensors share one. */
 export const ALIGNMENT = 64;
 

@@ -8,6 +8,7 @@
  */
 import { columns, type IndexList, type Kernels, rows, type Tensor } from "../kernels/kernels.js";
 import type { KvLayout } from "../kernels/kv-layout.js";
+import type { PackedDtype } from "../kernels/weight-types.js";
 import type { DecoderScratch } from "./decoder-scratch.js";
 import type { AttentionSpec, DecoderSpec, MlpSpec, NormSpec } from "./decoder-spec.js";
 import type { DecoderWeights, LinearWeights, NormWeights } from "./decoder-weights.js";
@@ -28,6 +29,21 @@ interface PassRows {
   readonly angles: readonly Tensor[]; // (R, d)
 }
 
+/** What a pass leaves. */
+interface PassResults {
+  readonly logits: Tensor; // (L, V)
+  /** After the final norm, (N, C) the wanted rows, or where they were not gathered (T, C) all. */
+  readonly normed: Tensor;
+}
+
+/** A pass, and of what batches it is the same operations. */
+interface KeptPass extends PassResults {
+  readonly kv: KvLayout;
+  readonly withMaxima: boolean;
+  readonly shape: readonly number[];
+  readonly ask: () => PassResults;
+}
+
 /** All rows of a pass: K and V are made of each. */
 interface AllRows extends PassRows {
   readonly kv: Tensor; // (T, 2K)
@@ -46,8 +62,8 @@ export class Decoder {
   /** By number of rows; made when first needed, so that later passes allocate nothing. */
   readonly #allRows: AllRows[] = [];
   readonly #wantedRows: PassRows[] = [];
-  /** Of the last pass: after the final norm, (N, C) the wanted rows, or where they were not gathered (T, C) all. */
-  #normed: Tensor;
+  /** The last pass: the same may come again, as it does while one sequence is decoded. */
+  #last: KeptPass | null = null;
   #rowsComputed = 0;
   #logitsRowsComputed = 0;
 
@@ -56,7 +72,6 @@ export class Decoder {
     this.#kernels = kernels;
     this.#weights = weights;
     this.scratch = scratch;
-    this.#normed = rows(scratch.wantedNormed, 0, 0);
     this.batch = new ForwardBatch(kernels, scratch.batch);
     this.#angles = new PassAngles(kernels, spec.rotations, scratch.angles);
   }
@@ -84,16 +99,37 @@ export class Decoder {
   /**
    * Feeds the rows of `batch`: writes their K and V into the cache and computes what is wanted of them.
    *
+   * @param withMaxima whether `maxima` is wanted, too
    * @returns (L, V), the rows that are wanted as logits in the order of the batch; valid until the next call, as is what
    *   `hiddenRow` gives
    */
-  forward(kv: KvLayout): Tensor {
+  forward(kv: KvLayout, withMaxima = false): Tensor {
     const { batch } = this;
     if (batch.numLogits > this.maxLogitsRows) throw new Error("a forward pass was asked for too many logits");
     this.#rowsComputed += batch.numRows;
     this.#logitsRowsComputed += batch.numLogits;
     this.#angles.fill(batch, this.#gathers);
-    return this.#kernels.together(() => this.#pass(kv));
+    const last = this.#last;
+    if (
+      last !== null &&
+      last.kv === kv &&
+      last.withMaxima === withMaxima &&
+      areAlike(last.shape, batch.shape)
+    ) {
+      if (this.#kernels.again(last.ask)) return last.logits;
+    }
+    this.#last = null;
+    const ask = () => this.#pass(kv, withMaxima);
+    this.#last = { ...this.#kernels.together(ask), kv, withMaxima, shape: [...batch.shape], ask };
+    return this.#last.logits;
+  }
+
+  /**
+   * (L, ⌈V / STRETCH⌉) `Kernels.stretchMaxima` of the logits of the last pass, which was asked for them; valid as long as they
+   * are.
+   */
+  get maxima(): Tensor {
+    return rows(this.scratch.maxima, 0, this.batch.numLogits);
   }
 
   /**
@@ -103,7 +139,9 @@ export class Decoder {
    */
   hiddenRow(i: number): Tensor {
     const { numWanted, wantedRows } = this.batch;
-    return rows(this.#normed, this.#normed.rows === numWanted ? i : wantedRows.at(i), 1);
+    if (this.#last === null) throw new Error("no pass has given hidden rows");
+    const { normed } = this.#last;
+    return rows(normed, normed.rows === numWanted ? i : wantedRows.at(i), 1);
   }
 
   /**
@@ -116,7 +154,7 @@ export class Decoder {
   }
 
   /** All operations of a pass. */
-  #pass(kv: KvLayout): Tensor {
+  #pass(kv: KvLayout, withMaxima: boolean): PassResults {
     const { spec, batch } = this;
     const kernels = this.#kernels;
     const { embedding, positions, finalNorm, head } = this.#weights;
@@ -132,29 +170,20 @@ export class Decoder {
     const goOn = this.#gathers ? this.#wantedRowsOf(N) : all;
     const last = spec.layers.length - 1;
     for (let layer = 0; layer <= last; layer++) this.#layer(layer, all, layer < last ? all : goOn, kv);
-    if (N === 0) return logits;
-
     const room = this.scratch.wantedNormed;
-    this.#normed = N <= room.rows ? rows(room, 0, N) : all.normed;
-    this.#norm(this.#normed, goOn.x, spec.finalNorm, finalNorm); // (N, C), or (T, C)
-    if (L === 0) return logits;
+    const normed = N <= room.rows ? rows(room, 0, N) : all.normed;
+    const results = { logits, normed };
+    if (N === 0) return results;
+
+    this.#norm(normed, goOn.x, spec.finalNorm, finalNorm); // (N, C), or (T, C)
+    if (L === 0) return results;
     const read = rows(room, 0, L); // (L, C)
     if (N > room.rows) kernels.gatherRows(read, all.normed, firstOf(batch.wantedRows, L));
     kernels.linear(logits, read, head, null, this.scratch.linear); // (L, V)
     if (spec.logitScale !== 1) kernels.scale(logits, spec.logitScale);
     if (spec.logitSoftcap !== null) kernels.softcap(logits, spec.logitSoftcap);
-    return logits;
-  }
-
-  /**
-   * The largest values of each stretch of logits, as `Kernels.stretchMaxima`.
-   * @param logits (L, V) those of the last call of `forward`
-   * @returns (L, ⌈V / STRETCH⌉), valid as long as they are
-   */
-  stretchMaxima(logits: Tensor): Tensor {
-    const maxima = rows(this.scratch.maxima, 0, logits.rows);
-    this.#kernels.stretchMaxima(maxima, logits);
-    return maxima;
+    if (withMaxima) kernels.stretchMaxima(rows(this.scratch.maxima, 0, L), logits);
+    return results;
   }
 
   /**
@@ -195,6 +224,8 @@ export class Decoder {
 
     const readByAll = this.#norm(all.normed, all.x, attention.norm, weights.attentionNorm); // (T, C)
     this.#linear(all.kv, readByAll, weights.kv); // (T, 2K)
+    // Side by side, queries' product meets what keys' has made of its input.
+    if (goOn === all) this.#linear(q, readByAll, weights.q, lastDtype(weights.kv)); // (T, Q)
     this.#turn(all.k, attention, weights.keyNorm, all.angles);
     kernels.writeKv(kv, layer, all.k, all.v, lists.slots);
     if (x.rows === 0) return;
@@ -203,7 +234,7 @@ export class Decoder {
       if (attention.norm !== null) kernels.gatherRows(normed, all.normed, batch.wantedRows); // (N, C)
     }
     const readByQueries = attention.norm === null ? x : normed; // (R, C)
-    this.#linear(q, readByQueries, weights.q); // (R, Q)
+    if (goOn !== all) this.#linear(q, readByQueries, weights.q); // (R, Q)
     this.#turn(q, attention, weights.queryNorm, goOn.angles);
     kernels.attention({
       q,
@@ -265,17 +296,21 @@ export class Decoder {
     this.#kernels.add(x, y);
   }
 
-  #linear(out: Tensor, x: Tensor, { parts, bias }: LinearWeights): void {
+  /** @param before type of the weight whose product with the same x comes right before; null: none does */
+  #linear(out: Tensor, x: Tensor, { parts, bias }: LinearWeights, before: PackedDtype | null = null): void {
     const kernels = this.#kernels;
     const { linear: scratch } = this.scratch;
     if (parts.length === 1) {
-      kernels.linear(out, x, parts[0].weight, bias, scratch);
+      const [{ weight }] = parts;
+      kernels.linear(out, x, weight, bias, scratch, weight.dtype === before);
       return;
     }
+    let last = before;
     for (const { at, weight } of parts) {
-      const { outFeatures } = weight;
+      const { outFeatures, dtype } = weight;
       const ownBias = bias === null ? null : columns(bias, at, outFeatures);
-      kernels.linear(columns(out, at, outFeatures), x, weight, ownBias, scratch);
+      kernels.linear(columns(out, at, outFeatures), x, weight, ownBias, scratch, dtype === last);
+      last = dtype;
     }
   }
 
@@ -320,6 +355,17 @@ export class Decoder {
       inner: columns(up, 0, spec.layers[0].mlp.innerSize),
     };
   }
+}
+
+/** Of the product that comes last. */
+function lastDtype({ parts }: LinearWeights): PackedDtype {
+  return parts[parts.length - 1].weight.dtype;
+}
+
+function areAlike(a: readonly number[], b: readonly number[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function firstOf({ offset }: IndexList, length: number): IndexList {

@@ -171,6 +171,11 @@ export class ForwardBatch {
   readonly wantedPositions: BoundedList;
   /** For each group of layers. */
   readonly groups: readonly GroupLists[];
+  /**
+   * Of each sequence its rows, how many of them are wanted, as logits or not, and the block of its last one: two batches alike
+   * in this are fed by the same operations, which read what is in the lists.
+   */
+  readonly shape: number[] = [];
   #numLogits = 0;
 
   constructor(kernels: Kernels, plan: ForwardBatchPlan) {
@@ -203,6 +208,7 @@ export class ForwardBatch {
     this.wantedRows.clear();
     this.wantedPositions.clear();
     this.#numLogits = 0;
+    this.shape.length = 0;
     for (const group of this.groups) group.clear();
   }
 
@@ -213,7 +219,9 @@ export class ForwardBatch {
       if (this.numWanted > this.#numLogits) throw new Error("rows that become logits come before others");
       this.#numLogits += wanted;
     }
-    for (const [i, group] of this.groups.entries()) group.add(runs[i], { from, end, wanted });
+    const lastBlock = Math.floor((end - 1) / BLOCK_SIZE);
+    this.shape.push(count, wanted, wantedAs === "logits" ? 1 : 0, lastBlock);
+    for (let i = 0; i < this.groups.length; i++) this.groups[i].add(runs[i], { from, end, wanted });
     for (let position = from; position < end; position++) {
       if (position >= end - wanted) {
         this.wantedRows.push(this.numRows);

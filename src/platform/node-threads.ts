@@ -1,7 +1,7 @@
 /** Threads of Node: worker threads. */
 import { availableParallelism } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { parentPort, Worker } from "node:worker_threads";
+import { parentPort, Worker, workerData } from "node:worker_threads";
 import { LastrowError } from "../errors.js";
 import { HELP, type Helper, type HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
@@ -47,13 +47,23 @@ async function startHelper(start: HelperStart): Promise<Helper> {
   };
 }
 
+/** How many messages its starter has sent a worker, as `workerData[POSTED]`: an `Int32Array` of one, shared. */
+export const POSTED = "lastrow: messages";
+
 /** What this worker's starter and it say to each other. */
 export function workerPort<Sent, Received>(): Port<Sent, Received> {
   const port = parentPort;
   if (port === null) throw new Error("this is not a worker");
+  const posted = (workerData as Record<string, Int32Array> | null)?.[POSTED];
+  let received = 0;
   return {
     post: (message, transfer) => port.postMessage(message, transfer),
-    onMessage: (listener) => port.on("message", listener),
+    onMessage: (listener) =>
+      port.on("message", (message) => {
+        received += 1;
+        listener(message);
+      }),
+    ...(posted !== undefined && { hasMore: () => Atomics.load(posted, 0) !== received }),
   };
 }
 

@@ -1,7 +1,24 @@
 /** The engine's worker in Node, as seen from its client. */
-import { Worker } from "node:worker_threads";
+import { Worker, type WorkerOptions } from "node:worker_threads";
 import type { EngineConnection } from "../protocol/messages.js";
+import { POSTED } from "./node-threads.js";
 import { putBackAfter, type StarterFlags, V8_FLAGS } from "./v8-flags.js";
+
+/** A worker that can see how many messages it was sent, without a turn of its event loop. */
+class CountedWorker extends Worker {
+  readonly #posted: Int32Array;
+
+  constructor(address: URL, options: WorkerOptions & { readonly workerData: object }) {
+    const posted = new Int32Array(new SharedArrayBuffer(4));
+    super(address, { ...options, workerData: { ...options.workerData, [POSTED]: posted } });
+    this.#posted = posted;
+  }
+
+  override postMessage(...message: Parameters<Worker["postMessage"]>): void {
+    super.postMessage(...message);
+    Atomics.add(this.#posted, 0, 1);
+  }
+}
 
 /** Starts a worker that runs a module; what it leaves of V8's flags when it is ended is put back. */
 export function startWorker(address: URL): Worker {
@@ -10,7 +27,7 @@ export function startWorker(address: URL): Worker {
     execArgv: process.execArgv,
   };
   // It needs none of the loaders that this process was started with, and some options cannot be inherited.
-  const worker = new Worker(address, {
+  const worker = new CountedWorker(address, {
     name: "lastrow engine",
     execArgv: [],
     workerData: { [V8_FLAGS]: flags },

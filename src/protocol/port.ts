@@ -6,6 +6,8 @@ export interface Port<Sent, Received> {
   post(message: Sent, transfer?: ArrayBuffer[]): void;
   /** Sets the receiver of every message, from the first one on. */
   onMessage(listener: (message: Received) => void): void;
+  /** Whether there is a message that the receiver has not been given, which takes a turn of the event loop. Absent: nobody knows. */
+  hasMore?(): boolean;
 }
 
 /** The client's end of the way to an engine, which it owns. */

@@ -62,17 +62,21 @@ function watch(kernels: Kernels, onWritten: (place: Tensor, call: number) => voi
       if (place.rows > 0) onWritten(place, call++);
     };
   }
-  return () => {
-    for (const name of WRITING) delete patched[name];
-  };
+  return asked(patched, WRITING);
 }
 
 /** Makes kernels compute attention in steps. Returns how to stop it. */
 function stepThroughAttention(kernels: Kernels, onStep: OnAttentionStep): () => void {
   const patched = kernels as unknown as Record<string, unknown>;
   patched.attention = (call: AttentionCall) => attentionInSteps(kernels, call, onStep);
+  return asked(patched, ["attention"]);
+}
+
+/** Has kernels be asked for each operation of every pass, and not for a whole pass again. Returns how to undo that and these. */
+function asked(patched: Record<string, unknown>, others: readonly string[]): () => void {
+  patched.again = () => false;
   return () => {
-    delete patched.attention;
+    for (const name of ["again", ...others]) delete patched[name];
   };
 }
 

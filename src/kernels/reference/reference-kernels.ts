@@ -53,6 +53,10 @@ class ReferenceKernels implements Kernels {
     return ask();
   }
 
+  again(): boolean {
+    return false;
+  }
+
   f32(offset: number, length: number): Float32Array {
     return new Float32Array(this.#buffer, offset, length);
   }

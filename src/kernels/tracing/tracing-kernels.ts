@@ -63,6 +63,10 @@ export class TracingKernels implements Kernels {
     return ask();
   }
 
+  again(): boolean {
+    return false;
+  }
+
   /** The tensor that lies in a place now. */
   recordedAt(place: Tensor): RecordedTensor {
     return this.recorded[this.#read(place).tensor];

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { KernelUses } from "../kernels.js";
+import { RESERVED_BYTES } from "../memory-plan.js";
 import { referenceBackend } from "../reference/reference-kernels.js";
 import { EXPECTED_DIGESTS } from "./expected-digests.js";
 import { type CompileNow, hasRelaxedSimd, type WhileWide } from "./kernel-modules.js";
@@ -30,7 +31,7 @@ const ADD = [0xfd, 0xe4, 0x01];
 describe("kernels with other instructions than every runtime has", () => {
   test("are used when they give the reference kernels' bits", async () => {
     const whileWide = compiling((binary) => new WebAssembly.Module(binary));
-    const kernels = await wasmBackend({ threads: 1, startHelper, whileWide }).create(65536, USES);
+    const kernels = await wasmBackend({ threads: 1, startHelper, whileWide }).create(RESERVED_BYTES, USES);
     expect(kernels.notices).toEqual([]);
   });
 
@@ -62,7 +63,7 @@ describe("kernels with other instructions than every runtime has", () => {
     });
     const backend = wasmBackend({ threads: 1, startHelper, whileWide, dots: "relaxed" });
     const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"] };
-    const kernels = await backend.create(65536, uses);
+    const kernels = await backend.create(RESERVED_BYTES, uses);
     expect(binaries).toHaveLength(hasRelaxedSimd() ? 2 : 1);
     expect(kernels.dots).toBe("strict");
     const told =
@@ -72,7 +73,7 @@ describe("kernels with other instructions than every runtime has", () => {
 
   test("stay as they were asked for where it remains to be found which dot products are faster", async () => {
     const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"] };
-    const kernels = await wasmBackend({ threads: 1, startHelper, vectors: 256 }).create(65536, uses);
+    const kernels = await wasmBackend({ threads: 1, startHelper, vectors: 256 }).create(RESERVED_BYTES, uses);
     expect(kernels.vectors).toBe(256);
   });
 
@@ -80,7 +81,7 @@ describe("kernels with other instructions than every runtime has", () => {
     const whileWide = compiling(() => {
       throw new WebAssembly.CompileError("not today");
     });
-    const kernels = await wasmBackend({ threads: 1, startHelper, whileWide }).create(65536, USES);
+    const kernels = await wasmBackend({ threads: 1, startHelper, whileWide }).create(RESERVED_BYTES, USES);
     expect(kernels.vectors).toBe(128);
     expect(kernels.notices).toEqual([expect.stringContaining("(not today)")]);
   });
@@ -105,7 +106,7 @@ describe("the check", () => {
     for (const [from, to, part] of changes) {
       const whileWide = compiling((binary) => new WebAssembly.Module(damaged(binary, from, to)));
       const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"] };
-      const kernels = await wasmBackend({ threads: 1, startHelper, whileWide }).create(65536, uses);
+      const kernels = await wasmBackend({ threads: 1, startHelper, whileWide }).create(RESERVED_BYTES, uses);
       expect(kernels.notices.join()).toContain(part);
     }
   });

@@ -18,12 +18,12 @@ import {
 } from "../weight-types.js";
 
 /**
- * Where commands are written, below the memory that a plan hands out: in whole cache lines, and so many that all of a small
- * model's pass find room. No data of the module's, as its constants are: those lie below.
+ * Where commands are written, below the memory that a plan hands out: in whole cache lines, and so many that all of a pass
+ * through some fifty layers find room. No data of the modules', as their constants are: those lie below.
  */
-export const COMMANDS_AT = 16384;
+export const COMMANDS_AT = 65536;
 export const COMMAND_BYTES = 128;
-export const COMMANDS = 128;
+export const COMMANDS = 1024;
 /** Where a command's own 32-bit words are, before the parameters: indices. */
 export const COMMAND = { operation: 0, items: 1, chunks: 2, answer: 3, parameters: 4 };
 

@@ -3,7 +3,8 @@ import { loadInProcess } from "../../../test/in-process.js";
 import { LanguageModel } from "../../library/language-model.js";
 import { threads as platformThreads } from "../../platform/node-threads.js";
 import type { Kernels } from "../kernels.js";
-import { MemoryPlan } from "../memory-plan.js";
+import { MemoryPlan, RESERVED_BYTES } from "../memory-plan.js";
+import { COMMANDS } from "./operations.js";
 import { type Helper, ThreadTeam } from "./thread-team.js";
 import { wasmBackend } from "./wasm-kernels.js";
 
@@ -56,6 +57,59 @@ describe("a team of threads", () => {
     await kernels.dispose();
   });
 
+  test("does again what was asked for together last, with what is in memory then", async () => {
+    const { kernels, x } = await startTeam(3);
+    const values = kernels.f32(x.offset, 64 * 512);
+    values.fill(1);
+    const ask = () => {
+      kernels.scale(x, 3);
+      for (let i = 0; i < 200; i++) kernels.scale(x, i % 2 === 0 ? 0.5 : 2);
+      kernels.add({ ...x, rows: 1 }, { ...x, rows: 1 });
+    };
+    expect(kernels.again(ask)).toBe(false);
+    kernels.together(ask);
+    // An operation by itself in between leaves them as they are.
+    kernels.scale(x, 5);
+    expect(kernels.again(ask)).toBe(true);
+    expect([values[0], values[512], values[64 * 512 - 1]]).toEqual([180, 45, 45]);
+    expect(kernels.again(() => undefined)).toBe(false);
+    kernels.together(() => kernels.scale(x, 2));
+    expect(kernels.again(ask)).toBe(false);
+    expect(values[512]).toBe(90);
+    await kernels.dispose();
+  });
+
+  test("does not do again what did not run in one piece: up to a view, or more than there is room for", async () => {
+    const { kernels, x } = await startTeam(1);
+    const withView = () => {
+      kernels.scale(x, 3);
+      kernels.f32(x.offset, 1);
+      kernels.scale(x, 3);
+    };
+    const tooMany = () => {
+      for (let i = 0; i < COMMANDS; i++) kernels.scale(x, 2);
+    };
+    const failed = () => {
+      kernels.scale(x, 3);
+      throw new Error("no more");
+    };
+    for (const ask of [withView, tooMany]) {
+      kernels.together(ask);
+      expect(kernels.again(ask)).toBe(false);
+    }
+    expect(() => kernels.together(failed)).toThrow();
+    expect(kernels.again(failed)).toBe(false);
+    const most = () => {
+      for (let i = 1; i < COMMANDS; i++) kernels.scale(x, i % 2 === 0 ? 0.5 : 2);
+    };
+    kernels.f32(x.offset, 64 * 512).fill(1);
+    kernels.together(most);
+    kernels.scale(x, 3);
+    expect(kernels.again(most)).toBe(true);
+    expect(kernels.f32(x.offset, 1)[0]).toBe(12);
+    await kernels.dispose();
+  });
+
   test("forgets what was asked for together when asking failed", async () => {
     const { kernels, x } = await startTeam(2);
     kernels.f32(x.offset, 64 * 512).fill(1);
@@ -70,7 +124,7 @@ describe("a team of threads", () => {
   });
 
   test("may take longer in all than a single operation, as long as it goes on", () => {
-    const memory = new WebAssembly.Memory({ initial: 1 });
+    const memory = new WebAssembly.Memory({ initial: RESERVED_BYTES / 65536 });
     let done = 0;
     const wait = () => {
       const start = performance.now();
@@ -98,7 +152,7 @@ describe("a team of threads", () => {
   });
 
   test("whose helper never finishes says so after a while", async () => {
-    const memory = new WebAssembly.Memory({ initial: 1 });
+    const memory = new WebAssembly.Memory({ initial: RESERVED_BYTES / 65536 });
     const exports = { run: () => 0, wait: () => 0 };
     const team = new ThreadTeam(exports, memory, [], 5);
     expect(() => team.run(0, 2, 2)).toThrow(
@@ -112,7 +166,7 @@ describe("a team of threads", () => {
       threads: 2,
       startHelper: () => Promise.reject(new Error("no threads today")),
     });
-    await expect(backend.create(65536)).rejects.toThrow(/no threads today/);
+    await expect(backend.create(RESERVED_BYTES)).rejects.toThrow(/no threads today/);
   });
 
   test("ends with the model", async () => {

@@ -43,8 +43,8 @@ function help({ module, relaxed, memory, thread }, ready) {
 
 /** What a module of a team offers its caller (assembly/team.ts); helpers call `help`. */
 export interface TeamExports {
-  /** Runs the first `count` commands, works along and waits; returns how many are done: fewer when one takes long. */
-  run(count: number): number;
+  /** Runs `count` commands from number `first` on, works along and waits; returns how many are done: fewer when one takes long. */
+  run(first: number, count: number): number;
   /** Waits on, and goes on. */
   wait(): number;
 }
@@ -61,9 +61,13 @@ export class ThreadTeam {
   readonly #exports: TeamExports;
   readonly #longestOperationMs: number;
   readonly #helpers: readonly Helper[];
-  /** Commands that were written and have not run. */
+  /** The first commands, so many, are those that were gathered last, and stay for `again`; others are written behind them. */
+  #kept = 0;
+  /** Commands behind them that were written and have not run. */
   #waiting = 0;
   #isGathering = false;
+  /** Nothing of what is gathered has run yet. */
+  #isWhole = false;
   #lost: string | null = null;
   #disposed = false;
 
@@ -90,7 +94,7 @@ export class ThreadTeam {
 
   /** Where the command to come is in `words`: a whole number of commands. */
   get at(): number {
-    return (this.#waiting * COMMAND_BYTES) / 4;
+    return ((this.#kept + this.#waiting) * COMMAND_BYTES) / 4;
   }
 
   /**
@@ -123,14 +127,20 @@ export class ThreadTeam {
 
   /**
    * Lets the operations that are asked for wait for each other, so that the caller's code and what it works with stay in near
-   * caches, where an operation leaves nothing of them. When this returns they have run.
+   * caches, where an operation leaves nothing of them. When this returns they have run. They are kept for `again` if nothing
+   * made some of them run before all were asked for, and room is left for one more.
    * @throws what `ask` throws, and nothing that has not run will; as `add`
    */
   gather<T>(ask: () => T): T {
+    this.#kept = 0;
     this.#isGathering = true;
+    this.#isWhole = true;
     try {
       const result = ask();
+      const count = this.#waiting;
+      const isWhole = this.#isWhole && count < COMMANDS;
       this.runWaiting();
+      if (isWhole) this.#kept = count;
       return result;
     } finally {
       this.#isGathering = false;
@@ -138,14 +148,30 @@ export class ThreadTeam {
     }
   }
 
+  /**
+   * Runs those operations once more that were gathered last.
+   * @returns false: they were not kept
+   * @throws as `add`
+   */
+  again(): boolean {
+    if (this.#kept === 0) return false;
+    this.#run(0, this.#kept);
+    return true;
+  }
+
   /** Runs what waits. @throws as `add` */
   runWaiting(): void {
     const count = this.#waiting;
     if (count === 0) return;
     this.#waiting = 0;
+    this.#isWhole = false;
+    this.#run(this.#kept, count);
+  }
+
+  #run(first: number, count: number): void {
     if (this.#disposed) throw new LastrowError("disposed", "The model was disposed while it was at work.");
     if (this.#lost !== null) throw this.#threadLost(this.#lost);
-    const done = this.#exports.run(count);
+    const done = this.#exports.run(first, count);
     if (done < count) this.#waitOn(done, count);
   }
 

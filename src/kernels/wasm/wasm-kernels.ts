@@ -20,7 +20,7 @@ import {
   type Tensor,
   type Vectors,
 } from "../kernels.js";
-import type { KvLayout } from "../kv-layout.js";
+import { BLOCK_SIZE, type KvLayout } from "../kv-layout.js";
 import { isStoredFloat, WEIGHT_TYPES } from "../weight-types.js";
 import {
   type ChosenKernels,
@@ -67,6 +67,10 @@ class WasmKernels implements Kernels {
   readonly #leastWork: number;
   readonly #words: Int32Array;
   #multiplyAdds = 0;
+  /** What the operations that were asked for together last are, for `again`. */
+  #together: { readonly ask: () => unknown; readonly multiplyAdds: number } | null = null;
+  /** Attention of them, each once that has the same keys, and how many times. */
+  #attentions: { readonly call: AttentionCall; times: number }[] = [];
 
   constructor(
     memory: WebAssembly.Memory,
@@ -89,7 +93,25 @@ class WasmKernels implements Kernels {
   }
 
   together<T>(ask: () => T): T {
-    return this.#team.gather(ask);
+    this.#together = null;
+    this.#attentions = [];
+    const before = this.#multiplyAdds;
+    const result = this.#team.gather(ask);
+    this.#together = { ask, multiplyAdds: this.#multiplyAdds - before - this.#attended() };
+    return result;
+  }
+
+  again(ask: () => unknown): boolean {
+    if (this.#together?.ask !== ask || !this.#team.again()) return false;
+    this.#multiplyAdds += this.#together.multiplyAdds + this.#attended();
+    return true;
+  }
+
+  /** Multiply-adds of attention in what was asked for together, of rows where they are now. */
+  #attended(): number {
+    let sum = 0;
+    for (const { call, times } of this.#attentions) sum += times * attentionMultiplyAdds(call, this.#words);
+    return sum;
   }
 
   f32(offset: number, length: number): Float32Array {
@@ -151,7 +173,14 @@ class WasmKernels implements Kernels {
     this.#commands.layerNorm(rows, this.#chunks(rows, 4 * rows * cols), out, x, cols, gain, bias, epsilon);
   }
 
-  linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null, scratch: Tensor): void {
+  linear(
+    out: Tensor,
+    x: Tensor,
+    weight: LinearWeight,
+    bias: Tensor | null,
+    scratch: Tensor,
+    sameInput = false,
+  ): void {
     const { inFeatures, outFeatures } = weight;
     const { rows } = x;
     const { product, quantisedBytes } = PACKED[weight.dtype];
@@ -171,13 +200,15 @@ class WasmKernels implements Kernels {
     const { offset } = scratch;
     const threadScratch = offset + rows * stride;
     if (product === "linearInt8") {
-      this.#commands.quantiseRows(rows, rowChunks, offset, stride, x, inFeatures);
+      if (!sameInput) this.#commands.quantiseRows(rows, rowChunks, offset, stride, x, inFeatures);
       this.#commands.linearInt8(panels, chunks, out, offset, stride, rows, weight, bias, threadScratch);
       return;
     }
     const largest = WEIGHT_TYPES[weight.dtype].activationMax ?? 0;
     const form = FORM_NUMBER[weight.dtype];
-    this.#commands.quantiseGroups(rows, rowChunks, offset, stride, x, inFeatures, largest, form, rows);
+    if (!sameInput) {
+      this.#commands.quantiseGroups(rows, rowChunks, offset, stride, x, inFeatures, largest, form, rows);
+    }
     this.#commands.linearQuantised(
       ...([panels, chunks, out, offset, stride, rows, weight, bias, threadScratch] as const),
     );
@@ -237,6 +268,9 @@ class WasmKernels implements Kernels {
     const { numTiles, tileSize, work } = this.#attentionWork(call);
     if (numTiles === 0) return;
     this.#multiplyAdds += attentionMultiplyAdds(call, this.#words);
+    const same = this.#attentions.find((one) => seesAlike(one.call, call));
+    if (same === undefined) this.#attentions.push({ call, times: 1 });
+    else same.times += 1;
     const tiles = numTiles * numKvHeads;
     this.#commands[KV_OPERATIONS[kv.dtype].attention](
       tiles,
@@ -274,8 +308,9 @@ class WasmKernels implements Kernels {
       const rows = words[s];
       mostRows = Math.max(mostRows, rows);
       row += rows;
-      // As if every query went as far as its sequence's last one.
-      work += 2 * rows * Math.min(words[row - 1] + 1, window ?? NO_WINDOW);
+      // As if every query went as far as the end of its sequence's last block.
+      const keys = (Math.floor(words[row - 1] / BLOCK_SIZE) + 1) * BLOCK_SIZE;
+      work += 2 * rows * Math.min(keys, window ?? NO_WINDOW);
     }
     const tileSize = this.#tileSize(tilesOf, mostRows * group, kv.numKvHeads);
     return { numTiles: tilesOf(tileSize), tileSize, work };
@@ -318,6 +353,16 @@ export interface WasmOptions extends WantedInstructions {
   readonly startHelper: StartHelper;
   /** Least multiply-adds, or element operations, that are shared; tests share everything. */
   readonly leastWork?: number;
+}
+
+/** Whether queries of two calls see the same keys, by as many multiply-adds. */
+function seesAlike(a: AttentionCall, b: AttentionCall): boolean {
+  return (
+    a.positions === b.positions &&
+    a.window === b.window &&
+    a.numHeads === b.numHeads &&
+    a.kv.headDim === b.kv.headDim
+  );
 }
 
 /** Tensors of one shape for an operation on single elements: one long row is as good as many, and can be cut anywhere. */
