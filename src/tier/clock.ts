@@ -8,3 +8,11 @@ export interface Clock {
    */
   after(ms: number, callback: () => void): () => void;
 }
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};

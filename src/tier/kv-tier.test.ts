@@ -1,0 +1,140 @@
+/** Tiers as programs make them, with their threads; these run the build's script. */
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { ConnectedEngine } from "../../test/tier/connected-engine.js";
+import { tokensOf } from "../../test/tier/hosted-tier.js";
+import { IDENTITY, TIER_KEY } from "../../test/tier/tier-identity.js";
+import { directoryTier, redisTier } from "./kv-tier.js";
+import { tenantSalt } from "./tenant-salt.js";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lastrow-tier-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const tierHere = () => directoryTier({ folder: join(folder, "tier"), key: TIER_KEY });
+
+describe("a tier with a thread of its own", () => {
+  test("what one engine has stored another loads; counters are told, and the last ones after the end", async () => {
+    const one = await ConnectedEngine.of(tierHere());
+    expect(one.connection.policy).toEqual({ write: "auto", deadlineMs: 250 });
+    const tokens = tokensOf(1, 96);
+    one.engine.store(tokens);
+    await one.until(() => one.engine.lent.size === 0);
+    await vi.waitFor(async () => expect((await one.connection.stats()).written).toBe(12), 5000);
+    await one.end();
+
+    const two = await ConnectedEngine.of(tierHere());
+    expect(two.engine.states).toMatchObject([{ takesLoads: true, takesStores: true }]);
+    const id = two.engine.load(tokens, { deadlineMs: 5000 });
+    await two.until(() => two.engine.lengthOf(id) !== null);
+    expect(two.engine.lengthOf(id)).toBe(6);
+    const { hits, loads, lost, problem, breaker } = await two.connection.stats();
+    expect({ hits, loads, lost, problem, breaker }).toEqual({
+      ...{ hits: 10, loads: 1, lost: null, problem: null, breaker: "closed" },
+    });
+    await two.end();
+    await two.connection.close();
+    expect((await two.connection.stats()).hits).toBe(10);
+    expect([...one.engine.wrong, ...two.engine.wrong]).toEqual([]);
+  });
+
+  test("a store that cannot be reached is no error, and its counters say what is wrong", async () => {
+    const url = "redis://user:secret@127.0.0.1:1";
+    const tier = redisTier({ url, key: TIER_KEY, write: "second", deadlineMs: 40 });
+    const { engine, connection, end } = await ConnectedEngine.of(tier);
+    expect(connection.policy).toEqual({ write: "second", deadlineMs: 40 });
+    expect(engine.states).toMatchObject([{ takesLoads: false, takesStores: false }]);
+    const { breaker, problem } = await connection.stats();
+    expect(breaker).toBe("open");
+    expect(problem).toContain("127.0.0.1:1");
+    expect(problem).not.toContain("secret");
+    await end();
+  });
+
+  test("a thread that is lost: the engine's port closes, a warning is given, the counters stay and say so", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+    try {
+      const { connection, port, isPortClosed, until } = await ConnectedEngine.of(tierHere());
+      // No engine says such a thing: a fault.
+      port.postMessage({ type: "store", salt: "", tokens: null, blocks: [{}] });
+      await until(isPortClosed);
+      await vi.waitFor(() => expect(warn).toHaveBeenCalledTimes(1), 5000);
+      expect(String(warn.mock.calls[0][0])).toMatch(
+        /^The KV tier's thread was lost \(.+\); the model goes on/,
+      );
+      const { lost, breaker, loads } = await connection.stats();
+      expect({ lost: typeof lost, breaker, loads }).toEqual({ lost: "string", breaker: "open", loads: 0 });
+      await connection.close();
+    } finally {
+      warn.mockRestore();
+    }
+  });
+
+  test("what can't be used is refused when it is connected", async () => {
+    await writeFile(join(folder, "file"), "");
+    const tier = directoryTier({ folder: join(folder, "file", "tier"), key: TIER_KEY });
+    await expect(tier.connect(IDENTITY)).rejects.toMatchObject({ code: "invalid_argument" });
+    expect(await readdir(folder)).toEqual(["file"]);
+  });
+
+  test("does not keep a program alive, and a program may end while it is open", async () => {
+    const address = pathToFileURL(fileURLToPath(new URL("../../dist/tier/index.js", import.meta.url)));
+    const program = `
+      import { directoryTier } from ${JSON.stringify(address.href)};
+      const tier = directoryTier({ folder: ${JSON.stringify(folder)}, key: new Uint8Array(32) });
+      const connection = await tier.connect(${JSON.stringify(IDENTITY)});
+      connection.port.unref();
+      console.log((await connection.stats()).breaker);`;
+    const { stdout } = await promisify(execFile)("node", ["--input-type=module", "-e", program], {
+      timeout: 20_000,
+    });
+    expect(stdout).toBe("closed\n");
+  });
+});
+
+describe("options", () => {
+  const redis = (more: object) => () => redisTier({ url: "redis://localhost", key: TIER_KEY, ...more });
+  const inFolder = (more: object) => () => directoryTier({ folder, key: TIER_KEY, ...more });
+
+  test("a tenant's salt is that of the key", () => {
+    expect(inFolder({})().tenantSalt("Ada")).toBe(tenantSalt(TIER_KEY, "Ada"));
+  });
+
+  test.each([
+    [
+      "a short key",
+      redis({ key: new Uint8Array(31) }),
+      "key is a Uint8Array of 32 bytes or more, not 31 bytes.",
+    ],
+    [
+      "a key as text",
+      redis({ key: "s3cret" }),
+      "key is a Uint8Array of 32 bytes or more, not something else.",
+    ],
+    ["no key", inFolder({ key: undefined }), /^key is a Uint8Array/],
+    ["another's URL", redis({ url: "http://localhost" }), /Redis is a URL/],
+    ["no URL", redis({ url: undefined }), /Redis is a URL/],
+    ["a policy", redis({ write: "always" }), /^write is "auto" or "first" or "second", not "always"/],
+    ["a deadline", inFolder({ deadlineMs: 0 }), /^deadlineMs is a whole number from 1 to 60000, not 0/],
+    ["a time to live", redis({ ttlSeconds: 1.5 }), /^ttlSeconds is a whole number from 1/],
+    ["a folder", inFolder({ folder: "" }), /^folder is the path/],
+    ["a file", redis({ caFile: 7 }), /^caFile is the path/],
+    ["a limit", inFolder({ limit: "much" }), /^limit is a positive number of bytes or a size/],
+    ["another's option", inFolder({ url: "redis://localhost" }), /^directoryTier has no option url/],
+    [
+      "a wrong name",
+      redis({ ttl_seconds: 3 }),
+      /^redisTier has no option ttl_seconds. Did you mean ttlSeconds\?/,
+    ],
+  ] as const)("%s is refused, in a sentence", (_, make, message) => {
+    expect(make).toThrow(message);
+    expect(make).not.toThrow(/s3cret/);
+  });
+});
