@@ -62,17 +62,17 @@ describe("what the server answers", () => {
     expect(await failureOf(write)).toBe(set);
   });
 
-  test("is never repeated with the password in it, nor with what was sent", async () => {
-    redis = await spokenRedis((name) =>
-      name === "AUTH" ? "-ERR unknown command `AUTH`, with args beginning with: `hunter2` \r\n" : undefined,
-    );
-    const url = redis.url.replace("//", "//:hunter2@");
-    store = await openRedisStore({ ...SETTINGS, url });
-    const said = await sentence(store.get(newName(), PATIENT));
-    expect(said).toContain("unknown command");
-    expect(said).not.toContain("hunter2");
-    expect(store.address).not.toContain("hunter2");
-  });
+  test.each(["ERR unknown command `AUTH`, with args beginning with: `hunt", "ERR I do not know a hunter2"])(
+    "is never repeated with the password in it, nor with a part of it: %s",
+    async (answer) => {
+      redis = await spokenRedis((name) => (name === "AUTH" ? `-${answer}\r\n` : undefined));
+      store = await openRedisStore({ ...SETTINGS, url: redis.url.replace("//", "//:hunter2@") });
+      const said = await sentence(store.get(newName(), PATIENT));
+      expect(said).toMatch(/cannot be reached: ERR (unknown command|I do not know)/);
+      expect(said).not.toContain("hunt");
+      expect(store.address).not.toContain("hunt");
+    },
+  );
 
   test("nothing: it fails in time, and the connection is made anew", async () => {
     let isSilent = true;
@@ -123,6 +123,13 @@ describe("what the server answers", () => {
     expect(sent).toBeLessThan(20_000_000);
   });
 
+  test("many records, one after the other: the connection stays", async () => {
+    const opened = await open(undefined, { longestRecord: 1000 });
+    const name = newName();
+    await opened.setIfAbsent(name, Buffer.alloc(1000));
+    for (let i = 0; i < 100; i++) expect(await opened.get(name, PATIENT)).toHaveLength(1000);
+  });
+
   test("that the name is of a list: no record, and no fault of the store", async () => {
     const opened = await open(() => "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n");
     expect(await opened.get(newName(), PATIENT)).toHaveLength(0);
@@ -155,7 +162,7 @@ describe("without a server", () => {
     const get = opened.get(newName(), PATIENT);
     while (!redis!.asked.includes("GET")) await pause();
     await redis![Symbol.asyncDispose]();
-    expect(await failureOf(get)).toBe("unreachable");
+    expect(await sentence(get)).toMatch(/^The connection to redis:\S+ was lost\.$/);
   });
 });
 
@@ -165,6 +172,7 @@ test("a closed store has no connections, and what was under way fails", async ()
   while (!redis!.asked.includes("GET")) await pause();
   await opened.close();
   expect(await failureOf(get)).toBe("unreachable");
+  expect(await sentence(opened.ping(PATIENT))).toMatch(/not used any more/);
   while (redis!.numConnected() > 0) await pause();
 });
 

@@ -187,8 +187,10 @@ class Connection {
   }
 
   #failure(work: RedisWork, error: unknown): StoreError {
-    // Of a connection that is gone the client says that it is gone; why, it has said before.
-    if (this.#problem !== null && this.#client.status !== "ready") return this.#problem;
+    // Of a connection that is gone the client says how often it has tried; why it is gone, it may have said before.
+    if (work !== "connect" && this.#client.status !== "ready") {
+      return this.#problem ?? new StoreError("unreachable", `The connection to ${this.#shown} was lost.`);
+    }
     return redisFailure(this.#shown, work, error, this.#secret);
   }
 }
