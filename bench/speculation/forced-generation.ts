@@ -109,6 +109,7 @@ export function force({ model: decoder, kernels }: EngineCore, tokens: readonly 
     for (const [i, position] of kernels.i32(offset, length).entries()) {
       kernels.f32(logits.offset + 4 * i * logits.stride, logits.cols)[tokens[position + 1]] = 1e9;
     }
+    kernels.stretchMaxima(decoder.maxima, logits);
     return logits;
   };
   return () => {

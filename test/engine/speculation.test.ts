@@ -46,6 +46,7 @@ function say(
     const { offset, length } = model.batch.wantedPositions;
     for (const [i, position] of kernels.i32(offset, length).entries())
       kernels.f32(logits.offset + 4 * i * logits.stride, logits.cols)[all[position + 1] ?? 0] = 1e9;
+    kernels.stretchMaxima(model.maxima, logits);
     return logits;
   };
   const jobs = Array.from({ length: 1 + others }, () => new Saying(core, prompt, text.length, speculate));
