@@ -6,6 +6,7 @@ import { LIMITS } from "../server/limits.js";
 import { CALL_FORMATS } from "../tools/call-format.js";
 import { type NamedSource, namedSource } from "./named-source.js";
 import { decimal, wholeNumber } from "./options.js";
+import { addTierOptions } from "./tier-options.js";
 
 /** In place of the other commands' `--model`: may be given several times. */
 export function addModelsOption(command: Command): Command {
@@ -68,6 +69,7 @@ export function addServerOptions(command: Command): Command {
       seconds,
       30,
     );
+  addTierOptions(command);
   command.optionsGroup("Limits:");
   for (const { flag, unit, about, default: standard, least } of Object.values(LIMITS)) {
     const shown = standard === null ? "" : ` (default: ${standard})`;

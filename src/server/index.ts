@@ -11,4 +11,4 @@ export { type Listening, type ListenOptions, listen } from "./node-listener.js";
 export type { ListedModel } from "./served-models.js";
 export { createServer, type LastrowServer } from "./server.js";
 export type { ServerOptions } from "./server-options.js";
-export type { TierState } from "./tier-watch.js";
+export type { TierProblem } from "./tier-watch.js";

@@ -16,7 +16,7 @@ import type { ModelService } from "./model-service.js";
 import { type ListedModel, ServedModels } from "./served-models.js";
 import type { NamedModel, ServerOptions } from "./server-options.js";
 import { type ModelParts, startModel } from "./start-model.js";
-import type { TierState } from "./tier-watch.js";
+import type { TierProblem } from "./tier-watch.js";
 
 /** What the models of a server share. */
 interface Shared {
@@ -113,7 +113,7 @@ function partsOf(
   return {
     ...{ limits, newId, chatTemplate, toolFormat, metrics: metrics.of(id) },
     onEngine: (...[state, error]: Parameters<ModelParts["onEngine"]>) => onEngine?.(state, error, id),
-    onTier: tier === undefined ? null : (state: TierState) => onTier?.(state, id),
+    onTier: tier === undefined ? null : (problem: TierProblem) => onTier?.(problem, id),
   };
 }
 

@@ -12,7 +12,7 @@ import type { RequestRecord } from "./exchange.js";
 import type { ServerLimits } from "./limits.js";
 import type { LoadChange } from "./loaded-models.js";
 import { isModelId, servedName } from "./served-name.js";
-import type { TierState } from "./tier-watch.js";
+import type { TierProblem } from "./tier-watch.js";
 
 /** What is served, who may use it, and how much of it. `LoadOptions` are the engine's, of each model. */
 export interface ServerOptions extends Omit<LoadOptions, "signal"> {
@@ -76,8 +76,8 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
   readonly onRequest?: ((record: RequestRecord, failure: unknown) => void) | undefined;
   /** Called when the state of a model's engine changes. */
   readonly onEngine?: ((state: EngineState, error: unknown, model: string) => void) | undefined;
-  /** Called when the tier of a model cannot be reached, or is lost, and when it can be reached again. */
-  readonly onTier?: ((state: TierState, model: string) => void) | undefined;
+  /** Called with what is the matter with a model's tier, which is of no use then, or of less; null: nothing any more. */
+  readonly onTier?: ((problem: TierProblem, model: string) => void) | undefined;
   /** Called when one of several models is loaded, cannot be, or is unloaded. */
   readonly onLoad?: ((change: LoadChange, error: unknown, model: string) => void) | undefined;
   /** How a single model is loaded; `load` unless a test has another way. @internal */

@@ -10,7 +10,7 @@ import type { ServerLimits } from "./limits.js";
 import type { ModelMetrics } from "./metrics.js";
 import type { ModelService, ServedModel } from "./model-service.js";
 import { TextThread } from "./text-thread.js";
-import { type TierState, TierWatch, tierStatsOf } from "./tier-watch.js";
+import { type TierProblem, TierWatch, tierStatsOf } from "./tier-watch.js";
 
 export interface ModelParts {
   /** What clients call it. */
@@ -29,8 +29,8 @@ export interface ModelParts {
   readonly toolFormat: CallFormatName | undefined;
   readonly metrics: ModelMetrics;
   readonly onEngine: (state: EngineState, error: unknown) => void;
-  /** Told when the tier that it shares is not there, and when it is again; null: it shares none. */
-  readonly onTier: ((state: TierState) => void) | null;
+  /** Told when the tier that it shares is of no use, and when it is again; null: it shares none. */
+  readonly onTier: ((problem: TierProblem) => void) | null;
   /** Told when something that was held in it is gone. */
   readonly holdsLess: () => void;
 }

@@ -1,44 +1,41 @@
 /**
- * Tells when a model's KV tier cannot be reached, and when it can again: for the log, and for whoever runs the server. Asks the
- * tier's own thread, which answers at once, whatever the store does. Owns the timer, from one change of engine to the next.
+ * Tells when a model's KV tier is of no use, or of less, and when all is well again: for the log, and for whoever runs the server.
+ * Asks the tier's own thread, which answers at once, whatever the store does. Owns the timer, from one engine to the next.
  */
 import type { LanguageModel } from "../library/language-model.js";
 import type { TierStats } from "../protocol/kv-tier.js";
+
+/** Milliseconds between looks. */
+const LOOK_MS = 1000;
 
 /** Counters of a model's tier; null where it has none. */
 export function tierStatsOf(model: LanguageModel): Promise<TierStats | null> {
   return (model as { tierStats?: () => Promise<TierStats | null> }).tierStats?.() ?? Promise.resolve(null);
 }
 
-/**
- * How a tier is: `reached`; `unreachable`, which it is while it is too slow, too; `lost`: its own thread has failed, and is
- * there again when the engine is loaded again. Prompts are computed meanwhile.
- */
-export type TierState = "reached" | "unreachable" | "lost";
-
-/** Milliseconds between looks. */
-const LOOK_MS = 1000;
+/** What is the matter with a tier, in a sentence; null: nothing. */
+export type TierProblem = string | null;
 
 export class TierWatch {
-  readonly #onChange: (state: TierState) => void;
-  #state: TierState | null = null;
+  readonly #onChange: (problem: TierProblem) => void;
+  #problem: TierProblem = null;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** @param onChange told of the first state that is known, if it is not `reached`, and of each change */
-  constructor(onChange: (state: TierState) => void) {
+  /** @param onChange told when there is a problem, once, and when there is none any more */
+  constructor(onChange: (problem: TierProblem) => void) {
     this.#onChange = onChange;
   }
 
   /** Looks at an engine's way to the tier from now on, and no more at the one before. */
   begin(stats: () => Promise<TierStats | null>): void {
     this.end();
-    const timer = setInterval(() => void look(), LOOK_MS);
-    this.#timer = timer;
-    (timer as { unref?: () => void }).unref?.();
     const look = async () => {
       const found = await stats().catch(() => null);
       if (found !== null && this.#timer === timer) this.#see(found);
     };
+    const timer = setInterval(() => void look(), LOOK_MS);
+    (timer as { unref?: () => void }).unref?.();
+    this.#timer = timer;
     void look();
   }
 
@@ -47,14 +44,14 @@ export class TierWatch {
     this.#timer = undefined;
   }
 
-  #see({ breaker, lost }: TierStats): void {
-    const state = lost !== null ? "lost" : STATES[breaker];
+  #see({ breaker, lost, problem }: TierStats): void {
     // While it is being tried it is as it was.
-    if (state === null || state === this.#state) return;
-    const isFirst = this.#state === null;
-    this.#state = state;
-    if (!isFirst || state !== "reached") this.#onChange(state);
+    if (lost === null && breaker === "half-open") return;
+    const now = lost !== null ? `Its thread was lost: ${lost}.` : (problem ?? OPEN[breaker]);
+    const hasChanged = (now === null) !== (this.#problem === null);
+    this.#problem = now;
+    if (hasChanged) this.#onChange(now);
   }
 }
 
-const STATES = { closed: "reached", open: "unreachable", "half-open": null } as const;
+const OPEN = { closed: null, "half-open": null, open: "It does not answer, or too slowly." } as const;

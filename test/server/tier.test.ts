@@ -149,18 +149,25 @@ test("who runs the server is told when a tier cannot be reached, once, and when 
       return told.splice(0);
     };
     const options = telling(async () => stats);
-    await using api = await served({ ...options, onTier: (state, model) => told.push(`${model} ${state}`) });
+    await using api = await served({
+      ...options,
+      onTier: (problem, model) => told.push(`${model}: ${problem}`),
+    });
     expect(await look({})).toEqual([]);
-    expect(await look({ breaker: "open" })).toEqual(["stories unreachable"]);
+    expect(await look({ breaker: "open", problem: "It is gone." })).toEqual(["stories: It is gone."]);
     expect(await look({ breaker: "half-open" })).toEqual([]);
-    expect(await look({ breaker: "open" })).toEqual([]);
-    expect(await look({ breaker: "closed" })).toEqual(["stories reached"]);
-    expect(await look({ lost: "out of memory" })).toEqual(["stories lost"]);
+    expect(await look({ breaker: "open", problem: "It is slow." })).toEqual([]);
+    expect(await look({ breaker: "closed", problem: null })).toEqual(["stories: null"]);
+    expect(await look({ problem: "It is full." })).toEqual(["stories: It is full."]);
+    expect(await look({ problem: null })).toEqual(["stories: null"]);
+    expect(await look({ breaker: "open" })).toEqual(["stories: It does not answer, or too slowly."]);
+    expect(await look({ breaker: "closed" })).toEqual(["stories: null"]);
+    expect(await look({ lost: "out of memory" })).toEqual(["stories: Its thread was lost: out of memory."]);
     await api.server.dispose();
     expect(await look({ lost: null })).toEqual([]);
     // One that is there from the beginning is worth no word.
-    await using fine = await served({ ...options, onTier: (state) => told.push(state) });
-    expect(await look({ breaker: "closed" })).toEqual([]);
+    await using fine = await served({ ...options, onTier: (problem) => told.push(`${problem}`) });
+    expect(await look({})).toEqual([]);
     await fine.server.dispose();
   } finally {
     vi.useRealTimers();

@@ -16,8 +16,9 @@ import { modelsOf, type NamedSource } from "../named-source.js";
 import { askedVectors, type EngineOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
 import { coloursFor, type Io, write } from "../terminal.js";
+import { type TierCommandOptions, tierOf } from "../tier-options.js";
 
-export interface ServeCommandOptions extends Omit<EngineOptions, "model"> {
+export interface ServeCommandOptions extends Omit<EngineOptions, "model">, TierCommandOptions {
   readonly model?: readonly NamedSource[] | undefined;
   readonly memory?: string | undefined;
   readonly idle?: string | undefined;
@@ -58,6 +59,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
     options.chatTemplate === undefined
       ? undefined
       : await readFileFor("--chat-template", options.chatTemplate);
+  const tier = await tierOf(options);
   const log = logFor(io);
   const { model: named = [] } = options;
   const label = named.length > 1 ? `${named.length} models` : (named[0]?.source ?? "stories");
@@ -83,6 +85,7 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       toolFormat: options.toolFormat,
       sharePrefixes: options.sharePrefixes,
       cacheSecret,
+      tier,
       saveDir: options.saveDir,
       boundTo: host,
       allowedHosts: options.allowHost,
@@ -92,6 +95,11 @@ export async function serve(options: ServeCommandOptions, io: Io): Promise<numbe
       onRequest: (record, failure) => log.request(record, failure),
       onEngine: (state, error, model) => {
         if (state === "restarting") log.warn(`The engine of ${model} is lost; it is being restarted.`, error);
+      },
+      onTier: (problem, model) => {
+        if (problem === null) log.info(`The KV tier of ${model} is in use again.`);
+        else
+          log.warn(`The KV tier of ${model} is of no use just now; what it has is computed here. ${problem}`);
       },
       onLoad: (change, error, model) => {
         if (change === "failed") log.warn(`${model} could not be loaded.`, error);
