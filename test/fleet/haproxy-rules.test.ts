@@ -7,11 +7,10 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as later } from "node:timers/promises";
 import { Agent, fetch } from "undici";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Haproxy, startShippedHaproxy } from "./haproxy.js";
+import { type Haproxy, SERVERS as NAMES, startShippedHaproxy } from "./haproxy.js";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-const NAMES = ["a", "b", "c"] as const;
 const fine: Answer = (_, response) => void response.end("{}");
 /** A connection for each request: on one that was used before, HAProxy ends a failure by closing it, without an answer. */
 const dispatcher = new Agent({ pipelining: 0 });
@@ -264,9 +263,12 @@ describe("what is sent again:", () => {
 
   test.each<[string, Asked]>([
     ["a new sequence", ["/v1/sequences", { prompt: "Once" }]],
-    ["tokens for a sequence", ["/v1/sequences/seq_b_1234/append", { text: "more" }]],
+    ["tokens for a sequence", ["/v1/sequences/seq_lastrow-1_1234/append", { text: "more" }]],
     ["a saved sequence", ["/v1/sequences/restore", { name: "kept" }]],
-    ["a response that goes on", ["/v1/responses", { previous_response_id: "resp_b_1234", input: "more" }]],
+    [
+      "a response that goes on",
+      ["/v1/responses", { previous_response_id: "resp_lastrow-1_1234", input: "more" }],
+    ],
   ])("never %s", async (_, asked) => {
     for (const name of NAMES) answers[name] = cut;
     expect((await ask(asked)).status).toBe(502);
@@ -365,12 +367,12 @@ test("metrics are the proxy's own, at an address of their own", async () => {
   expect((await ask(["/metrics"])).status).toBe(404);
   expect(came).toEqual([]);
   const metrics = await (await fetch(proxy.metricsUrl)).text();
-  expect(metrics).toMatch(/haproxy_server_status\{proxy="any-server",server="a",state="UP"\} 1/);
+  expect(metrics).toMatch(/haproxy_server_status\{proxy="any-server",server="lastrow-0",state="UP"\} 1/);
 });
 
 test("where no server answers, that is said as the servers say errors; what one held is not asked of another", async () => {
   await using alone = await startShippedHaproxy([(servers[0].address() as AddressInfo).port]);
-  const held = await fetch(`${alone.url}/v1/sequences/seq_b_12`);
+  const held = await fetch(`${alone.url}/v1/sequences/seq_lastrow-1_12`);
   expect(held.status).toBe(503);
   expect(came).toEqual([]);
   await using nobody = await startShippedHaproxy([]);

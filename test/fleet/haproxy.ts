@@ -12,10 +12,13 @@ export interface Haproxy extends Program {
   readonly port: number;
 }
 
+/** What it calls the servers: their --instance. */
+export const SERVERS: readonly string[] = ["lastrow-0", "lastrow-1", "lastrow-2"];
+
 const SHIPPED = new URL("../../deploy/haproxy/haproxy.cfg", import.meta.url);
 
 /**
- * The configuration of deploy/ before servers `a`, `b` and `c`.
+ * The configuration of deploy/ before its three servers.
  * @param ports of the servers; what is missing does not answer
  * @param edit what a test changes about it
  */
@@ -25,9 +28,11 @@ export async function startShippedHaproxy(
 ): Promise<Haproxy & { readonly metricsUrl: string }> {
   const configuration = edit(await readFile(SHIPPED, "utf8"));
   const metrics = await freePort();
-  const [a, b, c] = await Promise.all([0, 1, 2].map((i) => ports[i] ?? freePort()));
+  const addresses = await Promise.all(
+    SERVERS.map(async (_, i) => [`LASTROW_${i}`, `127.0.0.1:${ports[i] ?? (await freePort())}`]),
+  );
   const env = {
-    ...{ LASTROW_A: `127.0.0.1:${a}`, LASTROW_B: `127.0.0.1:${b}`, LASTROW_C: `127.0.0.1:${c}` },
+    ...Object.fromEntries(addresses),
     LASTROW_PROXY_METRICS: `127.0.0.1:${metrics}`,
   };
   const proxy = await startHaproxy(() => configuration, env);

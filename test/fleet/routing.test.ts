@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { complete, endAll, metric, type Running, start } from "../serving/serve-process.js";
-import { startShippedHaproxy } from "./haproxy.js";
+import { SERVERS, startShippedHaproxy } from "./haproxy.js";
 
 let folder: string;
 let servers: Running[];
@@ -28,9 +28,7 @@ beforeAll(async () => {
   // The embedded model has no template: what is said is joined.
   const template = join(folder, "template.jinja");
   await writeFile(template, "{% for message in messages %}{{ message.content }}{% endfor %}");
-  servers = await Promise.all(
-    ["a", "b", "c"].map((name) => start("--instance", name, "--chat-template", template)),
-  );
+  servers = await Promise.all(SERVERS.map((name) => start("--instance", name, "--chat-template", template)));
   ports = servers.map(({ port }) => port);
 });
 afterAll(async () => {
@@ -52,7 +50,7 @@ async function firstEvent(url: string, seed: number): Promise<number> {
 /** What the proxy adds to it: the median of paired rounds, in turns. */
 async function addedToFirstEvent(url: string, rounds: number): Promise<number> {
   const { by } = await ask(url, keyed("first event", { max_tokens: 1 }));
-  const direct = servers["abc".indexOf(by)].url;
+  const direct = servers[SERVERS.indexOf(by)].url;
   const added: number[] = [];
   for (let i = 0; i < rounds; i++) {
     const [first, second] = i % 2 === 0 ? [direct, url] : [url, direct];
@@ -157,7 +155,7 @@ test("300 requests of 60 keys stay with their servers; when one is killed only i
     }
   }
   expect(numSticky).toBe(300);
-  const ofKilled = keys.filter((key) => home.get(key) === "b");
+  const ofKilled = keys.filter((key) => home.get(key) === SERVERS[1]);
   expect(ofKilled.length).toBeGreaterThan(8);
 
   // Killed while it has some of these under way.
@@ -167,13 +165,13 @@ test("300 requests of 60 keys stay with their servers; when one is killed only i
   servers[1].child.kill("SIGKILL");
   for (const [i, { status, by, choices }] of (await Promise.all(asked)).entries()) {
     expect(status).toBe(200);
-    expect(by).not.toBe("b");
+    expect(by).not.toBe(SERVERS[1]);
     const again = await ask(servers[0].url, bodies[i]);
     expect(choices).toEqual(again.choices);
   }
   for (const key of keys) {
     const { by } = await ask(proxy.url, keyed(key, { max_tokens: 1 }));
-    if (home.get(key) === "b") expect(by).not.toBe("b");
+    if (home.get(key) === SERVERS[1]) expect(by).not.toBe(SERVERS[1]);
     else expect(by, key).toBe(home.get(key));
   }
 });
