@@ -18,6 +18,11 @@ import type { RememberedNames } from "./remembered-names.js";
  * to throw away behind a record that is missing.
  */
 const WINDOW = 4;
+/**
+ * The engine keeps the deadline, too, and its word may be here first: a load that it gives up after so much of the time has
+ * timed out.
+ */
+const NEARLY_OVER = 0.8;
 /** What windows will see is asked for when there is so many times as much time left as it should take. */
 const SPARE_TIME = 1.5;
 
@@ -32,7 +37,7 @@ export interface LoaderParts {
   /** Names that a store is known to have: those that turn out to be gone are forgotten. */
   readonly known: RememberedNames;
   readonly post: (answer: TierAnswer, transfer?: ArrayBuffer[]) => void;
-  /** A load has ended because the store failed, or did not answer in time. */
+  /** The store has failed a load, or did not answer it in time. */
   readonly onFailure: () => void;
   /** A load has ended. */
   readonly onEnd: () => void;
@@ -43,7 +48,7 @@ interface Load {
   readonly order: LoadOrder;
   readonly blocks: readonly PrefixBlock[];
   readonly begunAt: number;
-  readonly endsAt: number;
+  readonly deadlineMs: number;
   readonly stopTimer: () => void;
   /** Gives up the reads that it waits for. */
   readonly giveUp: Set<() => void>;
@@ -80,7 +85,7 @@ export class Loader {
       order: new LoadOrder({ from, to, localFrom, blockSize, windows }),
       blocks,
       begunAt: clock.now(),
-      endsAt: clock.now() + deadlineMs,
+      deadlineMs,
       stopTimer: clock.after(deadlineMs, () => this.#timeOut(load)),
       giveUp: new Set(),
       early: new Map(),
@@ -100,7 +105,9 @@ export class Loader {
   /** Ends a load that is of no use any more. */
   cancel(id: number): void {
     const load = this.#loads.get(id);
-    if (load !== undefined) this.#end(load);
+    if (load === undefined) return;
+    if (this.#parts.clock.now() - load.begunAt >= NEARLY_OVER * load.deadlineMs) this.#timeOut(load);
+    else this.#end(load);
     this.#pump();
   }
 
@@ -140,8 +147,9 @@ export class Loader {
     order.ask(place);
     const giveUpRead = reader.read({ name, block, group: place.group }, (result) => {
       giveUp.delete(giveUpRead);
-      // What comes for a load that has ended is dropped here.
       if (this.#loads.get(load.id) === load) this.#take(load, place, result);
+      // What comes for a load that has ended is dropped here.
+      else if (result.kind === "failed") this.#fail(load);
       this.#pump();
     });
     giveUp.add(giveUpRead);
@@ -152,13 +160,13 @@ export class Loader {
   }
 
   /** Whether there is time for what windows will see behind one more block. */
-  #hasTime({ order, endsAt }: Load): boolean {
+  #hasTime({ order, begunAt, deadlineMs }: Load): boolean {
     const { namespace, clock, rates } = this.#parts;
     const rate = rates.measuredBytesPerMs;
     if (rate === null) return true;
     const { numOfWindows, numOutstanding } = order;
     const ms = ((numOfWindows + numOutstanding) * recordBytes(namespace)) / rate + (rates.roundTripMs ?? 0);
-    return numOfWindows === 0 || clock.now() + SPARE_TIME * ms <= endsAt;
+    return numOfWindows === 0 || clock.now() - begunAt + SPARE_TIME * ms <= deadlineMs;
   }
 
   #take(load: Load, place: Place, result: ReadResult): void {
@@ -174,7 +182,7 @@ export class Loader {
       // Behind the end of the prefix, which has been found meanwhile.
       if (given.length === 0 && isWindow) early.delete(name);
     } else {
-      if (result.kind === "failed") load.hasFailed = true;
+      if (result.kind === "failed") this.#fail(load);
       // What was evicted, or wiped, took with it what was behind it: none of it can be loaded any more.
       if (result.kind === "absent") this.#forgetFrom(load, place);
       order.missing(place);
@@ -198,22 +206,31 @@ export class Loader {
   }
 
   #timeOut(load: Load): void {
-    this.#parts.counters.timeouts += 1;
-    load.hasFailed ||= load.order.numOutstanding > 0;
+    const { counters, reader } = this.#parts;
+    counters.timeouts += 1;
+    // Others' reads may have kept it from asking for anything: they have had no answer, either.
+    const isUnanswered = reader.numReads > 0;
     this.#end(load, true);
+    if (isUnanswered) this.#fail(load);
     this.#pump();
+  }
+
+  /** A load is one failure, however many of its reads fail. */
+  #fail(load: Load): void {
+    if (load.hasFailed) return;
+    load.hasFailed = true;
+    this.#parts.onFailure();
   }
 
   /** @param isGivenUp whether the store is too late with what it was asked for */
   #end(load: Load, isGivenUp = false): void {
-    const { clock, counters, post, onFailure, onEnd } = this.#parts;
+    const { clock, counters, post, onEnd } = this.#parts;
     if (!this.#loads.delete(load.id)) return;
     load.stopTimer();
     if (isGivenUp) for (const giveUp of load.giveUp) giveUp();
     load.early.clear();
     counters.loadTook((clock.now() - load.begunAt) / 1000);
     post({ type: "loaded", id: load.id, length: load.order.length });
-    if (load.hasFailed) onFailure();
     onEnd();
   }
 

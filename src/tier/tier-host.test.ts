@@ -119,6 +119,46 @@ describe("a tier", () => {
     expect(host.stats()).toMatchObject({ breaker: "closed", timeouts: 4 });
   });
 
+  test("a load that the engine gives up at its deadline has timed out, whichever of the two clocks is first", async () => {
+    const { engine, clock, store, host } = await hostedTier();
+    store.faults = { hang: 1 };
+    for (let i = 0; i < 3; i++) {
+      expect(engine.state.takesLoads).toBe(true);
+      const id = engine.load(tokensOf(1, 160), { deadlineMs: 100 });
+      await clock.pass(90);
+      engine.cancel(id);
+    }
+    expect(host.stats()).toMatchObject({ breaker: "open", timeouts: 3 });
+  });
+
+  test("loads that are cancelled early fail, too, when the store never answers them: once each", async () => {
+    const { engine, clock, store, host } = await hostedTier();
+    store.faults = { hang: 1 };
+    for (const text of [1, 2, 3]) {
+      expect(host.stats().breaker).toBe("closed");
+      const id = engine.load(tokensOf(text, 160), { deadlineMs: 10_000 });
+      await clock.pass(10);
+      engine.cancel(id);
+      await clock.pass(1999);
+    }
+    expect(host.stats()).toMatchObject({ breaker: "open", timeouts: 0 });
+  });
+
+  test("loads that reads without an answer keep from asking fail, too", async () => {
+    const { engine, clock, store, host } = await hostedTier();
+    store.faults = { hang: 1 };
+    const first = engine.load(tokensOf(1, 160), { deadlineMs: 10_000 });
+    await clock.pass(10);
+    engine.cancel(first);
+    const { calls } = store;
+    for (let i = 0; i < 3; i++) {
+      engine.load(tokensOf(2, 160));
+      await clock.pass(100);
+    }
+    expect(store.calls).toBe(calls);
+    expect(host.stats()).toMatchObject({ breaker: "open", timeouts: 3 });
+  });
+
   test("when the store is given up, all loads end, those with time left, too", async () => {
     const { engine, clock, store } = await hostedTier();
     store.faults = { hang: 1 };
