@@ -61,6 +61,12 @@ export default {
       to: { path: "^src/", pathNot: GROUND },
     },
     {
+      name: "the-client-of-redis-in-its-store-alone",
+      severity: "error",
+      from: { pathNot: "^src/tier/redis-store\\.ts$" },
+      to: { path: "(^|/)node_modules/ioredis/" },
+    },
+    {
       name: "explorer-imports-what-the-package-exports",
       severity: "error",
       from: { path: "^explorer/" },
