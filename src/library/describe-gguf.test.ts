@@ -10,6 +10,7 @@ import type { StoredDtype } from "../kernels/weight-types.js";
 import { describeGguf } from "./describe-gguf.js";
 import { load } from "./load.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
+import { fetchAndPlan } from "./plan-load.js";
 
 const NAMES = ["m.gguf"];
 const golden = new Uint8Array(readFileSync(ggufPath("llama-rope3-q8_0")));
@@ -115,6 +116,21 @@ describe("factors of the rotation", () => {
       message: "m.gguf was changed or removed while it was read.",
     });
   });
+});
+
+test("whether it can be asked for a middle is known of a model that is only looked at", async () => {
+  const infills = async (keys: NewMetadata) => {
+    const files = memoryFiles("m", { "m.gguf": await changed(keys) });
+    return (await fetchAndPlan(Object.assign(files, { gguf: NAMES }), {})).infills;
+  };
+  const [prefix, suffix, middle] = [10, 11, 12].map((id) => ggufValue.u32(id));
+  const keys = {
+    "tokenizer.ggml.fim_pre_token_id": prefix,
+    "tokenizer.ggml.fim_suf_token_id": suffix,
+    "tokenizer.ggml.fim_mid_token_id": middle,
+  };
+  expect(await infills(keys)).toBe(true);
+  expect(await infills({})).toBe(false);
 });
 
 test("a file is read forwards, wherever its factors lie: as a download is", async () => {
