@@ -1,16 +1,18 @@
 /**
  * Which waiting sequence is admitted, and what gives way for it. Within a tenant in the order of arrival, when all rows fit
  * beside those that run; one whose next block another is computing just now waits for it, so that prompts that begin alike and
- * arrive together compute their beginning once. Tenants have equal parts of the places and of the KV cache.
+ * arrive together compute their beginning once. Where a KV tier may have what is missing, it is asked first, and meanwhile others
+ * go on. Tenants have equal parts of the places and of the KV cache.
  *
  * Owns the counters of what was looked up and found.
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import { blocksFor } from "../kv-cache/block-needs.js";
 import type { FoundPrefix, KvCache } from "../kv-cache/kv-cache.js";
+import type { EngineTier } from "./engine-tier.js";
 import type { StepLimits } from "./fair-shares.js";
 import { type BlockUse, MemoryShares, promisedBlocks } from "./memory-shares.js";
-import type { ScheduledSequence } from "./scheduled-sequence.js";
+import { beginAlike, type ScheduledSequence } from "./scheduled-sequence.js";
 import type { SequencePlaces } from "./sequence-places.js";
 
 /** The admissions before a step. */
@@ -35,6 +37,8 @@ export class Admission {
   readonly #places: SequencePlaces;
   readonly #limits: StepLimits;
   readonly #use: AdmissionParts["use"];
+  /** Null: there is no KV tier. */
+  tier: EngineTier | null = null;
   #tokensQueried = 0;
   #tokensHit = 0;
 
@@ -69,13 +73,21 @@ export class Admission {
     const waiting = this.#places.waiting
       .filter((sequence) => sequence.tenant === tenant)
       .slice(0, maxSequences);
+    const loads = this.tier?.loads ?? null;
     const sequence = waiting.find((candidate) => {
       const found = this.#findPrefix(candidate).length / BLOCK_SIZE;
-      return found === mostFound(candidate) || !isComputedBy(own, candidate, found);
+      const most = mostFound(candidate);
+      if (loads?.isAwaitedBy(candidate, found, most)) return false;
+      return found === most || !isComputedBy(own, candidate, found);
     });
     if (sequence === undefined || !this.#makePlace(sequence, round)) return false;
+    const prefix = this.#findPrefix(sequence);
+    const hasPlaces = loads !== null && running.length + loads.numHeld < maxSequences;
+    // It waits for what is loaded, and those behind it may go first.
+    if (hasPlaces && loads.begin(sequence, prefix, mostFound(sequence))) return true;
     const { tokens, table } = sequence;
-    this.#kvCache.attach(table, this.#findPrefix(sequence));
+    this.#kvCache.attach(table, prefix);
+    this.tier?.admitted(sequence);
     this.#places.move(sequence, "resident");
     round.admitted.add(sequence);
     if (table.salt !== null) {
@@ -100,19 +112,20 @@ export class Admission {
   #makePlace(sequence: ScheduledSequence, round: AdmissionRound): boolean {
     for (;;) {
       const { running } = this.#places;
-      if (running.length === 0) return true;
+      if (running.length === 0 && this.tier?.loads.hasOthers(sequence) !== true) return true;
       // Those that are found and free are taken off the free ones, too. Blocks that are given back are free, not gone.
       const { blocks, free } = this.#findPrefix(sequence);
       const all = this.#blocksOf(sequence);
       const needed = all - blocks.length + free;
       const promised = running.reduce((sum, other) => sum + promisedBlocks(this.#use, other), 0);
-      const fits = needed + promised <= this.#kvCache.pool.numFree;
+      const loading = this.tier?.loads.promisedBesides(sequence, (other) => this.#blocksOf(other)) ?? 0;
+      const fits = needed + promised + loading <= this.#kvCache.pool.numFree;
       if (round.tenants.length === 1 && fits) return true;
       const memory = new MemoryShares(this.#use, round.tenants, this.#places.resident);
       const isOwed = memory.hasRoomFor(sequence.tenant, all, blocks);
       if (round.claimed && !isOwed) return false;
       if (fits) return true;
-      if (this.#places.preemptIdle(() => false)) continue;
+      if (this.#places.preemptIdle(() => false) || this.#giveWay(sequence, isOwed)) continue;
       const others = running.filter(
         (other) => other.tenant !== sequence.tenant && !round.admitted.has(other),
       );
@@ -127,6 +140,13 @@ export class Admission {
       if (victim == null) return false;
       this.#places.preempt(victim);
     }
+  }
+
+  /** Ends a load of a younger sequence, or of another tenant's where this one is owed room. */
+  #giveWay({ arrival, tenant }: ScheduledSequence, isOwed: boolean): boolean {
+    const isSpared = (other: ScheduledSequence) =>
+      other.arrival <= arrival && !(isOwed && other.tenant !== tenant);
+    return this.tier?.loads.giveWay(isSpared) ?? false;
   }
 }
 
@@ -150,9 +170,4 @@ function isComputedBy(
       other.tokens.length >= end &&
       beginAlike(other.tokens, tokens, end),
   );
-}
-
-function beginAlike(a: readonly number[], b: readonly number[], length: number): boolean {
-  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }

@@ -15,6 +15,7 @@ import type { WantedAs } from "../model/forward-batch.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
 import { blockCounts } from "./block-counts.js";
 import { EngineEvents } from "./engine-events.js";
+import { EngineTier, type EngineTierOptions } from "./engine-tier.js";
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
 import { type GivenRows, readBlocks, writeBlocks } from "./sequence-rows.js";
@@ -62,6 +63,8 @@ export class EngineCore {
   /** Of the model's logits, and of their maxima, by row: these lie in the same place in each step. */
   readonly #logitsViews: Float32Array[] = [];
   readonly #maximaViews: Float32Array[] = [];
+  /** Null: there is none. */
+  #tier: EngineTier | null = null;
   #lastArrival = 0;
   #preemptions = 0;
 
@@ -83,10 +86,22 @@ export class EngineCore {
     });
   }
 
-  /** Whether a consumer waits for logits. */
+  /** Whether a consumer waits for logits, and not only for what the KV tier loads. */
   get hasWork(): boolean {
-    const { waiting, resident } = this.#scheduler;
-    return waiting.length > 0 || resident.some(({ isAwaited }) => isAwaited);
+    return this.#scheduler.hasWork;
+  }
+
+  /** Its KV tier, or null. */
+  get tier(): EngineTier | null {
+    return this.#tier;
+  }
+
+  /** From now on a KV tier is asked for rows that are missing, and offered those that are computed. */
+  connectTier(options: EngineTierOptions): EngineTier {
+    const tier = new EngineTier(this.kvCache, this.kernels, options);
+    this.#tier = tier;
+    this.#scheduler.tier = tier;
+    return tier;
   }
 
   /** Forward passes so far. */
@@ -122,6 +137,7 @@ export class EngineCore {
         idle: this.#sequences.size - running - waiting.length,
         preemptions: this.#preemptions,
       },
+      tier: this.#tier?.stats ?? null,
       ...this.#counters.stats,
       rows: this.model.rowsComputed,
       logitsRows: this.model.logitsRowsComputed,
@@ -246,7 +262,10 @@ export class EngineCore {
     }
     const written = tokens.slice(0, table.capacity - table.length);
     table.append(written);
+    const { numPublished } = table;
     this.kvCache.commit(table, written.length);
+    sequence.numPromptTokens = table.length;
+    this.#tier?.computed(sequence, numPublished, table.numPublished);
     if (table.givenLength > 0) {
       // Not all has been given: what is there has nothing to go on from.
       this.#loseRows(sequence);
@@ -323,6 +342,7 @@ export class EngineCore {
     const table = this.kvCache.fork(sequence.table);
     const forked = new ScheduledSequence(sequence, table, consumer);
     forked.numCachedTokens = sequence.numCachedTokens;
+    forked.numPromptTokens = sequence.numPromptTokens;
     forked.lastStep = sequence.lastStep;
     this.#sequences.add(forked);
     if (table.length > 0) this.#scheduler.addResident(forked);
@@ -365,7 +385,9 @@ export class EngineCore {
       this.stepCosts.observe(rows.length, logits.rows, committed - start);
     }
     for (const deliver of delivered) deliver();
-    this.#counters.sampleMs += performance.now() - committed;
+    const end = performance.now();
+    this.#counters.sampleMs += end - committed;
+    this.#tier?.afterStep(this.model.batch.numRows, forwardMs, end - start);
     return true;
   }
 
@@ -438,7 +460,9 @@ export class EngineCore {
       // A guess may be wrong, and then its NaN does not count: as if the step had had no room for it.
       computed.count = numSound;
       const { table } = sequence;
+      const { numPublished } = table;
       this.kvCache.commit(table, count - (wanted - numSound));
+      this.#tier?.computed(sequence, numPublished, table.numPublished);
       this.kvCache.releaseUnseen(table, Math.min(table.length, sequence.guessedFrom));
       if (wanted === 0) continue;
       // Rows whose logits were given are not given again when they are computed again, after a preemption.
@@ -482,7 +506,8 @@ export class EngineCore {
 
   /** Nothing can be planned though a sequence waits: what waits longest cannot be served. */
   #failStuck(): void {
-    const { waiting, resident } = this.#scheduler;
+    const { waiting, resident, isStalled } = this.#scheduler;
+    if (isStalled) return;
     const stuck = resident.find(({ isAwaited }) => isAwaited) ?? waiting[0];
     if (stuck === undefined) return;
     const { pool } = this.kvCache;

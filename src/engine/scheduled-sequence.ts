@@ -56,6 +56,10 @@ export class ScheduledSequence {
   /** Milliseconds of the forward passes that it took part in. */
   computeMs = 0;
   numPreemptions = 0;
+  /** Tokens from the front that were given, not generated. */
+  numPromptTokens: number;
+  /** Whether a KV tier was asked for its rows since it began to wait. */
+  hasAskedTier = false;
 
   constructor(
     {
@@ -71,6 +75,7 @@ export class ScheduledSequence {
     this.wantedAs = wantedAs;
     this.table = table;
     this.logitsFrom = table.tokens.length - 1;
+    this.numPromptTokens = table.tokens.length;
     this.consumer = consumer;
   }
 
@@ -99,3 +104,9 @@ export class ScheduledSequence {
 
 /** A sequence that misses more rows than this is served like a prompt. */
 const MAX_DECODED_ROWS = 16;
+
+/** Whether two lists have the same first `length` tokens. */
+export function beginAlike(a: ArrayLike<number>, b: ArrayLike<number>, length: number): boolean {
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

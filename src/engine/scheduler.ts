@@ -16,10 +16,12 @@
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import { Admission, type AdmissionRound } from "./admission.js";
+import type { EngineTier } from "./engine-tier.js";
 import { type StepLimits, type StepShare, stepShares, TurnOrder } from "./fair-shares.js";
 import { type BlockUse, MemoryShares } from "./memory-shares.js";
 import type { ScheduledSequence } from "./scheduled-sequence.js";
 import { SequencePlaces } from "./sequence-places.js";
+import type { TierLoads } from "./tier-loads.js";
 
 /** Rows of one sequence in a step: the next `count` rows. */
 export interface ScheduledRows {
@@ -47,6 +49,9 @@ export class Scheduler {
   readonly #places: SequencePlaces;
   readonly #admission: Admission;
   readonly #turns = new TurnOrder();
+  #loads: TierLoads | null = null;
+  /** What could not go on before a load ends: `#changes` then. */
+  #stalledAt: number | null = null;
 
   constructor(kvCache: KvCache, limits: StepLimits, onPreempted: (sequence: ScheduledSequence) => void) {
     this.#kvCache = kvCache;
@@ -63,6 +68,27 @@ export class Scheduler {
 
   get resident(): readonly ScheduledSequence[] {
     return this.#places.resident;
+  }
+
+  /** From now on a KV tier is asked for what is missing. */
+  set tier(tier: EngineTier) {
+    this.#loads = tier.loads;
+    this.#admission.tier = tier;
+  }
+
+  /** Whether a step may have rows: a consumer waits, and not only for loads. */
+  get hasWork(): boolean {
+    for (const { isAwaited } of this.resident) if (isAwaited) return true;
+    return this.waiting.length > 0 && this.#stalledAt !== this.#changes;
+  }
+
+  /** All that could be planned waits for a load, which will end. */
+  get isStalled(): boolean {
+    return this.#stalledAt === this.#changes;
+  }
+
+  get #changes(): number {
+    return this.#places.numMoves + (this.#loads?.numEnded ?? 0);
   }
 
   /** Tokens that were looked up in the prefix index. */
@@ -119,13 +145,24 @@ export class Scheduler {
   /** Lets go of a sequence that has ended. */
   remove(sequence: ScheduledSequence): void {
     this.#places.move(sequence, "away");
+    this.#loads?.letGo(sequence);
   }
 
   /**
    * Chooses the rows of a step, those of sequences that want logits first; their blocks are reserved. Empty only when no
-   * sequence is waited for.
+   * sequence is waited for, or none but those that wait for loads.
    */
   plan(): ScheduledRows[] {
+    const rows = this.#planRows();
+    const loads = this.#loads;
+    if (rows.length > 0 || loads === null) return rows;
+    // What loads hold that are over is in the way of all.
+    if (loads.numUnderWay === 0 && loads.giveWay(() => false)) return this.plan();
+    this.#stalledAt = loads.numUnderWay > 0 ? this.#changes : null;
+    return rows;
+  }
+
+  #planRows(): ScheduledRows[] {
     const alone = this.#planAlone();
     if (alone !== null) return alone;
     const tenants = this.#turns.of(this.#tenants());
@@ -245,6 +282,9 @@ export class Scheduler {
   #makeRoom(plan: Plan, sequence: ScheduledSequence, count: number): number {
     const { pool } = this.#kvCache;
     while (!this.#kvCache.reserve(sequence.table, count)) {
+      if (this.#places.preemptIdle((other) => other === sequence)) continue;
+      // Those that wait give way to those that run.
+      if (this.#loads?.giveWay(() => false)) continue;
       const victim = this.#victim(plan, sequence);
       if (victim !== null) {
         this.#places.preempt(victim);
@@ -265,12 +305,10 @@ export class Scheduler {
   }
 
   /**
-   * Which sequence loses its blocks for another: an idle one, longest unused first; or else the youngest, of a tenant
-   * that has more than its share, where the other has less, or of its own.
+   * Which sequence that is waited for loses its blocks for another: the youngest, of a tenant that has more than its share,
+   * where the other has less, or of its own.
    */
   #victim(plan: Plan, favoured: ScheduledSequence): ScheduledSequence | null {
-    const idle = this.#places.longestIdle((sequence) => sequence === favoured);
-    if (idle !== null) return idle;
     const holding = this.#places.resident.filter(
       (other) =>
         other !== favoured && other.isAwaited && !plan.sequences.has(other) && other.table.numBlocks > 0,

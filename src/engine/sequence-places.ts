@@ -10,6 +10,7 @@ export class SequencePlaces {
   readonly #kvCache: KvCache;
   readonly #waiting: ScheduledSequence[] = [];
   readonly #resident: ScheduledSequence[] = [];
+  #numMoves = 0;
   /** Called when a sequence loses its blocks. */
   readonly #onPreempted: (sequence: ScheduledSequence) => void;
 
@@ -31,12 +32,19 @@ export class SequencePlaces {
     return this.#resident.filter(({ isAwaited }) => isAwaited);
   }
 
+  /** Moves so far: where it changes, something may go on that could not. */
+  get numMoves(): number {
+    return this.#numMoves;
+  }
+
   /** The only way from one place to another. */
   move(sequence: ScheduledSequence, place: SequencePlace): void {
     if (sequence.place === place) return;
     if (sequence.place !== "away") removeFrom(this.#listOf(sequence.place), sequence);
     if (place !== "away") insertByArrival(this.#listOf(place), sequence);
     sequence.place = place;
+    sequence.hasAskedTier = false;
+    this.#numMoves += 1;
   }
 
   /** Takes a sequence's blocks away; they stay findable. It waits at its place, if it is waited for. */

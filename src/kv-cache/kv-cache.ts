@@ -106,7 +106,7 @@ export class KvCache {
    * The longest prefix of `tokens` of which all blocks are there that the row behind it sees: of at most `maxBlocks` times
    * 16 tokens. Changes nothing.
    */
-  findPrefix(salt: string | null, tokens: readonly number[], maxBlocks: number): FoundPrefix {
+  findPrefix(salt: string | null, tokens: ArrayLike<number>, maxBlocks: number): FoundPrefix {
     const { groups } = this.layout;
     const nodes: PrefixNode[] = [];
     /** By group: so many blocks up to the last node are there without a gap. */

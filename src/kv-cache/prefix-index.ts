@@ -97,6 +97,15 @@ export class PrefixIndex {
     return null;
   }
 
+  /** What a prefix is of: its salt, and all its tokens. */
+  prefixOf(prefix: PrefixNode): { readonly salt: string; readonly tokens: Int32Array<ArrayBuffer> } {
+    const nodes: Node[] = [];
+    for (let node: Node | null = prefix as Node; node !== null; node = node.parent) nodes.push(node);
+    const tokens = new Int32Array(nodes.length * BLOCK_SIZE);
+    for (const [i, node] of nodes.reverse().entries()) tokens.set(node.tokens, i * BLOCK_SIZE);
+    return { salt: nodes[0].salt, tokens };
+  }
+
   /** The prefix of a key, for a sequence that ends with it: known until `letGo`. */
   hold(key: PrefixKey): PrefixNode {
     const node = (this.find(key) as Node | null) ?? this.#add(key);

@@ -57,6 +57,25 @@ export interface EngineStats {
     /** Times that a sequence lost its blocks. */
     readonly preemptions: number;
   };
+  /** What was asked of the KV tier, and offered to it; null: there is none. */
+  readonly tier: {
+    /** Loads that were begun, each for one sequence. */
+    readonly loads: number;
+    /** Sequences that waited for the load of another. */
+    readonly joined: number;
+    /** Times that computing was expected to be faster. */
+    readonly declined: number;
+    /** Loads that were given up, since they took too long. */
+    readonly deadlines: number;
+    /** Blocks that came and were taken. */
+    readonly blocksLoaded: number;
+    /** Tokens of prompts whose rows were there when a load had ended, and not when it began. */
+    readonly tokensLoaded: number;
+    /** Blocks that were offered. */
+    readonly stores: number;
+    /** Blocks' positions in prompts that were not offered, since too many waited. */
+    readonly droppedStores: number;
+  } | null;
   /** Forward passes. */
   readonly steps: number;
   /** Rows that went through the model. */

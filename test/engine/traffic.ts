@@ -82,28 +82,36 @@ export interface Arrival {
   readonly hidden?: "last" | "all" | null;
 }
 
-const arrivals = fc.record({
-  step: fc.nat({ max: 30 }),
-  text: fc.nat({ max: 1 }),
-  shared: fc.oneof(fc.constantFrom(0, 15, 16, 17, 31, 32, 33, 48), fc.nat({ max: 80 })),
-  own: fc.oneof(fc.constantFrom(0, 1, 2), fc.nat({ max: 40 })),
-  salt: fc.constantFrom("", "", "", "", "other", null),
-  tenant: fc.constantFrom("", "", "a", "b"),
-  turns: fc.integer({ min: 1, max: 25 }),
-  seed: fc.nat(),
-  hidden: fc.constantFrom(null, null, null, null, "last" as const, "all" as const),
-});
+const arrivalsOf = (shared: fc.Arbitrary<number>) =>
+  fc.record({
+    step: fc.nat({ max: 30 }),
+    text: fc.nat({ max: 1 }),
+    shared,
+    own: fc.oneof(fc.constantFrom(0, 1, 2), fc.nat({ max: 40 })),
+    salt: fc.constantFrom("", "", "", "", "other", null),
+    tenant: fc.constantFrom("", "", "a", "b"),
+    turns: fc.integer({ min: 1, max: 25 }),
+    seed: fc.nat(),
+    hidden: fc.constantFrom(null, null, null, null, "last" as const, "all" as const),
+  });
 
 /**
  * Scenarios with lengths around the edges of blocks, with memory for far too few rows, with any budget. So many blocks are
  * there for each group of layers, in one pool.
  */
-export const scenarios: fc.Arbitrary<Scenario> = fc.record({
-  numBlocks: fc.integer({ min: 1, max: 16 }),
-  tokenBudget: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 128 })),
-  maxSequences: fc.integer({ min: 1, max: 8 }),
-  arrivals: fc.array(arrivals, { minLength: 1, maxLength: 8, size: "max" }),
-});
+export const scenarios: fc.Arbitrary<Scenario> = scenariosOf(
+  fc.oneof(fc.constantFrom(0, 15, 16, 17, 31, 32, 33, 48), fc.nat({ max: 80 })),
+);
+
+/** @param shared tokens of the texts that prompts begin like */
+export function scenariosOf(shared: fc.Arbitrary<number>): fc.Arbitrary<Scenario> {
+  return fc.record({
+    numBlocks: fc.integer({ min: 1, max: 16 }),
+    tokenBudget: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 21, max: 128 })),
+    maxSequences: fc.integer({ min: 1, max: 8 }),
+    arrivals: fc.array(arrivalsOf(shared), { minLength: 1, maxLength: 8, size: "max" }),
+  });
+}
 
 /** Far more than any scenario takes that comes to an end. */
 const MOST_STEPS = 20_000;
@@ -302,9 +310,19 @@ export class ScenarioRun {
   readonly walkers: Walker[] = [];
   readonly failures: unknown[] = [];
   readonly #arrivals: Arrival[];
+  readonly #tier: { tick(): void } | null;
   #step = 0;
 
-  constructor(parts: ModelParts, truth: Truth, scenario: Scenario, tally: Tally) {
+  /**
+   * @param tier is made of the core, and lets a step's time pass between two steps; default: none
+   */
+  constructor(
+    parts: ModelParts,
+    truth: Truth,
+    scenario: Scenario,
+    tally: Tally,
+    tier?: (core: EngineCore) => { tick(): void },
+  ) {
     const { tokenBudget, maxSequences, arrivals } = scenario;
     const { kernels, model } = parts;
     const numBlocks = scenario.numBlocks * parts.kvCache.layout.groups.length;
@@ -317,6 +335,7 @@ export class ScenarioRun {
     this.core = new EngineCore({ model, kernels, kvCache, tokenBudget, maxSequences });
     this.truth = truth;
     this.tally = tally;
+    this.#tier = tier?.(this.core) ?? null;
     this.#arrivals = [...arrivals].sort((a, b) => a.step - b.step);
   }
 
@@ -330,6 +349,7 @@ export class ScenarioRun {
     const { pool } = this.core.kvCache;
     if (pool.numFree !== pool.numBlocks)
       throw new Error(`${pool.numBlocks - pool.numFree} blocks were not given back`);
+    if (this.core.kvCache.adoptions.size > 0) throw new Error("an adoption was not closed");
     const { prefixCache, sequences, steps } = this.core.stats;
     this.tally.steps += steps;
     this.tally.hits += prefixCache.tokensHit;
@@ -338,7 +358,11 @@ export class ScenarioRun {
 
   get isOver(): boolean {
     return (
-      this.#arrivals.length === 0 && !this.core.hasWork && this.walkers.every(({ resting }) => resting === 0)
+      this.#arrivals.length === 0 &&
+      !this.core.hasWork &&
+      // With a tier, some may wait for loads.
+      (this.#tier === null || this.core.stats.sequences.waiting === 0) &&
+      this.walkers.every(({ resting }) => resting === 0)
     );
   }
 
@@ -352,11 +376,13 @@ export class ScenarioRun {
         if (walker.resting === 0) walker.extend(1);
       }
     }
+    this.#tier?.tick();
     const hadWork = this.core.hasWork;
     const stepped = this.core.step();
     const { batch, maxLogitsRows } = this.core.model;
     if (stepped && batch.numWanted > maxLogitsRows) this.tally.wideSteps += 1;
-    if (hadWork && !stepped) throw new Error("somebody waits, and nothing was computed");
+    const isLoading = !this.core.hasWork && (this.core.tier?.loads.numUnderWay ?? 0) > 0;
+    if (hadWork && !stepped && !isLoading) throw new Error("somebody waits, and nothing was computed");
     this.#step += 1;
     if (this.failures.length > 0) throw this.failures[0];
     const violated = violatedInvariants(this.core.kvCache);
