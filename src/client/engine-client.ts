@@ -12,6 +12,7 @@ import type { EngineInfo, EngineSetup } from "../protocol/engine-setup.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
+import type { TierPolicy } from "../protocol/kv-tier.js";
 import type { ClientMessage, EngineConnection, HostMessage } from "../protocol/messages.js";
 import type { ReadoutOutcome, ReadoutRequest } from "../protocol/readout-request.js";
 import { fromRemoteError } from "../protocol/remote-error.js";
@@ -221,6 +222,22 @@ export class EngineClient {
     } finally {
       stopWaiting();
     }
+  }
+
+  /**
+   * What the engine computes of given tokens, to the bit: see `beginProbe`.
+   * @throws LastrowError `numerical_error`, `kv_memory_exhausted`, `thread_lost`, `engine_lost`, `disposed`
+   */
+  probe(tokens: readonly number[]): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#call(
+      (id) => ({ type: "probe", id, tokens }),
+      (message) => (message.type === "probed" ? message.bytes : null),
+    );
+  }
+
+  /** Connects the engine to a KV tier, once. @param port taken over */
+  connectTier(port: MessagePort, policy: TierPolicy): void {
+    this.#link.post({ type: "connectTier", port, policy }, [port]);
   }
 
   /** @throws LastrowError `thread_lost`, `engine_lost`, `disposed` */

@@ -68,7 +68,7 @@ export class EngineLink {
   }
 
   /** Does nothing once the engine is gone. */
-  post(message: ClientMessage, transfer?: ArrayBuffer[]): void {
+  post(message: ClientMessage, transfer?: (ArrayBuffer | MessagePort)[]): void {
     if (this.#end === null) this.#connection.post(message, transfer);
   }
 

@@ -17,9 +17,11 @@ import type { EngineCore } from "./engine-core.js";
 import { GenerationJob, type ObservedStep } from "./generation-job.js";
 import { GrammarStore } from "./grammar-store.js";
 import { loadEngine } from "./load-engine.js";
+import { beginProbe } from "./probe.js";
 import { ReadoutJob } from "./readout-job.js";
 import { RemoteFiles } from "./remote-files.js";
 import type { LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js";
+import { TierLink } from "./tier-link.js";
 import { TurnTaker } from "./turn-taker.js";
 
 type Message<Type extends ClientMessage["type"]> = Extract<ClientMessage, { type: Type }>;
@@ -47,6 +49,7 @@ export class EngineHost {
   /** For all that choose tokens here: they take turns. */
   #scratch: SamplingScratch | null = null;
   #files: RemoteFiles | null = null;
+  #tier: TierLink | null = null;
   /** What ended the core, or kept it from being made. */
   #broken: { readonly error: unknown } | null = null;
   #isStepping = false;
@@ -107,6 +110,8 @@ export class EngineHost {
     this.#broken ??= { error: new LastrowError("disposed", "The engine was ended.") };
     this.#files?.fail();
     this.#outbox = [];
+    this.#events = [];
+    this.#tier?.close();
     await this.#core?.dispose();
   }
 
@@ -179,6 +184,12 @@ export class EngineHost {
       case "commitRows":
         this.#expectCore().commitRows(this.#sequenceOf(message.id), message.tokens);
         this.#sayReserved(message.id);
+        return;
+      case "probe":
+        this.#probe(message);
+        return;
+      case "connectTier":
+        this.#connectTier(message);
         return;
       case "endSequence":
         this.#endSequence(message.id);
@@ -279,6 +290,20 @@ export class EngineHost {
     this.#readouts.set(id, job);
   }
 
+  #probe({ id, tokens }: Message<"probe">): void {
+    beginProbe(this.#expectCore(), tokens, {
+      end: (bytes) => this.#say({ type: "probed", id, bytes }, bytes.buffer),
+      fail: (error) => this.#say({ type: "failed", id, error: toRemoteError(error) }),
+    });
+  }
+
+  #connectTier({ port, policy }: Message<"connectTier">): void {
+    this.#tier = new TierLink(this.#expectCore(), port, policy, () => {
+      this.#flush();
+      void this.#run();
+    });
+  }
+
   #forget(id: number): void {
     this.#generations.delete(id);
     this.#constrained.delete(id);
@@ -299,6 +324,8 @@ export class EngineHost {
     }
     core.cut(sequence, keep);
     core.extend(sequence, tokens, logitsFrom);
+    // They were given, not chosen here.
+    sequence.numPromptTokens = sequence.tokens.length;
   }
 
   #readRows({ id, range, memory }: Message<"readRows">): void {
@@ -380,11 +407,13 @@ export class EngineHost {
     if (this.#isStepping) return;
     this.#isStepping = true;
     try {
-      while (this.#broken === null && (this.#core?.hasWork === true || this.#hasWaiting())) {
+      while (this.#broken === null && this.#hasMore) {
         await this.#turns.take();
         const start = performance.now();
         if (this.#broken !== null || this.#core === null) break;
         if (this.#core.hasWork) this.#core.step();
+        else this.#tier?.whileIdle();
+        this.#tier?.arm();
         this.#prepareWaiting(this.#core.hasWork ? performance.now() - start : null);
         if (this.#isDue(this.#core, start)) this.#flush();
       }
@@ -393,6 +422,10 @@ export class EngineHost {
     } finally {
       this.#isStepping = false;
     }
+  }
+
+  get #hasMore(): boolean {
+    return this.#core?.hasWork === true || this.#hasWaiting() || this.#tier?.hasOffers === true;
   }
 
   #hasWaiting(): boolean {

@@ -58,7 +58,8 @@ export class TierLoads {
   readonly #held = new Map<ScheduledSequence, Load>();
   /** By id: those that are not over. */
   readonly #underWay = new Map<number, Load>();
-  #state: TierState = { takesLoads: false, takesStores: false, bytesPerMs: null, roundTripMs: null };
+  /** Until it has said anything, it is asked: the first prompt may come before its first word. */
+  #state: TierState = { takesLoads: true, takesStores: true, bytesPerMs: null, roundTripMs: null };
   #lastId = 0;
   #numEnded = 0;
   #begun = 0;

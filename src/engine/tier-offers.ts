@@ -44,7 +44,7 @@ export class TierOffers {
   /** By block: the id of the prefix as whose block it was offered, or loaded. */
   readonly #known: Float64Array;
   readonly #spare: ArrayBuffer[] = [];
-  #takesStores = false;
+  #takesStores = true;
   #bytesUnderWay = 0;
   /** Milliseconds that copying may take now. */
   #creditMs = 0;

@@ -26,6 +26,7 @@ import {
 } from "../protocol/engine-stats.js";
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
+import type { TierConnection, TierStats } from "../protocol/kv-tier.js";
 import { SavedSequence } from "../saved-sequence/read-sequence.js";
 import { openSaved, type SavedSource } from "../saved-sequence/saved-source.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -112,6 +113,8 @@ export interface LanguageModelParts {
   readonly info: ModelInfo;
   readonly loadMs: number;
   readonly storage: SequenceStorage;
+  /** Its KV tier; null without one. */
+  readonly tier: TierConnection | null;
 }
 
 /**
@@ -351,6 +354,14 @@ export class LanguageModel implements AsyncDisposable {
   }
 
   /**
+   * Counters of the KV tier since the model was loaded; null without one (`LoadOptions.tier`). What the engine asked of it is in
+   * `stats().tier`. Waits neither for the engine nor for the store.
+   */
+  async tierStats(): Promise<TierStats | null> {
+    return (await this.#alive().tier?.stats()) ?? null;
+  }
+
+  /**
    * What happens in the engine from now on: blocks of the KV cache that are allocated, written, found, shared, copied,
    * released and evicted; sequences that are preempted; steps. Events without a listener cost nothing; events wait for a slow
    * reader. Ends with the model.
@@ -372,6 +383,7 @@ export class LanguageModel implements AsyncDisposable {
     this.#parts = null;
     await Promise.all([
       parts?.engine.dispose(this.info.label),
+      parts?.tier?.close(),
       this.#templates?.dispose(),
       this.#structured?.dispose(),
     ]);

@@ -7,9 +7,10 @@ import { ASKED_VECTORS, type AskedVectors, type KernelsName } from "../kernels/k
 import { KV_DTYPES, type KvDtype } from "../kernels/kv-types.js";
 import { parseMemorySize } from "../memory-size.js";
 import { ASKED_DTYPES, type AskedDtype } from "../model/weight-dtypes.js";
-import { checkOptions, oneOf, wholeNumber } from "../option-checks.js";
+import { checkOptions, oneOf, shown, wholeNumber } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { EngineSetup } from "../protocol/engine-setup.js";
+import type { KvTier } from "../protocol/kv-tier.js";
 
 /**
  * How a model is loaded and run. All of it is optional; nothing but `dtype`, `kvDtype` and, for a model with two tables of
@@ -77,6 +78,13 @@ export interface LoadOptions {
    */
   readonly tokenBudget?: number | undefined;
   /**
+   * Blocks of K and V that are shared with other processes and machines: `redisTier` or `directoryTier` of `lastrow/tier`
+   * makes one. What it has of a prompt is loaded where that is faster than computing it, and verified; whatever goes wrong
+   * with it is a prompt that is computed. The bits are the same. Loading computes up to 40 tokens more, which tell this engine's bits from
+   * those of another. In Node only: a page has none.
+   */
+  readonly tier?: KvTier | undefined;
+  /**
    * At least 32 secret bytes that prove which saved sequences were saved here: only those may be found by others after
    * they are restored. Default: in Node a key that this user's programs share, in a file that is made when it is first
    * needed; in a browser none. Null: none.
@@ -94,6 +102,7 @@ export const LOAD_OPTIONS = optionNames<LoadOptions>()("load", {
     vectors: true,
     worker: true,
     tokenBudget: true,
+    tier: true,
     installationKey: true,
     onProgress: true,
     signal: true,
@@ -140,7 +149,12 @@ function expectNoOptions(source: unknown): void {
 
 function engineOptions(options: LoadOptions): LoadSettings {
   checkOptions(options, LOAD_OPTIONS);
-  const { kvMemory, installationKey = null } = options;
+  const { kvMemory, installationKey = null, tier } = options;
+  if (tier !== undefined && typeof tier?.connect !== "function") {
+    throw invalidArgument(
+      `tier is what redisTier or directoryTier of lastrow/tier gives, not ${shown(tier)}.`,
+    );
+  }
   if (
     installationKey !== null &&
     !(installationKey instanceof Uint8Array && installationKey.length >= LEAST_KEY_BYTES)

@@ -23,6 +23,7 @@ import { LanguageModel, type LanguageModelParts } from "./language-model.js";
 import { checkedSettings, type LoadOptions } from "./load-options.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
 import { planDownload } from "./plan-load.js";
+import { type ConnectedTier, connectTier, NO_TIER } from "./tier-connection.js";
 
 /**
  * Loads a model: its weights are read once, straight to where they are used.
@@ -45,6 +46,9 @@ export async function loadParts(
 ): Promise<LanguageModelParts> {
   const start = performance.now();
   const { wanted, settings } = checkedSettings(source, options);
+  if (options.tier !== undefined && !platform.hasKvTiers) {
+    throw new LastrowError("runtime_unsupported", "A page has no KV tier: load the model without tier.");
+  }
   const onProgress = options.onProgress && withRate(options.onProgress);
   throwIfAborted(options.signal);
   const files = await platform.openModel(source, {
@@ -61,6 +65,7 @@ export async function loadParts(
   const connecting = connectEngine();
   connecting.catch(() => undefined);
   let engine: EngineClient | null = null;
+  let connected: ConnectedTier = NO_TIER;
   try {
     const { defaults, notices, metadata } = described;
     const tokenizer = await described.tokenizer();
@@ -92,6 +97,13 @@ export async function loadParts(
       { ...matched.decoder, contextLength: info.contextLength },
       { ...described.config, eosTokenIds: defaults.eosTokenIds ?? described.config.eosTokenIds },
     );
+    const storage = storageOf(fingerprint, { ...config, ...info, kvDtype: info.kv.dtype }, options);
+    const { tier } = options;
+    if (tier !== undefined) {
+      const model = { engine, info, decoder: config.decoder, identity: await storage.identity() };
+      connected = await connectTier(tier, model, platform.sha256);
+      throwIfAborted(options.signal);
+    }
     return {
       engine,
       startLimitedThread: (work) => platform.startLimitedThread(work),
@@ -118,13 +130,15 @@ export async function loadParts(
           .sort((a, b) => (a.name < b.name ? -1 : 1)),
         metadata,
         embedding,
-        notices: [...notices, ...info.notices],
+        notices: [...notices, ...info.notices, ...connected.notices],
         worker: engine.isWorker,
       },
       loadMs: performance.now() - start,
-      storage: storageOf(fingerprint, { ...config, ...info, kvDtype: info.kv.dtype }, options),
+      storage,
+      tier: connected.connection,
     };
   } catch (error) {
+    await connected.connection?.close();
     if (engine !== null) await engine.dispose("The model");
     else {
       await connecting.then(

@@ -15,6 +15,7 @@ async function noPaths(path: string | URL): Promise<never> {
 }
 
 export const platform: Platform = {
+  hasKvTiers: false,
   startLimitedThread: async () => null,
   openFile: noPaths,
   replaceFile: noPaths,

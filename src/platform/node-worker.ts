@@ -1,5 +1,5 @@
 /** The engine's worker in Node, as seen from its client. */
-import { Worker, type WorkerOptions } from "node:worker_threads";
+import { type TransferListItem, Worker, type WorkerOptions } from "node:worker_threads";
 import type { EngineConnection } from "../protocol/messages.js";
 import { POSTED } from "./node-threads.js";
 import { putBackAfter, type StarterFlags, V8_FLAGS } from "./v8-flags.js";
@@ -58,7 +58,8 @@ export async function connectEngineWorker(worker: Worker): Promise<EngineConnect
   worker.unref();
   return {
     isWorker: true,
-    post: (message, transfer) => worker.postMessage(message, transfer),
+    // Node's types have a port of their own.
+    post: (message, transfer) => worker.postMessage(message, transfer as readonly TransferListItem[]),
     onMessage: (listener) => worker.on("message", listener),
     onLost(listener) {
       onEnd = listener;

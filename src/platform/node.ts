@@ -25,6 +25,7 @@ const LIMITED_WORK: Readonly<Record<LimitedWorkName, string>> = {
 };
 
 export const platform: Platform = {
+  hasKvTiers: true,
   openModel,
   async startEngineWorker() {
     if (RUNS_FROM_SOURCES) throw new Error("the sources have no script for it");

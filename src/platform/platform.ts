@@ -46,6 +46,8 @@ export interface OpenOptions {
 export type LimitedWorkName = "template" | "grammar";
 
 export interface Platform {
+  /** Whether there are KV tiers. */
+  readonly hasKvTiers: boolean;
   /**
    * Finds a model's files; `undefined` asks for the default.
    * @throws LastrowError `model_not_found`, the `hub_…` codes, `aborted`, `invalid_argument`

@@ -11,6 +11,7 @@ import type { EngineInfo, EngineSetup } from "./engine-setup.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.js";
 import type { GenerationOutcome } from "./generation-outcome.js";
 import type { GenerationRequest } from "./generation-request.js";
+import type { TierPolicy } from "./kv-tier.js";
 import type { Connection, Port } from "./port.js";
 import type { ReadoutOutcome, ReadoutRequest } from "./readout-request.js";
 import type { RemoteError } from "./remote-error.js";
@@ -99,6 +100,10 @@ export type ClientMessage =
     }
   /** The rows that were placed are all of these tokens. Answered by `reserved`. */
   | { readonly type: "commitRows"; readonly id: number; readonly tokens: readonly number[] }
+  /** See `beginProbe`. Answered by `probed`, or by `failed`. */
+  | { readonly type: "probe"; readonly id: number; readonly tokens: readonly number[] }
+  /** The engine takes a port over that leads to a KV tier: see tier-messages.ts. Once. Not answered. */
+  | { readonly type: "connectTier"; readonly port: MessagePort; readonly policy: TierPolicy }
   /** Answered by `ended`, without an outcome. */
   | { readonly type: "endSequence"; readonly id: number }
   | { readonly type: "stats"; readonly id: number }
@@ -159,6 +164,7 @@ export type HostMessage =
       readonly rowsComputed: number;
       readonly computeMs: number;
     }
+  | { readonly type: "probed"; readonly id: number; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly type: "rows"; readonly id: number; readonly rows: Uint8Array<ArrayBuffer> }
   /** @property capacity rows that it has or has room for; rows that were given to it count once they are committed */
   | { readonly type: "reserved"; readonly id: number; readonly length: number; readonly capacity: number }

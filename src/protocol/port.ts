@@ -14,6 +14,8 @@ export interface Port<Sent, Received> {
 export interface Connection<Sent, Received> extends Port<Sent, Received> {
   /** Whether the engine runs in a thread of its own. */
   readonly isWorker: boolean;
+  /** @param transfer ports, too */
+  post(message: Sent, transfer?: (ArrayBuffer | MessagePort)[]): void;
   /** Sets the callback for when the other side has ended without being asked to. */
   onLost(listener: (reason: string) => void): void;
   /** Whether the program has to stay alive for what is to come; not so at first. */

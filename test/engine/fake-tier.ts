@@ -36,6 +36,26 @@ export class FakeStore {
   }
 }
 
+/** As a tier finds it: the longest prefix of which all is there that a row behind it sees, beyond what the engine has. */
+export function findIn(
+  store: FakeStore,
+  windows: readonly (number | null)[],
+  { salt, tokens, from, to, localFrom }: LoadAsk,
+): { length: number; blocks: TierBlock[] } {
+  for (let length = to; length > from; length--) {
+    const blocks = windows.flatMap((window, group) => {
+      const first = firstSeenBlock(window, length * BLOCK_SIZE);
+      const indices = Array.from({ length: length - first }, (_, i) => first + i);
+      return indices
+        .filter((index) => index >= from || index < localFrom[group])
+        .map((index) => store.get(salt, tokens, group, index));
+    });
+    const found = blocks.filter((block) => block !== null);
+    if (found.length === blocks.length) return { length, blocks: found };
+  }
+  return { length: from, blocks: [] };
+}
+
 function keyOf(salt: string, tokens: Int32Array, group: number, index: number): string {
   return `${salt} ${group} ${tokens.subarray(0, (index + 1) * BLOCK_SIZE).join()}`;
 }
@@ -129,8 +149,9 @@ export class FakeTier {
 
   #load(ask: LoadAsk): void {
     const { id } = ask;
-    const { faults, random } = this.#options;
-    const { length, blocks } = this.#find(ask);
+    const { faults, random, store } = this.#options;
+    const windows = this.#core.kvCache.layout.groups.map(({ window }) => window);
+    const { length, blocks } = findIn(store, windows, ask);
     let sent = blocks.filter(() => random() >= faults.hole);
     if (random() < faults.odd) {
       const odd = sent.map((block) => ({ block, at: random() })).sort((a, b) => a.at - b.at);
@@ -139,24 +160,6 @@ export class FakeTier {
     const last = Math.max(0, ...sent.map((block) => this.#say({ type: "block", id, ...block })));
     // Mostly the last answer; what comes after it is of no use.
     if (random() >= faults.never) this.#say({ type: "loaded", id, length }, random() < faults.odd ? 0 : last);
-  }
-
-  /** As a tier finds it: the longest prefix of which all is there that a row behind it sees, beyond what the engine has. */
-  #find({ salt, tokens, from, to, localFrom }: LoadAsk): { length: number; blocks: TierBlock[] } {
-    const { store } = this.#options;
-    const { groups } = this.#core.kvCache.layout;
-    for (let length = to; length > from; length--) {
-      const blocks = groups.flatMap(({ window }, group) => {
-        const first = firstSeenBlock(window, length * BLOCK_SIZE);
-        const indices = Array.from({ length: length - first }, (_, i) => first + i);
-        return indices
-          .filter((index) => index >= from || index < localFrom[group])
-          .map((index) => store.get(salt, tokens, group, index));
-      });
-      const found = blocks.filter((block) => block !== null);
-      if (found.length === blocks.length) return { length, blocks: found };
-    }
-    return { length: from, blocks: [] };
   }
 
   /** @returns the step in which it arrives */
