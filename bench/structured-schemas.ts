@@ -1,5 +1,7 @@
-/** Twenty schemas as applications have them, for what it costs to hold an answer to one; and some that are made to cost. */
+/** Twenty schemas and some sets of tools as applications have them, for what it costs to hold an answer to one; and some that are made to cost. */
 import { z } from "zod";
+import type { CallFormatName } from "../src/tools/call-format.js";
+import type { ToolsSpec } from "../src/tools/call-grammar.js";
 
 const text = { type: "string", maxLength: 40 };
 const object = (properties: Record<string, unknown>, required = Object.keys(properties)) => ({
@@ -91,6 +93,36 @@ export const SCHEMAS: readonly (readonly [name: string, schema: unknown])[] = [
     },
   ],
 ];
+
+const CODING_TOOLS = [
+  ["read_file", object({ path: { type: "string" }, from: { type: "integer" }, lines: { type: "integer" } })],
+  ["write_file", object({ path: { type: "string" }, content: { type: "string" } })],
+  ["run", object({ command: { type: "string" }, seconds: { type: ["integer", "null"] } })],
+  ["search", object({ query: { type: "string", maxLength: 200 }, kinds: { enum: ["code", "docs"] } })],
+  [
+    "note",
+    object({ title: text, tags: { type: "array", items: text }, about: { type: ["string", "null"] } }),
+  ],
+  ["ask", object({ question: { type: "string" }, options: { type: "object" } }, ["question"])],
+] as const;
+
+/** Sets of tools, and whether one must be called: an answer's first tokens are free text where none must. */
+export const TOOLS: readonly (readonly [
+  name: string,
+  format: CallFormatName,
+  choice: "auto" | "required",
+  tools: ToolsSpec["tools"],
+])[] = (["hermes", "qwen3-coder"] as const).flatMap((format) =>
+  (["required", "auto"] as const).map(
+    (choice) =>
+      [
+        `six tools, ${format}, ${choice}`,
+        format,
+        choice,
+        CODING_TOOLS.map(([name, parameters]) => ({ name, parameters: JSON.stringify(parameters) })),
+      ] as const,
+  ),
+);
 
 /** Schemas that leave much open, or that have many states. */
 export const HOSTILE: readonly (readonly [name: string, schema: unknown])[] = [

@@ -1,14 +1,15 @@
 /**
  * `npm run bench:structured`: what it costs to hold answers to schemas: the vocabulary's tree, once a load; for each schema
- * the time before the first token, and masks as a share of a step that decodes one, all states met for the first time; and
- * how much longer another sequence's steps take beside one that is held to a hostile schema. Tokens are chosen at random
- * among those that are allowed, so that more states are met than by any model.
+ * and set of tools the time before the first token, and masks as a share of a step that decodes one, all states met for the
+ * first time; and how much longer another sequence's steps take beside one that is held to a hostile schema. Tokens are
+ * chosen at random among those that are allowed, so that more states are met than by any model.
  */
 import { spreadOf } from "../src/bench/spread.js";
 import { formatDuration } from "../src/cli/format.js";
 import { renderTable } from "../src/cli/table.js";
 import { coloursFor } from "../src/cli/terminal.js";
 import { compileConstraint } from "../src/client/compile-constraint.js";
+import type { ConstraintSpec } from "../src/client/constraint-spec.js";
 import { TokenGrammar } from "../src/grammar/grammar-constraint.js";
 import { packGrammar, unpackGrammar } from "../src/grammar/packed-grammar.js";
 import { tokenBytes } from "../src/grammar/token-trie.js";
@@ -16,9 +17,11 @@ import { tokenVocabulary } from "../src/grammar/token-vocabulary.js";
 import { load } from "../src/library/load.js";
 import type { JsonSchema } from "../src/library/structured-output.js";
 import type { Tokenizer } from "../src/tokenizer/tokenizer.js";
+import { callFormat, likelyMarkers } from "../src/tools/call-format.js";
+import { commonAutomata } from "../src/tools/common-automata.js";
 import { benchCommand, type CommonOptions, machine } from "./command.js";
 import { randomGpt2 } from "./random-gpt2.js";
-import { HOSTILE, SCHEMAS } from "./structured-schemas.js";
+import { HOSTILE, SCHEMAS, TOOLS } from "./structured-schemas.js";
 
 const PROMPT_TOKENS = 128;
 /** Tokens of an answer, and answers of a schema in one round. */
@@ -55,17 +58,27 @@ const prompt = Array.from({ length: PROMPT_TOKENS }, (_, i) => (i * i * 31 + 7) 
 let seed = 1;
 
 const treeMs: number[] = [];
-let vocabulary = tokenVocabulary(tokenBytes(texts));
+let vocabulary = tokenVocabulary(tokenBytes(texts), commonAutomata(likelyMarkers(tokenizer)));
 for (let round = 0; round < rounds; round++) {
   const start = performance.now();
-  vocabulary = tokenVocabulary(tokenBytes(texts));
+  vocabulary = tokenVocabulary(tokenBytes(texts), commonAutomata(likelyMarkers(tokenizer)));
   treeMs.push(performance.now() - start);
 }
 
 const stepMs: number[] = [];
-const measured = SCHEMAS.map(([name, schema]) => ({
+const specs: readonly (readonly [name: string, spec: ConstraintSpec])[] = [
+  ...SCHEMAS.map(([name, schema]) => [name, { kind: "schema", schema: JSON.stringify(schema) }] as const),
+  ...TOOLS.map(
+    ([name, format, choice, tools]) =>
+      [
+        name,
+        { kind: "tools", tools: { format: callFormat(format, tokenizer), tools, choice, parallel: true } },
+      ] as const,
+  ),
+];
+const measured = specs.map(([name, spec]) => ({
   name,
-  text: JSON.stringify(schema),
+  spec,
   compileMs: [] as number[],
   firstMs: [] as number[],
   tokenMs: [] as number[],
@@ -75,7 +88,7 @@ for (let round = 0; round <= rounds; round++) {
   const step = await decodeMs();
   if (round > 0) stepMs.push(...step);
   for (const one of measured) {
-    const times = answers(one.text);
+    const times = answers(one.spec);
     if (round === 0) continue;
     one.compileMs.push(times.compileMs);
     one.firstMs.push(times.firstMs);
@@ -116,9 +129,9 @@ async function decodeMs(): Promise<number[]> {
 }
 
 /** Some answers of a grammar that was never met: masks are all made, at first. */
-function answers(schema: string) {
+function answers(spec: ConstraintSpec) {
   const start = performance.now();
-  const packed = packGrammar(compileConstraint({ kind: "schema", schema }));
+  const packed = packGrammar(compileConstraint(spec));
   const compileMs = performance.now() - start;
   const grammar = new TokenGrammar(unpackGrammar(packed), vocabulary);
   grammar.constraint([]).prepare(Number.POSITIVE_INFINITY);

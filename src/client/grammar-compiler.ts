@@ -11,6 +11,7 @@ import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
 import { FairQueue } from "../platform/fair-queue.js";
 import { LimitedTasks, type TaskThread } from "../platform/limited-tasks.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { likelyMarkers } from "../tools/call-format.js";
 import { type ConstraintSpec, specKey } from "./constraint-spec.js";
 import type { GrammarTask, GrammarTaskResult } from "./grammar-tasks.js";
 
@@ -159,7 +160,7 @@ export class GrammarCompiler {
       if (special.has(token) || !bytes.includes(NO_TEXT)) texts[token] = bytes;
     }
     return (await this.#tasks.run(
-      { kind: "vocabulary", tokens: tokenBytes(texts) },
+      { kind: "vocabulary", tokens: tokenBytes(texts), markers: likelyMarkers(this.#tokenizer) },
       DEADLINE_MS,
     )) as TokenVocabulary;
   }

@@ -59,6 +59,19 @@ export function callFormatOf(source: string, tokenizer: Tokenizer): CallFormat |
   return name === null ? null : callFormat(name, tokenizer);
 }
 
+/**
+ * What calls of a model begin with, as far as its tokens say: the markers that are tokens of its own, and the one that is most
+ * often written as text.
+ */
+export function likelyMarkers(tokenizer: Tokenizer): readonly CallMarker[] {
+  const [common] = MARKERS.hermes;
+  const texts = new Set(CALL_FORMATS.map((name) => MARKERS[name][0]));
+  return [...texts]
+    .filter((text) => text !== null)
+    .map((text) => markerOf(text, tokenizer))
+    .filter(({ text, token }) => text === common || token !== null);
+}
+
 /** As `callFormatOf`: its name, for whichever tokenizer. */
 export function callFormatName(source: string): CallFormatName | null {
   // What newer models of the family write between a name and its arguments is another form.

@@ -4,7 +4,6 @@
  * format's chat templates show of earlier ones, to the character.
  */
 import { invalidArgument, LastrowError } from "../errors.js";
-import type { Dfa } from "../grammar/dfa.js";
 import { GrammarBuilder, type WholeGrammar } from "../grammar/grammar.js";
 import { JSON_STYLES } from "../grammar/json-schema/json-text.js";
 import { addObjects, type SchemaTarget } from "../grammar/json-schema/schema-grammar.js";
@@ -13,9 +12,9 @@ import type { SchemaLimits } from "../grammar/json-schema/schema-limits.js";
 import type { Schema } from "../grammar/json-schema/schema-types.js";
 import { SchemaStrings } from "../grammar/json-schema/strings.js";
 import { dfaOf } from "../grammar/make-dfa.js";
-import { RegexTerms, type Term, UNBOUNDED } from "../grammar/regex-terms.js";
-import { NO_TEXT, specialTokenBytes } from "../grammar/token-trie.js";
+import { RegexTerms, UNBOUNDED } from "../grammar/regex-terms.js";
 import type { CallFormat, CallMarker } from "./call-format.js";
+import { markerBytes, textUpTo, textWithout } from "./free-text.js";
 import { addTagged } from "./tagged-parameters.js";
 import { TaggedStrings } from "./tagged-strings.js";
 import type { ToolChoice } from "./tool.js";
@@ -145,94 +144,32 @@ class CallGrammar {
 
   /** What Mistral's templates show behind the arguments. */
   #callId(): number {
-    return this.#builder.dfa(
-      this.#dfa((terms) => {
-        const sign = terms.bytes([
-          [0x30, 0x39],
-          [0x41, 0x5a],
-          [0x61, 0x7a],
-        ]);
-        return terms.repeat(sign, MISTRAL_ID_LENGTH, MISTRAL_ID_LENGTH);
-      }),
-    );
+    const terms = new RegexTerms(this.#limits.maxPatternWork, this.#builder.work);
+    const sign = terms.bytes([
+      [0x30, 0x39],
+      [0x41, 0x5a],
+      [0x61, 0x7a],
+    ]);
+    const id = terms.repeat(sign, MISTRAL_ID_LENGTH, MISTRAL_ID_LENGTH);
+    return this.#builder.dfa(dfaOf(terms, id, this.#limits.maxStates)!);
   }
 
-  #marker({ text, token }: CallMarker): number {
-    return token === null ? this.#builder.literal(text) : this.#builder.bytes(specialTokenBytes(token));
+  #marker(marker: CallMarker): number {
+    return this.#builder.bytes(markerBytes(marker));
   }
 
   /** Free text, and the marker that ends it; the whole may end before that. */
   #upTo(marker: CallMarker): number {
-    return this.#free((terms) => {
-      const bytes = bytesOf(marker);
-      return { ending: terms.literal(bytes), without: marker.token === null ? terms.literal(bytes) : null };
-    });
+    return this.#builder.dfa(textUpTo(marker, this.#limits, this.#builder.work), { mayStop: true });
   }
 
   /** Free text to the end, which holds no call. */
   #freeText(): number {
-    const { begin } = this.#spec.format;
-    return this.#free((terms) => ({
-      // No token goes on with this, so that the automaton accepts nowhere: the text is whole wherever it ends.
-      ending: terms.literal([NO_TEXT, NO_TEXT]),
-      without: begin === null ? null : begin.token === null ? terms.literal(bytesOf(begin)) : null,
-      notFirst: begin === null ? this.#callBeginning(terms) : null,
-    }));
-  }
-
-  /**
-   * @param language how the free text ends; what is nowhere in it, but as its end; what it does not begin with
-   */
-  #free(
-    language: (terms: RegexTerms) => {
-      readonly ending: Term;
-      readonly without: Term | null;
-      readonly notFirst?: Term | null;
-    },
-  ): number {
-    const dfa = this.#dfa((terms) => {
-      const { ending, without, notFirst = null } = language(terms);
-      const anyByte = terms.bytes([[0, NO_TEXT]]);
-      const any = terms.repeat(terms.bytes([[0, NO_TEXT - 1]]), 0, UNBOUNDED);
-      const some = terms.repeat(anyByte, 1, UNBOUNDED);
-      const none = [
-        ...(without === null ? [] : [terms.seq([any, without, some])]),
-        ...(notFirst === null ? [] : [terms.seq([notFirst, some])]),
-      ];
-      return terms.allOf([terms.seq([any, ending]), ...none.map((one) => terms.not(one))]);
+    const { format, tools } = this.#spec;
+    const names = format.begin === null ? tools.map(({ name }) => name) : [];
+    return this.#builder.dfa(textWithout(format.begin, names, this.#limits, this.#builder.work), {
+      mayStop: true,
     });
-    return this.#builder.dfa(dfa, { mayStop: true });
-  }
-
-  /** What an answer begins with that is a call by itself, as its reader sees it. */
-  #callBeginning(terms: RegexTerms): Term {
-    const encoder = new TextEncoder();
-    const literal = (text: string) => terms.literal(encoder.encode(text));
-    const space = terms.repeat(
-      terms.bytes([
-        [0x09, 0x0a],
-        [0x0d, 0x0d],
-        [0x20, 0x20],
-      ]),
-      0,
-      UNBOUNDED,
-    );
-    const spaced = (parts: readonly string[]) => parts.flatMap((part) => [space, literal(part)]);
-    const type = terms.seq(spaced(['"type"', ":", '"function"', ","]));
-    const names = terms.anyOf(this.#spec.tools.map(({ name }) => literal(`"${name}"`)));
-    return terms.seq([
-      ...spaced(["{"]),
-      terms.repeat(type, 0, 1),
-      ...spaced(['"name"', ":"]),
-      ...[space, names],
-    ]);
-  }
-
-  #dfa(language: (terms: RegexTerms) => Term): Dfa {
-    const terms = new RegexTerms(this.#limits.maxPatternWork, this.#builder.work);
-    const dfa = dfaOf(terms, language(terms), this.#limits.maxStates);
-    if (dfa === null) throw new Error("some text is of the language");
-    return dfa;
   }
 
   /** What is wrong with a tool's parameters, said with their place. */
@@ -248,8 +185,4 @@ class CallGrammar {
       );
     }
   }
-}
-
-function bytesOf({ text, token }: CallMarker): Uint8Array {
-  return token === null ? new TextEncoder().encode(text) : specialTokenBytes(token);
 }

@@ -1,6 +1,7 @@
 /** Masks of random grammars beside every token's bytes, advanced one by one: shared by the quick and the exhaustive tests. */
 import fc from "fast-check";
 import { expect } from "vitest";
+import { reachesOf } from "../../src/grammar/automaton-reach.js";
 import { jsonString, utf8 } from "../../src/grammar/code-points.js";
 import type { Dfa } from "../../src/grammar/dfa.js";
 import { GrammarBuilder, type WholeGrammar } from "../../src/grammar/grammar.js";
@@ -9,7 +10,7 @@ import { dfaOf } from "../../src/grammar/make-dfa.js";
 import { packGrammar, unpackGrammar } from "../../src/grammar/packed-grammar.js";
 import { wholeMatch } from "../../src/grammar/regex.js";
 import { RegexTerms } from "../../src/grammar/regex-terms.js";
-import { reachesOf, TokenMasks } from "../../src/grammar/token-mask.js";
+import { TokenMasks } from "../../src/grammar/token-mask.js";
 import { tokenBytes, tokenTrie } from "../../src/grammar/token-trie.js";
 
 const encoder = new TextEncoder();
@@ -133,7 +134,10 @@ const TOKENS: readonly (Uint8Array | null)[] = [
 ];
 const TRIE = tokenTrie(tokenBytes(TOKENS));
 /** As of the automata that all schemas have. */
-const SHARED = [reachesOf(TRIE, CHARACTER, true), reachesOf(TRIE, DFAS[3], false)];
+const SHARED = [
+  reachesOf(TRIE, { dfa: CHARACTER, repeats: true }),
+  reachesOf(TRIE, { dfa: DFAS[3], repeats: false }),
+];
 
 function allowed(mask: Uint32Array): number[] {
   return TOKENS.map((_, token) => token).filter((token) => ((mask[token >>> 5] >>> (token & 31)) & 1) === 1);
