@@ -1,15 +1,15 @@
 /**
  * For every family: recomputed, cached and in pieces, on both kernels, with one to three threads, with every type of
- * weights and of K and V: the same bits. Here with every pair of these; test/soak/families.ts has all.
+ * weights and of K and V: the same bits. Here with every pair of these and some prompts; test/soak/families.ts has all.
  */
 import { expect, test } from "vitest";
 import { pairwise } from "../pairwise.js";
-import { DIMENSIONS, expectIdentity, FEW_PROMPTS, GGUF_DIMENSIONS } from "./family-identity.js";
+import { DIMENSIONS, expectIdentity, GGUF_DIMENSIONS, QUICK } from "./family-identity.js";
 
 const cases = pairwise(DIMENSIONS);
 
 test.each(cases)("$model on $way.kernels kernels, $way.threads threads, $dtype, KV $kvDtype", async (of) => {
-  await expectIdentity(of, FEW_PROMPTS);
+  await expectIdentity(of, QUICK);
 });
 
 // Each file on one way; both kernels are compared in golden-gguf.test.ts.
@@ -19,7 +19,7 @@ const quantised = files.slice(0, 7).map((model, i) => {
 });
 
 test.each(quantised)("$model, $way.threads threads, KV $kvDtype", async (of) => {
-  await expectIdentity(of, FEW_PROMPTS);
+  await expectIdentity(of, QUICK);
 });
 
 test("every pair is there, in little more cases than that takes", () => {

@@ -46,8 +46,18 @@ export interface IdentityCase {
 const MOST_TOKENS = 3 * BLOCK_SIZE + 4;
 /** Lengths of prompts: one, and one below, at and one above the end of each block. */
 const PROMPTS = [1, 15, 16, 17, 31, 32, 33, 47, 48, 49];
-/** Some of them, each at another place of its block. */
-export const FEW_PROMPTS = [1, 16, 33, 47];
+/** How thoroughly a case is tried. */
+interface IdentityEffort {
+  readonly prompts: readonly number[];
+  /** Tokens of the pieces that all of it is fed in. */
+  readonly pieces: readonly number[];
+  /** Whether the rows that all others are held against are recomputed for each of them, or come of one pass. */
+  readonly isEachRecomputed: boolean;
+}
+
+const ALL: IdentityEffort = { prompts: PROMPTS, pieces: [2, 7, 16, 19], isEachRecomputed: true };
+/** Some prompts, each at another place of its block; each is recomputed in any case. */
+export const QUICK: IdentityEffort = { prompts: [1, 16, 33, 47], pieces: [7, 19], isEachRecomputed: false };
 
 async function assembled({ model, way, dtype, kvDtype }: IdentityCase): Promise<AssembledModel> {
   const isLong = model === "phi3-longrope, the long table";
@@ -67,24 +77,26 @@ function isGguf(model: string): model is GgufName {
   return ggufNames.some((name) => name === model);
 }
 
-/** Rows after each of the tokens, recomputed from the start each time; by model and types. */
+/** Rows after each of the tokens, by model, types and whether each is recomputed from the start. */
 const truths = new Map<string, Promise<readonly Float32Array[]>>();
 
-function truthOf(of: IdentityCase): Promise<readonly Float32Array[]> {
-  const key = JSON.stringify([of.model, of.dtype, of.kvDtype]);
-  const known = truths.get(key) ?? recomputed(of);
+function truthOf(of: IdentityCase, isEachRecomputed: boolean): Promise<readonly Float32Array[]> {
+  const key = JSON.stringify([of.model, of.dtype, of.kvDtype, isEachRecomputed]);
+  const known = truths.get(key) ?? computed(of, isEachRecomputed);
   truths.set(key, known);
   return known;
 }
 
-async function recomputed(of: IdentityCase): Promise<Float32Array[]> {
+async function computed(of: IdentityCase, isEachRecomputed: boolean): Promise<Float32Array[]> {
   const { core } = await assembled({ ...of, way: WAYS[0] });
   const tokens = tokensOf(core);
   const sequence = new FedSequence(core);
-  const rows = tokens.map((_, i) => {
-    sequence.forget();
-    return sequence.logitsAfter(tokens.slice(0, i + 1));
-  });
+  const rows = isEachRecomputed
+    ? tokens.map((_, i) => {
+        sequence.forget();
+        return sequence.logitsAfter(tokens.slice(0, i + 1));
+      })
+    : [...sequence.allLogits(tokens)];
   await core.kernels.dispose();
   return rows;
 }
@@ -100,9 +112,9 @@ function tokensOf({ model }: AssembledModel["core"]): number[] {
  */
 export async function expectIdentity(
   of: IdentityCase,
-  lengths: readonly number[] = PROMPTS,
+  { prompts: lengths, pieces, isEachRecomputed }: IdentityEffort = ALL,
 ): Promise<string> {
-  const truth = await truthOf(of);
+  const truth = await truthOf(of, isEachRecomputed);
   const { core } = await assembled(of);
   const tokens = tokensOf(core);
   const prompts = lengths.filter((length) => length < tokens.length);
@@ -126,7 +138,7 @@ export async function expectIdentity(
     rows.forEach((row, i) => {
       compare(row, i + 1, "all at once");
     });
-    for (const piece of [2, 7, 16, 19]) {
+    for (const piece of pieces) {
       sequence.forget();
       for (let from = 0; from < tokens.length; from += piece) {
         const end = Math.min(from + piece, tokens.length);

@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { firstDifferentBits } from "../../src/client/comparison.js";
 import type { EngineCore } from "../../src/engine/engine-core.js";
+import { BLOCK_SIZE } from "../../src/kernels/kv-layout.js";
 import { FedSequence, logitsAt } from "../fed-sequence.js";
 import { arbitraryTokens, modelFolders } from "../fixture-models.js";
 import { loadInProcess } from "../in-process.js";
@@ -21,7 +22,7 @@ export function range(from: number, to: number): number[] {
 }
 
 /** Expects rows after the given lengths to have the truth's bits; the message names the first that has not. */
-export function expectTruth(
+function expectTruth(
   truth: readonly Float32Array[],
   rows: readonly Float32Array[],
   lengths: readonly number[],
@@ -36,7 +37,7 @@ export interface IdentityModel {
   readonly name: "tiny" | "odd";
   /** Of weights, K and V. */
   readonly dtype: "f32" | "int8";
-  /** Prompt lengths of the cached runs on the reference kernels, which are slow. */
+  /** Lengths that are recomputed, and prompts of the cached runs, on the reference kernels, which are slow. */
   readonly referenceLengths: readonly number[];
 }
 
@@ -67,7 +68,7 @@ export function testIdentity({ name, dtype, referenceLengths }: IdentityModel): 
     test.each(WAYS.slice(1))(
       "recomputed on $kernels kernels, $threads threads: the same bits at every length",
       async (way) => {
-        const lengths = range(1, tokens.length);
+        const lengths = way === REFERENCE ? referenceLengths : range(1, tokens.length);
         expectTruth(truth, logitsAt(engineOf(way), "recompute", tokens, lengths), lengths);
       },
     );
@@ -158,4 +159,30 @@ export function testIdentity({ name, dtype, referenceLengths }: IdentityModel): 
       );
     });
   });
+}
+
+/** Cached with one thread, recomputed with two. @param edgesOfEach at how many of its three places by the end of each block */
+export function testEmbedded({ edgesOfEach }: { readonly edgesOfEach: 1 | 3 }): void {
+  test(`the embedded model: cached with one thread, recomputed with two, at ${edgesOfEach} of each block's edges to the end of 512 positions`, async () => {
+    const single = (await loadInProcess(undefined, { threads: 1 })).core;
+    const team = (await loadInProcess(undefined, { threads: 2 })).core;
+    const tokens = arbitraryTokens(512, single.model.spec.vocabSize);
+    const cached = logitsAt(single, "cached", tokens, range(1, 512));
+    const sequence = new FedSequence(team);
+    let rows = 0;
+    const lengths = range(1, 512).filter((n) => {
+      if (n <= 17 || n === 512) return true;
+      // The last position of a block, its end, and the first behind it; the next block's are others.
+      const [block, edge] = [Math.round(n / BLOCK_SIZE), [15, 0, 1].indexOf(n % BLOCK_SIZE)];
+      return edge >= 0 && (edgesOfEach === 3 || edge === block % 3);
+    });
+    for (const length of lengths) {
+      sequence.forget();
+      expectTruth(cached, [sequence.logitsAfter(tokens.slice(0, length))], [length]);
+      rows += length;
+    }
+    expect(sequence.rowsComputed).toBe(rows);
+    await single.kernels.dispose();
+    await team.kernels.dispose();
+  }, 120_000);
 }

@@ -5,9 +5,9 @@ import { FAMILY_SPECS, familySpecNames } from "../decoder-specs.js";
 import { CLAIMED, FOUND, newTally, ScenarioRun, scenarios, Truth, trafficModels } from "./traffic.js";
 
 test.each([
-  { dtype: "f32", kvDtype: "f32", runs: { gpt2: 820, others: 33 } },
-  { dtype: "f32", kvDtype: "int8", runs: { gpt2: 200, others: 12 } },
-  { dtype: "int4", kvDtype: "f16", runs: { gpt2: 120, others: 10 } },
+  { dtype: "f32", kvDtype: "f32", runs: { gpt2: 300, others: 14 } },
+  { dtype: "f32", kvDtype: "int8", runs: { gpt2: 90, others: 6 } },
+  { dtype: "int4", kvDtype: "f16", runs: { gpt2: 50, others: 5 } },
 ] as const)(
   "every row of every sequence, as logits or hidden, has the bits that it has alone, weights $dtype, KV $kvDtype, in every family",
   async ({ dtype, kvDtype, runs }) => {

@@ -1,6 +1,8 @@
-/** The promise (test/conformance/identity.ts) of the pairs of model and type that npm test leaves out, and of all prompt lengths. */
-import { range, testIdentity } from "../conformance/identity.js";
+/** The promise (test/conformance/identity.ts) of every small model and type, of all prompt lengths, and of the embedded model at all edges. */
+import { range, testEmbedded, testIdentity } from "../conformance/identity.js";
 
 testIdentity({ name: "tiny", dtype: "int8", referenceLengths: range(1, 64) });
 testIdentity({ name: "odd", dtype: "f32", referenceLengths: range(1, 64) });
 testIdentity({ name: "odd", dtype: "int8", referenceLengths: range(1, 64) });
+testIdentity({ name: "tiny", dtype: "f32", referenceLengths: range(1, 64) });
+testEmbedded({ edgesOfEach: 3 });

