@@ -33,7 +33,7 @@ test("every option that a server is started with is one of `lastrow serve`", asy
   const known = await serveOptions();
   for (const { by, options } of servers()) {
     expect(
-      [...options.keys()].filter((option) => !known.has(option) && !option.startsWith("--tier")),
+      [...options.keys()].filter((option) => !known.has(option)),
       by,
     ).toEqual([]);
     // What a fleet needs of each.
