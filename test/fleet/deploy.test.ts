@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { openRedisStore } from "../../src/tier/redis-store.js";
 import { read, yaml } from "../deploy/deploy-files.js";
+import { endAll, start } from "../serving/serve-process.js";
 import { freePort } from "./child-process.js";
 import { startShippedHaproxy } from "./haproxy.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
@@ -22,6 +23,7 @@ beforeAll(async () => {
   secrets = join(folder, "secrets");
   await run(join(DEPLOY, "make-secrets.sh"), { env: { ...process.env, SECRETS: secrets } });
 });
+afterEach(endAll);
 afterAll(() => rm(folder, { recursive: true }));
 
 const secret = async (name: string) => (await readFile(join(secrets, name), "utf8")).trim();
@@ -127,6 +129,34 @@ test("its user reads and writes records and nothing else, over TLS, with the fil
     "ping",
   ]);
   expect(stdout).toContain("NOAUTH");
+});
+
+test("servers start with the options and secrets of compose.yaml, and answer with the keys that were made", async () => {
+  const { redis, url } = await startStore();
+  await using _ = redis;
+  const [{ services, secrets: files }] = yaml("compose.yaml");
+  const placed = (word: string) =>
+    word
+      .replace(/\/run\/secrets\/([\w-]+)/, (__, name) =>
+        join(secrets, files[name].file.replace("./secrets/", "")),
+      )
+      .replace("--host=0.0.0.0", "--host=127.0.0.1")
+      .replace("--port=8080", "--port=0")
+      .replace("--kv-memory=2GiB", "--kv-memory=64MiB")
+      .replace("rediss://lastrow@valkey:6380", url);
+  const server = await start(...services["lastrow-1"].command.map(placed));
+  const [, mine] = /^me (\w+)$/m.exec(await secret("api-keys"))!;
+  const as = (key: string) => ({ headers: { authorization: `Bearer ${key}` } });
+  const metrics = () => fetch(`${server.url}/metrics`, as(mine)).then((answer) => answer.text());
+  expect((await fetch(`${server.url}/v1/models`)).status).toBe(401);
+  expect((await fetch(`${server.url}/v1/models`, as(mine))).status).toBe(200);
+  const scraped = await fetch(`${server.url}/metrics`, as(await secret("metrics-key")));
+  expect(scraped.status).toBe(200);
+  // The store is reached.
+  await vi.waitFor(
+    async () => expect(await metrics()).toMatch(/lastrow_tier_breaker_state\{[^}]*\} 0/),
+    5000,
+  );
 });
 
 test("without the digest of a password, the file of users is not taken", async () => {
