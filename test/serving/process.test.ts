@@ -161,7 +161,7 @@ test("a full disk at save: an error, and it goes on", async () => {
   const folder = await mkdtemp(join(tmpdir(), "lastrow-disk-"));
   try {
     // Files may have a kilobyte at most (two blocks of 512 bytes).
-    const { url } = await startIn(["sh", "-c", 'ulimit -f 2; exec "$@"', "sh"], "--save-dir", folder);
+    const { url } = await startIn({ by: ["sh", "-c", 'ulimit -f 2; exec "$@"', "sh"] }, "--save-dir", folder);
     const post = async (path: string, body: object) =>
       fetch(`${url}${path}`, {
         method: "POST",

@@ -25,12 +25,21 @@ export function endAll(): void {
   for (const child of started.splice(0)) if (child.exitCode === null) child.kill("SIGKILL");
 }
 
-export const start = (...args: string[]) => startIn([], ...args);
+export const start = (...args: string[]) => startIn({}, ...args);
 
-/** Runs it by another program, where one is given. */
-export async function startIn(by: readonly string[], ...args: string[]): Promise<Running> {
+/**
+ * @param by what runs it, if it is not run by itself
+ * @param main of the build that is run; this one by default
+ */
+export async function startIn(
+  {
+    by = [],
+    main = MAIN,
+  }: { readonly by?: readonly string[] | undefined; readonly main?: string | undefined },
+  ...args: string[]
+): Promise<Running> {
   const [command, ...rest] = [...by, process.execPath];
-  const child = spawn(command, [...rest, MAIN, "serve", "--port", "0", "--threads", "1", ...args], {
+  const child = spawn(command, [...rest, main, "serve", "--port", "0", "--threads", "1", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   endLater(child);

@@ -1,0 +1,143 @@
+/**
+ * A server whose Redis is killed, stopped or paused while sixteen clients ask: every answer comes, and is right to the bit;
+ * loads that were under way end at their deadline, then nothing is loaded and nobody waits until it answers again.
+ */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Running } from "../serving/serve-process.js";
+import { freePort } from "./child-process.js";
+import { arbitraryPrompt, writeModel } from "./fleet-models.js";
+import { type RedisServer, startRedis } from "./redis-server.js";
+import {
+  type Answer,
+  askAll,
+  countersOf,
+  expectNothingStuck,
+  expectSoon,
+  type Installation,
+  newInstallation,
+  type Question,
+  saidOf,
+  startTierServer,
+} from "./tier-servers.js";
+
+const CLIENTS = 16;
+/** Of the prefixes that clients share. */
+const TOKENS = 12 * 16;
+const BLOCKS = TOKENS / 16;
+/** Loads that may be under way when the store ends, or begin before it is known: one for each client. */
+const MOST_LOADS = CLIENTS;
+
+let installation: Installation;
+let port: number;
+let redis: RedisServer;
+/** Without a tier. */
+let plain: Running;
+/** Fills the tier for the others. */
+let other: Running;
+let server: Running;
+
+beforeAll(async () => {
+  installation = await newInstallation();
+  const { folder, keyFile } = installation;
+  port = await freePort();
+  redis = await startRedis({ port });
+  const model = await writeModel(folder, "model", "slow");
+  [plain, other, server] = await Promise.all(
+    [null, redis.url, redis.url].map((tier) => startTierServer({ model, tier, keyFile })),
+  );
+});
+afterAll(async () => {
+  await installation?.[Symbol.asyncDispose]();
+  await redis?.[Symbol.asyncDispose]();
+});
+
+/** A question of each client, about a few texts. */
+function questionsOn(texts: readonly number[]): Question[] {
+  return Array.from({ length: CLIENTS }, (_, i) => {
+    const text = texts[i % texts.length];
+    return { prompt: [...arbitraryPrompt(TOKENS, text), ...arbitraryPrompt(5, 1000 + i)], seed: text + i };
+  });
+}
+
+/** What a server without a tier says. */
+async function right(questions: readonly Question[]): Promise<Answer["said"][]> {
+  return saidOf(await askAll(plain, questions));
+}
+
+/** The other server computes texts, and the store has them. */
+async function store(texts: readonly number[]): Promise<void> {
+  const before = await countersOf(other);
+  const prompts = texts.map((text) => ({
+    prompt: [...arbitraryPrompt(TOKENS, text), 2],
+    seed: 1,
+    tokens: 1,
+  }));
+  await askAll(other, prompts);
+  await expectSoon(async () => (await countersOf(other)).written).toBe(
+    before.written + texts.length * BLOCKS,
+  );
+}
+
+interface Outage {
+  readonly begin: () => Promise<unknown> | unknown;
+  readonly end: () => Promise<unknown> | unknown;
+  /** Whether the store has what it had. */
+  readonly keeps: boolean;
+}
+
+const outages: Readonly<Record<string, Outage>> = {
+  "stopped (SIGSTOP)": {
+    begin: () => redis.child.kill("SIGSTOP"),
+    end: () => redis.child.kill("SIGCONT"),
+    keeps: true,
+  },
+  "paused (CLIENT PAUSE)": {
+    // It ends by itself: whatever is sent meanwhile waits for that.
+    begin: () => redis.ask("client", "pause", "5000", "all"),
+    end: () => redis.ask("ping"),
+    keeps: true,
+  },
+  "killed (SIGKILL), and started anew": {
+    begin: () => redis[Symbol.asyncDispose](),
+    end: async () => {
+      redis = await startRedis({ port });
+    },
+    keeps: false,
+  },
+};
+
+test.each(Object.entries(outages))("a store that is %s", async (_name, { begin, end, keeps }) => {
+  const from = 10 * Object.values(outages).findIndex((outage) => outage.begin === begin);
+  const [first, later, after] = [1, 4, 7].map((i) => [from + i, from + i + 1, from + i + 2]);
+  const asked = [first, later, after].map(questionsOn);
+  const expected = [];
+  for (const questions of asked) expected.push(await right(questions));
+  if (keeps) await store([...first, ...after]);
+
+  await begin();
+  const atBegin = await countersOf(server);
+  expect(atBegin.breaker).toBe(0);
+  expect(saidOf(await askAll(server, asked[0]))).toEqual(expected[0]);
+  const open = await countersOf(server);
+  expect(open.breaker).not.toBe(0);
+  expect(open.hits).toBe(atBegin.hits);
+  // Some were asked for, and none took longer than its deadline.
+  const loads = open.loads - atBegin.loads;
+  expect(loads).toBeGreaterThan(0);
+  expect(loads).toBeLessThanOrEqual(MOST_LOADS);
+  expect(open.ended).toBe(open.loads);
+  expect(open.shortLoads).toBe(open.ended);
+  if (keeps) expect(open.timeouts).toBeGreaterThan(atBegin.timeouts);
+
+  // Nobody waits any more: nothing is asked for.
+  expect(saidOf(await askAll(server, asked[1]))).toEqual(expected[1]);
+  const still = await countersOf(server);
+  expect(still).toMatchObject({ loads: open.loads, timeouts: open.timeouts, hits: open.hits });
+
+  await end();
+  for (const one of [server, other]) await expectSoon(async () => (await countersOf(one)).breaker).toBe(0);
+  if (!keeps) await store(after);
+  expect(saidOf(await askAll(server, asked[2]))).toEqual(expected[2]);
+  expect((await countersOf(server)).hits).toBeGreaterThan(still.hits);
+  await expectNothingStuck(server);
+});
