@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { anyCharacter } from "../test/any-text.js";
 import { quoteValue } from "./quote-value.js";
 
 describe("quoteValue", () => {
@@ -25,7 +26,7 @@ describe("quoteValue", () => {
 
   it("stays short and on one line for any JSON value", () => {
     fc.assert(
-      fc.property(fc.jsonValue(), fc.string({ unit: "binary", maxLength: 300 }), (value, text) => {
+      fc.property(fc.jsonValue(), fc.string({ unit: anyCharacter, maxLength: 300 }), (value, text) => {
         for (const quoted of [quoteValue(value), quoteValue(text)]) {
           expect(quoted.length).toBeLessThan(600);
           expect(quoted).not.toMatch(/\p{Cc}/u);

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { anyCharacter } from "../../test/any-text.js";
 import { LastrowError } from "../errors.js";
 import { ChatRenderer } from "./chat-renderer.js";
 import type { ChatMessage } from "./chat-template.js";
@@ -75,7 +76,7 @@ const message = fc.oneof(
   fc.record({
     role: fc.constantFrom("system", "developer", "user", "assistant"),
     content: fc.oneof(
-      fc.string({ unit: "binary", maxLength: 12 }),
+      fc.string({ unit: anyCharacter, maxLength: 12 }),
       fc.constantFrom("<think>\nhm\n</think>\n\nHello.", "/no_think", "</think>", "<|im_end|>"),
       fc.array(fc.record({ type: fc.constant("text"), text: fc.string({ maxLength: 5 }) }), { maxLength: 3 }),
     ),

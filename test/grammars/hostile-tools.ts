@@ -8,6 +8,7 @@ import { readTools, toolsSpec } from "../../src/tools/answer-tools.js";
 import { CALL_FORMATS, type CallFormatName } from "../../src/tools/call-format.js";
 import { callGrammar } from "../../src/tools/call-grammar.js";
 import { checkTools, type ToolChoice, type ToolDefinition } from "../../src/tools/tool.js";
+import { anyCharacter } from "../any-text.js";
 import { formatWith } from "./random-calls.js";
 
 const word = fc.oneof(
@@ -33,7 +34,7 @@ const word = fc.oneof(
     "allOf",
   ),
   fc.constantFrom("__proto__", "constructor", "</parameter>", "a>b", "\n", "<|im_end|>", "", "\ud800"),
-  fc.string({ unit: "binary", maxLength: 4 }),
+  fc.string({ unit: anyCharacter, maxLength: 4 }),
 );
 const value = fc.oneof(
   fc.constantFrom(
