@@ -19,10 +19,10 @@ async function reachedFrom(entry: string): Promise<ReadonlySet<string>> {
   return reached;
 }
 
-test("a page that only generates loads no grammars, no templates, no engine and no kernels with its first script", async () => {
+test("a page that only generates loads no grammars, no templates, no reader of GGUF, no engine and no kernels with its first script", async () => {
   const reached = [...(await reachedFrom("index.ts"))];
   expect(reached.length).toBeGreaterThan(100);
   const later =
-    /^grammar\/(json-schema\/(schema-(keywords|grammar|alternatives)|strings|number-dfa)|regex|make-dfa|gbnf|grammar)\b|^chat\/jinja\/|^engine\/|^kernels\/(wasm\/(?!operations)|reference\/reference-kernels)/;
+    /^grammar\/(json-schema\/(schema-(keywords|grammar|alternatives)|strings|number-dfa)|regex|make-dfa|gbnf|grammar)\b|^chat\/jinja\/|^(architectures|formats)\/gguf\/|^(chat|library|tokenizer)\/[a-z-]*gguf|^engine\/|^kernels\/(wasm\/(?!operations)|reference\/reference-kernels)/;
   expect(reached.filter((file) => later.test(file))).toEqual([]);
 });

@@ -9,7 +9,6 @@ import { readEmbeddingSettings } from "../formats/embedding-settings.js";
 import { readGenerationConfig } from "../formats/generation-config.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import { loadTokenizer } from "../tokenizer/load-tokenizer.js";
-import { describeGguf } from "./describe-gguf.js";
 import type { DescribedModel } from "./described-model.js";
 import type { ModelFingerprint } from "./model-fingerprint.js";
 
@@ -19,14 +18,15 @@ import type { ModelFingerprint } from "./model-fingerprint.js";
  *   than its config or a GGUF file's headers
  * @throws LastrowError as the readers of the files
  */
-export function describeModel(
+export async function describeModel(
   files: ModelFiles,
   wanted: WantedContext,
   fingerprint: ModelFingerprint | null,
 ): Promise<DescribedModel> {
-  return files.gguf === undefined
-    ? describeFolder(files, wanted, fingerprint)
-    : describeGguf(files, files.gguf, wanted, fingerprint);
+  if (files.gguf === undefined) return describeFolder(files, wanted, fingerprint);
+  // By itself a seventh of the code that a page would load at first.
+  const { describeGguf } = await import("./describe-gguf.js");
+  return describeGguf(files, files.gguf, wanted, fingerprint);
 }
 
 /** A folder of Hugging Face's: `config.json`, `tokenizer.json`, `model.safetensors` and others. */
