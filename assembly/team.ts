@@ -9,6 +9,8 @@
 // A team of one is the same code: the caller takes every chunk.
 
 import { chunks, commandBytes, commands, compute, items } from "./generated/dispatch";
+import { readAhead } from "./read-ahead";
+import { share } from "./shares";
 import { beginChunks, endChunk, latest, sleep, takeChunk, waitForChunks, wakeAll } from "./team-counters";
 
 /** Rounds of looking before a helper goes to sleep: some hundred microseconds. */
@@ -16,23 +18,13 @@ const SPINS_BEFORE_SLEEP: i32 = 20000;
 /** Helpers that sleep; a cache line of its own. */
 const sleepers = memory.data(64, 64);
 
-/** The command at work: a cache line of its own. */
+/** The command at work, and where those end that were written with it: a cache line of its own. */
 const current = memory.data(64, 64);
+const END_AT: usize = 4;
 /** Of the caller: where the commands at work begin, the one that comes next, and where they end. */
 let begin: usize = 0;
 let next: usize = 0;
 let end: usize = 0;
-
-/**
- * First of `count` items that belong to chunk `i` of `chunks`. Chunk i is i + 1 times as large as chunk 0, and the last one
- * is taken first: what is left in the end is little, so that nobody waits long for a thread whose core is slower. Where
- * there are no more items than chunks each is one of its own.
- */
-@inline
-function share(count: i32, i: i32, chunks: i32): i32 {
-  if (count == chunks) return i;
-  return <i32>((<i64>count * <i64>i * <i64>(i + 1)) / (<i64>chunks * <i64>(chunks + 1)));
-}
 
 /** Takes chunks until none is left. */
 function work(thread: i32): void {
@@ -55,6 +47,7 @@ export function run(first: i32, count: i32): i32 {
   begin = commands + <usize>first * commandBytes;
   next = begin;
   end = begin + <usize>count * commandBytes;
+  store<usize>(current, end, END_AT);
   goOn();
   return done();
 }
@@ -92,6 +85,7 @@ export function help(thread: i32): void {
   let seen = 0;
   while (true) {
     let spins = 0;
+    readAhead(load<usize>(current), load<usize>(current, END_AT), seen, thread);
     while (latest() == seen) {
       if (++spins > SPINS_BEFORE_SLEEP) {
         atomic.add<i32>(sleepers, 1);

@@ -121,7 +121,7 @@ export async function generateOperations(root: string): Promise<void> {
   const kernels = "src/kernels/wasm/operations.ts";
   const limits = "src/bench/limits-operations.ts";
   await write("assembly/generated/constants.ts", constants(kernels));
-  await write("assembly/generated/dispatch.ts", dispatch(OPERATIONS, kernels));
+  await write("assembly/generated/dispatch.ts", dispatch(OPERATIONS, kernels) + products(OPERATIONS));
   await write("assembly/generated/limits-dispatch.ts", dispatch(LIMITS_OPERATIONS, limits));
   await write("src/kernels/wasm/commands.ts", commands(OPERATIONS, "KernelCommands", kernels));
   await write("src/bench/limits-commands.ts", commands(LIMITS_OPERATIONS, "LimitsCommands", limits));
@@ -192,6 +192,40 @@ function answer(command: usize, part: i32): void {
 export function compute(command: usize, from: i32, to: i32, thread: i32): void {
   switch (${word(COMMAND.operation)}) {
 ${cases.join("")}  }
+}
+`;
+}
+
+/** Which operations are products, and where in their commands is what reading ahead needs: the same in all. */
+function products(operations: Table): string {
+  const all = Object.entries(operations);
+  const numbers = all.flatMap(([, { isProduct }], number) => (isProduct ? [number] : []));
+  const places = new Set(
+    numbers.map((number) => {
+      const values = valuesOf(...all[number]);
+      const at = (parameter: string) => values.find(({ written }) => written.startsWith(parameter))?.at;
+      return [at("rows"), at("weight.offset"), at("PACKED[weight.dtype].panelBytes")].join(" ");
+    }),
+  );
+  const [rows, weight, panelBytes, ...others] = [...places].join(" ").split(" ");
+  if (others.length > 0) throw new Error("products have their weights in different places");
+  return `
+/** Whether a command is a product of one row by a weight. */
+@inline
+export function isProductOfOne(command: usize): bool {
+  const operation = ${`load<i32>(command, ${4 * COMMAND.operation})`};
+  return (${numbers.map((number) => `operation == ${number}`).join(" || ")}) && load<i32>(command, ${rows}) == 1;
+}
+
+/** Its weight, and the bytes of a panel. */
+@inline
+export function weightOf(command: usize): usize {
+  return load<usize>(command, ${weight});
+}
+
+@inline
+export function panelBytesOf(command: usize): usize {
+  return load<usize>(command, ${panelBytes});
 }
 `;
 }

@@ -132,6 +132,8 @@ export interface Operation {
   readonly answers?: true;
   /** The function has working memory for each thread, and gets the thread's number last. */
   readonly perThread?: true;
+  /** It streams a weight's panels: assembly/read-ahead.ts reads the first of them before it begins. */
+  readonly isProduct?: true;
 }
 
 const pack = { parameters: { weight: "typedWeight", src: "stored" }, answers: true } as const;
@@ -253,6 +255,7 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     items: "panels",
     parameters: { ...linear, weight: "typedWeight", bias: "vector", scratch: "address" },
     perThread: true,
+    isProduct: true,
   },
   quantiseGroups: {
     file: "quantise-groups",
@@ -272,12 +275,14 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     items: "panels",
     parameters: { ...linear, weight: "typedWeight", bias: "vector", scratch: "address" },
     perThread: true,
+    isProduct: true,
   },
   linearInt8: {
     file: "linear-int8",
     items: "panels",
     parameters: { ...linear, weight: "weight", bias: "vector", scratch: "address" },
     perThread: true,
+    isProduct: true,
   },
   writeKv: { ...writeKv, function: "writeKv<f32>" },
   writeKvF16: { ...writeKv, function: "writeKv<u16>" },

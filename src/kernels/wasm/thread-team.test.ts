@@ -4,15 +4,15 @@ import { LanguageModel } from "../../library/language-model.js";
 import { threads as platformThreads } from "../../platform/node-threads.js";
 import type { Kernels } from "../kernels.js";
 import { MemoryPlan, RESERVED_BYTES } from "../memory-plan.js";
-import { COMMANDS } from "./operations.js";
+import { COMMAND_BYTES, COMMANDS, COMMANDS_AT, OPERATIONS } from "./operations.js";
 import { type Helper, ThreadTeam } from "./thread-team.js";
-import { wasmBackend } from "./wasm-kernels.js";
+import { type WasmOptions, wasmBackend } from "./wasm-kernels.js";
 
 /** Kernels with helpers, and the helpers. */
-async function startTeam(threads: number) {
+async function startTeam(threads: number, options: Pick<WasmOptions, "vectors"> = {}) {
   const helpers: Helper[] = [];
   const backend = wasmBackend({
-    threads,
+    ...{ ...options, threads },
     startHelper: async (start) => {
       const helper = await platformThreads.startHelper(start);
       helpers.push(helper);
@@ -120,6 +120,32 @@ describe("a team of threads", () => {
     expect(() => kernels.together(ask)).toThrow("no more");
     kernels.scale(x, 3);
     expect(kernels.f32(x.offset, 1)[0]).toBe(3);
+    await kernels.dispose();
+  });
+
+  test("reads nothing beyond its memory ahead, whatever stands where its next product would", async () => {
+    const { kernels, x } = await startTeam(3, { vectors: 256 });
+    const ask = () => kernels.scale(x, 2);
+    kernels.f32(x.offset, 64 * 512).fill(1);
+    kernels.together(ask);
+    // Behind the last command a helper looks at the first ones.
+    const words = kernels.i32(COMMANDS_AT, COMMAND_BYTES / 4);
+    const product = Object.keys(OPERATIONS).indexOf("linear");
+    for (const [weight, panelBytes, panels, chunks] of [
+      [0, 2 ** 31 - 1, 2 ** 31 - 1, 12],
+      [-64, 64, 1000, 12],
+      [-(2 ** 31), 2 ** 20, 4000, 2 ** 31 - 1],
+      [x.offset, 0, 2 ** 31 - 1, 2 ** 31 - 2],
+      [x.offset, 64, 3, 12],
+      [x.offset, 64, 1000, 0],
+      [x.offset, -1, -1, -1],
+    ]) {
+      words.set([product, panels, chunks, 0, 0, 0, 0, 0, 1, weight, panelBytes]);
+      kernels.scale(x, 0.5);
+      kernels.scale(x, 2);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(kernels.f32(x.offset, 64 * 512).every((value) => value === 2)).toBe(true);
     await kernels.dispose();
   });
 
