@@ -92,13 +92,14 @@ export class GenerationText {
       }
       return this.#choice(index, finishReason, score);
     });
-    const { inferences, passes, proposed, accepted, rowsComputed, numCachedTokens } = outcome;
+    const { inferences, passes, proposed, accepted, rowsComputed, numCachedTokens, tier } = outcome;
     const { prefillMs, decodeMs, prefillSteps } = outcome;
     return {
       ...choices[0],
       choices,
       promptTokens: prompt.length,
       numCachedTokens,
+      tier,
       seed: sampling.seed,
       inferences,
       passes,

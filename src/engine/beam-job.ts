@@ -4,7 +4,7 @@
  * spreads them over its own steps; then beams that go on twice are forked, and beams that do not go on are ended.
  */
 
-import type { GenerationOutcome, GenerationSink } from "../protocol/generation-outcome.js";
+import type { GenerationOutcome, GenerationSink, TierWait } from "../protocol/generation-outcome.js";
 import type { BeamSettings, GenerationRequest } from "../protocol/generation-request.js";
 import { type BeamHypothesis, BeamSearch } from "../sampling/beam-search.js";
 import type { FinishReason } from "../sampling/continuation.js";
@@ -12,7 +12,7 @@ import { logNormalizer, logSoftmaxAt } from "../sampling/logprobs.js";
 import { ScoreChanges } from "../sampling/score-changes.js";
 import type { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineCore } from "./engine-core.js";
-import type { ScheduledSequence } from "./scheduled-sequence.js";
+import { type ScheduledSequence, tierWaitSince } from "./scheduled-sequence.js";
 
 /** A live beam. */
 interface Beam {
@@ -36,6 +36,7 @@ export class BeamJob {
   #firstTokenMs: number | null = null;
   #prefillSteps: number | null = null;
   #numCachedTokens = 0;
+  #tier: TierWait | null = null;
   #inferences = 0;
   #passes = 0;
   /** The core's step that was counted last. */
@@ -161,6 +162,7 @@ export class BeamJob {
 
   #retire({ sequence }: Beam): void {
     this.#numCachedTokens = sequence.numCachedTokens ?? 0;
+    this.#tier = tierWaitSince(this.#start, sequence);
     this.#rowsComputed += sequence.rowsComputed;
     this.#core.end(sequence);
   }
@@ -182,6 +184,7 @@ export class BeamJob {
     this.#sink.end({
       choices,
       numCachedTokens: this.#numCachedTokens,
+      tier: this.#tier,
       inferences: this.#inferences,
       passes: this.#passes,
       proposed: 0,

@@ -343,6 +343,7 @@ export class EngineCore {
     const forked = new ScheduledSequence(sequence, table, consumer);
     forked.numCachedTokens = sequence.numCachedTokens;
     forked.numPromptTokens = sequence.numPromptTokens;
+    forked.tierWait = sequence.tierWait;
     forked.lastStep = sequence.lastStep;
     this.#sequences.add(forked);
     if (table.length > 0) this.#scheduler.addResident(forked);

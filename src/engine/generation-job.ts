@@ -16,7 +16,7 @@ import type { FinishReason } from "../sampling/continuation.js";
 import { type ChosenToken, Continuation } from "../sampling/continuation.js";
 import type { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineCore } from "./engine-core.js";
-import type { ScheduledSequence, StepLogits } from "./scheduled-sequence.js";
+import { type ScheduledSequence, type StepLogits, tierWaitSince } from "./scheduled-sequence.js";
 import { Speculation } from "./speculation.js";
 import type { StepCosts } from "./step-costs.js";
 
@@ -337,6 +337,7 @@ export class GenerationJob {
     this.#sink.end({
       choices: chosen.map(({ index, finishReason }) => ({ index, finishReason: finishReason ?? reason })),
       numCachedTokens: this.#ended[0]?.numCachedTokens ?? 0,
+      tier: this.#ended.length === 0 ? null : tierWaitSince(this.#start, this.#ended[0]),
       inferences: this.#inferences,
       passes: this.#passes,
       proposed: this.#proposed,

@@ -6,6 +6,7 @@
 import type { BlockTable } from "../kv-cache/block-table.js";
 import type { WantedAs } from "../model/forward-batch.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
+import type { TierWait } from "../protocol/generation-outcome.js";
 
 /**
  * Where a sequence is in its scheduler; changed there only. `waiting` for its admission, `resident` from then on, or
@@ -60,6 +61,8 @@ export class ScheduledSequence {
   numPromptTokens: number;
   /** Whether a KV tier was asked for its rows since it began to wait. */
   hasAskedTier = false;
+  /** What a tier was waited for before it was first admitted, by the engine's clock; null: it was not asked. */
+  tierWait: { readonly begun: number; ms: number; tokens: number } | null = null;
 
   constructor(
     {
@@ -100,6 +103,16 @@ export class ScheduledSequence {
     const { numPending } = this;
     return this.numLogitsPending === numPending && numPending <= MAX_DECODED_ROWS;
   }
+}
+
+/** What a tier was waited for, from the beginning of what asked for the sequence. */
+export function tierWaitSince(
+  start: number,
+  { tierWait }: Pick<ScheduledSequence, "tierWait">,
+): TierWait | null {
+  if (tierWait === null) return null;
+  const { begun, ms, tokens } = tierWait;
+  return { tokens, fromMs: Math.max(0, begun - start), ms };
 }
 
 /** A sequence that misses more rows than this is served like a prompt. */

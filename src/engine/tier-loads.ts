@@ -49,6 +49,7 @@ interface Load {
   readonly adoption: Adoption;
   /** Sequences that wait for it, too. */
   readonly joined: Set<ScheduledSequence>;
+  readonly begunAt: number;
   readonly endsAt: number;
 }
 
@@ -153,7 +154,9 @@ export class TierLoads {
     const tokens = Int32Array.from(sequence.tokens.slice(0, most * BLOCK_SIZE));
     const adoption = kvCache.adopt(salt, sequence.tokens, most);
     const joined = new Set<ScheduledSequence>();
-    const load: Load = { id, sequence, salt, tokens, adoption, joined, endsAt: now() + waitMs };
+    const begunAt = now();
+    if (sequence.numCachedTokens === null) sequence.tierWait ??= { begun: begunAt, ms: 0, tokens: 0 };
+    const load: Load = { id, sequence, salt, tokens, adoption, joined, begunAt, endsAt: begunAt + waitMs };
     this.#held.set(sequence, load);
     this.#underWay.set(id, load);
     post({ type: "load", id, salt, tokens, from, to: most, localFrom, deadlineMs: waitMs });
@@ -242,12 +245,18 @@ export class TierLoads {
   }
 
   /** @param isGivenUp whether the tier is to be told */
-  #end({ id, salt, tokens, adoption }: Load, isGivenUp: boolean): void {
+  #end({ id, sequence, salt, tokens, adoption, begunAt }: Load, isGivenUp: boolean): void {
     this.#underWay.delete(id);
     this.#numEnded += 1;
-    const { kvCache, post } = this.#parts;
+    const { kvCache, post, now } = this.#parts;
     const found = kvCache.findPrefix(salt, tokens, adoption.to).length;
-    this.#tokens += Math.max(0, found - adoption.from * BLOCK_SIZE);
+    const loaded = Math.max(0, found - adoption.from * BLOCK_SIZE);
+    this.#tokens += loaded;
+    const wait = sequence.tierWait;
+    if (wait !== null && sequence.numCachedTokens === null) {
+      wait.tokens += loaded;
+      wait.ms += now() - begunAt;
+    }
     if (isGivenUp) post({ type: "cancel", id });
   }
 

@@ -1,6 +1,15 @@
 /** What comes of a generation, as it crosses from the engine to its client: tokens as they are chosen, and how it ended. */
 import type { ChosenToken, FinishReason } from "../sampling/continuation.js";
 
+/** What a prompt waited for, when a KV tier was asked for its K and V. */
+export interface TierWait {
+  /** Tokens of the prompt whose K and V came; they are among those that were cached. */
+  readonly tokens: number;
+  /** Milliseconds from the request until the tier was asked, and from there until it had answered or was given up. */
+  readonly fromMs: number;
+  readonly ms: number;
+}
+
 /** How a generation ended. */
 export interface GenerationOutcome {
   /** The continuations that were wanted, best first where that was asked for. */
@@ -11,6 +20,8 @@ export interface GenerationOutcome {
     readonly score?: number;
   }[];
   readonly numCachedTokens: number;
+  /** Null: no tier was asked for it. */
+  readonly tier: TierWait | null;
   readonly inferences: number;
   readonly passes: number;
   readonly proposed: number;
@@ -27,7 +38,15 @@ export interface GenerationOutcome {
 export function unstartedOutcome(n: number): GenerationOutcome {
   return {
     choices: Array.from({ length: n }, (_, index) => ({ index, finishReason: "abort" as const })),
-    ...{ numCachedTokens: 0, inferences: 0, passes: 0, proposed: 0, accepted: 0, rowsComputed: 0 },
+    ...{
+      numCachedTokens: 0,
+      tier: null,
+      inferences: 0,
+      passes: 0,
+      proposed: 0,
+      accepted: 0,
+      rowsComputed: 0,
+    },
     ...{ prefillMs: 0, decodeMs: 0, prefillSteps: 0 },
   };
 }

@@ -8,6 +8,7 @@ import type { FinishReason } from "../sampling/continuation.js";
 import type { GeneratedLogprobs } from "../sampling/logprobs.js";
 import type { ResolvedSampling } from "../sampling/options.js";
 import type { ToolCall, ToolCallDelta } from "../tools/tool.js";
+import type { TierWait } from "./generation-outcome.js";
 
 /** How the rows of earlier tokens come to be there: from the KV cache, or computed again each time. */
 export type Mode = "cached" | "recompute";
@@ -78,6 +79,8 @@ export interface GenerationResult<Value = unknown> extends GenerationChoice<Valu
   readonly promptTokens: number;
   /** Tokens of the prompt whose K and V were there already, computed for an earlier prompt that begins alike. */
   readonly numCachedTokens: number;
+  /** What was loaded for it from a KV tier (`LoadOptions.tier`); null: none was asked, since there is none, or computing is faster. */
+  readonly tier: TierWait | null;
   /** The seed that the same text comes of again: the one that was given, or the one that was drawn. */
   readonly seed: number;
   /** I: times that the logits of a next token were computed. */

@@ -34,6 +34,8 @@ export interface RequestRecord {
   readonly promptTokens: number | null;
   /** Those of them whose K and V were there already. */
   readonly cachedTokens: number | null;
+  /** Those of the cached that were loaded for it from the KV tier; null: no tier was asked. */
+  readonly tierTokens: number | null;
   /** Tokens that were generated for it. */
   readonly completionTokens: number | null;
   /** Tokens that were proposed for it. */
@@ -82,6 +84,7 @@ export function newRecord(method: string, path: string): OpenRecord {
     stream: false,
     promptTokens: null,
     cachedTokens: null,
+    tierTokens: null,
     completionTokens: null,
     proposedTokens: null,
     acceptedTokens: null,

@@ -146,6 +146,8 @@ export async function generateAll(
   const begin = exchange.elapsedMs;
   exchange.asked = options;
   exchange.record.structure = structureOf(options, tools);
+  /** When the last of what the tier had was there. */
+  let loadEnd = begin;
   const others = new AbortController();
   const stop = () => others.abort();
   if (exchange.signal.aborted) stop();
@@ -179,6 +181,13 @@ export async function generateAll(
     record.promptTokens = cost.promptTokens;
     record.completionTokens = cost.completionTokens;
     record.cachedTokens = cost.cachedTokens;
+    const waits = results.flatMap(({ tier }) => (tier === null ? [] : [tier]));
+    if (waits.length > 0) {
+      record.tierTokens = waits.reduce((sum, { tokens }) => sum + tokens, 0);
+      const first = Math.min(...waits.map(({ fromMs }) => fromMs));
+      loadEnd = begin + Math.max(...waits.map(({ fromMs, ms }) => fromMs + ms));
+      exchange.phase("tier load", begin + first, loadEnd, { "lastrow.tier.tokens": record.tierTokens });
+    }
     record.proposedTokens = cost.proposedTokens;
     record.acceptedTokens = cost.acceptedTokens;
     record.firstTokenSteps = results.reduce((most, { timings }) => Math.max(most, timings.prefillSteps), 0);
@@ -190,12 +199,10 @@ export async function generateAll(
     throw failureOf(engine, model, structureParam === null ? error : ofStructure(error, structureParam));
   } finally {
     const { firstTokenMs, firstTokenSteps: steps } = exchange.record;
-    exchange.phase(
-      "prefill",
-      begin,
-      firstTokenMs ?? undefined,
-      steps === null ? {} : { "lastrow.steps": steps },
-    );
+    const prefillEnd = firstTokenMs ?? exchange.elapsedMs;
+    // One prompt may have its first token while another is being loaded.
+    const prefillFrom = Math.min(loadEnd, prefillEnd);
+    exchange.phase("prefill", prefillFrom, prefillEnd, steps === null ? {} : { "lastrow.steps": steps });
     if (firstTokenMs !== null) exchange.phase("decode", firstTokenMs);
     for (const interval of intervals) interval?.end();
     exchange.signal.removeEventListener("abort", stop);

@@ -53,7 +53,7 @@ export function readableLog(write: (line: string) => void, colours: LogColours):
       if (record.key !== null) parts.push(printable(record.key));
       if (record.completionTokens !== null) {
         parts.push(
-          `${record.promptTokens} + ${record.completionTokens} tokens, ${record.cachedTokens} cached`,
+          `${record.promptTokens} + ${record.completionTokens} tokens, ${record.cachedTokens} cached${record.tierTokens === null ? "" : `, ${record.tierTokens} of them from the tier`}`,
         );
       }
       if (record.firstTokenMs !== null) parts.push(`first after ${ms(record.firstTokenMs)}`);

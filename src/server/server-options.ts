@@ -86,7 +86,7 @@ export interface ServerOptions extends Omit<LoadOptions, "signal"> {
 
 const ENGINE_OPTIONS = {
   ...{ kernels: true, dtype: true, contextLength: true, kvDtype: true, kvMemory: true, threads: true },
-  ...{ vectors: true, worker: true, tokenBudget: true, installationKey: true, onProgress: true },
+  ...{ vectors: true, worker: true, tokenBudget: true, installationKey: true, onProgress: true, tier: true },
 };
 const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
   ...ENGINE_OPTIONS,
@@ -101,7 +101,7 @@ const SERVER_OPTIONS = optionNames<ServerOptions>()("createServer", {
     saveDir: true,
     limits: true,
   },
-  ...{ instance: true, tier: true, boundTo: true, allowedHosts: true, corsOrigins: true, apiKeys: true },
+  ...{ instance: true, boundTo: true, allowedHosts: true, corsOrigins: true, apiKeys: true },
   ...{ sharePrefixes: true, cacheSecret: true, keepAliveMs: true, logPrompts: true },
   ...{ onRequest: true, onEngine: true, onTier: true, onLoad: true, loadModel: true },
 });

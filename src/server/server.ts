@@ -27,7 +27,6 @@ import type { ListedModel, ServedModels } from "./served-models.js";
 import { askedModels, type ServerOptions } from "./server-options.js";
 import type { Service } from "./service.js";
 import { StaticPages } from "./static-pages.js";
-import { tierStatsOf } from "./tier-watch.js";
 import { Tracing } from "./tracing.js";
 
 /** A server that answers. */
@@ -184,7 +183,7 @@ async function readModel(models: ServedModels, id: string): Promise<ModelReading
     engine.state === "ready"
       ? await Promise.all([
           engine.model.stats().catch(() => null),
-          tierStatsOf(engine.model).catch(() => null),
+          engine.model.tierStats().catch(() => null),
         ])
       : [null, null];
   return {

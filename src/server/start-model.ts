@@ -10,7 +10,7 @@ import type { ServerLimits } from "./limits.js";
 import type { ModelMetrics } from "./metrics.js";
 import type { ModelService, ServedModel } from "./model-service.js";
 import { TextThread } from "./text-thread.js";
-import { type TierProblem, TierWatch, tierStatsOf } from "./tier-watch.js";
+import { type TierProblem, TierWatch } from "./tier-watch.js";
 
 export interface ModelParts {
   /** What clients call it. */
@@ -52,7 +52,7 @@ export async function startModel(parts: ModelParts, signal: AbortSignal): Promis
     onModel: (model) => {
       metrics.beginsAnew();
       void watchSteps(model, metrics);
-      tier?.begin(() => tierStatsOf(model));
+      tier?.begin(() => model.tierStats());
     },
   });
   const model = await engine.start();

@@ -2,16 +2,10 @@
  * Tells when a model's KV tier is of no use, or of less, and when all is well again: for the log, and for whoever runs the server.
  * Asks the tier's own thread, which answers at once, whatever the store does. Owns the timer, from one engine to the next.
  */
-import type { LanguageModel } from "../library/language-model.js";
 import type { TierStats } from "../protocol/kv-tier.js";
 
 /** Milliseconds between looks. */
 const LOOK_MS = 1000;
-
-/** Counters of a model's tier; null where it has none. */
-export function tierStatsOf(model: LanguageModel): Promise<TierStats | null> {
-  return (model as { tierStats?: () => Promise<TierStats | null> }).tierStats?.() ?? Promise.resolve(null);
-}
 
 /** What is the matter with a tier, in a sentence; null: nothing. */
 export type TierProblem = string | null;

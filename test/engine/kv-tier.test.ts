@@ -170,6 +170,39 @@ test("blocks are shared by those of the same salt, and by none without one", asy
   expect(await rowsOfOne("a")).toBe(4);
 });
 
+test("a generation says what was loaded for it, and how long it waited; null where nothing was asked", async () => {
+  const tier = new MemoryTier();
+  const first = await loadOver("in process", { tier });
+  const tokens = prompt(300);
+  const options = { maxTokens: 2, ignoreEos: true, salt: "s" };
+  // It was asked, and had nothing.
+  expect((await first.generate(tokens, options).result()).tier).toMatchObject({ tokens: 0 });
+  await untilStored(tier, 18);
+  const second = await loadOver("in process", { tier });
+  for (const more of [{ n: 3 }, { numBeams: 2 }]) {
+    const {
+      tier: waited,
+      numCachedTokens,
+      timings,
+    } = await second.generate(tokens, { ...options, ...more }).result();
+    expect(numCachedTokens).toBe(288);
+    // The second time it is there.
+    if ("numBeams" in more) expect(waited).toBeNull();
+    else {
+      expect(waited!.tokens).toBe(288);
+      expect(waited!.fromMs).toBeGreaterThanOrEqual(0);
+      expect(waited!.fromMs + waited!.ms).toBeLessThanOrEqual(timings.prefillMs);
+    }
+  }
+  const third = await loadOver("in process", { tier });
+  const beams = await third.generate(tokens, { ...options, numBeams: 2 }).result();
+  expect(beams.tier!.tokens).toBe(288);
+  const short = await third.generate(prompt(20), options).result();
+  expect(short.tier).toBeNull();
+  const alone = await loadOver("in process");
+  expect((await alone.generate(tokens, options).result()).tier).toBeNull();
+});
+
 test("what is written: the prompt's full blocks, not what is generated; by the second who takes them, where the tier says so", async () => {
   const tier = new MemoryTier({ write: "second" });
   const lm = await loadOver("in process", { tier });

@@ -202,6 +202,33 @@ test("a stream that fails in its midst is an error, though it began well", async
   expect(root.status).toEqual({ code: SpanStatusCode.ERROR });
 });
 
+test("what the tier was waited for is a part of its own, before what was computed", async () => {
+  const model = api.server.service.models.loaded[0].engine.model;
+  const answer = model.answer.bind(model);
+  const loaded = vi.spyOn(model, "answer").mockImplementation((...asked) => {
+    const generation = answer(...asked);
+    const each = generation.each.bind(generation);
+    // As an engine with a tier ends it.
+    const tier = { tokens: 16, fromMs: 0.25, ms: 0.5 };
+    generation.each = async (onPiece) => ({ ...(await each(onPiece)), tier });
+    return generation;
+  });
+  const { root, below } = await spansOf("/v1/completions", { prompt: ["a", "b"], max_tokens: 2 });
+  loaded.mockRestore();
+  expect(api.records.at(-1)!.tierTokens).toBe(32);
+  const [queue, tier, prefill, decode] = ["queue", "tier load", "prefill", "decode"].map(
+    (name) => below.find((span) => span.name === name)!,
+  );
+  expect(below).toHaveLength(4);
+  expect(tier.attributes).toEqual({ "lastrow.tier.tokens": 32 });
+  expect(end(tier) - begin(tier)).toBeCloseTo(0.5, 2);
+  const order = [begin(root), begin(queue), end(queue), begin(tier), end(tier), begin(prefill), end(prefill)];
+  order.push(begin(decode), end(decode), end(root));
+  for (const [i, time] of order.entries()) {
+    if (i > 0) expect(time).toBeGreaterThanOrEqual(order[i - 1] - ROUNDING);
+  }
+});
+
 test("a client that goes away is no failure", async () => {
   const leaves = new AbortController();
   const headers = HEADERS;
