@@ -82,9 +82,10 @@ export class Admission {
     });
     if (sequence === undefined || !this.#makePlace(sequence, round)) return false;
     const prefix = this.#findPrefix(sequence);
+    const most = mostFound(sequence);
     const hasPlaces = loads !== null && running.length + loads.numHeld < maxSequences;
     // It waits for what is loaded, and those behind it may go first.
-    if (hasPlaces && loads.begin(sequence, prefix, mostFound(sequence))) return true;
+    if (hasPlaces && loads.begin(sequence, prefix, most, (blocks) => this.#freeOfIdle(blocks))) return true;
     const { tokens, table } = sequence;
     this.#kvCache.attach(table, prefix);
     this.tier?.admitted(sequence);
@@ -140,6 +141,11 @@ export class Admission {
       if (victim == null) return false;
       this.#places.preempt(victim);
     }
+  }
+
+  /** Idle sequences lose their blocks until so many are free. */
+  #freeOfIdle(blocks: number): void {
+    while (this.#kvCache.pool.numFree < blocks && this.#places.preemptIdle(() => false));
   }
 
   /** Ends a load of a younger sequence, or of another tenant's where this one is owed room. */

@@ -130,17 +130,23 @@ export class TierLoads {
    * Begins a load for a sequence that could be admitted now.
    * @param found what is there of its prefix
    * @param most blocks of it that it may take
+   * @param makeRoom sees to it that so many blocks are free, as far as idle sequences can give way
    * @returns whether it has begun; if not, the sequence is to be admitted
    */
-  begin(sequence: ScheduledSequence, { length, runs }: FoundPrefix, most: number): boolean {
+  begin(
+    sequence: ScheduledSequence,
+    { length }: FoundPrefix,
+    most: number,
+    makeRoom: (blocks: number) => void,
+  ): boolean {
     const { salt } = sequence.table;
     const from = length / BLOCK_SIZE;
     if (salt === null || sequence.hasAskedTier || !this.#state.takesLoads || most - from < LEAST_BLOCKS)
       return false;
     sequence.hasAskedTier = true;
     const { kvCache, post, computeMs, deadlineMs, now } = this.#parts;
-    const localFrom = runs.map(({ first }) => first);
-    const expectedMs = this.#expectedMs(this.#missingBlocks(from, most));
+    const missing = this.#missingBlocks(from, most);
+    const expectedMs = this.#expectedMs(missing);
     const ownMs = computeMs((most - from) * BLOCK_SIZE) ?? Number.POSITIVE_INFINITY;
     if (expectedMs >= WORTH * ownMs) {
       this.#declined += 1;
@@ -153,6 +159,8 @@ export class TierLoads {
     const waitMs = Math.min(deadlineMs + PATIENCE * expectedMs, longestMs);
     const tokens = Int32Array.from(sequence.tokens.slice(0, most * BLOCK_SIZE));
     const adoption = kvCache.adopt(salt, sequence.tokens, most);
+    const { localFrom } = adoption;
+    makeRoom(missing);
     const joined = new Set<ScheduledSequence>();
     const begunAt = now();
     if (sequence.numCachedTokens === null) sequence.tierWait ??= { begun: begunAt, ms: 0, tokens: 0 };

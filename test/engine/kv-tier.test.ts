@@ -311,3 +311,58 @@ test("what is no tier is refused before anything is read; a load that fails, or 
   await expect(load({ tier, signal: controller.signal })).rejects.toMatchObject({ code: "aborted" });
   expect(tier.connected[0].isClosed).toBe(true);
 });
+
+describe("a saved sequence", () => {
+  const tokens = prompt(200);
+  const installationKey = new Uint8Array(32).fill(7);
+  const saved = async () => {
+    const lm = await loadOver("in process", { installationKey });
+    await using sequence = await lm.sequence(tokens);
+    return sequence.save();
+  };
+
+  test("that is restored is offered, so that others find it", async () => {
+    const file = await saved();
+    const tier = new MemoryTier();
+    const lm = await loadOver("in process", { tier, installationKey });
+    await using restored = await lm.restore(file);
+    await untilStored(tier, 12);
+    const other = await loadOver("in process", { tier });
+    const { rows, value } = await rowsOf(other, () => other.logits(tokens));
+    expect([rows, bits(value)]).toEqual([8, bits(restored)]);
+  });
+
+  test("is not offered where nobody may find it", async () => {
+    const tier = new MemoryTier();
+    const lm = await loadOver("in process", { tier, installationKey: new Uint8Array(32) });
+    await using restored = await lm.restore(await saved());
+    await restored.append([1]);
+    await sleep(20);
+    expect(tier.connected[0].asks).toEqual([]);
+  });
+
+  test("that has lost its rows, as any that is held by hand, takes them from the tier", async () => {
+    const tier = new MemoryTier();
+    const { kv } = (await loadOver("in process")).info;
+    // Room for one of the two.
+    const lm = await loadOver("in process", { tier, installationKey, kvMemory: 18 * kv.blockBytes });
+    await using restored = await lm.restore(await saved());
+    await using held = await lm.sequence(prompt(200, 3));
+    await untilStored(tier, 24);
+    for (const [sequence, first] of [
+      [restored, 0],
+      [held, 3],
+    ] as const) {
+      const { rows } = await rowsOf(lm, () => sequence.append([1]));
+      expect(rows).toBe(9);
+      const alone = await loadOver("in process");
+      expect(bits(sequence)).toBe(bits(await alone.logits([...prompt(200, first), 1])));
+    }
+    // With the one that the second began with.
+    expect((await lm.stats()).tier).toMatchObject({
+      loads: 3,
+      deadlines: 0,
+      tokensLoaded: expect.toSatisfy((tokens: number) => tokens > 96),
+    });
+  });
+});
