@@ -27,40 +27,83 @@ export interface Faults {
 }
 
 /** What a corruption makes of a record; `others` are records of other names. */
-type Corruption = (record: Uint8Array, random: () => number, others: readonly Uint8Array[]) => Uint8Array;
+export type Corruption = (
+  record: Uint8Array,
+  random: () => number,
+  others: readonly Uint8Array[],
+) => Uint8Array;
 
-const CORRUPTIONS: Readonly<Record<string, Corruption>> = {
-  flipped: (record, random) => {
+const CORRUPTIONS: readonly Corruption[] = [
+  // A bit, anywhere.
+  (record, random) => {
     const flipped = record.slice();
     flipped[Math.floor(random() * record.length)] ^= 1 << Math.floor(random() * 8);
     return flipped;
   },
-  "flipped in its header": (record, random) => {
+  // A bit of its header.
+  (record, random) => {
     const flipped = record.slice();
     flipped[Math.floor(random() * 60)] ^= 1 << Math.floor(random() * 8);
     return flipped;
   },
-  truncated: (record, random) => record.slice(0, Math.floor(random() * record.length)),
-  longer: (record, random) => {
+  // The beginning, or more than all.
+  (record, random) => record.slice(0, Math.floor(random() * record.length)),
+  (record, random) => {
     const longer = new Uint8Array(record.length + 1 + Math.floor(random() * 100));
     longer.set(record);
     return longer;
   },
-  empty: () => new Uint8Array(0),
-  zeroed: (record) => new Uint8Array(record.length),
-  noise: (record, random) => record.map(() => Math.floor(random() * 256)),
-  exchanged: (record, random, others) => {
-    const other = others[Math.floor(random() * others.length)];
-    return other ?? record.slice(1);
-  },
-  "another's payload": (record, random, others) => {
-    const other = others[Math.floor(random() * others.length)];
-    if (other === undefined || other.length !== record.length) return record.slice(1);
-    const mixed = record.slice();
-    mixed.set(other.subarray(60), 60);
+  // Nothing, or anything.
+  () => new Uint8Array(0),
+  (record) => new Uint8Array(record.length),
+  (record, random) => record.map(() => Math.floor(random() * 256)),
+  anotherRecord,
+  // Its own header, and another's contents.
+  (record, random, others) => {
+    const mixed = anotherRecord(record, random, others).slice();
+    mixed.set(record.subarray(0, HEADER_BYTES));
     return mixed;
   },
-};
+];
+
+/** In the clear: what is encrypted begins here. */
+const HEADER_BYTES = 60;
+const PAYLOAD_AT = 156;
+const TAG_BYTES = 16;
+/** Beginnings of the fields of a record, and the end of its last one. */
+const BORDERS = [0, 4, 6, 8, 12, 16, 48, HEADER_BYTES, 92, PAYLOAD_AT];
+const PAYLOAD_STEP = 97;
+
+/**
+ * Every single one, of a record of so many bytes: each byte of the header, of what is encrypted before the payload and of the tag,
+ * every 97th of the payload, a cut at each border, a byte more, and other records in its place.
+ */
+export function allCorruptions(recordBytes: number): Corruption[] {
+  const tagAt = recordBytes - TAG_BYTES;
+  const places = [];
+  for (let at = 0; at < PAYLOAD_AT; at++) places.push(at);
+  for (let at = PAYLOAD_AT; at < tagAt; at += PAYLOAD_STEP) places.push(at);
+  for (let at = tagAt; at < recordBytes; at++) places.push(at);
+  const flips = places.map(
+    (at): Corruption =>
+      (record, random) => {
+        return record.with(at, record[at] ^ (1 << Math.floor(random() * 8)));
+      },
+  );
+  const cuts = [...BORDERS, tagAt, recordBytes - 1].map(
+    (at): Corruption =>
+      (record) =>
+        record.slice(0, at),
+  );
+  // Other records come as often as all else together.
+  const others = [...flips, ...cuts].map(() => anotherRecord);
+  return [...CORRUPTIONS, ...flips, ...cuts, ...others];
+}
+
+/** Of another place, group, tenant, model or installation; where there is none, a shorter one. */
+function anotherRecord(record: Uint8Array, random: () => number, others: readonly Uint8Array[]): Uint8Array {
+  return others[Math.floor(random() * others.length)] ?? record.slice(1);
+}
 
 const NONSENSE = [undefined, "a string", 42, {}, [], true, new ArrayBuffer(8), () => undefined];
 
@@ -79,9 +122,18 @@ export class FaultyStore implements TierStore {
   mostWaiting = 0;
   readonly #clock: VirtualClock;
   readonly #random: () => number;
+  readonly #corruptions: readonly Corruption[];
 
-  constructor(inner: MemoryStore, clock: VirtualClock, random: () => number, faults: Faults = {}) {
+  /** @param corruptions any of which may happen to a record that is corrupted */
+  constructor(
+    inner: MemoryStore,
+    clock: VirtualClock,
+    random: () => number,
+    faults: Faults = {},
+    corruptions: readonly Corruption[] = CORRUPTIONS,
+  ) {
     this.inner = inner;
+    this.#corruptions = corruptions;
     this.#clock = clock;
     this.#random = random;
     this.faults = faults;
@@ -141,10 +193,9 @@ export class FaultyStore implements TierStore {
   }
 
   #corrupt(name: string, record: Uint8Array, signal: AbortSignal): Uint8Array {
-    const kinds = Object.values(CORRUPTIONS);
     const stored = [...this.inner.records].filter(([other]) => other !== name).map(([, bytes]) => bytes);
     const others = [...stored, ...this.foreign];
-    const corrupted = kinds[this.#below(kinds.length)](record, this.#random, others);
+    const corrupted = this.#corruptions[this.#below(this.#corruptions.length)](record, this.#random, others);
     if (!signal.aborted) this.corrupted += 1;
     return corrupted;
   }

@@ -4,11 +4,13 @@ import { StoreError, type TierStore } from "../../src/tier/store.js";
 export class MemoryStore implements TierStore {
   readonly address = "memory";
   /** By name; tests may change what is in it. */
-  readonly records = new Map<string, Uint8Array>();
+  readonly records: Map<string, Uint8Array>;
   readonly #limit: number;
   #isClosed = false;
 
-  constructor({ limit = Number.POSITIVE_INFINITY } = {}) {
+  /** @param records of another one: several are one store then, and are closed each by itself */
+  constructor({ limit = Number.POSITIVE_INFINITY, records = new Map<string, Uint8Array>() } = {}) {
+    this.records = records;
     this.#limit = limit;
   }
 
