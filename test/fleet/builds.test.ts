@@ -43,6 +43,9 @@ interface Variant {
   readonly tier?: null;
   readonly main?: string;
   readonly of?: string;
+  /** Records that it writes, and those of them that another one reads. */
+  readonly written?: number;
+  readonly read?: number;
 }
 
 function start({ args = REFERENCE, tier, main, of = model }: Variant): Promise<Running> {
@@ -51,20 +54,20 @@ function start({ args = REFERENCE, tier, main, of = model }: Variant): Promise<R
 }
 
 /** The first one on a store: nothing is found, what it computes is written. */
-async function computed(server: Running) {
+async function computed(server: Running, written = BLOCKS) {
   const size = Number(await redis.ask("dbsize"));
   const { said, cached } = await ask(server, QUESTION);
   expect(cached).toBe(0);
   expect(await countersOf(server)).toMatchObject({ hits: 0, rejected: 0 });
-  await expectSoon(() => redis.ask("dbsize").then(Number)).toBe(size + BLOCKS);
+  await expectSoon(() => redis.ask("dbsize").then(Number)).toBe(size + written);
   return said;
 }
 
 /** One that finds all that it has not computed. */
-async function found(server: Running) {
+async function found(server: Running, read = BLOCKS) {
   const { said, cached } = await ask(server, QUESTION);
   expect(cached).toBe(BLOCKS * 16);
-  expect(await countersOf(server)).toMatchObject({ hits: BLOCKS, misses: 0, rejected: 0 });
+  expect(await countersOf(server)).toMatchObject({ hits: read, misses: 0, rejected: 0 });
   return said;
 }
 
@@ -101,18 +104,22 @@ test("two builds, one sum of which runs the other way, with the same version: no
   for (const server of [ours, oursAgain, theirs, theirsAgain]) await expectNothingStuck(server);
 });
 
-test("types of K and V, types of weights, and models of one shape: each finds its own", async () => {
-  const of = await writeModel(installation.folder, "another", "tiny", 2);
+test("types of K and V, types of weights, models of one shape, and one with windows: each finds its own", async () => {
+  const { folder } = installation;
+  const of = await writeModel(folder, "another", "tiny", 2);
+  const windowed = await writeModel(folder, "windowed", "windowed");
   const variants: Variant[] = [
     ...["f16", "int8"].map((type) => ({ args: [...REFERENCE, "--kv-dtype", type] })),
     { args: [...REFERENCE, "--dtype", "int8"] },
     { of },
+    // Each block of its two kinds of layers is a record; of windows only what is seen behind the prompt is read.
+    { of: windowed, written: 2 * BLOCKS, read: BLOCKS + 2 },
   ];
   const said: string[] = [];
   for (const variant of variants) {
     const [first, second] = await Promise.all([start(variant), start(variant)]);
-    said.push(JSON.stringify(await computed(first)));
-    expect(JSON.stringify(await found(second))).toBe(said.at(-1));
+    said.push(JSON.stringify(await computed(first, variant.written)));
+    expect(JSON.stringify(await found(second, variant.read))).toBe(said.at(-1));
     for (const { child } of [first, second]) child.kill("SIGKILL");
   }
   expect(new Set(said).size).toBe(variants.length);

@@ -142,6 +142,18 @@ test("held sequences and kept responses are found where they are", async () => {
   expect(homes.size).toBe(3);
 });
 
+test("two proxies place alike, so that one may die: the other takes its clients to the same servers", async () => {
+  await using other = await startShippedHaproxy(ports);
+  const homes: string[] = [];
+  const keys = Array.from({ length: 24 }, (_, i) => keyed(`conversation ${i}`, { max_tokens: 1 }));
+  {
+    await using proxy = await startShippedHaproxy(ports);
+    for (const key of keys) homes.push((await ask(proxy.url, key)).by);
+  }
+  expect(new Set(homes).size).toBe(3);
+  for (const [i, key] of keys.entries()) expect((await ask(other.url, key)).by).toBe(homes[i]);
+});
+
 test("300 requests of 60 keys stay with their servers; when one is killed only its keys move, and no answer is lost", async () => {
   await using proxy = await startShippedHaproxy(ports);
   const keys = Array.from({ length: 60 }, (_, i) => `conversation ${i}`);
