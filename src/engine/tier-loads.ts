@@ -69,6 +69,7 @@ export class TierLoads {
   #deadlines = 0;
   #blocks = 0;
   #tokens = 0;
+  #tokensAsked = 0;
 
   constructor(parts: LoadsParts) {
     this.#parts = parts;
@@ -98,7 +99,8 @@ export class TierLoads {
   get stats() {
     return {
       ...{ loads: this.#begun, joined: this.#joined, declined: this.#declined },
-      ...{ deadlines: this.#deadlines, blocksLoaded: this.#blocks, tokensLoaded: this.#tokens },
+      ...{ deadlines: this.#deadlines, blocksLoaded: this.#blocks },
+      ...{ tokensAsked: this.#tokensAsked, tokensLoaded: this.#tokens },
     };
   }
 
@@ -153,6 +155,7 @@ export class TierLoads {
       return false;
     }
     this.#begun += 1;
+    this.#tokensAsked += (most - from) * BLOCK_SIZE;
     this.#lastId += 1;
     const id = this.#lastId;
     const longestMs = Math.max(LONGEST * ownMs, SLOWER * expectedMs);

@@ -69,6 +69,8 @@ export interface EngineStats {
     readonly deadlines: number;
     /** Blocks that came and were taken. */
     readonly blocksLoaded: number;
+    /** Tokens of prompts that were asked for. */
+    readonly tokensAsked: number;
     /** Tokens of prompts whose rows were there when a load had ended, and not when it began. */
     readonly tokensLoaded: number;
     /** Blocks that were offered. */

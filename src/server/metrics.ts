@@ -185,7 +185,7 @@ export class ModelMetrics {
     gauges.usage.set(this.#label, stats === null ? 0 : stats.blocks.referenced / stats.blocks.total);
     if (loaded !== null) {
       this.#count("restarts", loaded.engineRestarts);
-      this.#tier?.read(this.#label.model_name, loaded.tier);
+      this.#tier?.read(this.#label.model_name, loaded.tier, stats?.tier ?? null);
     }
     if (stats === null) return;
     for (const { window, referenced } of stats.blocks.kinds)

@@ -3,7 +3,11 @@
  * way to the tier, is replaced. They are there only where the server has a tier.
  */
 import { Counter, Gauge, type Histogram, type Registry } from "prom-client";
+import type { EngineStats } from "../protocol/engine-stats.js";
 import type { TierStats } from "../protocol/kv-tier.js";
+
+/** What an engine asked of its tier. */
+type Asked = NonNullable<EngineStats["tier"]>;
 
 /** Counters of `TierStats` that become Prometheus' counters. */
 const COUNTED = {
@@ -21,6 +25,13 @@ const COUNTED = {
   ],
 } as const satisfies Partial<Record<keyof TierStats, readonly [string, string]>>;
 
+/** The same of what engines asked, two of them under vLLM's names. */
+const ASKED = {
+  tokensAsked: ["vllm:external_prefix_cache_queries_total", "Tokens of prompts that the tier was asked for."],
+  tokensLoaded: ["vllm:external_prefix_cache_hits_total", "Tokens whose K and V came from it."],
+  declined: ["lastrow_tier_declined_total", "Times that computing was expected to be faster than loading."],
+} as const satisfies Partial<Record<keyof Asked, readonly [string, string]>>;
+
 const BREAKER = { closed: 0, "half-open": 1, open: 2 } as const satisfies Record<
   TierStats["breaker"],
   number
@@ -28,11 +39,13 @@ const BREAKER = { closed: 0, "half-open": 1, open: 2 } as const satisfies Record
 
 export class TierMetrics {
   readonly #counters: ReadonlyMap<keyof typeof COUNTED, Counter<"model_name">>;
+  readonly #asked: ReadonlyMap<keyof typeof ASKED, Counter<"model_name">>;
   readonly #rejected: Counter<"model_name" | "reason">;
   readonly #breaker: Gauge<"model_name">;
   readonly #seconds: ReadHistogram;
   /** By model: what its connection had counted when it was read last. */
   readonly #seen = new Map<string, TierStats>();
+  readonly #seenAsked = new Map<string, Asked>();
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -41,6 +54,12 @@ export class TierMetrics {
       (Object.keys(COUNTED) as (keyof typeof COUNTED)[]).map((key) => {
         const [name, help] = COUNTED[key];
         return [key, new Counter({ name: `lastrow_tier_${name}_total`, help, labelNames, registers })];
+      }),
+    );
+    this.#asked = new Map(
+      (Object.keys(ASKED) as (keyof typeof ASKED)[]).map((key) => {
+        const [name, help] = ASKED[key];
+        return [key, new Counter({ name, help, labelNames, registers })];
       }),
     );
     this.#rejected = new Counter({
@@ -58,8 +77,12 @@ export class TierMetrics {
     this.#seconds = new ReadHistogram(registry);
   }
 
-  /** @param stats null: the model is not loaded, or its engine is being replaced */
-  read(id: string, stats: TierStats | null): void {
+  /**
+   * @param stats null: the model is not loaded, or its engine is being replaced
+   * @param asked the engine's own, as `stats`
+   */
+  read(id: string, stats: TierStats | null, asked: Asked | null): void {
+    if (asked !== null) this.#readAsked(id, asked);
     if (stats === null) return;
     const label = { model_name: id };
     const last = this.#seen.get(id);
@@ -79,6 +102,14 @@ export class TierMetrics {
   /** Its next counters begin at 0 again. */
   beginsAnew(id: string): void {
     this.#seen.delete(id);
+    this.#seenAsked.delete(id);
+  }
+
+  #readAsked(id: string, asked: Asked): void {
+    const before = this.#seenAsked.get(id);
+    this.#seenAsked.set(id, asked);
+    for (const [key, counter] of this.#asked)
+      counter.inc({ model_name: id }, Math.max(0, asked[key] - (before?.[key] ?? 0)));
   }
 }
 

@@ -74,7 +74,15 @@ describe.each(Object.keys(connections) as Where[])("engines %s", (where) => {
     expect([rows, value.numCachedTokens]).toEqual([4, 896]);
     expect(bits(value)).toBe(bits(cold));
     expect((await second.stats()).tier).toEqual({
-      ...{ loads: 1, joined: 0, declined: 0, deadlines: 0, blocksLoaded: 56, tokensLoaded: 896 },
+      ...{
+        loads: 1,
+        joined: 0,
+        declined: 0,
+        deadlines: 0,
+        blocksLoaded: 56,
+        tokensAsked: 896,
+        tokensLoaded: 896,
+      },
       // What came from there is not offered again.
       ...{ stores: 0, droppedStores: 0 },
     });

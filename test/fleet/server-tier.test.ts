@@ -90,6 +90,9 @@ test("what one server computed another loads, to the same bits: for the same nam
   })) {
     expect(text).toMatch(new RegExp(`^lastrow_tier_${name}\\{model_name="stories"\\} ${value}$`, "m"));
   }
+  // Each asked for all of its prompt's full blocks.
+  expect(text).toMatch(/^vllm:external_prefix_cache_queries_total\{model_name="stories"\} 768$/m);
+  expect(text).toMatch(/^vllm:external_prefix_cache_hits_total\{model_name="stories"\} 384$/m);
   // Bob's are under other names: his were written, too, and Alice's were not twice.
   await vi.waitFor(async () => expect(await records()).toBe(50), LONG);
 });

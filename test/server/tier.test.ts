@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { load } from "../../src/index.js";
+import type { EngineStats } from "../../src/protocol/engine-stats.js";
 import type { KvTier, TierStats } from "../../src/protocol/kv-tier.js";
 import { createServer, type ServerOptions } from "../../src/server/index.js";
 import { tenantSalt } from "../../src/tier/tenant-salt.js";
@@ -32,12 +33,17 @@ function keyed(key: string): KvTier {
 }
 
 /** The embedded model, whose tier tells what the test says. */
-function telling(stats: () => Promise<TierStats | null>): ServerOptions {
+function telling(
+  stats: () => Promise<TierStats | null>,
+  askedOf?: () => Promise<EngineStats["tier"]>,
+): ServerOptions {
   return {
     tier: keyed("a"),
     loadModel: async () => {
       const model = await load(undefined, { threads: 1 });
-      return Object.assign(model, { tierStats: stats });
+      const engineStats = model.stats.bind(model);
+      const asked = async () => ({ ...(await engineStats()), tier: await askedOf?.() });
+      return Object.assign(model, { tierStats: stats, ...(askedOf && { stats: asked }) });
     },
   };
 }
@@ -123,6 +129,29 @@ test("metrics are the tier's counters, and go on when its thread begins anew", a
   // While the engine is being replaced there is nothing to read, and nothing is taken back.
   stats = null;
   expect((await read()).hits_total).toBe(7);
+});
+
+test("what engines asked of it is told in tokens under vLLM's names, and goes on with another engine", async () => {
+  const none = { loads: 0, joined: 0, deadlines: 0, blocksLoaded: 0, stores: 0, droppedStores: 0 };
+  let asked = { ...none, declined: 3, tokensAsked: 400, tokensLoaded: 384 };
+  await using api = await served(
+    telling(
+      async () => NOTHING,
+      async () => asked,
+    ),
+  );
+  const read = async () => {
+    const text = await (await api.get("/metrics")).text();
+    return ["external_prefix_cache_queries", "external_prefix_cache_hits", "declined"].map((name) =>
+      Number(new RegExp(`^[a-z_:]+${name}_total\\{[^}]*\\} (\\S+)$`, "m").exec(text)?.[1]),
+    );
+  };
+  expect(await read()).toEqual([400, 384, 3]);
+  asked = { ...asked, tokensAsked: 416 };
+  expect(await read()).toEqual([416, 384, 3]);
+  api.server.service.metrics.of("stories").beginsAnew();
+  asked = { ...none, declined: 0, tokensAsked: 16, tokensLoaded: 16 };
+  expect(await read()).toEqual([432, 400, 3]);
 });
 
 test("without a tier there is none of its metrics", async () => {
