@@ -9,7 +9,7 @@ import type { KernelsName } from "../src/kernels/kernels.js";
 import { kvBlockBytes, kvLayout } from "../src/kernels/kv-layout.js";
 import type { KvDtype } from "../src/kernels/kv-types.js";
 import { MemoryPlan } from "../src/kernels/memory-plan.js";
-import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../src/kernels/reference/reference-backend.js";
 import { type WasmOptions, wasmBackend } from "../src/kernels/wasm/wasm-kernels.js";
 import { KvCache } from "../src/kv-cache/kv-cache.js";
 import { describeModel } from "../src/library/describe-model.js";

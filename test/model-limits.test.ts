@@ -4,7 +4,7 @@ import { planRandomModel, type RandomModelOptions } from "../scripts/random-mode
 import type { ModelFile, ModelFiles } from "../src/formats/model-files.js";
 import { load } from "../src/index.js";
 import { MemoryPlan } from "../src/kernels/memory-plan.js";
-import { referenceBackend } from "../src/kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../src/kernels/reference/reference-backend.js";
 import type { ConvertedDtype } from "../src/kernels/weight-types.js";
 import type { WeightName } from "../src/model/decoder-spec.js";
 import type { WeightPlace } from "../src/model/decoder-weights.js";

@@ -26,3 +26,13 @@ test("a page that only generates loads no grammars, no templates, no reader of G
     /^grammar\/(json-schema\/(schema-(keywords|grammar|alternatives)|strings|number-dfa)|regex|make-dfa|gbnf|grammar)\b|^chat\/jinja\/|^(architectures|formats)\/gguf\/|^(chat|library|tokenizer)\/[a-z-]*gguf|^engine\/|^kernels\/(wasm\/(?!operations)|reference\/reference-kernels)/;
   expect(reached.filter((file) => later.test(file))).toEqual([]);
 });
+
+test("an engine's worker loads no kernels in TypeScript before they are asked for", async () => {
+  const reached = [...(await reachedFrom("engine/engine-worker.ts"))];
+  expect(reached).toContain("kernels/wasm/wasm-kernels.ts");
+  expect(
+    reached.filter((file) =>
+      /^kernels\/reference\/(?!(reference-backend|column-bytes|stretch-maxima)\b)/.test(file),
+    ),
+  ).toEqual([]);
+});

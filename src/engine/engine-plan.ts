@@ -7,7 +7,7 @@ import { LastrowError } from "../errors.js";
 import { type KernelBackend, MAX_MEMORY_BYTES } from "../kernels/kernels.js";
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout, layerGroups } from "../kernels/kv-layout.js";
 import { ALIGNMENT, MemoryPlan } from "../kernels/memory-plan.js";
-import { referenceBackend } from "../kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../kernels/reference/reference-backend.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
 import { PACKED_DTYPES, type PackedDtype } from "../kernels/weight-types.js";
 import { formatMemorySize } from "../memory-size.js";

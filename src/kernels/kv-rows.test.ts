@@ -7,7 +7,7 @@ import { kvParts, readKvRows, writeKvRows } from "./kv-rows.js";
 import { KV_DTYPES } from "./kv-types.js";
 import { f32ToF16 } from "./reference/half.js";
 import { quantised, scaleOf } from "./reference/int8.js";
-import { referenceBackend } from "./reference/reference-kernels.js";
+import { referenceBackend } from "./reference/reference-backend.js";
 
 const bench = await KernelBench.create(referenceBackend, 1024 * 1024);
 afterAll(() => bench.kernels.dispose());

@@ -4,7 +4,7 @@ import { FAMILY_SPECS } from "../../test/decoder-specs.js";
 import type { Kernels, Tensor } from "../kernels/kernels.js";
 import { BLOCK_SIZE, kvBlockBytes, kvLayout, layerGroups, runsAlone } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
-import { referenceBackend } from "../kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../kernels/reference/reference-backend.js";
 import { Decoder } from "./decoder.js";
 import { planScratch } from "./decoder-scratch.js";
 import { type DecoderSpec, kvShapeOf } from "./decoder-spec.js";

@@ -7,7 +7,7 @@ import { readModelConfig } from "../architectures/read-config.js";
 import { openCheckpoint } from "../formats/checkpoint.js";
 import type { ModelFile } from "../formats/model-files.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
-import { referenceBackend } from "../kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../kernels/reference/reference-backend.js";
 import { planWeights } from "./decoder-weights.js";
 import { loadWeights, planStaging, widestRow } from "./load-weights.js";
 

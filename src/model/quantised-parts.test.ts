@@ -8,7 +8,7 @@ import type { KernelBackend } from "../kernels/kernels.js";
 import { kvBlockBytes, kvLayout, layerGroups, runsAlone } from "../kernels/kv-layout.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { QUANTISED_DTYPES } from "../kernels/reference/blocks.js";
-import { referenceBackend } from "../kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../kernels/reference/reference-backend.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
 import {
   CONVERTED_DTYPES,

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { memoryFile } from "../../test/memory-files.js";
 import type { KernelBackend } from "../kernels/kernels.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
-import { referenceBackend } from "../kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../kernels/reference/reference-backend.js";
 import { wasmBackend } from "../kernels/wasm/wasm-kernels.js";
 import { CONVERTED_DTYPES, type PackedDtype, storedBytes } from "../kernels/weight-types.js";
 import type { TensorRow, WeightName } from "./decoder-spec.js";

@@ -9,7 +9,7 @@ import { readModelConfig } from "../../src/architectures/read-config.js";
 import { openCheckpoint } from "../../src/formats/checkpoint.js";
 import type { Kernels } from "../../src/kernels/kernels.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
-import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../../src/kernels/reference/reference-backend.js";
 import { type ConvertedDtype, INT8_GROUP } from "../../src/kernels/weight-types.js";
 import { load } from "../../src/library/load.js";
 import { planWeights } from "../../src/model/decoder-weights.js";

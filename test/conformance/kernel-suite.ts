@@ -1,7 +1,7 @@
 /** What the suites of the kernels share: all implementations, and values that break careless code. */
 import fc from "fast-check";
 import type { Dots, KernelBackend, Vectors } from "../../src/kernels/kernels.js";
-import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../../src/kernels/reference/reference-backend.js";
 import { hasRelaxedSimd, type WhileWide } from "../../src/kernels/wasm/kernel-modules.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import { threads } from "../../src/platform/node-threads.js";

@@ -4,7 +4,7 @@
  */
 import { expect, test } from "vitest";
 import type { Kernels, Tensor } from "../../src/kernels/kernels.js";
-import { referenceBackend } from "../../src/kernels/reference/reference-kernels.js";
+import { referenceBackend } from "../../src/kernels/reference/reference-backend.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 
 /** Two pages, all of them planned. */

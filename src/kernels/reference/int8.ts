@@ -5,14 +5,10 @@
  */
 import type { LinearWeight, Packed, StoredOrder, StoredRows } from "../kernels.js";
 import { ACTIVATION_MAX, INT8_GROUP, WEIGHT_MAX } from "../weight-types.js";
+import { int8ColumnBytes } from "./column-bytes.js";
 import type { PackedWeight, StoredValues } from "./packed-weight.js";
 
 const { fround } = Math;
-
-/** Bytes of a column: the scales of its groups, then its integers, in whole floats. */
-export function int8ColumnBytes(inFeatures: number): number {
-  return 4 * groupsOf(inFeatures) + 4 * Math.ceil(inFeatures / 4);
-}
 
 function groupsOf(inFeatures: number): number {
   return Math.ceil(inFeatures / INT8_GROUP);

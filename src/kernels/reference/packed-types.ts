@@ -5,30 +5,24 @@ import type { PackedDtype, StoredFloat } from "../weight-types.js";
 import { BF16, F16, F32, type FloatForm, FloatWeight } from "./floats.js";
 import { f16ToF32, f32ToF16 } from "./half.js";
 import { Int4Weight } from "./int4.js";
-import { Int8Weight, int8ColumnBytes, quantised, scaleOf } from "./int8.js";
+import { Int8Weight, quantised, scaleOf } from "./int8.js";
 import type { PackedWeight } from "./packed-weight.js";
-import { QuantisedWeight, quantisedColumnBytes } from "./quantised.js";
+import { QuantisedWeight } from "./quantised.js";
 
-interface PackedType {
-  readonly columnBytes: (inFeatures: number) => number;
-  readonly open: (buffer: ArrayBuffer, weight: LinearWeight) => PackedWeight;
-}
+/** Opens a packed weight in the kernels' memory. */
+type Open = (buffer: ArrayBuffer, weight: LinearWeight) => PackedWeight;
 
-const floats = (form: FloatForm): PackedType => ({
-  columnBytes: (inFeatures) => form.Values.BYTES_PER_ELEMENT * inFeatures,
-  open: (buffer, weight) => new FloatWeight(form, buffer, weight),
-});
+const floats =
+  (form: FloatForm): Open =>
+  (buffer, weight) =>
+    new FloatWeight(form, buffer, weight);
+const quantisedType: Open = (buffer, weight) => new QuantisedWeight(buffer, weight);
 
-const quantisedType: PackedType = {
-  columnBytes: quantisedColumnBytes,
-  open: (buffer, weight) => new QuantisedWeight(buffer, weight),
-};
-
-export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
+export const OPEN: Readonly<Record<PackedDtype, Open>> = {
   f32: floats(F32),
   bf16: floats(BF16),
   f16: floats(F16),
-  int8: { columnBytes: int8ColumnBytes, open: (buffer, weight) => new Int8Weight(buffer, weight) },
+  int8: (buffer, weight) => new Int8Weight(buffer, weight),
   q8_0: quantisedType,
   iq4_nl: quantisedType,
   q6_k: quantisedType,
@@ -40,7 +34,7 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   q4_0: quantisedType,
   q4_1: quantisedType,
   q4_k: quantisedType,
-  int4: { ...quantisedType, open: (buffer, weight) => new Int4Weight(buffer, weight) },
+  int4: (buffer, weight) => new Int4Weight(buffer, weight),
 };
 
 export const STORED_VALUES: Readonly<Record<StoredFloat, FloatForm>> = { F32, F16, BF16 };

@@ -6,21 +6,18 @@
 import type { LinearWeight, Packed, StoredOrder, StoredRows } from "../kernels.js";
 import { isStoredFloat, type PackedDtype, STORED_TYPES, WEIGHT_TYPES } from "../weight-types.js";
 import { GROUP, type Group, groupValue, readGroups } from "./blocks.js";
+import { QUANTISED_HEADER_BYTES, quantisedColumnBytes } from "./column-bytes.js";
 import { quantised, scaleOf } from "./int8.js";
 import type { PackedWeight } from "./packed-weight.js";
 
 const { fround } = Math;
 
 /** Of a group: its scale, its offset, its steps, its integers. */
-const AT = { scale: 0, offset: 4, steps: 8, integers: 12 };
+const AT = { scale: 0, offset: 4, steps: 8, integers: QUANTISED_HEADER_BYTES };
 const GROUP_BYTES = AT.integers + GROUP;
 
 /** Types whose groups have an offset. */
 const WITH_OFFSET: ReadonlySet<PackedDtype> = new Set(["q4_1", "q5_1", "q4_k", "q5_k", "int4"]);
-
-export function quantisedColumnBytes(inFeatures: number): number {
-  return GROUP_BYTES * Math.ceil(inFeatures / GROUP);
-}
 
 export class QuantisedWeight implements PackedWeight {
   readonly #buffer: ArrayBuffer;

@@ -14,7 +14,6 @@ import {
   attentionMultiplyAdds,
   firstKey,
   type IndexList,
-  type KernelBackend,
   type Kernels,
   type LinearWeight,
   type Packed,
@@ -27,7 +26,7 @@ import { KV_TYPES } from "../kv-types.js";
 import { isStoredFloat, STORED_TYPES } from "../weight-types.js";
 import { activations } from "./activations.js";
 import { GROUP, groupValue, type QuantisedDtype, readGroups } from "./blocks.js";
-import { KV_ELEMENTS, PACKED, STORED_VALUES } from "./packed-types.js";
+import { KV_ELEMENTS, OPEN, STORED_VALUES } from "./packed-types.js";
 import type { PackedWeight, StoredValues } from "./packed-weight.js";
 import { stretchMaxima } from "./stretch-maxima.js";
 
@@ -328,7 +327,7 @@ class ReferenceKernels implements Kernels {
   }
 
   #weight(weight: LinearWeight): PackedWeight {
-    return PACKED[weight.dtype].open(this.#buffer, weight);
+    return OPEN[weight.dtype](this.#buffer, weight);
   }
 
   #indices(list: IndexList): Int32Array {
@@ -390,19 +389,13 @@ function joinLanes(lanes: Float32Array): number {
   return fround(fround(four[0] + four[1]) + fround(four[2] + four[3]));
 }
 
-export const referenceBackend: KernelBackend = {
-  name: "reference",
-  threads: 1,
-  scoreRows: 1,
-  packedBytes: (inFeatures, outFeatures, dtype) => outFeatures * PACKED[dtype].columnBytes(inFeatures),
-  scratchFloats: () => 0,
-  async create(bytes) {
-    try {
-      return new ReferenceKernels(new ArrayBuffer(bytes));
-    } catch (cause) {
-      throw new LastrowError("memory_limit_exceeded", `This runtime gives no memory of ${bytes} bytes.`, {
-        cause,
-      });
-    }
-  },
-};
+/** @throws LastrowError `memory_limit_exceeded` */
+export function createReferenceKernels(bytes: number): Kernels {
+  try {
+    return new ReferenceKernels(new ArrayBuffer(bytes));
+  } catch (cause) {
+    throw new LastrowError("memory_limit_exceeded", `This runtime gives no memory of ${bytes} bytes.`, {
+      cause,
+    });
+  }
+}
