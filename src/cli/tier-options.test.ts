@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { run } from "../../test/cli/captured-io.js";
 import { tenantSalt } from "../tier/tenant-salt.js";
-import { type TierCommandOptions, tierOf } from "./tier-options.js";
+import { type TierCommandOptions, tierOf, tierPlace } from "./tier-options.js";
 
 const KEY = Buffer.from("0123456789abcdef0123456789abcdef");
 const URL = "redis://tier.example";
@@ -75,4 +75,13 @@ test.each<[string[], string]>([
   const { exitCode, stdout, stderr } = await run(["serve", "--model", "/nowhere", ...args]);
   expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: "" });
   expect(stderr).toContain(sentence);
+});
+
+test.each<[TierCommandOptions, string | null]>([
+  [{}, null],
+  [{ tier: "rediss://lastrow@tier.example:7000/2" }, "rediss://tier.example:7000/2"],
+  [{ tier: "redis+unix:///run/valkey/socket" }, "redis+unix:///run/valkey/socket"],
+  [{ tierFile: "/srv/tier" }, "/srv/tier"],
+])("people are told where the tier of %j is: %s", (options, place) => {
+  expect(tierPlace(options)).toBe(place);
 });

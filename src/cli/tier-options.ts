@@ -110,6 +110,14 @@ export async function tierOf(options: TierCommandOptions): Promise<KvTier | unde
   });
 }
 
+/** Where the tier is that is asked for, for people; null: none. */
+export function tierPlace({ tier, tierFile }: TierCommandOptions): string | null {
+  if (tier === undefined) return tierFile ?? null;
+  const url = new URL(tier);
+  url.username = "";
+  return url.href;
+}
+
 /** As they are typed. */
 const FLAGS = {
   tierKeyFile: "--tier-key-file",

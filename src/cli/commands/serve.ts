@@ -16,7 +16,7 @@ import { modelsOf, type NamedSource } from "../named-source.js";
 import { askedVectors, type EngineOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
 import { coloursFor, type Io, write } from "../terminal.js";
-import { type TierCommandOptions, tierOf } from "../tier-options.js";
+import { type TierCommandOptions, tierOf, tierPlace } from "../tier-options.js";
 
 export interface ServeCommandOptions extends Omit<EngineOptions, "model">, TierCommandOptions {
   readonly model?: readonly NamedSource[] | undefined;
@@ -171,12 +171,14 @@ async function announce(
   const isOne = models.length === 1;
   const title = isOne ? printable(models[0].id) : `${models.length} models`;
   const model = isOne ? "" : `"model": ${printableJson(JSON.stringify(models[0].id))}, `;
+  const tier = tierPlace(options);
   const lines = [
     `${bold(title)} at ${cyan(url)}   ${dim(access)}`,
     ...(isOne ? oneModelLines(server.loaded[0].info, dim, yellow) : severalModelsLines(server, dim, yellow)),
     dim(
       `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
     ),
+    ...(tier === null ? [] : [dim(`Keys and values of prompts are shared through ${printable(tier)}`)]),
     ...(hasPage ? [`Talk to it: ${cyan(`${url}/`)}   see why it works: ${cyan(`${url}/explorer/`)}`] : []),
     "",
     `curl ${url}/v1/completions${key} -H "content-type: application/json" \\`,
