@@ -1,4 +1,5 @@
 /** Servers that come and go around a store: it may come later than they do, and one may die in the middle of an answer. */
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Running } from "../serving/serve-process.js";
 import { freePort } from "./child-process.js";
@@ -94,4 +95,16 @@ test("a server that dies in the middle of an answer: asked again with its seed, 
   expect(said.text.startsWith(begun)).toBe(true);
   expect(read).not.toContain("[DONE]");
   expect(await ask(b, question)).toEqual({ said, cached: TOKENS });
+});
+
+test("a folder in place of a Redis: one server finds what another one has written", async () => {
+  const { folder, keyFile } = installation;
+  const model = await writeModel(folder, "tiny", "tiny");
+  const options = { model, tier: join(folder, "tier"), keyFile, args: ["--kernels", "reference"] };
+  const [one, two] = await Promise.all([startTierServer(options), startTierServer(options)]);
+  const { said, cached } = await ask(one, questionOn(4));
+  expect(cached).toBe(0);
+  await expectSoon(async () => (await countersOf(one)).written).toBe(BLOCKS);
+  expect(await ask(two, questionOn(4))).toEqual({ said, cached: TOKENS });
+  for (const server of [one, two]) await expectNothingStuck(server);
 });

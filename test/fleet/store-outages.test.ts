@@ -106,7 +106,7 @@ const outages: Readonly<Record<string, Outage>> = {
   },
 };
 
-test.each(Object.entries(outages))("a store that is %s", async (_name, { begin, end, keeps }) => {
+test.each(Object.entries(outages))("a store that is %s", async (name, { begin, end, keeps }) => {
   const from = 10 * Object.values(outages).findIndex((outage) => outage.begin === begin);
   const [first, later, after] = [1, 4, 7].map((i) => [from + i, from + i + 1, from + i + 2]);
   const asked = [first, later, after].map(questionsOn);
@@ -135,7 +135,10 @@ test.each(Object.entries(outages))("a store that is %s", async (_name, { begin, 
   expect(still).toMatchObject({ loads: open.loads, timeouts: open.timeouts, hits: open.hits });
 
   await end();
+  const back = performance.now();
   for (const one of [server, other]) await expectSoon(async () => (await countersOf(one)).breaker).toBe(0);
+  // Answered again, at the latest, after the pause that it had come to: a few seconds.
+  process.stderr.write(`${name}: used again ${(performance.now() - back).toFixed(0)} ms after it was back\n`);
   if (!keeps) await store(after);
   expect(saidOf(await askAll(server, asked[2]))).toEqual(expected[2]);
   expect((await countersOf(server)).hits).toBeGreaterThan(still.hits);

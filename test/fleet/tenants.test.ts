@@ -119,6 +119,15 @@ test("a name shares with itself on all servers, and with no other; nothing that 
   expect([...sent.matchAll(/"LRKV\\x01\\x00/g)]).toHaveLength(2 * BLOCKS);
   const shown = Array.from({ length: TOKENS / 4 }, (_, i) => shownInMonitor(TEXT.slice(4 * i, 4 * i + 4)));
   expect([...shown, ...NAMES, ALICE, BOB].filter((said) => sent.includes(said))).toEqual([]);
+  // It would be seen: tokens in the clear are shown like this.
+  await redis.ask(
+    "eval",
+    `redis.call("set", "clear", struct.pack("<${"i4".repeat(4)}", unpack(ARGV)))`,
+    "0",
+    ...TEXT.slice(0, 4).map(String),
+  );
+  await expectSoon(async () => monitor.log.join("\n")).toContain(shown[0]);
+  await redis.ask("del", "clear");
   // Equal blocks of two tenants have nothing in common but what all records have in the clear.
   const store = await openRedisStore({ url: redis.url, ttlSeconds: 60, longestRecord: 100_000 });
   const ids = new Set<string>();

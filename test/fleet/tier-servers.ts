@@ -32,7 +32,7 @@ export async function writeKey(folder: string, name: string, fill: number): Prom
 
 interface TierServerOptions {
   readonly model: string;
-  /** Of its Redis; null: it has no tier. */
+  /** The URL of its Redis, or a folder; null: it has no tier. */
   readonly tier: string | null;
   readonly keyFile?: string;
   readonly args?: readonly string[];
@@ -44,7 +44,8 @@ interface TierServerOptions {
 
 export function startTierServer(options: TierServerOptions): Promise<Running> {
   const { model, tier, keyFile = "", args = [], by, main } = options;
-  const tierArgs = tier === null ? [] : ["--tier", tier, "--tier-key-file", keyFile, "--tier-write", "first"];
+  const flag = tier?.startsWith("/") ? "--tier-file" : "--tier";
+  const tierArgs = tier === null ? [] : [flag, tier, "--tier-key-file", keyFile, "--tier-write", "first"];
   return startIn({ by, main }, "--model", model, "--kv-memory", "32MiB", ...tierArgs, ...args);
 }
 
@@ -120,7 +121,6 @@ export async function askAll(
 export const saidOf = (answers: readonly Answer[]) => answers.map(({ said }) => said);
 
 /** What a server's metrics say, of all its models together. */
-
 export async function countersOf({ url }: Pick<Running, "url">, apiKey?: string) {
   const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   const text = await (await fetch(`${url}/metrics`, { headers })).text();
