@@ -43,6 +43,8 @@ test("count what was asked and answered", async () => {
   expect(values.get("lastrow:batch_size_sum")).toBeGreaterThan(values.get("lastrow:batch_size_count")!);
   expect(values.get("lastrow:engine_up")).toBe(1);
   expect(values.get("lastrow:kv_blocks_held")).toBe(0);
+  // It has no tier, and none of a tier's metrics.
+  expect([...values.keys()].filter((name) => /lastrow_tier|external_prefix/.test(name))).toEqual([]);
 });
 
 test("count what speculation proposed, as the answer tells it", async () => {

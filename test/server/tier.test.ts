@@ -7,6 +7,7 @@ import { load } from "../../src/index.js";
 import type { EngineStats } from "../../src/protocol/engine-stats.js";
 import type { KvTier, TierStats } from "../../src/protocol/kv-tier.js";
 import { createServer, type ServerOptions } from "../../src/server/index.js";
+import { TierWatch } from "../../src/server/tier-watch.js";
 import { tenantSalt } from "../../src/tier/tenant-salt.js";
 import { served } from "./served.js";
 
@@ -21,6 +22,11 @@ const NOTHING: TierStats = {
   ...{ written: 0, skippedWrites: 0, droppedWrites: 0, breaker: "closed", lost: null, problem: null },
   rejected: { length: 0, format: 0, namespace: 0, authentication: 0, position: 0, tokens: 0 },
   loadSeconds: { buckets: [0.01, 0.1], counts: [0, 0], sum: 0, count: 0 },
+};
+
+const NOT_ASKED = {
+  ...{ loads: 0, joined: 0, declined: 0, deadlines: 0, blocksLoaded: 0, stores: 0, droppedStores: 0 },
+  ...{ tokensAsked: 0, tokensLoaded: 0 },
 };
 
 /** A tier of which only names and counters are asked. */
@@ -71,7 +77,13 @@ test("a server's keys have the tier's salts: the same names, the same salts, whe
 
 test("metrics are the tier's counters, and go on when its thread begins anew", async () => {
   let stats: TierStats | null = null;
-  await using api = await served(telling(async () => stats));
+  let asked: EngineStats["tier"] = null;
+  await using api = await served(
+    telling(
+      async () => stats,
+      async () => asked,
+    ),
+  );
   const read = async () => {
     const lines = (await (await api.get("/metrics")).text()).split("\n");
     const ours = lines.filter((line) => line.startsWith("lastrow_tier_"));
@@ -129,34 +141,20 @@ test("metrics are the tier's counters, and go on when its thread begins anew", a
   // While the engine is being replaced there is nothing to read, and nothing is taken back.
   stats = null;
   expect((await read()).hits_total).toBe(7);
-});
-
-test("what engines asked of it is told in tokens under vLLM's names, and goes on with another engine", async () => {
-  const none = { loads: 0, joined: 0, deadlines: 0, blocksLoaded: 0, stores: 0, droppedStores: 0 };
-  let asked = { ...none, declined: 3, tokensAsked: 400, tokensLoaded: 384 };
-  await using api = await served(
-    telling(
-      async () => NOTHING,
-      async () => asked,
-    ),
-  );
-  const read = async () => {
+  // What engines asked of it, in tokens under vLLM's names.
+  const ofEngine = async () => {
     const text = await (await api.get("/metrics")).text();
     return ["external_prefix_cache_queries", "external_prefix_cache_hits", "declined"].map((name) =>
       Number(new RegExp(`^[a-z_:]+${name}_total\\{[^}]*\\} (\\S+)$`, "m").exec(text)?.[1]),
     );
   };
-  expect(await read()).toEqual([400, 384, 3]);
+  asked = { ...NOT_ASKED, declined: 3, tokensAsked: 400, tokensLoaded: 384 };
+  expect(await ofEngine()).toEqual([400, 384, 3]);
   asked = { ...asked, tokensAsked: 416 };
-  expect(await read()).toEqual([416, 384, 3]);
+  expect(await ofEngine()).toEqual([416, 384, 3]);
   api.server.service.metrics.of("stories").beginsAnew();
-  asked = { ...none, declined: 0, tokensAsked: 16, tokensLoaded: 16 };
-  expect(await read()).toEqual([432, 400, 3]);
-});
-
-test("without a tier there is none of its metrics", async () => {
-  await using api = await served();
-  expect(await (await api.get("/metrics")).text()).not.toContain("lastrow_tier");
+  asked = { ...NOT_ASKED, tokensAsked: 16, tokensLoaded: 16 };
+  expect(await ofEngine()).toEqual([432, 400, 3]);
 });
 
 test("nothing waits for a tier that does not answer: the server starts, is ready, and generates", async () => {
@@ -195,9 +193,10 @@ test("who runs the server is told when a tier cannot be reached, once, and when 
     await api.server.dispose();
     expect(await look({ lost: null })).toEqual([]);
     // One that is there from the beginning is worth no word.
-    await using fine = await served({ ...options, onTier: (problem) => told.push(`${problem}`) });
+    const fine = new TierWatch((problem) => told.push(`${problem}`));
+    fine.begin(async () => stats);
     expect(await look({})).toEqual([]);
-    await fine.server.dispose();
+    fine.end();
   } finally {
     vi.useRealTimers();
   }
