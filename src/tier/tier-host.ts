@@ -18,7 +18,7 @@ import type { TierStore } from "./store.js";
 import { Writer } from "./writer.js";
 
 /** Milliseconds that the store has for each part of a trial, and to let go. */
-const TRIAL_MS = 500;
+const TRIAL_MS = 1000;
 const CLOSE_MS = 500;
 /** Names that are known to be there, and for how long: a store forgets, too. */
 const KNOWN_NAMES = { most: 65_536, forMs: 600_000 } as const;

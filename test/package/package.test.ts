@@ -75,12 +75,14 @@ test("works as a library, and the program ends by itself", async () => {
   await writeFile(
     join(folder, "use.js"),
     `import { load } from "lastrow";
-     const lm = await load();
+     import { directoryTier } from "lastrow/tier";
+     const lm = await load(undefined, { tier: directoryTier({ folder: "tier", key: new Uint8Array(32) }) });
      const { text } = await lm.generate("Once upon a time", { maxTokens: 12, seed: 3 }).result();
-     process.stdout.write(text);`,
+     process.stdout.write(text + ", " + (await lm.tierStats()).breaker);`,
   );
+  // It ends by itself, with its engine and its tier open.
   const { stdout } = await run(process.execPath, ["use.js"], { cwd: folder, timeout: 60_000 });
-  expect(stdout).toBe((await expected()).text);
+  expect(stdout).toBe(`${(await expected()).text}, closed`);
 });
 
 test("bundles for a browser, without a Node built-in, and the bundle runs", async () => {
