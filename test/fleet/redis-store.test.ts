@@ -1,5 +1,4 @@
 /** The tier's store in a real Redis: over TCP, Unix sockets and TLS, with users, passwords and their rights, full, stopped and gone. */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openRedisStore, type RedisSettings } from "../../src/tier/redis-store.js";
 import type { TierStore } from "../../src/tier/store.js";
 import { conformance, failureOf, newName, PATIENT } from "../tier/store-conformance.js";
+import { type Certificates, certificates } from "./certificates.js";
 import { freePort } from "./child-process.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 
@@ -201,90 +201,24 @@ describe("with users", () => {
 describe("over TLS", () => {
   let redis: RedisServer;
   let port: number;
-  const file = (name: string) => join(folder, name);
-  const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "pipe" });
-
-  /** A certificate signed by an authority that was made before. */
-  function certify(name: string, authority: string, alternative: string): void {
-    writeFileSync(file(`${name}.ext`), `subjectAltName=${alternative}`);
-    openssl(
-      ...[
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-subj",
-        `/CN=${name}`,
-      ],
-      ...["-keyout", file(`${name}.key`), "-out", file(`${name}.csr`)],
-    );
-    openssl(
-      ...["x509", "-req", "-in", file(`${name}.csr`), "-CA", file(`${authority}.pem`)],
-      ...[
-        "-CAkey",
-        file(`${authority}.key`),
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        file(`${name}.ext`),
-      ],
-      ...["-out", file(`${name}.pem`)],
-    );
-  }
-
+  let files: Certificates;
   beforeAll(async () => {
-    for (const authority of ["authority", "stranger"]) {
-      openssl(
-        ...[
-          "req",
-          "-x509",
-          "-newkey",
-          "ec",
-          "-pkeyopt",
-          "ec_paramgen_curve:prime256v1",
-          "-nodes",
-          "-days",
-          "2",
-        ],
-        ...[
-          "-subj",
-          `/CN=${authority}`,
-          "-keyout",
-          file(`${authority}.key`),
-          "-out",
-          file(`${authority}.pem`),
-        ],
-      );
-    }
-    certify("server", "authority", "IP:127.0.0.1");
-    certify("client", "authority", "DNS:client");
+    files = await certificates();
     port = await freePort();
-    redis = await startRedis({
-      args: [
-        ...[
-          "--tls-port",
-          String(port),
-          "--tls-cert-file",
-          file("server.pem"),
-          "--tls-key-file",
-          file("server.key"),
-        ],
-        ...["--tls-ca-cert-file", file("authority.pem"), "--tls-auth-clients", "optional"],
-      ],
-    });
+    redis = await startRedis({ args: files.serverOptions(port) });
   });
-  afterAll(() => redis[Symbol.asyncDispose]());
+  afterAll(async () => {
+    await redis[Symbol.asyncDispose]();
+    await files[Symbol.asyncDispose]();
+  });
   const tls = (settings: Partial<RedisSettings> = {}) =>
-    open({ url: `rediss://127.0.0.1:${port}`, caFile: file("authority.pem"), ...settings });
+    open({ url: `rediss://127.0.0.1:${port}`, caFile: files.authority, ...settings });
 
   conformance(() => tls());
 
   test("where clients need a certificate, one is shown, and none is refused", async () => {
     await redis.ask("config", "set", "tls-auth-clients", "yes");
-    const known = await tls({ certFile: file("client.pem"), keyFile: file("client.key") });
+    const known = await tls(files.client);
     await known.ping(PATIENT);
     const unknown = await tls();
     expect(await failureOf(unknown.ping(PATIENT))).toBe("unreachable");
@@ -292,7 +226,7 @@ describe("over TLS", () => {
   });
 
   test("a server that nobody vouches for is not talked to", async () => {
-    for (const caFile of [file("stranger.pem"), undefined]) {
+    for (const caFile of [files.stranger, undefined]) {
       const store = await tls({ caFile });
       expect(await sentence(store.ping(PATIENT))).toMatch(/cannot be reached: .*certificate/);
     }
