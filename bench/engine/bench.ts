@@ -10,7 +10,7 @@ import { CONVERTED_DTYPES, type ConvertedDtype } from "../../src/kernels/weight-
 import { loadParts } from "../../src/library/load.js";
 import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
-import { batching, cachedPrompt, type Figure, lateShortRequest, lookUp } from "./measures.js";
+import { batching, cachedPrompt, type Figure, lateShortRequest, lookUp, tierOverhead } from "./measures.js";
 
 const { model, rounds, threads, dtype, kvDtype, json } = benchCommand(
   "bench:engine",
@@ -33,7 +33,7 @@ const { core } = host;
 // The first passes are slower: memory is touched for the first time, and code is compiled.
 lateShortRequest(core, 1);
 const figures: Figure[] = [];
-for (const measure of [cachedPrompt, batching, lookUp, lateShortRequest])
+for (const measure of [cachedPrompt, batching, lookUp, lateShortRequest, tierOverhead])
   figures.push(...measure(core, rounds, dtype));
 await core.kernels.dispose();
 

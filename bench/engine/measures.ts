@@ -4,13 +4,19 @@
  */
 import type { EngineCore } from "../../src/engine/engine-core.js";
 import type { ConvertedDtype } from "../../src/kernels/weight-types.js";
-import { type MeasuredRun, type MeasuredStep, matrixOperations, run } from "./measured-engine.js";
+import {
+  type MeasuredRequest,
+  type MeasuredRun,
+  type MeasuredStep,
+  matrixOperations,
+  run,
+} from "./measured-engine.js";
 
 /** One figure, and what it should be. */
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: "×" | "%" | "rows" | "steps" | "ms" | "Gop/s" | "tokens/s";
+  readonly unit: "×" | "%" | "rows" | "blocks" | "steps" | "ms" | "Gop/s" | "tokens/s";
   /** Null: told for the others' sake. */
   readonly target: { readonly atLeast: number } | { readonly atMost: number } | null;
 }
@@ -201,6 +207,61 @@ export function lateShortRequest(core: EngineCore, rounds: number): Figure[] {
       unit: "ms",
       target: null,
     },
+  ];
+}
+
+/**
+ * What a KV tier takes of the engine's thread: a tier that has nothing, answers at once, and is offered everything. Prompts of 900
+ * tokens, and 16 requests that decode. The last measure: an engine has its tier for good.
+ */
+export function tierOverhead(core: EngineCore, rounds: number): Figure[] {
+  const tier = core.connectTier({
+    policy: { write: "first", deadlineMs: 250 },
+    post: (ask) => {
+      if (ask.type === "load") tier.take({ type: "loaded", id: ask.id, length: ask.from });
+      else if (ask.type === "store") {
+        tier.take({ type: "stored", buffers: ask.blocks.map(({ bytes }) => bytes.buffer) });
+      }
+    },
+    now: () => performance.now(),
+  });
+  let spentMs = 0;
+  const timed = <Target extends object>(target: Target, ...names: (keyof Target)[]) => {
+    for (const name of names) {
+      const method = target[name] as (...args: unknown[]) => unknown;
+      target[name] = ((...args: unknown[]) => {
+        const start = performance.now();
+        const result = method.apply(target, args);
+        spentMs += performance.now() - start;
+        return result;
+      }) as Target[keyof Target];
+    }
+  };
+  timed(tier, "afterStep", "computed", "admitted");
+  timed(tier.loads, "begin", "isAwaitedBy", "promisedBesides");
+  const share = (requests: () => MeasuredRequest[]) =>
+    median(
+      Array.from({ length: rounds }, () => {
+        spentMs = 0;
+        const { totalMs } = run(core, requests());
+        return (100 * spentMs) / totalMs;
+      }),
+    );
+  const stores = () => tier.stats.stores;
+  const before = stores();
+  const prefill = share(() => [{ prompt: newPrompt(core, PROMPT_TOKENS), maxTokens: 1 }]);
+  const offered = (stores() - before) / rounds;
+  const decode = share(() =>
+    Array.from({ length: REQUESTS }, (_, i) => ({
+      prompt: newPrompt(core, REQUEST_PROMPT),
+      maxTokens: REQUEST_TOKENS,
+      seed: i,
+    })),
+  );
+  return [
+    { name: "KV tier: of a prompt of 900 that it has not", value: prefill, unit: "%", target: { atMost: 1 } },
+    { name: "KV tier: blocks offered of that prompt", value: offered, unit: "blocks", target: null },
+    { name: "KV tier: of 16 requests of 64 + 64", value: decode, unit: "%", target: { atMost: 1 } },
   ];
 }
 

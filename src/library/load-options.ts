@@ -80,7 +80,7 @@ export interface LoadOptions {
   /**
    * Blocks of K and V that are shared with other processes and machines: `redisTier` or `directoryTier` of `lastrow/tier`
    * makes one. What it has of a prompt is loaded where that is faster than computing it, and verified; whatever goes wrong
-   * with it is a prompt that is computed. The bits are the same. Loading computes up to 40 tokens more, which tell this engine's bits from
+   * with it is a prompt that is computed. The bits are the same. Loading computes up to 24 tokens more, which tell this engine's bits from
    * those of another. In Node only: a page has none.
    */
   readonly tier?: KvTier | undefined;

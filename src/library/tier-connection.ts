@@ -10,8 +10,8 @@ import type { EngineInfo } from "../protocol/engine-setup.js";
 import type { KvTier, TierConnection } from "../protocol/kv-tier.js";
 import { numericsVersion, type SequenceIdentity } from "../saved-sequence/saved-metadata.js";
 
-/** Tokens of the probe, at most: two blocks, and rows behind them that see both. */
-const PROBE_TOKENS = 40;
+/** Tokens of the probe, at most: a full block, and rows behind it that see both blocks. More would be felt when a model is loaded. */
+const PROBE_TOKENS = 24;
 /** Ids of the probe are far apart, and differ. */
 const PROBE_STEP = 40_503;
 const PROBE_FIRST = 7;

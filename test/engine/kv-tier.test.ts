@@ -269,7 +269,7 @@ describe("a model's identity", () => {
       kvDtype: "f32",
       rotaryTable: null,
       numerics: "1",
-      rows: 40,
+      rows: 24,
     });
     expect(one).toMatchObject({ blockSize: 16, probe: expect.stringMatching(/^[0-9a-f]{64}$/) });
     expect(await identityOf("in a worker", { threads: 2 }, tiny)).toEqual(one);
