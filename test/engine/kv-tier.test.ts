@@ -5,6 +5,8 @@ import { startInProcess } from "../../src/engine/in-process.js";
 import { LanguageModel } from "../../src/library/language-model.js";
 import { loadParts } from "../../src/library/load.js";
 import type { LoadOptions } from "../../src/library/load-options.js";
+import { platform as browserPlatform } from "../../src/platform/browser.js";
+import { platform } from "../../src/platform/node.js";
 import { connectEngineWorker, startWorker } from "../../src/platform/node-worker.js";
 import type { EngineConnection } from "../../src/protocol/messages.js";
 import { familyFolder, modelFolders } from "../fixture-models.js";
@@ -373,4 +375,21 @@ describe("a saved sequence", () => {
       tokensLoaded: expect.toSatisfy((tokens: number) => tokens > 96),
     });
   });
+});
+
+test("a page has no KV tier, and says so before it reads anything", async () => {
+  const page = platform as { hasKvTiers: boolean };
+  page.hasKvTiers = false;
+  try {
+    const open = () => expect.fail("a file is opened");
+    await expect(
+      loadOver("in process", { tier: new MemoryTier() }, { label: "page", open }),
+    ).rejects.toMatchObject({
+      code: "runtime_unsupported",
+      message: "A page has no KV tier: load the model without tier.",
+    });
+  } finally {
+    page.hasKvTiers = true;
+  }
+  expect(browserPlatform.hasKvTiers).toBe(false);
 });
