@@ -154,11 +154,9 @@ export class Scheduler {
    */
   plan(): ScheduledRows[] {
     const rows = this.#planRows();
-    const loads = this.#loads;
-    if (rows.length > 0 || loads === null) return rows;
-    // What loads hold that are over is in the way of all.
-    if (loads.numUnderWay === 0 && loads.giveWay(() => false)) return this.plan();
-    this.#stalledAt = loads.numUnderWay > 0 ? this.#changes : null;
+    // What waits for no load can go on when one ends: the oldest is never kept waiting by what others' loads hold.
+    const isLoading = this.#loads !== null && this.#loads.numUnderWay > 0;
+    this.#stalledAt = rows.length === 0 && isLoading ? this.#changes : null;
     return rows;
   }
 

@@ -186,6 +186,20 @@ describe("a load", () => {
     expect(engine.core.stats.tier).toMatchObject({ deadlines: 1, blocksLoaded: 2, tokensLoaded: 32 });
   });
 
+  test("takes blocks of the right size, of its prefix, and none else", () => {
+    const engine = new Tiered();
+    const sequence = engine.start(run(0, 100));
+    engine.step();
+    const { blockBytes } = engine.core.kvCache.layout;
+    const block = { type: "block", id: 1, group: 0, index: 0 } as const;
+    for (const bytes of [blockBytes - 1, blockBytes + 1, 0])
+      engine.take({ ...block, bytes: new Uint8Array(bytes) });
+    for (const place of [{ index: 6 }, { index: -1 }, { group: 1 }, { id: 2 }])
+      engine.take({ ...block, ...place, bytes: new Uint8Array(blockBytes) });
+    engine.end(1);
+    expect(engine.step()).toEqual({ [numberOf(sequence)]: 100 });
+  });
+
   test("is given up with its sequence; who waited for it goes on alone", () => {
     const engine = new Tiered();
     const first = engine.start(run(0, 100));
