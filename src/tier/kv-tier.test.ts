@@ -12,6 +12,9 @@ import { IDENTITY, TIER_KEY } from "../../test/tier/tier-identity.js";
 import { directoryTier, redisTier } from "./kv-tier.js";
 import { tenantSalt } from "./tenant-salt.js";
 
+/** Nothing takes so long, but on a machine that does much else. */
+const PATIENCE_MS = 60_000;
+
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "lastrow-tier-"));
@@ -25,14 +28,15 @@ describe("a tier with a thread of its own", () => {
     const one = await ConnectedEngine.of(tierHere());
     expect(one.connection.policy).toEqual({ write: "auto", deadlineMs: 250 });
     const tokens = tokensOf(1, 96);
+    await one.until(() => one.engine.state.takesStores);
     one.engine.store(tokens);
     await one.until(() => one.engine.lent.size === 0);
-    await vi.waitFor(async () => expect((await one.connection.stats()).written).toBe(12), 5000);
+    await vi.waitFor(async () => expect((await one.connection.stats()).written).toBe(12), PATIENCE_MS);
     await one.end();
 
     const two = await ConnectedEngine.of(tierHere());
-    expect(two.engine.states).toMatchObject([{ takesLoads: true, takesStores: true }]);
-    const id = two.engine.load(tokens, { deadlineMs: 5000 });
+    await two.until(() => two.engine.state.takesLoads && two.engine.state.takesStores);
+    const id = two.engine.load(tokens, { deadlineMs: PATIENCE_MS });
     await two.until(() => two.engine.lengthOf(id) !== null);
     expect(two.engine.lengthOf(id)).toBe(6);
     const { hits, loads, lost, problem, breaker } = await two.connection.stats();
@@ -65,7 +69,7 @@ describe("a tier with a thread of its own", () => {
       // No engine says such a thing: a fault.
       port.postMessage({ type: "store", salt: "", tokens: null, blocks: [{}] });
       await until(isPortClosed);
-      await vi.waitFor(() => expect(warn).toHaveBeenCalledTimes(1), 5000);
+      await vi.waitFor(() => expect(warn).toHaveBeenCalledTimes(1), PATIENCE_MS);
       expect(String(warn.mock.calls[0][0])).toMatch(
         /^The KV tier's thread was lost \(.+\); the model goes on/,
       );
@@ -91,11 +95,11 @@ describe("a tier with a thread of its own", () => {
       const tier = directoryTier({ folder: ${JSON.stringify(folder)}, key: new Uint8Array(32) });
       const connection = await tier.connect(${JSON.stringify(IDENTITY)});
       connection.port.unref();
-      console.log((await connection.stats()).breaker);`;
+      console.log((await connection.stats()).loads);`;
     const { stdout } = await promisify(execFile)("node", ["--input-type=module", "-e", program], {
-      timeout: 20_000,
+      timeout: PATIENCE_MS,
     });
-    expect(stdout).toBe("closed\n");
+    expect(stdout).toBe("0\n");
   });
 });
 
