@@ -134,3 +134,33 @@ test("a marker that is a special token begins a call among free text, behind tho
   }
   expect(Math.min(ended.whole, ended.within)).toBeGreaterThan(2);
 });
+
+test("thoughts that have begun and whose end is spelled are free, and what the answer is held to begins behind them", async () => {
+  const spelled = (text: string) => ({ text, token: null });
+  const thoughts = { begin: spelled("!!"), end: spelled("?!"), isOpen: true };
+  const ids = ["?", "!"].map((text) => model.tokenizer!.encode(text).at(-1)!);
+  const logitBias = Object.fromEntries(ids.map((id) => [id, 100]));
+  const tools = {
+    ...{ format: callFormat("hermes", model.tokenizer!), tools: TOOLS },
+    ...{ choice: "required" as const, parallel: false },
+  };
+  const schema = { type: "object", properties: { n: { enum: [1, 2] } }, required: ["n"] };
+  const answer = (seed: number, more: object, parts: { tools: typeof tools | null }) =>
+    model
+      .answer("Once", { seed, temperature: 8, maxTokens: 120, logitBias, ...more }, { thoughts, ...parts })
+      .result();
+  let numThoughtOf = 0;
+  for (const seed of [1, 2, 3, 4]) {
+    const held = await answer(seed, { schema }, { tools: null });
+    expect([held.finishReason, held.text]).toEqual(["stop", expect.stringMatching(/^\{"n":[12]\}$/)]);
+    expect(held.reasoning).not.toContain("?!");
+    if (held.reasoning !== "") numThoughtOf += 1;
+    const called = await answer(seed, {}, { tools });
+    expect(called.text).toBe("");
+    if (called.finishReason !== "length") expect(called.toolCalls).toHaveLength(1);
+    expect(called.reasoning).toBe(held.reasoning);
+  }
+  expect(numThoughtOf).toBeGreaterThan(0);
+  const never = await answer(1, { schema, maxTokens: 9, logitBias: { [ids[1]!]: -1000, [model.info.config.eosTokenIds[0]!]: 100 } }, { tools: null });
+  expect([never.finishReason, never.text, never.tokens.length]).toEqual(["length", "", 9]);
+});

@@ -9,7 +9,9 @@ export type ConstraintSpec =
   /** A text of a grammar in GBNF. */
   | { readonly kind: "grammar"; readonly text: string }
   /** A text that may call tools. */
-  | { readonly kind: "tools"; readonly tools: ToolsSpec };
+  | { readonly kind: "tools"; readonly tools: ToolsSpec }
+  /** Thoughts that have begun, up to a text that ends them, and then what the answer is held to. */
+  | { readonly kind: "thoughts"; readonly end: string; readonly answer: ConstraintSpec };
 
 /** Equal for equal specs, and for no others. */
 export function specKey(spec: ConstraintSpec): string {
@@ -22,5 +24,7 @@ export function specKey(spec: ConstraintSpec): string {
       return `grammar ${spec.text}`;
     case "tools":
       return `tools ${JSON.stringify(spec.tools)}`;
+    case "thoughts":
+      return `thoughts ${JSON.stringify(spec.end)} ${specKey(spec.answer)}`;
   }
 }

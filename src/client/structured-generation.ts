@@ -9,7 +9,7 @@ import type { EngineClient, GenerationHandle } from "./engine-client.js";
 import type { GrammarCompiler } from "./grammar-compiler.js";
 
 /** What an answer is held to. */
-interface HeldAnswer {
+export interface HeldAnswer {
   readonly spec: ConstraintSpec;
   /** It may think first; null: it does not. */
   readonly thoughts: ThoughtTokens | null;

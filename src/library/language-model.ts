@@ -68,7 +68,7 @@ import {
   type RowsOptions,
 } from "./prompt-logits.js";
 import { type RankOptions, type RankResult, rankDocuments, rankerOf, rankTokens } from "./rank.js";
-import { type AnySchema, type JsonSchema, thoughtTokens, type ValueOf } from "./structured-output.js";
+import { type AnySchema, heldAnswer, type JsonSchema, type ValueOf } from "./structured-output.js";
 
 /** How a sequence begins. */
 export interface SequenceOptions extends PromptOptions {
@@ -207,7 +207,7 @@ export class LanguageModel implements AsyncDisposable {
     const { request, text, structure } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
     const called = tools === null ? null : calledTools(tools, { request, structure });
     const spec = structure?.spec ?? called?.spec ?? null;
-    const held = spec === null ? null : { spec, thoughts: thoughtTokens(thoughts, spec) };
+    const held = spec === null ? null : heldAnswer(spec, thoughts);
     const start = (asked: GenerationRequest, sink: GenerationSink) =>
       held === null ? engine.generate(asked, sink) : this.#structuredGenerations().start(held, asked, sink);
     return new Generation(start, request, { ...text, thoughts, calls: called?.calls ?? null });

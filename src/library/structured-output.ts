@@ -4,6 +4,7 @@
  */
 import type { AnswerThoughts } from "../chat/thoughts.js";
 import type { ConstraintSpec } from "../client/constraint-spec.js";
+import type { HeldAnswer } from "../client/structured-generation.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import {
   MAX_GRAMMAR_LENGTH,
@@ -11,7 +12,6 @@ import {
   SCHEMA_LIMITS,
 } from "../grammar/json-schema/schema-limits.js";
 import { shown } from "../option-checks.js";
-import type { ThoughtTokens } from "../sampling/after-thoughts.js";
 
 /** A JSON Schema, draft 2020-12; docs/structured-output.md lists the keywords that are honoured. */
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
@@ -134,20 +134,15 @@ export async function validated(
 }
 
 /**
- * How an answer that is held to something is told to think first; null: it does not think.
- * @throws LastrowError `invalid_argument` for thoughts that have begun and whose end is no token
+ * What an answer is held to that may think first: thoughts are free, and behind them it begins. Thoughts whose end is no token are
+ * part of the grammar, if the prompt has begun them; an answer never begins such by itself.
  */
-export function thoughtTokens(
-  thoughts: AnswerThoughts | null,
-  { kind }: ConstraintSpec,
-): ThoughtTokens | null {
-  if (thoughts === null) return null;
+export function heldAnswer(spec: ConstraintSpec, thoughts: AnswerThoughts | null): HeldAnswer {
+  if (thoughts === null) return { spec, thoughts: null };
   const { begin, end, isOpen } = thoughts;
-  if (end.token !== null) return { begin: begin.token, end: end.token, isOpen };
-  if (!isOpen) return null;
-  throw invalidArgument(
-    `${kind} cannot be combined with thoughts that the prompt has begun and whose end, ${end.text}, is no token of this model; turn them off, if the template can (enable_thinking: false, say).`,
-  );
+  if (end.token !== null) return { spec, thoughts: { begin: begin.token, end: end.token, isOpen } };
+  if (!isOpen) return { spec, thoughts: null };
+  return { spec: { kind: "thoughts", end: end.text, answer: spec }, thoughts: null };
 }
 
 /** An answer that fits its schema and that a refinement of the schema refuses all the same. */

@@ -101,6 +101,7 @@ const NAMES_THE_PLACE: Readonly<Record<ConstraintSpec["kind"], RegExp>> = {
   regex: /^(the pattern .* before character \d+|a pattern|this pattern|no text)/s,
   grammar: /line \d+, column \d+|no text fits|takes too much work/,
   tools: /^/,
+  thoughts: /^/,
 };
 
 test("random ones compile, or are refused with their place", { timeout: RUNS_TIMEOUT_MS }, () => {
