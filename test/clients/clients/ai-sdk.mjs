@@ -4,31 +4,24 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { embedMany, generateText, isStepCount, Output, streamText, tool } from "ai";
 import { expectLeft, refused } from "../features.mjs";
-import {
-  DOT,
-  expectPet,
-  expectPlace,
-  expectText,
-  expectVectors,
-  HOSTED,
-  PET,
-  PLACE,
-  QUESTION,
-  TEXTS,
-  WEATHER,
-  weather,
-} from "./schemas.mjs";
+import * as wanted from "./schemas.mjs";
 
 const FEW = { maxOutputTokens: 8, temperature: 0, maxRetries: 0 };
-const tools = { weather: tool({ description: WEATHER.description, inputSchema: PLACE, execute: weather }) };
+const tools = {
+  weather: tool({
+    description: wanted.WEATHER.description,
+    inputSchema: wanted.PLACE,
+    execute: wanted.weather,
+  }),
+};
 
 /** What all three do alike. @param modelOf the model of a server @param vectorModelOf one that makes vectors @param log provider options for log-probabilities */
 function casesOf({ plain, thinking, vectors }, modelOf, vectorModelOf, log) {
-  const request = { model: modelOf(plain), prompt: QUESTION, ...FEW };
+  const request = { model: modelOf(plain), prompt: wanted.QUESTION, ...FEW };
   return {
     async text() {
       const { text, finishReason } = await generateText(request);
-      expectText(text);
+      wanted.expectText(text);
       equal(finishReason, "length");
     },
     async streamed() {
@@ -44,9 +37,9 @@ function casesOf({ plain, thinking, vectors }, modelOf, vectorModelOf, log) {
       equal(usage.outputTokens, 8);
     },
     async object() {
-      const asked = { ...request, maxOutputTokens: 200, output: Output.object({ schema: PET }) };
+      const asked = { ...request, maxOutputTokens: 200, output: Output.object({ schema: wanted.PET }) };
       const { output } = await generateText(asked);
-      expectPet(output);
+      wanted.expectPet(output);
       deepStrictEqual(await streamText(asked).output, output);
     },
     async tools() {
@@ -57,10 +50,10 @@ function casesOf({ plain, thinking, vectors }, modelOf, vectorModelOf, log) {
       equal(steps.length, 4);
       for (const { toolCalls, toolResults, finishReason } of steps.slice(0, 3)) {
         equal(finishReason, "tool-calls");
-        expectPlace(toolCalls[0].input);
-        equal(toolResults[0].output, weather(toolCalls[0].input));
+        wanted.expectPlace(toolCalls[0].input);
+        equal(toolResults[0].output, wanted.weather(toolCalls[0].input));
       }
-      expectText(text);
+      wanted.expectText(text);
     },
     async streamedTools() {
       const asked = {
@@ -91,13 +84,13 @@ function casesOf({ plain, thinking, vectors }, modelOf, vectorModelOf, log) {
         maxRetries: 0,
       };
       const whole = await generateText(asked);
-      expectText(whole.reasoningText);
-      expectText(whole.text);
+      wanted.expectText(whole.reasoningText);
+      wanted.expectText(whole.text);
       let reasoning = "";
       for await (const part of streamText(asked).fullStream) {
         if (part.type === "reasoning-delta") reasoning += part.text;
       }
-      expectText(reasoning);
+      wanted.expectText(reasoning);
     },
     logprobs:
       log === null
@@ -107,15 +100,19 @@ function casesOf({ plain, thinking, vectors }, modelOf, vectorModelOf, log) {
             ok(providerMetadata.openai.logprobs.length > 0);
           },
     async vectors() {
-      const { embeddings } = await embedMany({ model: vectorModelOf(vectors), values: TEXTS });
-      expectVectors(embeddings, vectors);
+      const { embeddings } = await embedMany({ model: vectorModelOf(vectors), values: wanted.TEXTS });
+      wanted.expectVectors(embeddings, vectors);
     },
     async turns() {
       const { responseMessages, response } = await generateText(request);
       const said = responseMessages ?? response.messages;
-      const messages = [{ role: "user", content: QUESTION }, ...said, { role: "user", content: "And then?" }];
+      const messages = [
+        { role: "user", content: wanted.QUESTION },
+        ...said,
+        { role: "user", content: "And then?" },
+      ];
       const { text } = await generateText({ ...request, prompt: undefined, messages });
-      expectText(text);
+      wanted.expectText(text);
     },
     kept: null,
     async aborted() {
@@ -127,7 +124,7 @@ function casesOf({ plain, thinking, vectors }, modelOf, vectorModelOf, log) {
     },
     unknownModel: () => refused(generateText({ ...request, model: modelOf({ ...plain, id: "gpt-6" }) }), 404),
     image: () => {
-      const content = [{ type: "file", mediaType: "image/png", data: DOT }];
+      const content = [{ type: "file", mediaType: "image/png", data: wanted.DOT }];
       return refused(
         generateText({ ...request, prompt: undefined, messages: [{ role: "user", content }] }),
         400,
@@ -150,9 +147,9 @@ export function aiSdkResponses(servers) {
       ...casesOf(servers, modelOf, openaiVectors, { logprobs: 2 }),
       /** It sends references to items that it leaves to the server. */
       async kept() {
-        const first = await generateText({ ...request, prompt: QUESTION });
+        const first = await generateText({ ...request, prompt: wanted.QUESTION });
         const messages = [
-          { role: "user", content: QUESTION },
+          { role: "user", content: wanted.QUESTION },
           ...first.response.messages,
           { role: "user", content: "And then?" },
         ];
@@ -174,7 +171,7 @@ export function aiSdkResponses(servers) {
       },
       hostedTool: () => {
         const hosted = { web_search: providerOf(plain).tools.webSearch({}) };
-        return refused(generateText({ ...request, prompt: HOSTED, tools: hosted }), 400);
+        return refused(generateText({ ...request, prompt: wanted.HOSTED, tools: hosted }), 400);
       },
     },
   };

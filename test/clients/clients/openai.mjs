@@ -3,27 +3,14 @@ import { deepStrictEqual, equal, ok } from "node:assert/strict";
 import OpenAI from "openai";
 import { zodFunction, zodResponseFormat, zodResponsesFunction, zodTextFormat } from "openai/helpers/zod";
 import { expectLeft, refused } from "../features.mjs";
-import {
-  DOT,
-  expectPet,
-  expectPlace,
-  expectText,
-  expectVectors,
-  HOSTED,
-  PET,
-  PLACE,
-  QUESTION,
-  TEXTS,
-  WEATHER,
-  weather,
-} from "./schemas.mjs";
+import * as wanted from "./schemas.mjs";
 
 const clientOf = ({ baseURL, fetch }) => new OpenAI({ apiKey: "none", baseURL, fetch, maxRetries: 0 });
 const FEW = { temperature: 0, seed: 1 };
 
 async function vectorsOf(server) {
-  const { data } = await clientOf(server).embeddings.create({ model: server.id, input: TEXTS });
-  expectVectors(
+  const { data } = await clientOf(server).embeddings.create({ model: server.id, input: wanted.TEXTS });
+  wanted.expectVectors(
     data.map(({ embedding }) => embedding),
     server,
   );
@@ -31,8 +18,8 @@ async function vectorsOf(server) {
 
 export function openaiResponses({ plain, thinking, vectors }) {
   const client = clientOf(plain);
-  const request = { model: plain.id, input: QUESTION, max_output_tokens: 8, ...FEW };
-  const tools = [zodResponsesFunction({ ...WEATHER, parameters: PLACE })];
+  const request = { model: plain.id, input: wanted.QUESTION, max_output_tokens: 8, ...FEW };
+  const tools = [zodResponsesFunction({ ...wanted.WEATHER, parameters: wanted.PLACE })];
   const calling = {
     ...request,
     tools,
@@ -45,7 +32,7 @@ export function openaiResponses({ plain, thinking, vectors }) {
     cases: {
       async text() {
         const response = await client.responses.create(request);
-        expectText(response.output_text);
+        wanted.expectText(response.output_text);
         equal(response.status, "incomplete");
         equal(response.incomplete_details.reason, "max_output_tokens");
       },
@@ -66,20 +53,24 @@ export function openaiResponses({ plain, thinking, vectors }) {
         equal(usage.total_tokens, usage.input_tokens + usage.output_tokens);
       },
       async object() {
-        const asked = { ...request, max_output_tokens: 200, text: { format: zodTextFormat(PET, "pet") } };
+        const asked = {
+          ...request,
+          max_output_tokens: 200,
+          text: { format: zodTextFormat(wanted.PET, "pet") },
+        };
         const { output_parsed: pet } = await client.responses.parse(asked);
-        expectPet(pet);
+        wanted.expectPet(pet);
         const final = await client.responses.stream(asked).finalResponse();
         deepStrictEqual(final.output_parsed, pet);
       },
       async tools() {
-        const input = [{ role: "user", content: QUESTION }];
+        const input = [{ role: "user", content: wanted.QUESTION }];
         for (let step = 0; step < 3; step++) {
           const { output } = await client.responses.parse({ ...calling, input, store: false });
           const call = output.find(({ type }) => type === "function_call");
-          expectPlace(call.parsed_arguments);
+          wanted.expectPlace(call.parsed_arguments);
           const result = { type: "function_call_output", call_id: call.call_id };
-          input.push(...output, { ...result, output: weather(call.parsed_arguments) });
+          input.push(...output, { ...result, output: wanted.weather(call.parsed_arguments) });
         }
         const { output_text } = await client.responses.create({
           ...request,
@@ -87,7 +78,7 @@ export function openaiResponses({ plain, thinking, vectors }) {
           tools,
           tool_choice: "none",
         });
-        expectText(output_text);
+        wanted.expectText(output_text);
       },
       async streamedTools() {
         const stream = client.responses.stream(calling);
@@ -97,7 +88,7 @@ export function openaiResponses({ plain, thinking, vectors }) {
         });
         const { output } = await stream.finalResponse();
         const call = output.find(({ type }) => type === "function_call");
-        expectPlace(call.parsed_arguments);
+        wanted.expectPlace(call.parsed_arguments);
         equal(written, call.arguments);
       },
       async thoughts() {
@@ -110,8 +101,8 @@ export function openaiResponses({ plain, thinking, vectors }) {
         const { output, output_text, usage } = await stream.finalResponse();
         equal(output[0].type, "reasoning");
         equal(output[0].summary[0].text, thought);
-        expectText(thought);
-        expectText(output_text);
+        wanted.expectText(thought);
+        wanted.expectText(output_text);
         ok(usage.output_tokens_details.reasoning_tokens > 0);
       },
       async logprobs() {
@@ -122,17 +113,17 @@ export function openaiResponses({ plain, thinking, vectors }) {
       },
       vectors: () => vectorsOf(vectors),
       async turns() {
-        const input = [{ role: "user", content: QUESTION }];
+        const input = [{ role: "user", content: wanted.QUESTION }];
         const { output } = await client.responses.create({ ...request, input });
         const next = [...input, ...output, { role: "user", content: "And then?" }];
-        expectText((await client.responses.create({ ...request, input: next })).output_text);
+        wanted.expectText((await client.responses.create({ ...request, input: next })).output_text);
       },
       async kept() {
         const first = await client.responses.create(request);
         const next = { ...request, input: "And then?" };
         const kept = await client.responses.create({ ...next, previous_response_id: first.id });
         const input = [
-          { role: "user", content: QUESTION },
+          { role: "user", content: wanted.QUESTION },
           ...first.output,
           { role: "user", content: "And then?" },
         ];
@@ -159,21 +150,24 @@ export function openaiResponses({ plain, thinking, vectors }) {
       },
       unknownModel: () => refused(client.responses.create({ ...request, model: "gpt-6" }), 404),
       image: () => {
-        const content = [{ type: "input_image", image_url: DOT }];
+        const content = [{ type: "input_image", image_url: wanted.DOT }];
         return refused(client.responses.create({ ...request, input: [{ role: "user", content }] }), 400);
       },
       hostedTool: () =>
-        refused(client.responses.create({ ...request, input: HOSTED, tools: [{ type: "web_search" }] }), 400),
+        refused(
+          client.responses.create({ ...request, input: wanted.HOSTED, tools: [{ type: "web_search" }] }),
+          400,
+        ),
     },
   };
 }
 
 export function openaiChat({ plain, thinking, vectors }) {
   const client = clientOf(plain);
-  const messages = [{ role: "user", content: QUESTION }];
+  const messages = [{ role: "user", content: wanted.QUESTION }];
   const request = { model: plain.id, messages, max_completion_tokens: 8, ...FEW };
   const textOf = ({ choices }) => choices[0].message.content;
-  const tools = [zodFunction({ ...WEATHER, parameters: PLACE })];
+  const tools = [zodFunction({ ...wanted.WEATHER, parameters: wanted.PLACE })];
   const calling = {
     ...request,
     tools,
@@ -186,7 +180,7 @@ export function openaiChat({ plain, thinking, vectors }) {
     cases: {
       async text() {
         const completion = await client.chat.completions.create(request);
-        expectText(textOf(completion));
+        wanted.expectText(textOf(completion));
         equal(completion.choices[0].finish_reason, "length");
       },
       async streamed() {
@@ -202,10 +196,10 @@ export function openaiChat({ plain, thinking, vectors }) {
         const asked = {
           ...request,
           max_completion_tokens: 200,
-          response_format: zodResponseFormat(PET, "pet"),
+          response_format: zodResponseFormat(wanted.PET, "pet"),
         };
         const { choices } = await client.chat.completions.parse(asked);
-        expectPet(choices[0].message.parsed);
+        wanted.expectPet(choices[0].message.parsed);
         const final = await client.chat.completions.stream(asked).finalChatCompletion();
         deepStrictEqual(final.choices[0].message.parsed, choices[0].message.parsed);
       },
@@ -214,8 +208,8 @@ export function openaiChat({ plain, thinking, vectors }) {
         for (let step = 0; step < 3; step++) {
           const { choices } = await client.chat.completions.parse({ ...calling, messages: said });
           const [call] = choices[0].message.tool_calls;
-          expectPlace(call.function.parsed_arguments);
-          const content = weather(call.function.parsed_arguments);
+          wanted.expectPlace(call.function.parsed_arguments);
+          const content = wanted.weather(call.function.parsed_arguments);
           said.push(choices[0].message, { role: "tool", tool_call_id: call.id, content });
         }
         const last = await client.chat.completions.create({
@@ -224,7 +218,7 @@ export function openaiChat({ plain, thinking, vectors }) {
           tools,
           tool_choice: "none",
         });
-        expectText(textOf(last));
+        wanted.expectText(textOf(last));
       },
       async streamedTools() {
         const stream = client.chat.completions.stream(calling);
@@ -233,15 +227,15 @@ export function openaiChat({ plain, thinking, vectors }) {
           written += delta;
         });
         const [call] = (await stream.finalMessage()).tool_calls;
-        expectPlace(JSON.parse(call.function.arguments));
+        wanted.expectPlace(JSON.parse(call.function.arguments));
         equal(written, call.function.arguments);
       },
       async thoughts() {
         const once = [{ role: "user", content: "Once upon a time" }];
         const asked = { model: thinking.id, messages: once, max_completion_tokens: 60 };
         const { choices, usage } = await clientOf(thinking).chat.completions.create(asked);
-        expectText(choices[0].message.reasoning_content);
-        expectText(choices[0].message.content);
+        wanted.expectText(choices[0].message.reasoning_content);
+        wanted.expectText(choices[0].message.content);
         ok(usage.completion_tokens_details.reasoning_tokens > 0);
       },
       async logprobs() {
@@ -256,7 +250,7 @@ export function openaiChat({ plain, thinking, vectors }) {
       async turns() {
         const { choices } = await client.chat.completions.create(request);
         const next = [...messages, choices[0].message, { role: "user", content: "And then?" }];
-        expectText(textOf(await client.chat.completions.create({ ...request, messages: next })));
+        wanted.expectText(textOf(await client.chat.completions.create({ ...request, messages: next })));
       },
       kept: null,
       async aborted() {
@@ -267,7 +261,7 @@ export function openaiChat({ plain, thinking, vectors }) {
       },
       unknownModel: () => refused(client.chat.completions.create({ ...request, model: "gpt-6" }), 404),
       image: () => {
-        const content = [{ type: "image_url", image_url: { url: DOT } }];
+        const content = [{ type: "image_url", image_url: { url: wanted.DOT } }];
         return refused(
           client.chat.completions.create({ ...request, messages: [{ role: "user", content }] }),
           400,
