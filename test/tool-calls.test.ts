@@ -161,6 +161,10 @@ test("thoughts that have begun and whose end is spelled are free, and what the a
     expect(called.reasoning).toBe(held.reasoning);
   }
   expect(numThoughtOf).toBeGreaterThan(0);
-  const never = await answer(1, { schema, maxTokens: 9, logitBias: { [ids[1]!]: -1000, [model.info.config.eosTokenIds[0]!]: 100 } }, { tools: null });
+  const never = await answer(
+    1,
+    { schema, maxTokens: 9, logitBias: { [ids[1]!]: -1000, [model.info.config.eosTokenIds[0]!]: 100 } },
+    { tools: null },
+  );
   expect([never.finishReason, never.text, never.tokens.length]).toEqual(["length", "", 9]);
 });
