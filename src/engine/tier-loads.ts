@@ -22,6 +22,8 @@ const LONGEST = 0.5;
 const SLOWER = 1.25;
 /** What a load may take of what is expected, and beyond the policy's time. */
 const PATIENCE = 2;
+/** What is expected of a tier whose bandwidth was not measured yet, when it is waited for: that of a network of 1 Gbit/s. */
+const UNMEASURED_BYTES_PER_MS = 100_000;
 
 /** What a tier said of itself last. */
 export type TierState = Omit<Extract<TierAnswer, { type: "state" }>, "type">;
@@ -148,7 +150,9 @@ export class TierLoads {
     sequence.hasAskedTier = true;
     const { kvCache, post, computeMs, deadlineMs, now } = this.#parts;
     const missing = this.#missingBlocks(from, most);
-    const expectedMs = this.#expectedMs(missing);
+    const { bytesPerMs } = this.#state;
+    // The first load is tried, since it measures the tier, and is given time.
+    const expectedMs = bytesPerMs === null ? 0 : this.#expectedMs(missing, bytesPerMs);
     const ownMs = computeMs((most - from) * BLOCK_SIZE) ?? Number.POSITIVE_INFINITY;
     if (expectedMs >= WORTH * ownMs) {
       this.#declined += 1;
@@ -159,7 +163,8 @@ export class TierLoads {
     this.#lastId += 1;
     const id = this.#lastId;
     const longestMs = Math.max(LONGEST * ownMs, SLOWER * expectedMs);
-    const waitMs = Math.min(deadlineMs + PATIENCE * expectedMs, longestMs);
+    const patienceMs = PATIENCE * this.#expectedMs(missing, bytesPerMs ?? UNMEASURED_BYTES_PER_MS);
+    const waitMs = Math.min(deadlineMs + patienceMs, longestMs);
     const tokens = Int32Array.from(sequence.tokens.slice(0, most * BLOCK_SIZE));
     const adoption = kvCache.adopt(salt, sequence.tokens, most);
     const { localFrom } = adoption;
@@ -278,10 +283,9 @@ export class TierLoads {
     return groups.reduce((sum, { window }) => sum + to - firstOf(window), 0);
   }
 
-  /** What so many blocks should take; 0 where nothing was measured. */
-  #expectedMs(blocks: number): number {
-    const { bytesPerMs, roundTripMs } = this.#state;
+  /** What so many blocks should take. */
+  #expectedMs(blocks: number, bytesPerMs: number): number {
     const { blockBytes } = this.#parts.kvCache.layout;
-    return (bytesPerMs === null ? 0 : (blocks * blockBytes) / bytesPerMs) + (roundTripMs ?? 0);
+    return (blocks * blockBytes) / bytesPerMs + (this.#state.roundTripMs ?? 0);
   }
 }
