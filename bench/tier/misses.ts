@@ -79,7 +79,7 @@ export async function misses(bench: Bench): Promise<Table> {
     ],
     notes: [
       `f32 weights, f32 K and V; ${MISS_ROUNDS} and ${CLIENT_ROUNDS} rounds, in turns; the interval is of the median of each round's ratio.`,
-      `Of the clients' blocks ${stats!.written} were written (${megabytes(stats!.bytesWritten)}), ${stats!.droppedWrites} given up, since writing takes a tenth of the bandwidth at most.`,
+      `Of the clients' blocks ${stats!.written} were written (${megabytes(stats!.bytesWritten)}), ${stats!.droppedWrites} given up, since writing takes a twentieth of the time at most.`,
     ],
   };
 }

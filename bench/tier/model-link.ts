@@ -54,7 +54,7 @@ export interface Stats {
   readonly tier: TierStats | null;
 }
 
-/** Writing takes a tenth of the time at most, so it goes on behind the last answer. */
+/** Writing takes a twentieth of the time at most, so it goes on behind the last answer. */
 const LONGEST_WRITING_MS = 60_000;
 const SCRIPT = fileURLToPath(new URL("./model-process.ts", import.meta.url));
 

@@ -16,10 +16,10 @@ import type { RememberedNames } from "./remembered-names.js";
 /** Bytes of blocks that wait. */
 const MOST_BYTES = 64 * 1024 * 1024;
 /**
- * Writing takes a tenth of the time, and so a tenth of what the way to the store can carry: after each record nothing is
+ * Writing takes a twentieth of the time, and so a twentieth of what the way to the store can carry: after each record nothing is
  * written for so many times as long as it took.
  */
-const REST = 9;
+const REST = 19;
 /** Milliseconds in which a full store is not written to. */
 const FULL_MS = 30_000;
 /** Milliseconds that the store has for one record. */

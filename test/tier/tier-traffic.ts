@@ -117,7 +117,7 @@ export async function runTierScenario(scenario: TierScenario, tally = newTierTal
     }
   }
   // Longer than anything is left alone or waited for.
-  await clock.pass(200_000);
+  await clock.pass(400_000);
   const { hits, rejected, loads, breaker, written, droppedWrites, timeouts } = host.stats();
   const numRejected = Object.values(rejected).reduce((sum, count) => sum + count);
   expectEqual(engine.numOpenLoads, 0, "loads that have not ended");
