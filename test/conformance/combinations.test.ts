@@ -1,12 +1,13 @@
 /** The suites of the kernels run over every combination of instructions that exists here: none may be missing silently. */
 import { expect, test } from "vitest";
+import { RESERVED_BYTES } from "../../src/kernels/memory-plan.js";
 import { backends } from "./kernel-suite.js";
 
 test("every combination that this Node has is among the implementations, and computes as it is called", async () => {
   const major = Number.parseInt(process.versions.node, 10);
   const found: string[] = [];
   for (const backend of backends.slice(1)) {
-    const kernels = await backend.create(65_536);
+    const kernels = await backend.create(RESERVED_BYTES);
     found.push(`${kernels.vectors} ${kernels.dots}`);
     expect(kernels.notices).toEqual([]);
     await kernels.dispose();
