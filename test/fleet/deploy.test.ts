@@ -112,6 +112,8 @@ test("its user reads and writes records and nothing else, over TLS, with the fil
     ["flushall"],
     ["config", "get", "*"],
     ["del", "lr1:test:1"],
+    ["info"],
+    ["select", "1"],
     ["monitor"],
     ["eval", "return 1", "0"],
   ]) {

@@ -35,7 +35,7 @@ test("a stream whose server is killed is had again by its seed, through the same
   ]);
   const body = {
     prompt: [...arbitraryPrompt(BLOCKS * 16, 1), 2, 3],
-    max_tokens: 60,
+    max_tokens: 300,
     seed: 12,
     temperature: 1,
   };
