@@ -70,6 +70,9 @@ export function answerChat(
   return stream("v1/chat/completions", { model, messages, ...fields(settings) }, key, signal);
 }
 
+/** Tokens that a text goes on for, as many as a chat's answer by default: of completions the API's default is 16. */
+const CONTINUED_TOKENS = 256;
+
 /** How a text goes on, for models that have no form of chats. @throws ServerError; what the signal throws */
 export function continueText(
   model: string,
@@ -78,7 +81,8 @@ export function continueText(
   key: string,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerPart> {
-  return stream("v1/completions", { model, prompt, ...fields(settings) }, key, signal);
+  const { maxTokens = CONTINUED_TOKENS } = settings;
+  return stream("v1/completions", { model, prompt, ...fields({ ...settings, maxTokens }) }, key, signal);
 }
 
 function fields({ temperature, maxTokens }: AnswerSettings): object {

@@ -107,7 +107,7 @@ export const en = {
   timeline: { play: "Play", pause: "Pause", at: (at: string, of: string) => `event ${at} of ${of}` },
   runs: {
     title: "The same text twice. One run does a fraction of the work.",
-    lead: "Both runs begin with your prompt and compute every token for real. One feeds all rows through the model again for each token. The other keeps K and V, and feeds only the new row. They take turns on the same processor: whoever has computed for less time goes next.",
+    lead: "Both runs begin with your prompt and compute every token for real. One feeds all rows through the model again for each token. The other keeps K and V, and feeds only the new row. They take turns on the same processor: the one that has computed for less time goes next.",
     prompt: "Prompt",
     tokens: "Tokens",
     pace: "Pace",

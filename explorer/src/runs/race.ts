@@ -1,6 +1,6 @@
 /**
  * Two runs from one prompt, for real: one keeps K and V and feeds the new row, the other feeds every row again. They take
- * turns on the same threads, and whoever has computed for less time goes next: what the two show side by side is what two
+ * turns on the same threads, and the one that has computed for less time goes next: what the two show side by side is what two
  * equal machines would show. Each way chooses its tokens from its own logits.
  *
  * Everything is measured by the engine: rows are its counter of rows that entered the forward pass, milliseconds are
