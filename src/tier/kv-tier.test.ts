@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ConnectedEngine } from "../../test/tier/connected-engine.js";
 import { tokensOf } from "../../test/tier/hosted-tier.js";
+import { spokenRedis } from "../../test/tier/spoken-redis.js";
 import { IDENTITY, TIER_KEY } from "../../test/tier/tier-identity.js";
 import { directoryTier, redisTier } from "./kv-tier.js";
 import { tenantSalt } from "./tenant-salt.js";
@@ -89,19 +90,34 @@ describe("a tier with a thread of its own", () => {
   });
 
   test("does not keep a program alive, and a program may end while it is open", async () => {
-    const address = pathToFileURL(fileURLToPath(new URL("../../dist/tier/index.js", import.meta.url)));
-    const program = `
-      import { directoryTier } from ${JSON.stringify(address.href)};
-      const tier = directoryTier({ folder: ${JSON.stringify(folder)}, key: new Uint8Array(32) });
-      const connection = await tier.connect(${JSON.stringify(IDENTITY)});
-      connection.port.unref();
-      console.log((await connection.stats()).loads);`;
-    const { stdout } = await promisify(execFile)("node", ["--input-type=module", "-e", program], {
-      timeout: PATIENCE_MS,
-    });
-    expect(stdout).toBe("0\n");
+    const tier = `directoryTier({ folder: ${JSON.stringify(folder)}, key: new Uint8Array(32) })`;
+    expect((await programOver(tier)).stdout).toBe("0 closed\n");
+  });
+
+  test("the password of a Redis is not printed where DEBUG asks its client to print what it sends", async () => {
+    await using redis = await spokenRedis();
+    const url = redis.url.replace("//", "//:hunter2@");
+    const tier = `redisTier({ url: ${JSON.stringify(url)}, key: new Uint8Array(32) })`;
+    const { stdout, stderr } = await programOver(tier, { DEBUG: "*" });
+    expect({ stdout, stderr }).toEqual({ stdout: "0 closed\n", stderr: "" });
+    expect(redis.asked).toContain("AUTH");
   });
 });
+
+/** Runs a program that connects a tier, says what its counters say, and ends by itself. */
+function programOver(tier: string, env: NodeJS.ProcessEnv = {}) {
+  const address = pathToFileURL(fileURLToPath(new URL("../../dist/tier/index.js", import.meta.url)));
+  const program = `
+    import { directoryTier, redisTier } from ${JSON.stringify(address.href)};
+    const connection = await (${tier}).connect(${JSON.stringify(IDENTITY)});
+    connection.port.unref();
+    const { loads, breaker } = await connection.stats();
+    console.log(loads, breaker);`;
+  return promisify(execFile)("node", ["--input-type=module", "-e", program], {
+    timeout: PATIENCE_MS,
+    env: { ...process.env, ...env },
+  });
+}
 
 describe("options", () => {
   const redis = (more: object) => () => redisTier({ url: "redis://localhost", key: TIER_KEY, ...more });

@@ -51,6 +51,7 @@ export async function startTierThread(
   const worker = new Worker(threadScript(SCRIPT), {
     name: "lastrow tier",
     execArgv: [],
+    env: quietEnvironment(),
     workerData: { ...data, port: port2 } satisfies ThreadData,
     transferList: [port2],
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
@@ -61,6 +62,12 @@ export async function startTierThread(
   await worker.terminate();
   port1.close();
   throw problem;
+}
+
+/** The process's, without what makes the client of a Redis print what it sends: the password, and records. */
+function quietEnvironment(): NodeJS.ProcessEnv {
+  const { DEBUG: _, ...environment } = process.env;
+  return environment;
 }
 
 class TierThread implements TierConnection {
