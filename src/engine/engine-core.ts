@@ -1,14 +1,15 @@
 /**
  * The engine, synchronous: each `step` plans, runs one forward pass over the new rows of all sequences, and hands the
- * logits to the consumers that asked for them. Owns the model, its kernels, the KV cache and the scheduler; knows nothing
- * of text, sampling or promises. What a consumer does with its logits (go on, fork, cut back, end) it does through the
- * methods here.
+ * logits to the consumers that asked for them. What a consumer does with its logits (go on, fork, cut back, end) it does
+ * through the methods here. Knows nothing of text, sampling or promises.
+ *
+ * Owns the model, its kernels, the KV cache and the scheduler, and says what comes of each step: which sequences fail, which
+ * go on waiting. All else of a step has one place: the rows of it scheduler.ts, the pass model-runner.ts, rows that are
+ * given or read row-transfer.ts.
  */
 import { LastrowError } from "../errors.js";
-import type { Kernels, Tensor } from "../kernels/kernels.js";
+import type { Kernels } from "../kernels/kernels.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
-import type { RowRange } from "../kernels/kv-rows.js";
-import { blocksFor, rowsThatFit } from "../kv-cache/block-needs.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { Decoder } from "../model/decoder.js";
 import type { WantedAs } from "../model/forward-batch.js";
@@ -16,9 +17,11 @@ import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engi
 import { blockCounts } from "./block-counts.js";
 import { EngineEvents } from "./engine-events.js";
 import { EngineTier, type EngineTierOptions } from "./engine-tier.js";
+import { KvCapacity } from "./kv-capacity.js";
+import { ModelRunner } from "./model-runner.js";
+import { RowTransfer } from "./row-transfer.js";
 import { type LogitsConsumer, ScheduledSequence, type StepLogits } from "./scheduled-sequence.js";
 import { type ScheduledRows, Scheduler } from "./scheduler.js";
-import { type GivenRows, readBlocks, writeBlocks } from "./sequence-rows.js";
 import { MeasuredStepCosts, type StepCosts } from "./step-costs.js";
 import { StepCounters } from "./step-counters.js";
 
@@ -45,6 +48,8 @@ export interface NewSequence {
   readonly logitsFrom?: number;
   /** Default: as logits. */
   readonly wantedAs?: WantedAs;
+  /** Rows that it will have in the end. Default: those of its tokens. */
+  readonly rowsNeeded?: number;
 }
 
 export class EngineCore {
@@ -56,24 +61,25 @@ export class EngineCore {
   readonly kvCache: KvCache;
   /** What steps take: told after each that decodes. */
   readonly stepCosts: StepCosts;
+  /** How many rows a sequence can have. */
+  readonly capacity: KvCapacity;
+  /** Rows that are given, and rows that are read. */
+  readonly transfer: RowTransfer;
+  readonly #runner: ModelRunner;
   readonly #scheduler: Scheduler;
-  readonly #sequences = new Set<ScheduledSequence>();
   readonly #events: EngineEvents;
   readonly #counters = new StepCounters();
-  /** Of the model's logits, and of their maxima, by row: these lie in the same place in each step. */
-  readonly #logitsViews: Float32Array[] = [];
-  readonly #maximaViews: Float32Array[] = [];
-  /** Null: there is none. */
-  #tier: EngineTier | null = null;
-  #lastArrival = 0;
   #preemptions = 0;
 
   constructor(parts: EngineParts) {
     const { model, kernels, kvCache, maxSequences, tokenBudget = model.maxRows } = parts;
+    const { layout } = kvCache;
     this.stepCosts = parts.stepCosts ?? new MeasuredStepCosts();
     this.model = model;
     this.kernels = kernels;
     this.kvCache = kvCache;
+    this.capacity = new KvCapacity(layout, model.spec.contextLength);
+    this.#runner = new ModelRunner(model, kernels, layout);
     this.#events = new EngineEvents(kvCache);
     const limits = {
       tokenBudget: Math.min(tokenBudget, model.maxRows),
@@ -84,6 +90,10 @@ export class EngineCore {
       this.#preemptions += 1;
       if (this.#events.isHeard) this.#events.tell({ type: "preempted", sequence: table.sequence });
     });
+    this.transfer = new RowTransfer({
+      ...{ kvCache, capacity: this.capacity, scheduler: this.#scheduler, counters: this.#counters },
+      space: { kernels, kv: layout, model },
+    });
   }
 
   /** Whether a consumer waits for logits, and not only for what the KV tier loads. */
@@ -93,13 +103,12 @@ export class EngineCore {
 
   /** Its KV tier, or null. */
   get tier(): EngineTier | null {
-    return this.#tier;
+    return this.#scheduler.tier;
   }
 
   /** From now on a KV tier is asked for rows that are missing, and offered those that are computed. */
   connectTier(options: EngineTierOptions): EngineTier {
     const tier = new EngineTier(this.kvCache, this.kernels, options);
-    this.#tier = tier;
     this.#scheduler.tier = tier;
     return tier;
   }
@@ -119,10 +128,9 @@ export class EngineCore {
     return this.model.spec.contextLength;
   }
 
-  /** Rows that fit into the KV cache when nothing else is in it. */
-  get capacity(): number {
-    const { groups, numBlocks } = this.kvCache.layout;
-    return rowsThatFit(groups, numBlocks, this.contextLength);
+  /** Values of a hidden row. */
+  get hiddenSize(): number {
+    return this.model.spec.hiddenSize;
   }
 
   get stats(): EngineStats {
@@ -134,10 +142,10 @@ export class EngineCore {
       sequences: {
         running,
         waiting: waiting.length,
-        idle: this.#sequences.size - running - waiting.length,
+        idle: this.kvCache.tables.size - running - waiting.length,
         preemptions: this.#preemptions,
       },
-      tier: this.#tier?.stats ?? null,
+      tier: this.tier?.stats ?? null,
       ...this.#counters.stats,
       rows: this.model.rowsComputed,
       logitsRows: this.model.logitsRowsComputed,
@@ -149,8 +157,7 @@ export class EngineCore {
   get hasPromptToFeed(): boolean {
     const { waiting, resident } = this.#scheduler;
     return (
-      waiting.length > 0 ||
-      resident.some(({ isAwaited, tokens, table }) => isAwaited && tokens.length - table.length > BLOCK_SIZE)
+      waiting.length > 0 || resident.some(({ isAwaited, numPending }) => isAwaited && numPending > BLOCK_SIZE)
     );
   }
 
@@ -169,123 +176,15 @@ export class EngineCore {
    * Starts a sequence; its consumer is given the rows that it wants, in one of the next steps.
    * @throws LastrowError `kv_memory_exhausted` when `rowsNeeded` rows do not fit into the cache even alone
    */
-  start(
-    tokens: readonly number[],
-    consumer: LogitsConsumer,
-    options: NewSequence & { readonly rowsNeeded?: number },
-  ): ScheduledSequence {
-    this.expectCapacity(options.rowsNeeded ?? tokens.length);
-    this.#lastArrival += 1;
-    const table = this.kvCache.createSequence(options.salt);
+  start(tokens: readonly number[], consumer: LogitsConsumer, options: NewSequence): ScheduledSequence {
+    const { salt, tenant = "", wantedAs, rowsNeeded = tokens.length } = options;
+    this.capacity.expect(rowsNeeded);
+    const table = this.kvCache.createSequence(salt);
     table.append(tokens);
-    const { tenant = "", wantedAs } = options;
-    const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant, wantedAs }, table, consumer);
+    const sequence = new ScheduledSequence({ arrival: table.sequence, tenant, wantedAs }, table, consumer);
     if (options.logitsFrom !== undefined) sequence.logitsFrom = options.logitsFrom;
-    this.#sequences.add(sequence);
     this.#scheduler.await(sequence);
     return sequence;
-  }
-
-  /**
-   * Starts a sequence whose rows are given, not computed: first those that are known already, then what is written into
-   * the blocks that it gets. No consumer waits for it until it is extended, and nothing of it counts before it is committed;
-   * like any idle sequence it may lose its blocks meanwhile. It gets empty blocks only: while it is not certain
-   * that what comes is sound, no sequence gives way.
-   * @param tokens all that it will have, the last of which is to be computed
-   * @param knownSalt blocks that are known under this salt are taken; the sequence itself has another one, or none
-   * @throws LastrowError `kv_memory_exhausted` when they do not fit into the cache even alone
-   */
-  restore(
-    tokens: readonly number[],
-    consumer: LogitsConsumer,
-    options: Pick<NewSequence, "salt" | "tenant"> & { readonly knownSalt: string | null },
-  ): ScheduledSequence {
-    const { salt, knownSalt, tenant = "" } = options;
-    this.expectCapacity(tokens.length);
-    const { kvCache } = this;
-    const table = kvCache.createSequence(salt);
-    const maxBlocks = Math.floor((tokens.length - 1) / BLOCK_SIZE);
-    const known = kvCache.findPrefix(knownSalt, tokens, maxBlocks);
-    table.append(tokens.slice(0, known.length));
-    kvCache.attach(table, known);
-    this.#lastArrival += 1;
-    const sequence = new ScheduledSequence({ arrival: this.#lastArrival, tenant }, table, consumer);
-    sequence.numCachedTokens = table.length;
-    sequence.lastStep = this.#counters.steps;
-    this.#sequences.add(sequence);
-    this.#scheduler.addResident(sequence);
-    if (kvCache.numEmpty >= kvCache.blocksForGiven(table, tokens.length)) {
-      kvCache.reserveGiven(table, tokens.length);
-    }
-    return sequence;
-  }
-
-  /**
-   * Makes room for `rows` more rows of such a sequence, or for as many as there can be: idle others lose
-   * theirs.
-   */
-  makeRoom(sequence: ScheduledSequence, rows: number): void {
-    this.#expectAlive(sequence);
-    const { length } = sequence.table;
-    if (length !== sequence.tokens.length) return;
-    if (this.#scheduler.reserveGiven(sequence, length + rows + 1)) return;
-    // Of a window, rows are given from what is kept of all: fewer would be of no use.
-    if (this.kvCache.layout.groups.some(({ window }) => window !== null)) return;
-    for (let fewer = rows; fewer > 0; fewer = Math.ceil(fewer / BLOCK_SIZE - 1) * BLOCK_SIZE) {
-      if (this.#scheduler.reserve(sequence, fewer)) return;
-    }
-  }
-
-  /** Writes rows into the blocks that are reserved for them; those of blocks that have been lost meanwhile are left out. */
-  placeRows(sequence: ScheduledSequence, given: GivenRows): void {
-    this.#expectAlive(sequence);
-    const { table } = sequence;
-    writeBlocks(this.#rowSpace, given, (group, index) => {
-      const { first, ids } = table.runs[group];
-      return index * BLOCK_SIZE >= table.length ? (ids[index - first] ?? null) : null;
-    });
-  }
-
-  /** Copies of rows of a sequence, all of which are in the cache (`expectRows`); in `memory` if it is large enough. */
-  readRows({ table }: ScheduledSequence, range: RowRange, memory: ArrayBuffer): Uint8Array<ArrayBuffer> {
-    return readBlocks(this.#rowSpace, table, range, memory);
-  }
-
-  /** Declares rows of such a sequence written: those of `tokens`, all behind the ones that it had. */
-  commitRows(sequence: ScheduledSequence, tokens: readonly number[]): void {
-    this.#expectAlive(sequence);
-    const { table } = sequence;
-    if (table.length !== sequence.tokens.length) {
-      // Lost meanwhile: what is computed instead is counted when it is.
-      sequence.numCachedTokens = null;
-      return;
-    }
-    const written = tokens.slice(0, table.capacity - table.length);
-    table.append(written);
-    const { numPublished } = table;
-    this.kvCache.commit(table, written.length);
-    sequence.numPromptTokens = table.length;
-    this.#tier?.computed(sequence, numPublished, table.numPublished);
-    if (table.givenLength > 0) {
-      // Not all has been given: what is there has nothing to go on from.
-      this.#loseRows(sequence);
-    }
-    this.kvCache.releaseUnseen(table);
-    sequence.numCachedTokens = table.length;
-  }
-
-  /** Whether all kept rows of a sequence are there to be read; if not, they are computed and its consumer is told. */
-  expectRows(sequence: ScheduledSequence): boolean {
-    this.#expectAlive(sequence);
-    const { length } = sequence.tokens;
-    if (sequence.table.length === length) {
-      if (this.kvCache.hasAllKept(sequence.table)) return true;
-      this.#loseRows(sequence);
-    }
-    const last = sequence.tokens[length - 1];
-    this.cut(sequence, length - 1);
-    this.extend(sequence, [last]);
-    return false;
   }
 
   /**
@@ -294,8 +193,8 @@ export class EngineCore {
    * @throws LastrowError `kv_memory_exhausted`, and nothing has changed
    */
   extend(sequence: ScheduledSequence, tokens: readonly number[], logitsFrom?: number): void {
-    this.#expectAlive(sequence);
-    this.expectCapacity(sequence.tokens.length + tokens.length);
+    sequence.expectAlive();
+    this.capacity.expect(sequence.tokens.length + tokens.length);
     // What was kept for guesses that might have been wrong is not needed any more.
     this.kvCache.releaseUnseen(sequence.table);
     sequence.table.append(tokens);
@@ -318,34 +217,39 @@ export class EngineCore {
 
   /** Forgets a sequence's tokens from `length` on, and their rows. */
   cut(sequence: ScheduledSequence, length: number): void {
-    this.#expectAlive(sequence);
-    const { table } = sequence;
-    // Blocks that are reserved behind its rows stay its own.
-    if (length >= table.length) table.forget(length);
-    else if (!this.kvCache.truncate(table, length)) this.#scheduler.resumeLater(sequence);
+    sequence.expectAlive();
+    this.#scheduler.cut(sequence, length);
   }
 
   /** Forgets a sequence's rows, not its tokens: they are computed again. */
   forgetRows(sequence: ScheduledSequence): void {
-    this.#expectAlive(sequence);
+    sequence.expectAlive();
     this.kvCache.clear(sequence.table);
   }
 
-  #loseRows(sequence: ScheduledSequence): void {
-    this.kvCache.clear(sequence.table);
-    this.#scheduler.resumeLater(sequence);
+  /** Whether all kept rows of a sequence are there to be read; if not, they are computed and its consumer is told. */
+  expectRows(sequence: ScheduledSequence): boolean {
+    sequence.expectAlive();
+    const { length } = sequence.tokens;
+    if (sequence.table.length === length) {
+      if (this.kvCache.hasAllKept(sequence.table)) return true;
+      this.#scheduler.loseRows(sequence);
+    }
+    const last = sequence.tokens[length - 1];
+    this.cut(sequence, length - 1);
+    this.extend(sequence, [last]);
+    return false;
   }
 
   /** A sequence with the tokens of another one, whose blocks it shares. It is idle until it is extended. */
   fork(sequence: ScheduledSequence, consumer: LogitsConsumer): ScheduledSequence {
-    this.#expectAlive(sequence);
+    sequence.expectAlive();
     const table = this.kvCache.fork(sequence.table);
     const forked = new ScheduledSequence(sequence, table, consumer);
     forked.numCachedTokens = sequence.numCachedTokens;
     forked.numPromptTokens = sequence.numPromptTokens;
     forked.tierWait = sequence.tierWait;
     forked.lastStep = sequence.lastStep;
-    this.#sequences.add(forked);
     if (table.length > 0) this.#scheduler.addResident(forked);
     return forked;
   }
@@ -355,9 +259,7 @@ export class EngineCore {
     if (sequence.hasEnded) return;
     sequence.hasEnded = true;
     sequence.isAwaited = false;
-    this.#sequences.delete(sequence);
     this.#scheduler.remove(sequence);
-    this.kvCache.free(sequence.table);
   }
 
   /**
@@ -372,23 +274,25 @@ export class EngineCore {
       this.#failStuck();
       return false;
     }
-    this.#counters.steps += 1;
+    const numRows = rows.reduce((sum, { count }) => sum + count, 0);
+    this.#begin(rows.length, numRows);
     const planned = performance.now();
-    this.#counters.scheduleMs += planned - start;
-    const logits = this.#forward(rows);
+    const logits = this.#runner.run(rows);
     const computed = performance.now();
     const forwardMs = computed - planned;
-    this.#counters.forwardMs += forwardMs;
-    const delivered = this.#commit(rows, logits, forwardMs);
+    const deliveries = this.#commit(rows, logits, forwardMs);
     const committed = performance.now();
-    this.#counters.scheduleMs += committed - computed;
     if (rows.every(({ sequence, count, wanted }) => sequence.wantedAs === "logits" && count === wanted)) {
-      this.stepCosts.observe(rows.length, logits.rows, committed - start);
+      this.stepCosts.observe(rows.length, numRows, committed - start);
     }
-    for (const deliver of delivered) deliver();
+    for (const deliver of deliveries) deliver();
     const end = performance.now();
-    this.#counters.sampleMs += end - committed;
-    this.#tier?.afterStep(this.model.batch.numRows, forwardMs, end - start);
+    this.#counters.add({
+      scheduleMs: planned - start + (committed - computed),
+      forwardMs,
+      sampleMs: end - committed,
+    });
+    this.tier?.afterStep(numRows, forwardMs, end - start);
     return true;
   }
 
@@ -397,73 +301,33 @@ export class EngineCore {
     return this.kernels.dispose();
   }
 
-  /** @throws LastrowError `kv_memory_exhausted` when so many rows do not fit even alone */
-  expectCapacity(rows: number): void {
-    if (rows <= this.capacity) return;
-    const { pool, layout } = this.kvCache;
-    const needed = blocksFor(layout.groups, rows, 1);
-    throw new LastrowError(
-      "kv_memory_exhausted",
-      `${rows} rows of keys and values need ${needed} KV blocks, and there are ${pool.numBlocks}; give more KV memory (kvMemory: ${needed * layout.blockBytes} bytes or more), or ask for fewer tokens.`,
-    );
+  /** A forward pass is to begin. */
+  #begin(sequences: number, rows: number): void {
+    this.#counters.begin(sequences);
+    if (!this.#events.isHeard) return;
+    this.#events.tell({ type: "step", step: this.#counters.steps, rows, sequences });
   }
 
-  get #rowSpace() {
-    return { kernels: this.kernels, kv: this.kvCache.layout, model: this.model };
-  }
-
-  #forward(rows: readonly ScheduledRows[]): Tensor {
-    const { batch } = this.model;
-    batch.clear();
-    for (const { sequence, count, wanted } of rows) {
-      const { table, tokens } = sequence;
-      const { wantedAs } = sequence;
-      batch.add({ tokens, from: table.length, count, runs: table.runs, wanted, wantedAs });
-    }
-    this.#counters.begin(rows.length);
-    if (this.#events.isHeard) {
-      this.#events.tell({
-        type: "step",
-        step: this.#counters.steps,
-        rows: batch.numRows,
-        sequences: rows.length,
-      });
-    }
-    return this.model.forward(this.kvCache.layout, true);
-  }
-
-  /** Declares all rows written, and returns what is left to do: give what is wanted to the consumers that wait for it. */
-  #commit(rows: readonly ScheduledRows[], logits: Tensor, forwardMs: number): (() => void)[] {
-    const { maxima } = this.model; // (N, ⌈V / STRETCH⌉)
+  /**
+   * Declares all rows written, and returns what is left to do: give what is wanted to the consumers that wait for it.
+   * @param logits for each of `rows` what was computed of those that are wanted
+   */
+  #commit(rows: readonly ScheduledRows[], logits: readonly StepLogits[], forwardMs: number): (() => void)[] {
     const deliveries: (() => void)[] = [];
-    let firstRow = 0;
-    for (const { sequence, count, wanted } of rows) {
-      const isHidden = sequence.wantedAs === "hidden";
-      const row = isHidden ? this.#hiddenFrom(firstRow) : this.#rowsFrom(logits, firstRow, this.#logitsViews);
-      const computed = {
-        firstPosition: sequence.table.length + count - wanted,
-        count: wanted,
-        row,
-        maxima: isHidden ? row : this.#rowsFrom(maxima, firstRow, this.#maximaViews),
-      };
-      firstRow += wanted;
+    for (const [i, { sequence, count, wanted }] of rows.entries()) {
+      const computed = logits[i];
+      const { table } = sequence;
       sequence.rowsComputed += count;
       sequence.computeMs += forwardMs;
       sequence.lastStep = this.#counters.steps;
-      const numSound = rowsBeforeNaN(computed);
-      const position = computed.firstPosition + numSound;
-      if (numSound < wanted && position < sequence.guessedFrom) {
-        const what = isHidden ? "hidden row" : "logits";
-        const message = `The ${what} at position ${position} hold${isHidden ? "s" : ""} a NaN: the model's numbers overflow on this input.`;
-        deliveries.push(() => this.#fail(sequence, new LastrowError("numerical_error", message)));
+      const numUnsound = wanted - computed.count;
+      const position = computed.firstPosition + computed.count;
+      if (numUnsound > 0 && position < sequence.guessedFrom) {
+        deliveries.push(() => this.#fail(sequence, overflowAt(position, sequence.wantedAs)));
         continue;
       }
       // A guess may be wrong, and then its NaN does not count: as if the step had had no room for it.
-      computed.count = numSound;
-      const { table } = sequence;
-      const { numPublished } = table;
-      this.kvCache.commit(table, count - (wanted - numSound));
-      this.#tier?.computed(sequence, numPublished, table.numPublished);
+      this.#scheduler.commit(sequence, count - numUnsound);
       this.kvCache.releaseUnseen(table, Math.min(table.length, sequence.guessedFrom));
       if (wanted === 0) continue;
       // Rows whose logits were given are not given again when they are computed again, after a preemption.
@@ -482,27 +346,6 @@ export class EngineCore {
     } catch (error) {
       this.#fail(sequence, error);
     }
-  }
-
-  /** Views of a tensor's rows, counted from one of them. @param views of rows from 0 on, as far as they are made */
-  #rowsFrom(
-    { offset, stride, cols }: Tensor,
-    first: number,
-    views: Float32Array[],
-  ): (i: number) => Float32Array {
-    return (i) => {
-      const row = first + i;
-      views[row] ??= this.kernels.f32(offset + 4 * row * stride, cols);
-      return views[row];
-    };
-  }
-
-  /** Views of the hidden rows, counted from one of the wanted rows. */
-  #hiddenFrom(first: number): (i: number) => Float32Array {
-    return (i) => {
-      const { offset, cols } = this.model.hiddenRow(first + i);
-      return this.kernels.f32(offset, cols);
-    };
   }
 
   /** Nothing can be planned though a sequence waits: what waits longest cannot be served. */
@@ -526,19 +369,13 @@ export class EngineCore {
     this.end(sequence);
     sequence.consumer.fail(error);
   }
-
-  #expectAlive(sequence: ScheduledSequence): void {
-    if (sequence.hasEnded) throw new Error("this sequence has ended");
-  }
 }
 
-function rowsBeforeNaN({ count, maxima }: StepLogits): number {
-  for (let i = 0; i < count; i++) if (hasNaN(maxima(i))) return i;
-  return count;
-}
-
-function hasNaN(values: Float32Array): boolean {
-  // Every comparison with a NaN fails. A loop: a callback for each value takes ten times as long.
-  for (let i = 0; i < values.length; i++) if (!(values[i] <= Number.POSITIVE_INFINITY)) return true;
-  return false;
+function overflowAt(position: number, wantedAs: WantedAs): LastrowError {
+  const what = wantedAs === "hidden" ? "hidden row" : "logits";
+  const holds = wantedAs === "hidden" ? "holds" : "hold";
+  return new LastrowError(
+    "numerical_error",
+    `The ${what} at position ${position} ${holds} a NaN: the model's numbers overflow on this input.`,
+  );
 }

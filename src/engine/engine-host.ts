@@ -170,19 +170,22 @@ export class EngineHost {
         return;
       case "restoreSequence": {
         const { id, tokens } = message;
-        this.#sequences.set(id, this.#expectCore().restore(tokens, this.#consumer(id, false), message));
+        this.#sequences.set(
+          id,
+          this.#expectCore().transfer.begin(tokens, this.#consumer(id, false), message),
+        );
         this.#sayReserved(id);
         return;
       }
       case "makeRoom":
-        this.#expectCore().makeRoom(this.#sequenceOf(message.id), message.rows);
+        this.#expectCore().transfer.makeRoom(this.#sequenceOf(message.id), message.rows);
         this.#sayReserved(message.id);
         return;
       case "placeRows":
         this.#placeRows(message);
         return;
       case "commitRows":
-        this.#expectCore().commitRows(this.#sequenceOf(message.id), message.tokens);
+        this.#expectCore().transfer.commit(this.#sequenceOf(message.id), message.tokens);
         this.#sayReserved(message.id);
         return;
       case "probe":
@@ -317,7 +320,7 @@ export class EngineHost {
     const core = this.#expectCore();
     const sequence = this.#sequenceOf(id);
     try {
-      core.expectCapacity(keep + tokens.length);
+      core.capacity.expect(keep + tokens.length);
     } catch (error) {
       this.#say({ type: "refused", id, error: toRemoteError(error) });
       return;
@@ -332,7 +335,7 @@ export class EngineHost {
     const core = this.#expectCore();
     const sequence = this.#sequenceOf(id);
     const read = () => {
-      const rows = core.readRows(sequence, range, memory);
+      const rows = core.transfer.read(sequence, range, memory);
       this.#say({ type: "rows", id, rows }, rows.buffer);
     };
     if (core.expectRows(sequence)) read();
@@ -340,7 +343,7 @@ export class EngineHost {
   }
 
   #placeRows({ id, rows, ...source }: Message<"placeRows">): void {
-    this.#expectCore().placeRows(this.#sequenceOf(id), { ...source, rows });
+    this.#expectCore().transfer.place(this.#sequenceOf(id), { ...source, rows });
     this.#say({ type: "placed", id, rows }, rows.buffer);
   }
 

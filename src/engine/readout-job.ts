@@ -25,7 +25,7 @@ export class ReadoutJob {
     this.#core = core;
     this.#request = request;
     this.#sink = sink;
-    this.#vector = new Float64Array(of.kind === "logits" ? of.tokens.length : core.model.spec.hiddenSize);
+    this.#vector = new Float64Array(of.kind === "logits" ? of.tokens.length : core.hiddenSize);
     this.#sequence = core.start(
       prompt,
       { take: (rows) => this.#take(rows), fail: (error) => this.#end(() => sink.fail(error)) },

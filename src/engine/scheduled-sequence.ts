@@ -82,6 +82,11 @@ export class ScheduledSequence {
     this.consumer = consumer;
   }
 
+  /** @throws Error when it has ended: a bug in the caller */
+  expectAlive(): void {
+    if (this.hasEnded) throw new Error("this sequence has ended");
+  }
+
   /** All tokens, computed or not: the table's. */
   get tokens(): readonly number[] {
     return this.table.tokens;

@@ -49,7 +49,6 @@ export class Scheduler {
   readonly #places: SequencePlaces;
   readonly #admission: Admission;
   readonly #turns = new TurnOrder();
-  #loads: TierLoads | null = null;
   /** What could not go on before a load ends: `#changes` then. */
   #stalledAt: number | null = null;
 
@@ -70,9 +69,12 @@ export class Scheduler {
     return this.#places.resident;
   }
 
-  /** From now on a KV tier is asked for what is missing. */
+  /** The KV tier, which is asked for what is missing, and offered what is computed; null: there is none. */
+  get tier(): EngineTier | null {
+    return this.#admission.tier;
+  }
+
   set tier(tier: EngineTier) {
-    this.#loads = tier.loads;
     this.#admission.tier = tier;
   }
 
@@ -85,6 +87,10 @@ export class Scheduler {
   /** All that could be planned waits for a load, which will end. */
   get isStalled(): boolean {
     return this.#stalledAt === this.#changes;
+  }
+
+  get #loads(): TierLoads | null {
+    return this.#admission.tier?.loads ?? null;
   }
 
   get #changes(): number {
@@ -135,17 +141,42 @@ export class Scheduler {
   }
 
   /**
-   * A sequence has lost its rows, since keys that they need are gone: like one that was preempted, it resumes with what can be
-   * found.
+   * Declares the next `count` reserved rows of a sequence written: full blocks can be found from now on, and the KV tier is
+   * offered them.
    */
-  resumeLater(sequence: ScheduledSequence): void {
+  commit(sequence: ScheduledSequence, count: number): void {
+    const { table } = sequence;
+    const { numPublished } = table;
+    this.#kvCache.commit(table, count);
+    this.tier?.computed(sequence, numPublished, table.numPublished);
+  }
+
+  /**
+   * Forgets a sequence's tokens from `length` on, and their rows. Blocks that are reserved behind its other rows stay its
+   * own. Where keys are gone that the next row would see, all rows are lost.
+   */
+  cut(sequence: ScheduledSequence, length: number): void {
+    const { table } = sequence;
+    if (length >= table.length) table.forget(length);
+    else if (!this.#kvCache.truncate(table, length)) this.#resumeLater(sequence);
+  }
+
+  /** Takes all rows of a sequence, which are of no use: keys that the next one would see are gone. */
+  loseRows(sequence: ScheduledSequence): void {
+    this.#kvCache.clear(sequence.table);
+    this.#resumeLater(sequence);
+  }
+
+  /** It has lost its rows: like one that was preempted, it resumes with what can be found. */
+  #resumeLater(sequence: ScheduledSequence): void {
     if (sequence.place === "resident") this.#places.move(sequence, sequence.isAwaited ? "waiting" : "away");
   }
 
-  /** Lets go of a sequence that has ended. */
+  /** Lets go of a sequence that has ended: its blocks are given back. */
   remove(sequence: ScheduledSequence): void {
     this.#places.move(sequence, "away");
     this.#loads?.letGo(sequence);
+    this.#kvCache.free(sequence.table);
   }
 
   /**
@@ -155,7 +186,7 @@ export class Scheduler {
   plan(): ScheduledRows[] {
     const rows = this.#planRows();
     // What waits for no load can go on when one ends: the oldest is never kept waiting by what others' loads hold.
-    const isLoading = this.#loads !== null && this.#loads.numUnderWay > 0;
+    const isLoading = (this.#loads?.numUnderWay ?? 0) > 0;
     this.#stalledAt = rows.length === 0 && isLoading ? this.#changes : null;
     return rows;
   }

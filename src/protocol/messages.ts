@@ -72,7 +72,7 @@ export type ClientMessage =
       readonly range: RowRange;
       readonly memory: ArrayBuffer;
     }
-  /** See `EngineCore.restore`. Answered by `reserved`, or by `failed`. */
+  /** See `RowTransfer.begin`. Answered by `reserved`, or by `failed`. */
   | {
       readonly type: "restoreSequence";
       readonly id: number;
@@ -81,7 +81,7 @@ export type ClientMessage =
       readonly knownSalt: string | null;
       readonly tenant: string;
     }
-  /** See `EngineCore.makeRoom`. Answered by `reserved`. */
+  /** See `RowTransfer.makeRoom`. Answered by `reserved`. */
   | { readonly type: "makeRoom"; readonly id: number; readonly rows: number }
   /**
    * Rows of some blocks of a sequence that is restored: those are taken that it has room for, and not already. Answered by

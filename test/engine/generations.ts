@@ -435,7 +435,7 @@ export function runGenerations(
         all.push({ asked: new Asked(core, request, { now, tally }), since: now });
       } catch (error) {
         if (!(error instanceof LastrowError && error.code === "kv_memory_exhausted")) throw error;
-        if (rows <= core.capacity) throw error;
+        if (rows <= core.capacity.rows) throw error;
         tally.refused += 1;
       }
     }

@@ -200,7 +200,7 @@ describe("a prompt", () => {
 test("without room even alone, and where numbers overflow, a prompt fails, and others do not", async () => {
   const tight = { kvMemory: "32KiB", contextLength: 64 } as const;
   await withModel(modelFolders.tiny, tight, async (loaded) => {
-    const rows = loaded.core.capacity;
+    const rows = loaded.core.capacity.rows;
     const tooLong = readOut(loaded, arbitraryTokens(rows + 1, 307), LAST);
     await expect(tooLong).rejects.toMatchObject({ code: "kv_memory_exhausted" });
     expect(await readOut(loaded, arbitraryTokens(rows, 307), MEAN)).not.toBeNull();

@@ -393,7 +393,7 @@ describe("memory", () => {
         throw error;
       },
     };
-    const restored = core.restore(run(0, 40), consumer, { salt: null, knownSalt: null });
+    const restored = core.transfer.begin(run(0, 40), consumer, { salt: null, knownSalt: null });
     expect(restored.table.capacity).toBe(48);
     core.end(engine.start(run(500, 50)));
     const other = engine.start(run(500, 50));
@@ -401,8 +401,8 @@ describe("memory", () => {
     expect(engine.core.stats.sequences.preemptions).toBe(1);
     core.end(other);
     expect(restored.table.capacity).toBe(0);
-    core.makeRoom(restored, 39);
-    core.commitRows(restored, run(0, 39));
+    core.transfer.makeRoom(restored, 39);
+    core.transfer.commit(restored, run(0, 39));
     core.extend(restored, [39]);
     expect(engine.finish()).toEqual([{ 1: 1 }]);
     expect(given).toEqual([39]);
