@@ -45,20 +45,67 @@ describe("a breaker", () => {
     expect(breaker.state).toBe("open");
   });
 
-  test("open, it tries after 1, 2, 4, 8, 16 and then 30 seconds, and begins with 1 again once the store works", async () => {
+  test("open, it tries every second, for as long as the store is gone: one that is back is in use after a second at most", async () => {
     const store = { works: false };
     const { clock, breaker, trials } = await breakerOver(store);
     await clock.pass(100_000);
-    expect(trials.map((at, i) => (i === 0 ? 0 : at - trials[i - 1] - 10))).toEqual([
-      0, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000,
-    ]);
+    expect(new Set(trials.slice(1).map((at, i) => at - trials[i] - 10))).toEqual(new Set([1000]));
     store.works = true;
-    await clock.pass(30_010);
+    await clock.pass(1010);
     expect(breaker.state).toBe("closed");
+  });
+
+  test("a store that answers trials alone is left alone for 1, 2, 4, 8, 16 and then 30 seconds, and for 1 again when it has answered", async () => {
+    const { clock, breaker, trials } = await breakerOver({ works: true });
+    const openMs = async () => {
+      const begun = clock.now();
+      failTimes(breaker, 3);
+      await clock.until(() => breaker.state === "closed");
+      return trials.at(-1)! - begun;
+    };
+    const all: number[] = [];
+    for (let i = 0; i < 7; i++) all.push(await openMs());
+    breaker.succeed();
+    all.push(await openMs());
+    expect(all).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 1000]);
+  });
+
+  test("one that is left alone for longer, and is gone then, is tried every second, too", async () => {
+    const store = { works: true };
+    const { clock, breaker, trials } = await breakerOver(store);
+    for (let i = 0; i < 3; i++) {
+      failTimes(breaker, 3);
+      await clock.until(() => breaker.state === "closed");
+    }
     failTimes(breaker, 3);
-    const openedAt = clock.now();
-    await clock.pass(1000);
-    expect(trials.at(-1)).toBe(openedAt + 1000);
+    store.works = false;
+    await clock.pass(8010);
+    const [last] = trials.slice(-1);
+    await clock.pass(1010);
+    expect(trials.at(-1)).toBe(last + 10 + 1000);
+  });
+
+  test("open, it is tried at once when its connection is there again, and once", async () => {
+    const store = { works: true };
+    const { clock, breaker, trials, states } = await breakerOver(store);
+    // Nobody needs it.
+    breaker.connected();
+    failTimes(breaker, 3);
+    await clock.pass(100);
+    breaker.connected();
+    breaker.connected();
+    expect([trials, breaker.state, clock.numTimers]).toEqual([[0, 110], "half-open", 1]);
+    await clock.pass(10);
+    expect(states).toEqual(["closed", "open", "half-open", "closed"]);
+    // It was no good, and that is known: what comes back so fast is left alone.
+    failTimes(breaker, 3);
+    await clock.pass(100);
+    breaker.connected();
+    expect([trials.length, breaker.state]).toEqual([2, "open"]);
+    breaker.dispose();
+    breaker.connected();
+    await clock.pass(60_000);
+    expect(trials).toHaveLength(2);
   });
 
   test("jitter takes away up to a quarter, and never adds", async () => {

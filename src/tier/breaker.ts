@@ -1,7 +1,8 @@
 /**
- * Whether the store is asked at all. After three failures in a row it is left alone for a second; then it is tried with one
- * `ping` and one `get`, which no request waits for, and, where these fail, left alone for twice as long, up to half a
- * minute. Owns that state and the timer of the next trial.
+ * Whether the store is asked at all. After three failures in a row it is left alone, and tried every second with one `ping`
+ * and one `get`, which no request waits for; and at once when its connection is there again. So a store that is back is in
+ * use again a second later at most. One that answers trials and then fails requests costs these their time: it is left alone
+ * for twice as long each time, up to half a minute, until it has answered one. Owns that state and the timer of the next trial.
  *
  * Always: a trial is under way exactly when it is half-open, and a timer runs exactly when it is open.
  */
@@ -11,8 +12,8 @@ export type BreakerState = "closed" | "open" | "half-open";
 
 /** Failures in a row that open it. */
 const MOST_FAILURES = 3;
-/** Milliseconds that it stays open at first, and at most. */
-const FIRST_OPEN_MS = 1000;
+/** Milliseconds between trials; and at most, of a store that only answers trials. */
+const OPEN_MS = 1000;
 const LONGEST_OPEN_MS = 30_000;
 /** Up to this part of them is left out, by chance, so that servers which lost a store do not all come back at once. */
 const JITTER = 0.25;
@@ -31,7 +32,10 @@ export class Breaker {
   readonly #options: BreakerOptions;
   #state: BreakerState = "half-open";
   #failures = 0;
-  #openMs = FIRST_OPEN_MS;
+  /** How long it stays open this time. */
+  #openMs = OPEN_MS;
+  /** Trials that the store has answered since it has answered anything else. */
+  #trialsAlone = 0;
   #stopTimer: () => void = () => undefined;
   #isDisposed = false;
 
@@ -52,13 +56,22 @@ export class Breaker {
   /** The store has answered. */
   succeed(): void {
     this.#failures = 0;
+    this.#trialsAlone = 0;
   }
 
   /** The store could not be reached, or has not answered in time. */
   fail(): void {
     if (this.#state !== "closed") return;
     this.#failures += 1;
-    if (this.#failures >= MOST_FAILURES) this.#open();
+    if (this.#failures < MOST_FAILURES) return;
+    this.#open(Math.min(LONGEST_OPEN_MS, OPEN_MS * 2 ** Math.max(0, this.#trialsAlone - 1)));
+  }
+
+  /** The store is connected again: it is tried now, unless it is left alone for answering only trials. */
+  connected(): void {
+    if (this.#state !== "open" || this.#openMs > OPEN_MS || this.#isDisposed) return;
+    this.#stopTimer();
+    void this.#try();
   }
 
   /** No trial is begun any more, and what one brings is not looked at. */
@@ -67,11 +80,10 @@ export class Breaker {
     this.#stopTimer();
   }
 
-  #open(): void {
+  #open(ms: number): void {
     const { clock, random } = this.#options;
-    const ms = this.#openMs * (1 - JITTER * random());
-    this.#openMs = Math.min(LONGEST_OPEN_MS, this.#openMs * 2);
-    this.#stopTimer = clock.after(ms, () => void this.#try());
+    this.#openMs = ms;
+    this.#stopTimer = clock.after(ms * (1 - JITTER * random()), () => void this.#try());
     this.#change("open");
   }
 
@@ -80,11 +92,11 @@ export class Breaker {
     const isFine = await this.#options.trial();
     if (this.#isDisposed) return;
     if (!isFine) {
-      this.#open();
+      this.#open(OPEN_MS);
       return;
     }
     this.#failures = 0;
-    this.#openMs = FIRST_OPEN_MS;
+    this.#trialsAlone += 1;
     this.#change("closed");
   }
 

@@ -40,6 +40,11 @@ export class GuardedStore {
     return this.#problem;
   }
 
+  /** As of the store. */
+  onConnected(listener: () => void): void {
+    this.#store.onConnected?.(listener);
+  }
+
   /** @param signal ends it with `given-up`, whatever the store does */
   async get(name: string, signal: AbortSignal): Promise<ReadOutcome> {
     const ended = await this.#call(signal, () => this.#store.get(name, signal));

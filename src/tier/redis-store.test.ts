@@ -157,6 +157,17 @@ describe("without a server", () => {
       await pause();
   });
 
+  test("it says when one is there again, which can then be asked", async () => {
+    const opened = await open();
+    const { url } = redis!;
+    await redis![Symbol.asyncDispose]();
+    const answered = new Promise((resolve) =>
+      opened.onConnected?.(() => resolve(failureOf(opened.ping(PATIENT)))),
+    );
+    redis = await spokenRedis(undefined, Number(new URL(url).port));
+    expect(await answered).toBe("nothing");
+  });
+
   test("what was under way when it died fails", async () => {
     const opened = await open((name) => (name === "GET" ? null : undefined));
     const get = opened.get(newName(), PATIENT);

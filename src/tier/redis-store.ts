@@ -36,8 +36,11 @@ export interface RedisSettings {
 
 /** Half a second beyond the longest deadline of a load; of a connection that has died, TCP itself says nothing for minutes. */
 const COMMAND_TIMEOUT_MS = 2000;
-/** Waits between attempts to connect: doubled up to this, and spread, so that servers do not come back all at once. */
-const LONGEST_PAUSE_MS = 1000;
+/**
+ * Waits between attempts to connect: doubled up to this, and spread, so that servers do not come back all at once. As long as an
+ * attempt is refused at once, it is all that a store which is back is waited for.
+ */
+const LONGEST_PAUSE_MS = 500;
 const FIRST_PAUSE_MS = 50;
 /** Beside a record that is being received there may be more of them, and the rest of what was asked. */
 const UNASKED_RECORDS = 8;
@@ -101,6 +104,10 @@ class RedisStore implements TierStore {
     await this.#reads.ask("ping", (client) => client.ping(), signal);
   }
 
+  onConnected(listener: () => void): void {
+    this.#reads.onReady(listener);
+  }
+
   async close(): Promise<void> {
     this.#reads.close();
     this.#writes.close();
@@ -131,6 +138,11 @@ class Connection {
       this.#problem = null;
     });
     client.on("connect", () => this.#watch());
+  }
+
+  /** Calls back whenever it can be asked, from now on. */
+  onReady(listener: () => void): void {
+    this.#client.on("ready", listener);
   }
 
   /** One attempt; further ones follow by themselves. */

@@ -22,6 +22,8 @@ export interface TierStore {
   setIfAbsent(name: string, record: Uint8Array): Promise<boolean>;
   /** Whether the store answers. @throws StoreError `unreachable` */
   ping(signal: AbortSignal): Promise<void>;
+  /** Calls back whenever a connection that was lost is there again; a store without connections has none that it could lose. */
+  onConnected?(listener: () => void): void;
   /** Lets go of the store; what is under way fails. Never rejects. */
   close(): Promise<void>;
 }

@@ -214,6 +214,17 @@ describe("a tier", () => {
     expect(engine.state.takesLoads).toBe(true);
   });
 
+  test("a store whose connection is there again is in use at once, and not only when it is tried next", async () => {
+    const { engine, clock, store } = await hostedTier({ faults: { fail: 1 } });
+    await clock.pass(10_000);
+    store.faults = {};
+    const { calls } = store;
+    store.connect();
+    // A ping and a get, of a millisecond at most each.
+    await clock.pass(2);
+    expect([store.calls - calls, engine.state.takesLoads]).toEqual([2, true]);
+  });
+
   test("what hangs is given up, and what is then late finds no load: its bytes stay here", async () => {
     const { engine, clock, store } = await hostedTier({ identity: FULL });
     const tokens = tokensOf(1, 64);

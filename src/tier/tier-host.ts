@@ -59,6 +59,7 @@ export class TierHost {
       onChange: () => this.#onBreaker(),
     });
     this.#breaker = breaker;
+    this.#store.onConnected(() => breaker.connected());
     const common = {
       ...{ namespace, clock, known, store: this.#store, rates: this.#rates, counters: this.#counters },
       post: (answer: TierAnswer, transfer?: ArrayBuffer[]) => port.post(answer, transfer),

@@ -120,6 +120,8 @@ export class FaultyStore implements TierStore {
   calls = 0;
   numWaiting = 0;
   mostWaiting = 0;
+  /** Says that a connection which was lost is there again. */
+  connect: () => void = () => undefined;
   readonly #clock: VirtualClock;
   readonly #random: () => number;
   readonly #corruptions: readonly Corruption[];
@@ -146,6 +148,10 @@ export class FaultyStore implements TierStore {
       if (record === null || this.#happens("drop")) return null;
       return this.#happens("corrupt") ? this.#corrupt(name, record, signal) : record;
     });
+  }
+
+  onConnected(listener: () => void): void {
+    this.connect = listener;
   }
 
   setIfAbsent(name: string, record: Uint8Array): Promise<boolean> {
