@@ -5,6 +5,7 @@
  */
 import { LastrowError } from "../errors.js";
 import type { ReadProgress } from "../formats/load-progress.js";
+import { type Clock, systemClock } from "../platform/clock.js";
 import type { Threads } from "../platform/threads.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import type { EngineEvent } from "../protocol/engine-stats.js";
@@ -32,11 +33,18 @@ const LEAST_FUEL = 1000;
 /** Those before the event loop has a turn, where nobody else has a step: some milliseconds. */
 const FUEL_ALONE = 200_000;
 
+interface HostOptions {
+  readonly longestHoldMs: number;
+  readonly gatherMs: number;
+  readonly tierClock?: Clock;
+}
+
 export class EngineHost {
   readonly #port: EnginePort;
   readonly #threads: Threads;
   readonly #turns: TurnTaker;
   readonly #gatherMs: number;
+  readonly #tierClock: Clock;
   readonly #generations = new Map<number, GenerationJob | BeamJob>();
   readonly #grammars = new GrammarStore();
   /** Of the generations, those that are held to a grammar. */
@@ -67,15 +75,14 @@ export class EngineHost {
   /**
    * @param longestHoldMs how long steps may follow each other before everything else in the thread gets a turn
    * @param gatherMs how long tokens that need no answer may wait for those of the next steps
+   * @param tierClock by which loads from a KV tier have their deadlines
    */
-  constructor(
-    port: EnginePort,
-    threads: Threads,
-    { longestHoldMs, gatherMs }: { readonly longestHoldMs: number; readonly gatherMs: number },
-  ) {
+  constructor(port: EnginePort, threads: Threads, options: HostOptions) {
+    const { longestHoldMs, gatherMs, tierClock = systemClock } = options;
     this.#port = port;
     this.#threads = threads;
     this.#gatherMs = gatherMs;
+    this.#tierClock = tierClock;
     this.#turns = new TurnTaker(
       () => threads.yieldToEventLoop(),
       longestHoldMs,
@@ -301,7 +308,7 @@ export class EngineHost {
   }
 
   #connectTier({ port, policy }: Message<"connectTier">): void {
-    this.#tier = new TierLink(this.#expectCore(), port, policy, () => {
+    this.#tier = new TierLink(this.#expectCore(), port, policy, this.#tierClock, () => {
       this.#flush();
       void this.#run();
     });

@@ -2,6 +2,7 @@
  * The engine's end of the way to a KV tier: a port, and the timer of the next deadline. What arrives is taken between two steps. Where the
  * other end is gone, or says what cannot be taken, the engine goes on without a tier.
  */
+import type { Clock } from "../platform/clock.js";
 import type { TierPolicy } from "../protocol/kv-tier.js";
 import type { TierAnswer } from "../protocol/tier-messages.js";
 import type { EngineCore } from "./engine-core.js";
@@ -12,18 +13,20 @@ export class TierLink {
   readonly #tier: EngineTier;
   /** Called when something may go on that could not. */
   readonly #wake: () => void;
-  #timer: ReturnType<typeof setTimeout> | null = null;
+  readonly #clock: Clock;
+  #stopTimer: () => void = () => undefined;
   /** The deadline that the timer is for. */
   #armedFor: number | null = null;
 
   /** @param port taken over */
-  constructor(core: EngineCore, port: MessagePort, policy: TierPolicy, wake: () => void) {
+  constructor(core: EngineCore, port: MessagePort, policy: TierPolicy, clock: Clock, wake: () => void) {
     this.#port = port;
+    this.#clock = clock;
     this.#wake = wake;
     this.#tier = core.connectTier({
       policy,
       post: (ask, transfer) => port.postMessage(ask, transfer),
-      now: () => performance.now(),
+      now: () => clock.now(),
     });
     port.addEventListener("message", ({ data }) => this.#take(data));
     port.addEventListener("messageerror", () => this.close());
@@ -48,10 +51,10 @@ export class TierLink {
   arm(): void {
     const next = this.#tier.loads.nextDeadline;
     if (next === this.#armedFor) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#stopTimer();
     this.#armedFor = next;
-    this.#timer =
-      next === null ? null : setTimeout(() => this.#expire(), Math.max(0, next - performance.now()));
+    if (next === null) return;
+    this.#stopTimer = this.#clock.after(Math.max(0, next - this.#clock.now()), () => this.#expire());
   }
 
   /** Everything goes on without a tier. */
@@ -78,7 +81,6 @@ export class TierLink {
 
   #expire(): void {
     this.#armedFor = null;
-    this.#timer = null;
     this.#tier.loads.expire();
     // A timer may come a little too early.
     this.arm();

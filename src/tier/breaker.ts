@@ -6,7 +6,7 @@
  *
  * Always: a trial is under way exactly when it is half-open, and a timer runs exactly when it is open.
  */
-import type { Clock } from "./clock.js";
+import type { Clock } from "../platform/clock.js";
 
 export type BreakerState = "closed" | "open" | "half-open";
 

@@ -3,7 +3,7 @@
  * answer too late, or give what is no record. Owns the deadlines of its calls, and counts those that the store never ended: with
  * too many of them it is not asked any more until it ends some, so that they take no more and more memory.
  */
-import type { Clock } from "./clock.js";
+import type { Clock } from "../platform/clock.js";
 import { StoreError, type TierStore } from "./store.js";
 
 /** Calls without an end that are borne: each may hold a record. */

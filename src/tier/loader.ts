@@ -3,8 +3,9 @@
  * once: when all is there, at the first record that is missing, at its deadline, or when it is cancelled. Loads take turns.
  * Owns the loads that are under way; a late answer finds none, and is dropped.
  */
+
+import type { Clock } from "../platform/clock.js";
 import type { TierAnswer, TierAsk } from "../protocol/tier-messages.js";
-import type { Clock } from "./clock.js";
 import type { TierCounters } from "./counters.js";
 import { LoadOrder, type Place } from "./load-order.js";
 import type { PrefixBlock, TierNamespace } from "./names.js";

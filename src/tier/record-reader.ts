@@ -5,7 +5,7 @@
  *
  * Always: who asks is called back once, unless it gives up first; and what each is given is its own.
  */
-import type { Clock } from "./clock.js";
+import type { Clock } from "../platform/clock.js";
 import type { TierCounters } from "./counters.js";
 import type { GuardedStore, ReadOutcome } from "./guarded-store.js";
 import type { PrefixBlock, TierNamespace } from "./names.js";

@@ -2,7 +2,7 @@
  * Names of records about which something is known for a while: that they are there, or that they are bad. Owns them, no more
  * than so many: the longest known goes first.
  */
-import type { Clock } from "./clock.js";
+import type { Clock } from "../platform/clock.js";
 
 export class RememberedNames {
   readonly #clock: Clock;

@@ -2,11 +2,12 @@
  * A tier at work: answers what an engine asks through a port, and tells it whether to ask. Owns the parts: store, breaker,
  * reads, loads, writes, rates and counters.
  */
+
+import type { Clock } from "../platform/clock.js";
 import type { TierStats } from "../protocol/kv-tier.js";
 import type { Port } from "../protocol/port.js";
 import type { TierAnswer, TierAsk } from "../protocol/tier-messages.js";
 import { Breaker } from "./breaker.js";
-import type { Clock } from "./clock.js";
 import { TierCounters } from "./counters.js";
 import { GuardedStore } from "./guarded-store.js";
 import { Loader } from "./loader.js";

@@ -1,8 +1,8 @@
 /** The tier's thread itself: a tier at work between an engine's port and a store. */
 import { parentPort, workerData } from "node:worker_threads";
+import { systemClock } from "../platform/clock.js";
 import { toRemoteError } from "../protocol/remote-error.js";
 import type { TierAsk } from "../protocol/tier-messages.js";
-import { systemClock } from "./clock.js";
 import { TierNamespace } from "./names.js";
 import { openStore } from "./open-store.js";
 import { recordBytes } from "./record.js";

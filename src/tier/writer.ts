@@ -5,8 +5,9 @@
  *
  * Always: the memory of each block is given back once, whatever became of it.
  */
+
+import type { Clock } from "../platform/clock.js";
 import type { TierAnswer, TierAsk, TierBlock } from "../protocol/tier-messages.js";
-import type { Clock } from "./clock.js";
 import type { TierCounters } from "./counters.js";
 import type { GuardedStore } from "./guarded-store.js";
 import type { PrefixBlock, TierNamespace } from "./names.js";

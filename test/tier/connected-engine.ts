@@ -1,8 +1,8 @@
 /** A fake engine at the port of a real tier, in real time. */
 import type { MessagePort } from "node:worker_threads";
+import { systemClock } from "../../src/platform/clock.js";
 import type { KvTier, TierConnection } from "../../src/protocol/kv-tier.js";
 import type { TierAnswer, TierIdentity } from "../../src/protocol/tier-messages.js";
-import { systemClock } from "../../src/tier/clock.js";
 import { FakeEngine } from "./fake-engine.js";
 import { IDENTITY } from "./tier-identity.js";
 

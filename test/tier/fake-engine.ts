@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { firstSeenBlock } from "../../src/kernels/kv-layout.js";
+import type { Clock } from "../../src/platform/clock.js";
 import type { Port } from "../../src/protocol/port.js";
 import type { TierAnswer, TierAsk, TierBlock, TierIdentity } from "../../src/protocol/tier-messages.js";
-import type { Clock } from "../../src/tier/clock.js";
 
 export type StateAnswer = Extract<TierAnswer, { type: "state" }>;
 

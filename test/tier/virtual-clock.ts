@@ -1,5 +1,5 @@
 /** Time that passes when a test says so: callbacks run in the order of their times, and nothing waits. */
-import type { Clock } from "../../src/tier/clock.js";
+import type { Clock } from "../../src/platform/clock.js";
 
 interface Timer {
   readonly at: number;

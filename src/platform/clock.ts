@@ -1,4 +1,4 @@
-/** Time as the tier's parts are given it, so that tests need not wait. */
+/** Time, as what has deadlines is given it, so that tests own theirs and need not wait. */
 export interface Clock {
   /** Milliseconds from any beginning; never less than before. */
   now(): number;
