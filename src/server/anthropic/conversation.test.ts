@@ -42,6 +42,23 @@ test("neighbours of one role are one message", () => {
   expect(continuesLast(conversation.slice(0, 1))).toBe(false);
 });
 
+test("as many blocks as a body may have, in a message or in neighbours, are a message like any other, and as soon", () => {
+  const many = 16_000;
+  const texts = Array.from({ length: many }, (_, i) => text(`${i}`));
+  const calls = Array.from({ length: many }, (_, i) => use(`${i}`));
+  const messages: Messages = [
+    { role: "user", content: texts },
+    { role: "assistant", content: calls },
+    ...texts.map((block) => ({ role: "assistant" as const, content: [block] })),
+    { role: "user", content: calls.map(({ id }) => result(id, "r")) },
+  ];
+  const conversation = conversationOf({ messages });
+  expect(conversation).toHaveLength(2 + many);
+  const [asked, called, first] = conversation;
+  expect([asked.content.length, called.content.length]).toEqual([many, many]);
+  expect([called.toolCalls?.length, first.toolCallId]).toEqual([many, "0"]);
+});
+
 test("calls are the assistant's, each result is a message of its own, and what the user says beside them another", () => {
   const messages: Messages = [
     { role: "user", content: "a" },

@@ -7,7 +7,16 @@ import type { ToolCall, ToolChoice, ToolDefinition } from "../../tools/tool.js";
 import { ApiError } from "../api-error.js";
 import type { CountTokensRequest, MessageBlock, MessageBody } from "../schemas/messages.js";
 
-type Texts = string | readonly TextPart[];
+/** A message while others of its role may still come: it grows in place, since a message may have thousands of blocks. */
+interface Draft {
+  readonly role: ChatMessage["role"];
+  /** None is empty. */
+  readonly parts: TextPart[];
+  readonly thoughts: string[];
+  readonly toolCalls: ToolCall[];
+  /** Of a tool's result, which stays apart. */
+  readonly toolCallId: string | null;
+}
 
 /**
  * The messages of a request.
@@ -17,21 +26,17 @@ export function conversationOf({
   system,
   messages,
 }: Pick<CountTokensRequest, "system" | "messages">): ChatMessage[] {
-  const conversation: ChatMessage[] = [];
-  const hasSystem = system != null && (typeof system === "string" ? system !== "" : system.length > 0);
-  if (hasSystem) conversation.push({ role: "system", content: textsOf(system) });
-  for (const [i, message] of messages.entries()) {
-    for (const part of messagesOf(message, `messages.${i}`)) add(conversation, part);
-  }
-  const { toolCalls = [] } = conversation.at(-1)!;
-  if (toolCalls.length > 0) {
+  const drafts: Draft[] = [];
+  if (system != null && system.length > 0) addText(draftOf("system", drafts), system);
+  for (const [i, message] of messages.entries()) addMessage(drafts, message, `messages.${i}`);
+  if (drafts.at(-1)!.toolCalls.length > 0) {
     const place = `messages.${messages.length - 1}`;
     throw refused(
       `${place}: a message whose tool_use has no tool_result behind it cannot be the last.`,
       place,
     );
   }
-  return conversation;
+  return drafts.map(messageOf);
 }
 
 /** Whether the last message, the assistant's, goes on. */
@@ -39,76 +44,56 @@ export function continuesLast(conversation: readonly ChatMessage[]): boolean {
   return conversation.at(-1)?.role === "assistant";
 }
 
-function messagesOf({ role, content }: MessageBody, place: string): ChatMessage[] {
-  if (typeof content === "string") return [{ role, content }];
-  if (role === "assistant") return [assistantMessage(content, place)];
-  const parts: ChatMessage[] = [];
-  for (const [i, block] of content.entries()) {
-    if (block.type === "text") add(parts, { role, content: [textPart(block)] });
-    else if (block.type === "tool_result" && role === "user") parts.push(resultOf(block));
-    else throw misplaced(block, role, `${place}.content.${i}`);
+function addMessage(drafts: Draft[], { role, content }: MessageBody, place: string): void {
+  if (typeof content === "string") {
+    addText(draftOf(role, drafts), content);
+    return;
   }
-  return parts;
+  for (const [i, block] of content.entries()) {
+    if (block.type === "text") addText(draftOf(role, drafts), block.text);
+    else if (block.type === "tool_result" && role === "user") drafts.push(resultOf(block));
+    else if (block.type === "thinking" && role === "assistant") {
+      draftOf(role, drafts).thoughts.push(block.thinking);
+    } else if (block.type === "tool_use" && role === "assistant") {
+      const { id, name, input } = block;
+      draftOf(role, drafts).toolCalls.push({ id, name, arguments: JSON.stringify(input) });
+    } else throw misplaced(block, role, `${place}.content.${i}`);
+  }
 }
 
-function assistantMessage(content: readonly MessageBlock[], place: string): ChatMessage {
-  const texts: TextPart[] = [];
-  const thoughts: string[] = [];
-  const toolCalls: ToolCall[] = [];
-  for (const [i, block] of content.entries()) {
-    if (block.type === "text") texts.push(textPart(block));
-    else if (block.type === "thinking") thoughts.push(block.thinking);
-    else if (block.type === "tool_use") {
-      toolCalls.push({ id: block.id, name: block.name, arguments: JSON.stringify(block.input) });
-    } else throw misplaced(block, "assistant", `${place}.content.${i}`);
-  }
-  return {
-    role: "assistant",
-    content: textsOf(texts),
-    ...(thoughts.length > 0 && { reasoning: thoughts.join("\n") }),
-    ...(toolCalls.length > 0 && { toolCalls }),
-  };
+/** The last message where it is of that role, else a new one behind it. */
+function draftOf(role: Draft["role"], drafts: Draft[]): Draft {
+  const last = drafts.at(-1);
+  if (last?.role === role) return last;
+  const draft: Draft = { role, parts: [], thoughts: [], toolCalls: [], toolCallId: null };
+  drafts.push(draft);
+  return draft;
+}
+
+function addText({ parts }: Draft, content: string | readonly TextPart[]): void {
+  const texts = typeof content === "string" ? [content] : content.map(({ text }) => text);
+  for (const text of texts) if (text !== "") parts.push({ type: "text", text });
 }
 
 type ResultBlock = Extract<MessageBlock, { type: "tool_result" }>;
 
 /** A template knows no results that are errors: their text says so. */
-function resultOf({ tool_use_id: toolCallId, content, is_error }: ResultBlock): ChatMessage {
+function resultOf({ tool_use_id: toolCallId, content, is_error }: ResultBlock): Draft {
   const text = typeof content === "string" ? content : (content ?? []).map(({ text }) => text).join("");
-  return { role: "tool", toolCallId, content: is_error === true ? `Error: ${text}` : text };
-}
-
-/** Puts a message behind the others, into the last one where that is of the same role. Results of tools stay apart. */
-function add(messages: ChatMessage[], message: ChatMessage): void {
-  const last = messages.at(-1);
-  if (last === undefined || last.role !== message.role || last.role === "tool") {
-    messages.push({ ...message, content: textsOf(message.content) });
-    return;
-  }
-  const reasoning = [last.reasoning, message.reasoning].filter((text) => text !== undefined).join("\n");
-  const toolCalls = [...(last.toolCalls ?? []), ...(message.toolCalls ?? [])];
-  messages[messages.length - 1] = {
-    role: last.role,
-    content: textsOf([...partsOf(last.content), ...partsOf(message.content)]),
-    ...(reasoning !== "" && { reasoning }),
-    ...(toolCalls.length > 0 && { toolCalls }),
-  };
-}
-
-function partsOf(content: Texts): readonly TextPart[] {
-  if (typeof content === "string") return content === "" ? [] : [{ type: "text", text: content }];
-  return content;
+  const draft: Draft = { role: "tool", parts: [], thoughts: [], toolCalls: [], toolCallId };
+  addText(draft, is_error === true ? `Error: ${text}` : text);
+  return draft;
 }
 
 /** One block is a text, as most templates know it. */
-function textsOf(content: Texts): Texts {
-  if (typeof content === "string") return content;
-  if (content.length > 1) return content.map(textPart);
-  return content[0]?.text ?? "";
-}
-
-function textPart({ text }: TextPart): TextPart {
-  return { type: "text", text };
+function messageOf({ role, parts, thoughts, toolCalls, toolCallId }: Draft): ChatMessage {
+  return {
+    role,
+    content: parts.length > 1 ? parts : (parts[0]?.text ?? ""),
+    ...(thoughts.length > 0 && { reasoning: thoughts.join("\n") }),
+    ...(toolCalls.length > 0 && { toolCalls }),
+    ...(toolCallId !== null && { toolCallId }),
+  };
 }
 
 function misplaced({ type }: MessageBlock, role: string, place: string): ApiError {
