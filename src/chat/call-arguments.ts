@@ -28,9 +28,10 @@ export function checkArguments(text: string, where: string): void {
 export function readArguments(text: string): object {
   const json = text === "" ? "{}" : text;
   const plain = JSON.stringify(JSON.parse(json));
-  // No text in it begins so.
-  let mark = "#";
-  while (plain.includes(mark)) mark += "#";
+  // No text in it begins so. Looked for once, not at each length: a text may be of nothing else.
+  let longest = 0;
+  for (const [run] of plain.matchAll(/#+/g)) longest = Math.max(longest, run.length);
+  const mark = "#".repeat(longest + 1);
   const marked = json.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (literal) =>
     literal.startsWith('"') || isWhole(literal) ? literal : `"${mark}${literal}"`,
   );

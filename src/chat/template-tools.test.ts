@@ -157,6 +157,11 @@ describe("arguments", () => {
     expect(shown(given)).toBe(`Go.${text}done`);
   });
 
+  test("of nothing but what marks numbers, as long as a body may be: soon", () => {
+    const given = JSON.stringify({ a: "#".repeat(300_000) });
+    expect(shown(given)).toBe(`Go.${given.replace(":", ": ")}done`);
+  });
+
   test.each([
     ["{", /^Message 1: its call 0 has arguments that are not a JSON object: /],
     ["[]", /^Message 1: its call 0 has arguments that are not a JSON object\.$/],
