@@ -144,11 +144,12 @@ function indent(value: Value, args: Args): Value {
 }
 
 /** The `format` filter: Python's `%` with the arguments as a tuple, or with named ones as a dict. */
-function formatted(format: Text, { positional, named }: Args): Text {
+function formatted(format: Text, args: Args): Text {
+  const { positional, named } = args;
   if (named.size === 0) return percentFormat(format, new List(positional, "tuple"));
   if (positional.length > 0)
     throw new Error("can't handle positional and keyword arguments at the same time");
-  return percentFormat(format, new Dict([...named].map(([name, item]) => [Text.of(name), item] as const)));
+  return percentFormat(format, new Dict([...named].map(([name, item]) => args.entry(name, item))));
 }
 
 function truncate(value: Value, args: Args): Value {
@@ -192,13 +193,14 @@ function groupBy(value: Value, args: Args): Value {
   return new List(groups.map(([grouper, items]) => new List([grouper, new List(items)], "tuple")));
 }
 
-function map(value: Value, { positional, named }: Args): Value {
+function map(value: Value, { positional, named, names }: Args): Value {
   const attribute = named.get("attribute");
   const fallback = named.get("default");
   const [name, ...rest] = positional;
   return new List(
     iterate(value).map((item) => {
-      if (attribute === undefined) return applyFilter(str(name ?? null).value, item, new Args(rest, named));
+      if (attribute === undefined)
+        return applyFilter(str(name ?? null).value, item, new Args(rest, named, names));
       const found = attributeOf(item, attribute);
       return found instanceof Undefined && fallback !== undefined ? fallback : found;
     }),

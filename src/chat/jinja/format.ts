@@ -139,18 +139,16 @@ export function braceFormat(format: Text, { positional, named: byName }: Args): 
     }
     const value = /^\d*$/.test(name) ? positional[name === "" ? next++ : Number(name)] : byName.get(name);
     if (value === undefined) throw new Error(`format() has no argument ${name === "" ? next - 1 : name}`);
-    pieces.push(
-      styled(
-        conversion === "r" ? str(value).derive(repr(value)) : conversion === "s" ? str(value) : value,
-        style,
-      ),
-    );
+    const converted =
+      conversion === "r" ? str(value).derive(repr(value)) : conversion === "s" ? str(value) : value;
+    pieces.push(styled(converted, format.slice(index, at).derive(style)));
   }
   return Text.join([Text.of(""), ...pieces, format.slice(at)]);
 }
 
 /** A value by Python's format language: `[[fill]align][sign][0][width][,][.precision][type]`. */
-function styled(value: Value, style: string): Text {
+function styled(value: Value, written: Text): Text {
+  const style = written.value;
   if (style === "") return str(value);
   const { groups } =
     /^(?:(?<fill>.)?(?<align>[<>=^]))?(?<sign>[-+ ])?(?<zero>0)?(?<width>\d*)(?<grouping>[,_])?(?:\.(?<precision>\d+))?(?<kind>[a-zA-Z%])?$/su.exec(
@@ -189,7 +187,7 @@ function styled(value: Value, style: string): Text {
     shown = precision === undefined ? value : first(value, Number(precision));
   }
   const room = Math.max(Number(width) - shown.length - sign.length, 0);
-  const pad = (count: number) => Text.of(fill).repeat(count);
+  const pad = (count: number) => written.derive(fill).repeat(count);
   const signed = [Text.of(sign), shown];
   if (align === "=") return Text.join([Text.of(sign), pad(room), shown]);
   if (align === "<") return Text.join([...signed, pad(room)]);

@@ -136,8 +136,9 @@ export class Interpreter {
       case "call": {
         const caller = this.#macro("caller", node.parameters, node.body, scope);
         const callee = this.#value(node.call.callee, scope);
-        const { positional, named } = this.#args(node.call.args, scope);
-        out.write(str(this.#call(callee, new Args(positional, new Map([...named, ["caller", caller]])))));
+        const { positional, named, names } = this.#args(node.call.args, scope);
+        const args = new Args(positional, new Map([...named, ["caller", caller]]), names);
+        out.write(str(this.#call(callee, args)));
         return "end";
       }
       case "filter":
@@ -202,7 +203,8 @@ export class Interpreter {
 
   #macro(name: string, parameters: readonly Parameter[], body: Body, defined: Scope): Func {
     const used = namesIn(body);
-    return new Func(name, ({ positional, named }) => {
+    return new Func(name, (args) => {
+      const { positional, named } = args;
       if (++this.#depth > MAX_DEPTH) throw new Error(`macros are nested deeper than ${MAX_DEPTH}`);
       const scope = new Scope(defined);
       const left = new Map(named);
@@ -225,7 +227,7 @@ export class Interpreter {
         throw new Error(`macro '${name}' takes no keyword argument '${unknown}'`);
       }
       scope.set("varargs", new List(positional.slice(parameters.length), "tuple"));
-      scope.set("kwargs", new Dict([...left].map(([key, value]) => [Text.of(key), value] as const)));
+      scope.set("kwargs", new Dict([...left].map(([key, value]) => args.entry(key, value))));
       const text = this.#capture(body, scope);
       this.#depth--;
       return text;
@@ -317,13 +319,18 @@ export class Interpreter {
   #args({ positional, named, spread, namedSpread }: Arguments, scope: Scope): Args {
     const values = positional.map((node) => this.#value(node, scope));
     const byName = new Map(named.map(([name, node]) => [name, this.#value(node, scope)] as const));
+    const names = new Map<string, Text>();
     if (spread !== null) for (const value of iterate(this.#value(spread, scope))) values.push(value);
     if (namedSpread !== null) {
       const dict = this.#value(namedSpread, scope);
       if (!(dict instanceof Dict)) throw new Error(`${describe(dict)} after ** is not a mapping`);
-      for (const [key, value] of dict.entries()) byName.set(str(key).value, value);
+      for (const [key, value] of dict.entries()) {
+        const name = str(key);
+        byName.set(name.value, value);
+        names.set(name.value, name);
+      }
     }
-    return new Args(values, byName);
+    return new Args(values, byName, names);
   }
 
   #call(callee: Value, args: Args): Value {

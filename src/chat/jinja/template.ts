@@ -93,10 +93,10 @@ function globals(now: Date | undefined): ReadonlyMap<string, Value> {
         new Map([...entries.map(([key, value]) => [str(key).value, value] as const), ...named]),
       );
     },
-    dict: ({ positional, named }) => {
-      const [source] = positional;
+    dict: (args) => {
+      const [source] = args.positional;
       const entries = source instanceof Dict ? source.entries() : pairs(source);
-      return new Dict([...entries, ...[...named].map(([key, value]) => [Text.of(key), value] as const)]);
+      return new Dict([...entries, ...[...args.named].map(([name, value]) => args.entry(name, value))]);
     },
     joiner: (args) => {
       const [separator = Text.of(", ")] = args.take("sep");

@@ -198,11 +198,16 @@ function indexing(fromRight: boolean): Method {
   };
 }
 
-export function padded(text: Text, width: number, align: "left" | "right" | "center", fill = " "): Text {
+export function padded(
+  text: Text,
+  width: number,
+  align: "left" | "right" | "center",
+  fill = Text.of(" "),
+): Text {
   const room = Math.max(width - text.length, 0);
   const before =
     align === "center" ? Math.floor(room / 2) + (room & width & 1) : align === "right" ? room : 0;
-  return Text.join([Text.of(fill).repeat(before), text, Text.of(fill).repeat(room - before)]);
+  return Text.join([fill.repeat(before), text, fill.repeat(room - before)]);
 }
 
 /** Every letter after what is none in upper case, all others in lower case. */
@@ -227,8 +232,10 @@ function is(pattern: RegExp): Method {
 
 function pad(align: "left" | "right" | "center"): Method {
   return (text, args) => {
-    const [width, fill] = args.take("width", "fillchar");
-    return padded(text, integer(width, align), align, fill === undefined ? " " : textOf(fill, align).value);
+    const [width, given] = args.take("width", "fillchar");
+    const fill = given === undefined ? Text.of(" ") : textOf(given, align);
+    if (fill.length !== 1) throw new Error("The fill character must be exactly one character long");
+    return padded(text, integer(width, align), align, fill);
   };
 }
 

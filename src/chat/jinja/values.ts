@@ -123,10 +123,17 @@ export class Namespace {
 
 /** Arguments of a call, positional ones first. */
 export class Args {
+  /** @param names those of `named` that are no words of the template's: they came with `**`, from wherever that is from */
   constructor(
     readonly positional: readonly Value[],
     readonly named: ReadonlyMap<string, Value> = new Map(),
+    readonly names: ReadonlyMap<string, Text> = new Map(),
   ) {}
+
+  /** An entry for a named argument: its name knows where it came from. */
+  entry(name: string, value: Value): readonly [Value, Value] {
+    return [this.names.get(name) ?? Text.of(name), value];
+  }
 
   /** The arguments of a function with these parameters. @throws Error for an argument that it does not take */
   take(...parameters: readonly string[]): (Value | undefined)[] {
