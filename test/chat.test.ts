@@ -68,6 +68,17 @@ test("a conversation holds one sequence after each answer, and none once it is d
   expect(await heldNow()).toBe(before);
 });
 
+test("a reply has any number of readers: each piece goes to one of them, and all come to the end", async () => {
+  await using conversation = await lm.chat([], { template });
+  const reply = conversation.reply("Hello", { seed: 1, maxTokens: 6, ignoreEos: true });
+  const pieces: string[] = [];
+  const read = async () => {
+    for await (const { text } of reply) pieces.push(text);
+  };
+  const [{ text }] = await Promise.all([reply.result(), read(), read(), read()]);
+  expect(pieces.join("")).toBe(text);
+});
+
 test("a template that fails, or refuses, is told apart, and the conversation goes on", async () => {
   const source = `{% if messages[-1].content == 'fail' %}{{ 'a' + 1 }}{% elif messages[-1].content == 'refuse' %}{{ raise_exception('No.') }}{% endif %}${template}`;
   await using conversation = await lm.chat([], { template: source });

@@ -17,7 +17,8 @@ export class EventSubscription implements AsyncIterableIterator<EngineEvent | Dr
   /** Events of `#waiting` that have been read. */
   #numRead = 0;
   #numDropped = 0;
-  #reader: (() => void) | null = null;
+  /** Each `next` that waits: several may, and each is given an event of its own. */
+  #readers: (() => void)[] = [];
   #hasEnded = false;
   /** What reading fails with once all that waits is read. */
   #failure: { readonly error: unknown } | null = null;
@@ -42,7 +43,7 @@ export class EventSubscription implements AsyncIterableIterator<EngineEvent | Dr
   async next(): Promise<IteratorResult<EngineEvent | DroppedEvents, undefined>> {
     while (this.#numRead === this.#waiting.length && !this.#hasEnded) {
       await new Promise<void>((resolve) => {
-        this.#reader = resolve;
+        this.#readers.push(resolve);
       });
     }
     if (this.#numDropped > 0) {
@@ -83,9 +84,9 @@ export class EventSubscription implements AsyncIterableIterator<EngineEvent | Dr
   }
 
   #wake(): void {
-    const reader = this.#reader;
-    this.#reader = null;
-    reader?.();
+    const readers = this.#readers;
+    this.#readers = [];
+    for (const wake of readers) wake();
   }
 
   /** Lets go of what has been read, now and then. */

@@ -12,7 +12,8 @@ export class PiecesAndResult<Piece, Result> implements AsyncIterable<Piece> {
   readonly #pieces: Piece[] = [];
   #whole: Promise<Result> | null = null;
   #hasEnded = false;
-  #tell: () => void = () => undefined;
+  /** Iterators that wait for a piece or the end: each piece goes to one of them. */
+  #readers: (() => void)[] = [];
 
   constructor(make: MakeReply<Piece, Result>, signal: AbortSignal | undefined) {
     this.#make = make;
@@ -32,7 +33,7 @@ export class PiecesAndResult<Piece, Result> implements AsyncIterable<Piece> {
       const whole = this.result();
       for (;;) {
         const changed = new Promise<void>((resolve) => {
-          this.#tell = resolve;
+          this.#readers.push(resolve);
         });
         yield* this.#pieces.splice(0);
         if (this.#hasEnded && this.#pieces.length === 0) break;
@@ -58,5 +59,11 @@ export class PiecesAndResult<Piece, Result> implements AsyncIterable<Piece> {
       this.#hasEnded = true;
       this.#tell();
     }
+  }
+
+  #tell(): void {
+    const readers = this.#readers;
+    this.#readers = [];
+    for (const wake of readers) wake();
   }
 }

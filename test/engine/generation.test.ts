@@ -318,6 +318,17 @@ describe("events", () => {
     }
   });
 
+  test("may be asked for before the last one has come: each call has one of its own, or the end", async () => {
+    const events = lm.events(["step"]);
+    const asked = Array.from({ length: 4 }, () => events.next());
+    await lm.generate([1, 2, 3], { maxTokens: 3 }).result();
+    const steps = await Promise.all(asked.slice(0, 3));
+    expect(steps.map(({ value }) => value)).toMatchObject([3, 1, 1].map((rows) => ({ type: "step", rows })));
+    const more = events.next();
+    await events.return?.();
+    expect([await asked[3], await more].map(({ done }) => done)).toEqual([true, true]);
+  });
+
   test("tell what happens, in order, while somebody listens", async () => {
     await using small = await LanguageModelOf("tiny", "64KiB");
     const tokens = arbitraryTokens(17, 300, 5);
