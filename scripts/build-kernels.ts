@@ -42,6 +42,8 @@ const MOST_MEMORY = ["--maximumMemory=65536"];
 const SHARED = ["--sharedMemory", ...MOST_MEMORY];
 
 const kernelsModule = join(root, "src/kernels/wasm/kernels-binary.ts");
+/** Apart, since a page fetches it only where something may use it. */
+const relaxedModule = join(root, "src/kernels/wasm/relaxed-binary.ts");
 /** For test/conformance/self-check.test.ts. */
 const namesFile = join(root, "test/vectors/function-names.json");
 const limitsModule = join(root, "src/bench/limits-binary.ts");
@@ -114,7 +116,9 @@ if (named === "--named") {
     compile(namedFolder, "index.ts", [...DATA, ...MOST_MEMORY, "--debug"], "kernels"),
     compile(namedFolder, "relaxed/index.ts", [...RELAXED, ...MOST_MEMORY, "--debug"], "relaxed"),
   ]);
-} else if ((await Promise.all([kernelsModule, limitsModule, namesFile].map(isPresent))).every(Boolean)) {
+} else if (
+  (await Promise.all([kernelsModule, relaxedModule, limitsModule, namesFile].map(isPresent))).every(Boolean)
+) {
   process.stdout.write("assembly/: nothing has changed\n");
 } else {
   const folder = await mkdtemp(join(tmpdir(), "lastrow-kernels-"));
@@ -126,9 +130,10 @@ if (named === "--named") {
       compile(folder, "relaxed/index.ts", [...RELAXED, ...SHARED]),
       compile(folder, "limits-team.ts", [...DATA, ...SHARED]),
     ]);
-    const binaries = `export const KERNELS =\n  "${packed(kernels)}";\nexport const RELAXED_KERNELS =\n  "${packed(relaxed)}";\n`;
+    const binary = `export const KERNELS =\n  "${packed(kernels)}";\n`;
     const digests = `/** SHA-256 of what the compiler makes of the same sources over a shared memory. */\nexport const SHARED_DIGESTS = {\n  kernels: "${digest(shared)}",\n  relaxed: "${digest(relaxedShared)}",\n};\n`;
-    await writeFile(kernelsModule, madeBy + binaries + digests);
+    await writeFile(kernelsModule, madeBy + binary + digests);
+    await writeFile(relaxedModule, `${madeBy}export const RELAXED_KERNELS =\n  "${packed(relaxed)}";\n`);
     const names = { sources, kernels: functionNames(kernels), relaxed: functionNames(relaxed) };
     await writeFile(namesFile, `${JSON.stringify(names)}\n`);
     await writeFile(

@@ -16,9 +16,9 @@ import { describeModel } from "../src/library/describe-model.js";
 import { ModelFingerprint } from "../src/library/model-fingerprint.js";
 import { Decoder } from "../src/model/decoder.js";
 import { planScratch } from "../src/model/decoder-scratch.js";
-import { type DecoderSpec, kvShapeOf } from "../src/model/decoder-spec.js";
+import { type DecoderSpec, kvShapeOf, widestRow } from "../src/model/decoder-spec.js";
 import { planWeights } from "../src/model/decoder-weights.js";
-import { loadWeights, type MatchedTensor, planStaging, widestRow } from "../src/model/load-weights.js";
+import { loadWeights, type MatchedTensor, planStaging } from "../src/model/load-weights.js";
 import { type AskedDtype, chooseDtypes } from "../src/model/weight-dtypes.js";
 
 /** What the kernels in WebAssembly are made of, whatever is faster. */

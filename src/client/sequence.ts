@@ -10,10 +10,10 @@ import { shown } from "../option-checks.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import { checkPrompt } from "../protocol/generation-request.js";
 import type { SavedSequence } from "../saved-sequence/read-sequence.js";
-import { type SequenceToSave, sequenceFile, sequenceFileBytes } from "../saved-sequence/write-sequence.js";
+import type { SequenceToSave } from "../saved-sequence/write-sequence.js";
 import type { EngineClient } from "./engine-client.js";
 import type { RemoteSequence, SequenceCost } from "./remote-sequence.js";
-import { placeSaved, type SequenceStorage, saltOfRestored } from "./sequence-storage.js";
+import type { SequenceStorage } from "./sequence-storage.js";
 
 /** What a sequence needs to know of its model. */
 export interface SequenceModel {
@@ -74,6 +74,7 @@ export class Sequence implements AsyncDisposable {
     },
     model: SequenceModel,
   ): Promise<Sequence> {
+    const { placeSaved, saltOfRestored } = await import("./sequence-storage.js");
     const salt = await saltOfRestored(saved, model.storage, options.salt);
     const remote = engine.sequence();
     try {
@@ -170,6 +171,7 @@ export class Sequence implements AsyncDisposable {
   save(): Promise<Blob>;
   save(path?: string | URL): Promise<unknown> {
     return this.#enqueue(async () => {
+      const { sequenceFile } = await import("../saved-sequence/write-sequence.js");
       const file = sequenceFile(
         await this.#toSave(),
         (range, memory) => this.#remote.readRows(range, memory),
@@ -188,7 +190,10 @@ export class Sequence implements AsyncDisposable {
 
   /** Bytes of the file that `save` would make of it now. @throws LastrowError `disposed` */
   savedBytes(): Promise<number> {
-    return this.#enqueue(async () => sequenceFileBytes(await this.#toSave()));
+    return this.#enqueue(async () => {
+      const { sequenceFileBytes } = await import("../saved-sequence/write-sequence.js");
+      return sequenceFileBytes(await this.#toSave());
+    });
   }
 
   async #toSave(): Promise<SequenceToSave> {

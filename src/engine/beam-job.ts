@@ -5,8 +5,9 @@
  */
 
 import type { GenerationOutcome, GenerationSink, TierWait } from "../protocol/generation-outcome.js";
-import type { BeamSettings, GenerationRequest } from "../protocol/generation-request.js";
+import type { GenerationRequest } from "../protocol/generation-request.js";
 import { type BeamHypothesis, BeamSearch } from "../sampling/beam-search.js";
+import type { BeamSettings } from "../sampling/beam-settings.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import { logNormalizer, logSoftmaxAt } from "../sampling/logprobs.js";
 import { ScoreChanges } from "../sampling/score-changes.js";

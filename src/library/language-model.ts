@@ -4,7 +4,7 @@
  */
 import type { ChatMessage, FoundTemplate } from "../chat/chat-template.js";
 import type { TemplateRunner } from "../chat/template-runner.js";
-import { type ComparisonReport, compareWays } from "../client/comparison.js";
+import type { ComparisonReport } from "../client/comparison.js";
 import type { EngineClient } from "../client/engine-client.js";
 import type { DroppedEvents } from "../client/event-subscription.js";
 import { Generation } from "../client/generation.js";
@@ -27,13 +27,12 @@ import {
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { TierConnection, TierStats } from "../protocol/kv-tier.js";
-import { SavedSequence } from "../saved-sequence/read-sequence.js";
-import { openSaved, type SavedSource } from "../saved-sequence/saved-source.js";
+import type { SavedSource } from "../saved-sequence/saved-source.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type AnswerParts, calledTools, NO_PARTS } from "./answer-parts.js";
 import { type ChatOptions, chatSettings } from "./chat-options.js";
 import type { Conversation } from "./conversation.js";
-import { type EmbedOptions, type EmbedResult, embedTexts, type ReadModel } from "./embed.js";
+import type { EmbedOptions, EmbedResult, ReadModel } from "./embed.js";
 import {
   COMPARE_OPTIONS,
   COMPARISON_SEED,
@@ -58,16 +57,8 @@ import {
   promptIds,
   withoutTokenizer,
 } from "./prompt-ids.js";
-import {
-  type LogitsModel,
-  type LogitsOptions,
-  type LogitsResult,
-  promptLogits,
-  promptLogitsRows,
-  promptPerplexity,
-  type RowsOptions,
-} from "./prompt-logits.js";
-import { type RankOptions, type RankResult, rankDocuments, rankerOf, rankTokens } from "./rank.js";
+import type { LogitsModel, LogitsOptions, LogitsResult, RowsOptions } from "./prompt-logits.js";
+import type { RankOptions, RankResult } from "./rank.js";
 import { type AnySchema, heldAnswer, type JsonSchema, type ValueOf } from "./structured-output.js";
 
 /** How a sequence begins. */
@@ -244,6 +235,7 @@ export class LanguageModel implements AsyncDisposable {
     const { engine } = this.#alive();
     checkOptions(options, COMPARE_OPTIONS);
     const { request, text } = this.comparisonRequest(prompt, options);
+    const { compareWays } = await import("../client/comparison.js");
     return compareWays({ engine, config: this.info.config }, request, text, options);
   }
 
@@ -259,6 +251,7 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `promptTokens`; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async logits(prompt: Prompt, options: RowsOptions = {}): Promise<LogitsResult> {
+    const { promptLogits } = await import("./prompt-logits.js");
     return promptLogits(this.#read(), prompt, options);
   }
 
@@ -267,6 +260,7 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `logits`
    */
   async *logitsRows(prompt: Prompt, options: LogitsOptions = {}): AsyncGenerator<LogitsRow, void> {
+    const { promptLogitsRows } = await import("./prompt-logits.js");
     yield* promptLogitsRows(this.#read(), prompt, options);
   }
 
@@ -276,6 +270,7 @@ export class LanguageModel implements AsyncDisposable {
    *   `tokenizer_missing`, `token_out_of_range`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async perplexity(text: Prompt, options: PerplexityOptions & PromptOptions = {}): Promise<PerplexityResult> {
+    const { promptPerplexity } = await import("./prompt-logits.js");
     return promptPerplexity(this.#read(), (read) => idsOf(this.#prompted(), text, read), options);
   }
 
@@ -289,6 +284,7 @@ export class LanguageModel implements AsyncDisposable {
    *   `promptTokens`; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async embed(texts: string | readonly Prompt[], options: EmbedOptions = {}): Promise<EmbedResult> {
+    const { embedTexts } = await import("./embed.js");
     return embedTexts(this.#read(), texts, options);
   }
 
@@ -299,11 +295,13 @@ export class LanguageModel implements AsyncDisposable {
    *   `context_length_exceeded`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankResult> {
+    const { rankDocuments } = await import("./rank.js");
     return rankDocuments(this.#read(), this.tokenizer, query, documents, options);
   }
 
   /** As `rank`, of texts that are tokens already: see `rankTokens`. @internal */
   async rankIds(texts: readonly (readonly number[])[], options: RankOptions): Promise<RankResult> {
+    const { rankerOf, rankTokens } = await import("./rank.js");
     return rankTokens(this.#read(), rankerOf(this.info, this.tokenizer), texts, options);
   }
 
@@ -337,6 +335,10 @@ export class LanguageModel implements AsyncDisposable {
     const model = this.#sequenceModel(options);
     const { identity, kv, spareMemory } = model.storage;
     const { vocabSize, contextLength, maxContextLength } = model.config;
+    const [{ openSaved }, { SavedSequence }] = await Promise.all([
+      import("../saved-sequence/saved-source.js"),
+      import("../saved-sequence/read-sequence.js"),
+    ]);
     const file = await openSaved(source);
     try {
       const expected = { identity: await identity(), kv, vocabSize, contextLength, maxContextLength };

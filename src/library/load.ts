@@ -11,8 +11,7 @@ import type { ModelFile } from "../formats/model-files.js";
 import type { KvDtype } from "../kernels/kv-types.js";
 import { PACKED_DTYPES, type PackedDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
 import { type ModelConfig, modelConfig } from "../model/config.js";
-import { kvShapeOf } from "../model/decoder-spec.js";
-import { widestRow } from "../model/load-weights.js";
+import { kvShapeOf, widestRow } from "../model/decoder-spec.js";
 import type { ModelSource } from "../platform/platform.js";
 import type { EngineInfo } from "../protocol/engine-setup.js";
 import type { EngineConnection } from "../protocol/messages.js";
@@ -23,7 +22,7 @@ import { LanguageModel, type LanguageModelParts } from "./language-model.js";
 import { checkedSettings, type LoadOptions } from "./load-options.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
 import { planDownload } from "./plan-load.js";
-import { type ConnectedTier, connectTier, NO_TIER } from "./tier-connection.js";
+import type { ConnectedTier } from "./tier-connection.js";
 
 /**
  * Loads a model: its weights are read once, straight to where they are used.
@@ -65,7 +64,7 @@ export async function loadParts(
   const connecting = connectEngine();
   connecting.catch(() => undefined);
   let engine: EngineClient | null = null;
-  let connected: ConnectedTier = NO_TIER;
+  let connected: ConnectedTier = { connection: null, notices: [] };
   try {
     const { defaults, notices, metadata } = described;
     const tokenizer = await described.tokenizer();
@@ -100,6 +99,7 @@ export async function loadParts(
     const storage = storageOf(fingerprint, { ...config, ...info, kvDtype: info.kv.dtype }, options);
     const { tier } = options;
     if (tier !== undefined) {
+      const { connectTier } = await import("./tier-connection.js");
       const model = { engine, info, decoder: config.decoder, identity: await storage.identity() };
       connected = await connectTier(tier, model, platform.sha256);
       throwIfAborted(options.signal);

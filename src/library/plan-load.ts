@@ -7,7 +7,7 @@ import type { EmbeddingSettings } from "../formats/embedding-settings.js";
 import { withRate } from "../formats/load-progress.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import type { ModelConfig } from "../model/config.js";
-import { widestRow } from "../model/load-weights.js";
+import { widestRow } from "../model/decoder-spec.js";
 import type { ModelSource } from "../platform/platform.js";
 import type { ContextBound } from "../protocol/engine-setup.js";
 import { describeModel } from "./describe-model.js";

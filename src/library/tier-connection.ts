@@ -23,8 +23,6 @@ export interface ConnectedTier {
   readonly notices: readonly string[];
 }
 
-export const NO_TIER: ConnectedTier = { connection: null, notices: [] };
-
 interface TieredModel {
   readonly engine: EngineClient;
   readonly info: EngineInfo;

@@ -167,3 +167,8 @@ export function kvShapeOf({ layers }: DecoderSpec): KvShape & Required<Pick<KvSh
   const windows = layers.map(({ attention }) => attention.window);
   return { numLayers: layers.length, numKvHeads, headDim, windows };
 }
+
+/** Values in the widest stored row of some tensors. */
+export function widestRow(rows: readonly TensorRow[]): number {
+  return rows.reduce((widest, { shape }) => Math.max(widest, shape[shape.length - 1]), 0);
+}

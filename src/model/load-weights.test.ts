@@ -8,8 +8,9 @@ import { openCheckpoint } from "../formats/checkpoint.js";
 import type { ModelFile } from "../formats/model-files.js";
 import { MemoryPlan } from "../kernels/memory-plan.js";
 import { referenceBackend } from "../kernels/reference/reference-backend.js";
+import { widestRow } from "./decoder-spec.js";
 import { planWeights } from "./decoder-weights.js";
-import { loadWeights, planStaging, widestRow } from "./load-weights.js";
+import { loadWeights, planStaging } from "./load-weights.js";
 
 /** Some matrices are larger than a slice of 1 MiB, most tensors are smaller. */
 const MODEL = randomModelFiles({ layers: 2, heads: 2, embd: 200, inner: 1500, shards: 2 });

@@ -52,11 +52,6 @@ export interface Staging {
   readonly unpacked: UnpackedRows;
 }
 
-/** Values in the widest stored row of some tensors. */
-export function widestRow(rows: readonly TensorRow[]): number {
-  return rows.reduce((widest, { shape }) => Math.max(widest, shape[shape.length - 1]), 0);
-}
-
 /**
  * Reserves the staging area: a slice has room for a group of int8's rows of `widest` values, and for any rows of the tensors
  * that must be packed together.

@@ -4,6 +4,7 @@ import { LastrowError } from "../errors.js";
 import type { PackedGrammar } from "../grammar/packed-grammar.js";
 import { shown } from "../option-checks.js";
 import type { ThoughtTokens } from "../sampling/after-thoughts.js";
+import type { BeamSettings } from "../sampling/beam-settings.js";
 import type { FinishReason } from "../sampling/continuation.js";
 import type { GeneratedLogprobs } from "../sampling/logprobs.js";
 import type { ResolvedSampling } from "../sampling/options.js";
@@ -98,13 +99,6 @@ export interface GenerationResult<Value = unknown> extends GenerationChoice<Valu
   readonly rowsComputed: number;
   /** How long it took. */
   readonly timings: GenerationTimings;
-}
-
-/** How a beam search goes; see `BeamSearch`. */
-export interface BeamSettings {
-  readonly numBeams: number;
-  readonly lengthPenalty: number;
-  readonly earlyStopping: boolean | "never";
 }
 
 /** What the text is held to. */

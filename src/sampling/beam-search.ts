@@ -16,20 +16,11 @@
  * it is not a candidate. Only IEEE-754 operations occur, so every machine finds the same beams and the same scores.
  */
 import { LastrowError } from "../errors.js";
+import { type BeamSettings, checkBeamSettings, checkInteger } from "./beam-settings.js";
 
-export interface BeamSearchOptions {
-  /** Beams kept in each step, and hypotheses kept at the end. An integer from 1. */
-  readonly numBeams: number;
+export interface BeamSearchOptions extends BeamSettings {
   /** Generated tokens, an end token included, after which a beam has ended. An integer from 1. */
   readonly maxNewTokens: number;
-  /** Above 0 favours long hypotheses, below 0 short ones; 0 compares sums. −20 … 20. */
-  readonly lengthPenalty: number;
-  /**
-   * When to stop, once there are numBeams finished hypotheses. True: at once. False: when the best live beam, would it
-   * end now, is no better than the worst of them. "never": when it could not be better even as long as it may get, which
-   * differs from false where lengthPenalty is above 0.
-   */
-  readonly earlyStopping: boolean | "never";
   /** Ids of the tokens that end a text; none if empty. */
   readonly eosTokenIds: ReadonlySet<number>;
   /** How many hypotheses `finish` gives. An integer, 1 … numBeams. */
@@ -198,28 +189,6 @@ export class BeamSearch {
   }
 }
 
-/** @throws LastrowError `invalid_argument` naming the setting that is out of its range */
-export function checkBeamSettings({
-  numBeams,
-  lengthPenalty,
-  earlyStopping,
-}: Pick<BeamSearchOptions, "numBeams" | "lengthPenalty" | "earlyStopping">): void {
-  checkInteger("numBeams", numBeams, Number.MAX_SAFE_INTEGER);
-  // Within this range no power of a length overflows.
-  if (!(Math.abs(lengthPenalty) <= 20)) {
-    throw new LastrowError(
-      "invalid_argument",
-      `lengthPenalty is ${lengthPenalty}; it must be from -20 to 20.`,
-    );
-  }
-  if (typeof earlyStopping !== "boolean" && earlyStopping !== "never") {
-    throw new LastrowError(
-      "invalid_argument",
-      `earlyStopping is ${String(earlyStopping)}; it must be true, false or "never".`,
-    );
-  }
-}
-
 /**
  * The best continuations of all beams, best first. One pass over all values; few of them are ever above the worst of
  * the best so far, and those are inserted in order.
@@ -303,10 +272,4 @@ function powerOfLength(length: number, exponent: number): number {
     rest %= 1;
   }
   return power;
-}
-
-function checkInteger(option: string, value: number, most: number): void {
-  if (Number.isSafeInteger(value) && value >= 1 && value <= most) return;
-  const range = most === Number.MAX_SAFE_INTEGER ? "from 1" : `from 1 to ${most}`;
-  throw new LastrowError("invalid_argument", `${option} is ${value}; it must be an integer ${range}.`);
 }

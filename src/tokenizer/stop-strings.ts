@@ -7,7 +7,7 @@
  * contains no whole stop string.
  */
 import { LastrowError } from "../errors.js";
-import { replaceLoneSurrogates } from "./tokenizer.js";
+import { replaceLoneSurrogates } from "./lone-surrogates.js";
 
 export interface CheckedText {
   /** Text that is final. */

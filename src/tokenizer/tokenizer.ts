@@ -9,6 +9,7 @@ import { invalidArgument, LastrowError } from "../errors.js";
 import { checkOptions, isListOfIds, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import { type FoundInfill, type InfillTokens, infillPrompt } from "./infill-tokens.js";
+import { replaceLoneSurrogates } from "./lone-surrogates.js";
 import { type PieceDecoder, textBytes } from "./piece-decoder.js";
 import type { TokenizerFiles } from "./tokenizer-files.js";
 import { utf8Text } from "./utf8-text.js";
@@ -316,9 +317,4 @@ export class Tokenizer {
       `${shown(id)} is not a token id; this model's are 0 to ${vocabSize - 1}.`,
     );
   }
-}
-
-/** Half a surrogate pair is not a character; a UTF-8 encoder writes U+FFFD for it. */
-export function replaceLoneSurrogates(text: string): string {
-  return text.replace(/\p{Surrogate}/gu, "\uFFFD");
 }

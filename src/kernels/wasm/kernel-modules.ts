@@ -3,7 +3,7 @@
  * there. Every thread of a team instantiates both over one memory.
  */
 import { LastrowError } from "../../errors.js";
-import { KERNELS, RELAXED_KERNELS } from "./kernels-binary.js";
+import { KERNELS } from "./kernels-binary.js";
 import { overShared } from "./memory-kind.js";
 import type { TeamExports } from "./thread-team.js";
 
@@ -65,10 +65,12 @@ export async function kernelBinaries(shared: boolean, withRelaxed: boolean): Pro
     const binary = await unpackedOnce(packed);
     return shared ? overShared(binary) : binary;
   };
+  // An eighth of what a page's engine would load at first.
+  const ofRelaxed = withRelaxed ? (await import("./relaxed-binary.js")).RELAXED_KERNELS : null;
   try {
     return {
       module: await binaryOf(KERNELS),
-      relaxed: withRelaxed ? await binaryOf(RELAXED_KERNELS) : null,
+      relaxed: ofRelaxed === null ? null : await binaryOf(ofRelaxed),
     };
   } catch (cause) {
     throw new LastrowError(

@@ -2,7 +2,8 @@
 
 import type { GenerateOptions, Prompt } from "../../library/generate-options.js";
 import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
-import { replaceLoneSurrogates, type Tokenizer } from "../../tokenizer/tokenizer.js";
+import { replaceLoneSurrogates } from "../../tokenizer/lone-surrogates.js";
+import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { ApiError } from "../api-error.js";
 import { ChunkText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";

@@ -1,6 +1,6 @@
 /** `POST /v1/embeddings`: vectors of texts, in OpenAI's form. */
 import type { Prompt } from "../../library/generate-options.js";
-import { replaceLoneSurrogates } from "../../tokenizer/tokenizer.js";
+import { replaceLoneSurrogates } from "../../tokenizer/lone-surrogates.js";
 import { listText } from "../chunk-text.js";
 import { readoutUsage } from "../openai-usage.js";
 import { embedTexts } from "../readouts.js";

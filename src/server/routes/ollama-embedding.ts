@@ -1,5 +1,5 @@
 /** `POST /api/embed` and `/api/embeddings`: vectors of texts, in Ollama's form. */
-import { replaceLoneSurrogates } from "../../tokenizer/tokenizer.js";
+import { replaceLoneSurrogates } from "../../tokenizer/lone-surrogates.js";
 import { listText } from "../chunk-text.js";
 import { nanoseconds } from "../ollama/ollama-answer.js";
 import { askedModel } from "../ollama/ollama-models.js";

@@ -1,5 +1,5 @@
 /** `POST /v1/rerank`: documents by how well they answer a query, in the form that Jina, Cohere, vLLM and llama.cpp share. */
-import { replaceLoneSurrogates } from "../../tokenizer/tokenizer.js";
+import { replaceLoneSurrogates } from "../../tokenizer/lone-surrogates.js";
 import { readoutUsage } from "../openai-usage.js";
 import { rankDocuments } from "../readouts.js";
 import { rerankRequest, rerankResponse } from "../schemas/rerank.js";
