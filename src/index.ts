@@ -1,5 +1,5 @@
 /**
- * lastrow: GPT inference in TypeScript, built around a KV cache that never changes the answer.
+ * lastrow: language models in TypeScript, built around a KV cache that never changes the answer.
  *
  * The public library. Nothing in here or below imports a Node built-in, but behind `#platform` and `#threads`.
  */

@@ -81,7 +81,7 @@ const EXAMPLES = {
     ["lastrow chat --model Qwen/Qwen3-0.6B-GGUF:Q8_0", "the same with weights of 8 bits"],
     ['lastrow chat --chat-template template.jinja --system "You are Lily."', "a model without a template"],
     ["lastrow chat --model Qwen/Qwen3-0.6B-GGUF --var enable_thinking=false", "without its thoughts"],
-    ['lastrow chat --system "Be brief." --keep-system --drop-oldest', "goes on when the context is full"],
+    ["lastrow chat --model ./my-chat-gpt2 --drop-oldest --keep-system", "goes on when the context is full"],
     ["lastrow chat --model ./my-chat-gpt2 < questions.txt", "one question a line"],
   ],
   serve: [

@@ -80,7 +80,7 @@ function asOptions(args: readonly string[], { commands }: Command): readonly str
 function buildProgram(io: Io, done: Done): Command {
   const program = new Command("lastrow")
     .description(
-      "GPT inference with a KV cache that never changes the answer: recomputed or cached, the same bits.",
+      "Language models with a KV cache that never changes the answer: recomputed or cached, the same bits.",
     )
     .version(VERSION, "-v, --version", "print the version")
     .helpOption("-h, --help", "show this help")
@@ -284,6 +284,10 @@ function addEmbed(program: Command, io: Io, done: Done): void {
       ).choices(["last", "mean"]),
     );
   addEngineOptions(command);
+  command
+    .optionsGroup("Output:")
+    .option("--debug", "show the stack and the causes of an error")
+    .helpOption("-h, --help", "show this help");
   command.action(async (file: string | undefined, options: EmbedCommandOptions) => {
     done(await embed(file, options, io));
   });
@@ -373,9 +377,9 @@ function addChat(program: Command, io: Io, done: Done): void {
 function addServe(program: Command, io: Io, done: Done): void {
   const command = program
     .command("serve")
-    .summary("answer OpenAI's API over HTTP")
+    .summary("answer OpenAI's, Ollama's and Anthropic's API over HTTP")
     .description(
-      "Serves a model, or several, to programs that speak OpenAI's API, on this machine only unless told otherwise. On SIGTERM or ctrl-C it finishes the requests under way and ends; a second one ends it at once.",
+      "Serves a model, or several, to programs that speak OpenAI's, Ollama's or Anthropic's API, on this machine only unless told otherwise. On SIGTERM or ctrl-C it finishes the requests under way and ends; a second one ends it at once.",
     )
     .addHelpText("after", examplesOf("serve"));
   addEngineOptions(command, addModelsOption);
@@ -425,7 +429,8 @@ function addModels(program: Command, io: Io, done: Done): void {
     });
 }
 
-const PIPED_PROMPT = "the prompt; standard input when omitted or -, without one newline at its end";
+const PIPED_PROMPT =
+  "the prompt; standard input when omitted or -, without one newline at its end (at a terminal, omitted: an empty one)";
 
 function helpStyle(colours: Colours): HelpConfiguration {
   return {

@@ -68,7 +68,7 @@ export function chatSettings(
   if (!("source" in found)) {
     throw new LastrowError(
       "chat_template_missing",
-      `${label} ${found.missing}; give one of your own (template), or continue texts with generate.`,
+      `${label} ${found.missing}; take a model that has one, such as Qwen/Qwen3-0.6B-GGUF, give one of your own (template), or continue texts with generate.`,
     );
   }
   return { template: found.source, tokenizer, variables, toolFormat, dropOldest, keepSystem };

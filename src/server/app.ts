@@ -136,7 +136,7 @@ function openApiDocument(app: App, { version, keys }: Service) {
       title: "lastrow",
       version,
       description:
-        "GPT inference around a KV cache that never changes the answer. Compatible with OpenAI's, Ollama's and Anthropic's API.",
+        "Language models around a KV cache that never changes the answer. Compatible with OpenAI's, Ollama's and Anthropic's API.",
       license: { name: "MIT" },
     },
     ...(keys.areRequired && { security: [{ key: [] }, { apiKey: [] }] }),
