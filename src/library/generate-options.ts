@@ -27,7 +27,7 @@ export interface PromptOptions {
 export interface InfillOptions {
   /**
    * The text that follows: what is generated stands between the prompt, a text, and it. For models whose tokenizer has tokens
-   * for that (docs/serving.md lists them), which neither text can contain. An empty one counts as none.
+   * for that (docs/api.md lists them), which neither text can contain. An empty one counts as none.
    */
   readonly suffix?: string | undefined;
 }

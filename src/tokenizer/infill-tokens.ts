@@ -1,6 +1,6 @@
 /**
  * The tokens with which a model is asked for the middle of a text: which a vocabulary has, in which order they and the two
- * parts stand (docs/serving.md says where each form comes from), and which tokens end a middle.
+ * parts stand (docs/api.md says where each form comes from), and which tokens end a middle.
  */
 
 /** How a model is asked for what stands between two texts. */

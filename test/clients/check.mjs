@@ -1,6 +1,6 @@
 /**
  * Servers on sockets, and what current clients get of them, under this package's own Node: `npm run test:clients`. The table of it
- * in docs/serving.md is compared, or written with `--write`.
+ * in docs/api.md is compared, or written with `--write`.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

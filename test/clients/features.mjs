@@ -1,4 +1,4 @@
-/** What is tried with every client: the rows of the table in docs/serving.md, and how what came of it is told. */
+/** What is tried with every client: the rows of the table in docs/api.md, and how what came of it is told. */
 
 /** Each is tried with every client, or the client says why it has no such thing, by leaving it null. */
 export const FEATURES = {

@@ -46,7 +46,7 @@ if (failures === 0 && names.length === 0) {
   else if (!isInDocs(table)) {
     failures += 1;
     process.stderr.write(
-      `docs/serving.md has another table; npm run test:clients -- --write writes it:\n${table}\n`,
+      `docs/api.md has another table; npm run test:clients -- --write writes it:\n${table}\n`,
     );
   }
 }

@@ -1,8 +1,8 @@
-/** The table of clients and features in docs/serving.md: written with `--write`, compared otherwise. */
+/** The table of clients and features in docs/api.md: written with `--write`, compared otherwise. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { FEATURES } from "./features.mjs";
 
-const FILE = new URL("../../docs/serving.md", import.meta.url);
+const FILE = new URL("../../docs/api.md", import.meta.url);
 const PACKAGE = new URL("package.json", import.meta.url);
 /** What is there beside the clients. */
 const OTHER = new Set(["@langchain/core", "zod"]);

@@ -1,5 +1,5 @@
 /** The chat that docs/chat.md shows is what the program shows. */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -14,9 +14,11 @@ afterAll(() => rm(folder, { recursive: true }));
 test("docs/chat.md", async () => {
   const docs = await readFile(new URL("../../docs/chat.md", import.meta.url), "utf8");
   const [, command, transcript] = /^\$ npx lastrow (chat .*)\n([\s\S]*?)^```/m.exec(docs)!;
-  const args = [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
-    (parts) => parts.slice(1).find(Boolean)!,
-  );
+  const [, template] = /^```jinja\n([\s\S]*?)^```/m.exec(docs)!;
+  await writeFile(join(folder, "lily.jinja"), template);
+  const args = [
+    ...command.replace("lily.jinja", join(folder, "lily.jinja")).matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g),
+  ].map((parts) => parts.slice(1).find(Boolean)!);
   const terminal = new TypedTerminal([...args, "--threads", "1"], { columns: 90 });
   const prompts = /^(?:> |\. )/m;
   let shown = await terminal.until(/> $/);
