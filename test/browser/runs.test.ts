@@ -20,6 +20,11 @@ test("counts rows as the formula says, and finds every bit equal; the text is No
   expect(await number("cached", "rows")).toBe(report.cached.rowsComputed.toLocaleString("en"));
   expect(await number("recompute", "rows")).toBe(report.recompute.rowsComputed.toLocaleString("en"));
   expect(report.cached.rowsComputed).toBe(length + 99);
+  const formula = async (way: string) => (await number(way, "formula"))?.replaceAll("\u00a0", " ").trim();
+  expect(await formula("cached")).toBe(`L = ${length}, M = 99: L + M = ${length + 99}`);
+  expect(await formula("recompute")).toBe(
+    `L = ${length}, M = 99: (M + 1) L + M (M + 1) / 2 = ${(100 * length + 4950).toLocaleString("en")}`,
+  );
   for (const way of ["cached", "recompute"]) {
     const text = await page.locator(`[data-way="${way}"] .text`).textContent();
     expect(text?.replace(/\s+/g, " ").trim()).toBe((prompt + report.text).replace(/\s+/g, " ").trim());
@@ -30,5 +35,30 @@ test("counts rows as the formula says, and finds every bit equal; the text is No
   expect(await number("cached", "steps")).toBe("1");
   expect(await number("cached", "rows")).toBe(String(length));
   expect(await number("recompute", "steps")).toBe("0");
+  await page.context().close();
+});
+
+test.each([
+  { width: 1280, height: 720 },
+  { width: 390, height: 844 },
+])("says what came of it on the first screen of $width × $height", async (viewport) => {
+  const page = await openPage(explorer.browser, { viewport });
+  await page.goto(explorer.address);
+  const verdict = page.locator('[data-verdict="identical"][data-compared="100"]');
+  await verdict.waitFor();
+  const seen = [
+    verdict,
+    page.locator('[data-number="faster"]'),
+    // One of the two side by side, or none where they stand below each other.
+    ...(viewport.width > 800 ? [page.locator('[data-way="cached"] [data-number="rows"]')] : []),
+  ];
+  for (const one of seen) {
+    const { y, height } = (await one.boundingBox())!;
+    expect(y + height).toBeLessThan(viewport.height);
+  }
+  // A screen reader hears it once, at the end.
+  expect(await page.locator('[role="status"]', { hasText: "Identical" }).textContent()).toBe(
+    (await verdict.textContent())?.trim(),
+  );
   await page.context().close();
 });

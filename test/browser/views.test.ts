@@ -92,6 +92,15 @@ test("the cache: shares, forks and preempts; the slider goes back", async () => 
       return slider !== null && Number(slider.max) > 100 && slider.value === slider.max && isOver;
     });
   };
+  // Before the first event it says what goes on: of a large model that takes its time.
+  await page.locator('[data-scenario="share"]:enabled').waitFor();
+  const words = await page.evaluate(() => {
+    document.querySelector<HTMLButtonElement>('[data-scenario="share"]')?.click();
+    return new Promise<string>((resolve) => {
+      requestAnimationFrame(() => resolve(document.querySelector(".event .words")?.textContent ?? ""));
+    });
+  });
+  expect(words).toBe("Loading the model with an empty cache …");
   await play("share");
   expect(await number("rows-found")).toBeGreaterThan(0);
   const found = await number("rows-found");

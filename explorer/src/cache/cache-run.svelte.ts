@@ -21,6 +21,8 @@ class CacheRun {
   forks = $state(SCENARIOS[0].forks);
   maxTokens = $state(SCENARIOS[0].maxTokens);
   blocks = $state(SCENARIOS[0].blocks);
+  /** Whether a model with such a cache is on its way. */
+  isLoading = $state(false);
   /** Whether the cursor goes on by itself, towards the end of a recording that may still grow; until somebody takes it. */
   isPlaying = $state(false);
   error = $state.raw<unknown>(null);
@@ -40,6 +42,7 @@ class CacheRun {
         () => undefined,
       );
       this.#loading = null;
+      this.isLoading = false;
       this.#empty(0);
     });
   }
@@ -60,6 +63,7 @@ class CacheRun {
     this.#empty(numBlocks);
     const loading = engine.loadAgain({ kvMemory: numBlocks * blockBytes, threads: 1, signal });
     this.#loading = loading;
+    this.isLoading = true;
     loading.catch(() => undefined);
     await old?.then(
       (lm) => lm.dispose(),
@@ -72,6 +76,8 @@ class CacheRun {
       void this.#record(lm, this.recording);
     } catch (error) {
       if (!signal.aborted) this.error = error;
+    } finally {
+      if (this.#loading === loading) this.isLoading = false;
     }
   }
 

@@ -14,6 +14,10 @@ export interface TourModel {
   readonly window: string | null;
 }
 
+/** Rows through the model, as the page writes it: a line does not end inside. */
+const ALL_ROWS = "(M + 1) L + M (M + 1) / 2".replaceAll(" ", "\u00a0");
+const NEW_ROWS = "L + M".replaceAll(" ", "\u00a0");
+
 /** Every sentence of the page, in English. Its shape is the shape of all languages. */
 export const en = {
   title: "lastrow explorer",
@@ -107,7 +111,7 @@ export const en = {
   timeline: { play: "Play", pause: "Pause", at: (at: string, of: string) => `event ${at} of ${of}` },
   runs: {
     title: "The same text twice. One run does a fraction of the work.",
-    lead: "Both runs begin with your prompt and compute every token for real. One feeds all rows through the model again for each token. The other keeps K and V, and feeds only the new row. They take turns on the same processor: the one that has computed for less time goes next.",
+    lead: "Only the last row of the logits chooses the next token, and of the earlier rows it needs K and V, nothing else. One run feeds all rows through the model again for each token; the other keeps K and V, and feeds only the new row. Both are computed for real, in turns.",
     prompt: "Prompt",
     tokens: "Tokens",
     pace: "Pace",
@@ -120,7 +124,14 @@ export const en = {
     recomputeSays: "feeds every row, every time",
     cachedSays: "feeds the new row, keeps K and V",
     rows: "rows through the model",
-    formula: (value: string) => `${value} by formula`,
+    formula: {
+      recompute: (prompt: string, fed: string, value: string) =>
+        `L = ${prompt}, M = ${fed}: ${ALL_ROWS}\u00a0=\u00a0${value}`,
+      cached: (prompt: string, fed: string, value: string) =>
+        `L = ${prompt}, M = ${fed}: ${NEW_ROWS}\u00a0=\u00a0${value}`,
+    },
+    key: "A column for each step, in it the rows of the text so far. L: tokens of the prompt. M: tokens that were generated and fed back.",
+    outcome: "What came of it",
     ms: "ms in the model",
     steps: "steps",
     rowMap: (way: string, rows: string, steps: string) =>
@@ -141,7 +152,7 @@ export const en = {
     timeChart: "Time of each step, ms",
     rowsChart: "Rows through the model so far",
     timeNote: "dots: measured · lines: rows by formula × the run's mean time a row",
-    rowsNote: "dots: counted · lines: (M + 1) L + M (M + 1) / 2 and L + M",
+    rowsNote: `dots: counted · lines: ${ALL_ROWS} and ${NEW_ROWS}`,
     cursor: "Event",
     step: "step",
     table: "The numbers, as a table",
@@ -156,7 +167,7 @@ export const en = {
     pending: "…",
   },
   cache: {
-    title: "Blocks of keys and values, and who holds them.",
+    title: "Blocks of keys and values, and the sequences that hold them.",
     lead: "K and V live in blocks of 16 rows. Requests that begin alike share blocks, continuations fork, and when the budget is spent the youngest request gives way and comes back. Everything below is the engine's own stream of events; the slider goes back through it.",
     scenarios: "Things to watch",
     scenario: {
@@ -199,7 +210,9 @@ export const en = {
     pace: "Pace",
     paces: { fast: "fast", steady: "steady", slow: "slow" },
     step: (step: string) => `step ${step}`,
-    nothingYet: "Nothing has happened yet. Choose one of the three, or write your own prompts.",
+    loading: "Loading the model with an empty cache …",
+    firstPass: "Computing the prompts' first rows …",
+    nothingYet: "Nothing has happened yet. Choose something to watch, or write your own prompts.",
     blocksTitle: (count: string) => `${count} blocks of 16 rows`,
     grid: "Blocks of the KV cache; arrow keys go from one to the next",
     block: (b: {
@@ -241,7 +254,7 @@ export const en = {
         `${who} copies block ${from} to ${to} before it writes`,
       released: (who: string, block: number, left: number) =>
         left === 0
-          ? `${who} lets go of block ${block}; nobody holds it`
+          ? `${who} lets go of block ${block}; none holds it now`
           : `${who} lets go of block ${block}; ${left} still hold it`,
       evicted: (block: number) => `Block ${block} is needed: what it held can no longer be found`,
       preempted: (who: string) => `${who} is preempted: it lost its blocks to others, and waits`,
@@ -343,11 +356,11 @@ export const en = {
     stops: {
       growth: {
         title: "Every token costs a whole inference",
-        text: "A GPT writes one token at a time: it appends the token to its input and infers again. Counting a row as one unit, a prompt of L tokens and M generated ones cost (M + 1) L + M (M + 1) / 2. In the run “Recompute” you see it: each column is an inference, and each is one row taller than the last.",
+        text: `A GPT writes one token at a time: it appends the token to its input and infers again. With a prompt of L tokens, and M generated ones that are fed back, ${ALL_ROWS} rows go through the model. In the run “Recompute” you see it: each column is an inference, and each is one row taller than the last.`,
       },
       claim: {
-        title: "The claim: L + M is enough",
-        text: "Keep the keys and values of each token, and after the prompt feed only the new one: L + M rows. The run “With the KV cache” does that. The rest of this tour shows, from the model itself, why the answer is the same.",
+        title: `The claim: ${NEW_ROWS} is enough`,
+        text: `Keep the keys and values of each token, and after the prompt feed only the new one: ${NEW_ROWS} rows. The run “With the KV cache” does that. The rest of this tour shows, from the model itself, why the answer is the same.`,
       },
       normal: {
         title: "An ordinary inference",
@@ -366,10 +379,10 @@ export const en = {
       attention: {
         title: "Attention alone looks sideways",
         text: (m: TourModel) =>
-          `The last row of the output needs the last row of the scores and all of V. The last row of the scores needs the last row of Q and all of K${m.window === null ? "" : `; in layers with a window, the last ${m.window} rows of both`}. So what is kept is K and V. Nobody asks for an old Q again: a KV cache, not a QKV cache.`,
+          `The last row of the output needs the last row of the scores and all of V. The last row of the scores needs the last row of Q and all of K${m.window === null ? "" : `; in layers with a window, the last ${m.window} rows of both`}. So what is kept is K and V. No stage asks for an old Q again: a KV cache, not a QKV cache.`,
       },
       reduced: {
-        title: "Attention without what nobody needs",
+        title: "Attention without what is not needed",
         text: "Leave the unneeded rows out: one row of Q meets all keys, one row of weights meets all values. Blue rows come from the cache. The heat map further down shows where this very row looks: at cached keys, and at its own.",
       },
       whole: {
@@ -382,7 +395,7 @@ export const en = {
       },
       blocks: {
         title: "Kept once, shared by many",
-        text: "Since K and V depend on nothing but the tokens before them, everyone who begins alike can use them. Six prompts that begin alike run here with a small budget: they share blocks of 16 rows, the youngest lose theirs, wait, and come back. The bits stay the same.",
+        text: "Since K and V depend on nothing but the tokens before them, every request that begins alike can use them. Six prompts that begin alike run here with a small budget: they share blocks of 16 rows, the youngest lose theirs, wait, and come back. The bits stay the same.",
       },
     },
   },

@@ -1,6 +1,10 @@
 /** 页面上的每一句话，中文。 */
 import type { Strings } from "./en.ts";
 
+/** 经过模型的行数；公式中间不换行。 */
+const ALL_ROWS = "(M + 1) L + M (M + 1) / 2".replaceAll(" ", "\u00a0");
+const NEW_ROWS = "L + M".replaceAll(" ", "\u00a0");
+
 export const zh: Strings = {
   title: "lastrow 演示页",
   skip: "跳到内容",
@@ -82,7 +86,7 @@ export const zh: Strings = {
   timeline: { play: "播放", pause: "暂停", at: (at, of) => `第 ${at} 个事件，共 ${of} 个` },
   runs: {
     title: "同一段文字生成两次，其中一次的计算量小得多。",
-    lead: "两次运行都从你的提示开始，每个 token 都是当场算出来的。一次为了每个新 token，把所有行重新送进模型；另一次保留 K 和 V，只送入新的一行。两者轮流使用同一个处理器：谁用掉的计算时间少，下一步就归谁。",
+    lead: "下一个 token 只由 logits 的最后一行决定；而最后一行对前面各行的需要，只有它们的 key 和 value，也就是 K 和 V。一次运行为每个新 token 把所有行重新送进模型；另一次保留 K 和 V，只送入新的一行。两次都是真实的计算，轮流进行。",
     prompt: "提示",
     tokens: "token 数",
     pace: "速度",
@@ -95,12 +99,17 @@ export const zh: Strings = {
     recomputeSays: "每一步都送入所有行",
     cachedSays: "只送入新的一行，保留 K 和 V",
     rows: "经过模型的行数",
-    formula: (value) => `按公式 ${value}`,
+    formula: {
+      recompute: (prompt, fed, value) => `L = ${prompt}，M = ${fed}：${ALL_ROWS}\u00a0=\u00a0${value}`,
+      cached: (prompt, fed, value) => `L = ${prompt}，M = ${fed}：${NEW_ROWS}\u00a0=\u00a0${value}`,
+    },
+    key: "每一步是一列，其中是到这一步为止的各行。L：提示的 token 数。M：生成后又送入模型的 token 数。",
+    outcome: "结果",
     ms: "模型用时（毫秒）",
     steps: "步数",
     rowMap: (way, rows, steps) => `${way}：${steps} 步，每步一列；经过模型的 ${rows} 行，每行一个标记`,
     legend: { fed: "送入的行", last: "最后一行", kept: "保留下来的 K 和 V" },
-    gain: { time: ["使用 KV 缓存，速度是重算的 ", " 倍"], rows: ["行数只有 1/", ""] },
+    gain: { time: ["速度是重算的 ", " 倍"], rows: ["行数只有 1/", ""] },
     verdict: {
       none: "还没有两边都算完的步",
       same: (steps, logits) => `到目前为止，${steps} 步、${logits} 个 logits 逐比特相同`,
@@ -114,7 +123,7 @@ export const zh: Strings = {
     timeChart: "每一步的时间（毫秒）",
     rowsChart: "到目前为止经过模型的行数",
     timeNote: "点：实测 · 线：公式给出的行数 × 每行的平均用时",
-    rowsNote: "点：实际计数 · 线：(M + 1) L + M (M + 1) / 2 和 L + M",
+    rowsNote: `点：实际计数 · 线：${ALL_ROWS} 和 ${NEW_ROWS}`,
     cursor: "事件",
     step: "步",
     table: "查看数据表格",
@@ -123,7 +132,7 @@ export const zh: Strings = {
     pending: "…",
   },
   cache: {
-    title: "K 和 V 的块，以及谁在用。",
+    title: "K 和 V 的块，以及使用它们的序列。",
     lead: "K 和 V 按块存放，每块 16 行。开头相同的请求共享同一批块，同一提示的多个续写由分叉而来；预算用完时，最晚到的请求让出自己的块，等有空位再回来。下面的一切都来自引擎自己的事件流，拖动滑块可以回到任何一刻。",
     scenarios: "可以看的情形",
     scenario: {
@@ -157,7 +166,9 @@ export const zh: Strings = {
     pace: "速度",
     paces: { fast: "快", steady: "适中", slow: "慢" },
     step: (step) => `第 ${step} 步`,
-    nothingYet: "还没有事件。从上面三种情形中选一种，或输入自己的提示。",
+    loading: "正在载入模型，缓存是空的……",
+    firstPass: "正在计算提示的前几行……",
+    nothingYet: "还没有事件。从上面选一种情形，或输入自己的提示。",
     blocksTitle: (count) => `${count} 块，每块 16 行`,
     grid: "KV 缓存的块；用方向键在块之间移动",
     block: (b) =>
@@ -311,11 +322,11 @@ export const zh: Strings = {
     stops: {
       growth: {
         title: "每个 token 都要一次完整的推理",
-        text: "GPT 每次只生成一个 token：把它拼接到输入，再推理一次。以一行为一个单位，L 个 token 的提示和 M 个生成的 token 一共要 (M + 1) L + M (M + 1) / 2 个单位。看“全部重算”那一边：每一列是一次推理，每一列都比前一列高出一行。",
+        text: `GPT 每次只生成一个 token：把它拼接到输入，再推理一次。提示有 L 个 token，生成后又送入的有 M 个，一共有 ${ALL_ROWS} 行经过模型。看“全部重算”那一边：每一列是一次推理，每一列都比前一列高出一行。`,
       },
       claim: {
-        title: "结论：L + M 就够了",
-        text: "把每个 token 的 key 和 value 保留下来，提示之后每次只送入新的 token，总共 L + M 行。“使用 KV 缓存”那一边就是这样做的。接下来，导览用模型本身说明为什么答案是一样的。",
+        title: `结论：${NEW_ROWS} 就够了`,
+        text: `把每个 token 的 key 和 value 保留下来，提示之后每次只送入新的 token，总共 ${NEW_ROWS} 行。“使用 KV 缓存”那一边就是这样做的。接下来，导览用模型本身说明为什么答案是一样的。`,
       },
       normal: {
         title: "一次常规的推理",

@@ -45,7 +45,7 @@ export const STOPS: readonly Stop[] = [
   { name: "attention", view: "step", shows: ".figure", arrange: inStep("recompute", "attention") },
   { name: "reduced", view: "step", shows: ".figure", arrange: inStep("cached", "attention") },
   { name: "whole", view: "step", shows: ".figure", arrange: inStep("cached", "inference") },
-  { name: "bits", view: "runs", shows: "[data-verdict]" },
+  { name: "bits", view: "runs", shows: ".bits" },
   { name: "blocks", view: "cache", shows: ".columns", arrange: playSmallBudget },
 ];
 
