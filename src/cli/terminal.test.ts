@@ -1,10 +1,10 @@
 import { Writable } from "node:stream";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { capturedIo } from "../../test/cli/captured-io.js";
 import { printable } from "../printable.js";
 import { Stop } from "./exit.js";
-import { coloursFor, textFor, WordWrap, write } from "./terminal.js";
+import { coloursFor, joinedLines, textFor, WordWrap, write } from "./terminal.js";
 
 describe("WordWrap", () => {
   it("breaks at spaces only, however the text is cut into pieces", () => {
@@ -56,6 +56,13 @@ describe("WordWrap", () => {
       wrap.push("one two", (text) => `<${text}>`) + wrap.push("three\n\nfour five si") + wrap.push("x\n");
     expect(shown).toBe("<one>\n<two>three\n\nfour five\nsix\n");
   });
+});
+
+test("items stay whole in as many lines as they need", () => {
+  const items = ["2 threads", "a context of 512 tokens", "18.9 MB"];
+  expect(joinedLines(items, 80)).toEqual(["2 threads · a context of 512 tokens · 18.9 MB"]);
+  expect(joinedLines(items, 36)).toEqual(["2 threads · a context of 512 tokens", "18.9 MB"]);
+  expect(joinedLines(items, 5)).toEqual(items);
 });
 
 describe("control characters", () => {

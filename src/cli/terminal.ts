@@ -88,6 +88,17 @@ export function wrapText(text: string, width: number): string {
   return wrap.push(text) + wrap.flush();
 }
 
+/** Items with dots between them, in as many lines as the width asks for. */
+export function joinedLines(items: readonly string[], width: number): string[] {
+  const lines: string[] = [];
+  for (const item of items) {
+    const longer = `${lines.at(-1)} · ${item}`;
+    if (lines.length > 0 && longer.length <= width) lines[lines.length - 1] = longer;
+    else lines.push(item);
+  }
+  return lines;
+}
+
 /** Breaks streamed text into lines at spaces and wide characters, each word held back until it is complete. */
 export class WordWrap {
   readonly #width: number;

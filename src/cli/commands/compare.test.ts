@@ -46,7 +46,10 @@ describe("compare", () => {
         "cached              3             7           7  10.0 ms     5.00 ms    2.00 ms",
         "recompute           3            18          18  24.0 ms     6.00 ms    9.00 ms",
         "",
-        "2.4 times faster with the KV cache",
+        "L = 5 tokens of the prompt, M = 2 generated and fed back:",
+        "L + M rows with the KV cache, (M + 1) L + M (M + 1) / 2 without",
+        "",
+        "2.6 times fewer rows and 2.4 times faster with the KV cache",
         "✔ identical: 3 of 3 steps, bit for bit",
         "made up · f32 weights · wasm kernels · 2 threads · prompt of 5 tokens",
         "vocabulary of 50,257 · 150,771 logits compared · seed 1",
@@ -97,8 +100,10 @@ describe("compare", () => {
 
   it("says slower where it is slower, and nothing where nothing ran", async () => {
     answer({ cached: { ...REPORT.cached, ms: 48 } });
-    expect((await run(["compare"])).stdout).toContain("\n2.0 times slower with the KV cache\n");
+    expect((await run(["compare"])).stdout).toContain(
+      "\n2.6 times fewer rows and 2.0 times slower with the KV cache\n",
+    );
     answer({ cached: { ...REPORT.cached, ms: 0 } });
-    expect((await run(["compare"])).stdout).not.toContain("times");
+    expect((await run(["compare"])).stdout).not.toContain(" times ");
   });
 });

@@ -22,7 +22,16 @@ import { choosePrompt } from "../prompt.js";
 import { ShownPieces } from "../streamed-text.js";
 import { expectFolder, writeSvg } from "../svg-file.js";
 import { renderTable } from "../table.js";
-import { type Colours, coloursFor, columnsOf, type Io, storyWrap, textFor, write } from "../terminal.js";
+import {
+  type Colours,
+  coloursFor,
+  columnsOf,
+  type Io,
+  joinedLines,
+  storyWrap,
+  textFor,
+  write,
+} from "../terminal.js";
 
 export interface CompareCommandOptions extends EngineOptions, PromptOptions, SamplingOptions, OutputOptions {
   readonly plot?: string | undefined;
@@ -156,7 +165,9 @@ function renderReport(
   return [
     table,
     "",
-    ...speedLine(report, colours),
+    ...formulaLines(report),
+    "",
+    ...gainLine(report, colours),
     verdictLine(report, colours),
     ...joinedLines(compared.map(printable), width).map(colours.dim),
     "",
@@ -184,22 +195,23 @@ function plotOf(report: ComparisonReport, info: ModelInfo): Scene {
   });
 }
 
-/** Items with dots between them, in as many lines as the width asks for. */
-function joinedLines(items: readonly string[], width: number): string[] {
-  const lines: string[] = [];
-  for (const item of items) {
-    const longer = `${lines.at(-1)} · ${item}`;
-    if (lines.length > 0 && longer.length <= width) lines[lines.length - 1] = longer;
-    else lines.push(item);
-  }
-  return lines;
+/** What the formulas are, and what this run's letters stand for. */
+function formulaLines({ promptTokens, cached }: ComparisonReport): string[] {
+  const fed = Math.max(0, cached.inferences - 1);
+  return [
+    `L = ${formatCount(promptTokens)} ${promptTokens === 1 ? "token" : "tokens"} of the prompt, M = ${formatCount(fed)} generated and fed back:`,
+    "L + M rows with the KV cache, (M + 1) L + M (M + 1) / 2 without",
+  ];
 }
 
-function speedLine({ cached, recompute }: ComparisonReport, colours: Colours): string[] {
+/** What the KV cache saved, where something ran: rows, which are the same everywhere, and this machine's time. */
+function gainLine({ cached, recompute }: ComparisonReport, colours: Colours): string[] {
   if (cached.ms === 0 || recompute.ms === 0) return [];
-  const ratio = recompute.ms / cached.ms;
-  const factor = `${(ratio < 1 ? 1 / ratio : ratio).toFixed(1)} times`;
-  return [`${colours.bold(factor)} ${ratio < 1 ? "slower" : "faster"} with the KV cache`];
+  const times = (ratio: number) => colours.bold(`${ratio.toFixed(1)} times`);
+  const rows = recompute.rowsComputed / cached.rowsComputed;
+  const time = recompute.ms / cached.ms;
+  const speed = time < 1 ? `${times(1 / time)} slower` : `${times(time)} faster`;
+  return [`${times(rows)} fewer rows and ${speed} with the KV cache`];
 }
 
 function verdictLine({ identical, steps, cached }: ComparisonReport, colours: Colours): string {
