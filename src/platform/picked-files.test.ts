@@ -57,6 +57,10 @@ describe("a list of files", () => {
     expect((await open([])).label).toBe("files");
   });
 
+  it("is called as its file where it is one", async () => {
+    expect((await open([new File(["{}"], "model.safetensors")])).label).toBe("model.safetensors");
+  });
+
   it("is a GGUF file, or the shards of one, in any order", async () => {
     const shards = ["m-00002-of-00002.gguf", "m-00001-of-00002.gguf"].map((name) => new File([name], name));
     const files = await open(fileList(shards));

@@ -57,7 +57,7 @@ export function listedFiles(list: ArrayLike<File>): ModelFiles {
     CHOOSE_A_FILE,
   );
   return {
-    label: label ?? holding.gguf?.[0] ?? "files",
+    label: label ?? holding.gguf?.[0] ?? (files.length === 1 ? files[0].file.name : "files"),
     ...holding,
     async open(name) {
       const found = isNested(name)

@@ -543,7 +543,7 @@ describe("cache", () => {
     for (const line of stdout.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
     expect(stdout).toContain("B      0    2");
     expect(stdout).toMatch(/^ {3}0 {2}2 /m);
-    expect(stdout).toMatch(/^In the end\n\n {3}0 {2}○ /m);
+    expect(stdout).toMatch(/^All blocks in the end\n\n {3}0 {2}○ /m);
     const onScreen = await run(args, { isTerminal: true });
     expect(onScreen.stdout).toContain(ESCAPE);
   });

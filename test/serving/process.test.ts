@@ -140,7 +140,7 @@ describe("whose terminal or reader is gone", () => {
       return found![0];
     }, 20_000);
     // What it says of its page is true, whether that was built or not.
-    expect(shown.includes(`Talk to it: ${url}/ `)).toBe((await fetch(`${url}/`)).status === 200);
+    expect(shown.includes(`Talk to it         ${url}/\n`)).toBe((await fetch(`${url}/`)).status === 200);
     // Some 400 bytes a line: 8,000 of them are three times what is kept, and the pipe's 64 kB are full long before.
     const flood = async (requests: number) => {
       for (let i = 0; i < requests; i += 100) {

@@ -88,7 +88,7 @@ function renderReport(info: ModelInfo, report: BenchReport, colours: Colours): s
   const { limit, unit } = PRODUCT_RATE[info.dtype];
   const productLimit = `${rate(limits[limit])} ${unit}`;
   const figures = renderTable(colours, {
-    head: ["", "median\ntokens/s", "min", "max", "of the limit", ""],
+    head: ["", "median\ntokens/s", "min", "max", "of the\nlimit", "which is\nhere"],
     rows: [
       figure("prefill", report.prefillTokensPerSecond, share.prefill, productLimit),
       figure("decode", report.decodeTokensPerSecond, share.decode, `${rate(limits.readGBs)} GB/s read`),

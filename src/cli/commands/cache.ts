@@ -168,11 +168,11 @@ function render(
   const held = heldIn(fullest);
   const used = fullest.owners.filter((owners) => owners.length > 0).length;
   lines.push(
-    ...title(`In step ${fullest.step}, when they held the most`),
+    ...title(`Step ${fullest.step}, when they held the most: the block of each ${kv.blockSize} positions`),
     ...kindLines(shown, fullest, kv, style),
-    "",
+    ...title("All blocks then, from block 0 on, and what held each"),
     ...mapLines(fullest, style),
-    ...title("In the end"),
+    ...title("All blocks in the end"),
     ...mapLines(end, style),
     "",
     `${colours.dim("A B C")} held by one   ${colours.green("2 3 4")} shared by so many   ${colours.cyan("○")} free, but found again   ${colours.dim("· free")}`,

@@ -11,7 +11,7 @@ import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
 import { renderTable } from "../table.js";
 import { mixtureOf, mixtureWords, tensorTable } from "../tensor-table.js";
-import { type Colours, coloursFor, columnsOf, type Io, WordWrap, write } from "../terminal.js";
+import { type Colours, coloursFor, columnsOf, type Io, wrapText, write } from "../terminal.js";
 
 export interface InspectCommandOptions extends EngineOptions, OutputOptions {
   readonly tensors?: boolean | undefined;
@@ -91,8 +91,8 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, width, colours
   const facts: string[][] = [];
   const fact = (name: string, ...lines: string[]) => {
     const folded = lines.map((line) => {
-      const wrap = new WordWrap(width - NAME_COLUMNS);
-      return wrap.push(printable(line)) + wrap.flush();
+      // What goes on in the next line stands further in than what begins there.
+      return wrapText(printable(line), width - NAME_COLUMNS - 2).replaceAll("\n", "\n  ");
     });
     facts.push([colours.dim(name), folded.join("\n")]);
   };
@@ -117,7 +117,7 @@ function renderInfo(info: ModelInfo, { hasTokenizer, everyTensor, width, colours
     "KV cache",
     `${size(kv.bytesPerToken)} a token${ungroupedWords(info)}`,
     `${size(kv.blockBytes)} a block of ${kv.blockSize} positions${layersInBlock(info)}`,
-    `${size(contextBytes)} a full context of ${contextBytes / kv.blockBytes} blocks`,
+    `${size(contextBytes)} a full context of ${formatCount(contextBytes / kv.blockBytes)} blocks`,
     ...kindWords(info),
     `${size(kv.bytes)} reserved: ${formatCount(kv.blocks)} ${kv.blocks === 1 ? "block" : "blocks"} of ${kv.dtype}`,
     `room for ${fullContexts(kv.tokens / contextTokens)}: ${kvBoundWords(kv.bound)}`,

@@ -15,7 +15,7 @@ import { contextWords, formatCount, kvBoundWords, machineWords, roundingNotice }
 import { modelsOf, type NamedSource } from "../named-source.js";
 import { askedVectors, type EngineOptions } from "../options.js";
 import { loadingDisplay } from "../progress.js";
-import { coloursFor, type Io, write } from "../terminal.js";
+import { coloursFor, columnsOf, type Io, joinedLines, wrapText, write } from "../terminal.js";
 import { type TierCommandOptions, tierOf, tierPlace } from "../tier-options.js";
 
 export interface ServeCommandOptions extends Omit<EngineOptions, "model">, TierCommandOptions {
@@ -172,14 +172,23 @@ async function announce(
   const title = isOne ? printable(models[0].id) : `${models.length} models`;
   const model = isOne ? "" : `"model": ${printableJson(JSON.stringify(models[0].id))}, `;
   const tier = tierPlace(options);
+  const width = columnsOf(io.stdout);
   const lines = [
     `${bold(title)} at ${cyan(url)}   ${dim(access)}`,
-    ...(isOne ? oneModelLines(server.loaded[0].info, dim, yellow) : severalModelsLines(server, dim, yellow)),
-    dim(
-      `${limits.concurrent} requests at once, ${limits.queue} may wait · ${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
-    ),
+    ...(isOne
+      ? oneModelLines(server.loaded[0].info, width, { dim, yellow })
+      : severalModelsLines(server, width, { dim, yellow })),
+    ...joinedLines(
+      [
+        `${limits.concurrent} requests at once, ${limits.queue} may wait`,
+        `${limits.requestSeconds} s and ${formatMemorySize(limits.bodyBytes)} a request`,
+      ],
+      width,
+    ).map(dim),
     ...(tier === null ? [] : [dim(`Keys and values of prompts are shared through ${printable(tier)}`)]),
-    ...(hasPage ? [`Talk to it: ${cyan(`${url}/`)}   see why it works: ${cyan(`${url}/explorer/`)}`] : []),
+    ...(hasPage
+      ? ["", `Talk to it         ${cyan(`${url}/`)}`, `See why it works   ${cyan(`${url}/explorer/`)}`]
+      : []),
     "",
     `curl ${url}/v1/completions${key} -H "content-type: application/json" \\`,
     `  -d '{${model}"prompt": "Once upon a time", "max_tokens": 32}'`,
@@ -189,33 +198,48 @@ async function announce(
   await write(io, lines.join("\n"));
 }
 
-type Style = (text: string) => string;
+type Style = Readonly<Record<"dim" | "yellow", (text: string) => string>>;
 
-function oneModelLines(info: ModelInfo, dim: Style, yellow: Style): string[] {
+function oneModelLines(info: ModelInfo, width: number, { dim, yellow }: Style): string[] {
   const rounding = roundingNotice(info);
   return [
-    dim(
-      `${info.dtype} weights, ${formatMemorySize(info.weightBytes)} · ${machineWords(info)} · context: ${contextWords(info)} · ${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.tokens)} tokens; ${kvBoundWords(info.kv.bound)})`,
+    ...joinedLines(
+      [
+        `${info.dtype} weights, ${formatMemorySize(info.weightBytes)}`,
+        machineWords(info),
+        `context: ${contextWords(info)}`,
+        `${formatMemorySize(info.kv.bytes)} for keys and values (${formatCount(info.kv.tokens)} tokens; ${kvBoundWords(info.kv.bound)})`,
+      ],
+      width,
+    ).map(dim),
+    ...[...info.notices, ...(rounding === null ? [] : [rounding])].map((notice) =>
+      yellow(wrapText(notice, width)),
     ),
-    ...[...info.notices, ...(rounding === null ? [] : [rounding])].map(yellow),
   ];
 }
 
-function severalModelsLines({ models, budgetBytes }: LastrowServer, dim: Style, yellow: Style): string[] {
+function severalModelsLines(
+  { models, budgetBytes }: LastrowServer,
+  width: number,
+  { dim, yellow }: Style,
+): string[] {
   const ids = models.map(({ id }) => printable(id));
-  const width = Math.max(...ids.map(({ length }) => length));
+  const longest = Math.max(...ids.map(({ length }) => length));
   const needed = models.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
   const sizes = `${formatMemorySize(needed)} of the ${formatMemorySize(budgetBytes!)} that models may take`;
   return [
     ...models.map(
       ({ contextLength, memoryBytes }, i) =>
-        `${ids[i].padEnd(width)}   ${dim(`context: ${formatCount(contextLength)} tokens · ${formatMemorySize(memoryBytes)}`)}`,
+        `${ids[i].padEnd(longest)}   ${dim(`context: ${formatCount(contextLength)} tokens · ${formatMemorySize(memoryBytes)}`)}`,
     ),
     dim("Each is loaded when it is first asked for."),
     needed <= budgetBytes!
       ? dim(`All together they take ${sizes}.`)
       : yellow(
-          `They do not fit beside each other (${sizes}): the ones that are unused longest make room, and a request waits for it up to --load-timeout.`,
+          wrapText(
+            `They do not fit beside each other (${sizes}): the ones that are unused longest make room, and a request waits for it up to --load-timeout.`,
+            width,
+          ),
         ),
   ];
 }
