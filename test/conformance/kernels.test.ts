@@ -295,6 +295,8 @@ describe("all kernels give the reference kernels' bits", () => {
   test.each([
     { K: 33, N: 77, counts: everyCount },
     { K: 2300, N: 45, counts: [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 21, 39, 40, 41, 95] },
+    // What is left of eight.
+    ...Array.from({ length: 8 }, (_, i) => ({ K: 8 + i, N: 17, counts: [13] })),
   ])("linear: a row has the same bits alone and among others, of $K inputs", ({ K, N, counts }) => {
     const most = Math.max(...counts);
     const x = Array.from({ length: most * K }, (_, j) => Math.fround(Math.sin(j * 7)));
