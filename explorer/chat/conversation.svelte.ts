@@ -43,6 +43,8 @@ export class Conversation {
   isAnswering = $state(false);
   failure = $state<Failure | null>(null);
   needsKey = $state(false);
+  /** What was said, got no answer, and will not get one as it is: it goes back to the field that it came from. */
+  returned = $state("");
   /** Models without a form of chats: their texts go on. */
   #continuing = $state<Record<string, true>>({});
   #stop: AbortController | null = null;
@@ -89,6 +91,7 @@ export class Conversation {
     this.stop();
     this.turns = [];
     this.failure = null;
+    this.returned = "";
   }
 
   async #answer(): Promise<void> {
@@ -110,9 +113,15 @@ export class Conversation {
     } catch (error) {
       if (turn !== null) turn.end ??= stop.signal.aborted ? "stopped" : "lost";
       if (!stop.signal.aborted) this.#fail(error);
+      if (turn === null && !this.needsKey && !this.mayRecover) this.#takeBack();
     } finally {
       this.isAnswering = false;
     }
+  }
+
+  /** Else every later message would go with it, and be refused for it. */
+  #takeBack(): void {
+    if (this.turns.at(-1)?.role === "user") this.returned = this.turns.pop()!.text;
   }
 
   async *#parts(signal: AbortSignal): AsyncGenerator<AnswerPart> {

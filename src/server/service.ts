@@ -115,6 +115,9 @@ export function infillEnds({ engine }: ModelService): readonly number[] {
   }
 }
 
+const isMany = (param: string) => param === "messages";
+const having = (param: string) => `${param} ${isMany(param) ? "have" : "has"}`;
+
 /** Refuses a text that is longer than so many of the longest token, before it is tokenised. */
 export function expectFitting({ served, limits }: ModelService, characters: number, param: string): void {
   const tokens = Math.min(served.info.config.contextLength, limits.promptTokens);
@@ -122,7 +125,7 @@ export function expectFitting({ served, limits }: ModelService, characters: numb
   // In UTF-8 a character takes at least a byte.
   if (characters <= most) return;
   throw tooLong(
-    `The ${param} has ${characters} characters; not even tokens of ${served.longestToken} bytes, the longest there are, fit it into ${tokens} tokens.`,
+    `The ${having(param)} ${characters} characters; not even tokens of ${served.longestToken} bytes, the longest there are, fit it into ${tokens} tokens.`,
     param,
   );
 }
@@ -132,12 +135,12 @@ export function expectTokens({ served, limits }: ModelService, count: number, pa
   const { contextLength } = served.info.config;
   if (count > contextLength) {
     throw tooLong(
-      `This model's context is ${contextLength} tokens; your ${param} has ${count} tokens. Shorten it.`,
+      `This model's context is ${contextLength} tokens; your ${having(param)} ${count} tokens. Shorten ${isMany(param) ? "them" : "it"}.`,
       param,
     );
   }
   if (count > limits.promptTokens) {
-    throw tooLong(`The ${param} has ${count} tokens; this server takes ${limits.promptTokens}.`, param);
+    throw tooLong(`The ${having(param)} ${count} tokens; this server takes ${limits.promptTokens}.`, param);
   }
 }
 
@@ -155,7 +158,7 @@ export function withinTokens(
   if (most === null) return options;
   if (count >= most) {
     throw tooLong(
-      `Your ${param} has ${count} tokens; the request allows ${most} for it and its answer together.`,
+      `Your ${having(param)} ${count} tokens; the request allows ${most} for it and its answer together.`,
       param,
     );
   }

@@ -221,6 +221,29 @@ test("what is wrong is said in words, and asked again where that helps", async (
   await page.context().close();
 });
 
+test("what cannot be answered as it is goes back to the field, and the conversation goes on", async () => {
+  const page = await open(servers[0]!.listening.url);
+  const long = "word ".repeat(900);
+  await say(page, long);
+  await page.locator('[data-failure="400"]').waitFor();
+  expect(await page.locator('[role="alert"]').textContent()).toMatch(
+    /context is 512 tokens; your messages have \d+ tokens\. Shorten them\./,
+  );
+  expect(await page.locator("[data-message]").inputValue()).toBe(long);
+  expect(await page.locator("[data-turn]").count()).toBe(0);
+  // The same where it is stopped before the first piece of an answer.
+  await page.route("**/v1/chat/completions", () => undefined);
+  await say(page, "Hello!");
+  await page.locator("[data-stop]").click();
+  await page.locator("[data-send]").waitFor();
+  expect(await page.locator("[data-message]").inputValue()).toBe("Hello!");
+  await page.unroute("**/v1/chat/completions");
+  await page.locator("[data-send]").click();
+  await answered(page, 1);
+  expect(await page.locator("[data-turn]").count()).toBe(2);
+  await page.context().close();
+});
+
 test("the explorer is beside it, and says that its model is its own", async () => {
   const page = await open(servers[0]!.listening.url);
   await page.getByRole("link", { name: "Why the cache works" }).click();
