@@ -1,7 +1,10 @@
 // What the kernels were chosen to run on: a word that all threads see, written from outside between two operations, once
 // when the kernels are made. Results never depend on it, only how fast they come. An operation reads it once, not in a loop.
 
-import { CHOICE_FUSED, CHOICE_RELAXED_INT8, CHOICE_RELAXED_QUANTISED, CHOICE_RELAXED_QUANTISED_MANY } from "./generated/constants";
+import {
+  CHOICE_FUSED, CHOICE_RELAXED_INT8, CHOICE_RELAXED_QUANTISED, CHOICE_RELAXED_QUANTISED_MANY, CHOICE_SHORT_SUMS,
+  CHOICE_SHORT_SUMS_MANY,
+} from "./generated/constants";
 
 /** A cache line of its own: the counters of the team change all the time. */
 const choices = memory.data(64, 64);
@@ -38,4 +41,16 @@ export function relaxedQuantised(): bool {
 @inline
 export function relaxedQuantisedMany(): bool {
   return chosen(CHOICE_RELAXED_QUANTISED_MANY);
+}
+
+/** Nibbles meet few rows with sums of 16 bits (relaxed/tiles-short.ts), whatever other types do. */
+@inline
+export function shortSums(): bool {
+  return chosen(CHOICE_SHORT_SUMS);
+}
+
+/** The same where many rows do. */
+@inline
+export function shortSumsMany(): bool {
+  return chosen(CHOICE_SHORT_SUMS_MANY);
 }

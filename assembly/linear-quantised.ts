@@ -8,7 +8,7 @@
 import { SUPER_GROUPS } from "./blocks";
 import { fused } from "./choices";
 import { addBias } from "./linear";
-import { BYTES, groupedBytes, orderOf, PAIRS, widenedFrom } from "./quantise-groups";
+import { BYTES, groupedBytes, inShortSums, orderOf, PAIRS, widenedFrom } from "./quantise-groups";
 import {
   COLUMNS, groupsOf, isNibbles, ONE_SCALE, scalesOf, STEPS, STEPS_OF_16, superBytes, WITH_MINIMUM, zeroOf,
 } from "./quantised-panels";
@@ -20,7 +20,7 @@ import { WIDE_BYTES, widenSuper } from "./widen-panel";
 /** `rowsByPanels` of the module of relaxed dot products. */
 @external("relaxed", "linearQuantisedRelaxed")
 declare function linearQuantisedRelaxed(
-  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32,
+  inShortSums: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32,
   form: i32, bias: usize, working: usize, from: i32, to: i32,
 ): void;
 
@@ -43,11 +43,13 @@ export function linearQuantised(
 ): void {
   const groups = groupsOf(inFeatures), working = scratch + <usize>thread * THREAD_BYTES;
   if (orderOf(form, rows) == BYTES) {
-    linearQuantisedRelaxed(y, yStride, x, xStride, rows, weight, panelBytes, groups, outFeatures, form, bias, working, from, to);
+    linearQuantisedRelaxed(
+      inShortSums(form, rows), y, yStride, x, xStride, rows, weight, panelBytes, groups, outFeatures, form, bias, working, from, to,
+    );
     return;
   }
   if (rows < widenedFrom()) {
-    rowsByPanels(y, yStride, x, xStride, rows, weight, panelBytes, groups, outFeatures, form, bias, working, from, to);
+    rowsByPanels(false, y, yStride, x, xStride, rows, weight, panelBytes, groups, outFeatures, form, bias, working, from, to);
     return;
   }
   const most = fused() ? 3 : 2;

@@ -11,7 +11,7 @@
 // Bytes, for relaxed dot products: integers of 8 bits, one after the other. The two sums are those of the halves again.
 
 import { GROUP } from "./blocks";
-import { fused, relaxedQuantised, relaxedQuantisedMany } from "./choices";
+import { fused, relaxedQuantised, relaxedQuantisedMany, shortSums, shortSumsMany } from "./choices";
 import { firstLanes, magnitudes } from "./stored";
 import { isNibbles, isOfSevenBits } from "./quantised-panels";
 import { largestOf, quotients, within } from "./quantise";
@@ -43,9 +43,16 @@ export function widenedFrom(): i32 {
   return fused() ? 12 : 8;
 }
 
+/** Whether sums of 16 bits are taken where so many rows meet weights of a form. */
+@inline
+export function inShortSums(form: i32, rows: i32): bool {
+  return isNibbles(form) && (rows < widenedFrom() ? shortSums() : shortSumsMany());
+}
+
 /** How the integers of so many rows lie that meet weights of a form. */
 @inline
 export function orderOf(form: i32, rows: i32): i32 {
+  if (inShortSums(form, rows)) return BYTES;
   const few = rows < widenedFrom();
   if (isOfSevenBits(form) && (few ? relaxedQuantised() : relaxedQuantisedMany())) return BYTES;
   return few && isNibbles(form) ? NIBBLES : PAIRS;

@@ -5,6 +5,9 @@ import { fused } from "./choices";
 import {
   COLUMNS, isNibbles, ONE_SCALE, scalesOf, STEPS, STEPS_OF_16, WITH_MINIMUM, zeroOf,
 } from "./quantised-panels";
+import {
+  rowShort, rowShortMinimum, rowShortSteps, twoShort, twoShortMinimum, twoShortSteps,
+} from "./relaxed/tiles-short";
 import { addBiasInStreams, endInStream } from "./panels";
 import {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps, STREAMS,
@@ -26,14 +29,15 @@ export function kindOf(form: i32): i32 {
 
 /**
  * y = x · W + bias for the columns of panels `from … to − 1`: `linearQuantised` says of what.
+ * @param inShortSums whether nibbles are added up in 16 bits, in the module of relaxed dot products
  * @param working 768 bytes of working memory
  */
 export function rowsByPanels(
-  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32,
+  inShortSums: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32,
   form: i32, bias: usize, working: usize, from: i32, to: i32,
 ): void {
   if (rows == 1) {
-    rowInStreams(y, x, weight, panelBytes, groups, outFeatures, form, bias, working, from, to);
+    rowInStreams(inShortSums, y, x, weight, panelBytes, groups, outFeatures, form, bias, working, from, to);
     return;
   }
   // Every row goes through some panels before the next ones do, because memory is read fastest from front to back.
@@ -46,9 +50,9 @@ export function rowsByPanels(
         const n = i * COLUMNS, at = <usize>n << 2, count = min(COLUMNS, outFeatures - n);
         const panel = weight + <usize>i * panelBytes, biasAt: usize = bias == 0 ? 0 : bias + at;
         if (ASC_FEATURE_RELAXED_SIMD && size == 2) {
-          twoByPanel(yRow + at, yStride, xRow, xStride, panel, groups, form, biasAt, count, working);
+          twoByPanel(inShortSums, yRow + at, yStride, xRow, xStride, panel, groups, form, biasAt, count, working);
         } else {
-          rowByPanel(yRow + at, xRow, panel, groups, form, biasAt, count, working, 1, 0, 0);
+          rowByPanel(inShortSums, yRow + at, xRow, panel, groups, form, biasAt, count, working, 1, 0, 0);
         }
       }
       r += size;
@@ -58,7 +62,7 @@ export function rowsByPanels(
 
 /** One row through several streams of panels at once (`endInStream`), and through what is left of panels with the last share. */
 function rowInStreams(
-  y: usize, x: usize, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32, form: i32, bias: usize, working: usize,
+  inShortSums: bool, y: usize, x: usize, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32, form: i32, bias: usize, working: usize,
   from: i32, to: i32,
 ): void {
   // Spreading nibbles takes longer than they take to come where vectors have 128 bits.
@@ -68,7 +72,7 @@ function rowInStreams(
   for (let p = first; p < end; p++) {
     const n = p * COLUMNS, at = <usize>n << 2;
     rowByPanel(
-      y + at, x, weight + <usize>p * panelBytes, groups, form, 0, outFeatures - n, working, streams, <usize>length * panelBytes,
+      inShortSums, y + at, x, weight + <usize>p * panelBytes, groups, form, 0, outFeatures - n, working, streams, <usize>length * panelBytes,
       length * COLUMNS,
     );
   }
@@ -77,18 +81,26 @@ function rowInStreams(
   for (let p = streams * length; p < panels; p++) {
     const n = p * COLUMNS, at = <usize>n << 2;
     rowByPanel(
-      y + at, x, weight + <usize>p * panelBytes, groups, form, bias == 0 ? 0 : bias + at, outFeatures - n, working, 1, 0, 0,
+      inShortSums, y + at, x, weight + <usize>p * panelBytes, groups, form, bias == 0 ? 0 : bias + at, outFeatures - n, working, 1, 0, 0,
     );
   }
 }
 
 /** One row by a panel, or by some of them: `tile` of tiles-quantised.ts. */
 function rowByPanel(
-  y: usize, x: usize, panel: usize, groups: i32, form: i32, bias: usize, count: i32, working: usize, streams: i32, apart: usize,
+  inShortSums: bool, y: usize, x: usize, panel: usize, groups: i32, form: i32, bias: usize, count: i32, working: usize, streams: i32, apart: usize,
   columnsApart: i32,
 ): void {
-  const zero = zeroOf(form);
-  switch (kindOf(form)) {
+  const zero = zeroOf(form), kind = kindOf(form);
+  if (ASC_FEATURE_RELAXED_SIMD && inShortSums) {
+    switch (kind) {
+      case NIBBLES + ONE_SCALE: rowShort(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
+      case NIBBLES + WITH_MINIMUM: rowShortMinimum(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
+      default: rowShortSteps(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart);
+    }
+    return;
+  }
+  switch (kind) {
     case ONE_SCALE: rowBytes(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
     case WITH_MINIMUM: rowBytesMinimum(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
     case STEPS: rowBytesSteps(x, groups, zero, panel, y, bias, count, working, streams, apart, columnsApart); break;
@@ -102,10 +114,18 @@ function rowByPanel(
 /** Two rows by one panel. */
 @inline
 function twoByPanel(
-  y: usize, yStride: usize, x: usize, xStride: usize, panel: usize, groups: i32, form: i32, bias: usize, count: i32, working: usize,
+  inShortSums: bool, y: usize, yStride: usize, x: usize, xStride: usize, panel: usize, groups: i32, form: i32, bias: usize, count: i32, working: usize,
 ): void {
-  const zero = zeroOf(form);
-  switch (kindOf(form)) {
+  const zero = zeroOf(form), kind = kindOf(form);
+  if (inShortSums) {
+    switch (kind) {
+      case NIBBLES + ONE_SCALE: twoShort(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
+      case NIBBLES + WITH_MINIMUM: twoShortMinimum(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
+      default: twoShortSteps(x, xStride, groups, zero, panel, y, yStride, bias, count, working);
+    }
+    return;
+  }
+  switch (kind) {
     case ONE_SCALE: twoBytes(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
     case WITH_MINIMUM: twoBytesMinimum(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;
     case STEPS: twoBytesSteps(x, xStride, groups, zero, panel, y, yStride, bias, count, working); break;

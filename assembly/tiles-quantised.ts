@@ -38,7 +38,7 @@ export function next(sum: v128, integers: v128, scale: v128, rowScale: v128): v1
 
 /** Scales of the four columns at `j`. @param head the panel's 256 inputs, d and m as f32 @param at the group's own */
 @inline
-function scaleOf(scales: i32, head: usize, at: usize, j: usize): v128 {
+export function scaleOf(scales: i32, head: usize, at: usize, j: usize): v128 {
   if (scales == STEPS_OF_16) return halves(head, j);
   if (scales != STEPS) return halves(at, j);
   const steps = v128.and(load4u16(at, j), v128.load_splat<u32>(MASKS, 4));
@@ -60,28 +60,31 @@ function load4u16(p: usize, j: i32): v128 {
 
 /** What sums of activations are multiplied by, of the four columns at `j`: a minimum, or a multiple of one, that is taken away. */
 @inline
-function minimumOf(scales: i32, head: usize, at: usize, j: usize): v128 {
+export function minimumOf(scales: i32, head: usize, at: usize, j: usize): v128 {
   if (scales == WITH_MINIMUM) return halves(at + 32, j);
   return f32x4.mul(load4(head + 64, j), f32x4.convert_i32x4_s(i32x4.shr_u(load4u16(at, j), 8)));
 }
 
 /** sum ⊖ (minimum ⊗ Σa), or ⊕ where minimums are added. @param sums fround(Σa) ⊗ row's scale */
 @inline
-function withMinimum(scales: i32, sum: v128, minimum: v128, sums: v128): v128 {
+export function withMinimum(scales: i32, sum: v128, minimum: v128, sums: v128): v128 {
   const product = f32x4.mul(minimum, sums);
   return scales == WITH_MINIMUM ? f32x4.add(sum, product) : f32x4.sub(sum, product);
 }
 
-/** 16 columns' f16 d, and m, of 256 inputs, to f32 in working memory. */
+/** 16 columns' f16 d, and m, of 256 inputs, to f32 in working memory: all loads before all stores, or V8 does not fuse them. */
 @inline
-function widenHead(head: usize, to: usize): void {
-  for (let half: usize = 0; half < 2; half++) {
-    const from = head + 32 * half, at = to + 64 * half;
-    v128.store(at, halves(from, 0));
-    v128.store(at, halves(from, 1), 16);
-    v128.store(at, halves(from, 2), 32);
-    v128.store(at, halves(from, 3), 48);
-  }
+export function widenHead(head: usize, to: usize): void {
+  const a = halves(head, 0), b = halves(head, 1), c = halves(head, 2), d = halves(head, 3);
+  const e = halves(head, 4), f = halves(head, 5), g = halves(head, 6), h = halves(head, 7);
+  v128.store(to, a);
+  v128.store(to, b, 16);
+  v128.store(to, c, 32);
+  v128.store(to, d, 48);
+  v128.store(to, e, 64);
+  v128.store(to, f, 80);
+  v128.store(to, g, 96);
+  v128.store(to, h, 112);
 }
 
 /** Steps of the four columns at `j`, as integers of 32 bits. */
@@ -93,7 +96,7 @@ function stepsOf(at: usize, j: usize): v128 {
 
 /** Where a group's sums of integers begin: at what their zeros, and the upper nibbles' 8, leave too much. @param half with steps of 16 */
 @inline
-function start(nibbles: bool, scales: i32, zero: i32, sums: usize, half: usize): v128 {
+export function start(nibbles: bool, scales: i32, zero: i32, sums: usize, half: usize): v128 {
   if (scales == STEPS_OF_16) return i32x4.splat(-zero * load<i32>(sums + 4 * half));
   if (nibbles && !ASC_FEATURE_RELAXED_SIMD) return i32x4.splat(8 * load<i32>(sums, 4) - zero * load<i32>(sums));
   return i32x4.splat(-zero * (load<i32>(sums) + load<i32>(sums, 4)));
@@ -101,7 +104,7 @@ function start(nibbles: bool, scales: i32, zero: i32, sums: usize, half: usize):
 
 /** The upper nibbles of bytes. */
 @inline
-function upper(w: v128): v128 {
+export function upper(w: v128): v128 {
   const whole = v128.xor(w, v128.load_splat<u16>(UPPERMOST));
   return v128.and(i16x8.shr_u(whole, 4), v128.load_splat<u32>(MASKS, 8));
 }
@@ -109,9 +112,9 @@ function upper(w: v128): v128 {
 /** Streams of panels that one row goes through at once: `endInStream` of panels.ts. */
 export const STREAMS: i32 = 4;
 /** Bytes of working memory: of each stream the sums of 16 columns, and d and m as f32. */
-const SUMS_BYTES: usize = 64;
+export const SUMS_BYTES: usize = 64;
 const HEAD_BYTES: usize = 128;
-const HEADS: usize = <usize>STREAMS * SUMS_BYTES;
+export const HEADS: usize = <usize>STREAMS * SUMS_BYTES;
 
 /**
  * Two rows by a panel, or one by one or more panels that are `apart`, of which `count` columns exist from the first on, with the bias,
@@ -332,7 +335,7 @@ function tile(
 }
 
 @inline
-function storeSums(sums: usize, a: v128, b: v128, c: v128, d: v128): void {
+export function storeSums(sums: usize, a: v128, b: v128, c: v128, d: v128): void {
   v128.store(sums, a);
   v128.store(sums, b, 16);
   v128.store(sums, c, 32);

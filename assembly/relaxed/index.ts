@@ -10,4 +10,5 @@ export {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
   twoBytes, twoBytesMinimum, twoBytesSteps, twoBytesSteps16, twoNibbles, twoNibblesMinimum, twoNibblesSteps,
 } from "../tiles-quantised";
+export { rowShort, rowShortMinimum, rowShortSteps, twoShort, twoShortMinimum, twoShortSteps } from "./tiles-short";
 export { int8RelaxedTile1, int8RelaxedTile2 } from "./tiles-int8";

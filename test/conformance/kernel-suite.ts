@@ -1,7 +1,8 @@
 /** What the suites of the kernels share: all implementations, and values that break careless code. */
 import fc from "fast-check";
-import type { Dots, KernelBackend, Vectors } from "../../src/kernels/kernels.js";
+import type { KernelBackend, Vectors } from "../../src/kernels/kernels.js";
 import { referenceBackend } from "../../src/kernels/reference/reference-backend.js";
+import type { WantedInstructions } from "../../src/kernels/wasm/choose-instructions.js";
 import { hasRelaxedSimd, type WhileWide } from "../../src/kernels/wasm/kernel-modules.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import { threads } from "../../src/platform/node-threads.js";
@@ -10,8 +11,12 @@ import { wideVectors } from "../../src/platform/v8-flags.js";
 const { startHelper } = threads;
 
 /** Shares everything, however little it is. */
-const wasm = (threads: number, vectors: Vectors = 128, dots: Dots = "strict", whileWide?: WhileWide) =>
-  wasmBackend({ threads, startHelper, leastWork: 0, vectors, dots, whileWide });
+const wasm = (
+  threads: number,
+  vectors: Vectors = 128,
+  dots: WantedInstructions["dots"] = "strict",
+  whileWide?: WhileWide,
+) => wasmBackend({ threads, startHelper, leastWork: 0, vectors, dots, whileWide });
 const relaxed = hasRelaxedSimd();
 const wide = wideVectors(false);
 const whileWide = typeof wide === "string" ? undefined : wide;
@@ -24,9 +29,9 @@ export const backends: readonly KernelBackend[] = [
   wasm(1),
   wasm(2, 256),
   wasm(3),
-  ...(relaxed ? [wasm(1, 128, "relaxed")] : []),
+  ...(relaxed ? [wasm(1, 128, "relaxed"), wasm(1, 128, "short")] : []),
   ...(whileWide ? [wasm(1, 256, "strict", whileWide)] : []),
-  ...(whileWide && relaxed ? [wasm(1, 256, "relaxed", whileWide)] : []),
+  ...(whileWide && relaxed ? [wasm(1, 256, "relaxed", whileWide), wasm(1, 256, "short", whileWide)] : []),
 ];
 
 /** Values that break careless code, among ordinary ones. */

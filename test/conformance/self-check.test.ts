@@ -55,7 +55,7 @@ test("the self check runs each function whose vectors are to be fused", async ()
   const called = new Set<string>();
   const { module, relaxed } = await kernelBinaries(false, true);
   // As chooseInstructions runs it: with each choice of dot products.
-  for (const dots of ["strict", "relaxed"] as const) {
+  for (const dots of ["strict", "relaxed", "short"] as const) {
     const backend = wasmBackend({ threads: 1, startHelper, vectors: 256, dots });
     const { bytes, run } = planCheck(backend, ALL_USES);
     const compile = WebAssembly.compile;

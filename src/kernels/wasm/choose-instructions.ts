@@ -32,7 +32,7 @@ import { planCheck } from "./self-check.js";
 
 const PAGE_BYTES = 65536;
 /** A product that is timed: inputs and outputs of a weight that stays in the nearest cache. */
-const [INPUTS, OUTPUTS] = [256, 64];
+const [INPUTS, OUTPUTS] = [512, 128];
 /** Rows of it: as when a token is decoded, and as in a prompt. */
 const [FEW_ROWS, MANY_ROWS] = [2, 24];
 /** Both ways are timed in turns, so many times so many products: some milliseconds, of which the best count. */
@@ -45,9 +45,9 @@ const OPTIMISED_MS = 25;
 export interface WantedInstructions {
   /** How the kernels can be had with vectors of 256 bits; absent: not at all. */
   readonly whileWide?: WhileWide | undefined;
-  /** Tests: these, whatever is faster, and unchecked. */
+  /** Tests: these, whatever is faster, and unchecked. `short`: relaxed ones, with sums of 16 bits where there are such. */
   readonly vectors?: Vectors | undefined;
-  readonly dots?: Dots | undefined;
+  readonly dots?: Dots | "short" | undefined;
 }
 
 export interface ChosenKernels {
@@ -89,11 +89,13 @@ export async function chooseInstructions(
   const trialOf = (modules: KernelModules) => startTrial(modules, shared, uses, parts);
   const binaries = await kernelBinaries(shared, integers.length > 0 && hasRelaxedSimd());
   const plain = await compileKernels(binaries);
-  const relaxedChoices = plain.relaxed === null ? 0 : integers.reduce((sum, { choice }) => sum | choice, 0);
+  const all = plain.relaxed === null ? 0 : integers.reduce((sum, { choice }) => sum | choice, 0);
+  const long = all & ~(CHOICE.shortSums | CHOICE.shortSumsMany);
+  const relaxedChoices = wanted.dots === "relaxed" ? long : all;
   if (whileWide === undefined || wanted.vectors === 128) {
     const fused = wanted.vectors === 256 ? CHOICE.fused : 0;
     if (wanted.dots === "strict" || relaxedChoices === 0) return chosen(plain, fused, fused);
-    if (wanted.dots === "relaxed") return chosen(plain, fused | relaxedChoices, fused);
+    if (wanted.dots !== undefined) return chosen(plain, fused | relaxedChoices, fused);
     return withFasterDots(plain, trialOf(plain), fused);
   }
 
@@ -102,7 +104,7 @@ export async function chooseInstructions(
     wide = await whileWide((compile) => {
       const modules = compileAll(compile, binaries);
       const trial = trialOf(modules);
-      for (const choices of new Set([0, CHOICE.fused, CHOICE.fused | relaxedChoices])) {
+      for (const choices of new Set([0, CHOICE.fused, CHOICE.fused | long, CHOICE.fused | relaxedChoices])) {
         trial.choose(choices);
         // Functions are compiled when they return for the first time, those that they call before them.
         for (let i = 0; i < 2; i++) {
@@ -133,8 +135,10 @@ export async function chooseInstructions(
     let choices = fused;
     if (relaxedChoices !== 0 && wanted.dots !== "strict") {
       for (const product of integers) {
-        if (modules === plain) optimise(trial, product);
-        if (wanted.dots === "relaxed" || gain(trial, product, fused) > LEAST_GAIN) choices |= product.choice;
+        if ((product.choice & relaxedChoices) === 0) continue;
+        if (modules === plain) optimise(trial, product, choices);
+        if (wanted.dots !== undefined || gain(trial, product, choices) > LEAST_GAIN)
+          choices |= product.choice;
       }
     }
     // What every runtime compiles, as every runtime does, needs no check.
@@ -174,12 +178,14 @@ interface ProbedProduct {
   readonly choice: number;
 }
 
+/** In the order in which they are decided: sums of 16 bits must be faster than what would be taken without. */
 function probedIntegers({ dtypes }: KernelUses): ProbedProduct[] {
   const int8 = dtypes.find((dtype) => PACKED[dtype].product === "linearInt8");
   // Of quantised files only those that meet activations of eight bits.
   const quantised = dtypes.find(
     (dtype) => PACKED[dtype].product === "linearQuantised" && WEIGHT_TYPES[dtype].activationMax === 127,
   );
+  const nibbles = dtypes.find((dtype) => WEIGHT_TYPES[dtype].elementBytes === 0.5);
   return [
     ...(int8 === undefined ? [] : [{ dtype: int8, rows: MANY_ROWS, choice: CHOICE.relaxedInt8 }]),
     ...(quantised === undefined
@@ -187,6 +193,12 @@ function probedIntegers({ dtypes }: KernelUses): ProbedProduct[] {
       : [
           { dtype: quantised, rows: FEW_ROWS, choice: CHOICE.relaxedQuantised },
           { dtype: quantised, rows: MANY_ROWS, choice: CHOICE.relaxedQuantisedMany },
+        ]),
+    ...(nibbles === undefined
+      ? []
+      : [
+          { dtype: nibbles, rows: FEW_ROWS, choice: CHOICE.shortSums },
+          { dtype: nibbles, rows: MANY_ROWS, choice: CHOICE.shortSumsMany },
         ]),
   ];
 }
@@ -250,11 +262,11 @@ function gain(trial: Trial, product: ProbedProduct, without: number): number {
   return best[0] === best[1] ? 1 : best[0] / best[1];
 }
 
-/** Uses both ways of a product until they may be taken to be optimised. */
-function optimise(trial: Trial, product: ProbedProduct): void {
+/** Uses both ways of a product until they may be taken to be optimised. @param without choices that are made already */
+function optimise(trial: Trial, product: ProbedProduct, without: number): void {
   const end = performance.now() + OPTIMISED_MS;
   for (let turn = 0; performance.now() < end; turn++) {
-    trial.choose(turn % 2 === 0 ? 0 : product.choice);
+    trial.choose(turn % 2 === 0 ? without : without | product.choice);
     trial.multiply(product);
   }
 }

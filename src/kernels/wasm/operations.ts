@@ -62,7 +62,10 @@ export const FORM_NUMBER: Readonly<Record<PackedDtype, number>> = {
 /** What operations that pack answer, as bits of a sum: 0 when the weights are the stored values. */
 export const PACK_ANSWER = { outOfRange: 1, rounded: 2 };
 /** What the kernels were chosen to run on (assembly/choices.ts), as bits of a sum. */
-export const CHOICE = { fused: 1, relaxedInt8: 2, relaxedQuantised: 4, relaxedQuantisedMany: 8 };
+export const CHOICE = {
+  ...{ fused: 1, relaxedInt8: 2, relaxedQuantised: 4, relaxedQuantisedMany: 8 },
+  ...{ shortSums: 16, shortSumsMany: 32 },
+};
 export const ACTIVATION_NUMBER: Readonly<Record<Activation, number>> = {
   gelu_new: 0,
   gelu_pytorch_tanh: 0,
@@ -80,6 +83,8 @@ export const SHARED_CONSTANTS: Readonly<Record<string, number | Readonly<Record<
   CHOICE_RELAXED_INT8: CHOICE.relaxedInt8,
   CHOICE_RELAXED_QUANTISED: CHOICE.relaxedQuantised,
   CHOICE_RELAXED_QUANTISED_MANY: CHOICE.relaxedQuantisedMany,
+  CHOICE_SHORT_SUMS: CHOICE.shortSums,
+  CHOICE_SHORT_SUMS_MANY: CHOICE.shortSumsMany,
   INT8_GROUP,
   KV_MAX,
   PANEL_COLUMNS,
