@@ -13,6 +13,7 @@ import { logNormalizer, logSoftmaxAt } from "../sampling/logprobs.js";
 import { ScoreChanges } from "../sampling/score-changes.js";
 import type { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineCore } from "./engine-core.js";
+import { GenerationCounters } from "./generation-counters.js";
 import { type ScheduledSequence, tierWaitSince } from "./scheduled-sequence.js";
 
 /** A live beam. */
@@ -32,16 +33,9 @@ export class BeamJob {
   #beams: Beam[] = [];
   /** Rows of scores that no beam uses now. */
   readonly #spareScores: Float32Array[] = [];
-  readonly #start = performance.now();
-  readonly #firstStep: number;
-  #firstTokenMs: number | null = null;
-  #prefillSteps: number | null = null;
+  readonly #counters: GenerationCounters;
   #numCachedTokens = 0;
   #tier: TierWait | null = null;
-  #inferences = 0;
-  #passes = 0;
-  /** The core's step that was counted last. */
-  #lastPass = 0;
   #rowsComputed = 0;
   #hasEnded = false;
 
@@ -61,7 +55,7 @@ export class BeamJob {
     const { prompt, maxTokens, eosTokenIds, n, mode, salt, tenant } = request;
     const limit = Math.min(maxTokens, core.contextLength - prompt.length);
     this.#core = core;
-    this.#firstStep = core.steps;
+    this.#counters = new GenerationCounters(core);
     this.#request = request;
     this.#sink = sink;
     this.#changes = new ScoreChanges(request.sampling, scratch);
@@ -106,9 +100,8 @@ export class BeamJob {
   }
 
   #take(beam: Beam, logits: Float32Array): void {
-    this.#inferences += 1;
-    if (this.#lastPass !== this.#core.steps) this.#passes += 1;
-    this.#lastPass = this.#core.steps;
+    this.#counters.countInference();
+    this.#counters.countPass();
     beam.scores = this.#scores(logits, beam.sequence.tokens.slice(this.#request.prompt.length));
     if (this.#beams.every(({ scores }) => scores !== null)) this.#step();
   }
@@ -128,8 +121,7 @@ export class BeamJob {
     const search = this.#search;
     if (search === null) return;
     const before = this.#beams;
-    this.#firstTokenMs ??= performance.now() - this.#start;
-    this.#prefillSteps ??= this.#core.steps - this.#firstStep;
+    this.#counters.tokensChosen();
     const { parents, tokens } = search.step(before.map(({ scores }) => scores ?? new Float32Array(0)));
     for (const beam of before) {
       if (beam.scores !== null) this.#spareScores.push(beam.scores);
@@ -163,7 +155,7 @@ export class BeamJob {
 
   #retire({ sequence }: Beam): void {
     this.#numCachedTokens = sequence.numCachedTokens ?? 0;
-    this.#tier = tierWaitSince(this.#start, sequence);
+    this.#tier = tierWaitSince(this.#counters.start, sequence);
     this.#rowsComputed += sequence.rowsComputed;
     this.#core.end(sequence);
   }
@@ -180,20 +172,14 @@ export class BeamJob {
       this.#sink.finished(index);
       choices.push({ index, finishReason: unfinished });
     }
-    const totalMs = performance.now() - this.#start;
-    const firstTokenMs = this.#firstTokenMs ?? totalMs;
     this.#sink.end({
       choices,
       numCachedTokens: this.#numCachedTokens,
       tier: this.#tier,
-      inferences: this.#inferences,
-      passes: this.#passes,
+      ...this.#counters.outcome,
       proposed: 0,
       accepted: 0,
       rowsComputed: this.#rowsComputed,
-      prefillMs: firstTokenMs,
-      decodeMs: totalMs - firstTokenMs,
-      prefillSteps: this.#prefillSteps ?? this.#core.steps - this.#firstStep,
     });
   }
 

@@ -16,6 +16,7 @@ import type { FinishReason } from "../sampling/continuation.js";
 import { type ChosenToken, Continuation } from "../sampling/continuation.js";
 import type { SamplingScratch } from "../sampling/scratch.js";
 import type { EngineCore } from "./engine-core.js";
+import { GenerationCounters } from "./generation-counters.js";
 import { type ScheduledSequence, type StepLogits, tierWaitSince } from "./scheduled-sequence.js";
 import { Speculation } from "./speculation.js";
 import type { StepCosts } from "./step-costs.js";
@@ -32,6 +33,14 @@ export interface ObservedStep {
   readonly ms: number;
 }
 
+/** What most generations are without. */
+export interface GenerationExtras {
+  /** What the text is held to; null: nothing. */
+  readonly grammar?: TokenGrammar | null;
+  /** Is shown every inference. */
+  readonly onStep?: ((step: ObservedStep) => void) | null;
+}
+
 /** Looks at the vocabulary's tree that are taken at once; what takes more waits for `prepare`. */
 const FUEL_AT_ONCE = 5000;
 
@@ -39,7 +48,7 @@ export class GenerationJob {
   readonly #core: EngineCore;
   readonly #request: GenerationRequest;
   readonly #sink: GenerationSink;
-  readonly #onStep: ((step: ObservedStep) => void) | undefined;
+  readonly #onStep: ((step: ObservedStep) => void) | null;
   readonly #limit: number;
   readonly #continuations: Continuation[];
   /** The sequences that are alive, by continuation. */
@@ -55,14 +64,7 @@ export class GenerationJob {
   #held: { readonly logits: Float32Array; readonly maxima: Float32Array } | null = null;
   /** Continuations that go on as soon as it is known which tokens may follow. */
   readonly #waiting = new Set<Continuation>();
-  readonly #start = performance.now();
-  readonly #firstStep: number;
-  #firstTokenMs: number | null = null;
-  #prefillSteps: number | null = null;
-  #inferences = 0;
-  #passes = 0;
-  /** The core's step that was counted last. */
-  #lastPass = 0;
+  readonly #counters: GenerationCounters;
   #proposed = 0;
   #accepted = 0;
   #observedMs = 0;
@@ -72,8 +74,6 @@ export class GenerationJob {
   /**
    * Starts it.
    * @param scratch to choose tokens in, during the core's steps; others may use it between them
-   * @param grammar what the text is held to; null: nothing
-   * @param onStep is shown every inference
    * @throws LastrowError `kv_memory_exhausted` when it cannot fit even alone
    */
   constructor(
@@ -81,13 +81,12 @@ export class GenerationJob {
     scratch: SamplingScratch,
     request: GenerationRequest,
     sink: GenerationSink,
-    grammar: TokenGrammar | null = null,
-    onStep?: (step: ObservedStep) => void,
+    { grammar = null, onStep = null }: GenerationExtras = {},
   ) {
     const { prompt, maxTokens, bestOf } = request;
     const limit = Math.min(maxTokens, core.contextLength - prompt.length);
     this.#core = core;
-    this.#firstStep = core.steps;
+    this.#counters = new GenerationCounters(core);
     this.#request = request;
     this.#sink = sink;
     this.#onStep = onStep;
@@ -121,7 +120,7 @@ export class GenerationJob {
     this.#unconfirmed.delete(continuation);
     if (kept !== null) {
       // As if nothing had been proposed behind the token that ended it.
-      this.#inferences -= unconfirmed.choices - kept;
+      this.#counters.discountInferences(unconfirmed.choices - kept);
       this.#accepted -= unconfirmed.choices - kept;
       continuation.stopAt(continuation.tokens.length - unconfirmed.tokens + kept);
     }
@@ -166,8 +165,7 @@ export class GenerationJob {
     let awaitsPrompt = isFirst;
     return {
       take: (logits: StepLogits) => {
-        if (this.#lastPass !== this.#core.steps) this.#passes += 1;
-        this.#lastPass = this.#core.steps;
+        this.#counters.countPass();
         if (awaitsPrompt) this.#takePrompt(logits.row(0), logits.maxima(0));
         else this.#take(continuation, logits);
         awaitsPrompt = false;
@@ -223,10 +221,9 @@ export class GenerationJob {
   }
 
   #choose(continuation: Continuation, logits: Float32Array, maxima: Float32Array): ChosenToken | null {
-    this.#inferences += 1;
+    this.#counters.countInference();
     const chosen = continuation.choose(logits, maxima);
-    this.#firstTokenMs ??= performance.now() - this.#start;
-    this.#prefillSteps ??= this.#core.steps - this.#firstStep;
+    this.#counters.tokensChosen();
     if (chosen !== null) this.#speculations.get(continuation)?.push(chosen.token);
     return chosen;
   }
@@ -287,12 +284,12 @@ export class GenerationJob {
   }
 
   #observe(logits: Float32Array): void {
-    if (this.#onStep === undefined) return;
+    if (this.#onStep === null) return;
     const sequences = this.#allSequences();
     const computeMs = sequences.reduce((sum, sequence) => sum + sequence.computeMs, 0);
     const rowsComputed = sequences.reduce((sum, sequence) => sum + sequence.rowsComputed, 0);
     this.#onStep({
-      index: this.#inferences,
+      index: this.#counters.inferences,
       logits,
       rows: rowsComputed - this.#observedRows,
       ms: computeMs - this.#observedMs,
@@ -332,20 +329,14 @@ export class GenerationJob {
       // Ties go to the one that comes first.
       chosen = [...chosen].sort((a, b) => b.meanLogprob - a.meanLogprob || a.index - b.index).slice(0, n);
     }
-    const totalMs = performance.now() - this.#start;
-    const firstTokenMs = this.#limit <= 0 ? 0 : (this.#firstTokenMs ?? totalMs);
     this.#sink.end({
       choices: chosen.map(({ index, finishReason }) => ({ index, finishReason: finishReason ?? reason })),
       numCachedTokens: this.#ended[0]?.numCachedTokens ?? 0,
-      tier: this.#ended.length === 0 ? null : tierWaitSince(this.#start, this.#ended[0]),
-      inferences: this.#inferences,
-      passes: this.#passes,
+      tier: this.#ended.length === 0 ? null : tierWaitSince(this.#counters.start, this.#ended[0]),
+      ...this.#counters.outcome,
       proposed: this.#proposed,
       accepted: this.#accepted,
       rowsComputed: this.#ended.reduce((sum, sequence) => sum + sequence.rowsComputed, 0),
-      prefillMs: firstTokenMs,
-      decodeMs: this.#limit <= 0 ? 0 : totalMs - firstTokenMs,
-      prefillSteps: this.#prefillSteps ?? this.#core.steps - this.#firstStep,
     });
   }
 

@@ -114,6 +114,9 @@ export type ClientMessage =
   | { readonly type: "listen"; readonly id: number; readonly types: readonly EngineEventType[] | null }
   | { readonly type: "unlisten" };
 
+/** Those of some types. */
+export type ClientMessageOf<Type extends ClientMessage["type"]> = Extract<ClientMessage, { type: Type }>;
+
 export type HostMessage =
   /** Asks for `length` bytes of a file, into a buffer of at least that size. */
   | {

@@ -341,7 +341,7 @@ class Asked {
     };
     this.#job =
       beams === null
-        ? new GenerationJob(core, SCRATCH, asked, sink, grammar?.held ?? null)
+        ? new GenerationJob(core, SCRATCH, asked, sink, { grammar: grammar?.held ?? null })
         : new BeamJob(core, SCRATCH, asked, beams, sink);
     this.#job.begin();
   }
