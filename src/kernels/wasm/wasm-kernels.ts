@@ -3,25 +3,25 @@
  * how finely it is cut for the team of threads; operations.ts has their table.
  */
 import { LastrowError } from "../../errors.js";
-import {
-  type Activation,
-  type AttentionCall,
-  attentionMultiplyAdds,
-  type BackendSizes,
-  type Dots,
-  type IndexList,
-  type KernelBackend,
-  type Kernels,
-  type KernelUses,
-  type LinearWeight,
-  type Packed,
-  type StoredOrder,
-  type StoredRows,
-  type Tensor,
-  type Vectors,
+import type {
+  Activation,
+  AttentionCall,
+  BackendSizes,
+  Dots,
+  IndexList,
+  KernelBackend,
+  Kernels,
+  KernelUses,
+  LinearWeight,
+  Packed,
+  StoredOrder,
+  StoredRows,
+  Tensor,
+  Vectors,
 } from "../kernels.js";
-import { BLOCK_SIZE, type KvLayout } from "../kv-layout.js";
+import type { KvLayout } from "../kv-layout.js";
 import { isStoredFloat, WEIGHT_TYPES } from "../weight-types.js";
+import { attentionTiles } from "./attention-tiles.js";
 import {
   type ChosenKernels,
   chooseInstructions,
@@ -30,6 +30,7 @@ import {
 } from "./choose-instructions.js";
 import { KernelCommands } from "./commands.js";
 import { instantiateKernels } from "./kernel-modules.js";
+import { MultiplyAdds } from "./multiply-adds.js";
 import { ACTIVATION_NUMBER, FORM_NUMBER, PACK_ANSWER, QUERIES_PER_TILE } from "./operations.js";
 import { KV_OPERATIONS, PACKED } from "./packed-types.js";
 import { ALL_USES } from "./self-check.js";
@@ -38,11 +39,6 @@ import { type StartHelper, ThreadTeam } from "./thread-team.js";
 const PAGE_BYTES = 65536;
 /** A window that no position is too far from. */
 const NO_WINDOW = 2 ** 31 - 1;
-/**
- * What a tile takes, in times of one query: each further one adds this much. Measured at 500 positions for all types of K and V,
- * with and without fused vectors: 0.13 to 0.27 where K and V come from memory, 0.39 to 0.52 where they are near.
- */
-const tileTime = (queries: number) => 1 + 0.35 * (queries - 1);
 /** Elements that are taken as a row, by operations on single elements, when tensors have no gaps. */
 const ELEMENTS = 256;
 
@@ -66,11 +62,9 @@ class WasmKernels implements Kernels {
   readonly #commands: KernelCommands;
   readonly #leastWork: number;
   readonly #words: Int32Array;
-  #multiplyAdds = 0;
-  /** What the operations that were asked for together last are, for `again`. */
-  #together: { readonly ask: () => unknown; readonly multiplyAdds: number } | null = null;
-  /** Attention of them, each once that has the same keys, and how many times. */
-  #attentions: { readonly call: AttentionCall; times: number }[] = [];
+  readonly #multiplyAdds: MultiplyAdds;
+  /** What asked for operations together last, for `again`. */
+  #together: (() => unknown) | null = null;
 
   constructor(
     memory: WebAssembly.Memory,
@@ -82,6 +76,7 @@ class WasmKernels implements Kernels {
     this.dots = dots;
     this.notices = notices;
     this.#words = new Int32Array(memory.buffer);
+    this.#multiplyAdds = new MultiplyAdds(this.#words);
     this.#leastWork = leastWork;
     this.#memory = memory;
     this.#team = team;
@@ -89,29 +84,22 @@ class WasmKernels implements Kernels {
   }
 
   get multiplyAdds(): number {
-    return this.#multiplyAdds;
+    return this.#multiplyAdds.total;
   }
 
   together<T>(ask: () => T): T {
     this.#together = null;
-    this.#attentions = [];
-    const before = this.#multiplyAdds;
+    this.#multiplyAdds.beginTogether();
     const result = this.#team.gather(ask);
-    this.#together = { ask, multiplyAdds: this.#multiplyAdds - before - this.#attended() };
+    this.#multiplyAdds.endTogether();
+    this.#together = ask;
     return result;
   }
 
   again(ask: () => unknown): boolean {
-    if (this.#together?.ask !== ask || !this.#team.again()) return false;
-    this.#multiplyAdds += this.#together.multiplyAdds + this.#attended();
+    if (this.#together !== ask || !this.#team.again()) return false;
+    this.#multiplyAdds.addAgain();
     return true;
-  }
-
-  /** Multiply-adds of attention in what was asked for together, of rows where they are now. */
-  #attended(): number {
-    let sum = 0;
-    for (const { call, times } of this.#attentions) sum += times * attentionMultiplyAdds(call, this.#words);
-    return sum;
   }
 
   f32(offset: number, length: number): Float32Array {
@@ -185,7 +173,7 @@ class WasmKernels implements Kernels {
     const { rows } = x;
     const { product, quantisedBytes } = PACKED[weight.dtype];
     const work = rows * inFeatures * outFeatures;
-    this.#multiplyAdds += work;
+    this.#multiplyAdds.addProduct(work);
     const panels = panelsOf(weight);
     const chunks = this.#chunks(panels, work);
     if (quantisedBytes === null) {
@@ -265,12 +253,10 @@ class WasmKernels implements Kernels {
   attention(call: AttentionCall): void {
     const { kv, numHeads } = call;
     const { numKvHeads } = kv;
-    const { numTiles, tileSize, work } = this.#attentionWork(call);
+    const { size } = this.#team;
+    const { numTiles, tileSize, work } = attentionTiles(call, this.#words, size, size * CHUNKS_PER_THREAD);
     if (numTiles === 0) return;
-    this.#multiplyAdds += attentionMultiplyAdds(call, this.#words);
-    const same = this.#attentions.find((one) => seesAlike(one.call, call));
-    if (same === undefined) this.#attentions.push({ call, times: 1 });
-    else same.times += 1;
+    this.#multiplyAdds.addAttention(call);
     const tiles = numTiles * numKvHeads;
     this.#commands[KV_OPERATIONS[kv.dtype].attention](
       tiles,
@@ -289,41 +275,6 @@ class WasmKernels implements Kernels {
       call.softcap ?? 0,
       call.scratch,
     );
-  }
-
-  /** Tiles of queries of one KV head, their size, and the multiply-adds of one dimension of a head. */
-  #attentionWork({ sequences, positions, window, numHeads, kv }: AttentionCall) {
-    const words = this.#words;
-    const group = numHeads / kv.numKvHeads;
-    const [begin, end] = [sequences.offset / 4, sequences.offset / 4 + sequences.length];
-    const tilesOf = (size: number): number => {
-      let tiles = 0;
-      for (let s = begin; s < end; s += 2) tiles += Math.ceil((words[s] * group) / size);
-      return tiles;
-    };
-    let work = 0;
-    let mostRows = 0;
-    let row = positions.offset / 4;
-    for (let s = begin; s < end; s += 2) {
-      const rows = words[s];
-      mostRows = Math.max(mostRows, rows);
-      row += rows;
-      // As if every query went as far as the end of its sequence's last block.
-      const keys = (Math.floor(words[row - 1] / BLOCK_SIZE) + 1) * BLOCK_SIZE;
-      work += 2 * rows * Math.min(keys, window ?? NO_WINDOW);
-    }
-    const tileSize = this.#tileSize(tilesOf, mostRows * group, kv.numKvHeads);
-    return { numTiles: tilesOf(tileSize), tileSize, work };
-  }
-
-  /** As many queries a tile as there may be, unless threads would then have nothing to do. */
-  #tileSize(tilesOf: (size: number) => number, mostQueries: number, numKvHeads: number): number {
-    const threads = this.#team.size;
-    let best = Math.min(QUERIES_PER_TILE, Math.max(1, mostQueries));
-    if (tilesOf(best) * numKvHeads >= threads * CHUNKS_PER_THREAD) return best;
-    const time = (size: number) => Math.ceil((tilesOf(size) * numKvHeads) / threads) * tileTime(size);
-    for (let size = best - 1; size > 0; size--) if (time(size) < time(best)) best = size;
-    return best;
   }
 
   stretchMaxima(out: Tensor, x: Tensor): void {
@@ -353,16 +304,6 @@ export interface WasmOptions extends WantedInstructions {
   readonly startHelper: StartHelper;
   /** Least multiply-adds, or element operations, that are shared; tests share everything. */
   readonly leastWork?: number;
-}
-
-/** Whether queries of two calls see the same keys, by as many multiply-adds. */
-function seesAlike(a: AttentionCall, b: AttentionCall): boolean {
-  return (
-    a.positions === b.positions &&
-    a.window === b.window &&
-    a.numHeads === b.numHeads &&
-    a.kv.headDim === b.kv.headDim
-  );
 }
 
 /** Tensors of one shape for an operation on single elements: one long row is as good as many, and can be cut anywhere. */
