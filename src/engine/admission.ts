@@ -8,7 +8,8 @@
  */
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import { blocksFor } from "../kv-cache/block-needs.js";
-import type { FoundPrefix, KvCache } from "../kv-cache/kv-cache.js";
+import type { FoundPrefix } from "../kv-cache/found-prefix.js";
+import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { EngineTier } from "./engine-tier.js";
 import type { StepLimits } from "./fair-shares.js";
 import { type BlockUse, MemoryShares, promisedBlocks } from "./memory-shares.js";

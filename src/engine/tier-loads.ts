@@ -9,7 +9,8 @@
  */
 import { BLOCK_SIZE, firstSeenBlock } from "../kernels/kv-layout.js";
 import type { Adoption } from "../kv-cache/adoption.js";
-import type { FoundPrefix, KvCache } from "../kv-cache/kv-cache.js";
+import type { FoundPrefix } from "../kv-cache/found-prefix.js";
+import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { TierAnswer, TierAsk } from "../protocol/tier-messages.js";
 import { beginAlike, type ScheduledSequence } from "./scheduled-sequence.js";
 

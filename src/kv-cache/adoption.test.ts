@@ -1,9 +1,11 @@
 /** Blocks of a prefix that come from elsewhere: when they can be found, what holds them, and what becomes of them. */
 import { describe, expect, test } from "vitest";
 import { BLOCK_SIZE, kvLayout } from "../kernels/kv-layout.js";
+import type { BlockPool } from "./block-pool.js";
 import { violatedInvariants } from "./invariants.js";
 import { KvCache } from "./kv-cache.js";
 import type { KvEvent } from "./kv-events.js";
+import type { PrefixIndex } from "./prefix-index.js";
 
 function cacheOf(numBlocks: number, windows: readonly (number | null)[] = [null]) {
   const shape = { numLayers: windows.length, numKvHeads: 1, headDim: 4, windows };
@@ -169,11 +171,11 @@ describe("an adoption", () => {
     const { cache } = cacheOf(4);
     const adoption = cache.adopt("", run(0, 16), 1);
     adoption.add(0, 0, nothing);
-    cache.pool.release(0);
+    (cache.pool as BlockPool).release(0);
     expect(violatedInvariants(cache).join()).toMatch(
       /block 0 has 0 references, tables and adoptions hold it 1 times/,
     );
-    cache.index.remove(0);
+    (cache.index as PrefixIndex).remove(0);
     expect(violatedInvariants(cache).join()).toMatch(/holds block 0, which is not block 0 of its prefix/);
   });
 });

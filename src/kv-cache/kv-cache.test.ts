@@ -555,7 +555,7 @@ describe("the invariants", () => {
     const cache = new Traffic(4).cache;
     const table = cache.createSequence();
     cache.reserve(table, 20);
-    cache.pool.release(table.blockIds[1]);
+    (cache.pool as BlockPool).release(table.blockIds[1]);
     expect(violatedInvariants(cache).join("\n")).toMatch(
       /block 1 has 0 references, tables and adoptions hold it 1 times/,
     );
@@ -564,7 +564,7 @@ describe("the invariants", () => {
   test("notice a head that is evicted before its tail", () => {
     const traffic = new Traffic(4);
     traffic.create("", new Array<number>(32).fill(1));
-    traffic.cache.index.remove(0);
+    (traffic.cache.index as PrefixIndex).remove(0);
     expect(violatedInvariants(traffic.cache).join("\n")).toMatch(
       /block 1 is published behind prefix 1, which is not there/,
     );
@@ -572,7 +572,7 @@ describe("the invariants", () => {
 
   test("notice a reference that nobody holds", () => {
     const cache = new Traffic(4).cache;
-    cache.pool.allocate();
+    (cache.pool as BlockPool).allocate();
     expect(violatedInvariants(cache).join("\n")).toMatch(
       /block 0 has 1 references, tables and adoptions hold it 0 times/,
     );

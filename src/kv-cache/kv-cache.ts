@@ -20,6 +20,7 @@ import {
 import { Adoption } from "./adoption.js";
 import type { BlockPool } from "./block-pool.js";
 import { BlockTable } from "./block-table.js";
+import { type FoundPrefix, findPrefix } from "./found-prefix.js";
 import { HeldBlocks } from "./held-blocks.js";
 import type { KvListener, PlacedBlock } from "./kv-events.js";
 import type { PrefixIndex, PrefixNode } from "./prefix-index.js";
@@ -31,23 +32,12 @@ export interface KvCacheOptions {
   readonly hashSeed?: number;
 }
 
-/** A prefix that is there already; valid until the cache changes. */
-export interface FoundPrefix {
-  /** Rows: a multiple of 16. */
-  readonly length: number;
-  /** By group of layers: what the row behind it sees. */
-  readonly runs: readonly BlockRun[];
-  /** All blocks of the runs. */
-  readonly blocks: readonly number[];
-  /** How many of them are on the free list: taking them leaves so many fewer for others. */
-  readonly free: number;
-  readonly prefix: PrefixNode | null;
-}
-
 export class KvCache {
   readonly layout: KvLayout;
-  readonly pool: BlockPool;
-  readonly index: PrefixIndex;
+  /** Which blocks are free; changed here only. */
+  readonly pool: Pick<BlockPool, "numBlocks" | "numFree" | "refCount" | "freeBlocks">;
+  /** What can be found; changed here only. */
+  readonly index: Pick<PrefixIndex, "size" | "numNodes" | "nodeOf" | "isPublished" | "prefixOf">;
   readonly #blocks: HeldBlocks;
   readonly #copyBlock: (from: number, to: number) => void;
   readonly #tables = new Set<BlockTable>();
@@ -102,48 +92,10 @@ export class KvCache {
     return table;
   }
 
-  /**
-   * The longest prefix of `tokens` of which all blocks are there that the row behind it sees: of at most `maxBlocks` times
-   * 16 tokens. Changes nothing.
-   */
+  /** See `findPrefix` of found-prefix.ts. Changes nothing. */
   findPrefix(salt: string | null, tokens: ArrayLike<number>, maxBlocks: number): FoundPrefix {
-    const { groups } = this.layout;
-    const nodes: PrefixNode[] = [];
-    /** By group: so many blocks up to the last node are there without a gap. */
-    const unbroken = groups.map(() => 0);
-    let longest = 0;
-    let parent: PrefixNode | null = null;
-    while (salt !== null && nodes.length < maxBlocks) {
-      const node = this.index.find({ parent, tokens, from: nodes.length * BLOCK_SIZE, salt });
-      if (node === null) break;
-      nodes.push(node);
-      let isWhole = true;
-      let isLost = false;
-      for (const [group, { window }] of groups.entries()) {
-        unbroken[group] = node.blocks[group] < 0 ? 0 : unbroken[group] + 1;
-        const first = firstSeenBlock(window, nodes.length * BLOCK_SIZE);
-        isWhole &&= unbroken[group] >= nodes.length - first;
-        isLost ||= window === null && unbroken[group] === 0;
-      }
-      // Layers that see everything cannot do without it further on.
-      if (isLost) break;
-      if (isWhole) longest = nodes.length;
-      parent = node;
-    }
-    let free = 0;
-    const runs = groups.map(({ window }, group) => {
-      const first = firstSeenBlock(window, longest * BLOCK_SIZE);
-      const ids = nodes.slice(first, longest).map(({ blocks }) => blocks[group]);
-      for (const block of ids) if (this.pool.refCount(block) === 0) free += 1;
-      return { first, ids };
-    });
-    return {
-      length: longest * BLOCK_SIZE,
-      runs,
-      blocks: runs.flatMap(({ ids }) => ids),
-      free,
-      prefix: longest === 0 ? null : nodes[longest - 1],
-    };
+    const { index, pool } = this.#blocks;
+    return findPrefix({ index, pool, groups: this.layout.groups }, salt, tokens, maxBlocks);
   }
 
   /**
@@ -176,7 +128,7 @@ export class KvCache {
         this.#blocks.take("hit", { block, sequence: table.sequence, group, index: first + i });
       }
     }
-    if (prefix !== null) this.index.holdKnown(prefix);
+    if (prefix !== null) this.#blocks.index.holdKnown(prefix);
     table.setPrefix(prefix, length / BLOCK_SIZE);
     table.appendRows(length);
   }
@@ -289,7 +241,7 @@ export class KvCache {
     }
     forked.append(table.tokens);
     forked.appendRows(table.length);
-    if (table.prefix !== null) this.index.holdKnown(table.prefix);
+    if (table.prefix !== null) this.#blocks.index.holdKnown(table.prefix);
     forked.setPrefix(table.prefix, table.numPublished);
     return forked;
   }
@@ -344,8 +296,8 @@ export class KvCache {
     if (numPublished <= count || prefix === null) return;
     const before = prefix;
     for (; numPublished > count && prefix !== null; numPublished--) prefix = prefix.parent;
-    if (prefix !== null) this.index.holdKnown(prefix);
-    this.index.letGo(before);
+    if (prefix !== null) this.#blocks.index.holdKnown(prefix);
+    this.#blocks.index.letGo(before);
     table.setPrefix(prefix, numPublished);
   }
 
@@ -353,8 +305,13 @@ export class KvCache {
     const full = Math.floor(table.length / BLOCK_SIZE);
     for (let i = table.numPublished; i < full; i++) {
       const before = table.prefix;
-      const node = this.index.hold({ parent: before, tokens: table.tokens, from: i * BLOCK_SIZE, salt });
-      if (before !== null) this.index.letGo(before);
+      const node = this.#blocks.index.hold({
+        parent: before,
+        tokens: table.tokens,
+        from: i * BLOCK_SIZE,
+        salt,
+      });
+      if (before !== null) this.#blocks.index.letGo(before);
       table.setPrefix(node, i + 1);
       for (const [group, run] of table.runs.entries()) {
         if (i >= run.first) this.#publish(table, group, i, node);

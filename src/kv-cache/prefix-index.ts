@@ -50,7 +50,6 @@ export class PrefixIndex {
   readonly #buckets: (Node | null)[];
   /** By block; null where nothing is published. */
   readonly #nodes: (Node | null)[];
-  readonly #groups: Int32Array;
   readonly #hashSeed: number;
   #lastId = 0;
   #size = 0;
@@ -66,7 +65,6 @@ export class PrefixIndex {
     this.#numGroups = numGroups;
     this.#buckets = new Array<Node | null>(buckets).fill(null);
     this.#nodes = new Array<Node | null>(numBlocks).fill(null);
-    this.#groups = new Int32Array(numBlocks);
     this.#hashSeed = hashSeed;
   }
 
@@ -131,7 +129,6 @@ export class PrefixIndex {
     node.blocks[group] = block;
     (node as Node).uses += 1;
     this.#nodes[block] = node as Node;
-    this.#groups[block] = group;
     this.#size += 1;
   }
 
@@ -139,7 +136,7 @@ export class PrefixIndex {
   remove(block: number): void {
     const node = this.#nodes[block];
     if (node === null) throw new Error(`KV block ${block} is not published`);
-    node.blocks[this.#groups[block]] = NONE;
+    node.blocks[node.blocks.indexOf(block)] = NONE;
     this.#nodes[block] = null;
     this.#size -= 1;
     this.#dropUse(node);
