@@ -1,13 +1,14 @@
 /**
  * Measures lastrow, transformers.js and wllama in a web page: a new browser for each page load, all engines in every round,
- * each round in another order. Waits for a quiet machine, and repeats what others disturbed.
+ * each round in another order. Waits for a quiet machine, and repeats what others disturbed. What fails, or is ended early,
+ * loses nothing that was measured before.
  */
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { BROWSERS, type BrowserName, findBrowser } from "./browsers.js";
+import { BROWSERS, type BrowserName, endBrowsers, findBrowser } from "./browsers.js";
 import { buildSite } from "./build-site.js";
 import { loadPage } from "./load-page.js";
 import { waitUntilQuiet } from "./machine.js";
@@ -16,7 +17,14 @@ import { ENGINES, type EngineName, type RequestSize, TYPES, VARIANTS } from "./p
 import { PageServer } from "./page-server.js";
 import { local, MODELS } from "./paths.js";
 import { formatReport } from "./report.js";
-import { type Configuration, nameOf, type PageLoad, requestFigures, summarise } from "./statistics.js";
+import {
+  type Configuration,
+  nameOf,
+  type PageLoad,
+  type Row,
+  requestFigures,
+  summarise,
+} from "./statistics.js";
 
 interface Options {
   readonly browsers: readonly BrowserName[];
@@ -83,24 +91,44 @@ const versions = await readVersions();
 for (const browser of options.browsers) versions[browser] = findBrowser(browser).version;
 for (const [path, command] of [
   [local("../../dist/index.js"), "npm ci && npm run build in the root"],
-  [local("node_modules/@wllama/wllama"), "npm ci in bench/page"],
   [join(options.models, MODEL_FILES.ggufQ8), "npm run models in bench/page"],
 ] as const) {
   if (!existsSync(path)) throw new Error(`There is no ${path}: ${command} first.`);
 }
+const failures: string[] = [];
+const built = new Set<EngineName>();
+for (const engine of new Set(options.engines.map(({ engine }) => engine))) {
+  try {
+    await buildSite(engine);
+    built.add(engine);
+  } catch (error) {
+    const [why = ""] = (error as Error).message.split(/\n\s+at /);
+    failed(`${engine}: its page cannot be built (npm ci in bench/page?): ${why}`);
+  }
+}
 const configurations = options.threads.flatMap((threads) =>
   options.types.flatMap((type) =>
     options.engines
+      .filter(({ engine }) => built.has(engine))
       .filter(({ engine }) => (TYPES[engine] as readonly string[]).includes(type))
       .map(({ engine, variant }): Configuration => ({ engine, type, variant, threads })),
   ),
 );
-for (const engine of new Set(options.engines.map(({ engine }) => engine))) await buildSite(engine);
 
 const start = Date.now();
 const quiet = options.quiet / 100;
 const loads: PageLoad[] = [];
-const failures: string[] = [];
+const output = resolve(options.output);
+await mkdir(dirname(output), { recursive: true });
+let isEnded = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    // The second one waits for nothing.
+    if (isEnded) process.exit(1);
+    isEnded = true;
+    endBrowsers();
+  });
+}
 await using server = await PageServer.start(resolve(options.models));
 for (let round = 0; round < options.rounds; round++) {
   for (const browser of options.browsers) {
@@ -110,24 +138,29 @@ for (let round = 0; round < options.rounds; round++) {
     }
   }
 }
-const rows = summarise(
-  // In the order asked for, whatever came first in the rounds.
-  configurations.flatMap((configuration) => loads.filter((load) => load.configuration === configuration)),
-  quiet,
-);
-const output = resolve(options.output);
-await mkdir(dirname(output), { recursive: true });
-const machine = { processor: cpus()[0]?.model.trim(), processors: availableParallelism() };
-const date = new Date().toISOString();
-await writeFile(output, `${JSON.stringify({ date, machine, versions, rows, failures, loads }, null, 2)}\n`);
+const rows = await writeResults();
 process.stdout.write(`\n${formatReport(rows, options.requests)}\n${output}\n`);
 for (const line of new Set(loads.flatMap(kernelLine))) process.stdout.write(`${line}\n`);
 if (rows.some(({ otherLoad }) => otherLoad > quiet)) {
   progress("The machine was busy with other work: measure again when it is quiet.");
 }
+if (isEnded) progress("Ended before it was done.");
+if (failures.length > 0 || isEnded) process.exitCode = 1;
 if (failures.length > 0) {
   progress(`Failed:\n${failures.join("\n")}`);
-  process.exitCode = 1;
+}
+
+/** Writes what there is so far. @returns the medians, in the order asked for, whatever came first in the rounds */
+async function writeResults(): Promise<Row[]> {
+  const inOrder = configurations.flatMap((configuration) =>
+    loads.filter((load) => load.configuration === configuration),
+  );
+  const medians = summarise(inOrder, quiet);
+  const machine = { processor: cpus()[0]?.model.trim(), processors: availableParallelism() };
+  const date = new Date(start).toISOString();
+  const results = { date, machine, versions, rows: medians, failures, loads };
+  await writeFile(output, `${JSON.stringify(results, null, 2)}\n`);
+  return medians;
 }
 
 /** Loads a page until one was not disturbed, at most `tries` times. */
@@ -135,18 +168,24 @@ async function measure(browser: BrowserName, configuration: Configuration, round
   const { tries, timeout: timeoutSeconds, requests: sizes } = options;
   for (let attempt = 0; attempt < tries; attempt++) {
     if (Date.now() - start > 60_000 * options.minutes) return;
-    await waitUntilQuiet(quiet, options.wait);
+    await waitUntilQuiet(quiet, options.wait, () => isEnded);
+    if (isEnded) return;
     try {
       const load = await loadPage(server, { browser, configuration, round, sizes, timeoutSeconds });
       loads.push(load);
       progress(progressLine(load));
+      await writeResults();
       if (load.otherLoad <= quiet) return;
     } catch (error) {
-      failures.push((error as Error).message);
-      progress((error as Error).message);
+      if (!isEnded) failed((error as Error).message);
       return;
     }
   }
+}
+
+function failed(why: string): void {
+  failures.push(why);
+  progress(why);
 }
 
 function progressLine(load: PageLoad): string {

@@ -41,10 +41,12 @@ export function findBrowser(name: BrowserName): { readonly path: string; readonl
 
 /** Process groups of browsers that run: none of them outlives this process. */
 const running = new Set<number>();
-process.on("exit", () => {
+process.on("exit", endBrowsers);
+
+/** Ends all of them at once; each that is waited for says that it has ended. */
+export function endBrowsers(): void {
   for (const group of running) process.kill(-group, "SIGKILL");
-});
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+}
 
 /** A browser that shows one page. */
 export class RunningBrowser implements AsyncDisposable {

@@ -19,10 +19,10 @@ export function machineTicks(): Ticks {
   return { busy, all: busy + idle + waiting };
 }
 
-/** Waits until others use less than `share` of the machine for two seconds, at most `seconds`. */
-export async function waitUntilQuiet(share: number, seconds: number): Promise<void> {
+/** Waits until others use less than `share` of the machine for two seconds, at most `seconds`, or `isEnded`. */
+export async function waitUntilQuiet(share: number, seconds: number, isEnded: () => boolean): Promise<void> {
   if (share >= 1) return;
-  for (const end = Date.now() + 1000 * seconds; Date.now() < end; ) {
+  for (const end = Date.now() + 1000 * seconds; Date.now() < end && !isEnded(); ) {
     const before = machineTicks();
     await sleep(2000);
     const after = machineTicks();

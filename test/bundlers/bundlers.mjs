@@ -43,6 +43,7 @@ export const forNode = {
 export const forPages = {
   vite: {
     findsWorker: true,
+    mostScriptBytes: 1,
     async build(folder) {
       const { build } = await toolOf(folder, "vite");
       await build({ root: folder, logLevel: "error", build: { outDir: "out/vite" } });
@@ -51,6 +52,7 @@ export const forPages = {
   },
   webpack: {
     findsWorker: true,
+    mostScriptBytes: 1,
     async build(folder) {
       await webpack(folder, {
         entry: "./page.js",
@@ -63,6 +65,7 @@ export const forPages = {
   },
   esbuild: {
     findsWorker: false,
+    mostScriptBytes: 1,
     async build(folder) {
       const { build } = await toolOf(folder, "esbuild");
       const outfile = join(folder, "out/page-esbuild/page.js");
@@ -77,6 +80,7 @@ export const forPages = {
   },
   rollup: {
     findsWorker: false,
+    mostScriptBytes: 1,
     async build(folder) {
       const dir = join(folder, "out/page-rollup");
       await rollup(folder, {

@@ -28,6 +28,14 @@ function expectSame(program, found, expected) {
   failures.push(`${program}:\n  ${JSON.stringify(found)}\nexpected:\n  ${JSON.stringify(expected)}`);
 }
 
+/** What a page fetches of scripts until it has its answer, compressed: it grows only when somebody says so here. */
+function expectAtMost(program, bytes, most) {
+  checked += 1;
+  const size = `${program}: ${(bytes / 1000).toFixed(1)} kB of scripts, gzip`;
+  process.stdout.write(`${size}\n`);
+  if (bytes > most) failures.push(`${size}; at most ${most / 1000} kB are allowed (bundlers.mjs)`);
+}
+
 const lm = await load();
 const { text } = await lm.generate("Once upon a time", { maxTokens: 12, seed: 3 }).result();
 await lm.dispose();
@@ -56,11 +64,12 @@ try {
     });
     expectSame(`${name}, Node`, JSON.parse(output), { text, worker: true, replied: 12, served: text });
   }
-  for (const [name, { build, findsWorker }] of Object.entries(bundlers.forPages)) {
+  for (const [name, { build, findsWorker, mostScriptBytes }] of Object.entries(bundlers.forPages)) {
     const site = await serveFolder(await build(folder), {
       "/stories": join(folder, "node_modules/lastrow/models/stories"),
     });
     expectSame(`${name}, page`, await answerOf(site.url), { text, worker: findsWorker });
+    expectAtMost(`${name}, page`, site.scriptBytes(), mostScriptBytes);
     site.close();
   }
   for (const [name, build] of Object.entries(bundlers.ofNext)) {

@@ -5,11 +5,16 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { gzipSync } from "node:zlib";
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".json": "application/json" };
 
-/** @param mounts other folders, by the path at which they are found */
+/**
+ * @param mounts other folders, by the path at which they are found
+ * @returns where it is, what ends it, and the bytes of the scripts that were fetched, each compressed by gzip
+ */
 export async function serveFolder(folder, mounts) {
+  const scripts = new Map();
   const server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url, "http://localhost").pathname);
     const mount = Object.keys(mounts).find((prefix) => path.startsWith(`${prefix}/`));
@@ -18,6 +23,7 @@ export async function serveFolder(folder, mounts) {
         ? join(folder, path === "/" ? "index.html" : path)
         : join(mounts[mount], path.slice(mount.length));
     const bytes = await readFile(file).catch(() => null);
+    if (extname(file) === ".js" && bytes !== null) scripts.set(file, gzipSync(bytes, { level: 9 }).length);
     if (bytes === null) response.writeHead(404).end();
     else
       response
@@ -28,6 +34,7 @@ export async function serveFolder(folder, mounts) {
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${server.address().port}/`,
+    scriptBytes: () => [...scripts.values()].reduce((sum, bytes) => sum + bytes, 0),
     close() {
       server.closeAllConnections();
       server.close();
