@@ -42,6 +42,43 @@ Object.assign(globalThis, {
       loadMs,
     };
   },
+  /** Loads by address, and cancels once half of the weights has come, of which no more does. */
+  async cancelled(options: LoadOptions) {
+    const fetchAll = globalThis.fetch;
+    let isStopped = false;
+    globalThis.fetch = async (address, init) => {
+      const response = await fetchAll(address, init);
+      if (!String(address).endsWith(".safetensors")) return response;
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      const body = new ReadableStream<Uint8Array>({
+        start: (controller) => controller.enqueue(bytes.subarray(0, bytes.length / 2)),
+        cancel() {
+          isStopped = true;
+        },
+      });
+      return new Response(body, { headers: { "content-length": String(bytes.length) } });
+    };
+    const cancelling = new AbortController();
+    const seen: LoadProgress[] = [];
+    const code = await load(stories, {
+      ...options,
+      signal: cancelling.signal,
+      onProgress(now) {
+        seen.push(now);
+        if (now.loadedBytes > 0.4 * now.totalBytes) cancelling.abort();
+      },
+    }).then(
+      () => "loaded",
+      (error: { code?: string }) => error.code,
+    );
+    globalThis.fetch = fetchAll;
+    const bytes = seen.map(({ loadedBytes }) => loadedBytes);
+    return {
+      ...{ code, isStopped },
+      rises: bytes.every((loaded, i) => i === 0 || loaded >= bytes[i - 1]!),
+      most: Math.max(...bytes) / seen[0]!.totalBytes,
+    };
+  },
   /** Of the folder that was picked. */
   async pickedFolder(prompts: readonly number[][], options: LoadOptions) {
     let progress: LoadProgress | null = null;

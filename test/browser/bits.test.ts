@@ -149,3 +149,16 @@ test.each([
   });
   expect(Array.from(got.tokens as number[])).toEqual([...tokens]);
 });
+
+test("a load by address that is cancelled stops what it fetches and ends its threads", async () => {
+  const got = await page.evaluate(() =>
+    (globalThis as unknown as { cancelled(options: unknown): Promise<Record<string, unknown>> }).cancelled({
+      threads: 2,
+    }),
+  );
+  expect(got).toMatchObject({ code: "aborted", isStopped: true, rises: true });
+  expect(got.most).toBeGreaterThan(0.4);
+  expect(got.most).toBeLessThan(1);
+  // A thread that waits for work is ended after some time.
+  await expect.poll(() => page.workers().length, { timeout: 20_000 }).toBe(0);
+});
