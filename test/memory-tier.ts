@@ -32,6 +32,10 @@ export class MemoryTier implements KvTier {
     this.#policy = { write: "first", deadlineMs: 60_000, ...policy };
   }
 
+  async check(): Promise<string | null> {
+    return null;
+  }
+
   tenantSalt(name: string): string {
     return name;
   }

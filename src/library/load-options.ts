@@ -147,14 +147,16 @@ function expectNoOptions(source: unknown): void {
   );
 }
 
+/** @throws LastrowError `invalid_argument` for what is no tier */
+export function checkTier(tier: KvTier): void {
+  if (typeof tier?.connect === "function") return;
+  throw invalidArgument(`tier is what redisTier or directoryTier of lastrow/tier gives, not ${shown(tier)}.`);
+}
+
 function engineOptions(options: LoadOptions): LoadSettings {
   checkOptions(options, LOAD_OPTIONS);
   const { kvMemory, installationKey = null, tier } = options;
-  if (tier !== undefined && typeof tier?.connect !== "function") {
-    throw invalidArgument(
-      `tier is what redisTier or directoryTier of lastrow/tier gives, not ${shown(tier)}.`,
-    );
-  }
+  if (tier !== undefined) checkTier(tier);
   if (
     installationKey !== null &&
     !(installationKey instanceof Uint8Array && installationKey.length >= LEAST_KEY_BYTES)

@@ -9,8 +9,15 @@ export interface KvTier {
   /**
    * Connects an engine. A store that cannot be reached is no error: then nothing is found until it can be.
    * @param identity what the engine's blocks depend on: it finds those of its equals
+   * @throws LastrowError for files and folders that cannot be used, `runtime_unsupported` where a package is missing
    */
   connect(identity: TierIdentity): Promise<TierConnection>;
+  /**
+   * Tries it without an engine, so that what would keep one from being connected is known before there is one.
+   * @returns why its store is of no use now, in a sentence that holds no secret; null: it answers
+   * @throws as `connect`
+   */
+  check(): Promise<string | null>;
   /**
    * The salt of a tenant, by its name: the same wherever the tier's key is, and not to be guessed without it. Servers give it to
    * their keys' owners, so that a name finds its blocks on all of them.

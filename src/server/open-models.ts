@@ -16,7 +16,7 @@ import type { ModelService } from "./model-service.js";
 import { type ListedModel, ServedModels } from "./served-models.js";
 import type { NamedModel, ServerOptions } from "./server-options.js";
 import { type ModelParts, startModel } from "./start-model.js";
-import type { TierProblem } from "./tier-watch.js";
+import { type TierProblem, TierWatch } from "./tier-watch.js";
 
 /** What the models of a server share. */
 interface Shared {
@@ -69,6 +69,8 @@ async function openSeveral(
   options: ServerOptions,
   shared: Shared,
 ): Promise<ServedModels> {
+  // The first model that is connected to it may be asked for much later.
+  const tierProblem = (await options.tier?.check()) ?? null;
   const { budgetBytes, idleMs, models } = await planModels(named, options, engineOptions(options));
   const created = Math.floor(Date.now() / 1000);
   const turns = new LoadTurns();
@@ -79,7 +81,10 @@ async function openSeveral(
       const loadOne: ModelParts["load"] = (own) =>
         turns.take(() => load(files, { ...engineOptions(options), ...planned, ...own }));
       const parts = { id, created, load: loadOne, holdsLess: () => loaded.holdsLess(id) };
-      return { id, bytes: plan.memoryBytes, ...lifeOf({ ...parts, ...partsOf(id, options, shared) }) };
+      return {
+        ...{ id, bytes: plan.memoryBytes },
+        ...lifeOf({ ...parts, ...partsOf(id, options, shared, tierProblem) }),
+      };
     }),
     {
       budgetBytes,
@@ -109,11 +114,13 @@ function partsOf(
   id: string,
   { chatTemplate, toolFormat, onEngine, tier, onTier }: ServerOptions,
   { limits, metrics, newId }: Shared,
+  tierProblem: TierProblem = null,
 ) {
+  const tell = (problem: TierProblem) => onTier?.(problem, id);
   return {
     ...{ limits, newId, chatTemplate, toolFormat, metrics: metrics.of(id) },
     onEngine: (...[state, error]: Parameters<ModelParts["onEngine"]>) => onEngine?.(state, error, id),
-    onTier: tier === undefined ? null : (problem: TierProblem) => onTier?.(problem, id),
+    tier: tier === undefined ? null : new TierWatch(tell, tierProblem),
   };
 }
 

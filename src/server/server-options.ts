@@ -1,7 +1,7 @@
 /** What a server is told, and which models that names. */
 import { invalidArgument } from "../errors.js";
 import type { LanguageModel } from "../library/language-model.js";
-import type { LoadOptions } from "../library/load-options.js";
+import { checkTier, type LoadOptions } from "../library/load-options.js";
 import { checkOptions, oneOf, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { ModelSource } from "../platform/platform.js";
@@ -123,12 +123,14 @@ export function askedModels(options: ServerOptions): readonly NamedModel[] {
   }
   checkOptions(options, SERVER_OPTIONS);
   if (options.toolFormat !== undefined) oneOf("toolFormat", options.toolFormat, CALL_FORMATS);
-  if (options.tier !== undefined)
+  if (options.tier !== undefined) {
+    checkTier(options.tier);
     expectNone(
       options,
       ["cacheSecret"],
       "is for a server without a tier: with one, salts come from the tier's key",
     );
+  }
   const { model, models, servedModelName } = options;
   const named = models === undefined ? null : namedModels(models);
   if (named === null) {

@@ -172,7 +172,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Lastrow
   };
 }
 
-/** What the metrics tell of a model. */
+/**
+ * What the metrics tell of a model, as of now: the engine says it between two steps, so a scrape takes as long as what is left of
+ * one. What it said after the last step would be there at once, and would be wrong: it knows nothing of the prompt that the
+ * step at hand computes, so that a server which is busy for seconds would look idle, and of an engine that hangs it would go on to
+ * say that all is well.
+ */
 async function readModel(models: ServedModels, id: string): Promise<ModelReading> {
   const model = models.peek(id);
   const waiting = models.waitingFor(id);

@@ -10,7 +10,7 @@ import type { ServerLimits } from "./limits.js";
 import type { ModelMetrics } from "./metrics.js";
 import type { ModelService, ServedModel } from "./model-service.js";
 import { TextThread } from "./text-thread.js";
-import { type TierProblem, TierWatch } from "./tier-watch.js";
+import type { TierWatch } from "./tier-watch.js";
 
 export interface ModelParts {
   /** What clients call it. */
@@ -29,8 +29,8 @@ export interface ModelParts {
   readonly toolFormat: CallFormatName | undefined;
   readonly metrics: ModelMetrics;
   readonly onEngine: (state: EngineState, error: unknown) => void;
-  /** Told when the tier that it shares is of no use, and when it is again; null: it shares none. */
-  readonly onTier: ((problem: TierProblem) => void) | null;
+  /** Looks at the tier that it shares for as long as it is loaded; null: it shares none. */
+  readonly tier: TierWatch | null;
   /** Told when something that was held in it is gone. */
   readonly holdsLess: () => void;
 }
@@ -41,9 +41,8 @@ export interface ModelParts {
  * @throws LastrowError as `load`; `invalid_argument` for a template that cannot be used
  */
 export async function startModel(parts: ModelParts, signal: AbortSignal): Promise<ModelService> {
-  const { id, metrics, limits: serverLimits } = parts;
+  const { id, metrics, limits: serverLimits, tier } = parts;
   let sequences: HeldSequences | null = null;
-  const tier = parts.onTier === null ? null : new TierWatch(parts.onTier);
   const engine = new EngineSupervisor({
     load: (own, before) =>
       parts.load({ ...sameMemory(before), signal: before === null ? AbortSignal.any([own, signal]) : own }),

@@ -12,12 +12,17 @@ export type TierProblem = string | null;
 
 export class TierWatch {
   readonly #onChange: (problem: TierProblem) => void;
-  #problem: TierProblem = null;
+  #problem: TierProblem;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** @param onChange told when there is a problem, once, and when there is none any more */
-  constructor(onChange: (problem: TierProblem) => void) {
+  /**
+   * @param onChange told when there is a problem, once, and when there is none any more
+   * @param problem what is known already, and told now
+   */
+  constructor(onChange: (problem: TierProblem) => void, problem: TierProblem = null) {
     this.#onChange = onChange;
+    this.#problem = problem;
+    if (problem !== null) onChange(problem);
   }
 
   /** Looks at an engine's way to the tier from now on, and no more at the one before. */

@@ -48,6 +48,10 @@ describe("a tier with a thread of its own", () => {
     await two.connection.close();
     expect((await two.connection.stats()).hits).toBe(10);
     expect([...one.engine.wrong, ...two.engine.wrong]).toEqual([]);
+    // Nothing is written to see whether it can be used.
+    const files = await readdir(folder, { recursive: true });
+    expect(await tierHere().check()).toBe(null);
+    expect(await readdir(folder, { recursive: true })).toEqual(files);
   });
 
   test("a store that cannot be reached is no error, and its counters say what is wrong", async () => {
@@ -60,6 +64,7 @@ describe("a tier with a thread of its own", () => {
     expect(breaker).toBe("open");
     expect(problem).toContain("127.0.0.1:1");
     expect(problem).not.toContain("secret");
+    expect(await tier.check()).toBe(problem);
     await end();
   });
 
@@ -86,6 +91,7 @@ describe("a tier with a thread of its own", () => {
     await writeFile(join(folder, "file"), "");
     const tier = directoryTier({ folder: join(folder, "file", "tier"), key: TIER_KEY });
     await expect(tier.connect(IDENTITY)).rejects.toMatchObject({ code: "invalid_argument" });
+    await expect(tier.check()).rejects.toMatchObject({ code: "invalid_argument" });
     expect(await readdir(folder)).toEqual(["file"]);
   });
 

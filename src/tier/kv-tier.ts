@@ -4,6 +4,7 @@ import { parseMemorySize } from "../memory-size.js";
 import { checkOptions, oneOf, shown, wholeNumber } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { KvTier, TierPolicy } from "../protocol/kv-tier.js";
+import type { TierIdentity } from "../protocol/tier-messages.js";
 import type { StoreSettings } from "./open-store.js";
 import { parseRedisUrl } from "./redis-url.js";
 import { tenantSalt } from "./tenant-salt.js";
@@ -55,6 +56,12 @@ const LONGEST_DEADLINE_MS = 60_000;
 const LEAST_KEY_BYTES = 32;
 const DAY_SECONDS = 86_400;
 const YEAR_SECONDS = 365 * DAY_SECONDS;
+
+/** A namespace without blocks. */
+const NO_ENGINE: TierIdentity = {
+  ...{ fingerprint: "", dtypes: [], kvDtype: "f32", rotaryTable: null, numerics: "", probe: "" },
+  ...{ blockSize: 16, blockBytes: 0, groups: [] },
+};
 
 const DIRECTORY_BYTES = 10 * 1024 ** 3;
 
@@ -109,6 +116,13 @@ function tierOf(options: TierOptions, settings: StoreSettings): KvTier {
   const key = checkedKey(options.key);
   return {
     connect: (identity) => startTierThread({ settings, key, identity }, policy),
+    async check() {
+      const connection = await startTierThread({ settings, key, identity: NO_ENGINE }, policy);
+      const { problem } = await connection.stats();
+      connection.port.close();
+      await connection.close();
+      return problem;
+    },
     tenantSalt: (name) => tenantSalt(key, name),
   };
 }

@@ -320,7 +320,8 @@ test("what is no tier is refused before anything is read; a load that fails, or 
   await expect(load({ tier: {} as never })).rejects.toMatchObject({ code: "invalid_argument" });
   await expect(load({ tier: null as never })).rejects.toThrow(/^tier is what redisTier or directoryTier/);
   const tier = new MemoryTier();
-  const failing = { ...tier, connect: () => Promise.reject(new Error("no such store")), tenantSalt: String };
+  const failing = new MemoryTier();
+  failing.connect = () => Promise.reject(new Error("no such store"));
   await expect(load({ tier: failing })).rejects.toThrow("no such store");
   const controller = new AbortController();
   const connect = tier.connect.bind(tier);

@@ -9,6 +9,7 @@ import { load, planLoad } from "../../src/index.js";
 import { createServer, type ServerOptions } from "../../src/server/index.js";
 import { familyFolder } from "../fixture-models.js";
 import { startHubServer } from "../hub-server.js";
+import { MemoryTier } from "../memory-tier.js";
 import { errorOf, events, type Served, served } from "../server/served.js";
 import { endAll, start } from "./serve-process.js";
 
@@ -51,6 +52,23 @@ const complete = async (api: Served, model: string, init = {}) => {
   return answer.json();
 };
 const loaded = (api: Served) => api.server.loaded.map(({ id }) => id);
+
+test("what is the matter with their tier is said at the start, not when one of them is first asked for", async () => {
+  const tier = new MemoryTier();
+  const missing = new Error("a package is missing");
+  tier.check = () => Promise.reject(missing);
+  // No file of theirs is looked at before.
+  const nowhere = join(folder, "nowhere");
+  await expect(several({ tier, models: { llama: nowhere, gemma: nowhere } })).rejects.toBe(missing);
+  await expect(several({ tier: {} as never })).rejects.toThrow(/^tier is what redisTier or directoryTier/);
+
+  tier.check = async () => "It is away.";
+  const told: string[] = [];
+  await using api = await several({ tier, onTier: (problem, model) => told.push(`${model}: ${problem}`) });
+  expect(told.splice(0)).toEqual(["llama: It is away.", "org/gemma:3: It is away."]);
+  await complete(api, "llama");
+  await vi.waitFor(() => expect(told).toEqual(["llama: null"]));
+});
 
 test("each is loaded when it is first asked for, answers as it does alone, and all are listed all the time", async () => {
   const told: string[] = [];
