@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Makes what compose.yaml and kubernetes/ need as secrets, in a folder `secrets` beside this file; never twice. Needs openssl.
+# Makes what compose.yaml, kubernetes/ and the unit of systemd need as secrets, in a folder `secrets` beside this file; never
+# twice. Needs openssl.
 #
-#   sudo ./make-secrets.sh       as root, or as the user 1000, whom the image runs as
+#   sudo ./make-secrets.sh                       as root, or as the user 1000, whom the image runs as
+#   sudo STORE=IP:10.0.0.5 ./make-secrets.sh     where servers reach the store by another address, or by a name: DNS:store.example
 set -euo pipefail
 cd "$(dirname "$0")"
 users=$PWD/valkey/users.acl
@@ -22,7 +24,7 @@ quiet openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days
   -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.crt
 quiet openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=valkey" -keyout valkey.key -out valkey.csr
 quiet openssl x509 -req -in valkey.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 825 -out valkey.crt \
-  -extfile <(echo "subjectAltName=DNS:valkey,DNS:valkey.lastrow.svc.cluster.local,DNS:localhost")
+  -extfile <(echo "subjectAltName=DNS:valkey,DNS:valkey.lastrow.svc.cluster.local,DNS:localhost${STORE:+,$STORE}")
 rm valkey.csr ca.srl
 
 # Keys of the API: one for Prometheus, and one for you. A line for each of your clients more.

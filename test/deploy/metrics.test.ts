@@ -31,7 +31,9 @@ function queries(): Query[] {
     targets.map(({ expr }: Yaml) => ({ of: title, expr })),
   );
   const lists = templating.list.map(({ name, query }: Yaml) => ({ of: name, expr: query }));
-  return [...alerts, ...shown, ...lists];
+  const scaled = yaml("keda/scaled-object.yaml")[0].spec.triggers;
+  const counted = scaled.map(({ metadata }: Yaml) => ({ of: "KEDA", expr: metadata.query }));
+  return [...alerts, ...shown, ...lists, ...counted];
 }
 
 const NAME = /\b(?:vllm|lastrow):\w+|\blastrow_\w+|\b(?:process|nodejs)_\w+/g;
@@ -99,5 +101,7 @@ test("Prometheus, Grafana and HAProxy are where the others look for them", () =>
     `./grafana/lastrow.json:${providers[0].options.path}/lastrow.json:ro`,
   );
   const jobs = config.scrape_configs.map(({ job_name }: Yaml) => job_name);
-  for (const [, job] of read("prometheus/alerts.yml").matchAll(/job="(\w+)"/g)) expect(jobs).toContain(job);
+  for (const file of ["prometheus/alerts.yml", "keda/scaled-object.yaml"]) {
+    for (const [, job] of read(file).matchAll(/job="(\w+)"/g)) expect(jobs, file).toContain(job);
+  }
 });

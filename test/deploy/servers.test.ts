@@ -85,6 +85,17 @@ test("HAProxy calls servers by their --instance, in both of its lists, and finds
   }
 });
 
+test("what counts the servers scales the set, between those that an alert asks for and those that the proxy knows", () => {
+  const [{ metadata, spec }] = yaml("keda/scaled-object.yaml");
+  const set = kubernetes("lastrow", "StatefulSet");
+  expect({ kind: set.kind, name: set.metadata.name }).toEqual(spec.scaleTargetRef);
+  expect(metadata.namespace).toBe(set.metadata.namespace);
+  expect([spec.maxReplicaCount, spec.fallback.replicas]).toEqual([names.length, names.length]);
+  const rules: Yaml[] = yaml("prometheus/alerts.yml")[0].groups.flatMap(({ rules }: Yaml) => rules);
+  const { expr } = rules.find(({ alert }) => alert === "LastrowFewServers")!;
+  expect(spec.minReplicaCount).toBe(Number(/< (\d+)$/.exec(expr)![1]));
+});
+
 test("the image listens, and runs as whom the files say", () => {
   const dockerfile = readFileSync(new URL("../../Dockerfile", import.meta.url), "utf8");
   expect(dockerfile).toContain('"serve"]');
