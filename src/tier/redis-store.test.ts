@@ -40,7 +40,8 @@ test("asks for nothing but GET, SET and PING", async () => {
   await opened.setIfAbsent(name, Buffer.from("record"));
   await opened.get(name, PATIENT);
   await opened.ping(PATIENT);
-  expect(redis!.asked).toEqual(["SET", "GET", "PING"]);
+  // Both of its connections are looked at.
+  expect(redis!.asked).toEqual(["SET", "GET", "PING", "PING"]);
   expect([...redis!.ttls]).toEqual([60]);
 });
 
@@ -161,11 +162,14 @@ describe("without a server", () => {
     const opened = await open();
     const { url } = redis!;
     await redis![Symbol.asyncDispose]();
-    const answered = new Promise((resolve) =>
-      opened.onConnected?.(() => resolve(failureOf(opened.ping(PATIENT)))),
+    const answered = new Promise<string[]>((resolve) =>
+      opened.onConnected?.(() => {
+        const work = [opened.get(newName(), PATIENT), opened.setIfAbsent(newName(), Buffer.from("record"))];
+        resolve(Promise.all([...work, opened.ping(PATIENT)].map(failureOf)));
+      }),
     );
     redis = await spokenRedis(undefined, Number(new URL(url).port));
-    expect(await answered).toBe("nothing");
+    expect(await answered).toEqual(["nothing", "nothing", "nothing"]);
   });
 
   test("what was under way when it died fails", async () => {

@@ -101,11 +101,18 @@ class RedisStore implements TierStore {
   }
 
   async ping(signal: AbortSignal): Promise<void> {
-    await this.#reads.ask("ping", (client) => client.ping(), signal);
+    // Where one of the two has no connection yet, what fails next would be its work.
+    const both = [this.#reads, this.#writes];
+    await Promise.all(both.map((connection) => connection.ask("ping", (client) => client.ping(), signal)));
   }
 
   onConnected(listener: () => void): void {
-    this.#reads.onReady(listener);
+    const both = [this.#reads, this.#writes];
+    for (const connection of both) {
+      connection.onReady(() => {
+        if (both.every(({ isReady }) => isReady)) listener();
+      });
+    }
   }
 
   async close(): Promise<void> {
@@ -140,6 +147,11 @@ class Connection {
     client.on("connect", () => this.#watch());
   }
 
+  /** Whether it can be asked now. */
+  get isReady(): boolean {
+    return this.#client.status === "ready";
+  }
+
   /** Calls back whenever it can be asked, from now on. */
   onReady(listener: () => void): void {
     this.#client.on("ready", listener);
@@ -158,7 +170,7 @@ class Connection {
   ): Promise<Answer> {
     if (this.#isClosed) throw new StoreError("unreachable", `${this.#shown} is not used any more.`);
     if (signal?.aborted) throw this.#tooLate();
-    if (this.#client.status !== "ready") {
+    if (!this.isReady) {
       throw this.#problem ?? new StoreError("unreachable", `${this.#shown} is not connected.`);
     }
     const answered = send(this.#client).finally(() => {
@@ -200,7 +212,7 @@ class Connection {
 
   #failure(work: RedisWork, error: unknown): StoreError {
     // Of a connection that is gone the client says how often it has tried; why it is gone, it may have said before.
-    if (work !== "connect" && this.#client.status !== "ready") {
+    if (work !== "connect" && !this.isReady) {
       return this.#problem ?? new StoreError("unreachable", `The connection to ${this.#shown} was lost.`);
     }
     return redisFailure(this.#shown, work, error, this.#secret);
