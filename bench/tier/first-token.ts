@@ -7,6 +7,7 @@ import { openRedisStore } from "../../src/tier/redis-store.js";
 import { certificates } from "../../test/fleet/certificates.js";
 import { freePort } from "../../test/fleet/child-process.js";
 import { startRedis } from "../../test/fleet/redis-server.js";
+import { fill } from "./fill.js";
 import {
   type Bench,
   KEY,
@@ -40,7 +41,7 @@ export async function firstToken(bench: Bench): Promise<Table> {
   const rows: string[][] = [];
   for (const types of TYPES) {
     bench.say(`first token: ${types.dtype} weights, ${types.kvDtype} K and V`);
-    const record = await fill(bench, types, ways[0][1]);
+    const record = await fill(bench, { types, tier: ways[0][1], numbers: [1] });
     const cold: number[] = [];
     const warm = new Map(ways.map(([way]) => [way, [] as number[]]));
     const rest: number[] = [];
@@ -74,20 +75,6 @@ export async function firstToken(bench: Bench): Promise<Table> {
       `Medians of ${bench.rounds} rounds, each in processes that were just started. Bandwidth: records of this size, ${WINDOW} at a time, with the same client and nothing else.`,
     ],
   };
-}
-
-/** Has a prompt written to the tier; which records came of it. */
-async function fill(
-  bench: Bench,
-  types: Types,
-  tier: TierSettings,
-): Promise<{ bytes: number; count: number }> {
-  await using writer = new ModelProcess();
-  await writer.load("m", bench.model, options(bench, types, tier));
-  await writer.inTurn("m", [prompt(1)]);
-  await writer.written("m");
-  const { tier: stats } = await writer.stats("m");
-  return { bytes: stats!.bytesWritten / stats!.written, count: stats!.written };
 }
 
 /** Milliseconds to the first token, and to that of the same prompt again. @throws when the tier did not have it */

@@ -6,6 +6,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { twoHosts } from "../../test/fleet/network-namespaces.js";
 import { startRedis } from "../../test/fleet/redis-server.js";
+import { fill } from "./fill.js";
 import {
   type Bench,
   KEY,
@@ -41,15 +42,7 @@ export async function slowLink(bench: Bench): Promise<Table | null> {
   const numPrompts = bench.rounds + 1;
   const numbers = Array.from({ length: numPrompts }, (_, i) => 500 + i);
   bench.say("slow link: written over a fast one");
-  {
-    await using writer = new ModelProcess(hosts.a.by);
-    await writer.load("m", bench.model, options(bench, TYPES, tier));
-    await writer.inTurn(
-      "m",
-      numbers.map((number) => prompt(number)),
-    );
-    await writer.written("m");
-  }
+  await fill(bench, { types: TYPES, tier, numbers, by: hosts.a.by });
   const rows: string[][] = [];
   for (const { name, rate, burst, bytesPerMs } of LINKS) {
     bench.say(`slow link: ${name}`);

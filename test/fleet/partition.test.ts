@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as later } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { startProgram } from "./child-process.js";
+import { store } from "./fleet.js";
 import { arbitraryPrompt, writeModel } from "./fleet-models.js";
 import { twoHosts } from "./network-namespaces.js";
 import { startRedis } from "./redis-server.js";
@@ -85,8 +86,7 @@ test("cut for five seconds under load: all answers come meanwhile, and are right
   const warm = 1;
   const stored = Array.from({ length: CLIENTS }, (_, i) => 10 + i);
   const others = [40, 41, 42, 43];
-  for (const text of [warm, ...stored]) await ask(toWriter, { ...questionOn(text, 0), tokens: 1 });
-  await expectSoon(async () => (await countersOf(toWriter)).written).toBe((1 + CLIENTS) * BLOCKS);
+  await store(toWriter, [warm, ...stored], TOKENS);
   const asked = [...stored, ...stored, ...others.flatMap((text) => Array(8).fill(text))].map(questionOn);
   const right = saidOf(await askAll(plain, asked));
   await ask(toServer, questionOn(warm, 0));
@@ -114,8 +114,7 @@ test("cut for five seconds under load: all answers come meanwhile, and are right
 
   await expectSoon(async () => (await countersOf(toServer)).breaker).toBe(0);
   const text = 50;
-  await ask(toWriter, { ...questionOn(text, 0), tokens: 1 });
-  await expectSoon(async () => (await countersOf(toWriter)).written).toBe((2 + CLIENTS) * BLOCKS);
+  await store(toWriter, [text], TOKENS);
   const { said } = await ask(plain, questionOn(text, 1));
   expect(await ask(toServer, questionOn(text, 1))).toEqual({ said, cached: TOKENS });
   await expectNothingStuck(toServer);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { openRedisStore, type RedisSettings } from "../../src/tier/redis-store.js";
 import type { TierStore } from "../../src/tier/store.js";
+import { read } from "../deploy/deploy-files.js";
 import { conformance, failureOf, newName, PATIENT } from "../tier/store-conformance.js";
 import { type Certificates, certificates } from "./certificates.js";
 import { freePort } from "./child-process.js";
@@ -145,8 +146,8 @@ describe("over TCP", () => {
 describe("with users", () => {
   let redis: RedisServer;
   const password = "p@ss/word%";
-  /** What docs/scaling.md gives to the tier's user. */
-  const RIGHTS = ["~lr1:*", "resetchannels", "-@all", "+get", "+set", "+ping"];
+  /** What is given to the tier's user where it is run as is shipped. */
+  const RIGHTS = /^user lastrow on #\w+ (.+)$/m.exec(read("valkey/users.acl"))![1].split(" ");
   beforeAll(async () => {
     redis = await startRedis({ port: "free" });
     await redis.ask("acl", "setuser", "lastrow", "on", `>${password}`, ...RIGHTS);

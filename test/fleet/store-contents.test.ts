@@ -4,19 +4,17 @@
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Running } from "../serving/serve-process.js";
-import { arbitraryPrompt, writeModel } from "./fleet-models.js";
-import { type RedisServer, startRedis } from "./redis-server.js";
+import { type Fleet, startFleet, store } from "./fleet.js";
+import { arbitraryPrompt } from "./fleet-models.js";
+import type { RedisServer } from "./redis-server.js";
 import {
   ask,
   askAll,
   countersOf,
   expectNothingStuck,
   expectSoon,
-  type Installation,
-  newInstallation,
   type Question,
   saidOf,
-  startTierServer,
 } from "./tier-servers.js";
 
 const BLOCKS = 10;
@@ -26,7 +24,7 @@ const CLIENTS = 16;
 const OWN = 5;
 const ANSWER = 4;
 
-let installation: Installation;
+let fleet: Fleet;
 let redis: RedisServer;
 let plain: Running;
 /** Fills the store. */
@@ -34,30 +32,15 @@ let writer: Running;
 let reader: Running;
 
 beforeAll(async () => {
-  installation = await newInstallation();
-  const { folder, keyFile } = installation;
-  redis = await startRedis();
-  const model = await writeModel(folder, "model", "slow");
-  [plain, writer, reader] = await Promise.all(
-    [null, redis.url, redis.url].map((tier) => startTierServer({ model, tier, keyFile })),
-  );
+  fleet = await startFleet();
+  redis = fleet.redis;
+  [plain, writer, reader] = fleet.servers;
 });
-afterAll(async () => {
-  await installation?.[Symbol.asyncDispose]();
-  await redis?.[Symbol.asyncDispose]();
-});
+afterAll(() => fleet?.[Symbol.asyncDispose]());
 
 function questionOn(text: number, i: number): Question {
   const prompt = [...arbitraryPrompt(TOKENS, text), ...arbitraryPrompt(OWN, 1000 + i)];
   return { prompt, seed: text + i, tokens: ANSWER };
-}
-
-/** Computes texts in one server, and waits until their records are in the store. */
-async function store(texts: readonly number[]): Promise<void> {
-  const { written } = await countersOf(writer);
-  for (const text of texts)
-    await ask(writer, { prompt: [...arbitraryPrompt(TOKENS, text), 2], seed: 1, tokens: 1 });
-  await expectSoon(async () => (await countersOf(writer)).written).toBe(written + texts.length * BLOCKS);
 }
 
 /** Each of some texts asked about by several clients, which go through the texts together. */
@@ -76,7 +59,7 @@ test("records whose bits have changed, that are cut off, under another's name or
   const texts = Array.from({ length: DAMAGES.length + 1 }, (_, i) => 200 + i);
   {
     await using monitor = await redis.monitor();
-    await store(texts);
+    await store(writer, texts, TOKENS);
     const written = () => monitor.log.flatMap((line) => /"set" "(lr1:[^"]+)"/i.exec(line)?.[1] ?? []);
     await expectSoon(async () => written().length).toBe(texts.length * BLOCKS);
     for (const i of texts.keys()) names.push(written().slice(i * BLOCKS, (i + 1) * BLOCKS));
@@ -167,7 +150,7 @@ const DAMAGES: readonly Damage[] = [
 
 test("full under load: what is there is read while nothing is written, and every answer comes", async () => {
   const stored = [300, 301, 302, 303];
-  await store(stored);
+  await store(writer, stored, TOKENS);
   await redis.ask("config", "set", "maxmemory-policy", "noeviction");
   await redis.ask("config", "set", "maxmemory", "1");
   const texts = stored.flatMap((text) => [text, text + 50]);
@@ -192,7 +175,7 @@ test("full, and told to evict: all is written, in the place of something else, a
   await redis.ask("config", "set", "maxmemory-policy", "allkeys-lfu");
   const size = Number(await redis.ask("dbsize"));
   const texts = [400, 401, 402];
-  await store(texts);
+  await store(writer, texts, TOKENS);
   expect(Number(await redis.ask("dbsize"))).toBeLessThan(size + texts.length * BLOCKS);
   const questions = roundsOn(texts, 2);
   expect(saidOf(await askAll(reader, questions))).toEqual(saidOf(await askAll(plain, questions)));

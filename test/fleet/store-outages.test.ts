@@ -5,34 +5,30 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Running } from "../serving/serve-process.js";
 import { freePort } from "./child-process.js";
-import { arbitraryPrompt, writeModel } from "./fleet-models.js";
-import { type RedisServer, startRedis } from "./redis-server.js";
+import { type Fleet, startFleet, store } from "./fleet.js";
+import { arbitraryPrompt } from "./fleet-models.js";
+import { startRedis } from "./redis-server.js";
 import {
   type Answer,
   askAll,
   countersOf,
   expectNothingStuck,
   expectSoon,
-  type Installation,
-  newInstallation,
   type Question,
   saidOf,
-  startTierServer,
 } from "./tier-servers.js";
 
 const CLIENTS = 16;
 /** Of the prefixes that clients share. */
 const TOKENS = 12 * 16;
-const BLOCKS = TOKENS / 16;
 /** Loads that may be under way when the store ends, or begin before it is known: one for each client. */
 const MOST_LOADS = CLIENTS;
 
 /** For a machine that has much else to do. */
 const MARGIN_MS = 1500;
 
-let installation: Installation;
+let fleet: Fleet;
 let port: number;
-let redis: RedisServer;
 /** Without a tier. */
 let plain: Running;
 /** Fills the tier for the others. */
@@ -40,19 +36,11 @@ let other: Running;
 let server: Running;
 
 beforeAll(async () => {
-  installation = await newInstallation();
-  const { folder, keyFile } = installation;
   port = await freePort();
-  redis = await startRedis({ port });
-  const model = await writeModel(folder, "model", "slow");
-  [plain, other, server] = await Promise.all(
-    [null, redis.url, redis.url].map((tier) => startTierServer({ model, tier, keyFile })),
-  );
+  fleet = await startFleet({ port });
+  [plain, other, server] = fleet.servers;
 });
-afterAll(async () => {
-  await installation?.[Symbol.asyncDispose]();
-  await redis?.[Symbol.asyncDispose]();
-});
+afterAll(() => fleet?.[Symbol.asyncDispose]());
 
 /** A question of each client, about a few texts. */
 function questionsOn(texts: readonly number[]): Question[] {
@@ -67,20 +55,6 @@ async function right(questions: readonly Question[]): Promise<Answer["said"][]> 
   return saidOf(await askAll(plain, questions));
 }
 
-/** The other server computes texts, and the store has them. */
-async function store(texts: readonly number[]): Promise<void> {
-  const before = await countersOf(other);
-  const prompts = texts.map((text) => ({
-    prompt: [...arbitraryPrompt(TOKENS, text), 2],
-    seed: 1,
-    tokens: 1,
-  }));
-  await askAll(other, prompts);
-  await expectSoon(async () => (await countersOf(other)).written).toBe(
-    before.written + texts.length * BLOCKS,
-  );
-}
-
 interface Outage {
   /** @param roundMs what the answers to all clients' questions take */
   readonly begin: (roundMs: number) => Promise<unknown> | unknown;
@@ -91,20 +65,20 @@ interface Outage {
 
 const outages: Readonly<Record<string, Outage>> = {
   "stopped (SIGSTOP)": {
-    begin: () => redis.child.kill("SIGSTOP"),
-    end: () => redis.child.kill("SIGCONT"),
+    begin: () => fleet.redis.child.kill("SIGSTOP"),
+    end: () => fleet.redis.child.kill("SIGCONT"),
     keeps: true,
   },
   "paused (CLIENT PAUSE)": {
     // It ends by itself: whatever is sent meanwhile waits for that. Two rounds are asked in it.
-    begin: (roundMs) => redis.ask("client", "pause", (2000 + 3 * roundMs).toFixed(0), "all"),
-    end: () => redis.ask("ping"),
+    begin: (roundMs) => fleet.redis.ask("client", "pause", (2000 + 3 * roundMs).toFixed(0), "all"),
+    end: () => fleet.redis.ask("ping"),
     keeps: true,
   },
   "killed (SIGKILL), and started anew": {
-    begin: () => redis[Symbol.asyncDispose](),
+    begin: () => fleet.redis[Symbol.asyncDispose](),
     end: async () => {
-      redis = await startRedis({ port });
+      fleet.redis = await startRedis({ port });
     },
     keeps: false,
   },
@@ -121,7 +95,7 @@ test.each(Object.entries(outages))("a store that is %s", async (name, { begin, e
     expected.push(await right(questions));
     roundMs = Math.max(roundMs, performance.now() - begun);
   }
-  if (keeps) await store([...first, ...after]);
+  if (keeps) await store(other, [...first, ...after], TOKENS);
 
   await begin(roundMs);
   const atBegin = await countersOf(server);
@@ -150,7 +124,7 @@ test.each(Object.entries(outages))("a store that is %s", async (name, { begin, e
   process.stderr.write(`${name}: used again ${ms.toFixed(0)} ms after it was back\n`);
   // However long it was away: when it is connected, or the next time that it is tried, which is every second.
   expect(ms).toBeLessThan(2000 + MARGIN_MS);
-  if (!keeps) await store(after);
+  if (!keeps) await store(other, after, TOKENS);
   expect(saidOf(await askAll(server, asked[2]))).toEqual(expected[2]);
   expect((await countersOf(server)).hits).toBeGreaterThan(still.hits);
   await expectNothingStuck(server);

@@ -7,16 +7,15 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openRedisStore } from "../../src/tier/redis-store.js";
 import type { Running } from "../serving/serve-process.js";
-import { arbitraryPrompt, writeModel } from "./fleet-models.js";
-import { type RedisServer, startRedis } from "./redis-server.js";
+import { type Fleet, startFleet } from "./fleet.js";
+import { arbitraryPrompt } from "./fleet-models.js";
+import type { RedisServer } from "./redis-server.js";
 import {
   ask,
   askAll,
   countersOf,
   expectNothingStuck,
   expectSoon,
-  type Installation,
-  newInstallation,
   startTierServer,
   writeKey,
 } from "./tier-servers.js";
@@ -29,31 +28,27 @@ const NAMES = ["customer-alice", "customer-bob"];
 const ALICE = "sk-alice-0123456789";
 const BOB = "sk-bob-9876543210";
 
-let installation: Installation;
+let fleet: Fleet;
 let redis: RedisServer;
+let keysFile: string;
 /** Two with the same tier key and the same names, and one with another tier key. */
 let a: Running;
 let b: Running;
 let stranger: Running;
 
 beforeAll(async () => {
-  installation = await newInstallation();
-  const { folder, keyFile } = installation;
-  redis = await startRedis();
-  const model = await writeModel(folder, "model", "slow");
-  const keys = join(folder, "keys.txt");
-  await writeFile(keys, NAMES.map((name, i) => `${name} ${[ALICE, BOB][i]}\n`).join(""));
-  const other = await writeKey(folder, "other.key", 2);
-  [a, b, stranger] = await Promise.all(
-    [keyFile, keyFile, other].map((key) =>
-      startTierServer({ model, tier: redis.url, keyFile: key, args: ["--api-keys", keys] }),
-    ),
-  );
+  fleet = await startFleet({
+    servers: async ({ folder }) => {
+      keysFile = join(folder, "keys.txt");
+      await writeFile(keysFile, NAMES.map((name, i) => `${name} ${[ALICE, BOB][i]}\n`).join(""));
+      const args = ["--api-keys", keysFile];
+      return [{ args }, { args }, { args, keyFile: await writeKey(folder, "other.key", 2) }];
+    },
+  });
+  redis = fleet.redis;
+  [a, b, stranger] = fleet.servers;
 });
-afterAll(async () => {
-  await installation?.[Symbol.asyncDispose]();
-  await redis?.[Symbol.asyncDispose]();
-});
+afterAll(() => fleet?.[Symbol.asyncDispose]());
 
 const numRecords = async () => Number(await redis.ask("dbsize"));
 
@@ -157,9 +152,9 @@ test("a server with another tier key finds nothing, and is right: misses only", 
 });
 
 test("with --share-prefixes all names share, and nobody with those who do not", async () => {
-  const { folder, keyFile } = installation;
-  const model = join(folder, "model");
-  const args = ["--api-keys", join(folder, "keys.txt"), "--share-prefixes"];
+  const { model, installation } = fleet;
+  const { keyFile } = installation;
+  const args = ["--api-keys", keysFile, "--share-prefixes"];
   const [one, two] = await Promise.all(
     [1, 2].map(() => startTierServer({ model, tier: redis.url, keyFile, args })),
   );

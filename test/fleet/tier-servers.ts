@@ -30,7 +30,7 @@ export async function writeKey(folder: string, name: string, fill: number): Prom
   return file;
 }
 
-interface TierServerOptions {
+export interface TierServerOptions {
   readonly model: string;
   /** The URL of its Redis, or a folder; null: it has no tier. */
   readonly tier: string | null;
@@ -149,8 +149,8 @@ export async function countersOf({ url }: Pick<Running, "url">, apiKey?: string)
 }
 
 /** Waits until the counters are as expected, or fails with the last ones. */
-export function expectSoon<T>(counter: () => Promise<T>) {
-  return expect.poll(counter, { timeout: 20_000, interval: 50 });
+export function expectSoon<T>(counter: () => Promise<T>, timeout = 20_000) {
+  return expect.poll(counter, { timeout, interval: 50 });
 }
 
 /** Whatever has happened: nothing runs, waits, or holds a block, and the engine is the one that was started. */
