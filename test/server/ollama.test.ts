@@ -101,7 +101,7 @@ test("options say how to generate, to their ends", async () => {
   const cut = await whole("/api/chat", { messages: MESSAGES, options: { seed: 5, num_ctx: prompt + 5 } });
   expect(cut).toMatchObject({ eval_count: 5, done_reason: "length" });
   expect(await refusal("/api/chat", { messages: MESSAGES, options: { num_ctx: prompt } })).toMatch(
-    `has ${prompt} tokens; the request allows ${prompt}`,
+    `have ${prompt} tokens; the request allows ${prompt}`,
   );
   // What is for a runner's memory and threads, and what Ollama does not know either.
   expect(await ask({ ...OPTIONS, num_gpu: 1, num_thread: 2, num_batch: 8, invented: {} })).toBe(
