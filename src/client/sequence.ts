@@ -3,6 +3,7 @@
  * of it, its blocks may be taken for others; its rows then come back by prefix hits or recomputation, with the same bits.
  */
 
+import { onAbort } from "../abort-listeners.js";
 import { LastrowError } from "../errors.js";
 import { INSPECT } from "../inspect.js";
 import type { ModelConfig } from "../model/config.js";
@@ -54,13 +55,27 @@ export class Sequence implements AsyncDisposable {
   static async start(
     engine: EngineClient,
     tokens: readonly number[],
-    whose: { readonly salt: string | null; readonly tenant: string },
+    options: {
+      readonly salt: string | null;
+      readonly tenant: string;
+      readonly signal?: AbortSignal | undefined;
+    },
     model: SequenceModel,
   ): Promise<Sequence> {
+    const { salt, tenant, signal } = options;
+    if (signal?.aborted) throw cancelled();
     const remote = engine.sequence();
-    const { salt } = whose;
-    const { logits, numCachedTokens } = await lastLogits((use) => remote.start(tokens, whose, use));
-    return new Sequence(remote, model, { salt, tokens, logits, numCachedTokens });
+    const stopWaiting = onAbort(signal, () => void remote.end());
+    try {
+      const { logits, numCachedTokens } = await lastLogits((use) =>
+        remote.start(tokens, { salt, tenant }, use),
+      );
+      return new Sequence(remote, model, { salt, tokens, logits, numCachedTokens });
+    } catch (error) {
+      throw signal?.aborted ? cancelled(error) : error;
+    } finally {
+      stopWaiting();
+    }
   }
 
   /** Takes up a saved history. Made by `LanguageModel.restore`. @internal */
@@ -239,6 +254,10 @@ export class Sequence implements AsyncDisposable {
     this.#last = done.catch(() => undefined);
     return done;
   }
+}
+
+function cancelled(cause?: unknown): LastrowError {
+  return new LastrowError("aborted", "The sequence was cancelled before its prompt was computed.", { cause });
 }
 
 /** The last row of logits that a computation gives, and what it took. */

@@ -67,12 +67,12 @@ export interface SequenceOptions extends PromptOptions {
   readonly salt?: string | undefined;
   /** See `GenerateOptions`. */
   readonly tenant?: string | undefined;
+  /** Cancels with the error code `aborted`. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How a saved sequence is taken up. */
 export interface RestoreOptions extends SequenceOptions {
-  /** Cancels with the error code `aborted`. */
-  readonly signal?: AbortSignal | undefined;
   /** Told how many tokens it has, before anything is reserved for them; what it throws is thrown. @internal */
   readonly expectRoom?: ((tokens: number) => void) | undefined;
 }
@@ -82,9 +82,7 @@ const PROMPT_OPTIONS = optionNames<PromptOptions & InfillOptions>()("promptToken
   suffix: true,
 });
 const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
-  parseSpecial: true,
-  salt: true,
-  tenant: true,
+  ...{ parseSpecial: true, salt: true, tenant: true, signal: true },
 });
 const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
   ...{ parseSpecial: true, salt: true, tenant: true, signal: true, expectRoom: true },
@@ -307,14 +305,14 @@ export class LanguageModel implements AsyncDisposable {
 
   /**
    * A sequence to hold and edit by hand: its prompt is computed, and `logits` are those after its last token.
-   * @throws LastrowError as `promptTokens`, all of it as a rejection; `kv_memory_exhausted`, `numerical_error`
+   * @throws LastrowError as `promptTokens`, all of it as a rejection; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
     const { engine } = this.#alive();
     checkOptions(options, SEQUENCE_OPTIONS);
     const tokens = promptIds(this.#prompted(), prompt, options);
-    const { salt = "", tenant = "" } = options;
-    return Sequence.start(engine, tokens, { salt, tenant }, this.#sequenceModel(options));
+    const { salt = "", tenant = "", signal } = options;
+    return Sequence.start(engine, tokens, { salt, tenant, signal }, this.#sequenceModel(options));
   }
 
   /**

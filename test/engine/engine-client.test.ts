@@ -429,6 +429,32 @@ describe("an internal error", () => {
   });
 });
 
+test("a sequence that is cancelled is not computed to its end, and leaves nothing", async () => {
+  const { connection, host } = startInProcess();
+  const lm = await loadOver(async () => connection, undefined, { tokenBudget: 8 });
+  const long = arbitraryTokens(400, 2048, 5);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const stop = host.core.listen(() => controller.abort(), new Set(["step"] as const));
+  expect(await codesOf([lm.sequence(long, { signal }), lm.sequence(long, { signal })])).toEqual([
+    ...["aborted", "aborted"],
+  ]);
+  stop();
+  expect(await codesOf([lm.sequence(long, { signal: AbortSignal.abort() })])).toEqual(["aborted"]);
+  const { steps, blocks, sequences } = await lm.stats();
+  expect(steps).toBeLessThan(50);
+  expect({ blocks, sequences }).toMatchObject({
+    blocks: { referenced: 0 },
+    sequences: { running: 0, idle: 0 },
+  });
+  // One that is there already is not touched by its signal any more.
+  const later = new AbortController();
+  await using kept = await lm.sequence(prompt, { signal: later.signal });
+  later.abort();
+  await kept.append([1]);
+  expect(kept.length).toBe(prompt.length + 1);
+});
+
 describe("what steps have to say", () => {
   /** The messages of generations, as they arrive: for each the tokens in it, and whether it tells of an end. */
   const messagesOf = async (

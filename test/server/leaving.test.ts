@@ -58,6 +58,31 @@ test("frees its blocks within one step", async () => {
   }
 });
 
+test("a sequence is not computed to its end for a client that has left", async () => {
+  let core!: EngineCore;
+  await using api = await served({
+    loadModel: async () => {
+      const parts = await loadInProcess(undefined, { threads: 1, tokenBudget: 8 });
+      core = parts.core;
+      return new LanguageModel(parts);
+    },
+  });
+  const controller = new AbortController();
+  const stop = core.listen(
+    ({ type }) => {
+      if (type === "step") controller.abort();
+    },
+    new Set(["step"] as const),
+  );
+  const prompt = Array.from({ length: 400 }, (_, i) => i + 1);
+  await api.post("/v1/sequences", { prompt }, { signal: controller.signal }).catch(() => undefined);
+  await vi.waitFor(() => expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request" }));
+  stop();
+  expect(core.stats.steps).toBeLessThan(50);
+  expect(core.stats.blocks.referenced).toBe(0);
+  expect((await (await api.get("/v1/sequences")).json()).data).toEqual([]);
+});
+
 test("a place in the queue is given back by a client that leaves it, each time", async () => {
   await using api = await served({ limits: { concurrent: 1, queue: 1 } });
   const long = { prompt: "Tom", max_tokens: 400, ignore_eos: true, stream: true };

@@ -56,9 +56,11 @@ export function addSequences(app: App, service: Service): void {
       await takeTurn(exchange, 1);
       const [tokens] = await promptTokens(model, [body.prompt], exchange);
       const lm = model.engine.model;
+      const { signal } = exchange;
+      const { name: tenant } = exchange.principal!;
       const salt = requestSalt(exchange.principal!, body.cache_salt);
       const held = await model.sequences.add(exchange, lm, tokens.length, () =>
-        guarded(model, lm, () => lm.sequence(tokens, { salt, tenant: exchange.principal!.name })),
+        guarded(model, lm, () => lm.sequence(tokens, { salt, tenant, signal }), exchange),
       );
       return shown(context, { model, held }, body.top_logprobs);
     },
@@ -203,7 +205,7 @@ function addSaving(app: App, service: Service, heldBy: (context: AppContext) => 
     const { name: tenant, salt } = exchange.principal!;
     const path = folder().path(exchange.principal!, name);
     const make = (expectRoom: ExpectRoom) =>
-      guarded(model, lm, () => lm.restore(path, { salt, tenant, signal, expectRoom }));
+      guarded(model, lm, () => lm.restore(path, { salt, tenant, signal, expectRoom }), exchange);
     return { model: lm, make };
   };
   routeWithBody(
@@ -315,10 +317,17 @@ function likeliest({ logits }: Sequence, { tokenizer }: LanguageModel, count: nu
 }
 
 /** What is asked of an engine, which may be lost meanwhile. @throws ApiError 503 then; what `work` throws */
-async function guarded<T>({ engine }: ModelService, lm: LanguageModel, work: () => Promise<T>): Promise<T> {
+async function guarded<T>(
+  { engine }: ModelService,
+  lm: LanguageModel,
+  work: () => Promise<T>,
+  exchange?: Pick<Exchange, "signal" | "reason">,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    // Why it was cancelled is more than that it was.
+    if (exchange?.signal.aborted) throw exchange.reason;
     throw failureOf(engine, lm, error);
   }
 }
