@@ -114,3 +114,13 @@ describe("a shape that is taken elsewhere", () => {
     expect(await refusal(call)).toMatch(words);
   });
 });
+
+test.each<[unknown, unknown, string]>([
+  [{ port: -1 }, "a server", "port is a whole number from 0 to 65535, not -1."],
+  [{ port: "80" }, "a server", 'port is a whole number from 0 to 65535, not "80".'],
+  [{ host: 5 }, "a server", "host is a name or an address of this machine, not 5."],
+  [{}, "a server", 'listen takes the server that createServer gives, not "a server".'],
+])("listen refuses %j of %j", async (options, server, sentence) => {
+  // biome-ignore lint/suspicious/noExplicitAny: they are wrong on purpose.
+  expect(await refusal(() => listen(server as any, options as any))).toBe(sentence);
+});

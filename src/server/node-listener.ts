@@ -6,8 +6,8 @@ import { createServer as createHttpServer, type Server, type ServerResponse, STA
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { getRequestListener, RequestError } from "@hono/node-server";
-import { LastrowError } from "../errors.js";
-import { checkOptions } from "../option-checks.js";
+import { invalidArgument, LastrowError } from "../errors.js";
+import { checkOptions, shown, wholeNumber } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import { ApiError, toApiError } from "./api-error.js";
 import { type Refusal, refuseRequest } from "./refused-request.js";
@@ -15,10 +15,10 @@ import type { LastrowServer } from "./server.js";
 
 /** Where to listen. */
 export interface ListenOptions {
-  /** A name or an address of this machine; `0.0.0.0` or `::` for all of them. */
-  readonly host: string;
-  /** 0 takes any that is free. */
-  readonly port: number;
+  /** A name or an address of this machine; `0.0.0.0` or `::` for all of them. Default: `127.0.0.1`. */
+  readonly host?: string | undefined;
+  /** 0 to 65535, of which 0 takes any that is free. Default: 8080. */
+  readonly port?: number | undefined;
 }
 
 const LISTEN_OPTIONS = optionNames<ListenOptions>()("listen", { host: true, port: true });
@@ -36,16 +36,29 @@ export interface Listening extends AsyncDisposable {
   close(drainSeconds: number): Promise<boolean>;
 }
 
+const DEFAULT_HOST = "127.0.0.1";
+const DEFAULT_PORT = 8080;
+const PORTS = { from: 0, to: 65_535 };
 /** Milliseconds between looks for connections that are too slow. */
 const LOOK_MS = 1000;
 const MAX_HEADER_BYTES = 16 * 1024;
 /** Seconds that a connection may be silent beyond what a whole request may take. */
 const SILENT_GRACE = 30;
 
-/** @throws LastrowError `invalid_argument` when the address cannot be had */
-export async function listen(server: LastrowServer, options: ListenOptions): Promise<Listening> {
+/**
+ * Answers on a socket of Node's, in the bounds of the server's limits.
+ * @throws LastrowError `invalid_argument` when the address cannot be had
+ */
+export async function listen(server: LastrowServer, options: ListenOptions = {}): Promise<Listening> {
   checkOptions(options, LISTEN_OPTIONS);
-  const { host, port } = options;
+  const { host = DEFAULT_HOST } = options;
+  const port = wholeNumber("port", options.port, DEFAULT_PORT, PORTS);
+  if (typeof host !== "string" || host === "") {
+    throw invalidArgument(`host is a name or an address of this machine, not ${shown(host)}.`);
+  }
+  if (typeof server?.fetch !== "function") {
+    throw invalidArgument(`listen takes the server that createServer gives, not ${shown(server)}.`);
+  }
   const { limits } = server;
   /** Connections with a request that was taken: each of their answers is reported by itself. */
   const answering = new WeakMap<Duplex, ServerResponse>();
@@ -156,7 +169,7 @@ function begin(http: Server, host: string, port: number): Promise<void> {
     http.once("error", (cause: NodeJS.ErrnoException) => {
       const why =
         cause.code === "EADDRINUSE"
-          ? "something else listens there; choose another with --port"
+          ? "something else listens there; choose another port (--port)"
           : cause.message;
       reject(
         new LastrowError("invalid_argument", `${host}, port ${port}, cannot be listened on: ${why}.`, {
