@@ -13,6 +13,7 @@ import { promisify } from "node:util";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { load } from "../../src/index.js";
+import { complaints, writeSamples } from "./samples.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -84,6 +85,15 @@ test("works as a library, and the program ends by itself", async () => {
   const { stdout } = await run(process.execPath, ["use.js"], { cwd: folder, timeout: 60_000 });
   expect(stdout).toBe(`${(await expected()).text}, closed`);
 });
+
+test("has types for all that the pages show, and none of what is internal", async () => {
+  const files = await writeSamples(root, folder);
+  expect(files.length).toBeGreaterThan(12);
+  for (const way of ["node16", "bundler"] as const) expect(complaints(files, way), way).toEqual([]);
+  const types = await readFile(join(folder, "node_modules/lastrow/dist/library/language-model.d.ts"), "utf8");
+  expect(types).toContain("generate<");
+  expect(types).not.toMatch(/@internal|infillEnds|rankIds/);
+}, 120_000);
 
 test("bundles for a browser, without a Node built-in, and the bundle runs", async () => {
   await writeFile(
