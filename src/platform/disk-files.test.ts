@@ -51,6 +51,18 @@ describe("a GGUF file", () => {
     expect(await contentOf(files, files.gguf![0]!)).toBe("shards/m-00001-of-00002.gguf");
   });
 
+  it("is what a name means that could be one of the Hub's, if it is there", async () => {
+    // Tests run in the package's own folder.
+    await expect(open("README.md")).rejects.toMatchObject({
+      code: "model_not_found",
+      message:
+        "README.md is not a GGUF file; give one, or the folder with config.json and model.safetensors.",
+    });
+    await expect(open("")).rejects.toMatchObject({
+      message: expect.stringMatching(/^The name of the model is empty;/),
+    });
+  });
+
   it("is known by its first bytes where its name does not say it", async () => {
     expect((await open(join(folder, "one/blob"))).gguf).toEqual(["blob"]);
   });

@@ -7,10 +7,10 @@ import { LastrowError } from "../errors.js";
 import { ggufOfFolder, isGgufName, isSafetensorsFolder, shardsOf } from "../formats/gguf-names.js";
 import { isNested, type ModelFile, type ModelFiles } from "../formats/model-files.js";
 
-/** Whether a name that could also be one of the Hub's leads to a model here: to a folder, or to a file named as GGUF. */
-export async function isModelOnDisk(path: string): Promise<boolean> {
+/** Whether a name that could also be one of the Hub's is that of a folder or a file here, which is then meant. */
+export async function isOnDisk(path: string): Promise<boolean> {
   return stat(path).then(
-    (found) => found.isDirectory() || isGgufName(path),
+    (found) => found.isDirectory() || found.isFile(),
     () => false,
   );
 }
@@ -20,6 +20,12 @@ export async function isModelOnDisk(path: string): Promise<boolean> {
  * @throws LastrowError `model_not_found` where there is none, `invalid_argument` where a folder has several
  */
 export async function diskModel(path: string): Promise<ModelFiles> {
+  if (path === "") {
+    throw new LastrowError(
+      "model_not_found",
+      "The name of the model is empty; give a folder, a .gguf file or a Hub name, or leave it out for the embedded model.",
+    );
+  }
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => error);
   if (found instanceof Error) {
     const isMissing = found.code === "ENOENT" || found.code === "ENOTDIR";

@@ -8,7 +8,7 @@ import { isGgufName } from "../formats/gguf-names.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { type FetchedModel, fetchFromHub, isHubName } from "../hub/hub.js";
 import { shown } from "../option-checks.js";
-import { diskModel, folderFiles, isModelOnDisk, openDiskFile } from "./disk-files.js";
+import { diskModel, folderFiles, isOnDisk, openDiskFile } from "./disk-files.js";
 import { openGivenFiles } from "./given-files.js";
 import { installationKey } from "./installation-key.js";
 import { startLimitedThread } from "./node-limited-thread.js";
@@ -69,7 +69,7 @@ async function openModel(source: ModelSource | undefined, options: OpenOptions):
   if (typeof source !== "string") return openGivenFiles(source, fetching, openFileAddress);
   if (/^https?:\/\//i.test(source)) return addressedFiles(source, parseAddress(source), fetching);
   if (source.startsWith("file://")) return diskModel(pathOf(source));
-  if (isPath(source) || !isHubName(source) || (await isModelOnDisk(source))) return diskModel(source);
+  if (isPath(source) || !isHubName(source) || (await isOnDisk(source))) return diskModel(source);
   const { beforeWeights, ...rest } = fetching;
   const filesOf = (model: FetchedModel) => fetchedFiles(source, model);
   try {
