@@ -53,6 +53,9 @@ async function ask({ url }: Running, first: number, apiKey?: string, model?: str
   return { said: { text, logprobs }, cached: usage.prompt_tokens_details.cached_tokens };
 }
 
+/** A load that must succeed is an engine's first: later ones have half of the time that computing has taken. */
+const PATIENT = ["--tier-deadline", "20s"];
+
 /** Enough also on a machine that has much else to do. */
 const LONG = { timeout: 20_000, interval: 100 };
 
@@ -69,18 +72,17 @@ test("what one server computed another loads, to the same bits: for the same nam
   const [keys, others] = ["keys.txt", "other-keys.txt"].map((name) => join(folder, name));
   await writeFile(keys, "alice sk-alice-0123456789\nbob sk-bob-0123456789abc\n");
   await writeFile(others, "bob sk-other-bob-012345\nalice sk-other-alice-0123\n");
-  const [a, b] = await Promise.all([
-    withTier(redis.url, "--api-keys", keys),
-    withTier(redis.url, "--api-keys", others),
-  ]);
+  const [a, b] = await Promise.all(
+    [keys, others].map((file) => withTier(redis.url, ...PATIENT, "--api-keys", file)),
+  );
   const records = async () => Number(await redis.ask("dbsize"));
   const first = await ask(a, 1, "sk-alice-0123456789");
   expect(first.cached).toBe(0);
   await vi.waitFor(async () => expect(await records()).toBe(25), LONG);
-  expect(await ask(b, 1, "sk-other-bob-012345")).toEqual(first);
   // Block 25 is not among them: a row behind the prefix is computed in any case.
   expect(await ask(b, 1, "sk-other-alice-0123")).toEqual({ said: first.said, cached: 384 });
-  await vi.waitFor(() => expect(tierTokens(b)).toEqual([0, 384]), LONG);
+  expect(await ask(b, 1, "sk-other-bob-012345")).toEqual(first);
+  await vi.waitFor(() => expect(tierTokens(b)).toEqual([384, 0]), LONG);
   await vi.waitFor(() => expect(tierTokens(a)).toEqual([0]), LONG);
   const metrics = await fetch(`${b.url}/metrics`, { headers: { "x-api-key": "sk-other-bob-012345" } });
   const text = await metrics.text();
@@ -135,7 +137,7 @@ test("each of several models has its own part of the tier", async () => {
   const serve = () =>
     start(
       ...["--model", "one=stories", "--model", `two=${other}`],
-      ...["--tier-file", tier, "--tier-key-file", key, "--tier-write", "first"],
+      ...["--tier-file", tier, "--tier-key-file", key, "--tier-write", "first", ...PATIENT],
     );
   const a = await serve();
   const computed = [await ask(a, 1, undefined, "one"), await ask(a, 1, undefined, "two")];
@@ -162,21 +164,21 @@ test("an engine that is lost and loaded again is connected again", async () => {
       const text = await (await api.get("/metrics")).text();
       return Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, "m").exec(text)?.[1]);
     };
-    const complete = async (first: number) => {
-      const answer = await api.post("/v1/completions", { prompt: prompt(first), max_tokens: 1 });
+    const complete = async (tokens: readonly number[]) => {
+      const answer = await api.post("/v1/completions", { prompt: tokens, max_tokens: 1 });
       const { usage } = await answer.json();
       return usage?.prompt_tokens_details.cached_tokens;
     };
-    expect(await complete(1)).toBe(0);
+    expect(await complete(prompt(1))).toBe(0);
     await vi.waitFor(async () => expect(await tokens("lastrow_tier_writes_total")).toBe(25), LONG);
     await workers[0].terminate();
     await vi.waitFor(async () => {
       // Whoever asks notices.
-      await complete(9);
+      await complete([9]);
       expect(states).toEqual(["ready", "restarting", "ready"]);
     }, LONG);
     // Nothing is in the new engine's memory.
-    expect(await complete(1)).toBe(384);
+    expect(await complete(prompt(1))).toBe(384);
     expect(await tokens("lastrow_tier_hits_total")).toBe(24);
     // What the lost one had written still counts.
     expect(await tokens("lastrow_tier_writes_total")).toBeGreaterThanOrEqual(25);
