@@ -186,3 +186,36 @@ test("calls are told from the text behind the thoughts; within them there are no
   // A call is no thought, and none comes behind it.
   expect(read(` \u0001${list}${BEGIN}x`, marked, false)).toEqual(["", `${BEGIN}x`, [wanted], false]);
 });
+
+test("what may be the beginning of a stop string comes before the call that it stands before", () => {
+  const format = {
+    name: "hermes" as const,
+    begin: { text: "<tool_call>", token: null },
+    end: { text: "</tool_call>", token: null },
+  };
+  const stream = { push: (id: number) => String.fromCodePoint(id), flush: () => "" };
+  const tokenizer = { stream: () => stream, continues: () => false } as unknown as Tokenizer;
+  const call = '<tool_call>\n{"name": "a", "arguments": {}}\n</tool_call>';
+  const told = (answer: string) => {
+    const text = new EmittedText(tokenizer, [], {
+      ...{ stop: ["no more", "b c"], thoughts: null },
+      calls: { format, tools: [{ name: "a", typesOf: () => new Set() }] },
+    });
+    const parts = [];
+    for (const character of answer) {
+      parts.push(text.push(character.codePointAt(0)!));
+      if (text.stopped) break;
+    }
+    parts.push(text.flush());
+    const shown = parts.flatMap(({ text, calls }) => [
+      text,
+      ...calls.map(({ id }) => (id === undefined ? "" : "!")),
+    ]);
+    return [shown.join(""), text.stopText];
+  };
+  expect(told(`It is no${call}`)).toEqual(["It is no!", null]);
+  expect(told(`no${call} b${call} more`)).toEqual(["no! b! more", null]);
+  // Calls are no text: what stands on both sides of one is not one text.
+  expect(told(`a b${call} c`)).toEqual(["a b! c", null]);
+  expect(told(`a${call} b c${call}`)).toEqual(["a! ", "b c"]);
+});

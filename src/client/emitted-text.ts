@@ -124,12 +124,21 @@ export class EmittedText {
   /** @param marker what begins or ends calls behind it */
   #emit({ text, reasoning }: SplitText, marker: number | null = null): EmittedParts {
     const calls = this.#calls;
-    const before = calls?.push(text) ?? { text, calls: [] };
+    const before = calls?.push(text) ?? { ...NO_CALLS, text };
     const behind = marker === null ? NO_CALLS : (calls?.passMarker(marker) ?? NO_CALLS);
-    const final = this.#checked(before.text + behind.text);
+    const final = this.#withoutStops(before) + this.#withoutStops(behind);
     this.#whole += final;
     this.#reasoning += reasoning;
     return { text: final, reasoning, calls: [...before.calls, ...behind.calls] };
+  }
+
+  /** What of the text is final; all that stands before a call is, so that it comes before the call. */
+  #withoutStops({ text, beginsAt }: SplitCalls): string {
+    if (this.stopped) return "";
+    if (this.#stops === null || beginsAt === null) return this.#checked(text);
+    const before = this.#checked(text.slice(0, beginsAt));
+    if (this.stopped) return before;
+    return before + this.#stops.flush() + this.#checked(text.slice(beginsAt));
   }
 
   /** What of a text is final before stop strings. */
@@ -141,7 +150,7 @@ export class EmittedText {
   }
 }
 
-const NO_CALLS: SplitCalls = { text: "", calls: [] };
+const NO_CALLS: SplitCalls = { text: "", calls: [], beginsAt: null };
 
 function joined(first: SplitText, second: SplitText): SplitText {
   return { text: first.text + second.text, reasoning: first.reasoning + second.reasoning };

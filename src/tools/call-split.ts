@@ -15,6 +15,8 @@ import type { ToolCall, ToolCallDelta } from "./tool.js";
 export interface SplitCalls {
   readonly text: string;
   readonly calls: readonly ToolCallDelta[];
+  /** Where in the text the first of them stands that has begun here; null: none has. */
+  readonly beginsAt: number | null;
 }
 
 /** A tool as a reader of calls knows it. */
@@ -273,9 +275,11 @@ function withoutMarks(text: string): string {
 class Output implements SplitCalls {
   text = "";
   readonly calls: ToolCallDelta[] = [];
+  beginsAt: number | null = null;
 
   /** One delta for each call. */
   add(delta: ToolCallDelta): void {
+    if (delta.id !== undefined) this.beginsAt ??= this.text.length;
     const last = this.calls.at(-1);
     if (last?.index !== delta.index) this.calls.push(delta);
     else this.calls[this.calls.length - 1] = { ...last, arguments: last.arguments + delta.arguments };
