@@ -68,6 +68,20 @@ test("a conversation holds one sequence after each answer, and none once it is d
   expect(await heldNow()).toBe(before);
 });
 
+test("an answer that is aborted while its prompt is read computes no more of it", async () => {
+  await using small = await load(undefined, { threads: 1, tokenBudget: 16 });
+  await using conversation = await small.chat([], { template });
+  const { rows } = await small.stats();
+  const aborter = new AbortController();
+  const steps = small.events(["step"]);
+  const reply = conversation.reply("word ".repeat(220), { maxTokens: 4, signal: aborter.signal }).result();
+  await Promise.race([steps.next(), reply]);
+  aborter.abort();
+  const { finishReason, promptTokens } = await reply;
+  expect([finishReason, conversation.messages.length, conversation.sequence]).toEqual(["abort", 2, null]);
+  expect((await small.stats()).rows - rows).toBeLessThan(promptTokens);
+});
+
 test("a reply has any number of readers: each piece goes to one of them, and all come to the end", async () => {
   await using conversation = await lm.chat([], { template });
   const reply = conversation.reply("Hello", { seed: 1, maxTokens: 6, ignoreEos: true });

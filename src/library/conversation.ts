@@ -285,7 +285,10 @@ export class Conversation implements AsyncDisposable {
       }
       this.#messages = [...asked];
       this.#hasAnswered = true;
-      await this.#hold([...prompt, ...answer.tokens], options);
+      // Ended before its first token, it has left no rows of its prompt that could be held without computing the rest.
+      if (answer.inferences > 0 || answer.finishReason !== "abort") {
+        await this.#hold([...prompt, ...answer.tokens], options);
+      }
       const ended = calls.length > 0 ? { finishReason: "abort" as const } : {};
       return { ...answer, ...ended, toolRounds, numRefedTokens, numDroppedMessages };
     }
