@@ -2,6 +2,7 @@
  * Vectors of texts: what is asked for, checked, and what is made of the rows that the engine reads off. What the rows are is
  * the model's to say; that they are cut and have a length of 1 is done here, in f64, so that it is the same everywhere.
  */
+import { onAbort } from "../abort-listeners.js";
 import type { EngineClient } from "../client/engine-client.js";
 import { invalidArgument, LastrowError } from "../errors.js";
 import type { EmbeddingSettings, Pooling } from "../formats/embedding-settings.js";
@@ -118,7 +119,7 @@ export async function readAll(
   const others = new AbortController();
   const stop = () => others.abort();
   if (signal?.aborted) stop();
-  signal?.addEventListener("abort", stop, { once: true });
+  const stopWaiting = onAbort(signal, stop);
   const outcomes: ReadoutOutcome[] = [];
   let next = 0;
   const readOn = async () => {
@@ -140,7 +141,7 @@ export async function readAll(
     await Promise.allSettled(readers);
     throw error;
   } finally {
-    signal?.removeEventListener("abort", stop);
+    stopWaiting();
   }
 }
 

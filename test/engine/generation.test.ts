@@ -203,6 +203,9 @@ describe("many at once", () => {
       await lm.logits(prompt, { signal });
       for await (const _ of lm.logitsRows(prompt, { signal })) break;
       await lm.compare(prompt, { maxTokens: 1, signal });
+      const many = Array.from({ length: 12 }, () => lm.embed([[1, 2]], { pooling: "last", signal }));
+      expect(getEventListeners(signal, "abort")).toHaveLength(1);
+      await Promise.all(many);
       // Who left is told the end in a later turn.
       await expectNothingLeft();
       expect(getEventListeners(signal, "abort")).toEqual([]);
