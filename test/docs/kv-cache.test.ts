@@ -6,6 +6,7 @@ import type { BlockTable } from "../../src/kv-cache/block-table.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { KvEvent } from "../../src/kv-cache/kv-events.js";
+import { run } from "../cli/captured-io.js";
 
 const NUM_BLOCKS = 6;
 
@@ -126,4 +127,11 @@ test("the timeline of docs/kv-cache.md is what happens", async () => {
     return [what, ...executed.cells];
   });
   expect(happened).toEqual(rows);
+});
+
+test("the blocks that docs/kv-cache.md shows are what `lastrow cache` draws", async () => {
+  const text = await readFile(new URL("../../docs/kv-cache.md", import.meta.url), "utf8");
+  const [, command, shown] = /^\$ lastrow (cache .*)\n\n([\s\S]*?)^```$/m.exec(text)!;
+  const { stdout } = await run([...command.split(" "), "--threads", "1"]);
+  expect(stdout).toBe(shown);
 });
