@@ -78,12 +78,15 @@ describe("what the server answers", () => {
   test("nothing: it fails in time, and the connection is made anew", async () => {
     let isSilent = true;
     const opened = await open((name) => (name === "GET" && isSilent ? null : undefined), {
-      commandTimeoutMs: 30,
+      commandTimeoutMs: 100,
     });
     expect(await sentence(opened.get(newName(), PATIENT))).toMatch(/in time/);
     isSilent = false;
-    while ((await failureOf(opened.ping(PATIENT))) !== "nothing") await pause();
-    expect(await opened.get(newName(), PATIENT)).toBeNull();
+    // On a busy machine an answer may be too late, too.
+    const ask = () => opened.get(newName(), PATIENT).catch(() => "too late");
+    let found = await ask();
+    for (; found === "too late"; found = await ask()) await pause();
+    expect(found).toBeNull();
   });
 
   test("too late: what comes afterwards is no other's answer", async () => {
