@@ -122,9 +122,11 @@ const output = resolve(options.output);
 await mkdir(dirname(output), { recursive: true });
 let isEnded = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  let first = Number.POSITIVE_INFINITY;
   process.on(signal, () => {
-    // The second one waits for nothing.
-    if (isEnded) process.exit(1);
+    // One that comes later waits for nothing; at once it comes twice, to all of a terminal's processes and from the one above.
+    if (Date.now() - first > 1000) process.exit(1);
+    first = Math.min(first, Date.now());
     isEnded = true;
     endBrowsers();
   });
