@@ -23,6 +23,7 @@ export type { ModelFile, ModelFiles } from "./formats/model-files.js";
 export type { Activation, KernelsName } from "./kernels/kernels.js";
 export type { KvDtype } from "./kernels/kv-types.js";
 export type { PackedDtype } from "./kernels/weight-types.js";
+export type { RestoreOptions, SequenceOptions } from "./library/begin-sequence.js";
 export type { ChatOptions } from "./library/chat-options.js";
 export type {
   ArgumentsOf,
@@ -42,7 +43,7 @@ export type {
 } from "./library/conversation.js";
 export type { EmbedOptions, EmbedResult, ReadoutOptions } from "./library/embed.js";
 export type { CompareOptions, GenerateOptions, Prompt, PromptOptions } from "./library/generate-options.js";
-export type { LanguageModel, RestoreOptions, SequenceOptions } from "./library/language-model.js";
+export type { LanguageModel } from "./library/language-model.js";
 export { load } from "./library/load.js";
 export type { LoadOptions } from "./library/load-options.js";
 export type { ModelInfo } from "./library/model-info.js";

@@ -6,9 +6,10 @@
  * tokens that stay inside, and the nodes of the tree where the automaton is done and something else goes on. Most masks are
  * then a copy, and a walk through few tokens (a token-level split like that of Y. Dong et al., "XGrammar", 2024).
  */
-import { type AutomatonReaches, GrammarReaches, type TokenMask } from "./automaton-reach.js";
+import { type AutomatonReaches, GrammarReaches } from "./automaton-reach.js";
 import type { Dfa } from "./dfa.js";
 import type { GrammarState, GrammarStates, Way } from "./grammar-state.js";
+import type { TokenMask } from "./reach-passes.js";
 import type { TokenTrie } from "./token-trie.js";
 
 /** Words of a mask, as a power of two, that are added in the time of a look at a node. */

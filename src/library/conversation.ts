@@ -1,22 +1,10 @@
 /**
  * A conversation with a model that has a chat template. Owns its messages, and a sequence that holds the keys and values
- * of what was said, so that the next answer computes only what is new.
+ * of what was said, so that the next answer computes only what is new. How messages become prompts: chat-prompts.ts.
  */
-
 import { checkMessages, checkVariables } from "../chat/chat-messages.js";
-import { RENDER_DEADLINE_MS } from "../chat/chat-renderer.js";
-import type { ChatMessage, TemplateVariables } from "../chat/chat-template.js";
-import type { Run } from "../chat/jinja/text.js";
-import { droppableTurns, isSystem, withoutTurns } from "../chat/oldest-turns.js";
-import { PromptEncoder } from "../chat/prompt-encoder.js";
-import type { TemplateRunner } from "../chat/template-runner.js";
-import {
-  type AnswerThoughts,
-  answerThoughts,
-  type ThoughtMarkers,
-  thoughtMarkers,
-} from "../chat/thoughts.js";
-import { turnEnds } from "../chat/turn-end.js";
+import type { ChatMessage } from "../chat/chat-template.js";
+import { isSystem } from "../chat/oldest-turns.js";
 import type { Generation } from "../client/generation.js";
 import type { Sequence } from "../client/sequence.js";
 import { invalidArgument, LastrowError } from "../errors.js";
@@ -24,10 +12,9 @@ import { INSPECT } from "../inspect.js";
 import { checkOptions, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
-import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type CallFormat, type CallFormatName, callFormat, callFormatOf } from "../tools/call-format.js";
-import type { ToolDefinition } from "../tools/tool.js";
 import type { AnswerParts } from "./answer-parts.js";
+import { ChatPrompts, type PromptSettings } from "./chat-prompts.js";
 import {
   CallableTools,
   type ToolOptions,
@@ -80,17 +67,10 @@ export interface Reply extends AsyncIterable<ReplyPiece> {
   result(): Promise<ReplyResult>;
 }
 
-/** How the messages of a conversation become a prompt, and how long it may be. */
-export interface ConversationSettings {
-  readonly template: string;
-  readonly tokenizer: Tokenizer;
-  readonly runner: TemplateRunner;
-  /** More variables of the template. */
-  readonly variables: TemplateVariables;
+/** How a conversation is held. */
+export interface ConversationSettings extends PromptSettings {
   /** How the model writes calls of tools; absent: as the template asks for them. */
   readonly toolFormat: CallFormatName | undefined;
-  readonly dropOldest: boolean;
-  readonly keepSystem: boolean;
 }
 
 /** What a conversation needs of its model. */
@@ -101,30 +81,15 @@ export interface ConversationModel {
   sequence(tokens: readonly number[], options: Pick<ReplyOptions, "salt" | "tenant">): Promise<Sequence>;
 }
 
-/** Share of the context that is kept for an answer, if it may be that long. */
-const ROOM_SHARE = 4;
-
-/** A conversation as the model is asked it. */
-interface EncodedMessages {
-  readonly messages: readonly ChatMessage[];
-  readonly runs: readonly Run[];
-  readonly prompt: readonly number[];
-  /** How the thoughts of its answer are told from the text; null: there are none. */
-  readonly thoughts: AnswerThoughts | null;
-}
-
 /** A conversation under way; `LanguageModel.chat` begins one. One answer at a time; several conversations may run at once. */
 export class Conversation implements AsyncDisposable {
   readonly #model: ConversationModel;
-  readonly #settings: ConversationSettings;
-  readonly #encoder: PromptEncoder;
-  /** How the template marks thoughts; null: it knows none. */
-  readonly #thoughts: ThoughtMarkers | null;
+  readonly #prompts: ChatPrompts;
   /** How the model writes calls; null: in no form that is known. */
   readonly #callFormat: CallFormat | null;
-  #messages: ChatMessage[] = [];
   /** Tokens with which the template ends an answer. */
   #turnEnds: readonly number[] = [];
+  #messages: ChatMessage[] = [];
   #held: Sequence | null = null;
   /** Whether anything of it was computed before. */
   #hasAnswered = false;
@@ -134,9 +99,7 @@ export class Conversation implements AsyncDisposable {
   private constructor(model: ConversationModel, settings: ConversationSettings) {
     const { template, tokenizer, toolFormat } = settings;
     this.#model = model;
-    this.#settings = settings;
-    this.#encoder = new PromptEncoder(tokenizer, model.info.config.contextLength);
-    this.#thoughts = thoughtMarkers(template, tokenizer);
+    this.#prompts = new ChatPrompts(settings, model.info.config.contextLength);
     this.#callFormat =
       toolFormat === undefined ? callFormatOf(template, tokenizer) : callFormat(toolFormat, tokenizer);
   }
@@ -151,8 +114,7 @@ export class Conversation implements AsyncDisposable {
     checkVariables(settings.variables, "templateVariables");
     const conversation = new Conversation(model, settings);
     await conversation.setMessages(messages);
-    const render = (asked: readonly ChatMessage[]) => conversation.#render(asked, false);
-    conversation.#turnEnds = await turnEnds(render, conversation.#encoder);
+    conversation.#turnEnds = await conversation.#prompts.turnEnds();
     conversation.#held = sequence ?? null;
     return conversation;
   }
@@ -188,15 +150,11 @@ export class Conversation implements AsyncDisposable {
       const advice = typeof messages === "string" ? " Say a text with reply(text)." : "";
       throw invalidArgument(`messages is a list of messages, not ${shown(messages)}.${advice}`);
     }
-    if (messages.length === 0) {
-      await this.#settings.runner.check(this.#settings.template, RENDER_DEADLINE_MS);
-    } else {
-      checkMessages(messages);
-      // A template may write a system message only where a user has said something.
-      const isAsked = messages.at(-1)?.role === "user";
-      const question: ChatMessage = { role: "user", content: "x" };
-      await this.#encode(isAsked ? messages : [...messages, question]);
-    }
+    if (messages.length > 0) checkMessages(messages);
+    // A template may write a system message only where a user has said something.
+    const isAsked = messages.length === 0 || messages.at(-1)?.role === "user";
+    const question: ChatMessage = { role: "user", content: "x" };
+    await this.#prompts.check(isAsked ? messages : [...messages, question]);
     this.#expectIdle();
     this.#messages = messages.map(copyOf);
   }
@@ -248,7 +206,7 @@ export class Conversation implements AsyncDisposable {
     tools: CallableTools,
     onPiece: (piece: ReplyPiece) => void,
   ): Promise<ReplyResult> {
-    const { stopTokenIds = [], signal } = options;
+    const { stopTokenIds = [], maxTokens = this.#model.defaultMaxTokens, signal } = options;
     const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...this.#turnEnds];
     const toolRounds: ToolRound[] = [];
     let [numRefedTokens, numDroppedMessages] = [0, 0];
@@ -256,20 +214,19 @@ export class Conversation implements AsyncDisposable {
     /** Messages at the end that are new to the model. */
     let numNew = 1;
     for (;;) {
-      const fitted = await this.#fit(asked, options, tools.definitions);
-      numDroppedMessages += asked.length - fitted.messages.length;
-      const { prompt, thoughts } = fitted;
-      const parts = { thoughts, tools: tools.forRound(toolRounds.length) };
-      const generation = this.#model.answer(prompt, { ...options, stopTokenIds: ends }, parts);
+      const prompt = await this.#prompts.fit(asked, maxTokens, tools.definitions);
+      numDroppedMessages += asked.length - prompt.messages.length;
+      const parts = { thoughts: prompt.thoughts, tools: tools.forRound(toolRounds.length) };
+      const generation = this.#model.answer(prompt.tokens, { ...options, stopTokenIds: ends }, parts);
       const answer = await generation.each(onPiece);
       if (this.#hasAnswered || toolRounds.length > 0) {
-        const numEarlier = this.#numEarlierTokens(fitted, tools.definitions, numNew);
+        const numEarlier = this.#prompts.numEarlierTokens(prompt, numNew);
         numRefedTokens += Math.max(0, numEarlier - answer.numCachedTokens);
       }
       const { text, reasoning, toolCalls = [], finishReason } = answer;
       const calls = finishReason === "tool_calls" ? toolCalls : [];
       const said = copyOf({ role: "assistant", content: text, reasoning, toolCalls: calls });
-      asked = [...fitted.messages, said];
+      asked = [...prompt.messages, said];
       if (calls.length > 0) {
         const results = await Promise.all(
           calls.map(async (call) => {
@@ -287,7 +244,7 @@ export class Conversation implements AsyncDisposable {
       this.#hasAnswered = true;
       // Ended before its first token, it has left no rows of its prompt that could be held without computing the rest.
       if (answer.inferences > 0 || answer.finishReason !== "abort") {
-        await this.#hold([...prompt, ...answer.tokens], options);
+        await this.#hold([...prompt.tokens, ...answer.tokens], options);
       }
       const ended = calls.length > 0 ? { finishReason: "abort" as const } : {};
       return { ...answer, ...ended, toolRounds, numRefedTokens, numDroppedMessages };
@@ -325,80 +282,6 @@ export class Conversation implements AsyncDisposable {
     if (this.#isAnswering) {
       throw invalidArgument("The last answer of this conversation has not ended yet.");
     }
-  }
-
-  async #encode(
-    messages: readonly ChatMessage[],
-    tools: readonly ToolDefinition[] = [],
-  ): Promise<EncodedMessages> {
-    const runs = await this.#render(messages, true, tools);
-    return {
-      messages,
-      runs,
-      prompt: this.#encoder.encode(runs, messages, tools),
-      thoughts: answerThoughts(this.#thoughts, runs),
-    };
-  }
-
-  /**
-   * The prompt of a conversation, its oldest turns dropped where there is no room and that was asked for: as many as leave
-   * half of the context, so that the turns after it find what this one computes.
-   * @throws LastrowError `context_length_exceeded` when there is no room for an answer
-   */
-  async #fit(
-    messages: readonly ChatMessage[],
-    { maxTokens }: Pick<GenerateOptions, "maxTokens">,
-    tools: readonly ToolDefinition[],
-  ): Promise<EncodedMessages> {
-    const { contextLength } = this.#model.info.config;
-    const { dropOldest, keepSystem } = this.#settings;
-    const most = maxTokens ?? this.#model.defaultMaxTokens;
-    const room = Math.min(most, Math.floor(contextLength / ROOM_SHARE));
-    let encoded = await this.#encode(messages, tools);
-    if (dropOldest && encoded.prompt.length > contextLength - room) {
-      const turns = droppableTurns(messages, keepSystem);
-      let [least, enough] = [Math.min(1, turns.length), turns.length];
-      while (least < enough) {
-        const count = Math.floor((least + enough) / 2);
-        encoded = await this.#encode(withoutTurns(messages, turns, count), tools);
-        if (encoded.prompt.length > contextLength / 2) least = count + 1;
-        else enough = count;
-      }
-      encoded = await this.#encode(withoutTurns(messages, turns, enough), tools);
-    }
-    const { length } = encoded.prompt;
-    if (length < contextLength || (length === contextLength && most === 0)) return encoded;
-    throw new LastrowError(
-      "context_length_exceeded",
-      dropOldest
-        ? `What was said last is too long: even without all that can be dropped, the prompt has ${length} tokens, and this model's context is ${contextLength}.`
-        : `The conversation is too long for another answer: its prompt has ${length} tokens, and this model's context is ${contextLength}. Begin a new one, or let it drop its oldest turns (dropOldest).`,
-    );
-  }
-
-  /** Tokens of a prompt up to the end of what was said before the last messages, so many of them. */
-  #numEarlierTokens(
-    { messages, runs }: EncodedMessages,
-    tools: readonly ToolDefinition[],
-    numNew: number,
-  ): number {
-    const end = runs.findLastIndex(({ origin }) => origin > 0 && origin <= messages.length - numNew);
-    return this.#encoder.encode(runs.slice(0, end + 1), messages, tools).length;
-  }
-
-  #render(
-    messages: readonly ChatMessage[],
-    addGenerationPrompt: boolean,
-    tools: readonly ToolDefinition[] = [],
-  ): Promise<readonly Run[]> {
-    const { template, tokenizer, runner, variables } = this.#settings;
-    return runner.render(template, messages, {
-      addGenerationPrompt,
-      tools,
-      variables,
-      namedTokens: tokenizer.namedTokens,
-      deadlineMs: RENDER_DEADLINE_MS,
-    });
   }
 
   /** Holds the rows of what was said; they are in the prefix cache just now, so next to nothing is computed. */

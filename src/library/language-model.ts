@@ -10,7 +10,7 @@ import type { DroppedEvents } from "../client/event-subscription.js";
 import { Generation } from "../client/generation.js";
 import { GrammarCompiler } from "../client/grammar-compiler.js";
 import type { LogitsRow } from "../client/logits-reader.js";
-import { Sequence, type SequenceModel } from "../client/sequence.js";
+import type { Sequence } from "../client/sequence.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
 import { StructuredGenerations } from "../client/structured-generation.js";
 import { invalidArgument, LastrowError } from "../errors.js";
@@ -30,6 +30,13 @@ import type { TierConnection, TierStats } from "../protocol/kv-tier.js";
 import type { SavedSource } from "../saved-sequence/saved-source.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type AnswerParts, calledTools, NO_PARTS } from "./answer-parts.js";
+import {
+  beginSequence,
+  type HoldingModel,
+  type RestoreOptions,
+  restoreSequence,
+  type SequenceOptions,
+} from "./begin-sequence.js";
 import { type ChatOptions, chatSettings } from "./chat-options.js";
 import type { Conversation } from "./conversation.js";
 import type { EmbedOptions, EmbedResult, ReadModel } from "./embed.js";
@@ -61,32 +68,11 @@ import type { LogitsModel, LogitsOptions, LogitsResult, RowsOptions } from "./pr
 import type { RankOptions, RankResult } from "./rank.js";
 import { type AnySchema, heldAnswer, type JsonSchema, type ValueOf } from "./structured-output.js";
 
-/** How a sequence begins. */
-export interface SequenceOptions extends PromptOptions {
-  /** See `GenerateOptions`. */
-  readonly salt?: string | undefined;
-  /** See `GenerateOptions`. */
-  readonly tenant?: string | undefined;
-  /** Cancels with the error code `aborted`. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** How a saved sequence is taken up. */
-export interface RestoreOptions extends SequenceOptions {
-  /** Told how many tokens it has, before anything is reserved for them; what it throws is thrown. @internal */
-  readonly expectRoom?: ((tokens: number) => void) | undefined;
-}
-
 const PROMPT_OPTIONS = optionNames<PromptOptions & InfillOptions>()("promptTokens", {
   parseSpecial: true,
   suffix: true,
 });
-const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
-  ...{ parseSpecial: true, salt: true, tenant: true, signal: true },
-});
-const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
-  ...{ parseSpecial: true, salt: true, tenant: true, signal: true, expectRoom: true },
-});
+
 /** Everything that `load` puts together. */
 export interface LanguageModelParts {
   readonly engine: EngineClient;
@@ -308,11 +294,7 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `promptTokens`, all of it as a rejection; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
-    const { engine } = this.#alive();
-    checkOptions(options, SEQUENCE_OPTIONS);
-    const tokens = promptIds(this.#prompted(), prompt, options);
-    const { salt = "", tenant = "", signal } = options;
-    return Sequence.start(engine, tokens, { salt, tenant, signal }, this.#sequenceModel(options));
+    return beginSequence(this.#holding(), prompt, options);
   }
 
   /**
@@ -327,25 +309,7 @@ export class LanguageModel implements AsyncDisposable {
    *   `invalid_argument`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async restore(source: SavedSource, options: RestoreOptions = {}): Promise<Sequence> {
-    const { engine } = this.#alive();
-    checkOptions(options, RESTORE_OPTIONS);
-    const { salt = "", tenant = "", signal } = options;
-    const model = this.#sequenceModel(options);
-    const { identity, kv, spareMemory } = model.storage;
-    const { vocabSize, contextLength, maxContextLength } = model.config;
-    const [{ openSaved }, { SavedSequence }] = await Promise.all([
-      import("../saved-sequence/saved-source.js"),
-      import("../saved-sequence/read-sequence.js"),
-    ]);
-    const file = await openSaved(source);
-    try {
-      const expected = { identity: await identity(), kv, vocabSize, contextLength, maxContextLength };
-      const saved = await SavedSequence.open(file, expected, spareMemory);
-      options.expectRoom?.(saved.tokens.length);
-      return await Sequence.restore(engine, saved, { salt, tenant, signal }, model);
-    } finally {
-      await file.close();
-    }
+    return restoreSequence(this.#holding(), source, options);
   }
 
   /** Counters of the engine since the model was loaded, and what it holds now: asked of it between two steps. */
@@ -424,13 +388,10 @@ export class LanguageModel implements AsyncDisposable {
     throw new LastrowError("disposed", `${this.info.label} was used after dispose().`);
   }
 
-  /** What a sequence needs to know. */
-  #sequenceModel(options: PromptOptions): SequenceModel {
-    const { storage } = this.#alive();
-    const { parseSpecial } = options;
-    const toIds = (tokens: Prompt) =>
-      idsOf(this.#prompted(), tokens, { parseSpecial, addSpecialTokens: false });
-    return { toIds, config: this.info.config, storage };
+  /** What is needed to begin a sequence. */
+  #holding(): HoldingModel {
+    const { engine, storage } = this.#alive();
+    return { engine, prompted: this.#prompted(), storage };
   }
 
   #request(prompt: Prompt, options: GenerateOptions, defaultMaxTokens: number): ResolvedRequest {

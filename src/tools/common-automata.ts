@@ -2,10 +2,11 @@
  * Automata that answers with tools have whatever the tools are: free text, and arguments that are any text. What they reach in a
  * vocabulary is found once a load, since it says nothing of anybody's tools.
  */
-import type { CommonAutomaton } from "../grammar/automaton-reach.js";
+
 import { GrammarBuilder } from "../grammar/grammar.js";
 import { SCHEMA_LIMITS } from "../grammar/json-schema/schema-limits.js";
 import { ANY_STRING } from "../grammar/json-schema/strings.js";
+import type { CommonAutomaton } from "../grammar/reach-passes.js";
 import { Work } from "../grammar/work.js";
 import type { CallMarker } from "./call-format.js";
 import { textUpTo, textWithout } from "./free-text.js";
