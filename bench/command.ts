@@ -35,8 +35,8 @@ export function typeOption(flag: string, description: string, types: readonly st
 }
 
 /** `--vectors`: 128 or 256, on Node 24 and newer. */
-export function vectorsOption(description: string): Option {
-  return new Option("--vectors <bits>", description).argParser((bits): Vectors => {
+export function vectorsOption(description: string, name = "--vectors"): Option {
+  return new Option(`${name} <bits>`, description).argParser((bits): Vectors => {
     if (bits === "128") return 128;
     if (bits === "256") return 256;
     throw new InvalidArgumentError("It must be 128 or 256.");

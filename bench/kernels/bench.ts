@@ -25,6 +25,7 @@ interface Options {
   readonly rows?: readonly number[];
   readonly against?: string;
   readonly vectors: Vectors;
+  readonly againstVectors?: Vectors;
   readonly processorTime?: true;
   readonly json?: true;
 }
@@ -48,7 +49,8 @@ const program = new Command("bench:kernels")
     "--against <folder>",
     "another checkout with its kernels built: each case takes turns with the same of that one",
   )
-  .addOption(vectorsOption("vectors of this checkout's kernels; of the other's: 128").default(128))
+  .addOption(vectorsOption("vectors of this checkout's kernels").default(128))
+  .addOption(vectorsOption("of the other's; default: the same", "--against-vectors"))
   .option(
     "--processor-time",
     "time of the processor instead of the clock: for one thread on a machine that others use",
@@ -63,7 +65,17 @@ Examples:
   npm run bench:kernels -- "linear f32 GPT-2" --rows 1,2,3,5,8 --against ../before --threads 1 --processor-time`,
   )
   .parse();
-const { threads, processes, rounds, rows, against, vectors, processorTime, json } = program.opts<Options>();
+const {
+  threads,
+  processes,
+  rounds,
+  rows,
+  against,
+  vectors,
+  againstVectors = vectors,
+  processorTime,
+  json,
+} = program.opts<Options>();
 if (processorTime === true && threads > 1) program.error("--processor-time takes --threads 1.");
 
 const own = fileURLToPath(new URL("../../", import.meta.url));
@@ -78,7 +90,7 @@ report();
 /** One process, the other checkout first or last. */
 async function measuredApart(otherFirst: boolean): Promise<Measured> {
   const mine = { folder: own, vectors };
-  const both = against === undefined ? [mine] : [mine, { folder: against, vectors: 128 as const }];
+  const both = against === undefined ? [mine] : [mine, { folder: against, vectors: againstVectors }];
   const builds = otherFirst ? both.toReversed() : both;
   const child = fork(new URL("./measure.ts", import.meta.url), {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
