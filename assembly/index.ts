@@ -5,7 +5,7 @@ export {
   firstRowBf16, firstRowF16, narrow3Bf16, narrow4Bf16, narrow5Bf16, quadrupleBf16, quadrupleF16, rowBf16, rowF16, tile2Bf16, tile2F16, tile3Bf16, tile3F16,
   tile4Bf16, tile4F16, tile5Bf16, tile5F16,
 } from "./linear-half";
-export { narrow3, narrow4, narrow5, quadruple, single, tile1, tile2, tile3, tile4, tile5, triple } from "./tiles";
+export { narrow3, narrow4, narrow5, sextuple, single, tile1, tile2, tile3, tile4, tile5, triple } from "./tiles";
 export {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
 } from "./tiles-quantised";

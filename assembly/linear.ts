@@ -7,9 +7,9 @@
 import { fused } from "./choices";
 import { FORM_BF16, FORM_F32, PANEL_COLUMNS } from "./generated/constants";
 import { quadrupleBf16, quadrupleF16, rowsByHalf } from "./linear-half";
-import { addBiasInStreams, endInStream, PANEL_BYTES, rowBytes } from "./panels";
+import { addBiasInStreams, endInStream, PANEL_BYTES, rowBytes, streamsOf } from "./panels";
 import {
-  narrow3, narrow4, narrow5, NO_SUMS, quadruple, single, storeRow, tile1, tile2, tile3, tile4, tile5, triple,
+  narrow3, narrow4, narrow5, NO_SUMS, sextuple, single, storeRow, tile1, tile2, tile3, tile4, tile5, triple,
 } from "./tiles";
 import { deep5 } from "./tiles-deep";
 
@@ -136,13 +136,13 @@ function rowByPanels(y: usize, x: usize, weight: usize, panelBytes: usize, inFea
 function rowInStreams(
   y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, form: i32, bias: usize, panels: i32, from: i32, to: i32,
 ): void {
-  const isFused = fused(), streams = isFused ? 4 : 3, length = panels / streams;
+  const isFused = fused(), streams = isFused ? streamsOf(form == FORM_F32) : 3, length = panels / streams;
   const panelsApart = <usize>length * panelBytes, resultsApart = <usize>length * PANEL_BYTES;
   const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
   for (let p = first; p < end; p++) {
     const panel = weight + <usize>p * panelBytes, at = <usize>p * PANEL_BYTES;
     if (form == FORM_F32) {
-      if (isFused) quadruple(x, panel, panelsApart, y + at, resultsApart, inFeatures);
+      if (isFused) sextuple(x, panel, panelsApart, y + at, resultsApart, inFeatures);
       else triple(x, panel, panelsApart, y + at, resultsApart, inFeatures);
     } else if (form == FORM_BF16) {
       quadrupleBf16(x, panel, panelsApart, y + at, resultsApart, inFeatures);

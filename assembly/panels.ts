@@ -24,6 +24,12 @@ export function rowBytes(form: i32): usize {
   return form == FORM_F32 ? PANEL_BYTES : HALF_PANEL_BYTES;
 }
 
+/** Streams in which one row goes through a weight where vectors are fused: the sums of six fill the registers, if nothing is widened. */
+@inline
+export function streamsOf(isF32: bool): i32 {
+  return isF32 ? 6 : 4;
+}
+
 /**
  * Where the share of items `… to − 1` of `count` ends when a row goes through several streams of `length` panels each at once: the
  * same part of each stream. A processor fetches each stream ahead for itself, but only some lines of it and not beyond its page, so

@@ -6,17 +6,15 @@
 // the first. They may be written just now, so nothing of them is trusted: what is read lies in the memory, and that is all.
 
 import { fused, relaxedInt8 } from "./choices";
-import { chunks, commandBytes, commands, isProductOfOne, items, panelBytesOf, weightOf } from "./generated/dispatch";
-import { endInStream } from "./panels";
+import { chunks, commandBytes, commands, inFeaturesOf, isProductOfOne, items, panelBytesOf, weightOf } from "./generated/dispatch";
+import { endInStream, PANEL_BYTES, streamsOf } from "./panels";
 import { share } from "./shares";
 import { latest } from "./team-counters";
 
 /** Commands that are looked at for a product: in all families there is one among so many. */
 const COMMANDS_AHEAD: i32 = 8;
-/** Streams in which one row goes through a weight where V8 fuses vectors: only there this is done. */
-const STREAMS: i32 = 4;
-/** Bytes that are read of a stream at most: of all of them a quarter of a core's own cache. */
-const STREAM_BYTES: usize = 65536;
+/** Bytes that are read of all streams at most: a quarter of a core's own cache. */
+const MOST_BYTES: usize = 262144;
 /** Lines between two looks whether something is to be done, of each stream. */
 const LINE_BYTES: usize = 64;
 
@@ -39,15 +37,16 @@ export function readAhead(command: usize, end: usize, seen: i32, thread: i32): v
   if (chunk < 0 || panels < pieces) return;
   const reach = <u64>weight + <u64>panels * <u64>panelBytes;
   if (reach > <u64>memory.size() << 16) return;
-  const length = panels / STREAMS, apart = <usize>length * panelBytes;
+  const streams = streamsOf(panelBytes == <usize>inFeaturesOf(next) * PANEL_BYTES);
+  const length = panels / streams, apart = <usize>length * panelBytes;
   const first = endInStream(share(panels, chunk, pieces), panels, length);
   const last = endInStream(share(panels, chunk + 1, pieces), panels, length);
   if (first < 0 || last < first || length < last) return;
-  const bytes = min(<usize>(last - first) * panelBytes, STREAM_BYTES);
+  const bytes = min(<usize>(last - first) * panelBytes, MOST_BYTES / streams);
   const from = weight + <usize>first * panelBytes;
   for (let at: usize = 0; at + 4 * LINE_BYTES <= bytes; at += 4 * LINE_BYTES) {
     if (latest() != seen) return;
-    for (let p = from + at, stream = 0; stream < STREAMS; stream++, p += apart) {
+    for (let p = from + at, stream = 0; stream < streams; stream++, p += apart) {
       atomic.load<u8>(p);
       atomic.load<u8>(p, LINE_BYTES);
       atomic.load<u8>(p, 2 * LINE_BYTES);

@@ -204,10 +204,15 @@ function products(operations: Table): string {
     numbers.map((number) => {
       const values = valuesOf(...all[number]);
       const at = (parameter: string) => values.find(({ written }) => written.startsWith(parameter))?.at;
-      return [at("rows"), at("weight.offset"), at("PACKED[weight.dtype].panelBytes")].join(" ");
+      return [
+        at("rows"),
+        at("weight.offset"),
+        at("PACKED[weight.dtype].panelBytes"),
+        at("weight.inFeatures"),
+      ].join(" ");
     }),
   );
-  const [rows, weight, panelBytes, ...others] = [...places].join(" ").split(" ");
+  const [rows, weight, panelBytes, inFeatures, ...others] = [...places].join(" ").split(" ");
   if (others.length > 0) throw new Error("products have their weights in different places");
   return `
 /** Whether a command is a product of one row by a weight. */
@@ -217,7 +222,7 @@ export function isProductOfOne(command: usize): bool {
   return (${numbers.map((number) => `operation == ${number}`).join(" || ")}) && load<i32>(command, ${rows}) == 1;
 }
 
-/** Its weight, and the bytes of a panel. */
+/** Its weight, the bytes of a panel, and its inputs. */
 @inline
 export function weightOf(command: usize): usize {
   return load<usize>(command, ${weight});
@@ -226,6 +231,11 @@ export function weightOf(command: usize): usize {
 @inline
 export function panelBytesOf(command: usize): usize {
   return load<usize>(command, ${panelBytes});
+}
+
+@inline
+export function inFeaturesOf(command: usize): i32 {
+  return load<i32>(command, ${inFeatures});
 }
 `;
 }

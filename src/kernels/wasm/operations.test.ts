@@ -11,7 +11,7 @@ test("the module offers a team's three functions and the place of its choices, a
   );
   // Tiles and their like are exported to keep them from being inlined: assembly/tiles.ts and others.
   const tiles =
-    /^((tile|narrow|deep)[1-5](Bf16|F16)?|single|triple|quadruple(Bf16|F16)?|(row|firstRow)(Bf16|F16)|row(Bytes|Nibbles)(Minimum|Steps|Steps16)?|widened[23](Offsets)?|int8[A-Z][a-z]+[1-5]?)$/;
+    /^((tile|narrow|deep)[1-5](Bf16|F16)?|single|triple|sextuple|quadruple(Bf16|F16)|(row|firstRow)(Bf16|F16)|row(Bytes|Nibbles)(Minimum|Steps|Steps16)?|widened[23](Offsets)?|int8[A-Z][a-z]+[1-5]?)$/;
   const called = names.filter((name) => !tiles.test(name));
   expect(called.sort()).toEqual(["choicesAddress", "help", "run", "wait"]);
 });

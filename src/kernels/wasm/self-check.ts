@@ -27,9 +27,9 @@ import {
 
 export const ALL_USES: KernelUses = { dtypes: PACKED_DTYPES, kvDtypes: KV_DTYPES };
 
-/** Inputs and outputs of products: blocks of 256 inputs; a panel for each of four streams (assembly/panels.ts), and some columns. */
+/** Inputs and outputs of products: blocks of 256 inputs; a panel for each of six streams (assembly/panels.ts), and some columns. */
 const INPUTS = 256;
-const OUTPUTS = 69;
+const OUTPUTS = 101;
 /** Rows of products: each tile of few rows, and more than any takes at once. */
 const ROW_COUNTS = [1, 2, 3, 4, 5, 13];
 const MOST_ROWS = 13;
