@@ -49,6 +49,28 @@ test("a thread renders any number; its failures keep their codes", async () => {
   expect(started).toBeLessThanOrEqual(1);
 });
 
+test("disposing ends what is at work at once, not when its time is up, and what waits behind it", async () => {
+  let begin!: () => void;
+  const isAtWork = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  const nothing = () => undefined;
+  const silent = {
+    ...{ post: () => begin(), onMessage: nothing, onLost: nothing, hold: nothing },
+    close: async () => undefined,
+  };
+  const own = new TemplateRunner(async () => silent);
+  const codes = [render(own, SAID), render(own, SAID)].map((one) =>
+    one.then(
+      () => null,
+      (error) => error.code,
+    ),
+  );
+  await isAtWork;
+  await own.dispose();
+  expect(await Promise.all(codes)).toEqual(["disposed", "disposed"]);
+});
+
 test("disposing ends what is at work and what waits", async () => {
   const [working, waiting] = [render(runner, EVER_MORE), render(runner, SAID)].map((one) =>
     one.then(

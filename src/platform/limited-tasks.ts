@@ -36,6 +36,8 @@ export class LimitedTasks<Task, Value> {
   /** What is at work; the next task waits for it. */
   #last: Promise<unknown> = Promise.resolve();
   #thread: TaskThread<Task, Value> | null = null;
+  /** Ends the task that is at work; null: none is. */
+  #lose: ((error: unknown) => void) | null = null;
   /** Once it is known that there are no threads. */
   #isHere = false;
   #isDisposed = false;
@@ -58,6 +60,8 @@ export class LimitedTasks<Task, Value> {
     this.#isDisposed = true;
     const thread = this.#thread;
     this.#thread = null;
+    // A thread that is closed says nothing any more.
+    this.#lose?.(this.#work.disposed());
     await thread?.close();
   }
 
@@ -84,6 +88,7 @@ export class LimitedTasks<Task, Value> {
   ): Promise<Value> {
     return new Promise((resolve, reject) => {
       const end = () => {
+        if (this.#lose === lose) this.#lose = null;
         clearTimeout(timer);
         unlisten();
         thread.hold(false);
@@ -93,6 +98,7 @@ export class LimitedTasks<Task, Value> {
         if (this.#thread === thread) this.#thread = null;
         reject(this.#isDisposed ? this.#work.disposed() : error);
       };
+      this.#lose = lose;
       const timer = setTimeout(() => {
         lose(this.#work.failure(`it took more than ${deadlineMs / 1000} s`));
         void thread.close();
