@@ -49,6 +49,34 @@ test("a thread renders any number; its failures keep their codes", async () => {
   expect(started).toBeLessThanOrEqual(1);
 });
 
+test("where there were threads, nothing is rendered here because the next one cannot be started", async () => {
+  let lose!: (reason: string) => void;
+  const nothing = () => undefined;
+  const dying = {
+    ...{ post: () => lose("it took too much"), onMessage: nothing, hold: nothing },
+    onLost: (listener: (reason: string) => void) => {
+      lose = listener;
+    },
+    close: async () => undefined,
+  };
+  let answer!: (answer: TaskAnswer<readonly Run[]>) => void;
+  const sound = {
+    ...{ post: () => answer({ kind: "done", value: [] }), onLost: nothing, hold: nothing },
+    onMessage: (listener: (given: TaskAnswer<readonly Run[]>) => void) => {
+      answer = listener;
+    },
+    close: async () => undefined,
+  };
+  const starts = [async () => dying, () => Promise.reject(new Error("no memory")), async () => sound];
+  const own = new TemplateRunner(() => starts.shift()!());
+  await expect(render(own, SAID)).rejects.toThrow("it took too much");
+  await expect(render(own, SAID)).rejects.toMatchObject({
+    code: "chat_template_failed",
+    message: "The chat template failed: no thread could be started for it: no memory.",
+  });
+  expect(await render(own, SAID)).toEqual([]);
+});
+
 test("disposing ends what is at work at once, not when its time is up, and what waits behind it", async () => {
   let begin!: () => void;
   const isAtWork = new Promise<void>((resolve) => {

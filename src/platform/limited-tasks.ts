@@ -18,7 +18,7 @@ export type TaskAnswer<Value> =
 export type TaskThread<Task, Value> = LimitedThread<Task, TaskAnswer<Value>>;
 
 export interface LimitedWork<Task, Value> {
-  /** Null, or a rejection, where no thread's heap can be limited. */
+  /** Null, or a rejection the first time, where no thread's heap can be limited. */
   readonly startThread: () => Promise<TaskThread<Task, Value> | null>;
   /** Does a task where there is no thread. */
   readonly runHere: (task: Task) => Value | Promise<Value>;
@@ -38,8 +38,8 @@ export class LimitedTasks<Task, Value> {
   #thread: TaskThread<Task, Value> | null = null;
   /** Ends the task that is at work; null: none is. */
   #lose: ((error: unknown) => void) | null = null;
-  /** Once it is known that there are no threads. */
-  #isHere = false;
+  /** Whether there are threads; null: it is not known yet. */
+  #hasThreads: boolean | null = null;
   #isDisposed = false;
 
   constructor(work: LimitedWork<Task, Value>) {
@@ -68,16 +68,30 @@ export class LimitedTasks<Task, Value> {
   async #next(task: Task, deadlineMs: number, signal?: AbortSignal): Promise<Value> {
     this.#expectAlive();
     signal?.throwIfAborted();
-    if (this.#thread === null && !this.#isHere) {
-      const thread = await this.#work.startThread().catch(() => null);
+    if (this.#thread === null && this.#hasThreads !== false) {
+      const thread = await this.#startThread();
       if (this.#isDisposed) await thread?.close();
       this.#expectAlive();
       this.#thread = thread;
-      this.#isHere = thread === null;
+      this.#hasThreads = thread !== null;
     }
     signal?.throwIfAborted();
     const thread = this.#thread;
     return thread === null ? this.#work.runHere(task) : this.#ask(thread, task, deadlineMs, signal);
+  }
+
+  /**
+   * Null where there are none. Where there have been some, that the next one cannot be started is no reason to do without: what
+   * has brought the last one down may be tried again.
+   */
+  async #startThread(): Promise<TaskThread<Task, Value> | null> {
+    try {
+      return await this.#work.startThread();
+    } catch (cause) {
+      if (this.#hasThreads === null) return null;
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw this.#work.failure(`no thread could be started for it: ${why}`);
+    }
   }
 
   #ask(
