@@ -28,7 +28,10 @@ import type { ConnectedTier } from "./tier-connection.js";
  * Loads a model: its weights are read once, straight to where they are used.
  *
  * @param source see `ModelSource`; in Node the embedded model by default
- * @throws LastrowError with a code and a sentence that names the file and what was expected
+ * @returns a model to `dispose`, or to hold with `await using`
+ * @throws LastrowError with a sentence that names the file and what was expected: `model_not_found`, `model_file_invalid`,
+ *   `model_unsupported`, `weights_not_finite`, `tokenizer_invalid`; `memory_limit_exceeded`; of the Hub `hub_unreachable`,
+ *   `hub_not_found`, `hub_integrity`; `runtime_unsupported`, `invalid_argument`, `aborted`
  */
 export async function load(source?: ModelSource, options: LoadOptions = {}): Promise<LanguageModel> {
   return new LanguageModel(await loadParts(source, options, () => connect(options.worker)));

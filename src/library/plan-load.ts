@@ -45,8 +45,8 @@ export interface LoadPlan {
  * weights.
  * @param source as of `load`
  * @param options as of `load`
- * @throws LastrowError as `load`, for what can be known before a weight is read: `model_not_found`, `config_invalid`,
- *   `architecture_unsupported`, `tensor_missing`, `memory_limit_exceeded` …
+ * @throws LastrowError as `load`, for what can be known before a weight is read: `model_not_found`,
+ *   `model_file_invalid`, `model_unsupported`, `memory_limit_exceeded` …
  */
 export async function planLoad(source?: ModelSource, options: LoadOptions = {}): Promise<LoadPlan> {
   const { wanted, settings } = checkedSettings(source, options);

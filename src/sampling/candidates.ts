@@ -25,6 +25,7 @@ const BUCKETS = 2048;
 /** Scores that are 1 apart are this many buckets apart; everything 64 and more below the best shares the last one. */
 const BUCKETS_PER_UNIT = 32;
 
+/** Tokens of one vocabulary that may still be chosen, with their scores; filled anew for each token that is chosen. */
 export class Candidates {
   readonly #ids: Int32Array;
   readonly #scores: Float32Array;

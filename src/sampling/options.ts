@@ -55,17 +55,25 @@ export interface SamplingDefaults {
   readonly repetitionPenalty?: number | undefined;
 }
 
-/** Every option of sampling, checked. */
+/** Every option of sampling, checked, what was left out filled in: see `SamplingOptions`. */
 export interface ResolvedSampling {
+  /** ≥ 0; 0 is greedy. */
   readonly temperature: number;
+  /** 0 is off. */
   readonly topK: number;
+  /** 0 … 1; 1 is off. */
   readonly topP: number;
+  /** 0 … 1; 0 is off. */
   readonly minP: number;
+  /** Above 0; 1 is off. */
   readonly repetitionPenalty: number;
+  /** 0 is off. */
   readonly frequencyPenalty: number;
+  /** 0 is off. */
   readonly presencePenalty: number;
-  /** By token id. */
+  /** What is added to scores, by token id. */
   readonly logitBias: ReadonlyMap<number, number>;
+  /** 0 … 2^53 − 1, also where none was given. */
   readonly seed: number;
   /** Alternatives to report beside each token's own log-probability; null for no log-probabilities. */
   readonly logprobs: number | null;

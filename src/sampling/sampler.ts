@@ -23,6 +23,7 @@ export type { TokenLogprob } from "./logprobs.js";
 
 /** A token that was chosen. */
 export interface SampledToken {
+  /** Its id. */
   readonly token: number;
   /** Its log-probability in the model's own distribution; only when log-probabilities were asked for. */
   readonly logprob?: number;
@@ -30,6 +31,7 @@ export interface SampledToken {
   readonly topLogprobs?: readonly TokenLogprob[];
 }
 
+/** Chooses tokens by some options: the same one for the same logits, history, seed and position, on every machine. */
 export class Sampler {
   readonly #options: ResolvedSampling;
   readonly #changes: ScoreChanges;

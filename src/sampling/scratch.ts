@@ -6,6 +6,7 @@
 import { STRETCH } from "../kernels/kernels.js";
 import { Candidates } from "./candidates.js";
 
+/** Working memory of samplers, for one vocabulary: any number may share it, one after the other. */
 export class SamplingScratch {
   /** V */
   readonly vocabSize: number;

@@ -50,3 +50,21 @@ test("the server's own codes, with their statuses", () => {
   expect(own.filter((made) => !listed.includes(made))).toEqual([]);
   expect(listed.filter((made) => !thrown.includes(made))).toEqual([]);
 });
+
+test("what doc comments say is thrown is among them", () => {
+  const known = new Set(cells(library, 0).flatMap(codesIn));
+  const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
+  const named = files
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
+    .flatMap((name) => {
+      const text = readFileSync(join(root, "src", name), "utf8");
+      const comments = [...text.matchAll(/@throws LastrowError[^@]*?\*\//g)];
+      return comments.flatMap(([comment]) =>
+        [...comment.matchAll(/`([a-z]+(?:_[a-z]+)+)`/g)].map(([, code]) => ({ name, code })),
+      );
+    });
+  // Fields and a function of templates, of which the same comments speak.
+  for (const other of ["layer_types", "model_type", "raise_exception"]) known.add(other);
+  expect(named.length).toBeGreaterThan(100);
+  expect(named.filter(({ code }) => !known.has(code))).toEqual([]);
+});
