@@ -1,17 +1,28 @@
 // The innermost loops of matrix products of many rows over quantised weights: two or three rows by 256 inputs of a panel that were
 // widened (widen-panel.ts), in 16 columns. Of 128 bits two rows are the fastest, by an eighth before three and four rows by half a
-// panel; of 256 bits, which V8 makes of neighbouring vectors, three are, by a sixth before two.
+// panel; of 256 bits, which V8 makes of neighbouring vectors, three are, by a sixth before two. Two modules are made of this source: in
+// that of relaxed dot products weights are nibbles, as bytes, and sums have 16 bits (relaxed/tiles-short.ts).
 //
 // The same sums of integers as those of tiles-quantised.ts, and the same steps of f32: the same bits.
 
-import { SCALED_SUM } from "./quantise-groups";
-import { dot, next } from "./tiles-quantised";
+import { SCALED_SUM, SUMS } from "./quantise-groups";
+import { shortDot, whole } from "./relaxed/tiles-short";
+import { dot as longDot, next } from "./tiles-quantised";
 import { PAIR_BYTES, WIDE_GROUP_BYTES, WIDE_OFFSETS_AT, WIDE_SCALE_BYTES, WIDE_SCALES_AT } from "./widen-panel";
+
+/** `acc` with the products of four columns: for two k, or four of bytes. */
+@inline
+function dot(acc: v128, w: v128, x: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? shortDot(acc, w, x) : longDot(acc, w, x);
+}
 
 /** A group's sum of integers and its offset to the sums of four columns. @param x the row's scale */
 @inline
 function nextWide(offsets: bool, sum: v128, integers: v128, scales: v128, offsetsOfFour: v128, x: usize): v128 {
-  const scaled = next(sum, integers, scales, v128.load_splat<f32>(x));
+  // Nibbles have a zero, of 8, where they have no offset (q4_0); integers that were widened to 16 bits are without theirs.
+  const whole32 = ASC_FEATURE_RELAXED_SIMD
+    ? whole(!offsets, i32x4.splat(-8 * (load<i32>(x, SUMS) + load<i32>(x, SUMS + 4))), integers) : integers;
+  const scaled = next(sum, whole32, scales, v128.load_splat<f32>(x));
   return offsets ? f32x4.add(scaled, f32x4.mul(offsetsOfFour, v128.load_splat<f32>(x, SCALED_SUM))) : scaled;
 }
 

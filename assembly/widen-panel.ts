@@ -2,13 +2,17 @@
 // 16 bits without their zero, for each group [k/2][16 columns][2 k]; then the groups' scales as f32 and their offsets, 16 columns
 // each. An offset is what is added: minus a minimum that is taken away. With steps of 16 an integer is step · integer, at most
 // 128 · 32. The two k of a pair are those of the activations: quantise.ts.
+//
+// In the module of relaxed dot products nibbles become bytes instead, which still have their zero, [k/4][16 columns][4 k].
 
 import { GROUP, SUPER_GROUPS } from "./blocks";
 import { COLUMNS, groupBytes, groupHeader, halves, STEPS, STEPS_OF_16, superHeader, WITH_MINIMUM } from "./quantised-panels";
+import { lower } from "./relaxed/tiles-short";
+import { upper } from "./tiles-quantised";
 
-/** Bytes of a pair of k, and of a group. */
+/** Bytes of a pair of k, or of four as bytes, and of a group. */
 export const PAIR_BYTES: usize = 4 * COLUMNS;
-export const WIDE_GROUP_BYTES: usize = <usize>(GROUP / 2) * PAIR_BYTES;
+export const WIDE_GROUP_BYTES: usize = <usize>(GROUP / (ASC_FEATURE_RELAXED_SIMD ? 4 : 2)) * PAIR_BYTES;
 /** Bytes of a group's scales, or offsets. */
 export const WIDE_SCALE_BYTES: usize = 4 * COLUMNS;
 /** Where scales are, and offsets. */
@@ -26,7 +30,8 @@ export function widenSuper(nibbles: bool, scales: i32, zero: i32, head: usize, g
   const bytes = groupBytes(scales, nibbles);
   let at = head + superHeader(scales), integers = to, scale = to + WIDE_SCALES_AT;
   for (let g = 0; g < groups; g++) {
-    if (nibbles) widenNibbles(zero, at + groupHeader(scales), integers);
+    if (ASC_FEATURE_RELAXED_SIMD) nibblesToBytes(at + groupHeader(scales), integers);
+    else if (nibbles) widenNibbles(zero, at + groupHeader(scales), integers);
     else widenBytes(scales, zero, at, integers);
     for (let j: usize = 0; j < 4; j++) {
       const quarter = scale + 16 * j;
@@ -43,6 +48,23 @@ export function widenSuper(nibbles: bool, scales: i32, zero: i32, head: usize, g
     at += bytes;
     integers += WIDE_GROUP_BYTES;
     scale += WIDE_SCALE_BYTES;
+  }
+}
+
+/** The elements of a group. */
+@inline
+function nibblesToBytes(from: usize, to: usize): void {
+  for (const end = to + WIDE_GROUP_BYTES; to < end; to += 2 * PAIR_BYTES) {
+    const w0 = v128.load(from), w1 = v128.load(from, 16), w2 = v128.load(from, 32), w3 = v128.load(from, 48);
+    v128.store(to, lower(w0));
+    v128.store(to, lower(w1), 16);
+    v128.store(to, lower(w2), 32);
+    v128.store(to, lower(w3), 48);
+    v128.store(to, upper(w0), PAIR_BYTES);
+    v128.store(to, upper(w1), PAIR_BYTES + 16);
+    v128.store(to, upper(w2), PAIR_BYTES + 32);
+    v128.store(to, upper(w3), PAIR_BYTES + 48);
+    from += 64;
   }
 }
 

@@ -5,10 +5,12 @@
 
 export { linearInt8Relaxed } from "./linear-int8";
 export { rowsByPanels as linearQuantisedRelaxed } from "../rows-by-panels";
+export { rowsByWidened as linearWidenedRelaxed } from "../rows-widened";
 // Nobody calls these: tiles.ts says why they are here.
 export {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
   twoBytes, twoBytesMinimum, twoBytesSteps, twoBytesSteps16, twoNibbles, twoNibblesMinimum, twoNibblesSteps,
 } from "../tiles-quantised";
 export { rowShort, rowShortMinimum, rowShortSteps, twoShort, twoShortMinimum, twoShortSteps } from "./tiles-short";
+export { widened2, widened2Offsets, widened3, widened3Offsets } from "../tiles-widened";
 export { int8RelaxedTile1, int8RelaxedTile2 } from "./tiles-int8";

@@ -23,11 +23,11 @@ export function shortDot(acc: v128, w: v128, x: v128): v128 {
   return i16x8.add(acc, i16x8.relaxed_dot_i8x16_i7x16_s(x, w));
 }
 
-/** The sums of four columns; with one scale they begin where their zeros leave too much. */
+/** The sums of four columns, which begin where a zero that elements have leaves too much. */
 @inline
-export function whole(scales: i32, begin: v128, acc: v128): v128 {
+export function whole(hasZero: bool, begin: v128, acc: v128): v128 {
   const sum = i32x4.dot_i16x8_s(acc, v128.load_splat<u32>(CONSTANTS, 4));
-  return scales == ONE_SCALE ? i32x4.add(sum, begin) : sum;
+  return hasZero ? i32x4.add(sum, begin) : sum;
 }
 
 /** The lower nibbles of bytes. */
@@ -86,13 +86,13 @@ function tile(
         const s0 = scaleOf(scales, head, at, 0), s1 = scaleOf(scales, head, at, 1);
         const s2 = scaleOf(scales, head, at, 2), s3 = scaleOf(scales, head, at, 3);
         let r = v128.load_splat<f32>(xa), z = start(true, scales, zero, xa + SUMS, 0);
-        f0 = next(f0, whole(scales, z, a0), s0, r); f1 = next(f1, whole(scales, z, a1), s1, r);
-        f2 = next(f2, whole(scales, z, a2), s2, r); f3 = next(f3, whole(scales, z, a3), s3, r);
+        f0 = next(f0, whole(scales == ONE_SCALE, z, a0), s0, r); f1 = next(f1, whole(scales == ONE_SCALE, z, a1), s1, r);
+        f2 = next(f2, whole(scales == ONE_SCALE, z, a2), s2, r); f3 = next(f3, whole(scales == ONE_SCALE, z, a3), s3, r);
         if (rows > 1) {
           r = v128.load_splat<f32>(xb);
           z = start(true, scales, zero, xb + SUMS, 0);
-          g0 = next(g0, whole(scales, z, b0), s0, r); g1 = next(g1, whole(scales, z, b1), s1, r);
-          g2 = next(g2, whole(scales, z, b2), s2, r); g3 = next(g3, whole(scales, z, b3), s3, r);
+          g0 = next(g0, whole(scales == ONE_SCALE, z, b0), s0, r); g1 = next(g1, whole(scales == ONE_SCALE, z, b1), s1, r);
+          g2 = next(g2, whole(scales == ONE_SCALE, z, b2), s2, r); g3 = next(g3, whole(scales == ONE_SCALE, z, b3), s3, r);
         }
         if (scales != ONE_SCALE) {
           const m0 = minimumOf(scales, head, at, 0), m1 = minimumOf(scales, head, at, 1);
