@@ -121,6 +121,7 @@ export const en = {
     stop: "Stop",
     recompute: "Recompute",
     cached: "With the KV cache",
+    text: (way: string) => `${way}: its text`,
     recomputeSays: "feeds every row, every time",
     cachedSays: "feeds the new row, keeps K and V",
     rows: "rows through the model",

@@ -96,6 +96,7 @@ export const zh: Strings = {
     stop: "停止",
     recompute: "全部重算",
     cached: "使用 KV 缓存",
+    text: (way) => `${way}：生成的文字`,
     recomputeSays: "每一步都送入所有行",
     cachedSays: "只送入新的一行，保留 K 和 V",
     rows: "经过模型的行数",
