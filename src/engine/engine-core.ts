@@ -25,7 +25,7 @@ import { type ScheduledRows, Scheduler } from "./scheduler.js";
 import { MeasuredStepCosts, type StepCosts } from "./step-costs.js";
 import { StepCounters } from "./step-counters.js";
 
-/** What runs the model. One owner: the language model. */
+/** What runs a model; from then on the core's own. */
 export interface EngineParts {
   readonly model: Decoder;
   readonly kernels: Kernels;
@@ -38,7 +38,7 @@ export interface EngineParts {
   readonly stepCosts?: StepCosts | undefined;
 }
 
-/** What a new sequence shares, and with which others. */
+/** How a new sequence begins: what it shares, with which others, and what is wanted of it. */
 export interface NewSequence {
   /** Sequences share K and V with those of the same salt; null: with none. */
   readonly salt: string | null;

@@ -67,11 +67,6 @@ export class TracingKernels implements Kernels {
     return false;
   }
 
-  /** The tensor that lies in a place now. */
-  recordedAt(place: Tensor): RecordedTensor {
-    return this.recorded[this.#read(place).tensor];
-  }
-
   /** Somewhere to put numbers that no operation made, such as the angles of a rotation: they are not kept. */
   f32(_offset: number, length: number): Float32Array {
     return new Float32Array(length);
