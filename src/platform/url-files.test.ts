@@ -9,6 +9,7 @@ import { LastrowError, load } from "../index.js";
 import { stories } from "../stories.js";
 import { platform as browserPlatform } from "./browser.js";
 import { threads as browser } from "./browser-threads.js";
+import { openAddress } from "./url-files.js";
 
 let server: Server | undefined;
 afterEach(() => {
@@ -124,6 +125,70 @@ describe("a web address", () => {
     });
     await expect(load(address, { signal: controller.signal })).rejects.toMatchObject({ code: "aborted" });
   });
+});
+
+describe("a file that arrives", () => {
+  const SIZE = 3_000_000;
+  const whole = Uint8Array.from({ length: SIZE }, (_, i) => (i * 2_654_435_761) >>> 24);
+
+  /** A file of pieces of some sizes; counts those that were written into memory of the reader's. */
+  async function arriving(type: "bytes" | undefined) {
+    let [sent, pieces, given] = [0, 0, 0];
+    const next = (most: number) => {
+      pieces += 1;
+      const piece = whole.subarray(sent, sent + Math.min(most, 1 + ((pieces * 77_777) % 300_000)));
+      sent += piece.length;
+      return piece;
+    };
+    const body =
+      type === "bytes"
+        ? new ReadableStream({
+            type,
+            pull(controller: ReadableByteStreamController) {
+              const view = controller.byobRequest?.view as Uint8Array<ArrayBuffer> | null | undefined;
+              const piece = next(view?.byteLength ?? SIZE);
+              if (view == null) controller.enqueue(piece.slice());
+              else {
+                given += 1;
+                view.set(piece);
+                controller.byobRequest?.respond(piece.length);
+              }
+              if (sent === SIZE) controller.close();
+            },
+          })
+        : new ReadableStream<Uint8Array>({
+            pull(controller) {
+              controller.enqueue(next(SIZE));
+              if (sent === SIZE) controller.close();
+            },
+          });
+    const headers = { "content-length": String(SIZE) };
+    const file = await openAddress("file", new URL("http://host/file"), {
+      fetch: async () => new Response(body as ReadableStream<Uint8Array<ArrayBuffer>>, { headers }),
+    });
+    return { file: file!, counts: () => ({ pieces, given }) };
+  }
+
+  test.each([undefined, "bytes"] as const)(
+    "from a stream of type %s has all bytes in their places",
+    async (type) => {
+      const { file, counts } = await arriving(type);
+      const read: Uint8Array[] = [];
+      for (let [offset, i] = [0, 0]; offset < SIZE; i++) {
+        // Some are passed over, as what no tensor is in.
+        const length = Math.min(1 + ((i * 54_321) % 700_000), SIZE - offset);
+        const target = new Uint8Array(length);
+        await file.read(offset, target);
+        read.push(target);
+        expect(Buffer.compare(target, whole.subarray(offset, offset + length))).toBe(0);
+        offset += length + (i % 3);
+      }
+      await file.close();
+      const { pieces, given } = counts();
+      expect(pieces).toBeGreaterThan(10);
+      expect(given).toBe(type === "bytes" ? pieces : 0);
+    },
+  );
 });
 
 describe("a GGUF file's address", () => {

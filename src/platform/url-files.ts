@@ -106,12 +106,41 @@ function fetchError(address: URL, cause: unknown, options: FetchOptions): Lastro
   );
 }
 
+/** Bytes of a body, in whatever pieces they come. A piece is good until the next one is asked for. */
+interface ChunkReader {
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
+}
+
+/** Bytes of a piece, at most, where the memory for it is given. */
+const CHUNK_BYTES = 1024 * 1024;
+
+/** Reads a body, into one and the same memory where it can be given: browsers keep hundreds of megabytes of pieces of their own. */
+function chunkReader(body: ReadableStream<Uint8Array>): ChunkReader {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: "byob" });
+  } catch {
+    // Of a stream that somebody made, or in an older runtime.
+    return body.getReader();
+  }
+  let memory = new ArrayBuffer(CHUNK_BYTES);
+  return {
+    async read() {
+      const { done, value } = await reader.read(new Uint8Array(memory));
+      if (value !== undefined) memory = value.buffer;
+      return { done, value };
+    },
+    cancel: () => reader.cancel(),
+  };
+}
+
 /** A file that is still arriving; it can only be read forwards. */
 class StreamedFile implements ModelFile {
   readonly name: string;
   readonly size: number;
   readonly #address: URL;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #reader: ChunkReader;
   readonly #options: FetchOptions;
   /** The last read that was asked for: they take their turns. */
   #last: Promise<void> = Promise.resolve();
@@ -122,7 +151,7 @@ class StreamedFile implements ModelFile {
     this.name = address.href;
     this.#address = address;
     this.size = size;
-    this.#reader = body.getReader();
+    this.#reader = chunkReader(body);
     this.#options = options;
   }
 
@@ -156,13 +185,13 @@ class StreamedFile implements ModelFile {
   }
 
   async #nextChunk(): Promise<Uint8Array> {
-    let result: ReadableStreamReadResult<Uint8Array>;
+    let result: Awaited<ReturnType<ChunkReader["read"]>>;
     try {
       result = await this.#reader.read();
     } catch (cause) {
       throw fetchError(this.#address, cause, this.#options);
     }
-    if (!result.done) return result.value;
+    if (!result.done && result.value !== undefined) return result.value;
     throw new LastrowError(
       "model_file_invalid",
       `${this.name} ended at byte ${this.#position} of the ${this.size} that were announced.`,
