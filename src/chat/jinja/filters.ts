@@ -2,7 +2,7 @@
 import { percentFormat } from "./format.js";
 import { toJson } from "./json.js";
 import { absolute, round, toFloat, toInteger } from "./number-filters.js";
-import { binary } from "./operators.js";
+import { binary, expectRoom } from "./operators.js";
 import { TESTS } from "./tests.js";
 import { Text } from "./text.js";
 import { capitalize, integer, lower, padded, replace, strip, textOf, upper } from "./text-methods.js";
@@ -116,6 +116,7 @@ function batch(value: Value, args: Args): Value {
   for (let i = 0; i < items.length; i += size) {
     const row = items.slice(i, i + size);
     const missing = fill === undefined || fill === null ? 0 : size - row.length;
+    expectRoom(missing);
     rows.push(new List([...row, ...Array.from({ length: missing }, () => fill as Value)]));
   }
   return new List(rows, "generator");

@@ -134,7 +134,11 @@ function itemOf(object: Value, key: Value): Value | undefined {
   if (object instanceof Dict) return object.get(key);
   if (object instanceof Namespace) return key instanceof Text ? object.attributes.get(key.value) : undefined;
   if (typeof key !== "number" && typeof key !== "boolean") return undefined;
-  if (object instanceof Text) return object.characters().at(Number(key));
+  if (object instanceof Text) {
+    const { length } = object;
+    const at = Number(key) < 0 ? Number(key) + length : Number(key);
+    return at >= 0 && at < length ? object.part(at, at + 1) : undefined;
+  }
   if (object instanceof List && object.isIndexed) return object.items.at(Number(key));
   return undefined;
 }
@@ -219,14 +223,17 @@ export function slice(object: Value, bounds: readonly Value[]): Value {
   if (object instanceof Undefined) throw new Error(object.what);
   const isSliced = object instanceof Text || (object instanceof List && object.isIndexed);
   if (!isSliced) throw new Error(`${describe(object)} cannot be sliced`);
-  const items = iterate(object);
-  const { length } = items;
+  const length = object instanceof Text ? object.length : object.items.length;
   const clamp = (at: number, least: number, most: number) =>
     Math.min(Math.max(at < 0 ? at + length : at, least), most);
   const first =
     start === null ? (by > 0 ? 0 : length - 1) : clamp(start, by > 0 ? 0 : -1, by > 0 ? length : length - 1);
   const end =
     stop === null ? (by > 0 ? length : -1) : clamp(stop, by > 0 ? 0 : -1, by > 0 ? length : length - 1);
+  if (object instanceof Text && by === 1) {
+    return first < end ? object.part(first, end) : object.slice(0, 0);
+  }
+  const items = iterate(object);
   const taken: Value[] = [];
   for (let i = first; by > 0 ? i < end : i > end; i += by) taken.push(items[i]);
   if (object instanceof List) return new List(taken, object.kind);
@@ -239,7 +246,7 @@ function expectDefined(value: Value): Value {
   return value;
 }
 
-function expectRoom(items: number): void {
+export function expectRoom(items: number): void {
   if (items > MAX_ITEMS) throw new Error(`a list of more than ${MAX_ITEMS} items`);
 }
 

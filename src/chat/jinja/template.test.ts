@@ -3,7 +3,9 @@
  * (fixtures/chat-templates/README.md says where the expected texts come from). And special tokens in what is rendered.
  */
 import { readdirSync, readFileSync } from "node:fs";
+import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
+import { anyCharacter } from "../../../test/any-text.js";
 import { gpt2VocabularyFiles } from "../../../test/gpt2-vocabulary.js";
 import { memoryFiles } from "../../../test/memory-files.js";
 import { loadTokenizer } from "../../tokenizer/load-tokenizer.js";
@@ -139,6 +141,37 @@ test("constructs of the language render as in Jinja2", () => {
     if (error === undefined) expect(got, template).toBe(text);
     else expect(got, `${template} ${error}`).toBeInstanceOf(Error);
   }
+});
+
+test("a part of a text is of its characters, as Python counts them; no filter makes more items than a list may have", () => {
+  const shown = (source: string, content: string) =>
+    new Template(source).render({
+      messages: [{ role: "user", content }],
+      variables: {},
+      end: performance.now() + 60_000,
+    }).value;
+  const bound = fc.option(fc.integer({ min: -7, max: 7 }));
+  fc.assert(
+    fc.property(
+      fc.string({ unit: anyCharacter, maxLength: 6 }),
+      bound,
+      bound,
+      fc.integer({ min: -7, max: 7 }),
+      (text, from, to, at) => {
+        const characters = [...text];
+        const wanted = characters.slice(from ?? 0, to ?? characters.length).join("");
+        const place = characters.at(at) ?? "";
+        expect(
+          shown(
+            `{{ messages[0].content[${from ?? ""}:${to ?? ""}] }}|{{ messages[0].content[${at}] }}`,
+            text,
+          ),
+        ).toBe(`${wanted}|${place}`);
+      },
+    ),
+    { numRuns: 100 },
+  );
+  expect(() => shown("{{ [1] | batch(1000000000, 0) | list }}", "")).toThrow("more than 1048576 items");
 });
 
 describe("special tokens", () => {

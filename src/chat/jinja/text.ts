@@ -75,6 +75,7 @@ export class Text {
   }
 
   repeat(times: number): Text {
+    if (this.value === "") return this;
     if (this.value.length * times > MAX_TEXT) throw new Error(`a text of more than ${MAX_TEXT} characters`);
     if (this.runs.length <= 1) {
       return Text.of(this.value.repeat(Math.max(times, 0)), this.runs[0]?.origin);
@@ -96,6 +97,14 @@ export class Text {
   /** Number of code points. */
   get length(): number {
     return this.#starts()?.length ?? this.value.length;
+  }
+
+  /** Characters (code points) from one up to another, both from 0 to their number. A text of millions is not taken apart for it. */
+  part(start: number, end: number): Text {
+    const starts = this.#starts();
+    if (starts === null) return this.slice(start, end);
+    const { length } = this.value;
+    return this.slice(starts[start] ?? length, starts[end] ?? length);
   }
 
   /** Its characters (code points), one by one. */
