@@ -88,7 +88,9 @@ it("errors are broken at words on a terminal, and stay one line in a pipe", asyn
 
 it("what a model lacks is told with the option that helps", async () => {
   const { stderr } = await run(["chat", "--threads", "1"], { stdin: "" });
-  expect(stderr).toMatch(/no chat template; give one of your own \(--chat-template\)/);
+  expect(stderr).toMatch(
+    /no chat template; take a model that has one, such as Qwen\/Qwen3-0.6B-GGUF, give one of your own \(--chat-template\)/,
+  );
 });
 
 describe("generate", () => {
