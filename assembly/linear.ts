@@ -39,7 +39,7 @@ const FEWEST_BEHIND: i32 = 5;
 /** So many take much longer than their weights take to come. */
 export const MANY_ROWS: i32 = 40;
 /**
- * So many go through tiles of four k at a time, where vectors are fused. Fewer than self-check.ts runs: V8 fuses what runs then, and
+ * So many go through tiles of eight k at a time, where vectors are fused. Fewer than self-check.ts runs: V8 fuses what runs then, and
  * nothing later.
  */
 const DEEP_ROWS: i32 = 10;
