@@ -86,6 +86,17 @@ describe("a model that embeds by its last token", () => {
     expect(await lm.embed([])).toEqual({ embeddings: [], promptTokens: 0, numCachedTokens: 0 });
   });
 
+  test("what it was given is what it reads, whatever its caller does with the lists meanwhile", async () => {
+    const { lm } = model;
+    const ids = [5, 6, 7];
+    const texts = [ids, [8]];
+    const expected = await lm.embed([[5, 6, 7], [8]]);
+    const running = lm.embed(texts);
+    ids.push(9);
+    texts.pop();
+    expect((await running).embeddings).toEqual(expected.embeddings);
+  });
+
   test("takes what there is of a text's beginning, by its salt", async () => {
     const { lm } = model;
     const first = await lm.embed([TEXTS[3]], { salt: "s" });

@@ -31,10 +31,10 @@ test("a page that only generates loads nothing else with its first script, nor w
     /^tokenizer\/(load-tokenizer|tokenizer|piece-model|library|text-steps|vocabulary)\.ts/,
     // The engine, and what is used there alone.
     /^engine\/|^kernels\/(wasm\/(?!operations)|reference\/reference-kernels)|^model\/(load-weights|weight-parts)\b/,
-    /^sampling\/(?!(options|philox|beam-settings)\b)/,
+    /^sampling\/(?!(options|philox|beam-settings|logprobs|argmax)\b)/,
     // What else a model does.
-    /^saved-sequence\/|^client\/(comparison|logits-reader|sequence-storage)\b/,
-    /^library\/(embed|rank|perplexity|prompt-logits|tier-connection)\b/,
+    /^saved-sequence\/|^client\/(comparison|sequence-storage)\b/,
+    /^library\/(embed|rank|tier-connection)\b/,
   ];
   expect(reached.filter((file) => later.some((pattern) => pattern.test(file)))).toEqual([]);
 });

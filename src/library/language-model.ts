@@ -64,7 +64,15 @@ import {
   promptIds,
   withoutTokenizer,
 } from "./prompt-ids.js";
-import type { LogitsModel, LogitsOptions, LogitsResult, RowsOptions } from "./prompt-logits.js";
+import {
+  type LogitsModel,
+  type LogitsOptions,
+  type LogitsResult,
+  promptLogits,
+  promptLogitsRows,
+  promptPerplexity,
+  type RowsOptions,
+} from "./prompt-logits.js";
 import type { RankOptions, RankResult } from "./rank.js";
 import { type AnySchema, heldAnswer, type JsonSchema, type ValueOf } from "./structured-output.js";
 
@@ -235,7 +243,6 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `promptTokens`; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async logits(prompt: Prompt, options: RowsOptions = {}): Promise<LogitsResult> {
-    const { promptLogits } = await import("./prompt-logits.js");
     return promptLogits(this.#read(), prompt, options);
   }
 
@@ -244,7 +251,6 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `logits`
    */
   async *logitsRows(prompt: Prompt, options: LogitsOptions = {}): AsyncGenerator<LogitsRow, void> {
-    const { promptLogitsRows } = await import("./prompt-logits.js");
     yield* promptLogitsRows(this.#read(), prompt, options);
   }
 
@@ -254,7 +260,6 @@ export class LanguageModel implements AsyncDisposable {
    *   `tokenizer_missing`, `token_out_of_range`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async perplexity(text: Prompt, options: PerplexityOptions & PromptOptions = {}): Promise<PerplexityResult> {
-    const { promptPerplexity } = await import("./prompt-logits.js");
     return promptPerplexity(this.#read(), (read) => idsOf(this.#prompted(), text, read), options);
   }
 
@@ -268,8 +273,10 @@ export class LanguageModel implements AsyncDisposable {
    *   `promptTokens`; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async embed(texts: string | readonly Prompt[], options: EmbedOptions = {}): Promise<EmbedResult> {
+    const model = this.#read();
+    const given = asGiven(texts);
     const { embedTexts } = await import("./embed.js");
-    return embedTexts(this.#read(), texts, options);
+    return embedTexts(model, given, options);
   }
 
   /**
@@ -279,14 +286,18 @@ export class LanguageModel implements AsyncDisposable {
    *   `context_length_exceeded`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async rank(query: string, documents: readonly string[], options: RankOptions = {}): Promise<RankResult> {
+    const model = this.#read();
+    const { tokenizer } = this;
+    const given = asGiven(documents);
     const { rankDocuments } = await import("./rank.js");
-    return rankDocuments(this.#read(), this.tokenizer, query, documents, options);
+    return rankDocuments(model, tokenizer, query, given, options);
   }
 
   /** As `rank`, of texts that are tokens already: see `rankTokens`. @internal */
   async rankIds(texts: readonly (readonly number[])[], options: RankOptions): Promise<RankResult> {
+    const model = this.#read();
     const { rankerOf, rankTokens } = await import("./rank.js");
-    return rankTokens(this.#read(), rankerOf(this.info, this.tokenizer), texts, options);
+    return rankTokens(model, rankerOf(this.info, this.tokenizer), texts, options);
   }
 
   /**
@@ -405,4 +416,10 @@ export class LanguageModel implements AsyncDisposable {
       defaultMaxTokens,
     );
   }
+}
+
+/** A copy of lists that their owner may change while a module is fetched; what is none is left for the checks to refuse. */
+function asGiven<T>(texts: T): T {
+  if (!Array.isArray(texts)) return texts;
+  return texts.map((text: unknown) => (Array.isArray(text) ? [...text] : text)) as T;
 }
