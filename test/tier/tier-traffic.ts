@@ -116,8 +116,9 @@ export async function runTierScenario(scenario: TierScenario, tally = newTierTal
       engine.load(tokensOf(text, count), { from, deadlineMs, localFrom });
     }
   }
-  // Longer than anything is left alone or waited for.
+  // Longer than anything is left alone or waited for; a record that takes two seconds to write is followed by 38 of rest.
   await clock.pass(400_000);
+  await clock.until(() => engine.lent.size === 0, actions.length * 200 * 40_000);
   const { hits, rejected, loads, breaker, written, droppedWrites, timeouts } = host.stats();
   const numRejected = Object.values(rejected).reduce((sum, count) => sum + count);
   expectEqual(engine.numOpenLoads, 0, "loads that have not ended");
