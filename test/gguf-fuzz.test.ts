@@ -14,7 +14,7 @@ import { memoryFiles } from "./memory-files.js";
 import { mutatedGguf } from "./mutated-gguf.js";
 import { parseRaw, type RawGguf, type RawText, rawBytes, rawText, TEXT } from "./raw-gguf.js";
 
-const CASES = 5000;
+const CASES = 1500;
 
 test("whatever a GGUF file says, it is read to the end or refused in one sentence", async () => {
   const tally: Record<string, number> = {};

@@ -39,9 +39,11 @@ export interface IdentityModel {
   readonly dtype: "f32" | "int8";
   /** Lengths that are recomputed, and prompts of the cached runs, on the reference kernels, which are slow. */
   readonly referenceLengths: readonly number[];
+  /** Random ways to cut a prompt into pieces on these. */
+  readonly referenceCuts: number;
 }
 
-export function testIdentity({ name, dtype, referenceLengths }: IdentityModel): void {
+export function testIdentity({ name, dtype, referenceLengths, referenceCuts }: IdentityModel): void {
   describe(`${name}, ${dtype}, to the end of its context`, () => {
     const kvDtype = dtype;
     const engines = new Map<Way, EngineCore>();
@@ -99,7 +101,7 @@ export function testIdentity({ name, dtype, referenceLengths }: IdentityModel): 
             const lengths = unsorted.sort((a, b) => a - b);
             expectTruth(truth, logitsAt(engineOf(way), "cached", tokens, lengths), lengths);
           }),
-          { numRuns: way === REFERENCE ? 20 : 100 },
+          { numRuns: way === REFERENCE ? referenceCuts : 100 },
         );
       },
     );
@@ -161,9 +163,17 @@ export function testIdentity({ name, dtype, referenceLengths }: IdentityModel): 
   });
 }
 
-/** Cached with one thread, recomputed with two. @param edgesOfEach at how many of its three places by the end of each block */
-export function testEmbedded({ edgesOfEach }: { readonly edgesOfEach: 1 | 3 }): void {
-  test(`the embedded model: cached with one thread, recomputed with two, at ${edgesOfEach} of each block's edges to the end of 512 positions`, async () => {
+/** Where the embedded model is recomputed. */
+interface EmbeddedEffort {
+  /** How many of a block's three places by its end. */
+  readonly edges: 1 | 3;
+  /** 1: of each block; 2: of every second. */
+  readonly everyBlocks: 1 | 2;
+}
+
+/** Cached with one thread, recomputed with two. */
+export function testEmbedded({ edges, everyBlocks }: EmbeddedEffort): void {
+  test(`the embedded model: cached with one thread, recomputed with two, at ${edges} of the edges of one block in ${everyBlocks}, to the end of 512 positions`, async () => {
     const single = (await loadInProcess(undefined, { threads: 1 })).core;
     const team = (await loadInProcess(undefined, { threads: 2 })).core;
     const tokens = arbitraryTokens(512, single.model.spec.vocabSize);
@@ -174,7 +184,7 @@ export function testEmbedded({ edgesOfEach }: { readonly edgesOfEach: 1 | 3 }): 
       if (n <= 17 || n === 512) return true;
       // The last position of a block, its end, and the first behind it; the next block's are others.
       const [block, edge] = [Math.round(n / BLOCK_SIZE), [15, 0, 1].indexOf(n % BLOCK_SIZE)];
-      return edge >= 0 && (edgesOfEach === 3 || edge === block % 3);
+      return edge >= 0 && block % everyBlocks === 0 && (edges === 3 || edge === block % 3);
     });
     for (const length of lengths) {
       sequence.forget();

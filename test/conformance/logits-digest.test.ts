@@ -1,43 +1,7 @@
-/**
- * The embedded model's logits, to the bit: their digests were measured once, on x64 and on 64-bit Arm. A change of the
- * code that changes a digest has changed the answer of every model, and needs another numerics version
- * (docs/numerics.md).
- */
-import { createHash } from "node:crypto";
-import { expect, test } from "vitest";
-import type { KernelsName } from "../../src/kernels/kernels.js";
-import type { ConvertedDtype } from "../../src/kernels/weight-types.js";
-import { load } from "../../src/library/load.js";
+/** The embedded model's logits, to the bit (embedded-digest.ts). On the reference kernels: test/exhaustive. */
+import { test } from "vitest";
+import { expectDigest } from "./embedded-digest.js";
 
-/** Token ids 1 … 60. */
-const TOKENS = Array.from({ length: 60 }, (_, i) => i + 1);
-
-/** SHA-256 of the logits (60, vocabSize) as little-endian f32. The model's weights are stored as F16. */
-const DIGESTS: Readonly<Record<Exclude<ConvertedDtype, "bf16">, string>> = {
-  f32: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
-  f16: "79c4542056ca9f7da90185f1a0f2755931ee8b0a9f919f0104189f2c2bb54b31",
-  int8: "d0ee4de87bee0710eb235355bc970e1e5677a52cf708e0ba55cdf75263e73c7b",
-  int4: "2a781893288ffb9b2d0a57656b75a2dae4e2923bd3f66c71e6afdebd2dd64f9c",
-};
-
-const cases: readonly { dtype: keyof typeof DIGESTS; kernels: KernelsName }[] = [
-  { dtype: "f32", kernels: "wasm" },
-  { dtype: "f32", kernels: "reference" },
-  { dtype: "f16", kernels: "wasm" },
-  { dtype: "int8", kernels: "wasm" },
-  { dtype: "int8", kernels: "reference" },
-  { dtype: "int4", kernels: "wasm" },
-];
-
-test.each(cases)("$dtype weights on $kernels kernels", async ({ dtype, kernels }) => {
-  const lm = await load(undefined, { dtype, kernels, worker: false });
-  try {
-    const { logits, rows } = await lm.logits(TOKENS, { rows: "all" });
-    expect(rows).toBe(TOKENS.length);
-    const bytes = new DataView(new ArrayBuffer(4 * logits.length));
-    for (let i = 0; i < logits.length; i++) bytes.setFloat32(4 * i, logits[i], true);
-    expect(createHash("sha256").update(bytes).digest("hex")).toBe(DIGESTS[dtype]);
-  } finally {
-    await lm.dispose();
-  }
+test.each(["f32", "f16", "int8", "int4"] as const)("%s weights on wasm kernels", async (dtype) => {
+  await expectDigest(dtype, "wasm");
 });

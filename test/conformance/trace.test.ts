@@ -5,10 +5,9 @@
  * the test's own, whose bits are the kernels'. And what the trace says a pass costs is what the kernels counted, and what
  * a hand counts.
  */
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { readModelConfig } from "../../src/architectures/read-config.js";
-import { tensorNamed, totalMultiplyAdds, traceForward } from "../../src/explain/index.js";
+import { totalMultiplyAdds, traceForward } from "../../src/explain/index.js";
 import { tracedMultiplyAdds } from "../../src/explain/trace-forward.js";
 import type { DecoderSpec } from "../../src/model/decoder-spec.js";
 import { folderFiles } from "../../src/platform/disk-files.js";
@@ -19,15 +18,8 @@ import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 import { loadSpec, specFiles } from "../spec-model.js";
-import {
-  checkDecoder,
-  checkRow,
-  checkSteps,
-  decoderPass,
-  decoderRun,
-  reachable,
-  tracedRun,
-} from "./traced-run.js";
+import { testRandomConfigurations, testRandomDecoders } from "./random-traces.js";
+import { checkRow, checkSteps, decoderRun, reachable, tracedRun } from "./traced-run.js";
 
 describe.each([
   { name: "tiny", dtype: "f32" },
@@ -102,62 +94,9 @@ test.each(familyNames)("a pass of %s is traced, each tensor by a name of its own
   }
 });
 
-const configuration = fc.record({
-  layers: fc.integer({ min: 1, max: 3 }),
-  heads: fc.integer({ min: 1, max: 4 }),
-  headDim: fc.integer({ min: 1, max: 7 }),
-  inner: fc.integer({ min: 1, max: 21 }),
-  context: fc.integer({ min: 1, max: 18 }),
-  vocab: fc.integer({ min: 1, max: 30 }),
-  seed: fc.nat({ max: 1000 }),
-  activation: fc.constantFrom("gelu_new", "gelu", "relu", "silu"),
-  tied: fc.boolean(),
-  dtype: fc.constantFrom("f32", "int8"),
-  kvDtype: fc.constantFrom("f32", "int8"),
-  logits: fc.constantFrom("last", "all"),
-  cachedShare: fc.double({ min: 0, max: 1, noNaN: true }),
-  rowShare: fc.double({ min: 0, max: 1, noNaN: true }),
-});
-
-test("200 random configurations: needed rows are needed, others are not, and both counts of the cost agree", async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      configuration,
-      async ({ headDim, dtype, kvDtype, logits, cachedShare, rowShare, ...size }) => {
-        const files = randomModelFiles({ ...size, embd: size.heads * headDim, std: 0.3 });
-        const loaded = await loadInProcess(memoryFiles("random", files), { dtype, kvDtype, threads: 1 });
-        const { core } = loaded;
-        const { kernels, model } = core;
-        const tokens = arbitraryTokens(size.context, size.vocab, size.seed);
-        const numCachedTokens = Math.floor(cachedShare * (tokens.length - 1));
-        const run = tracedRun(loaded, tokens, numCachedTokens, logits);
-        run.restore();
-        const before = { rows: model.rowsComputed, multiplyAdds: kernels.multiplyAdds };
-        const expected = run.logits(null);
-        expect(model.rowsComputed - before.rows).toBe(tensorNamed(run.trace, "wte").rows);
-        expect(kernels.multiplyAdds - before.multiplyAdds).toBe(totalMultiplyAdds(run.trace));
-        checkSteps(run, expected);
-        for (const tensor of reachable(run.trace)) {
-          checkRow(run, expected, tensor, Math.floor(rowShare * (tensor.rows - 0.001)));
-        }
-        run.dispose();
-        await kernels.dispose();
-      },
-    ),
-    { numRuns: 200 },
-  );
-});
-
-test("random decoders of all families' parts: needed rows are needed, others are not", async () => {
-  let unneeded = 0;
-  await fc.assert(
-    fc.asyncProperty(decoderPass, async (pass) => {
-      unneeded += await checkDecoder(pass);
-    }),
-    { numRuns: 40 },
-  );
-  expect(unneeded).toBeGreaterThan(0);
-});
+// `npm run test:exhaustive` has more of both.
+testRandomConfigurations(40);
+testRandomDecoders(12);
 
 const withWindows = familySpecNames.filter((name) =>
   FAMILY_SPECS[name].layers.some(({ attention }) => attention.window !== null),

@@ -3,7 +3,7 @@
  * Whatever a file says, it is described or refused in one sentence; none takes two seconds of the processor, nor more than 64
  * MB of memory beside its own bytes. Ends at the first that does.
  *
- *   npm run test:gguf -- --cases 200000 --from 5000
+ *   npm run test:gguf -- --cases 200000 --from 1500
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -17,7 +17,7 @@ import { mutatedGguf } from "../mutated-gguf.js";
 import { LIST, type RawGguf, type RawKey, rawBytes, rawText, TEXT } from "../raw-gguf.js";
 
 const { values } = parseArgs({
-  options: { cases: { type: "string", default: "200000" }, from: { type: "string", default: "5000" } },
+  options: { cases: { type: "string", default: "200000" }, from: { type: "string", default: "1500" } },
 });
 const cases = Number(values.cases);
 const from = Number(values.from);
