@@ -53,11 +53,11 @@ export function expectPatternsAsRegExp(numRuns: number): void {
           refused += 1;
           return;
         }
+        // Nothing refers to a group. Node 20's RegExp misses texts where one is in a look-ahead that repeats:
+        // /(?:(?=(a|b))b){1,3}c/ does not find "bc".
+        const oracle = new RegExp(whole.replace(/\((?!\?)/g, "(?:"), "u");
         for (const one of texts) {
-          expect([one, accepts(dfa, JSON.stringify(one).slice(1, -1))]).toEqual([
-            one,
-            new RegExp(whole, "u").test(one),
-          ]);
+          expect([one, accepts(dfa, JSON.stringify(one).slice(1, -1))]).toEqual([one, oracle.test(one)]);
         }
       },
     ),
