@@ -53,8 +53,8 @@ export function expectPatternsAsRegExp(numRuns: number): void {
           refused += 1;
           return;
         }
-        // Nothing refers to a group. Node 20's RegExp misses texts where one is in a look-ahead that repeats:
-        // /(?:(?=(a|b))b){1,3}c/ does not find "bc".
+        // Nothing refers to a group. Where one is in a look-ahead that repeats, Node 20's RegExp misses texts as soon as it is
+        // compiled, at its second run: /(?:(?=(a|[ab]))b){1,3}cc/ does not find "bcc".
         const oracle = new RegExp(whole.replace(/\((?!\?)/g, "(?:"), "u");
         for (const one of texts) {
           expect([one, accepts(dfa, JSON.stringify(one).slice(1, -1))]).toEqual([one, oracle.test(one)]);
