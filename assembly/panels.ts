@@ -24,10 +24,13 @@ export function rowBytes(form: i32): usize {
   return form == FORM_F32 ? PANEL_BYTES : HALF_PANEL_BYTES;
 }
 
-/** Streams in which one row goes through a weight where vectors are fused: the sums of six fill the registers, if nothing is widened. */
+/**
+ * Streams in which one row goes through a weight where vectors are fused: the sums of six fill the registers, if nothing is widened.
+ * Nibbles go fastest through two, bytes through four: measured (docs/performance.md).
+ */
 @inline
-export function streamsOf(isF32: bool): i32 {
-  return isF32 ? 6 : 4;
+export function streamsOf(isF32: bool, isNibbles: bool): i32 {
+  return isF32 ? 6 : isNibbles ? 2 : 4;
 }
 
 /**

@@ -8,6 +8,7 @@
 import { fused, relaxedInt8 } from "./choices";
 import { chunks, commandBytes, commands, inFeaturesOf, isProductOfOne, items, panelBytesOf, weightOf } from "./generated/dispatch";
 import { endInStream, PANEL_BYTES, streamsOf } from "./panels";
+import { COLUMNS } from "./quantised-panels";
 import { share } from "./shares";
 import { latest } from "./team-counters";
 
@@ -37,7 +38,9 @@ export function readAhead(command: usize, end: usize, seen: i32, thread: i32): v
   if (chunk < 0 || panels < pieces) return;
   const reach = <u64>weight + <u64>panels * <u64>panelBytes;
   if (reach > <u64>memory.size() << 16) return;
-  const streams = streamsOf(panelBytes == <usize>inFeaturesOf(next) * PANEL_BYTES);
+  // Nibbles and what belongs to them take less than a byte a weight, all other types more.
+  const inFeatures = <usize>inFeaturesOf(next);
+  const streams = streamsOf(panelBytes == inFeatures * PANEL_BYTES, panelBytes < inFeatures * COLUMNS);
   const length = panels / streams, apart = <usize>length * panelBytes;
   const first = endInStream(share(panels, chunk, pieces), panels, length);
   const last = endInStream(share(panels, chunk + 1, pieces), panels, length);

@@ -8,9 +8,9 @@ import {
 import {
   rowShort, rowShortMinimum, rowShortSteps, twoShort, twoShortMinimum, twoShortSteps,
 } from "./relaxed/tiles-short";
-import { addBiasInStreams, endInStream } from "./panels";
+import { addBiasInStreams, endInStream, streamsOf } from "./panels";
 import {
-  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps, STREAMS,
+  rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
   twoBytes, twoBytesMinimum, twoBytesSteps, twoBytesSteps16, twoNibbles, twoNibblesMinimum, twoNibblesSteps,
 } from "./tiles-quantised";
 
@@ -66,7 +66,8 @@ function rowInStreams(
   from: i32, to: i32,
 ): void {
   // Spreading nibbles takes longer than they take to come where vectors have 128 bits.
-  const streams = isNibbles(form) && !ASC_FEATURE_RELAXED_SIMD && !fused() ? 1 : STREAMS;
+  const inOne = isNibbles(form) && !ASC_FEATURE_RELAXED_SIMD && !fused();
+  const streams = inOne ? 1 : streamsOf(false, isNibbles(form));
   const panels = (outFeatures + COLUMNS - 1) / COLUMNS, length = panels / streams;
   const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
   for (let p = first; p < end; p++) {
