@@ -149,10 +149,15 @@ export class Admission {
     while (this.#kvCache.pool.numFree < blocks && this.#places.preemptIdle(() => false));
   }
 
-  /** Ends a load of a younger sequence, or of another tenant's where this one is owed room. */
-  #giveWay({ arrival, tenant }: ScheduledSequence, isOwed: boolean): boolean {
+  /**
+   * Ends a load of a sequence behind this one, or of another tenant's where this one is owed room. What the queue says counts, not
+   * the arrival, which forks have in common: if a load could hold room that the first in the queue needs, nothing would go on.
+   */
+  #giveWay(sequence: ScheduledSequence, isOwed: boolean): boolean {
+    const { waiting } = this.#places;
+    const before = new Set(waiting.slice(0, waiting.indexOf(sequence) + 1));
     const isSpared = (other: ScheduledSequence) =>
-      other.arrival <= arrival && !(isOwed && other.tenant !== tenant);
+      before.has(other) && !(isOwed && other.tenant !== sequence.tenant);
     return this.tier?.loads.giveWay(isSpared) ?? false;
   }
 }

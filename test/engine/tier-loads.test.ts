@@ -204,7 +204,7 @@ describe("a load", () => {
     expect(engine.step()).toEqual({ [numberOf(sequence)]: 100 });
   });
 
-  test("is given up with its sequence; who waited for it goes on alone", () => {
+  test("is given up with its sequence; what waited for it goes on alone", () => {
     const engine = new Tiered();
     const first = engine.start(run(0, 100));
     const second = engine.start(run(0, 100));
@@ -267,6 +267,39 @@ describe("a load", () => {
     engine.step();
     expect(older.place).toBe("resident");
     engine.finish();
+  });
+
+  test("of a fork gives way to the other fork, which arrived with it and is before it in the queue", () => {
+    const engine = new Tiered({ numBlocks: 10, tokenBudget: 4 });
+    const first = engine.start(run(300, 20));
+    engine.finish();
+    const consumer = {
+      take: () => {},
+      fail: (error: unknown) => {
+        throw error;
+      },
+    };
+    const second = engine.core.fork(first, consumer);
+    // Both lose their rows.
+    const large = engine.start(run(0, 150), { salt: null });
+    engine.finish();
+    engine.core.end(large);
+    expect([first.place, second.place]).toEqual(["away", "away"]);
+    // The first one waits for the block that another computes, and meanwhile the second one asks the tier.
+    const running = engine.start(run(300, 40));
+    for (let rows = 0; rows < 20; rows += 4) engine.step();
+    engine.core.extend(first, [...run(320, 12), ...run(700, 60)]);
+    engine.core.extend(second, run(0, 80));
+    engine.step();
+    expect(engine.loads).toMatchObject([{ id: 1, from: 1, to: 6 }]);
+    engine.end(1);
+    // Nothing runs, and what is held and promised for the second leaves too little room for the first.
+    engine.core.end(running);
+    engine.step();
+    expect(engine.loads[1]).toMatchObject({ id: 2, from: 1, to: 5 });
+    engine.end(2);
+    engine.finish();
+    expect(engine.core.stats.sequences).toMatchObject({ running: 0, waiting: 0 });
   });
 
   test("is not begun where computing is expected to be faster, as far as both are known", () => {
