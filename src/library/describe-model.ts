@@ -6,6 +6,7 @@ import { readModelConfig } from "../architectures/read-config.js";
 import { readChatTemplate } from "../chat/chat-template.js";
 import { type Checkpoint, openCheckpoint } from "../formats/checkpoint.js";
 import { readEmbeddingSettings } from "../formats/embedding-settings.js";
+import { FilesAhead } from "../formats/files-ahead.js";
 import { readGenerationConfig } from "../formats/generation-config.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import { readTokenizerFiles } from "../tokenizer/tokenizer-files.js";
@@ -29,35 +30,49 @@ export async function describeModel(
   return describeGguf(files, files.gguf, wanted, fingerprint);
 }
 
+/** Files that are asked for whenever a folder with a tokenizer is loaded, in that order. */
+const ALWAYS_READ = [
+  ...["config.json", "generation_config.json"],
+  ...["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"],
+  ...["chat_template.jinja", "modules.json"],
+];
+
 /** A folder of Hugging Face's: `config.json`, `tokenizer.json`, `model.safetensors` and others. */
 async function describeFolder(
-  files: ModelFiles,
+  given: ModelFiles,
   wanted: WantedContext,
   fingerprint: ModelFingerprint | null,
 ): Promise<DescribedModel> {
-  const texts = fingerprint?.texts(files) ?? files;
-  const config = await readModelConfig(texts, wanted);
-  const family = expectArchitecture(config.modelType);
-  let checkpoint: Checkpoint | null = null;
-  return {
-    ...{ config, family, notices: files.notices ?? [], metadata: [] },
-    // Before the weights are there the other texts may not be, either.
-    defaults: fingerprint === null ? {} : await readGenerationConfig(files, config.vocabSize),
-    async tokenizer() {
-      const read = await readTokenizerFiles(texts);
-      if (read === null) return null;
-      // A quarter of the code that a page would load at first, which a model without a tokenizer never uses.
-      const { tokenizerOf } = await import("../tokenizer/load-tokenizer.js");
-      return tokenizerOf(read, config.vocabSize);
-    },
-    chatTemplate: () => readChatTemplate(files),
-    embedding: () => readEmbeddingSettings(files),
-    async weights() {
-      checkpoint = await openCheckpoint(files);
-      return matchTensors(checkpoint, family, config.decoder);
-    },
-    async close() {
-      await checkpoint?.close();
-    },
-  };
+  const files = new FilesAhead(given, fingerprint === null ? [] : ALWAYS_READ);
+  try {
+    const texts = fingerprint?.texts(files) ?? files;
+    const config = await readModelConfig(texts, wanted);
+    const family = expectArchitecture(config.modelType);
+    let checkpoint: Checkpoint | null = null;
+    return {
+      ...{ config, family, notices: given.notices ?? [], metadata: [] },
+      // Before the weights are there the other texts may not be, either.
+      defaults: fingerprint === null ? {} : await readGenerationConfig(files, config.vocabSize),
+      async tokenizer() {
+        const read = await readTokenizerFiles(texts);
+        if (read === null) return null;
+        // A quarter of the code that a page would load at first, which a model without a tokenizer never uses.
+        const { tokenizerOf } = await import("../tokenizer/load-tokenizer.js");
+        return tokenizerOf(read, config.vocabSize);
+      },
+      chatTemplate: () => readChatTemplate(files),
+      embedding: () => readEmbeddingSettings(files),
+      async weights() {
+        checkpoint = await openCheckpoint(files);
+        return matchTensors(checkpoint, family, config.decoder);
+      },
+      async close() {
+        await checkpoint?.close();
+        await files.close();
+      },
+    };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
 }

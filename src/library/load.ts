@@ -17,7 +17,7 @@ import type { EngineInfo } from "../protocol/engine-setup.js";
 import type { EngineConnection } from "../protocol/messages.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { describeModel } from "./describe-model.js";
-import { filesOfWeights } from "./described-model.js";
+import { type DescribedModel, filesOfWeights } from "./described-model.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
 import { checkedSettings, type LoadOptions } from "./load-options.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
@@ -62,13 +62,14 @@ export async function loadParts(
     },
   });
   const fingerprint = new ModelFingerprint();
-  const described = await describeModel(files, wanted, fingerprint);
-  // Starts while the tokenizer is read; its failure is reported where it is awaited.
+  // Starts while the files are read; its failure is reported where it is awaited.
   const connecting = connectEngine();
   connecting.catch(() => undefined);
+  let described: DescribedModel | null = null;
   let engine: EngineClient | null = null;
   let connected: ConnectedTier = { connection: null, notices: [] };
   try {
+    described = await describeModel(files, wanted, fingerprint);
     const { defaults, notices, metadata } = described;
     const tokenizer = await described.tokenizer();
     const chatTemplate = await described.chatTemplate();
@@ -151,7 +152,7 @@ export async function loadParts(
     }
     throw error;
   } finally {
-    await described.close();
+    await described?.close();
   }
 }
 

@@ -1,0 +1,54 @@
+/** A model's small files, fetched side by side: of files that are far away, each costs a journey there and back. */
+import type { ModelFile, ModelFiles } from "./model-files.js";
+
+/** Larger ones are opened, and read when it is their turn. */
+const MOST_BYTES = 2 * 1024 * 1024;
+
+/** The same files, of which some are opened at once. Owns those until they are asked for. */
+export class FilesAhead implements ModelFiles {
+  readonly label: string;
+  readonly #files: ModelFiles;
+  readonly #ahead: Map<string, Promise<ModelFile | null>>;
+
+  /** @param names those that will be asked for, in that order; what is wrong with one is told then */
+  constructor(files: ModelFiles, names: readonly string[]) {
+    this.label = files.label;
+    this.#files = files;
+    this.#ahead = new Map(names.map((name) => [name, files.open(name).then(readAhead)]));
+    for (const opening of this.#ahead.values()) opening.catch(() => undefined);
+  }
+
+  open(name: string): Promise<ModelFile | null> {
+    const opening = this.#ahead.get(name);
+    // Whoever opens it again gets it anew.
+    this.#ahead.delete(name);
+    return opening ?? this.#files.open(name);
+  }
+
+  /** Closes what nobody asked for. */
+  async close(): Promise<void> {
+    const left = [...this.#ahead.values()];
+    this.#ahead.clear();
+    for (const opening of left) {
+      const file = await opening.catch(() => null);
+      await file?.close();
+    }
+  }
+}
+
+/** A small file is read at once: a server may give up a download that nobody takes. */
+function readAhead(file: ModelFile | null): ModelFile | null {
+  if (file === null || file.size > MOST_BYTES) return file;
+  const bytes = new Uint8Array(file.size);
+  const reading = file.read(0, bytes);
+  reading.catch(() => undefined);
+  return {
+    name: file.name,
+    size: file.size,
+    async read(offset, target) {
+      await reading;
+      target.set(bytes.subarray(offset, offset + target.length));
+    },
+    close: () => file.close(),
+  };
+}
