@@ -7,8 +7,8 @@
 import { fused } from "./choices";
 import { FORM_BF16, FORM_F16 } from "./generated/constants";
 import { asF32, halfBits, halfFactor } from "./half";
-import { MANY_ROWS, TILE_ROWS, tileRows, tiles } from "./linear";
 import { HALF_PANEL_BYTES, PANEL_BYTES } from "./panels";
+import { MANY_ROWS, TILE_ROWS, tileRows, tiles } from "./rows-by-tiles";
 import { inFour, narrow, NO_SUMS, storeRow, tile } from "./tiles";
 
 /** Rows of bf16, which is widened by one instruction, that tiles of 256 bits widen anew. Measured between 2 and 64, on Node 26. */

@@ -8,13 +8,8 @@ import { fused } from "./choices";
 import { FORM_BF16, FORM_F32, PANEL_COLUMNS } from "./generated/constants";
 import { quadrupleBf16, quadrupleF16, rowsByHalf } from "./linear-half";
 import { addBiasInStreams, endInStream, PANEL_BYTES, rowBytes, streamsOf } from "./panels";
-import {
-  narrow3, narrow4, narrow5, NO_SUMS, sextuple, single, storeRow, tile1, tile2, tile3, tile4, tile5, triple,
-} from "./tiles";
-import { deep5 } from "./tiles-deep";
-
-/** Rows of the largest tile. */
-export const TILE_ROWS: i32 = 5;
+import { MANY_ROWS, TILE_ROWS, tiles } from "./rows-by-tiles";
+import { sextuple, single, storeRow, triple } from "./tiles";
 
 /** Rows that go through all panels of a range before the next ones: about so many bytes of them stay in a near cache. */
 const BLOCK_BYTES: i32 = 786432;
@@ -36,13 +31,6 @@ const LONGEST_ALONE: i32 = 1024;
 const PANELS_AHEAD: i32 = 3;
 /** So many rows are faster when one goes ahead: it reads memory as fast as it comes, which a tile does not. */
 const FEWEST_BEHIND: i32 = 5;
-/** So many take much longer than their weights take to come. */
-export const MANY_ROWS: i32 = 40;
-/**
- * So many go through tiles of eight k at a time, where vectors are fused. Fewer than self-check.ts runs: V8 fuses what runs then, and
- * nothing later.
- */
-const DEEP_ROWS: i32 = 10;
 
 /** Adds the bias to the sums of some rows in one panel. */
 export function addBias(y: usize, yStride: usize, rows: i32, bias: usize): void {
@@ -73,51 +61,6 @@ function depthOf(rows: i32, inFeatures: i32): i32 {
   if (rows < MANY_ROWS || inFeatures <= DEPTH || !fused()) return max(inFeatures, 1);
   const pieces = (inFeatures + DEPTH - 1) / DEPTH;
   return (inFeatures + pieces - 1) / pieces;
-}
-
-/** Rows of the next tile, when so many are left: five, but for the last two, which leave none of one or two rows. */
-@inline
-export function tileRows(left: i32): i32 {
-  if (left == 6) return 3;
-  return left == 7 ? 4 : min(left, TILE_ROWS);
-}
-
-/**
- * Rows by one f32 panel, without the bias. @param wide tiles of all columns, whatever the number of rows
- * @param goesOn from the sums that are in y; only wide tiles do
- */
-export function tiles(
-  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, panel: usize, inFeatures: i32, wide: bool, goesOn: bool,
-): void {
-  const isDeep = wide && rows >= DEEP_ROWS, sumsStride: usize = goesOn ? yStride : 0;
-  let xTile = x, yTile = y;
-  for (let left = rows; left > 0; ) {
-    const size = tileRows(left);
-    if (wide || size < 3) {
-      const sums = goesOn ? yTile : NO_SUMS;
-      switch (size) {
-        case 5:
-          if (isDeep) deep5(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride);
-          else tile5(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride);
-          break;
-        case 4: tile4(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride); break;
-        case 3: tile3(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride); break;
-        case 2: tile2(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride); break;
-        default: tile1(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride);
-      }
-    } else {
-      for (let half: usize = 0; half < PANEL_BYTES; half += PANEL_BYTES / 2) {
-        switch (size) {
-          case 5: narrow5(xTile, xStride, panel + half, yTile + half, yStride, inFeatures); break;
-          case 4: narrow4(xTile, xStride, panel + half, yTile + half, yStride, inFeatures); break;
-          default: narrow3(xTile, xStride, panel + half, yTile + half, yStride, inFeatures);
-        }
-      }
-    }
-    xTile += <usize>size * xStride;
-    yTile += <usize>size * yStride;
-    left -= size;
-  }
 }
 
 /** One row by some f32 panels, for vectors of 128 bits. */

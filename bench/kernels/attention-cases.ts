@@ -3,8 +3,7 @@ import { columns, rows as firstRows, type IndexList, type Tensor } from "../../s
 import { BLOCK_SIZE, type KvLayout, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import { KV_DTYPES, type KvDtype } from "../../src/kernels/kv-types.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
-import type { KernelCase, Operands } from "./cases.js";
-import { rowsOf } from "./product-cases.js";
+import { type IsWanted, type KernelCase, type Operands, rowsOf, UNCACHED_BYTES } from "./kernel-case.js";
 
 /** Heads, and the window of most layers. */
 const MODELS = [
@@ -29,15 +28,9 @@ const SHAPES = [
   { batch: 1, count: PROMPT, context: 2 * PROMPT },
 ];
 const NUM_LAYERS = 12;
-/** Bytes that no cache keeps. */
-const UNCACHED_BYTES = 150e6;
 
 /** Plans memory for the wanted cases: of each type one after the other in the same. */
-export function attentionCases(
-  plan: MemoryPlan,
-  operands: Operands,
-  isWanted: (name: string, byDefault: boolean) => boolean,
-): KernelCase[] {
+export function attentionCases(plan: MemoryPlan, operands: Operands, isWanted: IsWanted): KernelCase[] {
   return KV_DTYPES.flatMap((dtype) => {
     const layouts = MODELS.filter(({ model }) => isWanted(`attention ${dtype} ${model}`, true)).map((one) => {
       const blockBytes = kvBlockBytes({ ...one, numLayers: NUM_LAYERS }, dtype);

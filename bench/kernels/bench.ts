@@ -15,7 +15,7 @@ import { renderTable } from "../../src/cli/table.js";
 import { coloursFor } from "../../src/cli/terminal.js";
 import type { Vectors } from "../../src/kernels/kernels.js";
 import { vectorsOption } from "../command.js";
-import type { KernelCase } from "./cases.js";
+import type { KernelCase } from "./kernel-case.js";
 import type { Measured, Task } from "./measure.js";
 
 interface Options {

@@ -7,8 +7,17 @@ import type { Kernels, Vectors } from "../../src/kernels/kernels.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import type { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 import type { threads as platformThreads } from "../../src/platform/node-threads.js";
-import { type KernelCase, planCases } from "./cases.js";
-import type { Task } from "./measure.js";
+import { planCases } from "./cases.js";
+import type { KernelCase } from "./kernel-case.js";
+
+/** What of a build is measured, and on how many threads. */
+export interface Choice {
+  readonly threads: number;
+  /** Beginnings of what is measured: `planCases`. */
+  readonly wanted: readonly string[];
+  /** Rows of products, instead of their own. */
+  readonly rows: readonly number[] | undefined;
+}
 
 /** Kernels over a memory of their own, and all cases on it. */
 export interface Build {
@@ -40,7 +49,7 @@ async function compiledFor<Result>(vectors: Vectors, compile: () => Promise<Resu
  */
 export async function createBuild(
   folder: string,
-  { threads, wanted, rows }: Pick<Task, "threads" | "wanted" | "rows">,
+  { threads, wanted, rows }: Choice,
   vectors: Vectors,
 ): Promise<Build> {
   const source = (path: string) => join(resolve(folder), "src", path);

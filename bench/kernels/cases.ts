@@ -1,44 +1,20 @@
 /**
- * Every operation, in the shapes that a forward pass of GPT-2 124M and other models gives it: a function to run, and the
- * useful work of a run. Products are in product-cases.ts, attention in attention-cases.ts. Weights, K and V lie
- * there in as many copies as no cache has room for, used in turn; rows of activations, which a pass has just written, in one.
+ * Every operation, in the shapes that a forward pass of GPT-2 124M and other models gives it. Products are in product-cases.ts,
+ * attention in attention-cases.ts. Weights, K and V lie there in as many copies as no cache has room for, used in turn; rows
+ * of activations, which a pass has just written, in one.
  */
-import {
-  columns,
-  rows as firstRows,
-  type KernelBackend,
-  type Kernels,
-  type Tensor,
-} from "../../src/kernels/kernels.js";
+import { columns, rows as firstRows, type KernelBackend } from "../../src/kernels/kernels.js";
 import { BLOCK_SIZE, kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import { attentionCases } from "./attention-cases.js";
-import { productCases, rowsOf } from "./product-cases.js";
+import { type IsWanted, type KernelCase, type Operands, rowsOf } from "./kernel-case.js";
+import { productCases } from "./product-cases.js";
 
 const WIDTH = 768;
 const INNER = 4 * WIDTH;
 const KV_SHAPE = { numLayers: 12, numKvHeads: 12, headDim: 64 };
 /** Rows of a prompt. */
 const PROMPT = 512;
-/** What a case is held against: bytes against the rate of reading memory, operations against the rate of their type. */
-type Limit = "read" | "f32" | "int8";
-
-export interface KernelCase {
-  readonly operation: string;
-  readonly shape: string;
-  readonly limit: Limit;
-  /** Bytes, or operations, of a run; a multiplication and an addition are two operations. */
-  readonly work: number;
-  /** Fills in what a run reads besides numbers. */
-  readonly prepare?: (kernels: Kernels) => void;
-  readonly run: (kernels: Kernels) => void;
-}
-
-/** What all but products read and write. */
-export interface Operands {
-  readonly x: Tensor;
-  readonly y: Tensor;
-}
 
 /**
  * Plans memory for all cases whose operation and shape begin with one of `wanted`; none: those of GPT-2 124M, with the types
@@ -51,7 +27,7 @@ export function planCases(
   wanted: readonly string[],
   rows?: readonly number[],
 ): KernelCase[] {
-  const isWanted = (name: string, byDefault: boolean) =>
+  const isWanted: IsWanted = (name, byDefault) =>
     wanted.length === 0 ? byDefault : wanted.some((one) => name.startsWith(one));
   const cases = productCases(plan, backend, isWanted, rows);
   const operands = { x: plan.tensor(PROMPT, INNER), y: plan.tensor(PROMPT, INNER) };

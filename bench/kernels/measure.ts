@@ -6,21 +6,16 @@
 import { type Limits, MachineLimits } from "../../src/bench/limits.js";
 import type { Vectors } from "../../src/kernels/kernels.js";
 import { threads as platformThreads } from "../../src/platform/node-threads.js";
-import { type Build, createBuild } from "./build.js";
-import type { KernelCase } from "./cases.js";
+import { type Build, type Choice, createBuild } from "./build.js";
+import type { KernelCase } from "./kernel-case.js";
 
 /** Shortest time of a sample: shorter runs are repeated. */
 const SAMPLE_MS = 8;
 /** Bytes that the limit of reading streams. */
 const READ_BYTES = 300e6;
 
-export interface Task {
-  readonly threads: number;
+export interface Task extends Choice {
   readonly rounds: number;
-  /** Beginnings of what is measured: `planCases`. */
-  readonly wanted: readonly string[];
-  /** Rows of products, instead of their own. */
-  readonly rows: readonly number[] | undefined;
   /** Time of the processor instead of the clock. */
   readonly processorTime: boolean;
   /** Checkouts, in the order in which they get their memory, and the vectors of their kernels. */

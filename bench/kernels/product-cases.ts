@@ -10,10 +10,7 @@ import {
   type PackedDtype,
   WEIGHT_TYPES,
 } from "../../src/kernels/weight-types.js";
-import type { KernelCase } from "./cases.js";
-
-/** Bytes that no cache keeps. */
-const UNCACHED_BYTES = 150e6;
+import { type IsWanted, type KernelCase, rowsOf, UNCACHED_BYTES } from "./kernel-case.js";
 
 /** A matrix, and the rows that meet it unless others are asked for. */
 interface Matrix {
@@ -45,9 +42,6 @@ const MATRICES: readonly Matrix[] = [
   { ...LLAMA, name: "down", inFeatures: 8192, outFeatures: 2048 },
   { ...LLAMA, name: "output", inFeatures: 2048, outFeatures: 128_256, rows: [1] },
 ];
-
-/** Whether a case is wanted, by what it is called; and whether it is one of those that are measured when none is named. */
-export type IsWanted = (name: string, byDefault: boolean) => boolean;
 
 /** @param rows numbers of rows instead of each matrix's own */
 export function productCases(
@@ -113,10 +107,6 @@ export function productCases(
       },
     };
   });
-}
-
-export function rowsOf(count: number): string {
-  return count === 1 ? "1 row" : `${count} rows`;
 }
 
 function limitOf(dtype: PackedDtype): "f32" | "int8" {

@@ -11,13 +11,14 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import {
   type Dtype,
+  type EngineName,
   GPT2_DTYPES,
   hasType,
   isGgufModel,
   isGpt2Dtype,
   type Vectors,
 } from "./engines/engine.js";
-import { type EngineName, EngineProcess } from "./engines/engine-process.js";
+import { EngineProcess } from "./engines/engine-process.js";
 import { busyMs } from "./machine-load.js";
 import { GGUF_MODELS } from "./paths.js";
 import { randomPrompt } from "./prompts.js";

@@ -3,7 +3,8 @@
  * lastrow's in f32, and how many greedy tokens agree. Ends with status 1 when f32 deviates more than f16 keys and
  * values explain, or 8-bit weights more than their rounding does.
  */
-import { type EngineName, EngineProcess } from "./engines/engine-process.js";
+import type { EngineName } from "./engines/engine.js";
+import { EngineProcess } from "./engines/engine-process.js";
 import { randomPrompt } from "./prompts.js";
 
 type Checked = "f32" | "int8";

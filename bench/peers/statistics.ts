@@ -1,6 +1,6 @@
 /** Medians of what the rounds measured, and the ratios between engines. */
-import type { Dtype } from "./engines/engine.js";
-import type { EngineName, MeasuredRun } from "./engines/engine-process.js";
+import type { Dtype, EngineName } from "./engines/engine.js";
+import type { MeasuredRun } from "./engines/engine-process.js";
 
 /** A request's size. */
 export interface Scenario {

@@ -2,8 +2,8 @@
  * The process of one engine, forked by `engine-process.ts`: loads the model, says that it is ready, and then answers
  * one message at a time.
  */
-import type { Engine, EngineOptions } from "./engine.js";
-import type { Answer, EngineName, Request } from "./engine-process.js";
+import type { Engine, EngineName, EngineOptions } from "./engine.js";
+import type { Answer, Request } from "./engine-process.js";
 
 const name = process.argv[2] as EngineName;
 const options = JSON.parse(process.argv[3]!) as EngineOptions;

@@ -2,9 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import type { EngineOptions, GreedyRun } from "./engine.js";
-
-export type EngineName = "lastrow" | "node-llama-cpp" | "@huggingface/transformers";
+import type { EngineName, EngineOptions, GreedyRun } from "./engine.js";
 
 export type Request =
   | { readonly generate: { readonly prompt: readonly number[]; readonly newTokens: number } }

@@ -1,7 +1,8 @@
 /** What the benchmark asks of an engine. Each runs in a process of its own. */
 
 import { GGUF_FILES, GGUF_MODELS, type GgufModel, ggufPath } from "../paths.js";
-import type { EngineName } from "./engine-process.js";
+
+export type EngineName = "lastrow" | "node-llama-cpp" | "@huggingface/transformers";
 
 /** Types of the GPT-2. The last has K and V in int8, too, in lastrow; others keep them as their type before. */
 export const GPT2_DTYPES = ["f32", "int8", "int4", "int4+kv8"] as const;
