@@ -29,7 +29,10 @@ const SPARE_BYTES: usize = <usize>TILE_ROWS * PANEL_BYTES;
 const LONGEST_ALONE: i32 = 1024;
 /** Panels that one row goes through before the other rows, which find them near; and at once, if they are long. */
 const PANELS_AHEAD: i32 = 3;
-/** So many rows are faster when one goes ahead: it reads memory as fast as it comes, which a tile does not. */
+/**
+ * So many rows are faster when one goes ahead: it reads memory as fast as it comes, which a tile does not. Of longer panels than
+ * LONGEST_ALONE two are: one row by three panels at once.
+ */
 const FEWEST_BEHIND: i32 = 5;
 
 /** Adds the bias to the sums of some rows in one panel. */
@@ -107,10 +110,10 @@ function rowsByPanels(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, panelBytes: usize, inFeatures: i32, panels: i32, goesOn: bool,
 ): void {
-  const isFused = fused();
-  const ahead = !isFused && rows >= FEWEST_BEHIND && rows < MANY_ROWS ? 1 : 0;
+  const isFused = fused(), fewest = inFeatures > LONGEST_ALONE ? 2 : FEWEST_BEHIND;
+  const ahead = !isFused && rows >= fewest && rows < MANY_ROWS ? 1 : 0;
   // Few rows wait for memory in any case: then a tile that reads ahead is faster than two that compute faster.
-  const wide = isFused || rows < FEWEST_BEHIND;
+  const wide = isFused || rows < fewest;
   if (ahead == 1) rowByPanels(y, x, weight, panelBytes, inFeatures, panels);
   for (let p = 0; p < panels; p++) {
     tiles(
