@@ -2,7 +2,7 @@
 
 import { INT8_COLUMNS, int8Groups, panelSums, ROW_GROUP_BYTES } from "./int8-panels";
 import { storeLanes } from "./lanes";
-import { addBiasInStreams, endInStream } from "./panels";
+import { addBiasInStreams, endInStream, STREAMS } from "./panels";
 import { int8RelaxedTile1, int8RelaxedTile2 } from "./relaxed/tiles-int8";
 import {
   int8Far4, int8Half3, int8Half4, int8Tile1, int8Tile2, int8Tile3, int8Tile4, SUMS_BYTES,
@@ -47,10 +47,10 @@ export function throughPanels(
   }
 }
 
-/** Streams of panels that one row goes through at once where V8 fuses vectors. At 128 bits it spills so many sums. */
-const STREAMS: i32 = 4;
-
-/** One row through several streams of panels at once (`endInStream`), and through what is left of panels with the last share. */
+/**
+ * One row through several streams of panels at once (`endInStream`) where V8 fuses vectors, and through what is left of panels with the
+ * last share. At 128 bits it spills so many sums.
+ */
 function rowInStreams(
   fused: bool, y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize,
   from: i32, to: i32,

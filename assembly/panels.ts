@@ -24,13 +24,16 @@ export function rowBytes(form: i32): usize {
   return form == FORM_F32 ? PANEL_BYTES : HALF_PANEL_BYTES;
 }
 
+/** Streams of memory in which one row goes through weights of bytes, or of 16 bits: measured (docs/performance.md). */
+export const STREAMS: i32 = 4;
+
 /**
- * Streams in which one row goes through a weight where vectors are fused: the sums of six fill the registers, if nothing is widened.
- * Nibbles go fastest through two, bytes through four: measured (docs/performance.md).
+ * The same by the type: of f32 the sums of six fill the registers, since nothing is widened; nibbles, which take longer to compute, go
+ * fastest through two. Quantised types ask at 128 bits, too; others only where vectors are fused.
  */
 @inline
 export function streamsOf(isF32: bool, isNibbles: bool): i32 {
-  return isF32 ? 6 : isNibbles ? 2 : 4;
+  return isF32 ? 6 : isNibbles ? 2 : STREAMS;
 }
 
 /**

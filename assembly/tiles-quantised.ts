@@ -12,6 +12,7 @@
 
 import { GROUP, SUPER_GROUPS } from "./blocks";
 import { storeLanes } from "./lanes";
+import { STREAMS } from "./panels";
 import {
   elementBytes, groupHeader, halves, ONE_SCALE, STEPS, STEPS_OF_16, superHeader, UPPERMOST, WITH_MINIMUM,
 } from "./quantised-panels";
@@ -109,9 +110,7 @@ export function upper(w: v128): v128 {
   return v128.and(i16x8.shr_u(whole, 4), v128.load_splat<u32>(MASKS, 8));
 }
 
-/** Streams of panels that one row goes through at once, at most: `streamsOf` and `endInStream` of panels.ts. */
-const STREAMS: i32 = 4;
-/** Bytes of working memory: of each stream the sums of 16 columns, and d and m as f32. */
+/** Bytes of working memory: of each stream that one row goes through at once the sums of 16 columns, and d and m as f32. */
 export const SUMS_BYTES: usize = 64;
 const HEAD_BYTES: usize = 128;
 export const HEADS: usize = <usize>STREAMS * SUMS_BYTES;
