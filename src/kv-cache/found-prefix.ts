@@ -1,5 +1,5 @@
 /** Looks for a prefix's blocks, without changing anything. */
-import { BLOCK_SIZE, type BlockRun, firstSeenBlock, type LayerGroup } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, type BlockRun, firstKeptBlock, type LayerGroup } from "../kernels/kv-layout.js";
 import type { BlockPool } from "./block-pool.js";
 import type { PrefixIndex, PrefixNode } from "./prefix-index.js";
 
@@ -7,7 +7,7 @@ import type { PrefixIndex, PrefixNode } from "./prefix-index.js";
 export interface FoundPrefix {
   /** Rows: a multiple of 16. */
   readonly length: number;
-  /** By group of layers: what the row behind it sees. */
+  /** By group of layers: what is kept of so many rows. */
   readonly runs: readonly BlockRun[];
   /** All blocks of the runs. */
   readonly blocks: readonly number[];
@@ -24,8 +24,8 @@ interface KnownBlocks {
 }
 
 /**
- * The longest prefix of `tokens` of which all blocks are there that the row behind it sees: of at most `maxBlocks` times
- * 16 tokens.
+ * The longest prefix of `tokens` of which all blocks are there that a sequence keeps of it: of at most `maxBlocks` times 16
+ * tokens. What the row behind it sees would be enough to go on, but with a window of 17, 33, … not to be saved.
  * @param salt null: nothing is found
  */
 export function findPrefix(
@@ -47,7 +47,7 @@ export function findPrefix(
     let isLost = false;
     for (const [group, { window }] of groups.entries()) {
       unbroken[group] = node.blocks[group] < 0 ? 0 : unbroken[group] + 1;
-      const first = firstSeenBlock(window, nodes.length * BLOCK_SIZE);
+      const first = firstKeptBlock(window, nodes.length * BLOCK_SIZE);
       isWhole &&= unbroken[group] >= nodes.length - first;
       isLost ||= window === null && unbroken[group] === 0;
     }
@@ -58,7 +58,7 @@ export function findPrefix(
   }
   let free = 0;
   const runs = groups.map(({ window }, group) => {
-    const first = firstSeenBlock(window, longest * BLOCK_SIZE);
+    const first = firstKeptBlock(window, longest * BLOCK_SIZE);
     const ids = nodes.slice(first, longest).map(({ blocks }) => blocks[group]);
     for (const block of ids) if (pool.refCount(block) === 0) free += 1;
     return { first, ids };

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { seededRandom } from "../../test/seeded-random.js";
-import { firstSeenBlock } from "../kernels/kv-layout.js";
+import { firstKeptBlock } from "../kernels/kv-layout.js";
 import { LoadOrder, type LoadRange, type Place } from "./load-order.js";
 
 const key = ({ group, index }: Place) => `${group}:${index}`;
@@ -28,14 +28,14 @@ function run(range: LoadRange, isThere: (place: Place) => boolean, random: () =>
   return { asked, given, length: order.length };
 }
 
-/** Where everything is there that the row behind `length` blocks sees. */
+/** Where everything is there that is kept of `length` blocks. */
 function isWhole(
   { from, localFrom, windows }: LoadRange,
   length: number,
   isThere: (place: Place) => boolean,
 ) {
   return windows.every((window, group) => {
-    const first = window === null ? from : firstSeenBlock(window, length * 16);
+    const first = window === null ? from : firstKeptBlock(window, length * 16);
     for (let index = first; index < length; index++) {
       const isLocal = index >= localFrom[group] && index < from;
       if (!isLocal && !isThere({ group, index })) return false;
@@ -58,31 +58,31 @@ describe("the order of a load", () => {
     expect({ given, length }).toEqual({ given: ["0:2", "1:2", "0:3"], length: 3 });
   });
 
-  test("a window: only what the row behind the prefix sees, backwards from its end", () => {
-    const range = { from: 0, to: 6, localFrom: [0, 0], blockSize: 16, windows: [null, 33] };
+  test("a window: only what is kept of the prefix, backwards from its end", () => {
+    const range = { from: 0, to: 6, localFrom: [0, 0], blockSize: 16, windows: [null, 32] };
     expect(run(range, ALL).asked).toEqual([...["0:0", "0:1", "0:2", "0:3", "0:4", "0:5"], ...["1:5", "1:4"]]);
   });
 
-  test("a window's block that is missing makes the prefix end at it, and the row there sees others", () => {
-    const range = { from: 0, to: 6, localFrom: [0, 0], blockSize: 16, windows: [null, 33] };
+  test("a window's block that is missing makes the prefix end at it, of which others are kept", () => {
+    const range = { from: 0, to: 6, localFrom: [0, 0], blockSize: 16, windows: [null, 32] };
     const found = run(range, ({ group, index }) => group === 0 || index !== 4);
     expect(found.length).toBe(4);
     expect(found.given.slice(-2)).toEqual(["1:3", "1:2"]);
   });
 
   test("what the engine has of a window is not asked for", () => {
-    const range = { from: 4, to: 6, localFrom: [0, 2], blockSize: 16, windows: [null, 65] };
+    const range = { from: 4, to: 6, localFrom: [0, 2], blockSize: 16, windows: [null, 64] };
     expect(run(range, ALL)).toEqual({
       asked: ["0:4", "0:5", "1:5", "1:4"],
       given: ["0:4", "0:5", "1:5", "1:4"],
       length: 6,
     });
-    // Block 2 and 3 of the window are there, and block 1 is not seen by the row behind block 5.
+    // Block 2 and 3 of the window are there, and block 1 is not kept of six blocks.
     expect(run({ ...range, from: 5, to: 6, localFrom: [0, 3] }, ALL).asked).toEqual(["0:5", "1:5", "1:2"]);
   });
 
   test("only windows: backwards from the last block, with no look at the others", () => {
-    const range = { from: 0, to: 100, localFrom: [0], blockSize: 16, windows: [17] };
+    const range = { from: 0, to: 100, localFrom: [0], blockSize: 16, windows: [16] };
     expect(run(range, ALL)).toEqual({ asked: ["0:99"], given: ["0:99"], length: 100 });
     const found = run(range, ({ index }) => index < 90);
     expect(found.length).toBe(90);
@@ -101,7 +101,7 @@ describe("the order of a load", () => {
   });
 
   test("stopped, it goes on with the windows behind what it has asked for", () => {
-    const order = new LoadOrder({ from: 0, to: 50, localFrom: [0, 0], blockSize: 16, windows: [null, 33] });
+    const order = new LoadOrder({ from: 0, to: 50, localFrom: [0, 0], blockSize: 16, windows: [null, 32] });
     const asked: Place[] = [];
     for (let i = 0; i < 3; i++) {
       const place = order.next()!;
@@ -126,8 +126,8 @@ describe("the order of a load", () => {
       })
       .map(({ windows, from, more, keeps }) => ({
         ...{ windows, from, to: from + more, blockSize: 16 },
-        // The engine has at least what the row behind its prefix sees.
-        localFrom: windows.map((window, group) => Math.min(keeps[group], firstSeenBlock(window, from * 16))),
+        // The engine has at least what is kept of its prefix.
+        localFrom: windows.map((window, group) => Math.min(keeps[group], firstKeptBlock(window, from * 16))),
       }));
     fc.assert(
       fc.property(

@@ -2,12 +2,12 @@
  * Which records one load asks for, in which order, and how long a prefix it comes to. Pure: it is told what was there.
  *
  * Groups of layers that see everything come first, from the front, group by group of each block: their prefix ends at the
- * first record that is missing. Of a window only the blocks count that the row behind the prefix sees. They are asked for
- * from that end backwards, and one that is missing makes the prefix end at it; then what the row there sees counts.
+ * first record that is missing. Of a window only the blocks count that a sequence keeps of the prefix. They are asked for
+ * from that end backwards, and one that is missing makes the prefix end at it; then what is kept of that counts.
  *
  * Always: what is whole, with what the engine has, is never less than what the engine has; and each record is asked for once.
  */
-import { firstSeenBlock } from "../kernels/kv-layout.js";
+import { firstKeptBlock } from "../kernels/kv-layout.js";
 
 /** A block of a prefix, of one group of layers. */
 export interface Place {
@@ -62,7 +62,7 @@ export class LoadOrder {
     return this.#end !== null && this.#outstanding === 0 && this.next() === null;
   }
 
-  /** Blocks of the prefix, from its beginning, with which everything is there that a row behind them sees. */
+  /** Blocks of the prefix, from its beginning, of which everything is there that is kept. */
   get length(): number {
     const { from } = this.#range;
     if (this.#narrow.length === 0) return from + Math.floor(this.#given / this.#wide.length);
@@ -151,7 +151,7 @@ export class LoadOrder {
     return this.#range.windows[group] !== null;
   }
 
-  /** Whether the row behind the prefix sees it, and the engine has not got it. */
+  /** Whether it is kept of the prefix, and the engine has not got it. */
   #counts(group: number, index: number): boolean {
     const { from, localFrom } = this.#range;
     const end = this.#endOrTo;
@@ -160,7 +160,7 @@ export class LoadOrder {
   }
 
   #firstOf(group: number, end: number): number {
-    return firstSeenBlock(this.#range.windows[group], end * this.#range.blockSize);
+    return firstKeptBlock(this.#range.windows[group], end * this.#range.blockSize);
   }
 
   #placeOf(number: number): Place {

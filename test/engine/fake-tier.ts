@@ -3,7 +3,7 @@
  * late, in part, in odd orders, twice, never, or dies, as its seed says.
  */
 import type { EngineCore } from "../../src/engine/engine-core.js";
-import { BLOCK_SIZE, firstSeenBlock } from "../../src/kernels/kv-layout.js";
+import { BLOCK_SIZE, firstKeptBlock } from "../../src/kernels/kv-layout.js";
 import type { TierPolicy } from "../../src/protocol/kv-tier.js";
 import type { TierAnswer, TierAsk, TierBlock } from "../../src/protocol/tier-messages.js";
 
@@ -44,7 +44,7 @@ export function findIn(
 ): { length: number; blocks: TierBlock[] } {
   for (let length = to; length > from; length--) {
     const blocks = windows.flatMap((window, group) => {
-      const first = firstSeenBlock(window, length * BLOCK_SIZE);
+      const first = firstKeptBlock(window, length * BLOCK_SIZE);
       const indices = Array.from({ length: length - first }, (_, i) => first + i);
       return indices
         .filter((index) => index >= from || index < localFrom[group])

@@ -12,6 +12,7 @@ import type { DecoderSpec } from "../../src/model/decoder-spec.js";
 import type { AssembledModel } from "../assembled-model.js";
 import { FAMILY_SPECS } from "../decoder-specs.js";
 import { loadSpec, specFiles } from "../spec-model.js";
+import { symbolicCore } from "./symbolic-model.js";
 import { Truth } from "./traffic.js";
 
 const WINDOW = 24;
@@ -222,4 +223,32 @@ test("the statistics tell of each kind what is held", () => {
     ],
   });
   core.end(sequence);
+});
+
+test("what is found of a prefix is all that is kept of it: a sequence that was cut back and takes it can be saved", () => {
+  for (const window of [1, 15, 16, 17, 18, 32, 33]) {
+    const core = symbolicCore({
+      ...{ windows: [window, null], numBlocks: 20, contextLength: 100 },
+      ...{ tokenBudget: 16, maxSequences: 1, maxLogitsRows: 1 },
+    });
+    const consumer = {
+      take: () => undefined,
+      fail: (error: unknown) => {
+        throw error;
+      },
+    };
+    const tokens = Array.from({ length: 80 }, (_, i) => i);
+    const sequence = core.start(tokens, consumer, { salt: "" });
+    stepAll(core);
+    for (const length of [66, 49, 33]) {
+      core.cut(sequence, length);
+      // To be saved it has the rows that are kept, or computes them.
+      if (!core.expectRows(sequence)) stepAll(core);
+      expect([sequence.table.length, core.kvCache.hasAllKept(sequence.table)], `${window}`).toEqual([
+        length,
+        true,
+      ]);
+    }
+    core.end(sequence);
+  }
 });

@@ -3,7 +3,7 @@
  * whatever is wrong is seen: a wrong byte, a block or an end too many, an end too late, memory that comes back twice or never.
  */
 import { createHash } from "node:crypto";
-import { firstSeenBlock } from "../../src/kernels/kv-layout.js";
+import { firstKeptBlock } from "../../src/kernels/kv-layout.js";
 import type { Clock } from "../../src/platform/clock.js";
 import type { Port } from "../../src/protocol/port.js";
 import type { TierAnswer, TierAsk, TierBlock, TierIdentity } from "../../src/protocol/tier-messages.js";
@@ -183,7 +183,7 @@ export class FakeEngine {
     this.onLoaded(id);
     if (length <= ask.from) return;
     for (const [group, { window }] of this.identity.groups.entries()) {
-      for (let index = firstSeenBlock(window, length * 16); index < length; index++) {
+      for (let index = firstKeptBlock(window, length * 16); index < length; index++) {
         const isLocal = index >= ask.localFrom[group] && index < ask.from;
         if (!isLocal && !given.has(`${group}:${index}`)) {
           this.wrong.push(`load ${id} ended with ${length} blocks, and without ${group}:${index}`);

@@ -3,7 +3,7 @@
  * wiped; and whatever happens, what must hold is checked (see `FakeEngine`).
  */
 import fc from "fast-check";
-import { firstSeenBlock } from "../../src/kernels/kv-layout.js";
+import { firstKeptBlock } from "../../src/kernels/kv-layout.js";
 import type { TierIdentity } from "../../src/protocol/tier-messages.js";
 import type { Faults } from "./faulty-store.js";
 import { hostedTier, tokensOf } from "./hosted-tier.js";
@@ -112,7 +112,7 @@ export async function runTierScenario(scenario: TierScenario, tally = newTierTal
     else {
       const { text, count, part, deadlineMs } = action;
       const from = Math.floor((part * (Math.floor(count / 16) + 1)) / 100);
-      const localFrom = identity.groups.map(({ window }) => firstSeenBlock(window, from * 16));
+      const localFrom = identity.groups.map(({ window }) => firstKeptBlock(window, from * 16));
       engine.load(tokensOf(text, count), { from, deadlineMs, localFrom });
     }
   }
