@@ -13,7 +13,7 @@ import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { EngineTier } from "./engine-tier.js";
 import type { StepLimits } from "./fair-shares.js";
 import { type BlockUse, MemoryShares, promisedBlocks } from "./memory-shares.js";
-import { beginAlike, type ScheduledSequence } from "./scheduled-sequence.js";
+import { beginAlike, comesBefore, type ScheduledSequence } from "./scheduled-sequence.js";
 import type { SequencePlaces } from "./sequence-places.js";
 
 /** The admissions before a step. */
@@ -150,14 +150,12 @@ export class Admission {
   }
 
   /**
-   * Ends a load of a sequence behind this one, or of another tenant's where this one is owed room. What the queue says counts, not
-   * the arrival, which forks have in common: if a load could hold room that the first in the queue needs, nothing would go on.
+   * Ends a load of a sequence behind this one, or of another tenant's where this one is owed room. If a load could hold room that
+   * the first in the queue needs, nothing would go on.
    */
   #giveWay(sequence: ScheduledSequence, isOwed: boolean): boolean {
-    const { waiting } = this.#places;
-    const before = new Set(waiting.slice(0, waiting.indexOf(sequence) + 1));
     const isSpared = (other: ScheduledSequence) =>
-      before.has(other) && !(isOwed && other.tenant !== sequence.tenant);
+      !comesBefore(sequence, other) && !(isOwed && other.tenant !== sequence.tenant);
     return this.tier?.loads.giveWay(isSpared) ?? false;
   }
 }

@@ -31,7 +31,7 @@ export interface LogitsConsumer {
 }
 
 export class ScheduledSequence {
-  /** The lowest is served first, and preempted last. Forks share their origin's number. */
+  /** The lowest is served first, and preempted last. Forks share their origin's number: see `comesBefore`. */
   readonly arrival: number;
   /** The tenant; tenants share steps and memory evenly. */
   readonly tenant: string;
@@ -108,6 +108,11 @@ export class ScheduledSequence {
     const { numPending } = this;
     return this.numLogitsPending === numPending && numPending <= MAX_DECODED_ROWS;
   }
+}
+
+/** Whether a sequence is served before another one and preempted after it: it arrived first, or is the earlier one of two forks. */
+export function comesBefore(a: ScheduledSequence, b: ScheduledSequence): boolean {
+  return a.arrival === b.arrival ? a.table.sequence < b.table.sequence : a.arrival < b.arrival;
 }
 
 /** What a tier was waited for, from the beginning of what asked for the sequence. */

@@ -19,7 +19,7 @@ import { Admission, type AdmissionRound } from "./admission.js";
 import type { EngineTier } from "./engine-tier.js";
 import { type StepLimits, type StepShare, stepShares, TurnOrder } from "./fair-shares.js";
 import { type BlockUse, MemoryShares } from "./memory-shares.js";
-import type { ScheduledSequence } from "./scheduled-sequence.js";
+import { comesBefore, type ScheduledSequence } from "./scheduled-sequence.js";
 import { SequencePlaces } from "./sequence-places.js";
 import type { TierLoads } from "./tier-loads.js";
 
@@ -271,7 +271,7 @@ export class Scheduler {
       const most = Math.max(1, Math.min(share.rowsLeft, share.logitsLeft) - (decoding.length - i - 1));
       if (sequence.place === "resident") this.#schedule(plan, share, sequence, most);
     }
-    const prefilling = left().sort((a, b) => a.numPending - b.numPending || a.arrival - b.arrival);
+    const prefilling = left().sort((a, b) => a.numPending - b.numPending);
     for (const [i, sequence] of prefilling.entries()) {
       const most = Math.max(1, Math.floor(share.rowsLeft / (prefilling.length - i)));
       if (sequence.place === "resident") this.#schedule(plan, share, sequence, most);
@@ -349,9 +349,7 @@ export class Scheduler {
         : null;
       if (victim !== null) return victim;
     }
-    const own = holding.findLast(
-      ({ tenant, arrival }) => tenant === favoured.tenant && arrival > favoured.arrival,
-    );
+    const own = holding.findLast((other) => other.tenant === favoured.tenant && comesBefore(favoured, other));
     if (own !== undefined) return own;
     return favoured === this.#places.oldest()
       ? (holding.findLast(({ tenant }) => tenant !== favoured.tenant) ?? null)
@@ -367,7 +365,7 @@ export class Scheduler {
       (other) =>
         other !== sequence &&
         other.isAwaited &&
-        (other.arrival <= sequence.arrival || other.tenant !== sequence.tenant),
+        (other.tenant !== sequence.tenant || comesBefore(other, sequence)),
     );
   }
 }

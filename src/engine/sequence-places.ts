@@ -4,7 +4,7 @@
  * of arrival.
  */
 import type { KvCache } from "../kv-cache/kv-cache.js";
-import type { ScheduledSequence, SequencePlace } from "./scheduled-sequence.js";
+import { comesBefore, type ScheduledSequence, type SequencePlace } from "./scheduled-sequence.js";
 
 export class SequencePlaces {
   readonly #kvCache: KvCache;
@@ -78,7 +78,7 @@ export class SequencePlaces {
     const resident = this.#resident.find(({ isAwaited }) => isAwaited);
     const [waiting] = this.#waiting;
     if (resident === undefined || waiting === undefined) return resident ?? waiting;
-    return waiting.arrival < resident.arrival ? waiting : resident;
+    return comesBefore(waiting, resident) ? waiting : resident;
   }
 
   #listOf(place: Exclude<SequencePlace, "away">): ScheduledSequence[] {
@@ -87,7 +87,7 @@ export class SequencePlaces {
 }
 
 function insertByArrival(list: ScheduledSequence[], sequence: ScheduledSequence): void {
-  const behind = list.findIndex((other) => other.arrival > sequence.arrival);
+  const behind = list.findIndex((other) => comesBefore(sequence, other));
   if (behind === -1) list.push(sequence);
   else list.splice(behind, 0, sequence);
 }

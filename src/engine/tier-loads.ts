@@ -7,12 +7,12 @@
  * Owns the loads and their adoptions, which hold blocks until the sequence is admitted. An answer names its load; one that comes
  * late names none that is known, and is dropped.
  */
-import { BLOCK_SIZE, firstSeenBlock } from "../kernels/kv-layout.js";
+import { BLOCK_SIZE, firstKeptBlock } from "../kernels/kv-layout.js";
 import type { Adoption } from "../kv-cache/adoption.js";
 import type { FoundPrefix } from "../kv-cache/found-prefix.js";
 import type { KvCache } from "../kv-cache/kv-cache.js";
 import type { TierAnswer, TierAsk } from "../protocol/tier-messages.js";
-import { beginAlike, type ScheduledSequence } from "./scheduled-sequence.js";
+import { beginAlike, comesBefore, type ScheduledSequence } from "./scheduled-sequence.js";
 
 /** Fewer blocks are computed about as fast as they are asked for. */
 const LEAST_BLOCKS = 4;
@@ -248,7 +248,7 @@ export class TierLoads {
     let youngest: Load | null = null;
     for (const load of this.#held.values()) {
       if (isSpared(load.sequence)) continue;
-      if (youngest === null || load.sequence.arrival >= youngest.sequence.arrival) youngest = load;
+      if (youngest === null || comesBefore(youngest.sequence, load.sequence)) youngest = load;
     }
     if (youngest === null) return false;
     this.#close(youngest);
@@ -277,10 +277,10 @@ export class TierLoads {
     if (isGivenUp) post({ type: "cancel", id });
   }
 
-  /** Blocks of all groups that a row behind `to` sees and that are not there. */
+  /** Blocks of all groups that are kept of `to` blocks of a prefix and that are not there. */
   #missingBlocks(from: number, to: number): number {
     const { groups } = this.#parts.kvCache.layout;
-    const firstOf = (window: number | null) => Math.max(from, firstSeenBlock(window, to * BLOCK_SIZE));
+    const firstOf = (window: number | null) => Math.max(from, firstKeptBlock(window, to * BLOCK_SIZE));
     return groups.reduce((sum, { window }) => sum + to - firstOf(window), 0);
   }
 

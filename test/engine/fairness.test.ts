@@ -176,6 +176,21 @@ describe("memory", () => {
     expect(stepsUntilServed(engine, guest)).toBe(1);
   });
 
+  test("the sequence that came first of all takes from its own forks before it takes from another tenant", () => {
+    // With one place the tenants take turns, and the fork waits for its origin.
+    const engine = engineOf({ numBlocks: 12, maxSequences: 1 });
+    const first = engine.start(run(0, 40), { tenant: "forker", more: 70 });
+    engine.step();
+    const consumer = { take: () => undefined, fail: () => undefined };
+    const fork = engine.core.fork(first, consumer);
+    engine.core.extend(fork, [7]);
+    const guest = engine.start(run(500, 10), { tenant: "guest", more: 70 });
+    for (let i = 0; i < 200 && engine.of("preempted").length === 0; i++) engine.step();
+    expect(engine.of("preempted")).toMatchObject([{ sequence: fork.table.sequence }]);
+    expect([first.table.length, guest.table.blockIds.length]).toEqual([97, 5]);
+    for (const sequence of [first, fork, guest]) engine.core.end(sequence);
+  });
+
   test("what needs more than its share waits until it comes first of all, and then nobody stops it", () => {
     const engine = engineOf({ numBlocks: 8 });
     const first = engine.start(run(0, 30), { tenant: "small", more: 20 });
