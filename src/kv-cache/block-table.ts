@@ -80,7 +80,7 @@ export class BlockTable {
 
   /** What `beginGiven` was told, until these rows are there. */
   get givenLength(): number {
-    return this.#length < this.#givenLength ? this.#givenLength : 0;
+    return this.#givenLength;
   }
 
   /** Adds a block at the end of a group's run. */
@@ -143,6 +143,7 @@ export class BlockTable {
       throw new Error(`${length} rows are more than the ${this.#tokens.length} tokens of the sequence`);
     }
     this.#length = length;
+    if (length >= this.#givenLength) this.#givenLength = 0;
   }
 
   /** Notes the prefix of the first `count` blocks. */

@@ -12,7 +12,7 @@ import type { DecoderSpec } from "../../src/model/decoder-spec.js";
 import type { AssembledModel } from "../assembled-model.js";
 import { FAMILY_SPECS } from "../decoder-specs.js";
 import { loadSpec, specFiles } from "../spec-model.js";
-import { symbolicCore } from "./symbolic-model.js";
+import { giveRows, symbolicCore } from "./symbolic-model.js";
 import { Truth } from "./traffic.js";
 
 const WINDOW = 24;
@@ -225,20 +225,24 @@ test("the statistics tell of each kind what is held", () => {
   core.end(sequence);
 });
 
+const coreOfSymbols = (windows: readonly (number | null)[]) =>
+  symbolicCore({
+    ...{ windows, numBlocks: 20, contextLength: 120 },
+    ...{ tokenBudget: 16, maxSequences: 1, maxLogitsRows: 1 },
+  });
+
+const NOBODY = {
+  take: () => undefined,
+  fail: (error: unknown) => {
+    throw error;
+  },
+};
+
 test("what is found of a prefix is all that is kept of it: a sequence that was cut back and takes it can be saved", () => {
   for (const window of [1, 15, 16, 17, 18, 32, 33]) {
-    const core = symbolicCore({
-      ...{ windows: [window, null], numBlocks: 20, contextLength: 100 },
-      ...{ tokenBudget: 16, maxSequences: 1, maxLogitsRows: 1 },
-    });
-    const consumer = {
-      take: () => undefined,
-      fail: (error: unknown) => {
-        throw error;
-      },
-    };
+    const core = coreOfSymbols([window, null]);
     const tokens = Array.from({ length: 80 }, (_, i) => i);
-    const sequence = core.start(tokens, consumer, { salt: "" });
+    const sequence = core.start(tokens, NOBODY, { salt: "" });
     stepAll(core);
     for (const length of [66, 49, 33]) {
       core.cut(sequence, length);
@@ -251,4 +255,19 @@ test("what is found of a prefix is all that is kept of it: a sequence that was c
     }
     core.end(sequence);
   }
+});
+
+test("what a sequence was given is of no account when its rows are there: it goes on, and is cut back, like any other", () => {
+  const core = coreOfSymbols([33]);
+  const { transfer, kvCache } = core;
+  const tokens = Array.from({ length: 113 }, (_, i) => i);
+  const given = tokens.slice(0, 107);
+  const sequence = transfer.begin(tokens.slice(0, 108), NOBODY, { salt: "", knownSalt: "" });
+  giveRows(core, sequence.table, given, 0);
+  transfer.commit(sequence, given);
+  core.extend(sequence, tokens.slice(107));
+  stepAll(core);
+  core.cut(sequence, 100);
+  expect([sequence.table.length, sequence.table.givenLength]).toEqual([100, 0]);
+  expect(violatedInvariants(kvCache)).toEqual([]);
 });
