@@ -157,6 +157,11 @@ export class Scheduler {
    */
   cut(sequence: ScheduledSequence, length: number): void {
     const { table } = sequence;
+    if (sequence.place === "waiting" && length < table.tokens.length) {
+      // What is loaded for it may be of no use any more, nor what it waits for.
+      this.#loads?.letGo(sequence);
+      this.#places.waitAnew(sequence);
+    }
     if (length >= table.length) table.forget(length);
     else if (!this.#kvCache.truncate(table, length)) this.#resumeLater(sequence);
   }

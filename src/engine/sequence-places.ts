@@ -32,7 +32,7 @@ export class SequencePlaces {
     return this.#resident.filter(({ isAwaited }) => isAwaited);
   }
 
-  /** Moves so far: where it changes, something may go on that could not. */
+  /** Moves so far, and sequences that wait anew: where it changes, something may go on that could not. */
   get numMoves(): number {
     return this.#numMoves;
   }
@@ -43,6 +43,12 @@ export class SequencePlaces {
     if (sequence.place !== "away") removeFrom(this.#listOf(sequence.place), sequence);
     if (place !== "away") insertByArrival(this.#listOf(place), sequence);
     sequence.place = place;
+    sequence.hasAskedTier = false;
+    this.#numMoves += 1;
+  }
+
+  /** A sequence that waits has other tokens from now on. */
+  waitAnew(sequence: ScheduledSequence): void {
     sequence.hasAskedTier = false;
     this.#numMoves += 1;
   }

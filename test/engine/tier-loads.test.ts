@@ -218,6 +218,25 @@ describe("a load", () => {
     expect(second.table.length).toBe(100);
   });
 
+  test("is given up where its sequence is cut back, which is asked for anew; what waited for it need not wait", () => {
+    const engine = new Tiered();
+    const first = engine.start(run(0, 100));
+    const second = engine.start(run(0, 100));
+    engine.step();
+    expect([engine.core.hasWork, engine.loads.length]).toEqual([false, 1]);
+    engine.core.cut(second, 10);
+    engine.core.extend(second, [7]);
+    expect(engine.core.hasWork).toBe(true);
+    expect(engine.step()).toEqual({ [numberOf(second)]: 11 });
+    engine.core.cut(first, 20);
+    expect(engine.cancelled).toEqual([1]);
+    engine.core.extend(first, run(500, 80));
+    expect(engine.step()).toEqual({});
+    expect(engine.loads[1]).toMatchObject({ id: 2, from: 0, to: 6 });
+    engine.end(2);
+    engine.finish();
+  });
+
   test("ends where no block is free, and takes none that is held", () => {
     const engine = new Tiered({ numBlocks: 12 });
     const running = engine.start(run(300, 50), { more: 20 });
