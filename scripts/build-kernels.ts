@@ -18,8 +18,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { deflateRawSync } from "node:zlib";
+import { ALL_USES } from "../src/kernels/kernels.js";
 import { referenceBackend } from "../src/kernels/reference/reference-backend.js";
-import { ALL_USES, planCheck } from "../src/kernels/wasm/self-check.js";
+import { planCheck } from "../src/kernels/wasm/self-check.js";
 import { generateOperations } from "./generate-operations.js";
 import { functionNames, withoutNames } from "./wasm-sections.js";
 

@@ -39,12 +39,12 @@ test("a page that only generates loads nothing else with its first script, nor w
   expect(reached.filter((file) => later.some((pattern) => pattern.test(file)))).toEqual([]);
 });
 
-test("an engine's worker loads no kernels in TypeScript, and none that are relaxed, before they are asked for", async () => {
+test("an engine's worker loads no kernels in TypeScript, none that are relaxed, and nothing that chooses or checks, before they are asked for", async () => {
   const reached = [...(await reachedFrom("engine/engine-worker.ts"))];
   expect(reached).toContain("kernels/wasm/wasm-kernels.ts");
   expect(
     reached.filter((file) =>
-      /^kernels\/(reference\/(?!(reference-backend|column-bytes|stretch-maxima)\b)|wasm\/relaxed-binary)/.test(
+      /^kernels\/(reference\/(?!(reference-backend|column-bytes|stretch-maxima)\b)|wasm\/(relaxed-binary|choose-instructions|self-check|expected-digests))/.test(
         file,
       ),
     ),

@@ -9,8 +9,8 @@
  * description of a place in it, so an operation allocates nothing.
  */
 import type { KvLayout } from "./kv-layout.js";
-import type { KvDtype } from "./kv-types.js";
-import type { PackedDtype, StoredDtype } from "./weight-types.js";
+import { KV_DTYPES, type KvDtype } from "./kv-types.js";
+import { PACKED_DTYPES, type PackedDtype, type StoredDtype } from "./weight-types.js";
 
 /** Which operations a model runs on: WebAssembly, or plain TypeScript that is written to be read. The same bits. */
 export type KernelsName = "wasm" | "reference";
@@ -235,6 +235,8 @@ export interface KernelUses {
   readonly dtypes: readonly PackedDtype[];
   readonly kvDtypes: readonly KvDtype[];
 }
+
+export const ALL_USES: KernelUses = { dtypes: PACKED_DTYPES, kvDtypes: KV_DTYPES };
 
 /** What is known of an implementation before its memory exists. */
 export interface KernelBackend extends BackendSizes {

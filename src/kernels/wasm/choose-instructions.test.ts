@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import type { KernelUses } from "../kernels.js";
+import { ALL_USES, type KernelUses } from "../kernels.js";
 import { RESERVED_BYTES } from "../memory-plan.js";
 import { referenceBackend } from "../reference/reference-backend.js";
 import { EXPECTED_DIGESTS } from "./expected-digests.js";
 import { type CompileNow, hasRelaxedSimd, type WhileWide } from "./kernel-modules.js";
-import { ALL_USES, planCheck } from "./self-check.js";
+import { planCheck } from "./self-check.js";
 import { wasmBackend } from "./wasm-kernels.js";
 
 const USES: KernelUses = { dtypes: ["f32"], kvDtypes: ["f32"] };

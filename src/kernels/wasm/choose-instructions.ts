@@ -25,9 +25,11 @@ import {
   type KernelModules,
   kernelBinaries,
   type WhileWide,
+  writeChoices,
 } from "./kernel-modules.js";
 import { CHOICE } from "./operations.js";
-import { PACKED } from "./packed-types.js";
+import { hasRelaxedForm, PACKED } from "./packed-types.js";
+import { RELAXED_KERNELS } from "./relaxed-binary.js";
 import { planCheck } from "./self-check.js";
 
 const PAGE_BYTES = 65536;
@@ -87,7 +89,10 @@ export async function chooseInstructions(
   const { whileWide } = wanted;
   const integers = probedIntegers(uses);
   const trialOf = (modules: KernelModules) => startTrial(modules, shared, uses, parts);
-  const binaries = await kernelBinaries(shared, integers.length > 0 && hasRelaxedSimd());
+  const binaries = await kernelBinaries(
+    shared,
+    integers.length > 0 && hasRelaxedSimd() ? RELAXED_KERNELS : null,
+  );
   const plain = await compileKernels(binaries);
   const all = plain.relaxed === null ? 0 : integers.reduce((sum, { choice }) => sum | choice, 0);
   const long = all & ~(CHOICE.shortSums | CHOICE.shortSumsMany);
@@ -179,12 +184,10 @@ interface ProbedProduct {
 }
 
 /** In the order in which they are decided: sums of 16 bits must be faster than what would be taken without. */
-function probedIntegers({ dtypes }: KernelUses): ProbedProduct[] {
+function probedIntegers(uses: KernelUses): ProbedProduct[] {
+  const dtypes = uses.dtypes.filter(hasRelaxedForm);
   const int8 = dtypes.find((dtype) => PACKED[dtype].product === "linearInt8");
-  // Of quantised files only those that meet activations of eight bits.
-  const quantised = dtypes.find(
-    (dtype) => PACKED[dtype].product === "linearQuantised" && WEIGHT_TYPES[dtype].activationMax === 127,
-  );
+  const quantised = dtypes.find((dtype) => PACKED[dtype].product === "linearQuantised");
   const nibbles = dtypes.find((dtype) => WEIGHT_TYPES[dtype].elementBytes === 0.5);
   return [
     ...(int8 === undefined ? [] : [{ dtype: int8, rows: MANY_ROWS, choice: CHOICE.relaxedInt8 }]),
@@ -242,11 +245,6 @@ function startTrial(
       kernels.linear(rows(out, 0, count), rows(x, 0, count), weight, null, scratch);
     },
   };
-}
-
-/** Between two operations; instantiating the modules clears it. */
-export function writeChoices(exports: KernelExports, memory: WebAssembly.Memory, choices: number): void {
-  new Int32Array(memory.buffer, exports.choicesAddress(), 1)[0] = choices;
 }
 
 /** How many times as fast a product is with its choice: in turns, and each at its best, since others may be at work. */

@@ -57,20 +57,18 @@ export interface KernelBinaries {
 
 /**
  * @param shared whether the memory will be
- * @param withRelaxed whether those with relaxed SIMD are wanted, too
+ * @param relaxed those with relaxed SIMD, as they are kept; null: they are not wanted
  * @throws LastrowError `runtime_unsupported`
  */
-export async function kernelBinaries(shared: boolean, withRelaxed: boolean): Promise<KernelBinaries> {
+export async function kernelBinaries(shared: boolean, relaxed: string | null): Promise<KernelBinaries> {
   const binaryOf = async (packed: string) => {
     const binary = await unpackedOnce(packed);
     return shared ? overShared(binary) : binary;
   };
-  // An eighth of what a page's engine would load at first.
-  const ofRelaxed = withRelaxed ? (await import("./relaxed-binary.js")).RELAXED_KERNELS : null;
   try {
     return {
       module: await binaryOf(KERNELS),
-      relaxed: ofRelaxed === null ? null : await binaryOf(ofRelaxed),
+      relaxed: relaxed === null ? null : await binaryOf(relaxed),
     };
   } catch (cause) {
     throw new LastrowError(
@@ -106,6 +104,11 @@ export function instantiateKernels(
   const ofRelaxed = relaxed === null ? NO_RELAXED : new WebAssembly.Instance(relaxed, { env }).exports;
   const { exports } = new WebAssembly.Instance(module, { env, relaxed: ofRelaxed });
   return exports as unknown as KernelExports;
+}
+
+/** Between two operations; instantiating the modules clears it. */
+export function writeChoices(exports: KernelExports, memory: WebAssembly.Memory, choices: number): void {
+  new Int32Array(memory.buffer, exports.choicesAddress(), 1)[0] = choices;
 }
 
 /** What was unpacked, for good: a program may make kernels many times, and unpacking takes longer than the rest of it. */

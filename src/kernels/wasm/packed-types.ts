@@ -90,6 +90,11 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   int4: { ...quantised("steps", 0.5), packInOut: "packInOutInt4", packOutIn: "packOutInInt4" },
 };
 
+/** Whether products of this type have a relaxed form: int8, and of quantised files what meets activations of eight bits. */
+export function hasRelaxedForm(dtype: PackedDtype): boolean {
+  return PACKED[dtype].product === "linearInt8" || WEIGHT_TYPES[dtype].activationMax === 127;
+}
+
 interface KvOperations {
   readonly writeKv: "writeKv" | "writeKvF16" | "writeKvInt8";
   readonly attention: "attention" | "attentionF16" | "attentionInt8";

@@ -14,18 +14,15 @@ import {
   type Tensor,
 } from "../kernels.js";
 import { type KvLayout, kvBlockBytes, kvLayout } from "../kv-layout.js";
-import { KV_DTYPES, type KvDtype } from "../kv-types.js";
+import type { KvDtype } from "../kv-types.js";
 import { MemoryPlan } from "../memory-plan.js";
 import {
   CONVERTED_DTYPES,
-  PACKED_DTYPES,
   type PackedDtype,
   STORED_AS,
   type StoredDtype,
   storedBytes,
 } from "../weight-types.js";
-
-export const ALL_USES: KernelUses = { dtypes: PACKED_DTYPES, kvDtypes: KV_DTYPES };
 
 /** Inputs and outputs of products: blocks of 256 inputs; a panel for each of six streams (assembly/panels.ts), and some columns. */
 const INPUTS = 256;

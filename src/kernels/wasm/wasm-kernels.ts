@@ -3,37 +3,38 @@
  * how finely it is cut for the team of threads; operations.ts has their table.
  */
 import { LastrowError } from "../../errors.js";
-import type {
-  Activation,
-  AttentionCall,
-  BackendSizes,
-  Dots,
-  IndexList,
-  KernelBackend,
-  Kernels,
-  KernelUses,
-  LinearWeight,
-  Packed,
-  StoredOrder,
-  StoredRows,
-  Tensor,
-  Vectors,
+import {
+  type Activation,
+  ALL_USES,
+  type AttentionCall,
+  type BackendSizes,
+  type Dots,
+  type IndexList,
+  type KernelBackend,
+  type Kernels,
+  type KernelUses,
+  type LinearWeight,
+  type Packed,
+  type StoredOrder,
+  type StoredRows,
+  type Tensor,
+  type Vectors,
 } from "../kernels.js";
 import type { KvLayout } from "../kv-layout.js";
 import { isStoredFloat, WEIGHT_TYPES } from "../weight-types.js";
 import { attentionTiles } from "./attention-tiles.js";
-import {
-  type ChosenKernels,
-  chooseInstructions,
-  type WantedInstructions,
-  writeChoices,
-} from "./choose-instructions.js";
+import type { ChosenKernels, WantedInstructions } from "./choose-instructions.js";
 import { KernelCommands } from "./commands.js";
-import { instantiateKernels } from "./kernel-modules.js";
+import {
+  compileKernels,
+  hasRelaxedSimd,
+  instantiateKernels,
+  kernelBinaries,
+  writeChoices,
+} from "./kernel-modules.js";
 import { MultiplyAdds } from "./multiply-adds.js";
 import { ACTIVATION_NUMBER, FORM_NUMBER, PACK_ANSWER, QUERIES_PER_TILE } from "./operations.js";
-import { KV_OPERATIONS, PACKED } from "./packed-types.js";
-import { ALL_USES } from "./self-check.js";
+import { hasRelaxedForm, KV_OPERATIONS, PACKED } from "./packed-types.js";
 import { type StartHelper, ThreadTeam } from "./thread-team.js";
 
 const PAGE_BYTES = 65536;
@@ -349,16 +350,34 @@ export function wasmBackend(options: WasmOptions): KernelBackend {
   };
 }
 
+/** Whether the instructions that every runtime has are all that there is to choose from. */
+function isOneKind({ dtypes }: KernelUses, { whileWide, vectors }: WantedInstructions): boolean {
+  return whileWide === undefined && vectors !== 256 && !(dtypes.some(hasRelaxedForm) && hasRelaxedSimd());
+}
+
+async function chosenKernels(
+  shared: boolean,
+  wanted: WantedInstructions,
+  uses: KernelUses,
+  leastWork: number,
+): Promise<ChosenKernels> {
+  // A sixth of what a page's engine would load at first, with the relaxed kernels.
+  const { chooseInstructions } = await import("./choose-instructions.js");
+  return chooseInstructions(shared, wanted, uses, {
+    sizes: sizesOf(1),
+    kernelsOver: (exports, memory) => new WasmKernels(memory, new ThreadTeam(exports, memory, []), leastWork),
+  });
+}
+
 async function createKernels(
   bytes: number,
   uses: KernelUses,
   { threads, startHelper, leastWork = LEAST_WORK, ...wanted }: WasmOptions,
 ): Promise<Kernels> {
   const shared = threads > 1;
-  const chosen = await chooseInstructions(shared, wanted, uses, {
-    sizes: sizesOf(1),
-    kernelsOver: (exports, memory) => new WasmKernels(memory, new ThreadTeam(exports, memory, []), leastWork),
-  });
+  const chosen = isOneKind(uses, wanted)
+    ? { ...UNCHOSEN, choices: 0, modules: await compileKernels(await kernelBinaries(shared, null)) }
+    : await chosenKernels(shared, wanted, uses, leastWork);
   const { modules } = chosen;
   let memory: WebAssembly.Memory;
   try {
