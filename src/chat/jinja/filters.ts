@@ -4,7 +4,7 @@ import { toJson } from "./json.js";
 import { absolute, round, toFloat, toInteger } from "./number-filters.js";
 import { binary, expectRoom } from "./operators.js";
 import { TESTS } from "./tests.js";
-import { Text } from "./text.js";
+import { addPiece, Text } from "./text.js";
 import { capitalize, integer, lower, padded, replace, strip, textOf, upper } from "./text-methods.js";
 import {
   Args,
@@ -129,7 +129,7 @@ function indent(value: Value, args: Args): Value {
   const lines: Text[] = [];
   let at = 0;
   for (const { 0: end, index } of text.value.matchAll(/\n|$/g)) {
-    lines.push(text.slice(at, index));
+    addPiece(lines, text.slice(at, index));
     at = index + end.length;
   }
   const isIndented = (line: Text, i: number) =>
@@ -162,10 +162,16 @@ function truncate(value: Value, args: Args): Value {
   const limit = integer(most, "length");
   if (limit < tail.length) throw new Error(`expected length >= ${tail.length}, got ${limit}`);
   if (text.length <= limit + integer(leeway, "leeway")) return text;
-  const cut = Text.join([Text.of(""), ...text.characters().slice(0, limit - tail.length)]);
+  const cut = text.part(0, limit - tail.length);
   if (killWords !== undefined && isTrue(killWords)) return Text.join([cut, tail]);
   const space = cut.value.lastIndexOf(" ");
   return Text.join([space === -1 ? cut : cut.slice(0, space), tail]);
+}
+
+function wordCount(value: Value): number {
+  let words = 0;
+  for (const _ of str(value).value.matchAll(/[\p{L}\p{N}_]+/gu)) words += 1;
+  return words;
 }
 
 function titleFilter(value: Value): Value {
@@ -173,7 +179,8 @@ function titleFilter(value: Value): Value {
   const words: Text[] = [];
   for (const { 0: word, index } of text.value.matchAll(/[-\s({[<]+|[^-\s({[<]+/g)) {
     const [first, ...rest] = text.slice(index, index + word.length).characters();
-    words.push(upper(first), ...rest.map(lower));
+    addPiece(words, upper(first));
+    words.push(...rest.map(lower));
   }
   return Text.join([Text.of(""), ...words]);
 }
@@ -277,7 +284,7 @@ const FILTERS: ReadonlyMap<string, Filter> = new Map<string, Filter>([
   ["format", (value, args) => formatted(str(value), args)],
   ["center", (value, args) => padded(str(value), integer(args.take("width")[0] ?? 80, "width"), "center")],
   ["truncate", truncate],
-  ["wordcount", (value) => str(value).value.match(/[\p{L}\p{N}_]+/gu)?.length ?? 0],
+  ["wordcount", wordCount],
   [
     "urlencode",
     (value) => {

@@ -1,5 +1,5 @@
 /** Python's two ways to put values into a text: `"%s" % value`, with the filter `format`, and `"{}".format(value)`. */
-import { Text } from "./text.js";
+import { addPiece, Text } from "./text.js";
 import { type Args, Dict, Float, List, numberOf, repr, str, typeName, type Value } from "./values.js";
 
 /** Most digits behind the point, as JavaScript has them. */
@@ -88,7 +88,7 @@ export function percentFormat(format: Text, values: Value): Text {
     /%(?:\((?<name>[^)]*)\))?(?<flags>[-0+ ]*)(?<width>\d*)(?:\.(?<precision>\d*))?(?<kind>.?)/gsu,
   )) {
     const { name, flags = "", width = "", precision, kind = "" } = groups;
-    pieces.push(format.slice(at, index));
+    addPiece(pieces, format.slice(at, index));
     at = index + spec.length;
     if (kind === "%") {
       pieces.push(Text.of("%"));
@@ -129,7 +129,7 @@ export function braceFormat(format: Text, { positional, named: byName }: Args): 
   for (const { 0: spec, index, groups = {} } of format.value.matchAll(
     /\{\{|\}\}|\{(?<name>\w*)(?:!(?<conversion>[rs]))?(?::(?<style>[^{}]*))?\}|[{}]/g,
   )) {
-    pieces.push(format.slice(at, index));
+    addPiece(pieces, format.slice(at, index));
     at = index + spec.length;
     const { name, conversion, style = "" } = groups;
     if (name === undefined) {
@@ -201,7 +201,7 @@ function grouped(digits: string, separator: string): string {
 }
 
 function first(text: Text, count: number): Text {
-  return Text.join([Text.of(""), ...text.characters().slice(0, count)]);
+  return text.part(0, count);
 }
 
 function spaces(count: number): Text {

@@ -1,7 +1,7 @@
 /** Python's operators over a template's values, and what is behind a dot or in brackets. */
 import { percentFormat } from "./format.js";
 import { contains } from "./tests.js";
-import { Text } from "./text.js";
+import { MAX_ITEMS, Text } from "./text.js";
 import { textMethod } from "./text-methods.js";
 import {
   type Args,
@@ -19,9 +19,6 @@ import {
   Undefined,
   type Value,
 } from "./values.js";
-
-/** Items of the longest list that a template may make. */
-const MAX_ITEMS = 2 ** 20;
 
 /** @throws Error as Python would */
 export function binary(operator: string, left: Value, right: Value): Value {

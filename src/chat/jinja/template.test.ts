@@ -143,13 +143,12 @@ test("constructs of the language render as in Jinja2", () => {
   }
 });
 
+function shown(source: string, content: string): string {
+  const end = performance.now() + 60_000;
+  return new Template(source).render({ messages: [{ role: "user", content }], variables: {}, end }).value;
+}
+
 test("a part of a text is of its characters, as Python counts them; no filter makes more items than a list may have", () => {
-  const shown = (source: string, content: string) =>
-    new Template(source).render({
-      messages: [{ role: "user", content }],
-      variables: {},
-      end: performance.now() + 60_000,
-    }).value;
   const bound = fc.option(fc.integer({ min: -7, max: 7 }));
   fc.assert(
     fc.property(
@@ -172,6 +171,24 @@ test("a part of a text is of its characters, as Python counts them; no filter ma
     { numRuns: 100 },
   );
   expect(() => shown("{{ [1] | batch(1000000000, 0) | list }}", "")).toThrow("more than 1048576 items");
+});
+
+test.each([
+  ["list", "{{ ('a' * n) | list | length }}"],
+  ["reverse", "{{ ('a' * n) | reverse | length }}"],
+  ["loop", "{% for c in 'a' * n %}{% endfor %}"],
+  ["split at a text", "{{ (',' * n).split(',') | length }}"],
+  ["repeated, of two origins", "{{ (messages[0].content ~ 'a') * n }}"],
+])("a text of more than a million pieces is not taken apart: %s", (_, template) => {
+  expect(() => shown(template.replace(/\bn\b/g, "1048577"), "x")).toThrow("in more than 1048576 pieces");
+});
+
+test("a text of millions is cut and counted without being taken apart", () => {
+  const long = "'aB ' * 2000000";
+  expect(shown(`{{ ((${long}) | truncate(8, true, '')) }}`, "")).toBe("aB aB aB");
+  expect(shown(`{{ (${long}).capitalize()[:5] }}`, "")).toBe("Ab ab");
+  expect(shown(`{{ (${long}) | wordcount }}`, "")).toBe("2000000");
+  expect(shown(`{{ (${long}).find('B', 3, 5) }}`, "")).toBe("4");
 });
 
 describe("special tokens", () => {

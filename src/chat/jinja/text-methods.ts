@@ -1,7 +1,7 @@
 /** The methods of Python's `str` that templates call; each keeps the origins of its characters. */
 
 import { braceFormat } from "./format.js";
-import { Text } from "./text.js";
+import { addPiece, expectPieces, Text } from "./text.js";
 import { type Args, Float, Func, iterate, List, numberOf, typeName, type Value } from "./values.js";
 
 /** Python's white space: not JavaScript's, which has U+FEFF and lacks U+0085 and U+001C to U+001F. */
@@ -31,8 +31,7 @@ export function lower(text: Text): Text {
 }
 
 export function capitalize(text: Text): Text {
-  const [first, ...rest] = text.characters();
-  return first === undefined ? text : Text.join([titleCase(first), ...rest.map(lower)]);
+  return text.value === "" ? text : Text.join([titleCase(text.part(0, 1)), lower(text.part(1))]);
 }
 
 /** A character as it begins a word: of several letters that it becomes in upper case (ß, ﬁ) only the first is. */
@@ -79,7 +78,8 @@ export function replace(text: Text, from: Text, to: Text, count = -1): Text {
   const pieces: Text[] = [];
   let at = 0;
   for (let found = text.value.indexOf(from.value); found !== -1 && left > 0; left--) {
-    pieces.push(text.slice(at, found), to);
+    addPiece(pieces, text.slice(at, found));
+    addPiece(pieces, to);
     at = found + from.value.length;
     found = text.value.indexOf(from.value, at);
   }
@@ -93,14 +93,14 @@ function split(text: Text, separator: Value | undefined, limit: number): Text[] 
     const stripped = strip(text, null, "left");
     for (const { 0: word, index } of stripped.value.matchAll(WORDS)) {
       if (left-- === 0) return [...parts, stripped.slice(index)];
-      parts.push(stripped.slice(index, index + word.length));
+      addPiece(parts, stripped.slice(index, index + word.length));
     }
     return parts;
   }
   const { value } = expectSeparator(separator);
   let at = 0;
   for (let found = text.value.indexOf(value); found !== -1 && left > 0; left--) {
-    parts.push(text.slice(at, found));
+    addPiece(parts, text.slice(at, found));
     at = found + value.length;
     found = text.value.indexOf(value, at);
   }
@@ -112,7 +112,11 @@ function splitFromRight(text: Text, separator: Value | undefined, limit: number)
   const parts: Text[] = [];
   if (separator === undefined || separator === null) {
     const stripped = strip(text, null, "right");
-    const words = [...stripped.value.matchAll(WORDS)];
+    const words: RegExpExecArray[] = [];
+    for (const word of stripped.value.matchAll(WORDS)) {
+      expectPieces(words.length + 1);
+      words.push(word);
+    }
     const kept = words.slice(Math.max(words.length - limit, 0));
     const rest =
       kept.length === words.length ? [] : [strip(stripped.slice(0, kept[0]?.index), null, "right")];
@@ -123,10 +127,10 @@ function splitFromRight(text: Text, separator: Value | undefined, limit: number)
   for (let left = limit; left > 0; left--) {
     const found = end < value.length ? -1 : text.value.lastIndexOf(value, end - value.length);
     if (found === -1) break;
-    parts.unshift(text.slice(found + value.length, end));
+    addPiece(parts, text.slice(found + value.length, end));
     end = found;
   }
-  return [text.slice(0, end), ...parts];
+  return [text.slice(0, end), ...parts.reverse()];
 }
 
 function partition(text: Text, separator: Value | undefined, fromRight: boolean): List {
@@ -142,7 +146,7 @@ function splitLines(text: Text, keepEnds: boolean): Text[] {
   const lines: Text[] = [];
   let at = 0;
   for (const { 0: end, index } of text.value.matchAll(LINE_ENDS)) {
-    lines.push(text.slice(at, keepEnds ? index + end.length : index));
+    addPiece(lines, text.slice(at, keepEnds ? index + end.length : index));
     at = index + end.length;
   }
   return at < text.value.length ? [...lines, text.slice(at)] : lines;
@@ -160,7 +164,7 @@ function within(text: Text, from: Value | undefined, to: Value | undefined) {
   const start = position(from, 0);
   const end = Math.min(position(to, length), length);
   if (start > end) return null;
-  return { part: Text.join([Text.of(""), ...text.characters().slice(start, end)]), start };
+  return { part: text.part(start, end), start };
 }
 
 /** `startswith` and `endswith`: whether a text has one of some texts at an end of it. */

@@ -14,6 +14,19 @@ export interface Run {
 
 /** Characters of the longest text that a template may make. */
 export const MAX_TEXT = 2 ** 26;
+/** Items of the longest list that a template may make, and pieces of a text: each piece takes over a hundred bytes. */
+export const MAX_ITEMS = 2 ** 20;
+
+/** Adds a piece of a text. @throws Error for more than there may be */
+export function addPiece(pieces: Text[], piece: Text): void {
+  expectPieces(pieces.length + 1);
+  pieces.push(piece);
+}
+
+/** @throws Error for more pieces than there may be */
+export function expectPieces(count: number): void {
+  if (count > MAX_ITEMS) throw new Error(`a text in more than ${MAX_ITEMS} pieces`);
+}
 
 export class Text {
   readonly runs: readonly Run[];
@@ -80,6 +93,7 @@ export class Text {
     if (this.runs.length <= 1) {
       return Text.of(this.value.repeat(Math.max(times, 0)), this.runs[0]?.origin);
     }
+    expectPieces(this.runs.length * times);
     return Text.join(Array.from({ length: Math.max(times, 0) }, () => this));
   }
 
@@ -100,16 +114,17 @@ export class Text {
   }
 
   /** Characters (code points) from one up to another, both from 0 to their number. A text of millions is not taken apart for it. */
-  part(start: number, end: number): Text {
+  part(start: number, end = Number.POSITIVE_INFINITY): Text {
     const starts = this.#starts();
     if (starts === null) return this.slice(start, end);
     const { length } = this.value;
     return this.slice(starts[start] ?? length, starts[end] ?? length);
   }
 
-  /** Its characters (code points), one by one. */
+  /** Its characters (code points), one by one. @throws Error where they are more pieces than there may be */
   characters(): Text[] {
     const starts = this.#starts();
+    expectPieces(starts?.length ?? this.value.length);
     if (starts === null) return Array.from({ length: this.value.length }, (_, i) => this.slice(i, i + 1));
     return starts.map((start, i) => this.slice(start, starts[i + 1] ?? this.value.length));
   }
