@@ -1,6 +1,6 @@
 /**
- * The log: one line for each request. JSON by pino for machines; where a person looks on, the same in a form to read.
- * Prompts are in it only where the server was told so.
+ * The log: one line for each request, but for probes that find all well. JSON by pino for machines; where a person looks on, the
+ * same in a form to read. Prompts are in it only where the server was told so.
  */
 import { type DestinationStream, type Logger, pino } from "pino";
 import { printable, printableJson } from "../printable.js";
@@ -12,6 +12,14 @@ export interface Log {
   warn(message: string, error?: unknown): void;
 }
 
+/**
+ * A balancer asks some times a second whether a server is ready: that it is would be most of the log, and no news. What a probe finds
+ * amiss is.
+ */
+function isProbeOfAllWell({ route, status }: RequestRecord): boolean {
+  return status === 200 && (route === "/health" || route === "/ready");
+}
+
 /** JSON lines; `write` is given each as a whole. */
 export function jsonLog(write: (line: string) => void): Log {
   const destination: DestinationStream = {
@@ -20,6 +28,7 @@ export function jsonLog(write: (line: string) => void): Log {
   const logger: Logger = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
   return {
     request(record, failure) {
+      if (failure === null && isProbeOfAllWell(record)) return;
       const line = fields(record);
       if (failure === null) logger.info(line, "request");
       else logger.error({ ...line, err: failure }, "request");
@@ -43,6 +52,7 @@ export function readableLog(write: (line: string) => void, colours: LogColours):
   const time = () => colours.dim(new Date().toTimeString().slice(0, 8));
   return {
     request(record, failure) {
+      if (failure === null && isProbeOfAllWell(record)) return;
       const { status } = record;
       const colour = status >= 500 ? colours.red : status >= 400 ? colours.yellow : colours.green;
       const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
