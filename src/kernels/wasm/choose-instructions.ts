@@ -37,8 +37,11 @@ const PAGE_BYTES = 65536;
 const [INPUTS, OUTPUTS] = [512, 128];
 /** Rows of it: as when a token is decoded, and as in a prompt. */
 const [FEW_ROWS, MANY_ROWS] = [2, 24];
-/** Both ways are timed in turns, so many times so many products: some milliseconds, of which the best count. */
-const [TURNS, PRODUCTS] = [10, 6];
+/**
+ * Both ways are timed in turns, so many times, for products of so many rows together, of which the best turns count; and again as long
+ * as either gets better than so: a turn is short, because others may be at work, and they leave few long ones alone.
+ */
+const [TURNS, TURN_ROWS, SETTLED, MOST_BURSTS] = [10, 24, 0.98, 20];
 /** Relaxed dot products are taken where they are so many times as fast: a difference, not an accident. */
 const LEAST_GAIN = 1.05;
 /** Code that the runtime optimises by itself, beside its use, is so after this time. */
@@ -128,11 +131,8 @@ export async function chooseInstructions(
     const dots = wanted.dots === "strict" ? 0 : relaxedChoices;
     return chosen(modules, CHOICE.fused | dots, CHOICE.fused);
   }
-  // Of all that there is to compare together: where nothing is fused, wide tiles are slower.
-  const gains = [PROBED_F32, ...integers].map((product) =>
-    gain(trial, { ...product, choice: CHOICE.fused }, 0),
-  );
-  const isFused = gains.reduce((product, one) => product * one) > 1;
+  // Where nothing is fused, wide tiles are slower. Of f32 alone: with integers the two hardly differ, and only chance would count.
+  const isFused = gain(trial, PROBED_F32, 0) > 1;
   return withFasterDots(modules, trial, isFused ? CHOICE.fused : 0);
 
   /** The kernels with the faster dot products, once they have been checked. */
@@ -250,11 +250,16 @@ function startTrial(
 /** How many times as fast a product is with its choice: in turns, and each at its best, since others may be at work. */
 function gain(trial: Trial, product: ProbedProduct, without: number): number {
   const best = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-  for (let turn = 0; turn < 2 * TURNS; turn++) {
-    trial.choose(turn % 2 === 0 ? without : without | product.choice);
-    const start = performance.now();
-    for (let i = 0; i < PRODUCTS; i++) trial.multiply(product);
-    best[turn % 2] = Math.min(best[turn % 2], performance.now() - start);
+  const products = Math.ceil(TURN_ROWS / product.rows);
+  for (let burst = 0; burst < MOST_BURSTS; burst++) {
+    const before = [...best];
+    for (let turn = 0; turn < 2 * TURNS; turn++) {
+      trial.choose(turn % 2 === 0 ? without : without | product.choice);
+      const start = performance.now();
+      for (let i = 0; i < products; i++) trial.multiply(product);
+      best[turn % 2] = Math.min(best[turn % 2], performance.now() - start);
+    }
+    if (best.every((ms, way) => ms >= SETTLED * before[way])) break;
   }
   // A coarse clock may have seen nothing at all.
   return best[0] === best[1] ? 1 : best[0] / best[1];
