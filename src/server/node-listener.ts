@@ -66,7 +66,11 @@ export async function listen(server: LastrowServer, options: ListenOptions = {})
     (request, { outgoing }) =>
       server.fetch(request, {
         drop: () => void outgoing.destroy(),
-        onClose: (callback) => void outgoing.once("close", callback),
+        // Of a connection that was gone before there was an answer, nothing more is told.
+        onClose: (callback) => {
+          if (outgoing.closed) callback();
+          else outgoing.once("close", callback);
+        },
       }),
     {
       overrideGlobalObjects: false,

@@ -9,6 +9,9 @@ beforeAll(async () => {
 });
 afterAll(() => api.server.dispose());
 
+/** Waits for what becomes so by itself, however busy the machine. */
+const soon = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, interval: 2 });
+
 /** Answered with 9 KB. */
 const TOKENS = { prompt: "a b ".repeat(500), return_token_strs: true };
 
@@ -42,7 +45,7 @@ test("whole answers and ended streams count until their connection says that the
   const streams = [];
   for (let i = 0; i < 30; i++) {
     streams.push(await ask("/v1/completions", stream));
-    await vi.waitFor(() => expect(api.records.at(-1)).toMatchObject({ stream: true, completionTokens: 60 }));
+    await soon(() => expect(api.records.at(-1)).toMatchObject({ stream: true, completionTokens: 60 }));
     if (first.drop.mock.calls.length > 0) break;
   }
   expect(first.drop).toHaveBeenCalledTimes(1);
@@ -60,8 +63,32 @@ test("over a socket an answer has left when it has been read", async () => {
     });
     expect((await answer.json()).count).toBeGreaterThan(500);
   }
-  await vi.waitFor(async () => {
-    const metrics = await (await own.get("/metrics")).text();
+  await expectNoneWaits(own);
+});
+
+test("over a socket, the answer to a client that left before it waits for nobody", async () => {
+  await using own = await served();
+  await using listening = await listen(own.server, { host: "127.0.0.1", port: 0 });
+  for (const stream of [false, true]) {
+    const leaving = new AbortController();
+    const asked = fetch(`${listening.url}/v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ prompt: "Once", max_tokens: 500, ignore_eos: true, stream }),
+      signal: leaving.signal,
+    }).catch(() => undefined);
+    await soon(() => expect(own.server.service.admission.running).toBeGreaterThan(0));
+    leaving.abort();
+    await asked;
+    await soon(() => expect(own.records.at(-1)).toMatchObject({ stream, error: "client_closed_request" }));
+  }
+  await expectNoneWaits(own);
+});
+
+/** As the metrics tell it. */
+async function expectNoneWaits({ get }: Served) {
+  await soon(async () => {
+    const metrics = await (await get("/metrics")).text();
     expect(metrics).toMatch(/^lastrow:answer_bytes\{[^}]*\} 0$/m);
   });
-});
+}
