@@ -1,8 +1,12 @@
 /** The log-probabilities of a prompt's own tokens, for requests that echo it. */
+import { setImmediate } from "node:timers/promises";
 import type { LanguageModel } from "../library/language-model.js";
 import type { Caller } from "../platform/fair-queue.js";
 import { logNormalizer, logSoftmaxAt, topLogprobs } from "../sampling/logprobs.js";
 import type { ScoredToken } from "./token-text.js";
+
+/** Logits that are read in one turn of the event loop: a few milliseconds. Rows come many at a time where a row is short. */
+const LOGITS_PER_TURN = 32_768;
 
 /**
  * Every row of the prompt is computed for it, none taken from the cache: the logits of all of them are wanted.
@@ -18,6 +22,7 @@ export async function promptLogprobs(
 ): Promise<ScoredToken[]> {
   const scored: ScoredToken[] = [{ token: tokens[0], logprob: null, top: null }];
   if (tokens.length === 1) return scored;
+  let read = 0;
   // Nothing is said after the last token.
   for await (const { logits } of model.logitsRows(tokens.slice(0, -1), { tenant: key, signal })) {
     const token = tokens[scored.length];
@@ -27,6 +32,10 @@ export async function promptLogprobs(
       logprob: logSoftmaxAt(logits, token, normalizer),
       top: topLogprobs(logits, count, normalizer),
     });
+    read += logits.length;
+    if (read < LOGITS_PER_TURN) continue;
+    read = 0;
+    await setImmediate();
   }
   return scored;
 }
