@@ -16,11 +16,14 @@ export class ChunkText {
     this.#includeUsage = includeUsage;
   }
 
-  /** @param timings those of the whole answer, in its last choice */
-  chunk(choice: object, timings?: object): string {
+  /**
+   * @param choice a JSON text
+   * @param timings those of the whole answer, in its last choice
+   */
+  chunk(choice: string, timings?: object): string {
     const usage = this.#includeUsage ? ',"usage":null' : "";
     const end = timings === undefined ? "" : `,"timings":${JSON.stringify(timings)}`;
-    return `${this.#before}${JSON.stringify(choice)}]${usage}${end}}`;
+    return `${this.#before}${choice}]${usage}${end}}`;
   }
 
   /** The chunk after the last choice's, if it is wanted. */
@@ -30,13 +33,22 @@ export class ChunkText {
 }
 
 /**
- * A whole answer, one choice in each turn of the event loop: a request may have a hundred of them, each with ten
- * thousand log-probabilities, and others are answered meanwhile.
- * @param choices made as they are taken
+ * A choice as JSON.
+ * @param said its number, and its text or its message
+ * @param logprobs a JSON text
+ */
+export function choiceText(said: object, logprobs: string, finishReason: string | null): string {
+  return `${JSON.stringify(said).slice(0, -1)},"logprobs":${logprobs},"finish_reason":${JSON.stringify(finishReason)}}`;
+}
+
+/**
+ * A whole answer, one choice in each turn of the event loop: a request may have a hundred of them, and others are answered
+ * meanwhile.
+ * @param choices JSON texts, made as they are taken
  */
 export function wholeText(
   envelope: object,
-  choices: Iterable<object>,
+  choices: AsyncIterable<string>,
   { usage, timings }: { readonly usage: object; readonly timings: object },
 ): Promise<string> {
   return listText(envelope, "choices", choices, { usage, timings });
@@ -44,19 +56,38 @@ export function wholeText(
 
 /**
  * An answer around a list, an item in each turn of the event loop.
- * @param items made as they are taken
+ * @param items JSON texts, made as they are taken
  * @param rest what comes behind the list
  */
 export async function listText(
   envelope: object,
   name: string,
-  items: Iterable<object>,
+  items: Iterable<string> | AsyncIterable<string>,
   rest: object,
 ): Promise<string> {
   const parts: string[] = [];
-  for (const item of items) {
-    parts.push(JSON.stringify(item));
+  for await (const item of items) {
+    parts.push(item);
     await setImmediate();
   }
   return `${JSON.stringify(envelope).slice(0, -1)},"${name}":[${parts.join(",")}],${JSON.stringify(rest).slice(1)}`;
+}
+
+/**
+ * An object of nothing but lists, made in parts, one in each turn of the event loop: a choice may have a hundred thousand
+ * log-probabilities.
+ * @param parts the object with some elements of each list, made as they are taken; at least one
+ * @returns JSON, as of the object with all of them
+ */
+export async function listsText(parts: Iterable<Record<string, readonly unknown[]>>): Promise<string> {
+  const lists = new Map<string, string[]>();
+  for (const part of parts) {
+    for (const [name, elements] of Object.entries(part)) {
+      const texts = lists.get(name) ?? [];
+      lists.set(name, texts);
+      if (elements.length > 0) texts.push(JSON.stringify(elements).slice(1, -1));
+    }
+    await setImmediate();
+  }
+  return `{${[...lists].map(([name, texts]) => `${JSON.stringify(name)}:[${texts.join(",")}]`).join(",")}}`;
 }

@@ -32,6 +32,25 @@ function tokenIdText(id: number): string {
   return `token_id:${id}`;
 }
 
+/** Tokens and alternatives that are shown in one turn of the event loop: a few milliseconds. */
+const SHOWN_PER_TURN = 512;
+
+/**
+ * Tokens as they are shown, so many at a time as one turn of the event loop shows.
+ * @param alternatives to each
+ * @returns what `show` makes of some after the other; of none, once
+ */
+export function* shownPerTurn<Token, Shown>(
+  scored: readonly Token[],
+  alternatives: number,
+  show: (some: readonly Token[]) => Shown,
+): Generator<Shown> {
+  const count = Math.max(1, Math.floor(SHOWN_PER_TURN / (1 + alternatives)));
+  for (let from = 0; from === 0 || from < scored.length; from += count) {
+    yield show(scored.slice(from, from + count));
+  }
+}
+
 /** A token and its log-probability; null where a prompt's first token has none. */
 export interface ScoredToken {
   readonly token: number;

@@ -1,10 +1,11 @@
 /** Answers of Ollama's `/api/chat` and `/api/generate`: whole, or as lines of which the last says what it took. */
 import type { GenerationPiece } from "../../protocol/generation-request.js";
 import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
+import { listsText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import type { Finished } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
-import { chatLogprobs } from "../token-text.js";
+import { chatLogprobs, shownPerTurn } from "../token-text.js";
 import { type WholeCall, wholeCalls } from "../whole-calls.js";
 
 /** What is said at once. */
@@ -70,13 +71,16 @@ export class OllamaAnswer {
     yield this.#json({ text: "" }, this.#end(finished));
   }
 
-  whole(finished: Finished): string {
-    const [{ text, reasoning, toolCalls = [], logprobs }] = finished.choices;
-    const calls = wholeCalls(toolCalls);
-    return this.#json(
-      { text, reasoning, calls },
-      { ...this.#end(finished), logprobs: this.#logprobsOf(logprobs) },
+  async whole(finished: Finished): Promise<string> {
+    const [{ text, reasoning, toolCalls = [], logprobs = [] }] = finished.choices;
+    const json = this.#json({ text, reasoning, calls: wholeCalls(toolCalls) }, this.#end(finished));
+    const { logprobs: count, model } = this.#parts;
+    if (count === null) return json;
+    const { tokenizer } = model.engine.model;
+    const lists = await listsText(
+      shownPerTurn(logprobs, count, (some) => ({ logprobs: chatLogprobs(tokenizer, some, count).content })),
     );
+    return `${json.slice(0, -1)},${lists.slice(1)}`;
   }
 
   /** What a request without anything to answer gets: the model is there. */

@@ -43,7 +43,7 @@ export class ResponseAnswer {
       (type, fields) => this.events.tell(type, fields),
       alternatives === null
         ? null
-        : ({ logprobs = [] }) => chatLogprobs(tokenizer, logprobs, alternatives).content ?? [],
+        : ({ logprobs = [] }) => chatLogprobs(tokenizer, logprobs, alternatives).content,
     );
   }
 

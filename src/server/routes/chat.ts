@@ -4,7 +4,7 @@ import type { GenerationPiece } from "../../protocol/generation-request.js";
 import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
 import { ApiError } from "../api-error.js";
 import { type ChatAsk, prepareChat } from "../chat-generation.js";
-import { ChunkText, wholeText } from "../chunk-text.js";
+import { ChunkText, choiceText, listsText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
@@ -13,7 +13,7 @@ import { timingsOf, usageOf } from "../openai-usage.js";
 import { type ChatRequest, chatRequest, chatResponse } from "../schemas/chat.js";
 import { askedStructure } from "../schemas/structure.js";
 import { type Service, streamAnswer } from "../service.js";
-import { chatLogprobs } from "../token-text.js";
+import { chatLogprobs, shownPerTurn } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
 export function addChat(app: App, service: Service): void {
@@ -104,22 +104,18 @@ class ChatAnswer {
     return wholeText(this.#envelope, this.#wholeChoices(finished), end);
   }
 
-  *#wholeChoices({ choices }: Finished): Generator<object> {
+  async *#wholeChoices({ choices }: Finished): AsyncGenerator<string> {
     for (const [index, choice] of choices.entries()) {
       const { text, reasoning = "", toolCalls = [], logprobs, finishReason } = choice;
       const hasCalls = toolCalls.length > 0;
-      yield {
-        index,
-        message: {
-          role: "assistant",
-          content: hasCalls && text === "" ? null : text,
-          ...(reasoning !== "" && { reasoning_content: reasoning }),
-          ...(hasCalls && { tool_calls: toolCallsOf(toolCalls) }),
-          refusal: null,
-        },
-        logprobs: this.#logprobsOf(logprobs),
-        finish_reason: finishReason,
+      const message = {
+        role: "assistant",
+        content: hasCalls && text === "" ? null : text,
+        ...(reasoning !== "" && { reasoning_content: reasoning }),
+        ...(hasCalls && { tool_calls: toolCallsOf(toolCalls) }),
+        refusal: null,
       };
+      yield choiceText({ index, message }, await this.#logprobsText(logprobs), finishReason);
     }
   }
 
@@ -153,11 +149,19 @@ class ChatAnswer {
     finishReason: string | null,
     timings?: object,
   ): string {
-    return this.#chunks.chunk({ index, delta, logprobs, finish_reason: finishReason }, timings);
+    return this.#chunks.chunk(choiceText({ index, delta }, JSON.stringify(logprobs), finishReason), timings);
   }
 
   #logprobsOf(logprobs: readonly GeneratedLogprobs[] | undefined) {
     if (this.#logprobs === null) return null;
     return chatLogprobs(this.#model.engine.model.tokenizer, logprobs ?? [], this.#logprobs);
+  }
+
+  /** As JSON, all of a choice's. */
+  #logprobsText(logprobs: readonly GeneratedLogprobs[] | undefined): Promise<string> | "null" {
+    const count = this.#logprobs;
+    if (count === null) return "null";
+    const { tokenizer } = this.#model.engine.model;
+    return listsText(shownPerTurn(logprobs ?? [], count, (some) => chatLogprobs(tokenizer, some, count)));
   }
 }

@@ -5,7 +5,7 @@ import type { GeneratedLogprobs } from "../../sampling/logprobs.js";
 import { replaceLoneSurrogates } from "../../tokenizer/lone-surrogates.js";
 import type { Tokenizer } from "../../tokenizer/tokenizer.js";
 import { ApiError } from "../api-error.js";
-import { ChunkText, wholeText } from "../chunk-text.js";
+import { ChunkText, choiceText, listsText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateAll, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
@@ -22,7 +22,7 @@ import {
   streamAnswer,
   takeTurn,
 } from "../service.js";
-import { CompletionLogprobs, type ScoredToken } from "../token-text.js";
+import { CompletionLogprobs, type ScoredToken, shownPerTurn } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
 /** OpenAI's default; a chat goes on for longer. */
@@ -81,7 +81,7 @@ export function addCompletions(app: App, service: Service): void {
       }
       return streamAnswer(service, exchange, async (send) => {
         const echoes = await answer.echoes(exchange);
-        if (plan.echo) for (const chunk of answer.echoChunks(echoes)) send(chunk);
+        if (plan.echo) for await (const chunk of answer.echoChunks(echoes)) send(chunk);
         const finished = await generateAll(model, exchange, job, (choice, { text, tokens, logprobs }) => {
           if (text !== "" || tokens.length > 0) send(answer.chunk(choice, text, logprobs));
         });
@@ -220,23 +220,22 @@ class Answer {
     return wholeText(this.#envelope, this.#wholeChoices(finished, echoes), end);
   }
 
-  *#wholeChoices({ choices }: Finished, echoes: readonly Echo[]): Generator<object> {
+  async *#wholeChoices({ choices }: Finished, echoes: readonly Echo[]): AsyncGenerator<string> {
     for (const [choice, { text, logprobs, finishReason }] of choices.entries()) {
       const echo = echoes[Math.floor(choice / this.#n)];
       const scored = [...(echo?.scored ?? []), ...scoredTokens(logprobs)];
-      yield {
-        index: choice,
-        text: (echo?.text ?? "") + text,
-        logprobs: this.#plan.logprobs === null ? null : this.#logprobsOf(choice).body(scored),
-        finish_reason: finishReason,
-      };
+      const said = { index: choice, text: (echo?.text ?? "") + text };
+      yield choiceText(said, await this.#logprobsText(choice, scored), finishReason);
     }
   }
 
   /** A chunk for each choice, with its prompt. */
-  *echoChunks(echoes: readonly Echo[]): Generator<string> {
+  async *echoChunks(echoes: readonly Echo[]): AsyncGenerator<string> {
     for (const [i, { text, scored }] of echoes.entries()) {
-      for (let k = 0; k < this.#n; k++) yield this.#chunk(i * this.#n + k, text, scored, null);
+      for (let k = 0; k < this.#n; k++) {
+        const index = i * this.#n + k;
+        yield this.#chunks.chunk(choiceText({ index, text }, await this.#logprobsText(index, scored), null));
+      }
     }
   }
 
@@ -262,7 +261,16 @@ class Answer {
   ): string {
     const logprobs =
       this.#plan.logprobs === null || finishReason !== null ? null : this.#logprobsOf(choice).body(scored);
-    return this.#chunks.chunk({ index: choice, text, logprobs, finish_reason: finishReason }, timings);
+    const said = choiceText({ index: choice, text }, JSON.stringify(logprobs), finishReason);
+    return this.#chunks.chunk(said, timings);
+  }
+
+  /** As JSON. */
+  #logprobsText(choice: number, scored: readonly ScoredToken[]): Promise<string> | "null" {
+    const { logprobs } = this.#plan;
+    if (logprobs === null) return "null";
+    const shown = this.#logprobsOf(choice);
+    return listsText(shownPerTurn(scored, logprobs, (some) => shown.body(some)));
   }
 
   #logprobsOf(choice: number): CompletionLogprobs {

@@ -62,9 +62,9 @@ function textsOf(input: EmbeddingsRequest["input"]): readonly Prompt[] {
 function* dataOf(
   embeddings: readonly Float32Array[],
   encode: (vector: Float32Array) => unknown,
-): Generator<object> {
+): Generator<string> {
   for (const [index, vector] of embeddings.entries()) {
-    yield { object: "embedding", index, embedding: encode(vector) };
+    yield JSON.stringify({ object: "embedding", index, embedding: encode(vector) });
   }
 }
 

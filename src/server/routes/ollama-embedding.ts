@@ -68,6 +68,6 @@ export function addOllamaEmbedding(app: App, service: Service): void {
   );
 }
 
-function* vectors(embeddings: readonly Float32Array[]): Generator<number[]> {
-  for (const vector of embeddings) yield [...vector];
+function* vectors(embeddings: readonly Float32Array[]): Generator<string> {
+  for (const vector of embeddings) yield JSON.stringify([...vector]);
 }

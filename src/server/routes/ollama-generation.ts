@@ -104,7 +104,7 @@ async function answer(
     return jsonText(context, said.loaded());
   }
   const prepared = await prepare(model, exchange);
-  if (body.stream === false) return jsonText(context, said.whole(await prepared.run()));
+  if (body.stream === false) return jsonText(context, await said.whole(await prepared.run()));
   return streamAnswer(
     service,
     exchange,

@@ -111,7 +111,7 @@ const tokenLogprob = z.object({
 });
 
 const logprobs = z
-  .object({ content: z.array(tokenLogprob.extend({ top_logprobs: z.array(tokenLogprob) })).nullable() })
+  .object({ content: z.array(tokenLogprob.extend({ top_logprobs: z.array(tokenLogprob) })) })
   .openapi("ChatLogprobs");
 
 export type ChatLogprobsBody = z.infer<typeof logprobs>;

@@ -42,7 +42,7 @@ const logprobs = z
   .object({
     tokens: z.array(z.string()),
     token_logprobs: z.array(z.number().nullable()),
-    top_logprobs: z.array(z.record(z.string(), z.number()).nullable()).nullable(),
+    top_logprobs: z.array(z.record(z.string(), z.number()).nullable()),
     text_offset: z.array(z.int()),
   })
   .openapi("CompletionLogprobs");
