@@ -102,7 +102,7 @@ async function soak(clients, minutes) {
         if (performance.now() < nextLook) continue;
         nextLook = performance.now() + 15_000;
         const metrics = await (await fetch(`${server.url}/metrics`)).text();
-        const read = (name) => Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, "m").exec(metrics)?.[1]);
+        const read = (name) => Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(metrics)?.[1]);
         const look = {
           minutes: minutes - (end - performance.now()) / 60_000,
           resident: read("process_resident_memory_bytes") / 1e6,

@@ -1,6 +1,6 @@
 /**
  * Metrics in Prometheus' format, under vLLM's names where it has one, so that dashboards for it work. Owns the registry.
- * What is counted of a model carries its name as the label model_name; with a single model everything does.
+ * What is counted of a model carries its name as the label model_name; with a single model everything does but what is the process's.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ModelInfo } from "../library/model-info.js";
@@ -43,6 +43,8 @@ type Counted = "queries" | "hits" | "preemptions" | "steps" | "rows" | "restarts
 
 export class Metrics {
   readonly registry = new Registry();
+  /** What is the process's: its memory and its time are no model's. */
+  readonly processRegistry = new Registry();
   readonly #sources: ServerSources;
   readonly #instruments: Instruments;
   readonly #models: ReadonlyMap<string, ModelMetrics>;
@@ -57,7 +59,7 @@ export class Metrics {
     if (ids.length === 1) registry.setDefaultLabels({ model_name: ids[0] });
     // Deno and Bun lack some of what these read.
     if (typeof process !== "undefined" && process.release?.name === "node" && !("Bun" in globalThis)) {
-      if (!("Deno" in globalThis)) collectDefaultMetrics({ register: registry });
+      if (!("Deno" in globalThis)) collectDefaultMetrics({ register: this.processRegistry });
     }
     const instruments = makeInstruments(registry);
     this.#instruments = instruments;
@@ -87,7 +89,7 @@ export class Metrics {
     // What waits for a place waits for the one model, where there is one.
     const isAlone = readings.length === 1;
     for (const reading of readings) this.of(reading.id).read(reading, isAlone ? waiting : 0);
-    return this.registry.metrics();
+    return (await this.registry.metrics()) + (await this.processRegistry.metrics());
   }
 }
 

@@ -6,13 +6,19 @@ import { read, type Yaml, yaml } from "./deploy-files.js";
 /** Names of what servers tell, each with its labels. */
 async function known(): Promise<Map<string, readonly string[]>> {
   const sources = { waiting: () => 0, answerBytes: () => 0, models: async () => [] };
-  const { registry } = new Metrics(["stories"], sources, true);
+  const { registry, processRegistry } = new Metrics(["stories"], sources, true);
   const names = new Map<string, readonly string[]>();
-  for (const metric of registry.getMetricsAsArray() as Yaml[]) {
-    const { type, name } = await metric.get();
-    const labels = ["model_name", "instance", "job", ...(metric.labelNames ?? [])];
-    if (type !== "histogram") names.set(name, labels);
-    else for (const end of ["_bucket", "_sum", "_count"]) names.set(name + end, [...labels, "le"]);
+  const told = [
+    { registry, common: ["model_name", "instance", "job"] },
+    { registry: processRegistry, common: ["instance", "job"] },
+  ];
+  for (const { registry, common } of told) {
+    for (const metric of registry.getMetricsAsArray() as Yaml[]) {
+      const { type, name } = await metric.get();
+      const labels = [...common, ...(metric.labelNames ?? [])];
+      if (type !== "histogram") names.set(name, labels);
+      else for (const end of ["_bucket", "_sum", "_count"]) names.set(name + end, [...labels, "le"]);
+    }
   }
   return names;
 }

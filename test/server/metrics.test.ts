@@ -75,3 +75,11 @@ test("count what answers are held to, by its kind", async () => {
     expect(await of(kind)).toBe(before + 1);
   }
 });
+
+test("the process's own have no model's name, also with a single model; all else has it", async () => {
+  const lines = (await (await api.get("/metrics")).text()).split("\n").filter((line) => /^[a-z]/.test(line));
+  const isProcess = (line: string) => /^(process|nodejs)_/.test(line);
+  expect(lines.find((line) => line.startsWith("process_resident_memory_bytes"))).toMatch(/^\w+ \d+$/);
+  expect(lines.filter((line) => isProcess(line) && line.includes("model_name"))).toEqual([]);
+  expect(lines.filter((line) => !isProcess(line) && !line.includes('model_name="stories"'))).toEqual([]);
+});
