@@ -9,6 +9,7 @@ import { ApiError, toApiError } from "./api-error.js";
 import { errorBodyOf } from "./error-forms.js";
 import { Exchange, type RequestRecord } from "./exchange.js";
 import { authenticate, type Guard, SECURITY_HEADERS } from "./guard.js";
+import type { ModelService } from "./model-service.js";
 import { addChat } from "./routes/chat.js";
 import { addCompletions } from "./routes/completions.js";
 import { addEmbeddings } from "./routes/embeddings.js";
@@ -115,11 +116,28 @@ export function createApp({ service, guard, pages, tell }: AppParts): App {
   });
 
   app.onError((thrown, context) => {
-    const error = toApiError(thrown);
-    context.get("exchange").fail(error);
+    const exchange = context.get("exchange");
+    const { model } = exchange.record;
+    const error = underServedName(toApiError(thrown), model === null ? null : service.models.peek(model));
+    exchange.fail(error);
     return error.response(errorBodyOf(context.req.path, context.req.raw.headers));
   });
   return app;
+}
+
+/** What the library says of a model names it by where it was loaded from, which may be a folder: clients have a name for it. */
+function underServedName(error: ApiError, model: ModelService | null): ApiError {
+  const { status, code, message, param, cause, retryAfter } = error;
+  if (model === null) return error;
+  const { id, info } = model.served;
+  if (!/[/\\]/.test(info.label) || !message.includes(info.label)) return error;
+  const details = { param, cause, ...(retryAfter !== null && { retryAfter }) };
+  return new ApiError(
+    status,
+    code,
+    message.replaceAll(info.label, () => id),
+    details,
+  );
 }
 
 /** The two headers that a key may come in. */

@@ -8,6 +8,7 @@ import type { Caller } from "../platform/fair-queue.js";
 import { ApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
 import type { ServerLimits } from "./limits.js";
+import { wrongField } from "./schemas/wrong-field.js";
 
 type BodyLimits = Pick<ServerLimits, "bodyBytes" | "jsonDepth" | "jsonContainers" | "jsonElements">;
 
@@ -56,7 +57,7 @@ export function parseBody<T>(bytes: Uint8Array, schema: z.ZodType<T>): T {
   } catch (cause) {
     throw new ApiError(400, "invalid_json", `The body is not JSON: ${(cause as Error).message}.`, { cause });
   }
-  const checked = schema.safeParse(value);
+  const checked = schema.safeParse(value, { error: wrongField });
   if (checked.success) return checked.data;
   throw fieldError(checked.error);
 }

@@ -139,16 +139,18 @@ test("what would change an answer and cannot be had is refused by name", async (
     [{ output_config: { effort: "low" } }, /^output_config\.effort cannot be "low"/],
     [{ thinking: { type: "enabled", budget_tokens: 9, display: "omitted" } }, /^thinking\.display/],
     [{ thinking: { type: "between_tools" } }, /^thinking\.type is enabled/],
-    [{ max_tokens: undefined }, /^max_tokens: /],
-    [{ max_tokens: 0 }, /^max_tokens: /],
-    [{ messages: [] }, /^messages: /],
+    [{ max_tokens: undefined }, /^max_tokens is missing\.$/],
+    [{ max_tokens: 0 }, /^max_tokens must be at least 1\.$/],
+    [{ messages: [] }, /^messages must have at least 1 element\.$/],
     [{ messages: [{ role: "tool", content: "a" }] }, /a role is user, assistant or system/],
     [{ messages: [{ role: "user", content: "word ".repeat(3000) }] }, /characters|tokens/],
   ] as const) {
     expect(await refusal(body)).toMatch(sentence);
   }
   expect(await refusal({ model: "other" }, 404)).toMatch(/no model "other"/);
-  expect(await refusal({ messages: [] }, 400, "/v1/messages/count_tokens")).toMatch(/^messages: /);
+  expect(await refusal({ messages: [] }, 400, "/v1/messages/count_tokens")).toMatch(
+    /^messages must have at least 1 element/,
+  );
   // What asks for nothing.
   const fine = {
     ...{

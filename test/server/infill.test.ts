@@ -2,7 +2,7 @@
  * The middle of a text, by the library and over HTTP: what is asked is exactly the tokens of the model's form, no text becomes
  * one of them, tokens of the form end the answer, and what cannot be asked is refused.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -16,6 +16,8 @@ const CODER = chatModelFiles({
   specials: ["<|im_end|>"],
   added: ["<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"],
 });
+/** Without such tokens. */
+const PLAIN = chatModelFiles({ template: "", specials: [] });
 const [PRE, MID, SUF, PAD] = ["prefix", "middle", "suffix", "pad"].map((part) =>
   CODER.idOf(`<|fim_${part}|>`),
 );
@@ -29,7 +31,10 @@ let lm: LanguageModel;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "lastrow-infill-"));
   for (const [file, bytes] of Object.entries(CODER.files)) await writeFile(join(folder, file), bytes);
-  api = await served({ models: { coder: folder, stories: "stories" } });
+  const plain = join(folder, "plain");
+  await mkdir(plain);
+  for (const [file, bytes] of Object.entries(PLAIN.files)) await writeFile(join(plain, file), bytes);
+  api = await served({ models: { coder: folder, stories: "stories", plain } });
   await (await api.post("/v1/completions", { model: "coder", prompt: "a", max_tokens: 1 })).json();
   lm = api.server.service.models.peek("coder")!.engine.model;
 });
@@ -123,6 +128,8 @@ test("/v1/completions refuses what does not go with it", async () => {
     message:
       "stories cannot fill in the middle of a text (suffix): its tokenizer has no tokens for that, such as <|fim_prefix|>, <|fim_suffix|> and <|fim_middle|>.",
   });
+  // A model from a folder, too, goes by its name: where it lies is nobody's business.
+  expect((await refusal({ model: "plain" })).message).toMatch(/^plain cannot fill in the middle of a text/);
   expect(await refusal({ prompt: [1, 2] })).toMatchObject({ status: 400, param: "suffix" });
   expect(await refusal({ prompt: ["a", [1]] })).toMatchObject({ status: 400 });
   expect(await refusal({ echo: true })).toMatchObject({ status: 400, param: "echo" });

@@ -238,6 +238,10 @@ test.each<[object, string, string]>([
   [{ max_tokens: 3 }, "max_tokens", "it is max_output_tokens"],
   [{ response_format: { type: "text" } }, "response_format", "it is text.format"],
   [{ n: 2 }, "n", "one answer"],
+  // It is told back with three events of a stream.
+  [{ user: "u".repeat(513) }, "user", "at most 512 characters"],
+  [{ prompt_cache_key: "k".repeat(513) }, "prompt_cache_key", "at most 512 characters"],
+  [{ max_output_tokens: "3" }, "max_output_tokens", "max_output_tokens must be a number, not a text."],
   [{ max_output_tokens: 100, top_logprobs: 4 }, "top_logprobs", "told 5 times"],
   [{ input: "word ".repeat(600) }, "input", "context is 512 tokens"],
 ])("%# is refused by name", async (body, param, sentence) => {

@@ -152,3 +152,11 @@ test.each<[object, string, string]>([
   }
   expect(await steps()).toBe(before);
 });
+
+test("texts to choose from that are too many are counted as such, not as a pattern that nobody wrote", async () => {
+  const guided_choice = Array.from({ length: 1000 }, (_, i) => `text ${i}`);
+  expect(await errorOf(await complete({ guided_choice }))).toMatchObject({
+    ...{ status: 400, param: "guided_choice" },
+    message: "guided_choice has 1000 texts that take 8893 characters as a pattern; the most are 8192.",
+  });
+});

@@ -74,7 +74,9 @@ export function generationFields(limits: ServerLimits) {
       description: "Beam search in place of sampling; 1 is none.",
     }),
     length_penalty: z.number().min(-20).max(20).nullish(),
-    early_stopping: z.union([z.boolean(), z.literal("never")]).nullish(),
+    early_stopping: z
+      .union([z.boolean(), z.literal("never")], { error: 'early_stopping is true, false or "never"' })
+      .nullish(),
     speculate: count(15).openapi({
       description: "Most tokens that prompt look-up proposes for a step; none where that does not pay.",
     }),

@@ -116,9 +116,9 @@ function conversationFields(limits: ServerLimits) {
 }
 
 function answerFields(limits: ServerLimits) {
-  const { temperature, top_p, stream, user } = generationFields(limits);
+  const { temperature, top_p, stream } = generationFields(limits);
   return {
-    ...{ temperature, top_p, stream, user },
+    ...{ temperature, top_p, stream },
     max_output_tokens: count(limits.maxTokens, 1).openapi({
       description: "Most tokens to generate, thoughts included.",
     }),
@@ -161,6 +161,8 @@ function answerFields(limits: ServerLimits) {
 /** Fields that are told back, and nothing else. */
 function toldFields() {
   const value = z.string().max(METADATA.value);
+  // Told with three events of a stream: no longer than a value of metadata.
+  const told = () => value.nullish();
   const tooMany = `metadata may have ${METADATA.pairs} pairs`;
   return {
     metadata: record(value, { most: METADATA.pairs, tooMany })
@@ -173,8 +175,7 @@ function toldFields() {
       .min(0)
       .nullish()
       .openapi({ description: "Of tools that this server does not have." }),
-    ...{ prompt_cache_key: z.string().nullish(), safety_identifier: z.string().nullish() },
-    service_tier: z.string().nullish(),
+    ...{ prompt_cache_key: told(), safety_identifier: told(), service_tier: told(), user: told() },
   };
 }
 

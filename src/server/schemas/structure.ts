@@ -4,7 +4,11 @@
  */
 import { z } from "@hono/zod-openapi";
 import { jsonLength } from "../../grammar/json-schema/json-length.js";
-import { MAX_GRAMMAR_LENGTH, SCHEMA_LIMITS } from "../../grammar/json-schema/schema-limits.js";
+import {
+  MAX_GRAMMAR_LENGTH,
+  MAX_PATTERN_LENGTH,
+  SCHEMA_LIMITS,
+} from "../../grammar/json-schema/schema-limits.js";
 import type { JsonSchema, StructureOptions } from "../../library/structured-output.js";
 import { TOOLS_TOO_LONG } from "../../tools/tool.js";
 import { ApiError } from "../api-error.js";
@@ -14,9 +18,6 @@ import { unsupported } from "./unsupported.js";
 /** Choices of one request, and characters of each. */
 const MOST_CHOICES = 1024;
 const LONGEST_CHOICE = 1024;
-/** Characters of a pattern. */
-const LONGEST_PATTERN = 10_000;
-
 /** Refuses what is too long as JSON, before it is handed on to another thread; a text is JSON already. */
 function bounded(message: string) {
   const { maxLength } = SCHEMA_LIMITS;
@@ -49,7 +50,7 @@ const pattern = () =>
   z
     .string()
     .min(1)
-    .max(LONGEST_PATTERN)
+    .max(MAX_PATTERN_LENGTH)
     .nullish()
     .openapi({ description: "An ECMAScript pattern that the whole answer matches." });
 
@@ -185,7 +186,12 @@ function grammarOf(grammar: string | null | undefined, param: string): AskedStru
 function choiceOf(texts: readonly string[] | null | undefined, param: string): AskedStructure | null {
   if (texts == null) return null;
   const escaped = texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
-  return { options: { regex: `(?:${escaped.join("|")})` }, param };
+  const regex = `(?:${escaped.join("|")})`;
+  if (regex.length <= MAX_PATTERN_LENGTH) return { options: { regex }, param };
+  throw refused(
+    `${param} has ${texts.length} texts that take ${regex.length} characters as a pattern; the most are ${MAX_PATTERN_LENGTH}.`,
+    param,
+  );
 }
 
 function refused(message: string, param: string): ApiError {
