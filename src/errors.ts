@@ -84,6 +84,11 @@ export function invalidArgument(sentence: string): LastrowError {
   return new LastrowError("invalid_argument", sentence);
 }
 
+/** A signal says that it is not wanted any more; the signal's own reason is the `cause`. */
+export function aborted(sentence: string, signal: AbortSignal | undefined): LastrowError {
+  return new LastrowError("aborted", sentence, { cause: signal?.reason });
+}
+
 /** A model file is refused. */
 export function modelFileInvalid(sentence: string): LastrowError {
   return new LastrowError("model_file_invalid", sentence);

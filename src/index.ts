@@ -14,7 +14,7 @@ export type {
 export type { DroppedEvents } from "./client/event-subscription.js";
 export type { Generation } from "./client/generation.js";
 export type { LogitsRow } from "./client/logits-reader.js";
-export type { Sequence } from "./client/sequence.js";
+export type { EditOptions, Sequence } from "./client/sequence.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
 export type { EmbeddingSettings, Pooling, RankingSettings } from "./formats/embedding-settings.js";
 export type { MetadataEntry, MetadataScalar } from "./formats/gguf/metadata-entries.js";

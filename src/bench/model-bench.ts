@@ -4,7 +4,7 @@
  */
 
 import { threads } from "#threads";
-import { LastrowError } from "../errors.js";
+import { aborted, LastrowError } from "../errors.js";
 import type { WhileWide } from "../kernels/wasm/kernel-modules.js";
 import type { LanguageModel } from "../library/language-model.js";
 import { decodeBytes, prefillOperations } from "./least-cost.js";
@@ -149,7 +149,7 @@ async function measureRequest(
     first ??= last;
     onTokens(tokens.length);
   }
-  if (signal?.aborted) throw new LastrowError("aborted", "The benchmark was cancelled.");
+  if (signal?.aborted) throw aborted("The benchmark was cancelled.", signal);
   if (first === null || decodedTokens === 0)
     throw new Error("the request gave fewer tokens than were asked for");
   return { prefillMs: first - start, decodedTokens, decodeMs: last - first };

@@ -2,7 +2,7 @@
  * The proof on a real run: generate with the KV cache, generate again by recomputing everything at each step, and
  * compare the logits of every step as bits.
  */
-import { LastrowError } from "../errors.js";
+import { aborted, LastrowError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import {
@@ -137,7 +137,7 @@ export async function compareWays(
   );
   for await (const piece of cachedRun) observer.onPiece?.(piece);
   const cachedResult = await cachedRun.result();
-  throwIfAborted(cachedResult);
+  throwIfAborted(cachedResult, signal);
   if (cachedResult.inferences === 0) {
     throw new LastrowError(
       "invalid_argument",
@@ -184,7 +184,7 @@ export async function compareWays(
       }
       recomputed.choose(logits);
     });
-    if (computed === null) throw aborted();
+    if (computed === null) throw cancelled(signal);
     recomputedRows += computed.rowsComputed;
     recompute.add({ rows: computed.rowsComputed, ms: computed.computeMs });
     step += 1;
@@ -235,17 +235,20 @@ async function warmUp(
   const options = { logitsFrom: prompt.length - 1, salt: null, signal };
   for (let ms = 0; ms < WARM_UP_MS; ) {
     const computed = await engine.computeLogits(prompt, options, () => undefined);
-    if (computed === null) throw aborted();
+    if (computed === null) throw cancelled(signal);
     ms += computed.computeMs;
   }
 }
 
-function throwIfAborted({ finishReason }: { readonly finishReason: string }): void {
-  if (finishReason === "abort") throw aborted();
+function throwIfAborted(
+  { finishReason }: { readonly finishReason: string },
+  signal: AbortSignal | undefined,
+): void {
+  if (finishReason === "abort") throw cancelled(signal);
 }
 
-function aborted(): LastrowError {
-  return new LastrowError("aborted", "The comparison was cancelled.");
+function cancelled(signal: AbortSignal | undefined): LastrowError {
+  return aborted("The comparison was cancelled.", signal);
 }
 
 function sameTokens(a: readonly number[], b: readonly number[]): boolean {
@@ -268,7 +271,7 @@ async function cachedLogits(
   const sequence = engine.sequence();
   try {
     for (let step = 0; step < firstStep + count; step++) {
-      if (signal?.aborted) throw aborted();
+      if (signal?.aborted) throw cancelled(signal);
       const take = ({ row }: ComputedLogits) => {
         if (step >= firstStep) kept.push(row(0));
       };

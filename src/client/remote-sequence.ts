@@ -21,6 +21,8 @@ interface Question {
   readonly use: (logits: ComputedLogits) => void;
   readonly resolve: (cost: SequenceCost) => void;
   readonly reject: (error: unknown) => void;
+  /** It was taken back: whatever is said of it is void, but that it was, or that the sequence has ended. */
+  withdrawn?: LastrowError;
 }
 
 /** Progress of a sequence whose rows are given. */
@@ -109,6 +111,19 @@ export class RemoteSequence {
     use: (logits: ComputedLogits) => void,
   ): Promise<SequenceCost> {
     return this.#ask({ type: "extendSequence", id: this.#id, keep, tokens, logitsFrom }, use);
+  }
+
+  /**
+   * Takes an extension back that is under way: the call fails with `error` when the sequence is as it was. Does nothing when
+   * there is none.
+   * @param keep tokens at the front that are as they were
+   * @param tokens those that were behind them
+   */
+  withdraw(keep: number, tokens: readonly number[], error: LastrowError): void {
+    const question = this.#question;
+    if (question === null || question.withdrawn !== undefined) return;
+    question.withdrawn = error;
+    this.#link.post({ type: "withdrawExtension", id: this.#id, keep, tokens });
   }
 
   /** Copies of rows of it, in `memory` if it is large enough; computes again what was taken from it meanwhile. @throws as `start` */
@@ -234,7 +249,7 @@ export class RemoteSequence {
       case "logits": {
         const { firstPosition, count, logits, isLast, numCachedTokens, rowsComputed, computeMs } = message;
         const question = this.#question;
-        if (question === null || this.#hasEnded) return;
+        if (question === null || question.withdrawn !== undefined || this.#hasEnded) return;
         const width = logits.length / count;
         const row = (i: number) => (count === 1 ? logits : logits.subarray(i * width, (i + 1) * width));
         question.use({ firstPosition, count, row });
@@ -253,8 +268,14 @@ export class RemoteSequence {
         if (this.#requests[0]?.take(message)) this.#requests.shift();
         return;
       case "refused":
-        this.#takeQuestion()?.reject(fromRemoteError(message.error));
+        if (this.#question?.withdrawn === undefined)
+          this.#takeQuestion()?.reject(fromRemoteError(message.error));
         return;
+      case "withdrawn": {
+        const question = this.#takeQuestion();
+        question?.reject(question.withdrawn);
+        return;
+      }
       case "failed":
         this.#link.forget(this.#id);
         this.#end(fromRemoteError(message.error));

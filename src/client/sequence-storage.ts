@@ -1,5 +1,5 @@
 /** Where sequences are saved, with whom they are shared, and how the rows of a saved one get into the engine. */
-import { LastrowError } from "../errors.js";
+import { aborted } from "../errors.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import { awaitedLater, type SavedSequence } from "../saved-sequence/read-sequence.js";
 import type { SavedKvShape } from "../saved-sequence/saved-layout.js";
@@ -94,5 +94,5 @@ async function placeGroups(
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new LastrowError("aborted", "Restoring was cancelled.");
+  if (signal?.aborted) throw aborted("Restoring was cancelled.", signal);
 }

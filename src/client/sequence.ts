@@ -4,10 +4,11 @@
  */
 
 import { onAbort } from "../abort-listeners.js";
-import { LastrowError } from "../errors.js";
+import { aborted, LastrowError } from "../errors.js";
 import { INSPECT } from "../inspect.js";
 import type { ModelConfig } from "../model/config.js";
-import { shown } from "../option-checks.js";
+import { checkOptions, shown } from "../option-checks.js";
+import { optionNames } from "../option-names.js";
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import { checkPrompt } from "../protocol/generation-request.js";
 import type { SavedSequence } from "../saved-sequence/read-sequence.js";
@@ -23,6 +24,15 @@ export interface SequenceModel {
   readonly config: Pick<ModelConfig, "vocabSize" | "contextLength" | "maxContextLength">;
   readonly storage: SequenceStorage;
 }
+
+/** How a sequence is edited. */
+export interface EditOptions {
+  /** Cancels with the error code `aborted`, unless it is done; the sequence is then as it was. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const APPEND_OPTIONS = optionNames<EditOptions>()("append", { signal: true });
+const TRUNCATE_OPTIONS = optionNames<EditOptions>()("truncate", { signal: true });
 
 /** The state of a sequence. */
 interface SequenceState {
@@ -63,19 +73,12 @@ export class Sequence implements AsyncDisposable {
     model: SequenceModel,
   ): Promise<Sequence> {
     const { salt, tenant, signal } = options;
-    if (signal?.aborted) throw cancelled();
+    if (signal?.aborted) throw notBegun(signal);
     const remote = engine.sequence();
-    const stopWaiting = onAbort(signal, () => void remote.end());
-    try {
-      const { logits, numCachedTokens } = await lastLogits((use) =>
-        remote.start(tokens, { salt, tenant }, use),
-      );
-      return new Sequence(remote, model, { salt, tokens, logits, numCachedTokens });
-    } catch (error) {
-      throw signal?.aborted ? cancelled(error) : error;
-    } finally {
-      stopWaiting();
-    }
+    const { logits, numCachedTokens } = await endedByAbort(remote, signal, () =>
+      lastLogits((use) => remote.start(tokens, { salt, tenant }, use)),
+    );
+    return new Sequence(remote, model, { salt, tokens, logits, numCachedTokens });
   }
 
   /** Takes up a saved history. Made by `LanguageModel.restore`. @internal */
@@ -96,8 +99,8 @@ export class Sequence implements AsyncDisposable {
       const { tokens } = saved;
       const placed = await placeSaved(remote, saved, { ...options, salt, knownSalt: options.salt });
       const rest = tokens.slice(placed);
-      const { logits, numCachedTokens } = await lastLogits((use) =>
-        remote.extend(placed, rest, tokens.length - 1, use),
+      const { logits, numCachedTokens } = await endedByAbort(remote, options.signal, () =>
+        lastLogits((use) => remote.extend(placed, rest, tokens.length - 1, use)),
       );
       return new Sequence(remote, model, { salt, tokens, logits, numCachedTokens });
     } catch (error) {
@@ -141,24 +144,27 @@ export class Sequence implements AsyncDisposable {
   /**
    * Adds tokens, or the tokens of a text, at the end; `logits` are then those after the last of them.
    * @throws LastrowError `token_out_of_range`, `context_length_exceeded`, `kv_memory_exhausted`, `tokenizer_missing`,
-   *   and the sequence is as it was; `numerical_error`, which ends it; `disposed`
+   *   `aborted`, and the sequence is as it was; `numerical_error`, which ends it; `disposed`
    */
-  append(tokens: string | readonly number[]): Promise<void> {
+  append(tokens: string | readonly number[], options: EditOptions = {}): Promise<void> {
     return this.#enqueue(async () => {
+      checkOptions(options, APPEND_OPTIONS);
       const added = this.#model.toIds(tokens);
       if (added.length === 0) return;
       checkPrompt([...this.#state.tokens, ...added], this.#model.config);
-      await this.#extend(this.length, added);
+      await this.#extend(this.length, added, options);
     });
   }
 
   /**
    * Forgets all tokens from position `length` on; `logits` are then those after the last one that is left, whose row is
    * computed again.
-   * @throws LastrowError `invalid_argument` for a length below 1 or above the present one; `disposed`
+   * @throws LastrowError `invalid_argument` for a length below 1 or above the present one, `aborted`, and the sequence is as
+   *   it was; `numerical_error`, which ends it; `disposed`
    */
-  truncate(length: number): Promise<void> {
+  truncate(length: number, options: EditOptions = {}): Promise<void> {
     return this.#enqueue(async () => {
+      checkOptions(options, TRUNCATE_OPTIONS);
       if (!Number.isInteger(length) || length < 1 || length > this.length) {
         throw new LastrowError(
           "invalid_argument",
@@ -166,7 +172,7 @@ export class Sequence implements AsyncDisposable {
         );
       }
       if (length === this.length) return;
-      await this.#extend(length - 1, [this.#state.tokens[length - 1]]);
+      await this.#extend(length - 1, [this.#state.tokens[length - 1]], options);
     });
   }
 
@@ -233,10 +239,18 @@ export class Sequence implements AsyncDisposable {
   }
 
   /** Cuts it back to `keep` tokens and adds others. */
-  async #extend(keep: number, added: readonly number[]): Promise<void> {
-    const tokens = [...this.#state.tokens.slice(0, keep), ...added];
-    const { logits } = await lastLogits((use) => this.#remote.extend(keep, added, tokens.length - 1, use));
-    this.#state = { ...this.#state, tokens, logits };
+  async #extend(keep: number, added: readonly number[], { signal }: EditOptions): Promise<void> {
+    const before = this.#state.tokens;
+    const tokens = [...before.slice(0, keep), ...added];
+    const cancelled = () => aborted("The edit of the sequence was cancelled; it is as it was.", signal);
+    if (signal?.aborted) throw cancelled();
+    const stopWaiting = onAbort(signal, () => this.#remote.withdraw(keep, before.slice(keep), cancelled()));
+    try {
+      const { logits } = await lastLogits((use) => this.#remote.extend(keep, added, tokens.length - 1, use));
+      this.#state = { ...this.#state, tokens, logits };
+    } finally {
+      stopWaiting();
+    }
   }
 
   #enqueue<T>(operation: () => Promise<T>): Promise<T> {
@@ -256,8 +270,26 @@ export class Sequence implements AsyncDisposable {
   }
 }
 
-function cancelled(cause?: unknown): LastrowError {
-  return new LastrowError("aborted", "The sequence was cancelled before its prompt was computed.", { cause });
+function notBegun(signal: AbortSignal | undefined): LastrowError {
+  return aborted("The sequence was cancelled before its prompt was computed.", signal);
+}
+
+/** Computes a first history, which the signal ends with its sequence: also in the very turn in which it is there. */
+async function endedByAbort<T>(
+  remote: RemoteSequence,
+  signal: AbortSignal | undefined,
+  compute: () => Promise<T>,
+): Promise<T> {
+  const stopWaiting = onAbort(signal, () => void remote.end());
+  try {
+    const computed = await compute();
+    if (signal?.aborted) throw notBegun(signal);
+    return computed;
+  } catch (error) {
+    throw signal?.aborted ? notBegun(signal) : error;
+  } finally {
+    stopWaiting();
+  }
 }
 
 /** The last row of logits that a computation gives, and what it took. */

@@ -3,7 +3,7 @@
  * there is what is read, a page fetches nothing twice, and files of any making will do. Bytes travel in buffers that go
  * to and fro and are never copied on the way.
  */
-import { LastrowError } from "../errors.js";
+import { aborted } from "../errors.js";
 import type { ModelFile } from "../formats/model-files.js";
 import type { ClientMessage, ReadQuestion } from "../protocol/messages.js";
 
@@ -38,7 +38,7 @@ export class ServedFiles {
   read({ file, offset, length, buffer }: ReadQuestion): void {
     this.#last = this.#last.then(async () => {
       try {
-        if (this.#signal?.aborted) throw new LastrowError("aborted", "Loading was cancelled.");
+        if (this.#signal?.aborted) throw aborted("Loading was cancelled.", this.#signal);
         const bytes = new Uint8Array(buffer, 0, length);
         await this.#files[file].read(offset, bytes);
         this.#onRead?.(file, offset, bytes);

@@ -13,6 +13,7 @@ import type { LogitsConsumer, ScheduledSequence } from "./scheduled-sequence.js"
 export type SequenceMessage = ClientMessageOf<
   | "startSequence"
   | "extendSequence"
+  | "withdrawExtension"
   | "forkSequence"
   | "readRows"
   | "restoreSequence"
@@ -53,6 +54,13 @@ export class ClientSequences {
       case "extendSequence":
         this.#extend(message);
         return;
+      case "withdrawExtension": {
+        const sequence = this.#sequenceOf(id);
+        core.withdraw(sequence, message.keep, message.tokens);
+        sequence.numPromptTokens = sequence.tokens.length;
+        this.#outbox.say({ type: "withdrawn", id });
+        return;
+      }
       case "forkSequence":
         this.#sequences.set(id, core.fork(this.#sequenceOf(message.from), this.#consumer(id)));
         return;

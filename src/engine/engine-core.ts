@@ -203,6 +203,14 @@ export class EngineCore {
     this.#scheduler.await(sequence);
   }
 
+  /** Takes an extension back: nobody waits for the sequence any more, and behind `keep` tokens it has those that it had. */
+  withdraw(sequence: ScheduledSequence, keep: number, tokens: readonly number[]): void {
+    sequence.expectAlive();
+    this.#scheduler.leave(sequence);
+    this.#scheduler.cut(sequence, keep);
+    sequence.table.append(tokens);
+  }
+
   /**
    * As `extend`, with guesses of what follows the token. Its consumer is given the logits of the token and of as many of
    * the guesses as a step has room for, all at once; the other guesses are forgotten, so that nothing more is computed

@@ -113,6 +113,13 @@ export class Scheduler {
     if (sequence.place === "away") this.#places.move(sequence, "waiting");
   }
 
+  /** No consumer waits for a sequence any more: it is idle, and keeps the rows that it has. */
+  leave(sequence: ScheduledSequence): void {
+    sequence.isAwaited = false;
+    this.#loads?.letGo(sequence);
+    if (sequence.place === "waiting") this.#places.move(sequence, "away");
+  }
+
   /** Takes up a sequence that has blocks already: a fork of a resident one, or one that is restored. */
   addResident(sequence: ScheduledSequence): void {
     this.#places.move(sequence, "resident");

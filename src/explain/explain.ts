@@ -3,7 +3,7 @@
  * the trace, beside what a real run of the model counted. Nothing in it is asserted: a number comes from the trace, from the
  * run's counters, or from the formula, and says which.
  */
-import { LastrowError } from "../errors.js";
+import { aborted, LastrowError } from "../errors.js";
 import type { Prompt, PromptOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
 import { checkOptions } from "../option-checks.js";
@@ -110,7 +110,7 @@ export async function explain(
     }
     if (performance.now() < turnEnd) continue;
     await new Promise((resolve) => setTimeout(resolve, 0));
-    if (signal?.aborted) throw aborted();
+    if (signal?.aborted) throw cancelled(signal);
     turnEnd = performance.now() + TURN_MS;
   }
 
@@ -167,7 +167,7 @@ async function counted(
     onStep(steps);
   }
   const result = await generation.result();
-  if (result.finishReason === "abort") throw aborted();
+  if (result.finishReason === "abort") throw cancelled(options?.signal);
   const after = await model.stats();
   return {
     tokens: result.tokens,
@@ -189,6 +189,6 @@ function wayCost(
   };
 }
 
-function aborted(): LastrowError {
-  return new LastrowError("aborted", "The explanation was cancelled.");
+function cancelled(signal: AbortSignal | undefined): LastrowError {
+  return aborted("The explanation was cancelled.", signal);
 }

@@ -7,7 +7,7 @@
  * answer, by the time limit or by the caller's signal.
  */
 import { onAbort } from "../abort-listeners.js";
-import { LastrowError } from "../errors.js";
+import { aborted, LastrowError } from "../errors.js";
 
 /** What every sentence about a missing network ends with. */
 export const FOLDER_HINT =
@@ -57,8 +57,9 @@ export class HubConnection {
 
   /** @throws LastrowError `aborted` once the caller's signal is */
   throwIfAborted(): void {
-    if (this.#options.signal?.aborted) {
-      throw new LastrowError("aborted", `The download of ${this.#options.subject} was cancelled.`);
+    const { signal, subject } = this.#options;
+    if (signal?.aborted) {
+      throw aborted(`The download of ${subject} was cancelled.`, signal);
     }
   }
 

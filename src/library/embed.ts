@@ -4,7 +4,7 @@
  */
 import { onAbort } from "../abort-listeners.js";
 import type { EngineClient } from "../client/engine-client.js";
-import { invalidArgument, LastrowError } from "../errors.js";
+import { aborted, invalidArgument, LastrowError } from "../errors.js";
 import type { EmbeddingSettings, Pooling } from "../formats/embedding-settings.js";
 import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelConfig } from "../model/config.js";
@@ -128,7 +128,7 @@ export async function readAll(
       next += 1;
       const request = { prompt: prompts[i], of, salt: cachePrompt ? salt : null, tenant };
       const outcome = await engine.computeReadout(request, others.signal);
-      if (outcome === null) throw new LastrowError("aborted", "Reading the texts was cancelled.");
+      if (outcome === null) throw aborted("Reading the texts was cancelled.", signal);
       outcomes[i] = outcome;
     }
   };

@@ -4,7 +4,7 @@ import { platform } from "#platform";
 import type { MatchedCheckpoint } from "../architectures/match-tensors.js";
 import { EngineClient } from "../client/engine-client.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
-import { LastrowError } from "../errors.js";
+import { aborted, LastrowError } from "../errors.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import { withRate } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
@@ -236,5 +236,5 @@ function startToken(
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new LastrowError("aborted", "Loading was cancelled.");
+  if (signal?.aborted) throw aborted("Loading was cancelled.", signal);
 }

@@ -1,7 +1,7 @@
 /** What a prompt's logits are read for: those after its last token, or after each of its tokens; how well the model foretold it. */
 import type { EngineClient } from "../client/engine-client.js";
 import { type LogitsRow, readLogits } from "../client/logits-reader.js";
-import { LastrowError } from "../errors.js";
+import { aborted, type LastrowError } from "../errors.js";
 import type { ModelConfig } from "../model/config.js";
 import { checkOptions, oneOf } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
@@ -73,7 +73,7 @@ export async function promptLogits(
       for (let i = 0; i < count; i++) logits.set(row(i), (firstPosition + i - logitsFrom) * width);
     },
   );
-  if (computed === null) throw aborted();
+  if (computed === null) throw cancelled(options.signal);
   const { numCachedTokens } = computed;
   return { tokens, numCachedTokens, rows: tokens.length - logitsFrom, logits };
 }
@@ -86,7 +86,7 @@ export async function* promptLogitsRows(
 ): AsyncGenerator<LogitsRow, void> {
   checkOptions(options, ROWS_OPTIONS);
   yield* readLogits(engine, promptIds(prompt, options), info.config.vocabSize, options);
-  if (options.signal?.aborted) throw aborted();
+  if (options.signal?.aborted) throw cancelled(options.signal);
 }
 
 /** See `LanguageModel.perplexity`. @param textIds the ids of a text of any length, unchecked */
@@ -108,10 +108,10 @@ export async function promptPerplexity(
         for (let i = 0; i < count; i++) use(firstPosition + i, row(i));
       },
     );
-    if (computed === null) throw aborted();
+    if (computed === null) throw cancelled(signal);
   });
 }
 
-function aborted(): LastrowError {
-  return new LastrowError("aborted", "The forward pass was cancelled.");
+function cancelled(signal: AbortSignal | undefined): LastrowError {
+  return aborted("The forward pass was cancelled.", signal);
 }

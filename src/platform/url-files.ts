@@ -1,6 +1,6 @@
 /** Model files behind web addresses, read as they arrive. */
 
-import { LastrowError } from "../errors.js";
+import { aborted, LastrowError } from "../errors.js";
 import { isGgufName, shardsOf } from "../formats/gguf-names.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { shown } from "../option-checks.js";
@@ -98,12 +98,19 @@ export async function openAddress(
 
 function fetchError(address: URL, cause: unknown, options: FetchOptions): LastrowError {
   if (cause instanceof LastrowError) return cause;
-  if (options.signal?.aborted) return new LastrowError("aborted", "Loading was cancelled.", { cause });
-  return new LastrowError(
-    "model_not_found",
-    `${address} could not be fetched: ${cause instanceof Error ? cause.message : String(cause)}.`,
-    { cause },
-  );
+  if (options.signal?.aborted) return aborted("Loading was cancelled.", options.signal);
+  return new LastrowError("model_not_found", `${address} could not be fetched: ${whyFailed(cause)}.`, {
+    cause,
+  });
+}
+
+/** Node's `fetch` says no more than that it failed; its cause says why. */
+function whyFailed(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { message, cause } = error;
+  if (!(cause instanceof Error)) return message;
+  // A name with several addresses fails with the errors of all of them, and without words of its own.
+  return `${message} (${cause.message || ("code" in cause ? cause.code : cause.name)})`;
 }
 
 /** Bytes of a body, in whatever pieces they come. A piece is good until the next one is asked for. */

@@ -63,6 +63,16 @@ export type ClientMessage =
       readonly tokens: readonly number[];
       readonly logitsFrom: number;
     }
+  /**
+   * Takes the extension under way back, or one that has just ended: the sequence is cut back to `keep` tokens, and has `tokens`
+   * behind them, as it had. Answered by `withdrawn`.
+   */
+  | {
+      readonly type: "withdrawExtension";
+      readonly id: number;
+      readonly keep: number;
+      readonly tokens: readonly number[];
+    }
   /** Not answered. */
   | { readonly type: "forkSequence"; readonly id: number; readonly from: number }
   /** Answered by `rows`, in `memory` if it is large enough, or by `failed`. */
@@ -142,6 +152,8 @@ export type HostMessage =
   | { readonly type: "failed"; readonly id: number; readonly error: RemoteError }
   /** The call has ended; the sequence is as it was. */
   | { readonly type: "refused"; readonly id: number; readonly error: RemoteError }
+  /** No answer to the extension comes any more; the sequence is as it was before it. */
+  | { readonly type: "withdrawn"; readonly id: number }
   | {
       readonly type: "step";
       readonly id: number;

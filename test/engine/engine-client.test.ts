@@ -13,7 +13,8 @@ import { threads as nodeThreads } from "../../src/platform/node-threads.js";
 import { connectEngineWorker, startWorker } from "../../src/platform/node-worker.js";
 import type { ModelSource } from "../../src/platform/platform.js";
 import type { EngineConnection } from "../../src/protocol/messages.js";
-import { arbitraryTokens, modelFolders } from "../fixture-models.js";
+import { bits } from "../conformance/kernel-bench.js";
+import { arbitraryTokens, familyFolder, modelFolders } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 
 /** The built one: Node cannot start a worker from the sources. Needs `npm run build`. */
@@ -453,6 +454,96 @@ test("a sequence that is cancelled is not computed to its end, and leaves nothin
   later.abort();
   await kept.append([1]);
   expect(kept.length).toBe(prompt.length + 1);
+});
+
+test("a sequence whose signal fires in the turn in which it is there is not given", async () => {
+  const { connection } = startInProcess();
+  const controller = new AbortController();
+  const watched: EngineConnection = {
+    ...connection,
+    onMessage: (listener) =>
+      connection.onMessage((messages) => {
+        listener(messages);
+        if (messages.some(({ type }) => type === "logits")) controller.abort("enough");
+      }),
+  };
+  const lm = await loadOver(async () => watched, undefined);
+  await expect(lm.sequence(prompt, { signal: controller.signal })).rejects.toMatchObject({
+    code: "aborted",
+    cause: "enough",
+  });
+});
+
+describe("an edit that is cancelled leaves a sequence as it was", () => {
+  const added = arbitraryTokens(40, 100, 8);
+  /** Logits after some more tokens, which see every row before them. */
+  const logitsAfter = async (lm: LanguageModel, tokens: readonly number[]) =>
+    bits((await lm.logits([...tokens, 5, 6])).logits);
+
+  // Of the second one layers see a window of the last tokens, and give back what is before it.
+  for (const model of [undefined, familyFolder("gemma3")]) {
+    test(`at every step of it, ${model === undefined ? "stories" : "gemma3"}`, async () => {
+      const { connection, host } = startInProcess();
+      const lm = await loadOver(async () => connection, model, { tokenBudget: 4 });
+      const start = prompt.slice(0, 17).map((token) => token % 100);
+      await using s = await lm.sequence(start);
+      const before = bits(s.logits);
+      const { referenced: blocks } = (await lm.stats()).blocks;
+      /** Whether an edit says that it was cancelled, when its signal fires in its step of that number. */
+      const isCancelled = async (step: number, edit: (signal: AbortSignal) => Promise<void>) => {
+        const controller = new AbortController();
+        let seen = 0;
+        const count = () => {
+          if (seen++ === step) controller.abort("enough");
+        };
+        const stop = host.core.listen(count, new Set(["step"] as const));
+        const error = await edit(controller.signal).catch((reason) => reason);
+        stop();
+        if (error === undefined) return false;
+        expect(error).toMatchObject({ code: "aborted", cause: "enough" });
+        return true;
+      };
+      let cancelled = 0;
+      for (let steps = 0; ; steps++) {
+        if (!(await isCancelled(steps, (signal) => s.append(added, { signal })))) break;
+        cancelled += 1;
+        expect([s.tokens, bits(s.logits)]).toEqual([start, before]);
+        expect((await lm.stats()).blocks.referenced).toBeLessThanOrEqual(blocks);
+        // What comes next finds it whole: an edit, a fork.
+        if (steps % 2 === 0) await (await s.fork()).dispose();
+        await s.append([5, 6]);
+        expect(bits(s.logits)).toEqual(await logitsAfter(lm, start));
+        expect(await isCancelled(0, (signal) => s.truncate(3, { signal }))).toBe(true);
+        expect(s.tokens).toEqual([...start, 5, 6]);
+        await s.append([7]);
+        expect(bits(s.logits)).toEqual(bits((await lm.logits([...start, 5, 6, 7])).logits));
+        await s.truncate(start.length);
+        expect(bits(s.logits)).toEqual(before);
+      }
+      expect(cancelled).toBeGreaterThan(7);
+      expect(s.tokens).toEqual([...start, ...added]);
+      await s.append([5, 6]);
+      expect(bits(s.logits)).toEqual(await logitsAfter(lm, [...start, ...added]));
+    });
+  }
+
+  test("cutting back, while it waits, and beside others", async () => {
+    const lm = await loadOver(connections["in a worker"], undefined, { tokenBudget: 8 });
+    await using s = await lm.sequence(prompt);
+    const { tokens, logits } = s;
+    const controller = new AbortController();
+    const { signal } = controller;
+    const edits = [s.truncate(3, { signal }), s.append(added, { signal }), s.append(added, { signal })];
+    const others = [lm.generate(prompt, { maxTokens: 8, signal }).result(), lm.logits(added, { signal })];
+    controller.abort();
+    expect(await codesOf(edits)).toEqual(["aborted", "aborted", "aborted"]);
+    await Promise.allSettled(others);
+    expect(s.tokens).toEqual(tokens);
+    expect(bits(s.logits)).toEqual(bits(logits));
+    await s.append([5, 6]);
+    expect(bits(s.logits)).toEqual(await logitsAfter(lm, tokens));
+    await expect(s.append([1], { sginal: signal } as never)).rejects.toThrow("Did you mean signal?");
+  });
 });
 
 describe("what steps have to say", () => {
