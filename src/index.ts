@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * lastrow: language models in TypeScript, built around a KV cache that never changes the answer.
  *

@@ -14,6 +14,7 @@ import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { TierPolicy } from "../protocol/kv-tier.js";
 import type { ClientMessage, EngineConnection, HostMessage } from "../protocol/messages.js";
+import type { ThreadPort } from "../protocol/port.js";
 import type { ReadoutOutcome, ReadoutRequest } from "../protocol/readout-request.js";
 import { fromRemoteError } from "../protocol/remote-error.js";
 import { EngineLink } from "./engine-link.js";
@@ -236,7 +237,7 @@ export class EngineClient {
   }
 
   /** Connects the engine to a KV tier, once. @param port taken over */
-  connectTier(port: MessagePort, policy: TierPolicy): void {
+  connectTier(port: ThreadPort, policy: TierPolicy): void {
     this.#link.post({ type: "connectTier", port, policy }, [port]);
   }
 

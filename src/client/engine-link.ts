@@ -5,6 +5,7 @@
  */
 import { LastrowError } from "../errors.js";
 import type { ClientMessage, EngineConnection, HostMessage } from "../protocol/messages.js";
+import type { ThreadPort } from "../protocol/port.js";
 import { fromRemoteError } from "../protocol/remote-error.js";
 
 /** One call. */
@@ -68,7 +69,7 @@ export class EngineLink {
   }
 
   /** Does nothing once the engine is gone. */
-  post(message: ClientMessage, transfer?: (ArrayBuffer | MessagePort)[]): void {
+  post(message: ClientMessage, transfer?: (ArrayBuffer | ThreadPort)[]): void {
     if (this.#end === null) this.#connection.post(message, transfer);
   }
 

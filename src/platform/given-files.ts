@@ -30,6 +30,12 @@ export async function openGivenFiles(
 ): Promise<ModelFiles> {
   if (source instanceof URL) return addressedFiles(source.href, source, options);
   if (typeof source === "object" && source !== null) {
+    if (isNameless(source)) {
+      throw new LastrowError(
+        "invalid_argument",
+        'A model is told apart by the names of its files, and bytes and a Blob have none; give new File([bytes], "model.gguf").',
+      );
+    }
     if (isFileList(source)) return listedFiles(source);
     if (isFile(source)) return listedFiles([source]);
     if (isFolderEntry(source)) return entryFiles(source);
@@ -61,6 +67,13 @@ function mappedFiles(
       return (await openAddress(address)) ?? (await fetchAddress(name, address, options));
     },
   };
+}
+
+/** Contents without a name, where only a JavaScript program can give them. */
+function isNameless(source: object): boolean {
+  return (
+    source instanceof ArrayBuffer || ArrayBuffer.isView(source) || (source instanceof Blob && !isFile(source))
+  );
 }
 
 function isModelFiles(source: object): source is ModelFiles {

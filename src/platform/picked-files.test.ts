@@ -21,6 +21,16 @@ function fileList(files: readonly File[]): ArrayLike<File> {
 const open = (source: Exclude<ModelSource, string>) => openGivenFiles(source, {});
 const contentOf = async (files: ModelFiles, name: string) => (await readText(files, name))?.text ?? null;
 
+test("contents without a name are refused with the way to give them one", async () => {
+  const bytes = new TextEncoder().encode("GGUF");
+  for (const source of [bytes, bytes.buffer, new Blob([bytes])]) {
+    await expect(open(source as never)).rejects.toMatchObject({
+      code: "invalid_argument",
+      message: expect.stringContaining('new File([bytes], "model.gguf")'),
+    });
+  }
+});
+
 describe("a list of files", () => {
   test.each([
     ["array", (files: readonly File[]) => files],

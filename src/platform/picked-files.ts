@@ -3,14 +3,40 @@ import { ggufOfFolder, isGgufName, type ListedFile } from "../formats/gguf-names
 import { isNested, type ModelFiles } from "../formats/model-files.js";
 import { BlobFile } from "./url-files.js";
 
+/*
+ * What is needed of browsers' types, in words of our own: a project for Node alone does not have them.
+ */
+
 /** What `DataTransferItem.webkitGetAsEntry()` gives for a dropped folder; its `File`s are not among `DataTransfer.files`. */
-export type FolderEntry = Pick<FileSystemDirectoryEntry, "isDirectory" | "name" | "getFile"> &
-  Partial<Pick<FileSystemDirectoryEntry, "createReader">>;
-/** What `showDirectoryPicker()` and `DataTransferItem.getAsFileSystemHandle()` give. */
-export type FolderHandle = Pick<FileSystemDirectoryHandle, "kind" | "name" | "getFileHandle"> &
-  Partial<Pick<FileSystemDirectoryHandle, "getDirectoryHandle">> & {
-    readonly keys?: () => AsyncIterable<string>;
+export interface FolderEntry {
+  readonly isDirectory: boolean;
+  readonly name: string;
+  getFile(
+    path: string,
+    options: object,
+    found: (entry: FoundEntry) => void,
+    failed: (error: Error) => void,
+  ): void;
+  createReader?(): {
+    readEntries(read: (entries: readonly FoundEntry[]) => void, failed: (error: Error) => void): void;
   };
+}
+
+/** What is in such a folder. */
+interface FoundEntry {
+  readonly name: string;
+  /** Where it is a file. */
+  file?(read: (file: File) => void, failed: (error: Error) => void): void;
+}
+
+/** What `showDirectoryPicker()` and `DataTransferItem.getAsFileSystemHandle()` give. */
+export interface FolderHandle {
+  readonly kind: "directory";
+  readonly name: string;
+  getFileHandle(name: string): Promise<{ getFile(): Promise<File> }>;
+  getDirectoryHandle?(name: string): Promise<FolderHandle>;
+  keys?(): AsyncIterable<string>;
+}
 
 /** What to do about several models. */
 const CHOOSE_A_FILE = "give that file alone";
@@ -77,11 +103,9 @@ function folderOf({ webkitRelativePath = "" }: File): string[] {
 export async function entryFiles(entry: FolderEntry): Promise<ModelFiles> {
   const find = async (name: string) => {
     const file = await foundOrNull(
-      new Promise<FileSystemEntry>((resolve, reject) => entry.getFile(name, {}, resolve, reject)),
+      new Promise<FoundEntry>((resolve, reject) => entry.getFile(name, {}, resolve, reject)),
     );
-    return (
-      file && new Promise<File>((resolve, reject) => (file as FileSystemFileEntry).file(resolve, reject))
-    );
+    return file && new Promise<File>((resolve, reject) => file.file?.(resolve, reject));
   };
   return foundFiles(entry.name, await entryNames(entry), find);
 }
@@ -92,7 +116,7 @@ async function entryNames(entry: FolderEntry): Promise<string[]> {
   const names: string[] = [];
   if (reader === undefined) return names;
   for (;;) {
-    const entries = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+    const entries = await new Promise<readonly FoundEntry[]>((resolve, reject) =>
       reader.readEntries(resolve, reject),
     );
     if (entries.length === 0) return names;

@@ -113,7 +113,7 @@ describe("a web address", () => {
     server?.closeAllConnections();
     await expect(load(address)).rejects.toMatchObject({
       code: "model_not_found",
-      message: expect.stringMatching(/could not be fetched/),
+      message: expect.stringMatching(/could not be fetched: fetch failed \(.+\)\./),
     });
   });
 

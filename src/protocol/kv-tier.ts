@@ -2,6 +2,7 @@
  * A KV tier as a model is given it: blocks of K and V that engines share beyond one process. An engine asks it through a port,
  * thread to thread; whoever connected it asks for counters, and closes it.
  */
+import type { ThreadPort } from "./port.js";
 import type { TierIdentity } from "./tier-messages.js";
 
 /** Blocks of K and V that several engines share: made by `lastrow/tier`, and given to `load`. */
@@ -28,7 +29,7 @@ export interface KvTier {
 /** One engine's way to a tier. */
 export interface TierConnection {
   /** The engine's end, which goes to the engine's thread: it carries `TierAsk` one way, `TierAnswer` the other. */
-  readonly port: MessagePort;
+  readonly port: ThreadPort;
   /** What the engine has to keep to. */
   readonly policy: TierPolicy;
   /** Counters since it was connected. Never rejects, and never waits for the store. */

@@ -12,7 +12,7 @@ import type { EngineEvent, EngineEventType, EngineStats } from "./engine-stats.j
 import type { GenerationOutcome } from "./generation-outcome.js";
 import type { GenerationRequest } from "./generation-request.js";
 import type { TierPolicy } from "./kv-tier.js";
-import type { Connection, Port } from "./port.js";
+import type { Connection, Port, ThreadPort } from "./port.js";
 import type { ReadoutOutcome, ReadoutRequest } from "./readout-request.js";
 import type { RemoteError } from "./remote-error.js";
 
@@ -113,7 +113,7 @@ export type ClientMessage =
   /** See `beginProbe`. Answered by `probed`, or by `failed`. */
   | { readonly type: "probe"; readonly id: number; readonly tokens: readonly number[] }
   /** The engine takes a port over that leads to a KV tier: see tier-messages.ts. Once. Not answered. */
-  | { readonly type: "connectTier"; readonly port: MessagePort; readonly policy: TierPolicy }
+  | { readonly type: "connectTier"; readonly port: ThreadPort; readonly policy: TierPolicy }
   /** Answered by `ended`, without an outcome. */
   | { readonly type: "endSequence"; readonly id: number }
   | { readonly type: "stats"; readonly id: number }

@@ -1,5 +1,8 @@
 /** How the engine and its client reach each other: messages in order, between threads or within one. */
 
+/** A `MessagePort`. Where a project has no types of browsers, Node's have it as a value alone. */
+export type ThreadPort = InstanceType<typeof MessagePort>;
+
 /** One end. What is posted is not changed afterwards by either side. */
 export interface Port<Sent, Received> {
   /** @param transfer buffers that the receiver takes over; they may be gone here afterwards */
@@ -15,7 +18,7 @@ export interface Connection<Sent, Received> extends Port<Sent, Received> {
   /** Whether the engine runs in a thread of its own. */
   readonly isWorker: boolean;
   /** @param transfer ports, too */
-  post(message: Sent, transfer?: (ArrayBuffer | MessagePort)[]): void;
+  post(message: Sent, transfer?: (ArrayBuffer | ThreadPort)[]): void;
   /** Sets the callback for when the other side has ended without being asked to. */
   onLost(listener: (reason: string) => void): void;
   /** Whether the program has to stay alive for what is to come; not so at first. */

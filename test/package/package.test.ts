@@ -90,6 +90,13 @@ test("has types for all that the pages show, and none of what is internal", asyn
   const files = await writeSamples(root, folder);
   expect(files.length).toBeGreaterThan(12);
   for (const way of ["node16", "bundler"] as const) expect(complaints(files, way), way).toEqual([]);
+  // A program for Node alone, without the types of browsers.
+  const program = join(folder, "samples/program.ts");
+  await writeFile(
+    program,
+    'import { load } from "lastrow";\nimport { directoryTier } from "lastrow/tier";\nexport { directoryTier, load };\n',
+  );
+  expect(complaints([program], "node16", ["lib.es2022.d.ts"])).toEqual([]);
   const types = await readFile(join(folder, "node_modules/lastrow/dist/library/language-model.d.ts"), "utf8");
   expect(types).toContain("generate<");
   expect(types).not.toMatch(/@internal|infillEnds|rankIds/);

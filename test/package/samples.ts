@@ -51,13 +51,17 @@ export async function writeSamples(root: string, folder: string): Promise<string
 }
 
 /** What TypeScript has against them, under its strictest usual settings. */
-export function complaints(files: readonly string[], moduleResolution: "node16" | "bundler"): string[] {
+export function complaints(
+  files: readonly string[],
+  moduleResolution: "node16" | "bundler",
+  lib = ["lib.es2022.d.ts", "lib.esnext.disposable.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"],
+): string[] {
   const isNode = moduleResolution === "node16";
   const program = ts.createProgram(files, {
     target: ts.ScriptTarget.ES2022,
     module: isNode ? ts.ModuleKind.Node16 : ts.ModuleKind.ESNext,
     moduleResolution: isNode ? ts.ModuleResolutionKind.Node16 : ts.ModuleResolutionKind.Bundler,
-    lib: ["lib.es2022.d.ts", "lib.esnext.disposable.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"],
+    lib,
     types: ["node"],
     strict: true,
     exactOptionalPropertyTypes: true,
