@@ -50,7 +50,7 @@ export type { LoadOptions } from "./library/load-options.js";
 export type { ModelInfo } from "./library/model-info.js";
 export type { PerplexityOptions, PerplexityResult } from "./library/perplexity.js";
 export { type LoadPlan, planLoad } from "./library/plan-load.js";
-export type { LogitsOptions, LogitsResult } from "./library/prompt-logits.js";
+export type { LogitsOptions, LogitsResult, RowsOptions } from "./library/prompt-logits.js";
 export type { RankedDocument, RankOptions, RankResult } from "./library/rank.js";
 export {
   type AnySchema,

@@ -23,6 +23,7 @@ export interface CacheCosts {
 }
 
 /**
+ * Bytes of K and V of a sequence, as the cache keeps them, and as they would be without grouped heads or without windows.
  * @param info of the model that is loaded
  * @param rows of the sequence, 0 or more
  */

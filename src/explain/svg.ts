@@ -67,7 +67,7 @@ const DARK: Theme = {
   frame: "#141c25",
 };
 
-/** @returns the text of an SVG file */
+/** Draws a figure. @returns the text of an SVG file */
 export function renderSvg(scene: Scene, options: SvgOptions = {}): string {
   const { theme = "auto" } = options;
   const prefix = nameOf(options.prefix ?? "lr");

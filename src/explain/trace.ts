@@ -81,6 +81,7 @@ export class RowSet {
 }
 
 /**
+ * A tensor of a trace.
  * @throws Error when the trace has no tensor of this name
  */
 export function tensorNamed(trace: Trace, name: string): TracedTensor {

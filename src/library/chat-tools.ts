@@ -44,7 +44,9 @@ export interface ToolRun {
 export interface ToolResult {
   /** The call's, as are its name and its arguments. */
   readonly id: string;
+  /** The tool that was called. */
   readonly name: string;
+  /** JSON of an object. */
   readonly arguments: string;
   /** What the model is told. */
   readonly text: string;
@@ -54,6 +56,7 @@ export interface ToolResult {
 
 /** An answer that called tools, and what they said. */
 export interface ToolRound {
+  /** With its `toolCalls`. */
   readonly answer: GenerationResult;
   /** In the order of the calls. */
   readonly results: readonly ToolResult[];

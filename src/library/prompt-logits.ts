@@ -19,6 +19,7 @@ export interface LogitsOptions extends PromptOptions {
 
 /** Which rows of logits are given. */
 export interface RowsOptions extends LogitsOptions {
+  /** `last` (the default): the row after the last token; `all`: a row after each token, n times the vocabulary in memory. */
   readonly rows?: "last" | "all" | undefined;
 }
 

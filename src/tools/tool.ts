@@ -27,6 +27,7 @@ export type ToolChoice = "none" | "auto" | "required" | { readonly name: string 
 export interface ToolCall {
   /** Tells it from the other calls of a conversation; its result names it. */
   readonly id: string;
+  /** The tool that it calls. */
   readonly name: string;
   /** JSON of an object. Of an answer that ended by length it may be cut off. */
   readonly arguments: string;

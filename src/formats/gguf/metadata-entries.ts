@@ -7,6 +7,7 @@ const MOST_ELEMENTS = 16;
 
 /** A key and its value. */
 export interface MetadataEntry {
+  /** Its name in the file: `general.name`. */
   readonly key: string;
   /** The value's type as the format calls it; of a list that of its elements. */
   readonly type: Exclude<GgufValueType, "array">;
