@@ -4,10 +4,23 @@ import { expect } from "vitest";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import type { ConvertedDtype } from "../../src/kernels/weight-types.js";
 import { FAMILY_SPECS, familySpecNames } from "../decoder-specs.js";
-import { CLAIMED, FOUND, newTally, ScenarioRun, scenarios, Truth, trafficModels } from "./traffic.js";
+import {
+  CLAIMED,
+  FOUND,
+  newTally,
+  type Scenario,
+  ScenarioRun,
+  scenarios,
+  Truth,
+  trafficModels,
+  WIDE,
+} from "./traffic.js";
+
+/** In every family, besides the random ones. */
+const EXAMPLES: [Scenario][] = [[CLAIMED], [FOUND], [WIDE]];
 
 /**
- * @param runs scenarios of GPT-2, and of each other family
+ * @param runs random scenarios of GPT-2, and of each other family
  * @returns how many sequences were cancelled, which are the rarest, in how many scenarios
  */
 export async function expectTraffic(
@@ -24,7 +37,7 @@ export async function expectTraffic(
     const ofFamily = family === "gpt2" ? runs.gpt2 : runs.others;
     fc.assert(
       fc.property(scenarios, (scenario) => new ScenarioRun(engine, truth, scenario, tally).run()),
-      { numRuns: ofFamily, examples: [[CLAIMED], [FOUND]] },
+      { numRuns: EXAMPLES.length + ofFamily, examples: EXAMPLES },
     );
     await dispose();
     numRuns += ofFamily;

@@ -7,5 +7,4 @@ test("with a KV tier that is late, incomplete, dead or sound every row has the b
   expect(tally.loads).toBeGreaterThan(tally.runs / 4);
   expect(tally.tokensLoaded).toBeGreaterThan(4 * tally.runs);
   expect(tally.stores).toBeGreaterThan(tally.runs);
-  expect(tally.deadlines).toBeGreaterThan(0);
 }, 60_000);

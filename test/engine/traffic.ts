@@ -145,6 +145,16 @@ export const FOUND: Scenario = {
   ],
 };
 
+/** A step has more hidden rows than there is room for logits. */
+export const WIDE: Scenario = {
+  numBlocks: 16,
+  tokenBudget: 64,
+  maxSequences: 1,
+  arrivals: [
+    { step: 0, text: 0, shared: 0, own: 40, salt: "", tenant: "", turns: 3, seed: 0, hidden: "all" },
+  ],
+};
+
 export interface Scenario {
   readonly numBlocks: number;
   readonly tokenBudget: number;
