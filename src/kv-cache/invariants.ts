@@ -14,10 +14,7 @@ export function violatedInvariants(cache: KvCache): string[] {
   for (const table of cache.tables) {
     violated.push(...violatedByTable(cache, table));
     for (let node = table.prefix; node !== null; node = node.parent) known.add(node);
-    for (const block of table.blockIds) {
-      if (block < 0 || block >= pool.numBlocks) violated.push(`block ${block} does not exist`);
-      else expected[block] += 1;
-    }
+    for (const block of table.blockIds) if (block in expected) expected[block] += 1;
   }
 
   for (const adoption of cache.adoptions) {
@@ -88,6 +85,10 @@ function violatedByTable(cache: KvCache, table: BlockTable): string[] {
       violated.push(`group ${group} begins with block ${first}, behind what is given of ${givenLength} rows`);
     }
     for (const [i, block] of ids.entries()) {
+      if (block < 0 || block >= cache.pool.numBlocks) {
+        violated.push(`block ${block} does not exist`);
+        continue;
+      }
       if (cache.groupOf(block) !== group) {
         violated.push(`block ${block} of group ${cache.groupOf(block)} is in a run of group ${group}`);
       }

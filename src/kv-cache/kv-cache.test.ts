@@ -570,6 +570,57 @@ describe("the invariants", () => {
     );
   });
 
+  test("notice runs that end apart, and a run with a block of another group", () => {
+    const { cache } = new Traffic(8, { windows: [null, 40] });
+    const table = cache.createSequence();
+    cache.reserve(table, 20);
+    const [last] = table.runs[1].ids.slice(-1);
+    table.popBlock(1);
+    expect(violatedInvariants(cache).join("\n")).toMatch(
+      /group 1 of sequence 1 ends elsewhere than the others/,
+    );
+    table.appendBlock(1, table.runs[0].ids[0]);
+    expect(violatedInvariants(cache).join("\n")).toMatch(/block \d+ of group 0 is in a run of group 1/);
+    table.popBlock(1);
+    table.appendBlock(1, last);
+    expect(violatedInvariants(cache)).toEqual([]);
+  });
+
+  test("notice a run that has given back what its next row sees", () => {
+    const { cache } = new Traffic(8);
+    const table = cache.createSequence();
+    cache.reserve(table, 20);
+    table.shiftBlock(0);
+    expect(violatedInvariants(cache).join("\n")).toMatch(/group 0 begins with block 1, and row 0 sees more/);
+  });
+
+  test("notice rows, prefixes and blocks that a sequence counts and does not have", () => {
+    const traffic = new Traffic(4);
+    traffic.create("", new Array<number>(33).fill(1));
+    const { cache } = traffic;
+    const [{ table }] = traffic.sequences;
+    const { prefix } = table;
+    table.setPrefix(prefix, 1);
+    expect(violatedInvariants(cache).join("\n")).toMatch(/a prefix of 2 blocks is called one of 1/);
+    table.setPrefix(prefix, 3);
+    expect(violatedInvariants(cache).join("\n")).toMatch(/a block that is not full is published/);
+    table.setPrefix(prefix, 2);
+    table.cutRows(100);
+    expect(violatedInvariants(cache)).toEqual(
+      expect.arrayContaining(["100 rows in 48 slots", "100 rows of 33 tokens"]),
+    );
+    table.cutRows(33);
+    const [block] = table.blockIds;
+    table.replaceBlock(0, 0, 99);
+    expect(violatedInvariants(cache)).toContain("block 99 does not exist");
+    table.replaceBlock(0, 0, table.blockIds[1]);
+    expect(violatedInvariants(cache).join("\n")).toMatch(
+      /is published as that of another prefix than its sequence's/,
+    );
+    table.replaceBlock(0, 0, block);
+    expect(violatedInvariants(cache)).toEqual([]);
+  });
+
   test("notice a reference that nobody holds", () => {
     const cache = new Traffic(4).cache;
     (cache.pool as BlockPool).allocate();
