@@ -133,6 +133,13 @@ describe("keys", () => {
     expect(door.refused).toEqual({ c3: "rate_limit_exceeded" });
   });
 
+  test("one that has nothing is let in though the queue is full and its line would be no shorter", async () => {
+    const door = new Door({ keys: 3, concurrent: 2, perKey: 9, queue: 1 });
+    await door.askAll("a1", "a2", "a3", "b1");
+    expect([door.names, door.admission.waiting]).toEqual([["a1", "a2", "b1"], 1]);
+    expect(door.refused).toEqual({});
+  });
+
   test("the longest line gives way where the queue is full", async () => {
     const door = new Door({ keys: 3, concurrent: 3, perKey: 9, queue: 4 });
     await door.askAll("a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8");

@@ -44,6 +44,19 @@ function making(length: number) {
 const lost = expect.objectContaining({ status: 503, code: "engine_unavailable" });
 const fakeModel = () => ({}) as LanguageModel;
 
+test("whoever counts sequences is told when one has gone, once", async () => {
+  const sizes: number[] = [];
+  const held: HeldSequences = new HeldSequences(LIMITS, 1, () => sizes.push(held.size));
+  const client = fakeExchange();
+  const first = await held.add(client, fakeModel(), 3, async () => fakeSequence(3));
+  await held.add(client, fakeModel(), 3, async () => fakeSequence(3));
+  expect(sizes).toEqual([]);
+  await held.remove(held.use(client, first.id));
+  expect(sizes).toEqual([1]);
+  await held.dispose();
+  expect(sizes).toEqual([1, 0]);
+});
+
 test.each([
   { what: "the engine is lost", go: (held: HeldSequences, model: LanguageModel) => held.forget(model), lost },
   { what: "the server ends", go: (held: HeldSequences) => void held.dispose(), lost },
