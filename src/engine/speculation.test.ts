@@ -107,6 +107,17 @@ describe("Speculation", () => {
     expect(faster).toBeGreaterThan(10);
   });
 
+  test("what a step took longer in vain is paid from the credit, and what came true earns it back", () => {
+    const speculation = new Speculation([...passage, ...passage.slice(0, 20)]);
+    const costs = rowsCost(0.2);
+    const { length } = speculation.propose(15, 1, costs);
+    expect(length).toBeGreaterThan(0);
+    speculation.settle(4, 0, 1, costs);
+    expect(speculation.propose(15, 1, costs)).toEqual([]);
+    speculation.settle(4, 4, 1, costs);
+    expect(speculation.propose(15, 1, costs).length).toBeGreaterThan(length);
+  });
+
   test("beside others, whose tokens a longer step delays, a row must bring more", () => {
     const speculation = new Speculation([...passage, ...passage.slice(0, 20)]);
     const costs = rowsCost(0.3);
