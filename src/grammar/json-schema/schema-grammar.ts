@@ -10,7 +10,7 @@ import { JSON_STYLES, type JsonStyle, jsonText } from "./json-text.js";
 import { type NumberBounds, numberDfa } from "./number-dfa.js";
 import { conjunction, least, ObjectNodes, type Property, propertiesOf } from "./object-nodes.js";
 import { type Alternative, boundsOf, type Conjunction, SchemaAlternatives } from "./schema-alternatives.js";
-import { schemaJson } from "./schema-keywords.js";
+import { ANNOTATIONS, schemaJson } from "./schema-keywords.js";
 import { SCHEMA_LIMITS, type SchemaLimits } from "./schema-limits.js";
 import type { JsonType, Schema, SchemaObject } from "./schema-types.js";
 import { ANY_STRING, SchemaStrings, type StringRules } from "./strings.js";
@@ -291,18 +291,7 @@ export class SchemaCompiler {
 /** Keywords beside `enum` and `const` that say no more of a value than was looked at. */
 const TELL_NO_MORE: ReadonlySet<string> = new Set([
   ...["enum", "const", "type", "$ref", "$defs", "definitions", "allOf", "anyOf", "oneOf"],
-  ...[
-    "$schema",
-    "$id",
-    "$comment",
-    "title",
-    "description",
-    "default",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-  ],
+  ...ANNOTATIONS,
 ]);
 
 function leastCommon(a: number, b: number): number {

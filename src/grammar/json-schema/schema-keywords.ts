@@ -9,7 +9,7 @@ import { isObject, type Schema, type SchemaObject, TYPES } from "./schema-types.
 import { checkFormat } from "./strings.js";
 
 /** They say nothing of what fits. */
-const ANNOTATIONS = [
+export const ANNOTATIONS: readonly string[] = [
   ...[
     "$schema",
     "$id",
