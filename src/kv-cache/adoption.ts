@@ -99,11 +99,10 @@ export class Adoption {
   }
 
   /**
-   * Called by its KvCache. Gives all its blocks back, the tail first: they can be found until their space is needed. What cannot be found any more,
-   * behind a block that did not come, is the next to be used.
+   * Called by its KvCache, once. Gives all its blocks back, the tail first: they can be found until their space is needed. What
+   * cannot be found any more, behind a block that did not come, is the next to be used.
    */
   close(): void {
-    if (this.#isClosed) return;
     this.#isClosed = true;
     const { pool, index: prefixes } = this.#blocks;
     const end = this.#findableEnd();
