@@ -25,16 +25,6 @@ export function nextState(dfa: Dfa, state: number, byte: number): number {
   return dfa.next[state * dfa.numClasses + dfa.classOf[byte]];
 }
 
-/** The state after some bytes, −1: they begin no accepted text. */
-export function stateAfter(dfa: Dfa, bytes: Iterable<number>): number {
-  let state = 0;
-  for (const byte of bytes) {
-    state = nextState(dfa, state, byte);
-    if (state < 0) return -1;
-  }
-  return state;
-}
-
 /** The error of an automaton that is too large. */
 export function tooManyStates(maxStates: number): Error {
   return invalidArgument(

@@ -1,7 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { accepts, compiled, expectPatternsAsRegExp } from "../../test/grammars/random-patterns.js";
+import {
+  accepts,
+  compiled,
+  expectPatternsAsRegExp,
+  stateAfter,
+} from "../../test/grammars/random-patterns.js";
 import { type Encoding, jsonString, utf8 } from "./code-points.js";
-import { stateAfter } from "./dfa.js";
 
 const ENCODINGS: readonly (readonly [string, Encoding, (text: string) => string])[] = [
   ["utf-8", utf8, (text) => text],

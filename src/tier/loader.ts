@@ -68,10 +68,6 @@ export class Loader {
     this.#parts = parts;
   }
 
-  get numLoads(): number {
-    return this.#loads.size;
-  }
-
   /** Begins a load. */
   load(ask: LoadAsk): void {
     const { namespace, clock, counters } = this.#parts;

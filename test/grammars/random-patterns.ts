@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { expect } from "vitest";
 import { type Encoding, jsonString } from "../../src/grammar/code-points.js";
-import { type Dfa, stateAfter } from "../../src/grammar/dfa.js";
+import { type Dfa, nextState } from "../../src/grammar/dfa.js";
 import { dfaOf } from "../../src/grammar/make-dfa.js";
 import { someMatch, wholeMatch } from "../../src/grammar/regex.js";
 import { RegexTerms } from "../../src/grammar/regex-terms.js";
@@ -12,6 +12,16 @@ export function compiled(encoding: Encoding, pattern: string, whole = false, max
   const terms = new RegexTerms(maxWork);
   const language = whole ? wholeMatch(terms, encoding, pattern) : someMatch(terms, encoding, pattern);
   return dfaOf(terms, language, 20_000);
+}
+
+/** The state after some bytes, −1: they begin no accepted text. */
+export function stateAfter(dfa: Dfa, bytes: Iterable<number>): number {
+  let state = 0;
+  for (const byte of bytes) {
+    state = nextState(dfa, state, byte);
+    if (state < 0) return -1;
+  }
+  return state;
 }
 
 /** Whether the automaton accepts a text. */
