@@ -47,7 +47,7 @@ const {
 
 await using model = await load(folder ?? (await randomGpt2()), {
   threads,
-  contextLength: 1024,
+  contextLength: 2 * PROMPT_TOKENS,
   kvMemory: "512MiB",
 });
 const { vocabSize } = model.info.config;

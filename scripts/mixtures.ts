@@ -1,10 +1,10 @@
 /** The mixtures of types that llama.cpp's quantiser makes (its llama-quant.cpp), as GGUF files on the Hub have them. */
 
 /** As the quantiser calls them, in small letters. */
-export const MIXTURES = ["q4_k_m", "q4_0", "q8_0"] as const;
+export const MIXTURES = ["q4_k_m", "q4_0", "q8_0", "bf16"] as const;
 export type Mixture = (typeof MIXTURES)[number];
 
-/** The types that they are made of, but for vectors, which are F32. */
+/** Types of blocks that matrices have in them; vectors are F32. */
 export type BlockDtype = "Q8_0" | "Q4_0" | "Q5_0" | "Q5_1" | "Q4_K" | "Q5_K" | "Q6_K";
 
 /** What rows have that are no multiple of 256. */
@@ -26,12 +26,17 @@ export function mixtureType(
   name: string,
   rowLength: number,
   model: QuantisedModel,
-): BlockDtype {
+): BlockDtype | "BF16" {
+  if (mixture === "bf16") return "BF16";
   const type = wideType(mixture, name, model);
   return rowLength % 256 === 0 ? type : (NARROW[type] ?? type);
 }
 
-function wideType(mixture: Mixture, name: string, { layers, tied }: QuantisedModel): BlockDtype {
+function wideType(
+  mixture: Exclude<Mixture, "bf16">,
+  name: string,
+  { layers, tied }: QuantisedModel,
+): BlockDtype {
   if (mixture === "q8_0") return "Q8_0";
   if (name === (tied ? "token_embd.weight" : "output.weight")) return "Q6_K";
   if (mixture === "q4_0") return "Q4_0";

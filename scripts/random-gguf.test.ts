@@ -20,6 +20,7 @@ test.each<[PresetName, Mixture, Partial<Record<StoredDtype, number>>, number]>([
   ["smollm2-135m", "q4_k_m", { Q5_0: 166, Q8_0: 15, Q4_K: 16, Q6_K: 14, F32: 61 }, 0],
   ["smollm2-135m", "q4_0", { Q4_0: 210, Q8_0: 1, F32: 61 }, 0],
   ["smollm2-135m", "q8_0", { Q8_0: 211, F32: 61 }, 0],
+  ["smollm2-135m", "bf16", { BF16: 211, F32: 61 }, 0],
 ])("%s in %s has the types of the quantiser's", (preset, mixture, types, bytes) => {
   const { tensors } = planRandomGguf(preset, mixture);
   const counts: Partial<Record<StoredDtype, number>> = {};

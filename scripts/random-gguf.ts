@@ -1,6 +1,6 @@
 /**
  * Random models as GGUF files: the shape of a model that people use, its matrices in blocks of random bits under scales of
- * sensible size, in the mixtures of types that llama.cpp's quantiser makes; and a byte-level vocabulary of as many tokens.
+ * sensible size, in the mixtures of types that llama.cpp's quantiser makes, or in BF16; and a byte-level vocabulary of as many tokens.
  * Nothing is rounded from anything: for measuring, and for loading in other programs.
  */
 import { ggufArchitectures } from "../src/architectures/gguf/gguf-architectures.js";
@@ -41,7 +41,10 @@ export function planRandomGguf(name: PresetName, mixture: Mixture, seed = 1): Ne
     const values = shape.reduce((product, size) => product * size, 1);
     const key = `${seed}:${tensor}`;
     const draw = { key, mean: to.endsWith(".gain") ? 1 : 0, std: STD };
-    const data = () => (dtype === "F32" ? drawTensor(values, dtype, draw) : randomBlocks(dtype, values, key));
+    const data = () =>
+      dtype === "F32" || dtype === "BF16"
+        ? drawTensor(values, dtype, draw)
+        : randomBlocks(dtype, values, key);
     return { name: tensor, dtype, shape, data };
   });
   return {
@@ -56,7 +59,7 @@ export function planRandomGguf(name: PresetName, mixture: Mixture, seed = 1): Ne
 }
 
 /** llama.cpp's numbers of mixtures, which `general.file_type` tells. */
-const FILE_TYPES: Readonly<Record<Mixture, number>> = { q4_0: 2, q8_0: 7, q4_k_m: 15 };
+const FILE_TYPES: Readonly<Record<Mixture, number>> = { q4_0: 2, q8_0: 7, q4_k_m: 15, bf16: 32 };
 
 /** Where a block's f16 scales are, and how large they are for values of standard deviation 1. */
 const SCALES: Readonly<Record<BlockDtype, readonly (readonly [offset: number, scale: number])[]>> = {

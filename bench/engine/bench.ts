@@ -10,7 +10,15 @@ import { CONVERTED_DTYPES, type ConvertedDtype } from "../../src/kernels/weight-
 import { loadParts } from "../../src/library/load.js";
 import { benchCommand, type CommonOptions, machine, typeOption } from "../command.js";
 import { randomGpt2 } from "../random-gpt2.js";
-import { batching, cachedPrompt, type Figure, lateShortRequest, lookUp, tierOverhead } from "./measures.js";
+import {
+  batching,
+  cachedPrompt,
+  type Figure,
+  LEAST_CONTEXT,
+  lateShortRequest,
+  lookUp,
+  tierOverhead,
+} from "./measures.js";
 
 const { model, rounds, threads, dtype, kvDtype, json } = benchCommand(
   "bench:engine",
@@ -30,6 +38,11 @@ const { info } = await loadParts(
   async () => connection,
 );
 const { core } = host;
+if (info.contextLength < LEAST_CONTEXT) {
+  throw new Error(
+    `bench:engine needs a context of ${LEAST_CONTEXT} tokens, and the model has ${info.contextLength}.`,
+  );
+}
 // The first passes are slower: memory is touched for the first time, and code is compiled.
 lateShortRequest(core, 1);
 const figures: Figure[] = [];

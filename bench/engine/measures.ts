@@ -22,6 +22,8 @@ export interface Figure {
 }
 
 const PROMPT_TOKENS = 900;
+/** Positions that the measures need at least. */
+export const LEAST_CONTEXT = PROMPT_TOKENS + 1;
 const REQUESTS = 16;
 const REQUEST_PROMPT = 64;
 const REQUEST_TOKENS = 64;

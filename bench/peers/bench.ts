@@ -1,8 +1,10 @@
 /**
  * Measures lastrow, node-llama-cpp and transformers.js side by side: each engine and type in a process of its own that
  * stays warm, all of them in every round, one request at a time. Every round has prompts of its own and starts with
- * another engine; the first one only warms up.
+ * another engine; the first one only warms up. All types of the GPT-2 take turns; of each GGUF file only the engines do,
+ * so that no more than one is in memory.
  */
+import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { dirname, resolve } from "node:path";
@@ -13,6 +15,7 @@ import {
   type Dtype,
   type EngineName,
   GPT2_DTYPES,
+  ggufFileOf,
   hasType,
   isGgufModel,
   isGpt2Dtype,
@@ -43,7 +46,7 @@ const { values } = parseArgs({
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "7" },
     vectors: { type: "string", default: "256" },
-    dtypes: { type: "string", default: "f32,int8" },
+    dtypes: { type: "string" },
     gguf: { type: "boolean", default: false },
     requests: { type: "string", default: "512+64,16+256" },
     output: { type: "string", default: "results/side-by-side.json" },
@@ -52,10 +55,15 @@ const { values } = parseArgs({
 const threads = wholeNumber("threads");
 const rounds = wholeNumber("rounds");
 const vectors = vectorsOf(values.vectors);
-const dtypes = (values.gguf ? GGUF_MODELS : values.dtypes.split(",")).map((dtype): Dtype => {
+const chosen = values.dtypes?.split(",") ?? (values.gguf ? GGUF_MODELS : ["f32", "int8"]);
+const dtypes = chosen.map((dtype): Dtype => {
   if (isGpt2Dtype(dtype) || isGgufModel(dtype)) return dtype;
   throw new Error(`--dtypes takes ${[...GPT2_DTYPES, ...GGUF_MODELS].join(", ")}, not ${dtype}.`);
 });
+const missing = dtypes.map(ggufFileOf).find((path) => !existsSync(path));
+if (missing !== undefined) {
+  throw new Error(`${missing} is not there; \`npm run models -- --large\` makes all files.`);
+}
 
 const scenarios = values.requests.split(",").map((request): Scenario => {
   const [promptTokens, newTokens] = (/^([1-9]\d*)\+([1-9]\d*)$/.exec(request)?.slice(1) ?? []).map(Number);
@@ -74,26 +82,13 @@ interface Entry {
   peakRssBytes: number;
 }
 
+const gpt2 = dtypes.filter(isGpt2Dtype);
+const groups: readonly (readonly Dtype[])[] = [
+  ...(gpt2.length > 0 ? [gpt2] : []),
+  ...dtypes.filter(isGgufModel).map((model) => [model]),
+];
 const entries: Entry[] = [];
-for (const dtype of dtypes) {
-  for (const name of ENGINES) {
-    if (!hasType(name, dtype)) continue;
-    const process = await EngineProcess.start(name, { dtype, threads, vectors });
-    progress(`${name} ${dtype}: ${process.description}, loaded in ${process.loadMs.toFixed(0)} ms`);
-    entries.push({ name, dtype, process, samples: new Map(scenarios.map((s) => [s, []])), peakRssBytes: 0 });
-  }
-}
-for (let round = 0; round <= rounds; round++) {
-  for (const [s, scenario] of scenarios.entries()) {
-    const prompt = randomPrompt(scenario.promptTokens, round * scenarios.length + s);
-    for (let turn = 0; turn < entries.length; turn++) {
-      const entry = entries[(turn + round) % entries.length]!;
-      const sample = await measure(entry, scenario, prompt);
-      if (round > 0) entry.samples.get(scenario)!.push(sample);
-    }
-  }
-  progress(round === 0 ? "warmed up" : `round ${round} of ${rounds}`);
-}
+for (const group of groups) entries.push(...(await measureInTurns(group)));
 
 const results = scenarios.flatMap((scenario) =>
   entries.map(({ name, dtype, samples, peakRssBytes }): EngineResult => {
@@ -117,7 +112,32 @@ process.stdout.write(`\n${formatReport(results, ratios)}\n${output}\n`);
 if (results.some(({ summary }) => summary.otherLoad.median > MAX_OTHER_LOAD)) {
   progress("The machine was busy with other work: measure again when it is quiet.");
 }
-await Promise.all(entries.map((entry) => entry.process.stop()));
+
+/** All engines that have these types, in turns; their processes are ended. */
+async function measureInTurns(types: readonly Dtype[]): Promise<Entry[]> {
+  const turns: Entry[] = [];
+  for (const dtype of types) {
+    for (const name of ENGINES) {
+      if (!hasType(name, dtype)) continue;
+      const process = await EngineProcess.start(name, { dtype, threads, vectors });
+      progress(`${name} ${dtype}: ${process.description}, loaded in ${process.loadMs.toFixed(0)} ms`);
+      turns.push({ name, dtype, process, samples: new Map(scenarios.map((s) => [s, []])), peakRssBytes: 0 });
+    }
+  }
+  for (let round = 0; round <= rounds; round++) {
+    for (const [s, scenario] of scenarios.entries()) {
+      const prompt = randomPrompt(scenario.promptTokens, round * scenarios.length + s);
+      for (let turn = 0; turn < turns.length; turn++) {
+        const entry = turns[(turn + round) % turns.length]!;
+        const sample = await measure(entry, scenario, prompt);
+        if (round > 0) entry.samples.get(scenario)!.push(sample);
+      }
+    }
+    progress(round === 0 ? "warmed up" : `round ${round} of ${rounds}`);
+  }
+  await Promise.all(turns.map((entry) => entry.process.stop()));
+  return turns;
+}
 
 /** One request of one engine, while nothing else of ours runs. */
 async function measure(entry: Entry, scenario: Scenario, prompt: readonly number[]): Promise<Sample> {

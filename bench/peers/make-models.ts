@@ -1,6 +1,7 @@
 /**
  * Makes a GPT-2 124M with seeded random weights in every form that the engines load: safetensors (lastrow), GGUF in
- * f32 and Q8_0 (llama.cpp), ONNX in f32 and 8-bit (transformers.js). What is there stays, unless `--force` is given.
+ * f32, Q8_0 and Q4_0 (llama.cpp), ONNX in f32 and 8-bit (transformers.js), and GGUF files in the shape of SmolLM2-135M; with
+ * `--large` those in the shape of Llama-3.2-1B, too. What is there stays, unless `--force` is given.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -13,15 +14,18 @@ import { writeGpt2Onnx } from "./formats/gpt2-onnx.js";
 import { SafetensorsFile } from "./formats/safetensors-file.js";
 import {
   GGUF_FILES,
-  GGUF_MODELS,
   ggufPath,
+  LARGE_GGUF_MODELS,
   MODELS,
   ONNX_FOLDER,
   ONNX_NAME,
   SAFETENSORS_FOLDER,
+  SMALL_GGUF_MODELS,
 } from "./paths.js";
 
-const { values } = parseArgs({ options: { force: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: { force: { type: "boolean", default: false }, large: { type: "boolean", default: false } },
+});
 if (values.force) await rm(MODELS, { recursive: true, force: true });
 
 if (!existsSync(SAFETENSORS_FOLDER)) {
@@ -34,7 +38,7 @@ await make(GGUF_FILES.f32, (path) => writeGpt2Gguf(path, weights, "F32"));
 await make(GGUF_FILES.int8, (path) => writeGpt2Gguf(path, weights, "Q8_0"));
 await make(GGUF_FILES.int4, (path) => writeGpt2Gguf(path, weights, "Q4_0"));
 
-for (const model of GGUF_MODELS) {
+for (const model of [...SMALL_GGUF_MODELS, ...(values.large ? LARGE_GGUF_MODELS : [])]) {
   const [preset, mixture] = model.split(":") as [string, string];
   await make(ggufPath(model), async (path) => makeRandomModel(path, "--preset", preset, "--gguf", mixture));
 }

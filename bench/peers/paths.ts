@@ -15,8 +15,16 @@ export const GGUF_FILES = {
   int4: local("models/gguf/gpt2-q4_0.gguf"),
 } as const;
 /** GGUF models of other shapes and mixtures, by `preset:mixture` of `make-random-model.ts`. */
-export const GGUF_MODELS = ["smollm2-135m:q4_0", "smollm2-135m:q8_0", "llama-3.2-1b:q4_k_m"] as const;
-export type GgufModel = (typeof GGUF_MODELS)[number];
+export type GgufModel = `${"smollm2-135m" | "llama-3.2-1b"}:${"q4_0" | "q4_k_m" | "q8_0" | "bf16"}`;
+/** 0.6 GB together. */
+export const SMALL_GGUF_MODELS: readonly GgufModel[] = [
+  ...(["smollm2-135m:q4_0", "smollm2-135m:q4_k_m", "smollm2-135m:q8_0", "smollm2-135m:bf16"] as const),
+];
+/** 5.4 GB together. */
+export const LARGE_GGUF_MODELS: readonly GgufModel[] = [
+  ...(["llama-3.2-1b:q4_0", "llama-3.2-1b:q4_k_m", "llama-3.2-1b:q8_0", "llama-3.2-1b:bf16"] as const),
+];
+export const GGUF_MODELS = [...SMALL_GGUF_MODELS, ...LARGE_GGUF_MODELS];
 
 export function ggufPath(model: GgufModel): string {
   return local(`models/gguf/${model.replace(":", "-")}.gguf`);
