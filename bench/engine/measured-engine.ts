@@ -24,7 +24,7 @@ export interface MeasuredStep {
   readonly logitsRows: number;
   readonly scheduleMs: number;
   readonly forwardMs: number;
-  /** The forward pass's matrix products. */
+  /** The forward pass's matrix products, where they were timed; else 0. */
   readonly matrixMs: number;
   readonly sampleMs: number;
 }
@@ -42,21 +42,33 @@ export interface MeasuredRun {
 /** What a busy server samples with. */
 const SAMPLING = { temperature: 0.8, topK: 40 };
 
-/** Runs requests to their end, all that have arrived at once. */
-export function run(core: EngineCore, requests: readonly MeasuredRequest[]): MeasuredRun {
+/**
+ * Runs requests to their end, all that have arrived at once.
+ * @param timesProducts each operation of a pass runs when it is asked for, and matrix products are timed; otherwise a pass is
+ *   written as commands first, as always, and runs as a whole
+ */
+export function run(
+  core: EngineCore,
+  requests: readonly MeasuredRequest[],
+  { timesProducts = false }: { readonly timesProducts?: boolean } = {},
+): MeasuredRun {
   const steps: MeasuredStep[] = [];
   const firstTokens: { steps: number; ms: number }[] = [];
   const numCachedTokens: number[] = [];
   const rowsBefore = core.model.rowsComputed;
   const { kernels } = core;
   const scratch = new SamplingScratch(core.model.spec.vocabSize);
-  const { linear } = kernels;
+  const { linear, together, again } = kernels;
   let matrixMs = 0;
-  kernels.linear = (...args) => {
-    const from = performance.now();
-    linear.apply(kernels, args);
-    matrixMs += performance.now() - from;
-  };
+  if (timesProducts) {
+    kernels.together = (ask) => ask();
+    kernels.again = () => false;
+    kernels.linear = (...args) => {
+      const from = performance.now();
+      linear.apply(kernels, args);
+      matrixMs += performance.now() - from;
+    };
+  }
   const start = performance.now();
   const waiting = [...requests.entries()];
   while (waiting.length > 0 || core.hasWork) {
@@ -90,7 +102,7 @@ export function run(core: EngineCore, requests: readonly MeasuredRequest[]): Mea
     });
   }
   const totalMs = performance.now() - start;
-  kernels.linear = linear;
+  Object.assign(kernels, { linear, together, again });
   return { steps, totalMs, firstTokens, numCachedTokens, rowsComputed: core.model.rowsComputed - rowsBefore };
 }
 

@@ -73,6 +73,7 @@ const BATCHING_TARGET: Readonly<Record<ConvertedDtype, number>> = {
 export function batching(core: EngineCore, rounds: number, dtype: ConvertedDtype): Figure[] {
   const aloneMs: number[] = [];
   const together: MeasuredRun[] = [];
+  const timed: MeasuredRun[] = [];
   for (let round = 0; round < rounds; round++) {
     const requests = Array.from({ length: REQUESTS }, (_, i) => ({
       prompt: newPrompt(core, REQUEST_PROMPT),
@@ -82,6 +83,7 @@ export function batching(core: EngineCore, rounds: number, dtype: ConvertedDtype
     }));
     aloneMs.push(requests.reduce((sum, request) => sum + run(core, [request]).totalMs, 0));
     together.push(run(core, requests));
+    timed.push(run(core, requests, { timesProducts: true }));
   }
   const isPrefill = ({ rows }: MeasuredStep) => rows > REQUESTS;
   const isBatch = ({ rows }: MeasuredStep) => rows === REQUESTS;
@@ -114,19 +116,19 @@ export function batching(core: EngineCore, rounds: number, dtype: ConvertedDtype
     },
     {
       name: "matrix rate, prefill",
-      value: median(together.map((measured) => rate(measured, isPrefill))),
+      value: median(timed.map((measured) => rate(measured, isPrefill))),
       unit: "Gop/s",
       target: null,
     },
     {
       name: "matrix rate, steps of 16 rows",
-      value: median(together.map((measured) => rate(measured, isBatch))),
+      value: median(timed.map((measured) => rate(measured, isBatch))),
       unit: "Gop/s",
       target: null,
     },
     {
       name: "steps of 16 rows: of prefill's rate",
-      value: 100 * median(together.map((measured) => rate(measured, isBatch) / rate(measured, isPrefill))),
+      value: 100 * median(timed.map((measured) => rate(measured, isBatch) / rate(measured, isPrefill))),
       unit: "%",
       target: { atLeast: 85 },
     },
