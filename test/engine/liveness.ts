@@ -61,7 +61,7 @@ interface Deed {
   readonly amount: number;
 }
 
-export interface LivenessScenario {
+interface LivenessScenario {
   readonly windows: readonly (number | null)[];
   /** Of each group. */
   readonly numBlocks: number;
@@ -89,7 +89,7 @@ const lengths = fc.oneof(
   fc.integer({ min: 64, max: 150 }),
 );
 
-export const livenessScenarios: fc.Arbitrary<LivenessScenario> = fc.record({
+const livenessScenarios: fc.Arbitrary<LivenessScenario> = fc.record({
   windows: fc.constantFrom<(number | null)[]>([null], [null], [null], [null, 16], [17, null], [40], [1, 33]),
   numBlocks: fc.oneof(
     fc.integer({ min: 1, max: 6 }),
@@ -174,7 +174,7 @@ export interface LivenessTally {
   mostFruitless: number;
 }
 
-export function newLivenessTally(): LivenessTally {
+function newLivenessTally(): LivenessTally {
   return {
     ...{ runs: 0, steps: 0, rows: 0, forks: 0, cutsWaiting: 0, cutsLoading: 0, endsLoading: 0 },
     ...{ restored: 0, reads: 0, guesses: 0, refused: 0, preemptions: 0, loads: 0, stalls: 0 },
@@ -380,7 +380,7 @@ class Walker implements LogitsConsumer {
   }
 }
 
-export class LivenessRun {
+class LivenessRun {
   readonly core: EngineCore;
   readonly walkers: Walker[] = [];
   readonly habits: Habits;
