@@ -118,7 +118,7 @@ const LARGEST_FLOAT = memory.data<u32>([0x477fe000], 4);
 const KV_CONSTANTS = memory.data<u32>([0x8fffe000, 0x77800000, 0x7fff7fff]);
 
 /**
- * Four halves, each with its sign through the upper half of its lane, as f32. Exact where they are finite; whoever uses them
+ * Four halves, each with its sign through the upper half of its lane, as f32. Exact where they are finite; what uses them
  * finds the others by `magnitudes`.
  */
 @inline

@@ -30,7 +30,7 @@ function line(p: usize): v128 {
 
 /**
  * Reads chunks `from … to − 1` of a buffer of `bufferChunks`, which is read again and again when there are more.
- * @param four streams side by side instead of sixteen: what is faster depends on the processor, and on who else uses its memory
+ * @param four streams side by side instead of sixteen: what is faster depends on the processor, and on what else uses its memory
  */
 export function read(buffer: usize, chunkBytes: usize, bufferChunks: i32, four: i32, from: i32, to: i32): void {
   for (let chunk = from; chunk < to; chunk++) {

@@ -1,6 +1,6 @@
 // What the threads of a team count together: the operations that were published, and the chunks of the present one.
 //
-// A chunk belongs to whoever takes the counter down by one. The number of chunks is stored before the generation changes,
+// A chunk belongs to the thread that takes the counter down by one. The number of chunks is stored before the generation changes,
 // so that a helper that sees the new generation sees its chunks.
 
 /** Rounds of looking before the caller goes back to TypeScript to see how long it has waited. */

@@ -1,8 +1,8 @@
 // A team of threads over one shared memory: the caller, and helpers that spin briefly for work and then sleep.
 //
 // An operation is cut into chunks of its items, each of which computes whole output elements, so that it does not matter
-// who takes which. The caller writes commands (generated/dispatch.ts reads them), and has them run one after the other: it
-// publishes the number of chunks, and works along; a chunk belongs to whoever takes the counter down by one. Which command it is, is
+// which thread takes which. The caller writes commands (generated/dispatch.ts reads them), and has them run one after the other: it
+// publishes the number of chunks, and works along; a chunk belongs to the thread that takes the counter down by one. Which command it is, is
 // read after a chunk was taken and cannot change before that chunk is done, so a helper that wakes up late, in the middle of a later
 // operation, still computes the right thing.
 //

@@ -1,6 +1,6 @@
 /**
  * The sequences that the client holds: begun, edited, saved, restored and ended as it says, their logits and rows sent to it.
- * Owns which of its numbers means which sequence, and who waits for rows that are being computed again.
+ * Owns which of its numbers means which sequence, and what waits for rows that are being computed again.
  */
 import type { ComputedLogits } from "../protocol/computed-logits.js";
 import type { ClientMessageOf } from "../protocol/messages.js";

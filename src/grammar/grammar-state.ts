@@ -1,6 +1,6 @@
 /**
  * Where a text is in its grammar: a set of ways to go on, each a part that is begun, and what comes behind it. States are
- * never changed: who keeps one can go on from it however often, so forking and cutting back cost nothing.
+ * never changed: one that is kept can be gone on from however often, so forking and cutting back cost nothing.
  *
  * Ways that are at the same place of the same part are one way, with what comes behind either; so a grammar in which many
  * ways begin alike does not have more and more of them (as in a graph-structured stack: M. Tomita, 1985).

@@ -235,7 +235,7 @@ class Traffic {
     }
   }
 
-  /** Its events tell everything: who holds which block, and what can be found. */
+  /** Its events tell everything: which sequence holds which block, and what can be found. */
   #expectTold(): void {
     const { pool, index } = this.cache;
     const map = this.#map;

@@ -1,6 +1,6 @@
 /**
  * A KV tier as a model is given it: blocks of K and V that engines share beyond one process. An engine asks it through a port,
- * thread to thread; whoever connected it asks for counters, and closes it.
+ * thread to thread; what connected it asks for counters, and closes it.
  */
 import type { ThreadPort } from "./port.js";
 import type { TierIdentity } from "./tier-messages.js";

@@ -1,4 +1,4 @@
-/** A request's end: once, whoever comes to it first, and nothing of it is left. */
+/** A request's end: once, whatever comes to it first, and nothing of it is left. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ApiError } from "./api-error.js";
 import { Exchange } from "./exchange.js";

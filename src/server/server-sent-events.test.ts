@@ -131,7 +131,7 @@ describe("a reader", () => {
     send(event);
     await turn();
     expect(onReaderLost).toHaveBeenCalledTimes(1);
-    // Nothing more is taken for him.
+    // Nothing more is taken for it.
     send(event);
     await turn();
     expect(onReaderLost).toHaveBeenCalledTimes(1);

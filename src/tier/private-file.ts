@@ -42,7 +42,7 @@ export async function readPrivateFile(
 
 async function openNoLink(path: string, what: string): Promise<FileHandle> {
   try {
-    // Not blocking: a pipe would wait for whoever writes into it.
+    // Not blocking: a pipe would wait for what writes into it.
     return await open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

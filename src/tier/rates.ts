@@ -13,7 +13,7 @@ const SAMPLE_BYTES = 4 * 1024 * 1024;
 /** What the earlier samples count for when one is added. */
 const KEPT = 0.7;
 /**
- * Milliseconds after which a rate is old. Nobody who was told a bad one loads anything, so that it would stay as it is: an old
+ * Milliseconds after which a rate is old. With a bad one nothing is loaded, so that it would stay as it is: an old
  * one is told as `HOPED_BYTES_PER_MS`, and one load finds out. Where it was no better, the next try comes after twice as long.
  */
 const PATIENCE_MS = 60_000;

@@ -1,9 +1,9 @@
 /**
  * Reads records from the store: each is verified before anybody gets a byte of it, and whatever is wrong with one is a miss.
- * Owns the reads that are under way, one for a name at a time whoever wants it, and remembers for a while which names have
+ * Owns the reads that are under way, one for a name at a time whatever wants it, and remembers for a while which names have
  * bad records, so that these are not read again and again.
  *
- * Always: who asks is called back once, unless it gives up first; and what each is given is its own.
+ * Always: what asks is called back once, unless it gives up first; and what each is given is its own.
  */
 import type { Clock } from "../platform/clock.js";
 import type { TierCounters } from "./counters.js";
@@ -40,7 +40,7 @@ export interface ReaderParts {
 
 /** Bad records that are remembered, and for how long: by then one may have expired, or have been evicted. */
 const BAD_NAMES = { most: 4096, forMs: 30_000 } as const;
-/** Milliseconds that the store has for one record, whoever waits for it, and for how long. */
+/** Milliseconds that the store has for one record, whatever waits for it, and for how long. */
 const LONGEST_READ_MS = 2000;
 
 type Callback = (result: ReadResult) => void;
@@ -65,7 +65,7 @@ export class RecordReader {
     return this.#reads.size;
   }
 
-  /** Whether a read of that name is under way, so that one more who wants it costs nothing. */
+  /** Whether a read of that name is under way, so that one more caller costs nothing. */
   isReading(name: string): boolean {
     return this.#reads.has(name);
   }
@@ -83,7 +83,7 @@ export class RecordReader {
     read.callbacks.add(own);
     return () => {
       if (!read.callbacks.delete(own) || read.callbacks.size > 0) return;
-      // The store may never answer: who wants it next asks anew.
+      // The store may never answer: the next caller asks anew.
       this.#forget(name, read);
       read.control.abort();
     };

@@ -247,7 +247,7 @@ async function optionsOf(settings: RedisSettings, address: RedisAddress): Promis
     lazyConnect: true,
     // It would ask for INFO; a server that is still loading says so.
     enableReadyCheck: false,
-    // Nothing waits for a connection: whoever asks has something better to do than to wait.
+    // Nothing waits for a connection: what asks has something better to do than to wait.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,

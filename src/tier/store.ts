@@ -1,6 +1,6 @@
 /**
  * Where a KV tier keeps its records: any store of bytes by name will do. The port that stores are adapted to, and the one way
- * in which they fail. A store is not trusted: what it gives is opened and verified by whoever asked.
+ * in which they fail. A store is not trusted: what it gives is opened and verified by what asked.
  */
 
 /** A store of records by name. Names are those of names.ts. All stores pass one suite: store-conformance.test.ts. */

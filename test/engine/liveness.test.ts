@@ -1,4 +1,4 @@
-/** Whatever fits alone comes to its end, whoever it is beside: far more of it in `npm run test:exhaustive`. */
+/** Whatever fits alone comes to its end, whatever it is beside: far more of it in `npm run test:exhaustive`. */
 import { expect, test } from "vitest";
 import { expectLiveness } from "./liveness.js";
 

@@ -47,7 +47,7 @@ async function tryRestore(bytes: Uint8Array): Promise<Float32Array | null> {
   }
 }
 
-/** What must not change: who holds what, what can be found, what was computed. */
+/** What must not change: what holds what, what can be found, what was computed. */
 function snapshot() {
   const { blocks, rows, sequences } = parts.core.stats;
   return { blocks, rows, sequences, published: parts.core.kvCache.index.size };

@@ -172,7 +172,7 @@ test.each<[string, number, (signature: string) => string]>([
   ["an empty signature", 2, () => ""],
   ["the beginning of a signature", 3, (signature) => signature.slice(0, 1)],
 ])("with %s it is restored, and nobody else finds it", async (_, shift, change) => {
-  // Other tokens over the same K and V: who found these blocks would get wrong logits.
+  // Other tokens over the same K and V: what found these blocks would get wrong logits.
   const tokens = s.tokens.map((token) => (token + shift) % VOCABULARY);
   const file = forged((_tensors, metadata) => {
     metadata.token_ids = tokens.join(",");

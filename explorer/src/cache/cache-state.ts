@@ -1,5 +1,5 @@
 /**
- * The KV cache as its events tell it: who holds which block, what is findable, what each sequence has. A state is made
+ * The KV cache as its events tell it: which sequence holds which block, what is findable, what each sequence has. A state is made
  * from the events up to a cursor and from nothing else; snapshots on the way make going back cheap.
  *
  * Sequences are the engine's: their numbers are handed out in the order of the requests, and a fork's when it is forked.

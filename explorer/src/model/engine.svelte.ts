@@ -61,7 +61,7 @@ class PageEngine {
     this.#allowed = [...this.#allowed, part];
   }
 
-  /** Calls back before the model goes: whoever has something of it lets go of it then. */
+  /** Calls back before the model goes: what has something of it lets go of it then. */
   onLeaving(listener: () => void): void {
     this.#leaving.add(listener);
   }

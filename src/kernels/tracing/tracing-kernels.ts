@@ -203,7 +203,7 @@ export class TracingKernels implements Kernels {
     this.#make(out, "weightedValues", [{ tensor: softmax, ...same }, ...values], { layer, multiplyAdds });
   }
 
-  /** Of no inference: it is for whoever chooses from the logits. */
+  /** Of no inference: it is for what chooses from the logits. */
   stretchMaxima(): void {}
 
   async dispose(): Promise<void> {}
