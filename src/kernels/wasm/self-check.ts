@@ -27,9 +27,9 @@ import {
 /** Inputs and outputs of products: blocks of 256 inputs; a panel for each of six streams (assembly/panels.ts), and some columns. */
 const INPUTS = 256;
 const OUTPUTS = 101;
-/** Rows of products: each tile of few rows, and more than any takes at once. */
-const ROW_COUNTS = [1, 2, 3, 4, 5, 13];
-const MOST_ROWS = 13;
+/** Rows of products: each tile of few rows, and enough for what many rows go through, with every type of weights. */
+const ROW_COUNTS = [1, 2, 3, 4, 5, 10, 18];
+const MOST_ROWS = 18;
 /** Positions that are cached: two blocks and a part of one. */
 const POSITIONS = 43;
 const KV_SHAPE = { numLayers: 1, numKvHeads: 2, headDim: 48 };
