@@ -11,7 +11,6 @@ import type { KvDtype } from "../src/kernels/kv-types.js";
 import { MemoryPlan } from "../src/kernels/memory-plan.js";
 import { referenceBackend } from "../src/kernels/reference/reference-backend.js";
 import { type WasmOptions, wasmBackend } from "../src/kernels/wasm/wasm-kernels.js";
-import { KvCache } from "../src/kv-cache/kv-cache.js";
 import { describeModel } from "../src/library/describe-model.js";
 import { ModelFingerprint } from "../src/library/model-fingerprint.js";
 import { Decoder } from "../src/model/decoder.js";
@@ -20,6 +19,7 @@ import { type DecoderSpec, kvShapeOf, widestRow } from "../src/model/decoder-spe
 import { planWeights } from "../src/model/decoder-weights.js";
 import { loadWeights, type MatchedTensor, planStaging } from "../src/model/load-weights.js";
 import { type AskedDtype, chooseDtypes } from "../src/model/weight-dtypes.js";
+import { cacheOver } from "./first-blocks.js";
 
 /** What the kernels in WebAssembly are made of, whatever is faster. */
 export type Instructions = Pick<WasmOptions, "vectors" | "dots" | "whileWide">;
@@ -71,13 +71,10 @@ export async function assembleModel(
   const staging = planStaging(plan, widestRow(tensors.flatMap(({ rows }) => rows)), tensors, places);
   const made = await backend.create(plan.bytes);
   await loadWeights(tensors, places, made, staging);
-  const slab = made.u8(kv.offset, numBlocks * kv.blockBytes);
-  const copyBlock = (from: number, to: number) =>
-    slab.copyWithin(to * kv.blockBytes, from * kv.blockBytes, (from + 1) * kv.blockBytes);
   const core = new EngineCore({
     model: new Decoder(decoder, made, weights, scratch),
     kernels: made,
-    kvCache: new KvCache(kv, { copyBlock }),
+    kvCache: cacheOver(made, kv),
     maxSequences: MAX_SEQUENCES,
   });
   return { core, memoryBytes: plan.bytes };

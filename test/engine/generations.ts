@@ -17,7 +17,6 @@ import { packGrammar } from "../../src/grammar/packed-grammar.js";
 import { tokenBytes } from "../../src/grammar/token-trie.js";
 import { tokenVocabulary } from "../../src/grammar/token-vocabulary.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import { type GenerateOptions, resolveRequest } from "../../src/library/generate-options.js";
 import type { GenerationSink } from "../../src/protocol/generation-outcome.js";
 import type { GenerationRequest, GenerationResult } from "../../src/protocol/generation-request.js";
@@ -25,6 +24,7 @@ import type { ThoughtTokens } from "../../src/sampling/after-thoughts.js";
 import { SamplingScratch } from "../../src/sampling/scratch.js";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import type { ModelParts } from "../fed-sequence.js";
+import { firstBlocks } from "../first-blocks.js";
 
 /** A letter for each id of the traffic's model: two ids share each, so that different tokens can make the same text. */
 const LETTERS = "abcdefghijklmnop";
@@ -370,15 +370,10 @@ function engineOver(
   stepCosts?: StepCosts,
 ) {
   const { kernels, model } = parts;
-  const layout = { ...parts.kvCache.layout, numBlocks: limits.numBlocks };
-  if (limits.numBlocks > parts.kvCache.layout.numBlocks) throw new Error("the model has less KV memory");
-  const slab = kernels.u8(layout.offset, limits.numBlocks * layout.blockBytes);
-  const copyBlock = (from: number, to: number) =>
-    slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes);
   return new EngineCore({
     model,
     kernels,
-    kvCache: new KvCache(layout, { copyBlock }),
+    kvCache: firstBlocks(parts, limits.numBlocks),
     stepCosts,
     ...limits,
   });

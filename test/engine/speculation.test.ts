@@ -3,11 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EngineCore } from "../../src/engine/engine-core.js";
 import { GenerationJob } from "../../src/engine/generation-job.js";
 import type { StepCosts } from "../../src/engine/step-costs.js";
-import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { GenerationOutcome } from "../../src/protocol/generation-outcome.js";
 import { resolveSampling } from "../../src/sampling/options.js";
 import { SamplingScratch } from "../../src/sampling/scratch.js";
 import type { ModelParts } from "../fed-sequence.js";
+import { cacheOver } from "../first-blocks.js";
 import { steppedModel } from "./stepped-engine.js";
 
 let parts: ModelParts;
@@ -33,11 +33,7 @@ function say(
   { speculate = 15, others = 0 } = {},
 ): Said {
   const { model, kernels } = parts;
-  const { layout } = parts.kvCache;
-  const slab = kernels.u8(layout.offset, layout.numBlocks * layout.blockBytes);
-  const copyBlock = (from: number, to: number) =>
-    slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes);
-  const kvCache = new KvCache(layout, { copyBlock });
+  const kvCache = cacheOver(kernels, parts.kvCache.layout);
   const core = new EngineCore({ model, kernels, kvCache, maxSequences: 64, stepCosts: costs });
   const all = [...prompt, ...text];
   const { forward } = model;

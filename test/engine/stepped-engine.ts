@@ -3,10 +3,10 @@ import { expect } from "vitest";
 import { EngineCore } from "../../src/engine/engine-core.js";
 import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { WantedAs } from "../../src/model/forward-batch.js";
 import type { EngineEvent } from "../../src/protocol/engine-stats.js";
 import type { ModelParts } from "../fed-sequence.js";
+import { firstBlocks } from "../first-blocks.js";
 import { loadInProcess } from "../in-process.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
@@ -41,11 +41,7 @@ export class SteppedEngine {
 
   constructor(parts: ModelParts, { numBlocks = 256, tokenBudget = 512, maxSequences = 64 }: Limits = {}) {
     const { kernels, model } = parts;
-    const layout = { ...parts.kvCache.layout, numBlocks };
-    const slab = kernels.u8(layout.offset, numBlocks * layout.blockBytes);
-    const copyBlock = (from: number, to: number) =>
-      slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes);
-    const kvCache = new KvCache(layout, { copyBlock });
+    const kvCache = firstBlocks(parts, numBlocks);
     this.core = new EngineCore({ model, kernels, kvCache, tokenBudget, maxSequences });
     this.core.listen((event) => this.events.push(event));
   }

@@ -10,13 +10,13 @@ import { LastrowError } from "../../src/errors.js";
 import { firstKeptBlock } from "../../src/kernels/kv-layout.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { WantedAs } from "../../src/model/forward-batch.js";
 import type { AskedDtype } from "../../src/model/weight-dtypes.js";
 import type { ComputedLogits } from "../../src/protocol/computed-logits.js";
 import type { AssembledOptions } from "../assembled-model.js";
 import { FAMILY_SPECS, type FamilySpecName } from "../decoder-specs.js";
 import { FedSequence, type ModelParts } from "../fed-sequence.js";
+import { firstBlocks } from "../first-blocks.js";
 import { seededRandom } from "../seeded-random.js";
 import { loadSpec, specFiles } from "../spec-model.js";
 
@@ -336,12 +336,7 @@ export class ScenarioRun {
     const { tokenBudget, maxSequences, arrivals } = scenario;
     const { kernels, model } = parts;
     const numBlocks = scenario.numBlocks * parts.kvCache.layout.groups.length;
-    const layout = { ...parts.kvCache.layout, numBlocks };
-    const slab = kernels.u8(layout.offset, numBlocks * layout.blockBytes);
-    const kvCache = new KvCache(layout, {
-      copyBlock: (from, to) =>
-        slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes),
-    });
+    const kvCache = firstBlocks(parts, numBlocks);
     this.core = new EngineCore({ model, kernels, kvCache, tokenBudget, maxSequences });
     this.truth = truth;
     this.tally = tally;

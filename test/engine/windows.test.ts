@@ -7,10 +7,10 @@ import { firstDifferentBits } from "../../src/client/comparison.js";
 import { EngineCore } from "../../src/engine/engine-core.js";
 import { blocksFor } from "../../src/kv-cache/block-needs.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
-import { KvCache } from "../../src/kv-cache/kv-cache.js";
 import type { DecoderSpec } from "../../src/model/decoder-spec.js";
 import type { AssembledModel } from "../assembled-model.js";
 import { FAMILY_SPECS } from "../decoder-specs.js";
+import { firstBlocks } from "../first-blocks.js";
 import { loadSpec, specFiles } from "../spec-model.js";
 import { giveRows, symbolicCore } from "./symbolic-model.js";
 import { Truth } from "./traffic.js";
@@ -38,17 +38,11 @@ afterAll(() => Promise.all([model.core.kernels.dispose(), alone.core.kernels.dis
 const TOKEN_BUDGET = 32;
 
 function engineOf(numBlocks: number): EngineCore {
-  const { kernels, model: decoder, kvCache } = model.core;
-  const layout = { ...kvCache.layout, numBlocks };
-  const slab = kernels.u8(layout.offset, numBlocks * layout.blockBytes);
-  const cache = new KvCache(layout, {
-    copyBlock: (from, to) =>
-      slab.copyWithin(to * layout.blockBytes, from * layout.blockBytes, (from + 1) * layout.blockBytes),
-  });
+  const { kernels, model: decoder } = model.core;
   return new EngineCore({
     model: decoder,
     kernels,
-    kvCache: cache,
+    kvCache: firstBlocks(model.core, numBlocks),
     tokenBudget: TOKEN_BUDGET,
     maxSequences: 8,
   });
