@@ -4,7 +4,7 @@ import type { ModelFile, ModelFiles } from "./model-files.js";
 /** Larger ones are opened, and read when it is their turn. */
 const MOST_BYTES = 2 * 1024 * 1024;
 
-/** The same files, of which some are opened at once. Owns those until they are asked for. */
+/** The same files, of which some are opened at once. Owns each of those until it is asked for. */
 export class FilesAhead implements ModelFiles {
   readonly label: string;
   readonly #files: ModelFiles;
@@ -20,12 +20,12 @@ export class FilesAhead implements ModelFiles {
 
   open(name: string): Promise<ModelFile | null> {
     const opening = this.#ahead.get(name);
-    // Whoever opens it again gets it anew.
+    // What was given is its caller's: a second time it is opened anew.
     this.#ahead.delete(name);
     return opening ?? this.#files.open(name);
   }
 
-  /** Closes what nobody asked for. */
+  /** Closes those that were not asked for. */
   async close(): Promise<void> {
     const left = [...this.#ahead.values()];
     this.#ahead.clear();
@@ -36,7 +36,7 @@ export class FilesAhead implements ModelFiles {
   }
 }
 
-/** A small file is read at once: a server may give up a download that nobody takes. */
+/** A small file is read at once: a server may give up a download that is not read. */
 function readAhead(file: ModelFile | null): ModelFile | null {
   if (file === null || file.size > MOST_BYTES) return file;
   const bytes = new Uint8Array(file.size);
