@@ -8,7 +8,7 @@ let api: Served;
 let lm: LanguageModel;
 beforeAll(async () => {
   const chatTemplate = await readFile(new URL("./template.jinja", import.meta.url), "utf8");
-  api = await served({ chatTemplate, limits: { textSeconds: 1 } });
+  api = await served({ chatTemplate });
   lm = await load(undefined, { threads: 1 });
 });
 afterAll(async () => {
@@ -160,7 +160,8 @@ test("a model without a template says what to do", async () => {
 test("a template without end is cut off, and the next request answered", async () => {
   const chatTemplate =
     "{% if messages[0].content == 'loop' %}{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}";
-  await using hostile = await served({ chatTemplate, limits: { textSeconds: 0.3 } });
+  // The template has half of it; the other half is room for a thread that a busy machine lets wait.
+  await using hostile = await served({ chatTemplate, limits: { textSeconds: 2 } });
   const say = (content: string) =>
     hostile.post("/v1/chat/completions", { messages: [{ role: "user", content }], max_tokens: 1 });
   const [looped, next] = await Promise.all([say("loop"), say("go on")]);
