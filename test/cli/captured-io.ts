@@ -18,6 +18,7 @@ class CapturedOutput extends Writable {
   readonly isTTY: boolean;
   readonly columns: number;
   text = "";
+  onText: () => void = () => undefined;
 
   constructor(isTTY: boolean, columns: number) {
     super({ decodeStrings: false });
@@ -40,6 +41,7 @@ class CapturedOutput extends Writable {
 
   override _write(chunk: string | Uint8Array, _: BufferEncoding, done: () => void): void {
     this.text += typeof chunk === "string" ? chunk : Buffer.from(chunk).toString("utf8");
+    this.onText();
     done();
   }
 }

@@ -31,6 +31,22 @@ export class TypedTerminal {
     this.#stdin.write(keys);
   }
 
+  /**
+   * Types as soon as all that was written has it, however little time there is for that: an answer may end before a test has looked
+   * again.
+   */
+  typeAt(pattern: RegExp, keys: string): void {
+    const { stdout } = this.#io;
+    const before = stdout.onText;
+    let isTyped = false;
+    stdout.onText = () => {
+      before();
+      if (isTyped || !pattern.test(stripVTControlCharacters(this.raw))) return;
+      isTyped = true;
+      process.nextTick(() => this.type(keys));
+    };
+  }
+
   /** Waits until it is shown. @returns what has been shown up to its end */
   async until(pattern: RegExp): Promise<string> {
     await vi.waitFor(() => expect(this.shown).toMatch(pattern), { timeout: 30_000, interval: 5 });
