@@ -1,28 +1,33 @@
 /** `lastrow perplexity` from a file, or standard input, to output. */
-import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { run } from "../../../test/cli/captured-io.js";
 import { load } from "../../library/load.js";
 
-const FILE = fileURLToPath(new URL("../../../LICENSE", import.meta.url));
-
 describe("perplexity", () => {
   it("scores a file, or the same on standard input", async () => {
-    const { stdout, stderr } = await run(["perplexity", FILE, "--json"]);
+    // More than one window of 512 tokens.
+    const text = (await readFile(new URL("../../../LICENSE", import.meta.url), "utf8")).slice(0, 1750);
+    const folder = await mkdtemp(join(tmpdir(), "lastrow-perplexity-"));
+    const file = join(folder, "text.txt");
+    await writeFile(file, text);
+    const { stdout, stderr } = await run(["perplexity", file, "--json"]);
     expect(stderr).toBe("");
     const object = JSON.parse(stdout);
     expect(Object.keys(object)).toEqual(["perplexity", "tokens", "nllMean"]);
-    const text = await readFile(FILE, "utf8");
+    expect(object.tokens).toBeGreaterThan(512);
     await using lm = await load();
     expect(object).toEqual(await lm.perplexity(text));
     expect(object.perplexity).toBe(Math.exp(object.nllMean));
     for (const args of [["-"], []]) {
       expect((await run(["perplexity", ...args, "--json"], { stdin: text })).stdout).toBe(stdout);
     }
-    const shown = await run(["perplexity", FILE]);
+    const shown = await run(["perplexity", file]);
     expect(shown.stdout).toContain(`perplexity ${object.perplexity.toPrecision(5)}\n`);
     expect(shown.stdout).toContain("tokens scored");
+    await rm(folder, { recursive: true });
   });
 
   it("says what is wrong with its input", async () => {
