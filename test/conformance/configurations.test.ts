@@ -9,8 +9,8 @@ import { specFiles } from "../spec-model.js";
 import { logitsOf, testDecoders, testGpt2Configurations } from "./random-configurations.js";
 
 // `npm run test:exhaustive` has more of both.
-testGpt2Configurations(12);
-testDecoders(20);
+testGpt2Configurations(6);
+testDecoders(10);
 
 test("each field of a decoder that changes the numbers changes them", async () => {
   const plain = FAMILY_SPECS.llama;

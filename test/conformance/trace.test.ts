@@ -95,8 +95,8 @@ test.each(familyNames)("a pass of %s is traced, each tensor by a name of its own
 });
 
 // `npm run test:exhaustive` has more of both.
-testRandomConfigurations(40);
-testRandomDecoders(12);
+testRandomConfigurations(15);
+testRandomDecoders(8);
 
 const withWindows = familySpecNames.filter((name) =>
   FAMILY_SPECS[name].layers.some(({ attention }) => attention.window !== null),

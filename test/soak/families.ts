@@ -9,7 +9,7 @@ import { DIMENSIONS, expectIdentity, GGUF_DIMENSIONS } from "../conformance/fami
 import { checkDecoder, decoderPass } from "../conformance/traced-run.js";
 import { product } from "../pairwise.js";
 
-/** Random decoders whose traces are held to arithmetic; `npm test` takes 12. */
+/** Random decoders whose traces are held to arithmetic; `npm test` takes 8. */
 const TRACED = 400;
 
 /** Milliseconds between two lines of progress. */
