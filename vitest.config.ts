@@ -22,7 +22,7 @@ export default defineConfig({
     // The tests run the sources, so the package's own imports must not lead into dist/.
     alias: {
       "#platform": fileURLToPath(new URL("./src/platform/node.ts", import.meta.url)),
-      "#threads": fileURLToPath(new URL("./src/platform/node-threads.ts", import.meta.url)),
+      "#threads": fileURLToPath(new URL("./test/one-thread.ts", import.meta.url)),
       // Bundlers take its modules; Node, in which the tests run, does not take them for such.
       "#jsonc-parser": "jsonc-parser",
     },
