@@ -152,7 +152,7 @@ describe("over HTTP", () => {
   };
   const ask = (body: object) => api.post("/v1/chat/completions", { ...BODY, ...body });
 
-  test("thoughts are reasoning_content, whole and streamed, of each choice, and are counted", async () => {
+  test("thoughts are reasoning_content, and reasoning, whole and streamed, of each choice, and are counted", async () => {
     const own = await lm
       .generate(promptOf(MESSAGES), { ...sampling(1), maxTokens: 40, n: 3, logprobs: 0 })
       .result();
@@ -165,7 +165,7 @@ describe("over HTTP", () => {
       const { message, logprobs } = whole.choices[i];
       expect(message).toEqual({
         ...{ role: "assistant", content: text, refusal: null },
-        ...(reasoning !== "" && { reasoning_content: reasoning }),
+        ...(reasoning !== "" && { reasoning_content: reasoning, reasoning }),
       });
       // Of all its tokens, those of its thoughts, too.
       expect(logprobs.content).toHaveLength(own.choices[i].tokens.length);
@@ -176,6 +176,7 @@ describe("over HTTP", () => {
       const choices = chunks.flatMap((chunk) => chunk.choices).filter(({ index }) => index === i);
       const all = (key: string) => choices.map(({ delta }) => delta[key] ?? "").join("");
       expect({ reasoning: all("reasoning_content"), text: all("content") }).toEqual({ reasoning, text });
+      expect(all("reasoning")).toBe(reasoning);
       const last = choices.findLastIndex(({ delta }) => delta.reasoning_content);
       expect(choices.slice(0, last).every(({ delta }) => !delta.content)).toBe(true);
       expect(choices.flatMap(({ logprobs }) => logprobs?.content ?? [])).toHaveLength(
@@ -218,7 +219,8 @@ describe("over HTTP", () => {
     expect(plain).toEqual(promptOf(past({}) as ChatMessage[]));
     expect(await tokens(past({ reasoning_content: "Hm. </think> <think>" }))).toEqual(plain);
     expect(await tokens(past({ reasoning_content: null }))).toEqual(plain);
-    const wrong = await api.post("/tokenize", { messages: past({ reasoning_content: 7 }) });
-    expect(wrong.status).toBe(400);
+    for (const wrong of [{ reasoning_content: 7 }, { reasoning: 7 }]) {
+      expect((await api.post("/tokenize", { messages: past(wrong) })).status).toBe(400);
+    }
   });
 });

@@ -14,6 +14,7 @@ import { checkVariables, givenLength } from "../chat/chat-messages.js";
 import type { ChatMessage, TemplateVariables } from "../chat/chat-template.js";
 import { LastrowError } from "../errors.js";
 import type { GenerateOptions } from "../library/generate-options.js";
+import { quoteValue } from "../quote-value.js";
 import type { AnswerTools } from "../tools/answer-tools.js";
 import type { CallFormat } from "../tools/call-format.js";
 import { checkTools, type ToolChoice, type ToolDefinition } from "../tools/tool.js";
@@ -59,6 +60,8 @@ export interface ChatAsk extends ChatPromptAsk {
   /** How to generate, as `generateOptions` makes it of a request's fields; the tokens that end a turn are added here. */
   readonly options: GenerateOptions;
   readonly toolChoice: ToolChoice;
+  /** Names of the tools that may be called, where not all of the prompt's may; they are not checked yet. */
+  readonly allowedTools?: readonly string[] | undefined;
   /** Whether the answer may have several calls. */
   readonly parallelToolCalls: boolean;
   /** What the answer is held to; null: to nothing. Not with tools that may be called. */
@@ -92,7 +95,7 @@ export async function prepareChat(
 ): Promise<PreparedChat> {
   const { structure } = ask;
   const asked: GenerateOptions = { ...ask.options, ...structure?.options };
-  checkAskedTools(ask.tools, ask.toolChoice);
+  checkAskedTools(ask.tools, ask.toolChoice, ask.allowedTools);
   await takeTurn(exchange, Math.max(asked.n ?? 1, asked.numBeams ?? 1));
   const { tokens, turnEnds, thoughts, callFormat } = await chatPrompt(model, exchange, ask);
   const { stopTokenIds = [] } = asked;
@@ -109,7 +112,11 @@ export async function prepareChat(
 }
 
 /** @throws ApiError 400 that names the place */
-function checkAskedTools(tools: readonly ToolDefinition[], choice: ToolChoice): void {
+function checkAskedTools(
+  tools: readonly ToolDefinition[],
+  choice: ToolChoice,
+  allowed: readonly string[] = [],
+): void {
   try {
     checkTools(tools, choice);
   } catch (error) {
@@ -117,16 +124,25 @@ function checkAskedTools(tools: readonly ToolDefinition[], choice: ToolChoice): 
     const param = toolPlace(message) ?? (message.startsWith("tools") ? "tools" : "tool_choice");
     throw new ApiError(400, "invalid_argument", message, { param, cause: error });
   }
+  const names = new Set(tools.map(({ name }) => name));
+  const unknown = allowed.find((name) => !names.has(name));
+  if (unknown === undefined) return;
+  throw new ApiError(
+    400,
+    "invalid_argument",
+    `tool_choice allows ${quoteValue(unknown)}, which is not among the tools.`,
+    { param: "tool_choice" },
+  );
 }
 
 /** What the answer may call; null: nothing. @throws ApiError 400 for a model whose calls nobody could read */
 function answerTools(
   { served }: ModelService,
-  { tools, toolChoice: choice, parallelToolCalls: parallel }: ChatAsk,
+  { tools, toolChoice: choice, allowedTools: callable, parallelToolCalls: parallel }: ChatAsk,
   format: CallFormat | null,
 ): AnswerTools | null {
   if (tools.length === 0) return null;
-  if (format !== null) return { format, tools, choice, parallel };
+  if (format !== null) return { format, tools, choice, callable, parallel };
   if (choice === "none") return null;
   throw new ApiError(
     400,

@@ -35,13 +35,19 @@ export function chatPromptAsk(body: ChatPromptBody): ChatPromptAsk {
 }
 
 /** Which tools are called, and whether several. */
-export function toolChoiceAsk(body: ToolChoiceBody): Pick<ChatAsk, "toolChoice" | "parallelToolCalls"> {
+export function toolChoiceAsk(
+  body: ToolChoiceBody,
+): Pick<ChatAsk, "toolChoice" | "allowedTools" | "parallelToolCalls"> {
   const { tool_choice: choice, parallel_tool_calls: parallel } = body;
-  return {
-    toolChoice:
-      choice == null ? "auto" : typeof choice === "string" ? choice : { name: choice.function.name },
-    parallelToolCalls: parallel ?? true,
-  };
+  return { ...toolChoiceOf(choice), parallelToolCalls: parallel ?? true };
+}
+
+function toolChoiceOf(choice: ToolChoiceBody["tool_choice"]): Pick<ChatAsk, "toolChoice" | "allowedTools"> {
+  if (choice == null) return { toolChoice: "auto" };
+  if (typeof choice === "string") return { toolChoice: choice };
+  if (choice.type === "function") return { toolChoice: { name: choice.function.name } };
+  const { mode, tools } = choice.allowed_tools;
+  return { toolChoice: mode, allowedTools: tools.map(({ function: { name } }) => name) };
 }
 
 /** The calls of an answer. */
@@ -61,14 +67,37 @@ export function toolCallDeltaOf({ index, id, name, arguments: text }: ToolCallDe
 }
 
 function messagesOf(bodies: ChatPromptBody["messages"]): ChatMessage[] {
-  return bodies.map(({ role, content, reasoning_content: reasoning, tool_calls: calls, ...body }) => ({
-    ...{ role, content: content ?? "" },
-    ...(reasoning != null && { reasoning }),
+  return bodies.map(({ role, tool_calls: calls, ...body }) => ({
+    ...{ role, content: contentOf(body) },
+    ...thoughtsOf(body),
     ...(calls != null && {
       toolCalls: calls.map(({ id, function: { name, arguments: text } }) => ({ id, name, arguments: text })),
     }),
     ...(role === "tool" && { toolCallId: body.tool_call_id!, ...(body.name != null && { name: body.name }) }),
   }));
+}
+
+/** What was thought before a message. */
+function thoughtsOf(body: Pick<ChatPromptBody["messages"][number], "reasoning_content" | "reasoning">): {
+  readonly reasoning?: string;
+} {
+  const reasoning = body.reasoning_content ?? body.reasoning;
+  return reasoning == null ? {} : { reasoning };
+}
+
+/** Thoughts as clients look for them: DeepSeek's name is the older, vLLM has come to the newer. None: nothing. */
+export function thoughtFields(reasoning: string): object {
+  return reasoning === "" ? {} : { reasoning_content: reasoning, reasoning };
+}
+
+/** What a message says; what it says in refusing is said, too. */
+function contentOf({
+  content,
+  refusal,
+}: Pick<ChatPromptBody["messages"][number], "content" | "refusal">): ChatMessage["content"] {
+  if (content == null || content === "") return refusal ?? "";
+  if (typeof content === "string") return content;
+  return content.map((part) => ({ type: "text", text: part.type === "text" ? part.text : part.refusal }));
 }
 
 /** What the model may call. */

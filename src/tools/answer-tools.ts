@@ -13,6 +13,8 @@ export interface AnswerTools {
   /** Checked by `checkTools`. */
   readonly tools: readonly ToolDefinition[];
   readonly choice: ToolChoice;
+  /** Names of those that it may call, of which there is one at least; default: all of them. */
+  readonly callable?: readonly string[] | undefined;
   /** Whether it may make several calls. */
   readonly parallel: boolean;
 }
@@ -21,12 +23,12 @@ export interface AnswerTools {
  * What the answer is held to, as plain data that nobody changes under us.
  * @throws LastrowError `invalid_argument` for parameters that are not JSON
  */
-export function toolsSpec({ format, tools, choice, parallel }: AnswerTools): ToolsSpec {
+export function toolsSpec({ format, tools, choice, callable, parallel }: AnswerTools): ToolsSpec {
   const plain = tools.map(({ name, parameters }, i) => ({
     name,
     parameters: jsonOf(parameters, `tools[${i}].parameters`),
   }));
-  return { format, tools: plain, choice, parallel };
+  return { format, tools: plain, choice, ...(callable && { callable }), parallel };
 }
 
 /** What reads its calls. */

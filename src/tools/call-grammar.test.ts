@@ -69,6 +69,10 @@ test.each<[CallFormatName, string, string, Partial<AnswerTools>?]>([
   ["hermes", `\n\n<tool_call>${G}`, "whole", { choice: "required" }],
   ["hermes", '<tool_call>\n{"name": "g"', "no", { choice: { name: "f" } }],
   ["hermes", '<tool_call>\n{"name": "f"', "open", { choice: { name: "f" } }],
+  ["hermes", '<tool_call>\n{"name": "g"', "no", { callable: ["f"] }],
+  ["hermes", '<tool_call>\n{"name": "f"', "open", { callable: ["f"] }],
+  ["hermes", "Hello", "whole", { callable: ["f"] }],
+  ["hermes", '<tool_call>\n{"name": "g"', "no", { callable: ["f"], choice: "required" }],
   ["hermes", "Hello <tool_call>", "no", { choice: "none" }],
   ["hermes", "Hello <tool_cal", "whole", { choice: "none" }],
   ["hermes", "Hello <tool_call>", "no", { tools: [] }],
@@ -87,6 +91,7 @@ test.each<[CallFormatName, string, string, Partial<AnswerTools>?]>([
   ["llama3", '{ "type":"function", "name" :"g"', "no"],
   ["llama3", '{"name": "Ann"}', "whole"],
   ["llama3", 'Hm {"name": "g", "x', "whole"],
+  ["llama3", '{"name": "g"', "no", { callable: ["f"] }],
   ["llama3", '{"name": "g', "whole", { choice: "none" }],
   ["llama3", '{"name": "g"', "no", { choice: "none" }],
   // A text that would be read as something else, and fits nothing then.

@@ -24,6 +24,8 @@ export interface ToolsSpec {
   readonly format: CallFormat;
   readonly tools: readonly { readonly name: string /** As JSON. */; readonly parameters: string }[];
   readonly choice: ToolChoice;
+  /** Names of those that it may call; default: all of them. */
+  readonly callable?: readonly string[];
   /** Whether it may make several calls. */
   readonly parallel: boolean;
 }
@@ -100,7 +102,7 @@ class CallGrammar {
 
   /** A call of one of the tools that may be called. */
   #anyCall(): number {
-    const { tools, choice } = this.#spec;
+    const { tools, choice, callable } = this.#spec;
     const calls = tools.map(({ name, parameters }, i) =>
       this.#naming(i, () => this.#call(name, schemaJson(JSON.parse(parameters), this.#limits))),
     );
@@ -110,8 +112,8 @@ class CallGrammar {
         throw invalidArgument("no object fits the schema.");
       });
     }
-    const asked = typeof choice === "object" ? calls.filter((_, i) => tools[i].name === choice.name) : calls;
-    return this.#builder.anyOf(asked);
+    const asked = typeof choice === "object" ? [choice.name] : callable;
+    return this.#builder.anyOf(calls.filter((_, i) => asked?.includes(tools[i].name) ?? true));
   }
 
   #call(name: string, parameters: Schema): number {

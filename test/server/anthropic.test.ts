@@ -127,7 +127,7 @@ test("what would change an answer and cannot be had is refused by name", async (
   for (const [body, sentence] of [
     [
       { messages: [{ role: "user", content: [image] }] },
-      /^messages\.0\.content\.0: the type of a block is "image"; this/,
+      /^messages\.0\.content\.0: a block of the type "image" is not supported: this server has text/,
     ],
     [
       { tools: [{ type: "web_search_20250305", name: "web_search" }] },

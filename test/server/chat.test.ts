@@ -114,12 +114,44 @@ test("a message's text is plain text, whatever it says", async () => {
   expect(await tokens(parts)).toEqual(await tokens([{ role: "user", content: "Hello" }]));
 });
 
+test("what the assistant said in refusing is said, as a part or in place of a content", async () => {
+  const tokens = async (said: object, role = "assistant") => {
+    const messages = [MESSAGES[1], { role, ...said }, MESSAGES[1]];
+    return api.post("/tokenize", { messages });
+  };
+  const count = async (said: object) => (await (await tokens(said)).json()).tokens;
+  const plain = await count({ content: "No, I will not.", refusal: null });
+  expect(plain.length).toBeGreaterThan(20);
+  const refusal = "No, I will not.";
+  expect(await count({ content: null, refusal })).toEqual(plain);
+  expect(await count({ refusal })).toEqual(plain);
+  expect(await count({ content: [{ type: "refusal", refusal }] })).toEqual(plain);
+  const parts = [
+    { type: "text", text: "No, " },
+    { type: "refusal", refusal: "I will not." },
+  ];
+  expect(await count({ content: parts })).toEqual(plain);
+  for (const [said, role] of [
+    [{ content: parts }, "user"],
+    [{ refusal }, "user"],
+  ] as const) {
+    expect(await errorOf(await tokens(said, role))).toMatchObject({
+      status: 400,
+      param: "messages.1.content",
+    });
+  }
+});
+
 test("what is not supported, or no message, is refused", async () => {
   for (const [body, param] of [
     [{ tools: [{ type: "function", function: { name: "f" } }] }, "tools"],
     [{ messages: [] }, "messages"],
     [{ messages: [{ role: "function", content: "x" }] }, "messages.0.role"],
-    [{ messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }, "messages.0.content"],
+    [
+      { messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] },
+      "messages.0.content.0",
+    ],
+    [{ messages: [{ role: "user", content: 1 }] }, "messages.0.content"],
     [{ top_logprobs: 2 }, "top_logprobs"],
     [{ messages: [{ role: "user", content: "word ".repeat(3000) }] }, "messages"],
   ] as const) {

@@ -129,6 +129,42 @@ test("a conversation goes on by the response before, by references and by items 
   expect((await ask({ previous_response_id: second.id })).status).toBe(200);
 });
 
+test("tokens are counted as a response counts them, whatever makes its prompt; compacting is refused", async () => {
+  const count = async (body: object, headers = ALICE) =>
+    api.post("/v1/responses/input_tokens", body, { headers });
+  const first = await answerOf({ instructions: "Only of the first." });
+  for (const body of [
+    { input: "Hello, Lily!", instructions: "Tom and Lily were friends.", ...USUAL },
+    { input: [{ role: "user", content: "Hello" }], max_output_tokens: 3, truncation: "disabled" },
+    { previous_response_id: first.id, input: "And then?" },
+    { previous_response_id: first.id, input: null },
+    { previous_response_id: first.id },
+  ]) {
+    const answer = await count(body);
+    expect(answer.status, await answer.clone().text()).toBe(200);
+    const { usage } = await answerOf({ input: undefined, ...body });
+    expect(await answer.json()).toEqual({
+      object: "response.input_tokens",
+      input_tokens: usage.input_tokens,
+    });
+  }
+  for (const [body, param, status] of [
+    [{}, "input", 400],
+    [{ input: "a", conversation: "conv_1" }, "conversation", 400],
+    [{ input: "a", tools: [{ type: "web_search" }] }, "tools.0", 400],
+    [{ input: "a", reasoning: { effort: "high" } }, "reasoning.effort", 400],
+    [{ messages: [] }, "messages", 400],
+    [{ previous_response_id: "resp_1" }, "previous_response_id", 404],
+  ] as const) {
+    expect(await errorOf(await count(body))).toMatchObject({ status, param });
+  }
+  expect((await count({ previous_response_id: first.id }, BOB)).status).toBe(404);
+  const compact = await api.post("/v1/responses/compact", { input: "a" }, { headers: ALICE });
+  expect(await errorOf(compact)).toMatchObject({
+    ...{ status: 404, code: "not_found", message: expect.stringContaining("does not compact") },
+  });
+});
+
 test("nothing of it is another key's, nor anyone's where it is not to be kept", async () => {
   const mine = await answerOf({});
   const unkept = await answerOf({ store: false });

@@ -132,6 +132,43 @@ test("auto: text and calls as the model likes; none: text, behind the same promp
   }
 });
 
+test("allowed_tools: only those are called, behind the same prompt, here and in responses", async () => {
+  const allowed = (mode: string, ...names: string[]) => ({
+    tool_choice: { type: "allowed_tools", allowed_tools: { mode, tools: names.map((name) => tool(name)) } },
+  });
+  const all = await answerOf({ max_tokens: 1 });
+  for (const name of ["add_pet", "now"]) {
+    const { choices, usage } = await answerOf({ ...allowed("required", name), n: 3 });
+    const calls = choices.flatMap(({ message }: { message: { tool_calls: Call[] } }) => message.tool_calls);
+    expectRight(calls);
+    expect(new Set(calls.map((call: Call) => call.function.name))).toEqual(new Set([name]));
+    expect(usage.prompt_tokens).toBe(all.usage.prompt_tokens);
+    const { choices: others } = await answerOf({
+      ...allowed("auto", name),
+      logit_bias: { [QWEN.idOf("<tool_call>")]: 100 },
+    });
+    expect(others[0].message.tool_calls[0].function.name).toBe(name);
+  }
+  expect((await answerOf({ ...allowed("auto", "now"), max_tokens: 20 })).choices[0].message.content).not.toBe(
+    "",
+  );
+  const refused = async (body: object) => errorOf(await ask(body));
+  expect(await refused(allowed("auto", "later"))).toMatchObject({
+    ...{ status: 400, param: "tool_choice", message: expect.stringMatching(/allows "later", which/) },
+  });
+  expect(await refused(allowed("auto"))).toMatchObject({ status: 400 });
+  expect(await refused(allowed("none", "now"))).toMatchObject({ param: "tool_choice.allowed_tools.mode" });
+  const custom = { type: "custom", custom: { name: "now" } };
+  for (const tool_choice of [
+    custom,
+    { type: "allowed_tools", allowed_tools: { mode: "auto", tools: [custom] } },
+  ]) {
+    expect(await refused({ tool_choice })).toMatchObject({
+      ...{ status: 400, message: expect.stringMatching(/the tool "custom" is not supported/) },
+    });
+  }
+});
+
 test("thoughts come first and apart; a call in them is none", async () => {
   const bias = { [QWEN.idOf("<think>")]: 0, [QWEN.idOf("</think>")]: 5 };
   const { choices } = await answerOf({
@@ -191,7 +228,7 @@ test.each<[string, object, string, RegExp]>([
     "tools[1].parameters",
     /^tools\[1\]\.parameters.*contains/,
   ],
-  ["a choice", { tool_choice: "any" }, "tool_choice", /tool_choice is none, auto, required/],
+  ["a choice", { tool_choice: "any" }, "tool_choice", /tool_choice must be "none", "auto" or "required"/],
   [
     "a choice that there is not",
     { tool_choice: { type: "function", function: { name: "other" } } },
@@ -401,7 +438,8 @@ test("/v1/responses: calls are items, whole and streamed; their outputs go on fr
   const only = (mode: string, name = "now") => ({
     tool_choice: { type: "allowed_tools", mode, tools: [{ type: "function", name }] },
   });
-  const { output: others } = await (await respond(only("required"))).json();
+  const { output: others, usage } = await (await respond(only("required"))).json();
+  expect(usage.input_tokens).toBe(whole.usage.input_tokens);
   const named = others.flatMap(({ type, name }: { type: string; name: string }) =>
     type === "function_call" ? [name] : [],
   );

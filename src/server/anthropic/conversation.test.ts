@@ -42,6 +42,21 @@ test("neighbours of one role are one message", () => {
   expect(continuesLast(conversation.slice(0, 1))).toBe(false);
 });
 
+test("thoughts that only Anthropic can read add nothing, nor do those that it has left out", () => {
+  const sealed = { type: "redacted_thinking" as const, data: "EmwKAhgB" };
+  const leftOut = { type: "thinking" as const, thinking: "", signature: "s" };
+  const asked = { role: "user" as const, content: "a" };
+  const answered = { role: "assistant" as const, content: [sealed, leftOut, text("b")] };
+  expect(conversationOf({ messages: [asked, answered, asked] })).toEqual([
+    asked,
+    { role: "assistant", content: "b" },
+    asked,
+  ]);
+  expect(conversationOf({ messages: [asked, { role: "assistant", content: [sealed] }, asked] })[1]).toEqual({
+    ...{ role: "assistant", content: "" },
+  });
+});
+
 test("as many blocks as a body may have, in a message or in neighbours, are a message like any other, and as soon", () => {
   const many = 16_000;
   const texts = Array.from({ length: many }, (_, i) => text(`${i}`));
@@ -86,6 +101,7 @@ test.each<[Messages, string]>([
   [[{ role: "assistant", content: [result("1")] }], "messages.0.content.0"],
   [[{ role: "system", content: [result("1")] }], "messages.0.content.0"],
   [[{ role: "user", content: [{ type: "thinking", thinking: "a" }] }], "messages.0.content.0"],
+  [[{ role: "user", content: [{ type: "redacted_thinking", data: "a" }] }], "messages.0.content.0"],
   [
     [
       { role: "user", content: "a" },

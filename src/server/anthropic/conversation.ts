@@ -53,8 +53,11 @@ function addMessage(drafts: Draft[], { role, content }: MessageBody, place: stri
     if (block.type === "text") addText(draftOf(role, drafts), block.text);
     else if (block.type === "tool_result" && role === "user") drafts.push(resultOf(block));
     else if (block.type === "thinking" && role === "assistant") {
-      draftOf(role, drafts).thoughts.push(block.thinking);
-    } else if (block.type === "tool_use" && role === "assistant") {
+      const { thoughts } = draftOf(role, drafts);
+      // Anthropic leaves the text out where the request says so.
+      if (block.thinking !== "") thoughts.push(block.thinking);
+    } else if (block.type === "redacted_thinking" && role === "assistant") draftOf(role, drafts);
+    else if (block.type === "tool_use" && role === "assistant") {
       const { id, name, input } = block;
       draftOf(role, drafts).toolCalls.push({ id, name, arguments: JSON.stringify(input) });
     } else throw misplaced(block, role, `${place}.content.${i}`);

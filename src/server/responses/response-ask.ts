@@ -2,13 +2,13 @@
 import type { TemplateVariables } from "../../chat/chat-template.js";
 import type { GenerateOptions } from "../../library/generate-options.js";
 import type { JsonSchema } from "../../library/structured-output.js";
-import type { ToolChoice, ToolDefinition } from "../../tools/tool.js";
+import type { ToolDefinition } from "../../tools/tool.js";
 import { ApiError } from "../api-error.js";
-import type { ChatAsk } from "../chat-generation.js";
+import type { ChatAsk, ChatPromptAsk } from "../chat-generation.js";
 import type { Exchange } from "../exchange.js";
 import { generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
-import type { ResponseRequest, ResponseToolChoice } from "../schemas/responses.js";
+import type { InputTokensRequest, ResponseRequest, ResponseToolChoice } from "../schemas/responses.js";
 import { ANY_OBJECT, type AskedStructure } from "../schemas/structure.js";
 import { thoughtVariables } from "../thought-variables.js";
 import type { ConversationItem } from "./response-items.js";
@@ -21,8 +21,29 @@ export function askedLogprobs({ include, top_logprobs: top }: ResponseRequest): 
 }
 
 /**
- * The request as all routes of chats have it.
+ * The conversation of a request.
  * @throws ApiError 400 as `responseMessages`, and for what its model cannot do
+ */
+export function responsePromptAsk(
+  model: ModelService,
+  body: InputTokensRequest,
+  items: readonly ConversationItem[],
+): ChatPromptAsk {
+  const effort = effortVariables(body.reasoning?.effort, model);
+  return {
+    messages: responseMessages(body.instructions, items),
+    messagesParam: "input",
+    tools: askedTools(body),
+    variables: { ...effort, ...body.chat_template_kwargs },
+    variablesParam: "chat_template_kwargs",
+    addGenerationPrompt: true,
+    continueLast: false,
+  };
+}
+
+/**
+ * The request as all routes of chats have it.
+ * @throws ApiError 400 as `responsePromptAsk`
  */
 export function responseAsk(
   model: ModelService,
@@ -30,7 +51,6 @@ export function responseAsk(
   body: ResponseRequest,
   items: readonly ConversationItem[],
 ): ChatAsk {
-  const effort = effortVariables(body.reasoning?.effort, model);
   const options = {
     ...generateOptions(
       model,
@@ -41,13 +61,9 @@ export function responseAsk(
   };
   expectFewLogprobs(options, model);
   return {
-    messages: responseMessages(body.instructions, items),
-    messagesParam: "input",
-    variables: { ...effort, ...body.chat_template_kwargs },
-    variablesParam: "chat_template_kwargs",
-    addGenerationPrompt: true,
-    continueLast: false,
-    ...askedTools(body),
+    ...responsePromptAsk(model, body, items),
+    ...toolChoiceOf(body.tool_choice),
+    parallelToolCalls: body.parallel_tool_calls !== false,
     options,
     structure: askedFormat(body),
   };
@@ -71,42 +87,21 @@ function expectFewLogprobs({ maxTokens, logprobs }: GenerateOptions, { limits, s
   );
 }
 
-function askedTools({ tools, tool_choice: choice, parallel_tool_calls: parallel }: ResponseRequest): {
-  readonly tools: readonly ToolDefinition[];
-  readonly toolChoice: ToolChoice;
-  readonly parallelToolCalls: boolean;
-} {
-  const all = (tools ?? []).map(({ name, description, parameters }) => ({
+function askedTools({ tools }: Pick<ResponseRequest, "tools">): readonly ToolDefinition[] {
+  return (tools ?? []).map(({ name, description, parameters }) => ({
     name,
     ...(description != null && { description }),
     ...(parameters != null && { parameters: parameters as NonNullable<ToolDefinition["parameters"]> }),
   }));
-  return {
-    tools: allowedTools(all, choice),
-    toolChoice: toolChoiceOf(choice),
-    parallelToolCalls: parallel !== false,
-  };
 }
 
-function toolChoiceOf(choice: ResponseToolChoice | null | undefined): ToolChoice {
-  if (choice == null) return "auto";
-  if (typeof choice === "string") return choice;
-  return choice.type === "function" ? { name: choice.name } : choice.mode;
-}
-
-/** With `allowed_tools`, the model is told of those only. */
-function allowedTools(
-  tools: readonly ToolDefinition[],
+function toolChoiceOf(
   choice: ResponseToolChoice | null | undefined,
-): readonly ToolDefinition[] {
-  if (choice == null || typeof choice === "string" || choice.type !== "allowed_tools") return tools;
-  return choice.tools.map(({ name }) => {
-    const tool = tools.find((one) => one.name === name);
-    if (tool !== undefined) return tool;
-    throw new ApiError(400, "invalid_request", `tool_choice allows ${name}, which is not among the tools.`, {
-      param: "tool_choice",
-    });
-  });
+): Pick<ChatAsk, "toolChoice" | "allowedTools"> {
+  if (choice == null) return { toolChoice: "auto" };
+  if (typeof choice === "string") return { toolChoice: choice };
+  if (choice.type === "function") return { toolChoice: { name: choice.name } };
+  return { toolChoice: choice.mode, allowedTools: choice.tools.map(({ name }) => name) };
 }
 
 function askedFormat({ text }: ResponseRequest): AskedStructure | null {

@@ -28,18 +28,18 @@ export function newId(prefix: string): string {
  * @throws ApiError 404 for a response and for items that the key does not have, 400 where nothing is asked, or too much
  */
 export function conversationItems(
-  { input, previous_response_id: previous }: ResponseRequest,
+  { input, previous_response_id: previous }: Pick<ResponseRequest, "input" | "previous_response_id">,
   stored: StoredResponses,
   principal: Principal,
   limits: Pick<ServerLimits, "messages" | "bodyBytes">,
 ): readonly StoredItem[] {
-  if (input === undefined) {
+  if (input == null && previous == null) {
     throw new ApiError(400, "invalid_request", "input is needed: a text, or a list of items.", {
       param: "input",
     });
   }
   const items = previous == null ? [] : itemsBefore(previous, stored, principal);
-  const added = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
+  const added = typeof input === "string" ? [{ role: "user" as const, content: input }] : (input ?? []);
   for (const item of added) items.push(itemOf(item, stored, principal));
   const refused = (what: string, most: number) =>
     new ApiError(

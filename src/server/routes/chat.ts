@@ -8,7 +8,7 @@ import { ChunkText, choiceText, listsText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
 import { type Finished, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
-import { chatPromptAsk, toolCallDeltaOf, toolCallsOf, toolChoiceAsk } from "../openai-chat.js";
+import { chatPromptAsk, thoughtFields, toolCallDeltaOf, toolCallsOf, toolChoiceAsk } from "../openai-chat.js";
 import { timingsOf, usageOf } from "../openai-usage.js";
 import { type ChatRequest, chatRequest, chatResponse } from "../schemas/chat.js";
 import { askedStructure } from "../schemas/structure.js";
@@ -111,7 +111,7 @@ class ChatAnswer {
       const message = {
         role: "assistant",
         content: hasCalls && text === "" ? null : text,
-        ...(reasoning !== "" && { reasoning_content: reasoning }),
+        ...thoughtFields(reasoning),
         ...(hasCalls && { tool_calls: toolCallsOf(toolCalls) }),
         refusal: null,
       };
@@ -126,7 +126,7 @@ class ChatAnswer {
   chunk(choice: number, { text, reasoning = "", toolCalls = [], logprobs }: GenerationPiece): string {
     const hasCalls = toolCalls.length > 0;
     const delta = {
-      ...(reasoning !== "" && { reasoning_content: reasoning }),
+      ...thoughtFields(reasoning),
       ...((text !== "" || (reasoning === "" && !hasCalls)) && { content: text }),
       ...(hasCalls && { tool_calls: toolCalls.map(toolCallDeltaOf) }),
     };

@@ -1,11 +1,17 @@
-/** `POST /v1/responses`: OpenAI's newer API of conversations, made of items, which the server keeps if it is to. */
-import { prepareChat } from "../chat-generation.js";
+/** `/v1/responses`: OpenAI's newer API of conversations, made of items, which the server keeps if it is to. */
+import { ApiError } from "../api-error.js";
+import { chatPrompt, prepareChat } from "../chat-generation.js";
 import { ResponseAnswer } from "../responses/response-answer.js";
-import { responseAsk } from "../responses/response-ask.js";
+import { responseAsk, responsePromptAsk } from "../responses/response-ask.js";
 import { conversationItems } from "../responses/response-items.js";
-import { responseBody, responseRequest } from "../schemas/responses.js";
+import {
+  inputTokensRequest,
+  inputTokensResponse,
+  responseBody,
+  responseRequest,
+} from "../schemas/responses.js";
 import { type Service, streamAnswer } from "../service.js";
-import { type App, jsonText, routeWithBody } from "./routing.js";
+import { type App, jsonText, route, routeWithBody } from "./routing.js";
 import { addStoredResponses } from "./stored-responses.js";
 
 export function addResponses(app: App, service: Service): void {
@@ -61,6 +67,41 @@ export function addResponses(app: App, service: Service): void {
         },
         events.form,
       );
+    },
+  );
+  routeWithBody(
+    app,
+    {
+      method: "post",
+      path: "/v1/responses/input_tokens",
+      summary: "Tokens of the conversation of a response.",
+      body: inputTokensRequest(limits),
+      wants: "text",
+      response: inputTokensResponse,
+    },
+    service,
+    async (context, body) => {
+      const exchange = context.get("exchange");
+      const model = await service.model(body.model, exchange);
+      const items = conversationItems(body, responses, exchange.principal!, limits);
+      const ask = responsePromptAsk(
+        model,
+        body,
+        items.map(({ json }) => JSON.parse(json)),
+      );
+      const { tokens } = await chatPrompt(model, exchange, ask);
+      return context.json({ object: "response.input_tokens", input_tokens: tokens.length });
+    },
+  );
+  const compact = "This server does not compact conversations: leave out the items that are to be forgotten.";
+  route(
+    app,
+    {
+      ...{ method: "post", path: "/v1/responses/compact", response: "none" },
+      summary: `OpenAI's; refused: ${compact}`,
+    },
+    () => {
+      throw new ApiError(404, "not_found", compact);
     },
   );
   addStoredResponses(app, service);

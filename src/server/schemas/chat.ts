@@ -1,31 +1,39 @@
 /** The bodies of `POST /v1/chat/completions`. */
 import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
+import { chosen, textOr, typeOf, unknownType } from "./chosen.js";
 import { list, record } from "./first-wrong.js";
 import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
 import { boundedTogether } from "./structure.js";
 import { toolCallMessage, toolCallsResponse, toolChoiceFields, toolsField } from "./tools.js";
 import { unsupported } from "./unsupported.js";
 
+const textPart = z.object({ type: z.literal("text"), text: z.string() });
+const refusalPart = z.object({ type: z.literal("refusal"), refusal: z.string() });
+const PARTS = ["text", "refusal"];
+
 const parts = list(
-  z.object({
-    type: z.literal("text", { error: "only parts of type text are supported" }),
-    text: z.string(),
+  chosen([textPart, refusalPart], (input) => {
+    const index = PARTS.indexOf(typeOf(input) as string);
+    return index >= 0 ? index : unknownType("a part", typeOf(input), PARTS);
   }),
 );
+
+const WHAT_CONTENT_IS = "content is a text, or a list of parts of type text";
 
 const chatMessage = z
   .object({
     role: z.enum(["system", "developer", "user", "assistant", "tool"], {
       error: "a role is system, developer, user, assistant or tool",
     }),
-    content: z
-      .union([z.string(), parts], { error: "content is a text, or a list of parts of type text" })
+    content: textOr(parts, WHAT_CONTENT_IS)
       .nullish()
-      .openapi({ description: "May be absent where there are tool_calls." }),
+      .openapi({ description: "May be absent where there are tool_calls, or a refusal." }),
+    refusal: z.string().nullish().openapi({ description: "Of the assistant's: said in place of a content." }),
     reasoning_content: z.string().nullish().openapi({
       description: "What the assistant thought before; the template decides what of it is in the prompt.",
     }),
+    reasoning: z.string().nullish().openapi({ description: "The same, under vLLM's newer name." }),
     tool_calls: list(toolCallMessage).nullish().openapi({ description: "Calls that the assistant made." }),
     tool_call_id: z
       .string()
@@ -34,11 +42,14 @@ const chatMessage = z
     name: z.string().nullish().openapi({ description: "Of the role tool: the tool's; default: its call's." }),
   })
   .refine(
-    ({ role, content, tool_calls }) => content != null || (role === "assistant" && tool_calls?.length),
-    {
-      path: ["content"],
-      error: "content is a text, or a list of parts of type text",
-    },
+    ({ role, content, refusal, tool_calls }) =>
+      content != null || (role === "assistant" && (tool_calls?.length || refusal != null)),
+    { path: ["content"], error: WHAT_CONTENT_IS },
+  )
+  .refine(
+    ({ role, content }) =>
+      role === "assistant" || !Array.isArray(content) || content.every(({ type }) => type === "text"),
+    { path: ["content"], error: "only messages of the assistant's have parts of type refusal" },
   )
   .refine(({ role, tool_call_id }) => role !== "tool" || tool_call_id != null, {
     path: ["tool_call_id"],
@@ -138,6 +149,7 @@ export const chatResponse = z
           reasoning_content: z.string().optional().openapi({
             description: "The thoughts of a reasoning model, if it had any.",
           }),
+          reasoning: z.string().optional().openapi({ description: "The same, under vLLM's newer name." }),
           tool_calls: toolCallsResponse.optional(),
           refusal: z.null(),
         }),

@@ -3,6 +3,7 @@
  * said of it. In the OpenAPI document it is any of them.
  */
 import { z } from "@hono/zod-openapi";
+import { quoteValue } from "../../quote-value.js";
 
 interface ChosenDef extends z.core.$ZodUnionDef {
   readonly pick: (input: unknown) => number | string;
@@ -45,4 +46,11 @@ export function typeOf(input: unknown): unknown {
   return typeof input === "object" && input !== null
     ? (input as { readonly type?: unknown }).type
     : undefined;
+}
+
+/** How a thing of a type that is not there is refused. */
+export function unknownType(what: string, type: unknown, known: readonly string[]): string {
+  const called =
+    typeof type === "string" ? `${what} of the type ${quoteValue(type)}` : `${what} without a type`;
+  return `${called} is not supported: this server has ${known.join(", ")}`;
 }

@@ -1,9 +1,8 @@
 /** The bodies of `POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's. */
 import { z } from "@hono/zod-openapi";
-import { quoteValue } from "../../quote-value.js";
 import { MAX_TOOLS } from "../../tools/tool.js";
 import type { ServerLimits } from "../limits.js";
-import { chosen, textOr, typeOf } from "./chosen.js";
+import { chosen, textOr, typeOf, unknownType } from "./chosen.js";
 import { list } from "./first-wrong.js";
 import { generationFields } from "./generation.js";
 import { boundedSchema, boundedTools } from "./structure.js";
@@ -27,6 +26,10 @@ const thinkingBlock = z.object({
   signature: z.string().nullish(),
 });
 
+const redactedBlock = z
+  .object({ type: z.literal("redacted_thinking"), data: z.string() })
+  .openapi({ description: "Only Anthropic can read it: it adds nothing." });
+
 const toolUseBlock = z.object({
   type: z.literal("tool_use"),
   id: z.string().min(1).max(256),
@@ -41,14 +44,11 @@ const toolResultBlock = z.object({
   is_error: z.boolean().nullish(),
 });
 
-const BLOCKS: readonly unknown[] = ["text", "thinking", "tool_use", "tool_result"];
+const BLOCKS = ["text", "thinking", "redacted_thinking", "tool_use", "tool_result"];
 
-const block = chosen([textBlock, thinkingBlock, toolUseBlock, toolResultBlock], (input) => {
-  const type = typeOf(input);
-  const index = BLOCKS.indexOf(type);
-  if (index >= 0) return index;
-  const called = typeof type === "string" ? quoteValue(type) : "missing";
-  return `the type of a block is ${called}; this server has ${BLOCKS.join(", ")}`;
+const block = chosen([textBlock, thinkingBlock, redactedBlock, toolUseBlock, toolResultBlock], (input) => {
+  const index = BLOCKS.indexOf(typeOf(input) as string);
+  return index >= 0 ? index : unknownType("a block", typeOf(input), BLOCKS);
 });
 
 export type MessageBlock = z.infer<typeof block>;

@@ -9,7 +9,7 @@ import { ollamaChatRequest, ollamaGenerateRequest } from "./ollama.js";
 import { ollamaEmbeddingsRequest, ollamaEmbedRequest } from "./ollama-embedding.js";
 import { ollamaShowRequest } from "./ollama-models.js";
 import { rerankRequest } from "./rerank.js";
-import { responseRequest } from "./responses.js";
+import { inputTokensRequest, responseRequest } from "./responses.js";
 import {
   appendRequest,
   createSequenceRequest,
@@ -31,6 +31,7 @@ export function requestSchemas({ limits, contextLength }: SchemaParts): Readonly
     ["/v1/completions", completionRequest(limits)],
     ["/v1/chat/completions", chatRequest(limits)],
     ["/v1/responses", responseRequest(limits)],
+    ["/v1/responses/input_tokens", inputTokensRequest(limits)],
     ["/v1/embeddings", embeddingsRequest(limits)],
     ["/v1/rerank", rerankRequest(limits)],
     ["/tokenize", tokenizeRequest(limits)],

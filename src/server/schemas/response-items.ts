@@ -1,7 +1,6 @@
 /** Items of `/v1/responses`: what a conversation is made of there, as it is sent and as it is answered. */
 import { z } from "@hono/zod-openapi";
-import { quoteValue } from "../../quote-value.js";
-import { chosen, textOr, typeOf } from "./chosen.js";
+import { chosen, textOr, typeOf, unknownType } from "./chosen.js";
 import { list } from "./first-wrong.js";
 
 /** Characters of an id: OpenAI's have 64 at most. */
@@ -10,13 +9,6 @@ const LONGEST_ID = 256;
 const id = z.string().min(1).max(LONGEST_ID);
 const optionalId = id.nullish().openapi({ description: "As an answer had it; it need not be sent." });
 const status = z.enum(["in_progress", "completed", "incomplete"]).nullish();
-
-/** How a thing of a type that is not there is refused. */
-function unknownType(what: string, type: unknown, known: readonly string[]): string {
-  const called =
-    typeof type === "string" ? `${what} of the type ${quoteValue(type)}` : `${what} without a type`;
-  return `${called} is not supported: this server has ${known.join(", ")}`;
-}
 
 const TEXT_PARTS = ["input_text", "output_text", "text"] as const;
 const textPart = z

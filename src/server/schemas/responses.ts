@@ -1,6 +1,5 @@
 /** The bodies of `/v1/responses`. What is not supported is refused by name; what cannot change the answer is taken. */
 import { z } from "@hono/zod-openapi";
-import { quoteValue } from "../../quote-value.js";
 import { MAX_TOOLS } from "../../tools/tool.js";
 import type { ServerLimits } from "../limits.js";
 import { templateVariables } from "./chat.js";
@@ -9,6 +8,7 @@ import { list, record } from "./first-wrong.js";
 import { count, generationFields, timingsSchema } from "./generation.js";
 import { inputItem, outputItem } from "./response-items.js";
 import { boundedTools, jsonSchema } from "./structure.js";
+import { otherTool } from "./tools.js";
 import { unsupported } from "./unsupported.js";
 
 /** Most pairs of `metadata`, and characters of their keys and values, as OpenAI has them. */
@@ -44,19 +44,16 @@ const functionTool = z
   })
   .openapi("ResponseTool");
 
-/** Refuses a tool that is not a function, by its name. */
-function otherTool(type: unknown): string {
-  const called = typeof type === "string" ? `the tool ${quoteValue(type)}` : "a tool without a type";
-  return `${called} is not supported: this server has functions (type function), which the client runs`;
-}
-
 const tool = chosen([functionTool], (input) => (typeOf(input) === "function" ? 0 : otherTool(typeOf(input))));
 
 const functionChoice = z.object({ type: z.literal("function"), name: z.string() });
 const allowedChoice = z.object({
   type: z.literal("allowed_tools"),
   mode: z.enum(["auto", "required"]),
-  tools: list(functionChoice, { least: 1, most: MAX_TOOLS }),
+  tools: list(
+    chosen([functionChoice], (input) => (typeOf(input) === "function" ? 0 : otherTool(typeOf(input)))),
+    { least: 1, most: MAX_TOOLS },
+  ),
 });
 
 const toolChoice = chosen([z.enum(["none", "auto", "required"]), functionChoice, allowedChoice], (input) => {
@@ -87,7 +84,7 @@ const textFormat = chosen([plainFormat, schemaFormat], (input) => {
 function conversationFields(limits: ServerLimits) {
   const items = list(inputItem, { least: 1, most: limits.messages });
   return {
-    input: textOr(items, "input is a text, or a list of items").optional().openapi({
+    input: textOr(items, "input is a text, or a list of items").nullish().openapi({
       description:
         "What is answered: a text of the user's, or items. Needed, unless there is a response before.",
     }),
@@ -98,10 +95,6 @@ function conversationFields(limits: ServerLimits) {
       .string()
       .nullish()
       .openapi({ description: "A stored response, whose items come before the input." }),
-    store: z.boolean().nullish().openapi({
-      description:
-        "Whether items are kept, for a time and within bounds, for requests of the same API key. Default true.",
-    }),
     conversation: unsupported("conversation", (value) => value == null, "use previous_response_id"),
     prompt: unsupported("prompt", (value) => value == null, "send instructions and input"),
     context_management: unsupported("context_management", isNothing),
@@ -115,17 +108,9 @@ function conversationFields(limits: ServerLimits) {
   };
 }
 
-function answerFields(limits: ServerLimits) {
-  const { temperature, top_p, stream } = generationFields(limits);
+/** What else is in the prompt, or says how it is made, and what may be called behind it. */
+function promptFields() {
   return {
-    ...{ temperature, top_p, stream },
-    max_output_tokens: count(limits.maxTokens, 1).openapi({
-      description: "Most tokens to generate, thoughts included.",
-    }),
-    top_logprobs: count(limits.logprobs).openapi({
-      description: "Alternatives of each token; log-probabilities come with it, or with include.",
-    }),
-    include: list(z.enum(INCLUDABLE), { most: INCLUDABLE.length }).nullish(),
     text: z
       .object({
         format: textFormat.nullish(),
@@ -152,6 +137,25 @@ function answerFields(limits: ServerLimits) {
     tools: list(tool, { most: MAX_TOOLS }).superRefine(boundedTools).nullish(),
     tool_choice: toolChoice.nullish(),
     parallel_tool_calls: z.boolean().nullish(),
+    chat_template_kwargs: templateVariables(),
+  };
+}
+
+function answerFields(limits: ServerLimits) {
+  const { temperature, top_p, stream } = generationFields(limits);
+  return {
+    ...{ temperature, top_p, stream },
+    store: z.boolean().nullish().openapi({
+      description:
+        "Whether items are kept, for a time and within bounds, for requests of the same API key. Default true.",
+    }),
+    max_output_tokens: count(limits.maxTokens, 1).openapi({
+      description: "Most tokens to generate, thoughts included.",
+    }),
+    top_logprobs: count(limits.logprobs).openapi({
+      description: "Alternatives of each token; log-probabilities come with it, or with include.",
+    }),
+    include: list(z.enum(INCLUDABLE), { most: INCLUDABLE.length }).nullish(),
     background: unsupported("background", isNothing),
     moderation: unsupported("moderation", isNothing),
     stream_options: z.object({ include_obfuscation: z.boolean().nullish() }).nullish(),
@@ -181,27 +185,46 @@ function toldFields() {
 
 /** Fields beyond OpenAI's, as chats have them. */
 function moreFields(limits: ServerLimits) {
-  const { model, seed, stop, stop_token_ids, ignore_eos, top_k, min_p, speculate } = generationFields(limits);
+  const { seed, stop, stop_token_ids, ignore_eos, top_k, min_p, speculate } = generationFields(limits);
   const { repetition_penalty, presence_penalty, frequency_penalty, logit_bias } = generationFields(limits);
   const { cache_salt, cache_prompt } = generationFields(limits);
   return {
-    ...{ model, seed, stop, stop_token_ids, ignore_eos, top_k, min_p, speculate },
+    ...{ seed, stop, stop_token_ids, ignore_eos, top_k, min_p, speculate },
     ...{ repetition_penalty, presence_penalty, frequency_penalty, logit_bias, cache_salt, cache_prompt },
-    chat_template_kwargs: templateVariables(),
-    messages: renamed("messages", "input"),
     max_tokens: renamed("max_tokens", "max_output_tokens"),
     max_completion_tokens: renamed("max_completion_tokens", "max_output_tokens"),
     response_format: renamed("response_format", "text.format"),
-    reasoning_effort: renamed("reasoning_effort", "reasoning.effort"),
-    functions: renamed("functions", "tools"),
     n: unsupported("n", (value) => value == null || value === 1, "a response has one answer"),
   };
 }
 
+/** What makes the prompt. */
+function askedFields(limits: ServerLimits) {
+  return {
+    model: generationFields(limits).model,
+    ...conversationFields(limits),
+    ...promptFields(),
+    messages: renamed("messages", "input"),
+    functions: renamed("functions", "tools"),
+    reasoning_effort: renamed("reasoning_effort", "reasoning.effort"),
+  };
+}
+
+/** What makes the prompt of a response, whose tokens are counted. What else a response is asked with changes nothing of it. */
+export function inputTokensRequest(limits: ServerLimits) {
+  return z.object(askedFields(limits)).openapi("ResponseInputTokensRequest");
+}
+
+export type InputTokensRequest = z.infer<ReturnType<typeof inputTokensRequest>>;
+
+export const inputTokensResponse = z
+  .object({ object: z.literal("response.input_tokens"), input_tokens: z.int() })
+  .openapi("ResponseInputTokens");
+
 export function responseRequest(limits: ServerLimits) {
   return z
     .object({
-      ...conversationFields(limits),
+      ...askedFields(limits),
       ...answerFields(limits),
       ...toldFields(),
       ...moreFields(limits),

@@ -1,11 +1,19 @@
 /** Tools and calls in requests and answers of chats, in OpenAI's form. */
 import { z } from "@hono/zod-openapi";
+import { quoteValue } from "../../quote-value.js";
 import { MAX_TOOLS } from "../../tools/tool.js";
+import { chosen, typeOf } from "./chosen.js";
 import { list } from "./first-wrong.js";
 import { boundedTools, jsonSchema } from "./structure.js";
 
 const onlyFunctions = (what: string) =>
   z.literal("function", { error: `${what} of type function are supported` });
+
+/** Refuses a tool that is not a function, by its type. */
+export function otherTool(type: unknown): string {
+  const called = typeof type === "string" ? `the tool ${quoteValue(type)}` : "a tool without a type";
+  return `${called} is not supported: this server has functions (type function), which the client runs`;
+}
 
 /** A call in an earlier message. */
 export const toolCallMessage = z
@@ -50,21 +58,32 @@ export function toolsField() {
     .openapi({ description: "Functions that the model may call, for models whose template knows tools." });
 }
 
+const functionChoice = z.object({ type: z.literal("function"), function: z.object({ name: z.string() }) });
+const allowedChoice = z.object({
+  type: z.literal("allowed_tools"),
+  allowed_tools: z.object({
+    mode: z.enum(["auto", "required"]),
+    tools: list(
+      chosen([functionChoice], (input) => (typeOf(input) === "function" ? 0 : otherTool(typeOf(input)))),
+      { least: 1, most: MAX_TOOLS },
+    ),
+  }),
+});
+
+const toolChoice = chosen([z.enum(["none", "auto", "required"]), functionChoice, allowedChoice], (input) => {
+  const type = typeOf(input);
+  if (typeof input === "string") return 0;
+  if (type === "function") return 1;
+  if (type === "allowed_tools") return 2;
+  return type === undefined
+    ? 'tool_choice is "none", "auto", "required", a function or allowed_tools'
+    : otherTool(type);
+});
+
 /** How it calls. */
 export function toolChoiceFields() {
   return {
-    tool_choice: z
-      .union(
-        [
-          z.enum(["none", "auto", "required"]),
-          z.object({ type: z.literal("function"), function: z.object({ name: z.string() }) }),
-        ],
-        {
-          error: 'tool_choice is none, auto, required or {"type": "function", "function": {"name": …}}',
-        },
-      )
-      .nullish()
-      .openapi({ description: "Default auto: as the model likes." }),
+    tool_choice: toolChoice.nullish().openapi({ description: "Default auto: as the model likes." }),
     parallel_tool_calls: z
       .boolean()
       .nullish()
