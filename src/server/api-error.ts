@@ -24,6 +24,8 @@ interface ApiErrorDetails {
   readonly param?: string | null;
   /** Seconds after which it is worth trying again. */
   readonly retryAfter?: number;
+  /** Methods that the address has, where the request's is none of them. */
+  readonly allow?: readonly string[];
   readonly cause?: unknown;
 }
 
@@ -33,6 +35,7 @@ export class ApiError extends Error {
   readonly code: string;
   readonly param: string | null;
   readonly retryAfter: number | null;
+  readonly allow: readonly string[] | null;
 
   constructor(status: number, code: string, message: string, details: ApiErrorDetails = {}) {
     super(message, { cause: details.cause });
@@ -41,6 +44,7 @@ export class ApiError extends Error {
     this.code = code;
     this.param = details.param ?? null;
     this.retryAfter = details.retryAfter ?? null;
+    this.allow = details.allow ?? null;
   }
 
   /** OpenAI's body as JSON text. */
@@ -57,6 +61,7 @@ export class ApiError extends Error {
   response(bodyOf?: ErrorBody): Response {
     const headers = new Headers({ "content-type": "application/json" });
     if (this.retryAfter !== null) headers.set("retry-after", String(this.retryAfter));
+    if (this.allow !== null) headers.set("allow", this.allow.join(", "));
     if (this.status === 401) headers.set("www-authenticate", "Bearer");
     return new Response(errorJson(this, bodyOf), { status: this.status, headers });
   }

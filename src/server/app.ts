@@ -20,7 +20,7 @@ import { addOllamaGeneration } from "./routes/ollama-generation.js";
 import { addOllamaModels } from "./routes/ollama-models.js";
 import { addRerank } from "./routes/rerank.js";
 import { addResponses } from "./routes/responses.js";
-import type { App, Env } from "./routes/routing.js";
+import { type App, allowedMethods, type Env, withImplied } from "./routes/routing.js";
 import { addSequences } from "./routes/sequences.js";
 import { addStatus } from "./routes/status.js";
 import { addTokenize } from "./routes/tokenize.js";
@@ -43,6 +43,8 @@ export function createApp({ service, guard, pages, tell }: AppParts): App {
   const { keys, limits } = service;
 
   app.use(async (context, next) => {
+    // For an address that is written as the router writes all of them, it runs this twice.
+    if (context.get("exchange") !== undefined) return next();
     const exchange = new Exchange(context.req.raw, {
       timeoutSeconds: limits.requestSeconds,
       tell,
@@ -66,13 +68,23 @@ export function createApp({ service, guard, pages, tell }: AppParts): App {
     headers.set("x-request-id", exchange.record.id);
     exchange.record.status = status;
     if (!exchange.outlivesHandler) exchange.end();
+    return undefined;
   });
+
+  /** The methods that an address has. */
+  const methodsOf = (path: string) =>
+    pages.has(path) ? withImplied(new Set(["GET"])) : allowedMethods(app, path);
 
   app.use(async (context, next) => {
     const exchange = context.get("exchange");
     const allowed = guard.check(context.req.raw, exchange.url);
-    if (context.req.method === "OPTIONS") return guard.preflight(allowed);
     const { method, path } = context.req;
+    if (method === "OPTIONS") {
+      const methods = methodsOf(path);
+      // A page that may ask is told so of any address: that there is none, the request itself is told.
+      const isPreflight = allowed["access-control-allow-origin"] !== undefined;
+      if (isPreflight || methods.length > 0) return guard.preflight(allowed, methods);
+    }
     const isOfPage = (method === "GET" || method === "HEAD") && pages.has(path);
     if (!OPEN_PATHS.has(path) && !isOfPage) {
       exchange.principal = authenticate(keys, context.req.raw);
@@ -110,7 +122,16 @@ export function createApp({ service, guard, pages, tell }: AppParts): App {
 
   app.notFound((context) => {
     const { method, path } = context.req;
-    const error = new ApiError(404, "not_found", `There is no ${method} ${quoteValue(path)} here.`);
+    const allow = methodsOf(path);
+    const error =
+      allow.length === 0
+        ? new ApiError(404, "not_found", `There is no ${method} ${quoteValue(path)} here.`)
+        : new ApiError(
+            405,
+            "method_not_allowed",
+            `${quoteValue(path)} has no ${method}; it has ${allow.join(", ")}.`,
+            { allow },
+          );
     context.get("exchange").fail(error);
     return error.response(errorBodyOf(path, context.req.raw.headers));
   });

@@ -72,12 +72,18 @@ export class Guard {
     );
   }
 
-  /** The answer to a browser that asks whether it may ask. */
-  preflight(allowed: Record<string, string>): Response {
-    if (allowed["access-control-allow-origin"] === undefined) return new Response(null, { status: 204 });
+  /**
+   * The answer to a browser that asks whether it may ask, and to anyone who asks what an address has.
+   * @param methods the address's
+   */
+  preflight(allowed: Record<string, string>, methods: readonly string[]): Response {
+    const allow = { ...(methods.length > 0 && { allow: methods.join(", ") }) };
+    if (allowed["access-control-allow-origin"] === undefined)
+      return new Response(null, { status: 204, headers: allow });
     return new Response(null, {
       status: 204,
       headers: {
+        ...allow,
         ...allowed,
         "access-control-allow-methods": "GET, POST, DELETE",
         // Clients send headers of their own, such as x-stainless-os; the star does not stand for authorization.

@@ -108,6 +108,55 @@ test("only for pages that may use it", async () => {
   }
 });
 
+test("a method that an address does not have is told those that it has, in the form of the API that was spoken", async () => {
+  const ask = (method: string, path: string, headers: Record<string, string> = {}) =>
+    to(`http://127.0.0.1:8080${path}`, { ...as(ALICE).headers, ...headers }, method);
+  for (const [method, path, allow] of [
+    ["GET", "/v1/completions", "POST, OPTIONS"],
+    ["HEAD", "/v1/completions", "POST, OPTIONS"],
+    ["PUT", "/v1/responses/resp_1", "GET, DELETE, HEAD, OPTIONS"],
+    ["PATCH", "/v1/responses/input_tokens", "POST, GET, DELETE, HEAD, OPTIONS"],
+    ["POST", "/v1/models/owner/name", "GET, HEAD, OPTIONS"],
+    ["DELETE", "/v1/models", "GET, HEAD, OPTIONS"],
+    ["POST", "/health", "GET, HEAD, OPTIONS"],
+    ["POST", "/", "GET, HEAD, OPTIONS"],
+    ["GET", "/v1/messages", "POST, OPTIONS"],
+    ["GET", "/api/chat", "POST, OPTIONS"],
+  ]) {
+    const answer = await ask(method, path);
+    expect(answer.status, path).toBe(405);
+    expect(answer.headers.get("allow"), path).toBe(allow);
+    const body = await answer.text();
+    const sentence = `"${path}" has no ${method}; it has ${allow}.`;
+    if (method === "HEAD") expect(body).toBe("");
+    else if (path.startsWith("/api/")) expect(JSON.parse(body)).toEqual({ error: sentence });
+    else if (path === "/v1/messages") {
+      const error = { type: "invalid_request_error", message: sentence };
+      expect(JSON.parse(body)).toEqual({ type: "error", error });
+    } else {
+      const error = { type: "invalid_request_error", code: "method_not_allowed", param: null };
+      expect(JSON.parse(body)).toEqual({ error: { message: sentence, ...error } });
+    }
+    const options = await ask("OPTIONS", path);
+    expect([options.status, options.headers.get("allow"), await options.text()]).toEqual([204, allow, ""]);
+  }
+  for (const path of ["/v1/nothing", "/v1/responses/", "/v1/responses/a/b", "/v1/completions/", "/*"]) {
+    for (const method of ["GET", "PUT", "OPTIONS"]) {
+      const answer = await ask(method, path);
+      expect(answer.headers.get("allow"), path).toBeNull();
+      expect(await errorOf(answer), `${method} ${path}`).toMatchObject({ status: 404, code: "not_found" });
+    }
+  }
+  const unknown = await to("http://127.0.0.1:8080/v1/completions", {}, "GET");
+  expect([unknown.status, unknown.headers.get("allow")]).toEqual([401, null]);
+  for (const path of ["/health", "/v1/models", "/"]) {
+    const [got, head] = [await ask("GET", path), await ask("HEAD", path)];
+    expect(head.status).toBe(got.status);
+    expect(head.headers.get("content-type")).toBe(got.headers.get("content-type"));
+    expect(await head.text()).toBe("");
+  }
+});
+
 test("one tenant cannot find another's prompts in the cache", async () => {
   const prompt = Array.from({ length: 40 }, (_, i) => 300 + i);
   const cached = async (key: string, body: object = {}) => {

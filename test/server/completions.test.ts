@@ -345,7 +345,7 @@ describe("refusals", () => {
       { headers: { "content-type": "text/plain" } },
     );
     expect(await errorOf(typed)).toMatchObject({ status: 415, code: "unsupported_media_type" });
-    expect(await errorOf(await api.get("/v1/completions"))).toMatchObject({ status: 404, code: "not_found" });
+    expect(await errorOf(await api.get("/v1/completion"))).toMatchObject({ status: 404, code: "not_found" });
   });
 });
 

@@ -81,6 +81,27 @@ export function routeWithBody<T>(
   });
 }
 
+/** The methods that an address has, as `Allow` lists them; none: no route has the address. */
+export function allowedMethods(app: App, path: string): readonly string[] {
+  const asked = path.split("/");
+  const fits = (pattern: string) => {
+    const parts = pattern.split("/");
+    return (
+      parts.length === asked.length &&
+      parts.every((part, i) => (part.startsWith(":") ? asked[i] !== "" : part === asked[i]))
+    );
+  };
+  // What every request goes through is no address.
+  const found = app.routes.filter((one) => !one.path.includes("*") && fits(one.path));
+  return withImplied(new Set(found.map(({ method }) => method)));
+}
+
+/** What is got can be asked about, and of what there is anything, the methods. */
+export function withImplied(methods: ReadonlySet<string>): readonly string[] {
+  if (methods.size === 0) return [];
+  return [...methods, ...(methods.has("GET") ? ["HEAD"] : []), "OPTIONS"];
+}
+
 /** An answer that is JSON already. */
 export function jsonText(context: AppContext, text: string): Response {
   return context.body(text, 200, { "content-type": "application/json" });
