@@ -32,6 +32,15 @@ export class ChunkText {
   }
 }
 
+/** Fields whose values are JSON texts already. */
+export type JsonTexts = Readonly<Record<string, string>>;
+
+/** An object as JSON. @param said has one field at least @param texts its last fields */
+export function withTexts(said: object, texts: JsonTexts): string {
+  const fields = Object.entries(texts).map(([name, text]) => `,${JSON.stringify(name)}:${text}`);
+  return `${JSON.stringify(said).slice(0, -1)}${fields.join("")}}`;
+}
+
 /**
  * A choice as JSON.
  * @param said its number, and its text or its message

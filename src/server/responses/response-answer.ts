@@ -1,15 +1,24 @@
 /** A response while it is made: its output, its events, and its body, in which what the request said is told back. */
 import type { FinishReason } from "../../sampling/continuation.js";
+import { withTexts } from "../chunk-text.js";
 import type { AnswerCost, Finished } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
 import { timingsOf } from "../openai-usage.js";
-import type { OutputItem } from "../schemas/response-items.js";
 import type { ResponseRequest, ResponseUsage } from "../schemas/responses.js";
 import { chatLogprobs } from "../token-text.js";
 import { askedLogprobs } from "./response-ask.js";
 import { ResponseEvents } from "./response-events.js";
 import { ResponseOutput } from "./response-output.js";
 import type { StoredItem, StoredResponse } from "./stored-responses.js";
+
+/** What is known of a response at its end. */
+interface ResponseEnd {
+  readonly status: string;
+  readonly completed_at: number | null;
+  readonly incomplete_details: { readonly reason: string } | null;
+  readonly usage: ResponseUsage | null;
+  readonly timings?: object;
+}
 
 export class ResponseAnswer {
   readonly output: ResponseOutput;
@@ -20,7 +29,9 @@ export class ResponseAnswer {
   readonly #model: string;
   readonly #input: readonly StoredItem[];
   #isStored: boolean;
-  #end: object = { status: "in_progress", completed_at: null, incomplete_details: null, usage: null };
+  #end: ResponseEnd = { status: "in_progress", completed_at: null, incomplete_details: null, usage: null };
+  /** When it has ended, what it is then. */
+  #whole: string | null = null;
 
   constructor(
     id: string,
@@ -35,12 +46,12 @@ export class ResponseAnswer {
     this.#isStored = body.store !== false;
     this.events = new ResponseEvents((error) => {
       const code = error.status >= 500 ? "server_error" : error.code;
-      return { ...this.body, status: "failed", error: { code, message: error.message } };
+      return this.#json({ status: "failed", error: { code, message: error.message } });
     });
     const alternatives = askedLogprobs(body);
     const { tokenizer } = engine.model;
     this.output = new ResponseOutput(
-      (type, fields) => this.events.tell(type, fields),
+      (type, fields, texts) => this.events.tell(type, fields, texts),
       alternatives === null
         ? null
         : ({ logprobs = [] }) => chatLogprobs(tokenizer, logprobs, alternatives).content,
@@ -54,8 +65,13 @@ export class ResponseAnswer {
   /** Tells that it has begun; once. */
   begin(): void {
     if (this.events.hasBegun) return;
-    this.events.tell("response.created", { response: this.body });
-    this.events.tell("response.in_progress", { response: this.body });
+    this.events.tell("response.created", {}, { response: this.json });
+    this.events.tell("response.in_progress", {}, { response: this.json });
+  }
+
+  /** Tells what it is, with its last event. */
+  tellEnd(): void {
+    this.events.tell(`response.${this.#end.status}`, {}, { response: this.json });
   }
 
   /** @param fits whether what there is to keep can be kept */
@@ -69,23 +85,30 @@ export class ResponseAnswer {
       usage: usageOf(cost),
       timings: timingsOf(cost),
     };
-    this.#isStored &&= fits(this.stored());
+    this.#whole = this.#json();
+    if (!this.#isStored || fits(this.stored())) return;
+    this.#isStored = false;
+    this.#whole = this.#json();
   }
 
   /** As it is answered; what the request said is told back. */
-  get body() {
-    return { ...this.#withoutOutput, output: this.output.items };
+  get json(): string {
+    return this.#whole ?? this.#json();
   }
 
   /** Log-probabilities are told again with the response, and are no part of a conversation. */
   stored(): StoredResponse {
-    const output = this.output.items.map((item) => ({ id: item.id, json: JSON.stringify(asSaid(item)) }));
-    return { id: this.#id, body: JSON.stringify(this.body), input: this.#input, output };
+    return { id: this.#id, body: this.json, input: this.#input, output: this.output.said };
+  }
+
+  /** @param changed fields with other values */
+  #json(changed: object = {}): string {
+    return withTexts({ ...this.#withoutOutput, ...changed }, { output: this.output.json });
   }
 
   get #withoutOutput() {
     const { text, reasoning, ...body } = this.#request;
-    const { status = "", ...end } = this.#end as { readonly status?: string };
+    const { status, ...end } = this.#end;
     return {
       ...{ id: this.#id, object: "response", created_at: this.#created, status },
       ...{ background: false, error: null },
@@ -120,9 +143,4 @@ function usageOf(cost: AnswerCost): ResponseUsage {
     output_tokens_details: { reasoning_tokens: reasoningTokens ?? 0 },
     total_tokens: promptTokens + completionTokens,
   };
-}
-
-function asSaid(item: OutputItem): OutputItem {
-  if (item.type !== "message") return item;
-  return { ...item, content: item.content.map((part) => ({ ...part, logprobs: [] })) };
 }

@@ -6,7 +6,9 @@ import { ResponseEvents } from "./response-events.js";
 const ERROR = new ApiError(504, "request_timeout", "It took \u001b[31mtoo long.", { param: null });
 
 function failing(before: (events: ResponseEvents) => void) {
-  const events = new ResponseEvents(({ message }) => ({ id: "resp_1", status: "failed", message }));
+  const events = new ResponseEvents(({ message }) =>
+    JSON.stringify({ id: "resp_1", status: "failed", message }),
+  );
   const sent: string[] = [];
   events.sendTo((data, name) => sent.push(events.form.event(data, name)));
   before(events);

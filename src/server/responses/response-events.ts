@@ -2,15 +2,16 @@
 
 import { printableJson } from "../../printable.js";
 import type { ApiError } from "../api-error.js";
+import { type JsonTexts, withTexts } from "../chunk-text.js";
 import { OPENAI_STREAM, type SendEvent, type StreamForm } from "../server-sent-events.js";
 
 export class ResponseEvents {
-  readonly #failed: (error: ApiError) => object;
+  readonly #failed: (error: ApiError) => string;
   #send: SendEvent | null = null;
   #count = 0;
 
-  /** @param failed the response, as it has failed */
-  constructor(failed: (error: ApiError) => object) {
+  /** @param failed the response as JSON, as it has failed */
+  constructor(failed: (error: ApiError) => string) {
     this.#failed = failed;
   }
 
@@ -24,8 +25,9 @@ export class ResponseEvents {
     this.#send = send;
   }
 
-  tell(type: string, fields: object): void {
-    this.#send?.(this.#json(type, fields), type);
+  /** @param texts more fields, as JSON texts: what is told several times is written once */
+  tell(type: string, fields: object, texts: JsonTexts = {}): void {
+    this.#send?.(this.#json(type, fields, texts), type);
   }
 
   /** How they are written. */
@@ -41,16 +43,16 @@ export class ResponseEvents {
   /** OpenAI's clients take the first as what went wrong; a response that has begun is ended by the second. */
   #failure(error: ApiError): string {
     const { code, message, param } = error;
-    const told = (type: string, fields: object) =>
-      this.form.event(printableJson(this.#json(type, fields)), type);
+    const told = (type: string, fields: object, texts: JsonTexts = {}) =>
+      this.form.event(printableJson(this.#json(type, fields, texts)), type);
     const hadBegun = this.hasBegun;
     const first = told("error", { code, message, param });
-    return hadBegun ? first + told("response.failed", { response: this.#failed(error) }) : first;
+    return hadBegun ? first + told("response.failed", {}, { response: this.#failed(error) }) : first;
   }
 
-  #json(type: string, fields: object): string {
+  #json(type: string, fields: object, texts: JsonTexts): string {
     const sequence_number = this.#count;
     this.#count += 1;
-    return JSON.stringify({ type, sequence_number, ...fields });
+    return withTexts({ type, sequence_number, ...fields }, texts);
   }
 }

@@ -2,6 +2,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { GenerationPiece } from "../../protocol/generation-request.js";
+import { withTexts } from "../chunk-text.js";
+import type { OutputItem } from "../schemas/response-items.js";
 import { ResponseOutput } from "./response-output.js";
 
 type Piece = Partial<GenerationPiece>;
@@ -15,13 +17,17 @@ function made(pieces: readonly Piece[], reason: Reason) {
   // biome-ignore lint/suspicious/noExplicitAny: events of every type
   const events: any[] = [];
   // As they are written: later changes of an item are not in earlier events.
-  const output = new ResponseOutput(
-    (type, fields) => events.push({ type, ...JSON.parse(JSON.stringify(fields)) }),
-    shown,
-  );
+  const output = new ResponseOutput((type, fields, texts = {}) => {
+    const given = Object.entries(texts).map(([name, text]) => [name, JSON.parse(text)]);
+    events.push({ type, ...JSON.parse(JSON.stringify(fields)), ...Object.fromEntries(given) });
+  }, shown);
   for (const piece of pieces) output.piece({ index: 0, text: "", tokens: [], ...piece });
   output.end(reason);
-  return { events, types: events.map(({ type }) => type.replace(/^response\./, "")), items: output.items };
+  return {
+    events,
+    types: events.map(({ type }) => type.replace(/^response\./, "")),
+    items: JSON.parse(output.json),
+  };
 }
 
 const MESSAGE = ["output_item.added", "content_part.added"];
@@ -74,6 +80,59 @@ test("thoughts, text and calls, in OpenAI's order", () => {
   expect(added.map(({ status }) => status)).toEqual(Array(4).fill("in_progress"));
   expect(added[1].content).toEqual([]);
   expect(added[2].arguments).toBe("");
+});
+
+test("log-probabilities are written once, and told in each event that has them and in the whole", () => {
+  let written = 0;
+  const entry = (token: number) => ({
+    ...{ token: `"${token}\\`, logprob: -1.5e-7 * token, bytes: [token], top_logprobs: [] },
+    toJSON() {
+      written += 1;
+      const { toJSON, ...plain } = this;
+      return plain;
+    },
+  });
+  const told: [string, string][] = [];
+  const output = new ResponseOutput(
+    (type, fields, texts = {}) => told.push([type, withTexts({ type, ...fields }, texts)]),
+    ({ tokens }) => tokens.map(entry),
+  );
+  const tokens = Array.from({ length: 50 }, (_, i) => i);
+  for (const token of tokens) output.piece({ index: 0, text: `"logprobs":[]${token}`, tokens: [token] });
+  output.piece({
+    index: 0,
+    text: "",
+    tokens: [],
+    toolCalls: [{ index: 0, id: "a", name: "t", arguments: "" }],
+  });
+  output.end("tool_calls");
+  const whole = output.json;
+  expect(written).toBe(50);
+  // As JSON of plain objects is, to the byte.
+  const logprobs = tokens.map((token) => JSON.parse(JSON.stringify(entry(token))));
+  const text = tokens.map((token) => `"logprobs":[]${token}`).join("");
+  const part = { type: "output_text", text, annotations: [], logprobs };
+  const [{ id }, { id: call }] = JSON.parse(whole);
+  const message = { type: "message", id, status: "completed", role: "assistant", content: [part] };
+  const place = { item_id: id, output_index: 0, content_index: 0 };
+  const done = (name: string) => told.find(([type]) => type === `response.${name}.done`)![1];
+  const event = (name: string, fields: object) =>
+    JSON.stringify({ type: `response.${name}.done`, ...fields });
+  expect(done("output_text")).toBe(event("output_text", { ...place, text, logprobs }));
+  expect(done("content_part")).toBe(event("content_part", { ...place, part }));
+  expect(done("output_item")).toBe(event("output_item", { output_index: 0, item: message }));
+  const called = {
+    type: "function_call",
+    id: call,
+    status: "completed",
+    call_id: "a",
+    name: "t",
+    arguments: "",
+  };
+  expect(whole).toBe(JSON.stringify([message, called]));
+  expect(output.said.map(({ json }) => json)).toEqual(
+    [{ ...message, content: [{ ...part, logprobs: [] }] }, called].map((item) => JSON.stringify(item)),
+  );
 });
 
 test("tokens before thoughts, and theirs, are none of the text's", () => {
@@ -169,14 +228,16 @@ test("whatever comes: one item after the other, and its deltas joined are it", (
           so.logprobs.push(...(logprobs ?? []));
         }
         expect(open).toBeNull();
-        for (const one of items) {
+        for (const one of items as OutputItem[]) {
           const { text, logprobs } = told.get(one.id)!;
           if (one.type === "reasoning") expect(one.summary[0].text).toBe(text);
           else if (one.type === "function_call") expect(one.arguments).toBe(text);
           else expect(one.content[0]).toMatchObject({ text, logprobs });
         }
         const texts = pieces.map(({ text }) => text).join("");
-        const kept = items.map((one) => (one.type === "message" ? one.content[0].text : "")).join("");
+        const kept = (items as OutputItem[])
+          .map((one) => (one.type === "message" ? one.content[0].text : ""))
+          .join("");
         expect(kept).toBe(texts);
       },
     ),

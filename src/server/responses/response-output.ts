@@ -1,12 +1,14 @@
 /**
  * An answer as items, put together piece by piece, and the events that tell of it. Whole answers and streams are made of the
- * same pieces here, so that they have the same items.
+ * same pieces here, so that they have the same items. Log-probabilities, of which there may be a hundred thousand, are written
+ * as JSON when they come, and only there: all that tells of them again takes that text.
  *
  * Always: one item after the other, each begun, told in deltas and ended; deltas joined are the item.
  */
 import type { GenerationPiece } from "../../protocol/generation-request.js";
 import type { FinishReason } from "../../sampling/continuation.js";
 import type { ToolCallDelta } from "../../tools/tool.js";
+import { type JsonTexts, withTexts } from "../chunk-text.js";
 import type {
   OutputCall,
   OutputItem,
@@ -15,22 +17,28 @@ import type {
   OutputText,
 } from "../schemas/response-items.js";
 import { newId } from "./response-items.js";
+import type { StoredItem } from "./stored-responses.js";
 
-/** Sends an event of a type. */
-export type TellEvent = (type: string, fields: object) => void;
+/** Sends an event of a type; its last fields are JSON texts. */
+export type TellEvent = (type: string, fields: object, texts?: JsonTexts) => void;
 
 type Logprobs = OutputText["logprobs"];
+/** A message whose one part has its log-probabilities apart; none before it has begun to be said. */
+type Message = Omit<OutputMessage, "content"> & { content: [] | [Omit<OutputText, "logprobs">] };
+type Item = Message | OutputReasoning | OutputCall;
 /** Makes log-probabilities of a piece what clients see; null: none are wanted. */
 export type ShownLogprobs = ((piece: GenerationPiece) => Logprobs) | null;
 
 type Status = OutputItem["status"];
 
 export class ResponseOutput {
-  readonly items: OutputItem[] = [];
+  readonly #items: Item[] = [];
+  /** Elements of a list in JSON, by message. */
+  readonly #logprobs = new Map<Item, string>();
   readonly #tell: TellEvent;
   readonly #shown: ShownLogprobs;
   /** The last item, while it goes on. */
-  #open: OutputItem | null = null;
+  #open: Item | null = null;
   /** Which of the answer's calls it is. */
   #call = -1;
   /** Log-probabilities of tokens whose text is still to come. */
@@ -39,6 +47,16 @@ export class ResponseOutput {
   constructor(tell: TellEvent, shown: ShownLogprobs) {
     this.#tell = tell;
     this.#shown = shown;
+  }
+
+  /** The items, as JSON. */
+  get json(): string {
+    return `[${this.#items.map((item) => this.#itemJson(item)).join(",")}]`;
+  }
+
+  /** The items as parts of a conversation, which has no log-probabilities. */
+  get said(): readonly StoredItem[] {
+    return this.#items.map((item) => ({ id: item.id, json: this.#itemJson(item, "") }));
   }
 
   /** Takes what is new: thoughts before text before calls. */
@@ -58,7 +76,7 @@ export class ResponseOutput {
     const isCut = reason === "length";
     const last = this.#open;
     if (last?.type === "message" && this.#waiting.length > 0) this.#say("");
-    const isAnswered = this.items.some(({ type }) => type !== "reasoning");
+    const isAnswered = this.#items.some(({ type }) => type !== "reasoning");
     if (!isAnswered && !(isCut && last?.type === "reasoning")) {
       this.#end("completed");
       this.#beginMessage();
@@ -75,12 +93,16 @@ export class ResponseOutput {
 
   #say(delta: string): void {
     const item = this.#open?.type === "message" ? this.#open : this.#beginMessage();
-    const logprobs = this.#waiting;
+    const logprobs = JSON.stringify(this.#waiting);
+    if (this.#waiting.length > 0) {
+      const before = this.#logprobs.get(item);
+      const more = logprobs.slice(1, -1);
+      this.#logprobs.set(item, before === undefined ? more : `${before},${more}`);
+    }
     this.#waiting = [];
-    const [part] = item.content;
-    part.text += delta;
-    part.logprobs.push(...logprobs);
-    this.#tell("response.output_text.delta", { ...this.#place(item), content_index: 0, delta, logprobs });
+    item.content[0]!.text += delta;
+    const place = { ...this.#place(item), content_index: 0 };
+    this.#tell("response.output_text.delta", { ...place, delta }, { logprobs });
   }
 
   #callOn({ index, id, name, arguments: delta }: ToolCallDelta): void {
@@ -103,13 +125,14 @@ export class ResponseOutput {
     return item;
   }
 
-  #beginMessage(): OutputMessage {
-    const part: OutputText = { type: "output_text", text: "", annotations: [], logprobs: [] };
-    const item = this.#begin<OutputMessage>({
+  #beginMessage(): Message {
+    const part = { type: "output_text" as const, text: "", annotations: [] };
+    const item = this.#begin<Message>({
       ...{ type: "message", id: newId("msg"), status: "in_progress", role: "assistant", content: [] },
     });
-    this.#tell("response.content_part.added", { ...this.#place(item), content_index: 0, part });
-    item.content.push(part);
+    const place = { ...this.#place(item), content_index: 0 };
+    this.#tell("response.content_part.added", place, { part: partJson(part, "") });
+    item.content = [part];
     return item;
   }
 
@@ -120,11 +143,11 @@ export class ResponseOutput {
     });
   }
 
-  #begin<T extends OutputItem>(item: T): T {
+  #begin<T extends Item>(item: T): T {
     this.#end("completed");
-    this.items.push(item);
+    this.#items.push(item);
     this.#open = item;
-    this.#tell("response.output_item.added", { output_index: this.items.length - 1, item });
+    this.#tell("response.output_item.added", { output_index: this.#items.length - 1, item });
     return item;
   }
 
@@ -140,18 +163,32 @@ export class ResponseOutput {
       this.#tell("response.reasoning_summary_text.done", { ...place, summary_index: 0, text });
       this.#tell("response.reasoning_summary_part.done", { ...place, summary_index: 0, part });
     } else if (item.type === "message") {
-      const [part] = item.content;
-      const { text, logprobs } = part;
-      this.#tell("response.output_text.done", { ...place, content_index: 0, text, logprobs });
-      this.#tell("response.content_part.done", { ...place, content_index: 0, part });
+      const part = item.content[0]!;
+      const { text } = part;
+      const logprobs = this.#logprobs.get(item) ?? "";
+      const inPart = { ...place, content_index: 0 };
+      this.#tell("response.output_text.done", { ...inPart, text }, { logprobs: `[${logprobs}]` });
+      this.#tell("response.content_part.done", inPart, { part: partJson(part, logprobs) });
     } else {
       const { name, arguments: written } = item;
       this.#tell("response.function_call_arguments.done", { ...place, name, arguments: written });
     }
-    this.#tell("response.output_item.done", { output_index: place.output_index, item });
+    const { output_index } = place;
+    this.#tell("response.output_item.done", { output_index }, { item: this.#itemJson(item) });
   }
 
-  #place({ id }: OutputItem): { readonly item_id: string; readonly output_index: number } {
-    return { item_id: id, output_index: this.items.length - 1 };
+  #itemJson(item: Item, logprobs = this.#logprobs.get(item) ?? ""): string {
+    if (item.type !== "message") return JSON.stringify(item);
+    const { content, ...message } = item;
+    return withTexts(message, { content: `[${content.map((part) => partJson(part, logprobs)).join("")}]` });
   }
+
+  #place({ id }: Item): { readonly item_id: string; readonly output_index: number } {
+    return { item_id: id, output_index: this.#items.length - 1 };
+  }
+}
+
+/** @param logprobs elements of a list in JSON */
+function partJson(part: Omit<OutputText, "logprobs">, logprobs: string): string {
+  return withTexts(part, { logprobs: `[${logprobs}]` });
 }

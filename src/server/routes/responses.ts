@@ -48,7 +48,7 @@ export function addResponses(app: App, service: Service): void {
         const finished = await chat.run((_, piece) => answer.output.piece(piece));
         answer.end(finished, (kept) => responses.fits(kept));
         keep();
-        return jsonText(context, JSON.stringify(answer.body));
+        return jsonText(context, answer.json);
       }
       const { events } = answer;
       return streamAnswer(
@@ -63,7 +63,7 @@ export function addResponses(app: App, service: Service): void {
           answer.begin();
           answer.end(finished, (kept) => responses.fits(kept));
           keep();
-          events.tell(`response.${answer.body.status}`, { response: answer.body });
+          answer.tellEnd();
         },
         events.form,
       );
