@@ -83,6 +83,47 @@ test("a sequence is not computed to its end for a client that has left", async (
   expect((await (await api.get("/v1/sequences")).json()).data).toEqual([]);
 });
 
+test("a held sequence is as it was when its client leaves while something is added or cut off", async () => {
+  let core!: EngineCore;
+  await using api = await served({
+    loadModel: async () => {
+      const parts = await loadInProcess(undefined, { threads: 1, tokenBudget: 8 });
+      core = parts.core;
+      return new LanguageModel(parts);
+    },
+  });
+  const ids = (count: number, from = 1) => Array.from({ length: count }, (_, i) => from + i);
+  const begin = async () => (await api.post("/v1/sequences", { prompt: ids(60), top_logprobs: 3 })).json();
+  const go = async (id: string, what: string, body: object) =>
+    (await api.post(`/v1/sequences/${id}/${what}`, { ...body })).json();
+  const [left, stayed] = [await begin(), await begin()];
+  for (const [what, body] of [
+    ["append", { prompt: ids(400, 100) }],
+    // The row that goes last is computed anew.
+    ["truncate", { length: 30 }],
+  ] as const) {
+    const controller = new AbortController();
+    const from = core.stats.steps;
+    const stop = core.listen(
+      ({ type }) => {
+        if (type === "step") controller.abort();
+      },
+      new Set(["step"] as const),
+    );
+    const answer = await api.post(`/v1/sequences/${left.id}/${what}`, body, { signal: controller.signal });
+    stop();
+    expect(answer.status, what).toBe(499);
+    expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request" });
+    expect(core.stats.steps - from, what).toBeLessThan(5);
+    expect((await (await api.get(`/v1/sequences/${left.id}`)).json()).tokens).toEqual(ids(60));
+  }
+  const after = async (id: string) => {
+    const { tokens, top_logprobs } = await go(id, "append", { prompt: ids(9, 300), top_logprobs: 3 });
+    return { tokens, top_logprobs };
+  };
+  expect(await after(left.id)).toEqual(await after(stayed.id));
+});
+
 test("a place in the queue is given back by a client that leaves it, each time", async () => {
   await using api = await served({ limits: { concurrent: 1, queue: 1 } });
   const long = { prompt: "Tom", max_tokens: 400, ignore_eos: true, stream: true };

@@ -112,7 +112,8 @@ export function addSequences(app: App, service: Service): void {
       await takeTurn(exchange, 1);
       const tokens = await addedTokens(model, prompt, exchange);
       return model.sequences.inTurn(held, exchange, tokens.length, async () => {
-        await guarded(model, held.model, () => held.sequence.append(tokens));
+        const { signal } = exchange;
+        await guarded(model, held.model, () => held.sequence.append(tokens, { signal }), exchange);
         return shown(context, { model, held }, top_logprobs);
       });
     },
@@ -134,7 +135,8 @@ export function addSequences(app: App, service: Service): void {
       const { model, held } = heldBy(context);
       await takeTurn(exchange, 1);
       return model.sequences.inTurn(held, exchange, 0, async () => {
-        await guarded(model, held.model, () => held.sequence.truncate(length));
+        const { signal } = exchange;
+        await guarded(model, held.model, () => held.sequence.truncate(length, { signal }), exchange);
         return shown(context, { model, held });
       });
     },
