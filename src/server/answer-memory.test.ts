@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { AnswerMemory } from "./answer-memory.js";
 
-const memory = () => new AnswerMemory({ answerBytes: 100, answerBytesPerKey: 60 });
+const memory = () => new AnswerMemory({ answerBytes: 100, answerBytesPerKey: 60, requestSeconds: 600 });
 
 describe("answers that are being made", () => {
   test("have room up to the bound, to the last byte, and the next one is refused until one ends", () => {
@@ -34,8 +34,23 @@ describe("answers that are being made", () => {
 });
 
 describe("answers that wait for their readers", () => {
+  test("wait for as long as a request may take, and no longer", () => {
+    vi.useFakeTimers();
+    const answers = memory();
+    const drops = [vi.fn(), vi.fn()];
+    const [left] = drops.map((drop) => answers.wait("a", 20, true, drop));
+    vi.advanceTimersByTime(599_999);
+    left();
+    expect(answers.bytes).toBe(20);
+    vi.advanceTimersByTime(1);
+    expect(answers.bytes).toBe(0);
+    expect(drops.map(({ mock }) => mock.calls.length)).toEqual([0, 1]);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
+  });
+
   test("give way to those that are made: the oldest of the key that has the most", () => {
-    const answers = new AnswerMemory({ answerBytes: 100, answerBytesPerKey: 100 });
+    const answers = new AnswerMemory({ answerBytes: 100, answerBytesPerKey: 100, requestSeconds: 600 });
     const drops = [vi.fn(), vi.fn(), vi.fn()];
     answers.wait("b", 20, true, drops[0]);
     answers.wait("a", 30, true, drops[1]);

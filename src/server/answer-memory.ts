@@ -2,10 +2,11 @@
  * The memory of answers: while they are being made, and when they are made but have not left, because their
  * readers do not read. Owns both counts, of all keys and of each. What is being made never goes over the bound: over it
  * the next request is refused. What waits for a reader gives way: first of the key that has the most, the oldest first,
- * by cutting its connection.
+ * by cutting its connection. Nothing waits for longer than a request may take: a reader that takes a byte a second would
+ * have its connection for days.
  */
 import { ApiError } from "./api-error.js";
-import type { ServerLimits } from "./limits.js";
+import { type ServerLimits, timerMs } from "./limits.js";
 
 interface Unread {
   readonly key: string;
@@ -16,14 +17,16 @@ interface Unread {
 /** Seconds after which a refused client is asked to come back. */
 const RETRY_AFTER = 1;
 
+type AnswerLimits = Pick<ServerLimits, "answerBytes" | "answerBytesPerKey" | "requestSeconds">;
+
 export class AnswerMemory {
-  readonly #limits: Pick<ServerLimits, "answerBytes" | "answerBytesPerKey">;
+  readonly #limits: AnswerLimits;
   /** In the order in which they were made. */
   readonly #unread = new Set<Unread>();
   readonly #perKey = new Map<string, number>();
   #bytes = 0;
 
-  constructor(limits: Pick<ServerLimits, "answerBytes" | "answerBytesPerKey">) {
+  constructor(limits: AnswerLimits) {
     this.#limits = limits;
   }
 
@@ -73,7 +76,10 @@ export class AnswerMemory {
       },
     };
     const give = this.#add(key, bytes);
+    const timer = setTimeout(() => entry.drop(), timerMs(this.#limits.requestSeconds));
+    (timer as { unref?: () => void }).unref?.();
     const left = () => {
+      clearTimeout(timer);
       this.#unread.delete(entry);
       give();
     };

@@ -8,6 +8,7 @@ import type { GenerateOptions } from "../library/generate-options.js";
 import type { Admitted } from "./admission.js";
 import { ApiError } from "./api-error.js";
 import type { Principal } from "./keys.js";
+import { timerMs } from "./limits.js";
 
 /** What is known of a request at its end; milliseconds from its arrival. */
 export interface RequestRecord {
@@ -139,13 +140,11 @@ export class Exchange {
     this.#client = request.signal;
     if (request.signal.aborted) this.#clientLeft();
     else request.signal.addEventListener("abort", this.#clientLeft, { once: true });
-    // A timer holds at most 2^31 - 1 ms.
-    const ms = Math.min(options.timeoutSeconds * 1000, 2 ** 31 - 1);
     this.#timer = setTimeout(() => {
       this.cancel(
         new ApiError(504, "request_timeout", `The request took more than ${options.timeoutSeconds} s.`),
       );
-    }, ms);
+    }, timerMs(options.timeoutSeconds));
     (this.#timer as { unref?: () => void }).unref?.();
   }
 

@@ -170,6 +170,11 @@ export function settleLimits(asked: Partial<ServerLimits> = {}): ServerLimits {
   return Object.fromEntries(settled);
 }
 
+/** Milliseconds of a timer, which holds at most 2^31 - 1 of them. */
+export function timerMs(seconds: number): number {
+  return Math.min(seconds * 1000, 2 ** 31 - 1);
+}
+
 function limit(flag: string, unit: Limit["unit"], about: string, standard: number | null, least = 1): Limit {
   return { flag, unit, about, default: standard, least };
 }

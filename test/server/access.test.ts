@@ -172,6 +172,28 @@ test("one tenant cannot find another's prompts in the cache", async () => {
   const both = [await cached(ALICE, salted), await cached(ALICE, salted)];
   expect(both).toEqual([0, 32]);
   expect([await cached(BOB, salted), await cached(BOB, salted)]).toEqual([0, 32]);
+  // Nor by the time that it takes: as much is computed as if nobody had asked.
+  const rows = async (ask: () => Promise<unknown>) => {
+    const count = async () => {
+      const metrics = await (await api.get("/metrics", as(ALICE).headers)).text();
+      return Number(/^lastrow:engine_rows_total\{[^}]*\} (\d+)$/m.exec(metrics)![1]);
+    };
+    const before = await count();
+    await ask();
+    return (await count()) - before;
+  };
+  const secret = Array.from({ length: 60 }, (_, i) => 500 + i);
+  const guess = (key: string, cache_salt?: string) =>
+    rows(() => api.post("/v1/completions", { prompt: secret, max_tokens: 1, cache_salt }, as(key)));
+  expect([await guess(ALICE), await guess(ALICE)]).toEqual([60, 12]);
+  expect([await guess(BOB, "a"), await guess(BOB), await guess(BOB, "alice")]).toEqual([60, 60, 60]);
+  // What a key holds is found by its own completions, and not by another's.
+  const held = secret.map((id) => id + 100);
+  const { id } = await (await api.post("/v1/sequences", { prompt: held }, as(ALICE))).json();
+  const holds = (key: string) =>
+    rows(() => api.post("/v1/completions", { prompt: held, max_tokens: 1 }, as(key)));
+  expect([await holds(BOB), await holds(ALICE)]).toEqual([60, 12]);
+  await api.delete(`/v1/sequences/${id}`, as(ALICE).headers);
   await using shared = await served({ apiKeys: file, sharePrefixes: true });
   const ask = async (key: string) => {
     const answer = await shared.post("/v1/completions", { prompt, max_tokens: 1 }, as(key));
