@@ -1,6 +1,7 @@
 /** Tries every client, under this package's Node: `run.mjs FOLDER [--write] [NAME…]`, with names only those clients. */
 import { parseArgs } from "node:util";
-import { aiSdkChat, aiSdkCompatible, aiSdkResponses } from "./clients/ai-sdk.mjs";
+import { agentsChat, agentsResponses } from "./clients/agents.mjs";
+import { aiSdkAnthropic, aiSdkChat, aiSdkCompatible, aiSdkResponses } from "./clients/ai-sdk.mjs";
 import { anthropic } from "./clients/anthropic.mjs";
 import { langchainChat, langchainResponses } from "./clients/langchain.mjs";
 import { langchainOllama } from "./clients/langchain-ollama.mjs";
@@ -12,8 +13,8 @@ import { isInDocs, tableOf, writeIntoDocs } from "./table.mjs";
 
 /** The columns of the table. */
 const CLIENTS = [
-  ...[openaiResponses, openaiChat],
-  ...[aiSdkResponses, aiSdkChat, aiSdkCompatible],
+  ...[openaiResponses, openaiChat, agentsResponses, agentsChat],
+  ...[aiSdkResponses, aiSdkChat, aiSdkCompatible, aiSdkAnthropic],
   ...[langchainResponses, langchainChat],
   ...[ollama, langchainOllama, anthropic],
 ];

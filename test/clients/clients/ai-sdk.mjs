@@ -1,5 +1,6 @@
-/** Vercel's AI SDK, with its providers for OpenAI (as it is, and `.chat`) and for servers that are compatible with it. */
+/** Vercel's AI SDK, with its providers for OpenAI (as it is, and `.chat`), for servers that are compatible with it, and for Anthropic. */
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
+import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { embedMany, generateText, isStepCount, Output, streamText, tool } from "ai";
@@ -192,4 +193,38 @@ export function aiSdkCompatible(servers) {
   const modelOf = (server) => providerOf(server)(server.id);
   const vectorModelOf = (server) => providerOf(server).embeddingModel(server.id);
   return { name: "ai, @ai-sdk/openai-compatible", cases: casesOf(servers, modelOf, vectorModelOf, null) };
+}
+
+export function aiSdkAnthropic(servers) {
+  const providerOf = ({ baseURL }) => createAnthropic({ apiKey: "none", baseURL });
+  const modelOf = (server) => providerOf(server)(server.id);
+  const { plain, thinking } = servers;
+  return {
+    name: "ai, @ai-sdk/anthropic",
+    cases: {
+      ...casesOf(servers, modelOf, null, null),
+      async thoughts() {
+        const on = { anthropic: { thinking: { type: "enabled", budgetTokens: 20 } } };
+        const asked = {
+          ...{ model: modelOf(thinking), maxOutputTokens: 10, maxRetries: 0, providerOptions: on },
+        };
+        const { reasoningText, response } = await generateText({ ...asked, prompt: "Once upon a time" });
+        wanted.expectText(reasoningText);
+        const messages = [{ role: "user", content: "Once upon a time" }, ...response.messages];
+        let reasoning = "";
+        const next = { ...asked, messages: [...messages, { role: "user", content: "And then?" }] };
+        for await (const part of streamText(next).fullStream) {
+          if (part.type === "error") throw part.error;
+          if (part.type === "reasoning-delta") reasoning += part.text;
+        }
+        wanted.expectText(reasoning);
+      },
+      vectors: null,
+      hostedTool: () => {
+        const hosted = { web_search: providerOf(plain).tools.webSearch_20250305({}) };
+        const request = { model: modelOf(plain), ...FEW, prompt: wanted.HOSTED };
+        return refused(generateText({ ...request, tools: hosted }), 400);
+      },
+    },
+  };
 }

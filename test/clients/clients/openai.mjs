@@ -34,6 +34,9 @@ export function openaiResponses({ plain, thinking, vectors }) {
         const response = await client.responses.create(request);
         wanted.expectText(response.output_text);
         equal(response.status, "incomplete");
+        const { model, input } = request;
+        const { input_tokens } = await client.responses.inputTokens.count({ model, input });
+        equal(input_tokens, response.usage.input_tokens);
         equal(response.incomplete_details.reason, "max_output_tokens");
       },
       async streamed() {
@@ -79,6 +82,13 @@ export function openaiResponses({ plain, thinking, vectors }) {
           tool_choice: "none",
         });
         wanted.expectText(output_text);
+        const allowed = {
+          type: "allowed_tools",
+          mode: "required",
+          tools: [{ type: "function", name: "weather" }],
+        };
+        const { output } = await client.responses.create({ ...calling, tool_choice: allowed });
+        equal(output.at(-1).name, "weather");
       },
       async streamedTools() {
         const stream = client.responses.stream(calling);
@@ -219,6 +229,10 @@ export function openaiChat({ plain, thinking, vectors }) {
           tool_choice: "none",
         });
         wanted.expectText(textOf(last));
+        const names = [{ type: "function", function: { name: "weather" } }];
+        const tool_choice = { type: "allowed_tools", allowed_tools: { mode: "required", tools: names } };
+        const { choices } = await client.chat.completions.create({ ...calling, tool_choice });
+        equal(choices[0].message.tool_calls[0].function.name, "weather");
       },
       async streamedTools() {
         const stream = client.chat.completions.stream(calling);
