@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkedArgmax, logNormalizer, logSoftmaxAt, topLogprobs } from "./logprobs.js";
+import { checkedArgmax, logNormalizer, logNormalizerInParts, logSoftmaxAt, topLogprobs } from "./logprobs.js";
 
 const row = (...values: number[]) => Float32Array.from(values);
 const finiteRow = fc
@@ -86,4 +86,19 @@ describe("bad logits", () => {
       );
     }
   });
+});
+
+test("a normalizer in parts has the same bits, and pauses behind each but the last", () => {
+  const logits = Float32Array.from({ length: 1000 }, (_, i) => Math.sin(i * 12.9898) * 20);
+  const whole = logNormalizer(logits);
+  for (const stretch of [1, 7, 500, 999, 1000, 4096]) {
+    const parts = logNormalizerInParts(logits, stretch);
+    let pauses = 0;
+    let step = parts.next();
+    for (; !step.done; step = parts.next()) pauses += 1;
+    expect(step.value).toEqual(whole);
+    expect(pauses).toBe(Math.ceil(1000 / stretch) - 1);
+  }
+  logits[3] = Number.NaN;
+  expect(() => logNormalizerInParts(logits, 7).next()).toThrow("The logit of token 3 is NaN");
 });

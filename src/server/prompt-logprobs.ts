@@ -2,10 +2,10 @@
 import { setImmediate } from "node:timers/promises";
 import type { LanguageModel } from "../library/language-model.js";
 import type { Caller } from "../platform/fair-queue.js";
-import { logNormalizer, logSoftmaxAt, topLogprobs } from "../sampling/logprobs.js";
+import { logNormalizerInParts, logSoftmaxAt, topLogprobs } from "../sampling/logprobs.js";
 import type { ScoredToken } from "./token-text.js";
 
-/** Logits that are read in one turn of the event loop: a few milliseconds. Rows come many at a time where a row is short. */
+/** Logits that are read in one turn of the event loop: a few milliseconds. A row may have many times as many, or a tenth. */
 const LOGITS_PER_TURN = 32_768;
 
 /**
@@ -26,7 +26,7 @@ export async function promptLogprobs(
   // Nothing is said after the last token.
   for await (const { logits } of model.logitsRows(tokens.slice(0, -1), { tenant: key, signal })) {
     const token = tokens[scored.length];
-    const normalizer = logNormalizer(logits);
+    const normalizer = await givingWay(logNormalizerInParts(logits, LOGITS_PER_TURN));
     scored.push({
       token,
       logprob: logSoftmaxAt(logits, token, normalizer),
@@ -38,4 +38,13 @@ export async function promptLogprobs(
     await setImmediate();
   }
   return scored;
+}
+
+/** Goes on in the next turn of the event loop wherever the work pauses. */
+async function givingWay<T>(work: Iterator<void, T>): Promise<T> {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+    await setImmediate();
+  }
 }
