@@ -3,7 +3,7 @@
  * checked, the texts that it asks for at once (prompts × continuations) take places, too. Keys wait in lines of their own
  * and take turns. What was taken is given back exactly once.
  */
-import { ApiError } from "./api-error.js";
+import { ApiError, shuttingDown } from "./api-error.js";
 import type { ApiKeys, Principal } from "./keys.js";
 import type { ServerLimits } from "./limits.js";
 import { Places } from "./places.js";
@@ -116,8 +116,4 @@ export class Admission {
 
 function tooMany(message: string): ApiError {
   return new ApiError(429, "rate_limit_exceeded", message, { retryAfter: RETRY_AFTER });
-}
-
-function shuttingDown(): ApiError {
-  return new ApiError(503, "shutting_down", "The server is shutting down.", { retryAfter: RETRY_AFTER });
 }

@@ -109,6 +109,24 @@ const SAVED_MESSAGES: Readonly<Partial<Record<ErrorCode, string>>> = {
 /** Seconds in which a lost engine has usually come back. */
 const RETRY_LOST_ENGINE = 2;
 
+/** An engine that is not there just now. @param message a sentence, where there is more to say of it */
+export function engineUnavailable(
+  cause: unknown,
+  message = "The engine was lost and is being restarted; try again.",
+): ApiError {
+  return new ApiError(503, "engine_unavailable", message, { cause, retryAfter: RETRY_LOST_ENGINE });
+}
+
+/** Nothing is begun any more; a server behind the same name may take it at once. */
+export function shuttingDown(): ApiError {
+  return new ApiError(503, "shutting_down", "The server is shutting down.", { retryAfter: 1 });
+}
+
+/** What ends the work for a client that is not there any more; only the log has it. @param how it shows */
+export function clientGone(how = "The client went away."): ApiError {
+  return new ApiError(499, "client_closed_request", how);
+}
+
 /** Any failure as an answer. An error that lastrow did not throw on purpose shows the client nothing of its insides. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
@@ -118,12 +136,7 @@ export function toApiError(error: unknown): ApiError {
     });
   }
   const status = STATUSES[error.code] ?? 500;
-  if (status === 503) {
-    return new ApiError(503, "engine_unavailable", "The engine was lost and is being restarted; try again.", {
-      cause: error,
-      retryAfter: RETRY_LOST_ENGINE,
-    });
-  }
+  if (status === 503) return engineUnavailable(error);
   if (error.code.startsWith("saved_sequence_")) {
     // The library's message names the file, which must not reach a client.
     return new ApiError(status, error.code, SAVED_MESSAGES[error.code] ?? "", {

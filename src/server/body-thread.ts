@@ -6,7 +6,7 @@
 import { Worker } from "node:worker_threads";
 import { type Caller, FairQueue } from "../platform/fair-queue.js";
 import { threadScript } from "../platform/package-files.js";
-import { ApiError } from "./api-error.js";
+import { ApiError, clientGone, shuttingDown } from "./api-error.js";
 import type { SchemaParts } from "./schemas/requests.js";
 
 /** A body, and the path of the route that it was sent to. */
@@ -80,7 +80,7 @@ export class BodyThread {
     if (this.#current !== null || this.#isDisposed) return;
     let next = this.#waiting.take();
     while (next?.caller.signal.aborted) {
-      next.reject(new ApiError(499, "client_closed_request", "The client went away."));
+      next.reject(clientGone());
       next = this.#waiting.take();
     }
     if (next === null) return;
@@ -120,8 +120,4 @@ export class BodyThread {
     });
     return worker;
   }
-}
-
-function shuttingDown(): ApiError {
-  return new ApiError(503, "shutting_down", "The server is shutting down.");
 }

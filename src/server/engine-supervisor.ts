@@ -6,7 +6,7 @@
 import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../library/language-model.js";
 import type { ModelInfo } from "../library/model-info.js";
-import { ApiError } from "./api-error.js";
+import { engineUnavailable } from "./api-error.js";
 
 /** How the engine is: `restarting` from when it is lost until it answers again, `stopped` for good. */
 export type EngineState = "loading" | "ready" | "restarting" | "stopped";
@@ -68,9 +68,7 @@ export class EngineSupervisor {
   /** @throws ApiError 503 when there is none just now */
   get model(): LanguageModel {
     if (this.#model !== null) return this.#model;
-    throw new ApiError(503, "engine_unavailable", `The engine is ${this.#state}; try again.`, {
-      retryAfter: 2,
-    });
+    throw engineUnavailable(undefined, `The engine is ${this.#state}; try again.`);
   }
 
   /**

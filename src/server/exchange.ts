@@ -6,7 +6,7 @@
 
 import type { GenerateOptions } from "../library/generate-options.js";
 import type { Admitted } from "./admission.js";
-import { ApiError } from "./api-error.js";
+import { ApiError, clientGone } from "./api-error.js";
 import type { Principal } from "./keys.js";
 import { timerMs } from "./limits.js";
 
@@ -114,6 +114,8 @@ export class Exchange {
   asked: GenerateOptions | null = null;
   /** The parts of its time that are over. */
   readonly phases: Phase[] = [];
+  /** Gives back the room that it has for an answer that is being made; twice is fine. */
+  giveRoomBack: () => void = () => undefined;
   /** Its answer is a stream that goes on when the handler has returned. */
   outlivesHandler = false;
   readonly #abort = new AbortController();
@@ -202,6 +204,6 @@ export class Exchange {
   }
 
   readonly #clientLeft = () => {
-    this.cancel(new ApiError(499, "client_closed_request", "The client went away."));
+    this.cancel(clientGone());
   };
 }

@@ -9,7 +9,7 @@ import type { GenerateOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
 import type { GenerationChoice, GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
 import type { AnswerTools } from "../tools/answer-tools.js";
-import { ApiError, toApiError } from "./api-error.js";
+import { ApiError, engineUnavailable, toApiError } from "./api-error.js";
 import type { EngineSupervisor } from "./engine-supervisor.js";
 import type { Exchange, RequestRecord } from "./exchange.js";
 import { type Principal, requestSalt } from "./keys.js";
@@ -229,10 +229,7 @@ function ofStructure(error: unknown, param: string): unknown {
  */
 export function failureOf(engine: EngineSupervisor, model: LanguageModel, error: unknown): unknown {
   if (engine.answersWith(model) || error instanceof ApiError) return error;
-  return new ApiError(503, "engine_unavailable", "The engine was lost and is being restarted; try again.", {
-    retryAfter: 2,
-    cause: error,
-  });
+  return engineUnavailable(error);
 }
 
 function summary(results: readonly GenerationResult[]): Finished {

@@ -10,7 +10,7 @@
 import type { Sequence } from "../client/sequence.js";
 import { LastrowError } from "../errors.js";
 import type { LanguageModel } from "../library/language-model.js";
-import { ApiError } from "./api-error.js";
+import { ApiError, engineUnavailable } from "./api-error.js";
 import type { Exchange } from "./exchange.js";
 import { keptIds, type NewKeptId } from "./instance.js";
 import type { Principal } from "./keys.js";
@@ -268,9 +268,7 @@ export class HeldSequences {
   #expectUse({ signal, reason }: Asker, model: LanguageModel): void {
     if (signal.aborted) throw reason;
     if (this.#isDisposed || this.#gone.has(model)) {
-      throw new ApiError(503, "engine_unavailable", "The engine was lost meanwhile; try again.", {
-        retryAfter: 2,
-      });
+      throw engineUnavailable(undefined, "The engine was lost meanwhile; try again.");
     }
   }
 

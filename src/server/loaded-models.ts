@@ -4,7 +4,7 @@
  * request has it or something in it is held, and what is in use is never unloaded. What is reserved never goes over the
  * budget: a model counts from before it is loaded until it has been unloaded.
  */
-import { ApiError } from "./api-error.js";
+import { ApiError, shuttingDown } from "./api-error.js";
 
 /** A model that may be loaded. */
 export interface Loadable<T> {
@@ -377,8 +377,4 @@ function cannotLoad(id: string, waitMs: number, cause: unknown): ApiError {
     Math.ceil(waitMs / 1000),
     cause,
   );
-}
-
-function shuttingDown(): ApiError {
-  return unavailable("shutting_down", "The server is shutting down.", 1);
 }

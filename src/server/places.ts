@@ -4,7 +4,7 @@
  */
 
 import { FairQueue } from "../platform/fair-queue.js";
-import { ApiError } from "./api-error.js";
+import { type ApiError, clientGone } from "./api-error.js";
 
 interface Waiting {
   readonly count: number;
@@ -127,5 +127,5 @@ export class Places {
 }
 
 function gone(): ApiError {
-  return new ApiError(499, "client_closed_request", "The client went away while its request waited.");
+  return clientGone("The client went away while its request waited.");
 }

@@ -12,7 +12,7 @@ import type { Exchange } from "./exchange.js";
 import { failureOf } from "./generation-service.js";
 import { requestSalt } from "./keys.js";
 import type { ModelService } from "./model-service.js";
-import { callerOf, expectFitting, expectTokens, type Service, takeTurn } from "./service.js";
+import { callerOf, expectFitting, expectTokens, reserveRoom, type Service, takeTurn } from "./service.js";
 
 /** What reading took. */
 interface ReadoutCost {
@@ -58,7 +58,7 @@ export async function embedTexts(
     lm.embed([], { dimensions: options.dimensions, pooling: options.pooling }),
   );
   await takeTurn(exchange, Math.min(texts.length, TEXTS_AT_ONCE));
-  reserve(service, exchange, texts.length * (options.dimensions ?? hiddenSize) * valueBytes);
+  reserveRoom(service, exchange, texts.length * (options.dimensions ?? hiddenSize) * valueBytes);
   const prompt = promptOf(shown, options);
   if (prompt.isAsked && texts.some((text) => typeof text !== "string")) {
     throw new ApiError(
@@ -208,11 +208,6 @@ async function prefilled<T>(exchange: Exchange, work: Promise<T>): Promise<T> {
   } finally {
     exchange.phase("prefill", begin);
   }
-}
-
-/** Room for the answer, until the exchange ends. */
-function reserve({ answers, keys }: Service, exchange: Exchange, bytes: number): void {
-  exchange.onEnd(answers.reserve(exchange.principal!.name, bytes, keys.areRequired));
 }
 
 function noted(

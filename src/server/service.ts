@@ -5,7 +5,7 @@ import type { GenerateOptions, Prompt, PromptOptions } from "../library/generate
 import type { Caller } from "../platform/fair-queue.js";
 import type { Admission } from "./admission.js";
 import type { AnswerMemory } from "./answer-memory.js";
-import { ApiError, toApiError } from "./api-error.js";
+import { ApiError, clientGone, toApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
 import type { Exchange } from "./exchange.js";
 import type { NewKeptId } from "./instance.js";
@@ -172,9 +172,28 @@ function tooLong(message: string, param: string): ApiError {
 /** Bytes of an answer that its size does not count: headers, and what keeps it. */
 const ANSWER_OVERHEAD = 1024;
 
+/**
+ * Room for an answer that is being made, until it is made or the exchange ends.
+ * @throws ApiError 429 when there is none just now
+ */
+export function reserveRoom(
+  { answers, keys }: Pick<Service, "answers" | "keys">,
+  exchange: Exchange,
+  bytes: number,
+): void {
+  exchange.giveRoomBack = answers.reserve(exchange.principal!.name, bytes, keys.areRequired);
+  exchange.onEnd(exchange.giveRoomBack);
+}
+
 /** Counts what is made of an answer until it has left; where that cannot be known, it is the runtime's. */
-export function holdAnswer({ answers, keys }: Service, exchange: Exchange, bytes: number): void {
+export function holdAnswer(
+  { answers, keys }: Pick<Service, "answers" | "keys">,
+  exchange: Exchange,
+  bytes: number,
+): void {
   const { onClose, drop, principal } = exchange;
+  // It is made now, and would count twice: another's, which waits, would have to give way.
+  exchange.giveRoomBack();
   if (onClose === null || drop === null) return;
   onClose(answers.wait(principal?.name ?? "", bytes + ANSWER_OVERHEAD, keys.areRequired, drop));
 }
@@ -196,11 +215,12 @@ export interface AskedAnswer {
  * @throws ApiError 400 for more log-probabilities than one request may ask for, 429 when there is no room just now
  */
 export function reserveAnswer(
-  { answers, keys, limits }: Service,
+  service: Service,
   { served }: ModelService,
   exchange: Exchange,
   { prompts, options, echo = false }: AskedAnswer,
 ): void {
+  const { limits } = service;
   const { contextLength } = served.info.config;
   const width = Math.max(options.n ?? 1, options.bestOf ?? 1, options.numBeams ?? 1);
   const most = options.maxTokens ?? contextLength;
@@ -219,7 +239,7 @@ export function reserveAnswer(
     );
   }
   const bytes = width * tokens * (TOKEN_BYTES + served.longestToken) + entries * ENTRY_BYTES;
-  exchange.onEnd(answers.reserve(exchange.principal!.name, bytes, keys.areRequired));
+  reserveRoom(service, exchange, bytes);
 }
 
 /**
@@ -254,8 +274,7 @@ export async function streamAnswer(
       maxBufferedBytes: limits.streamBytes,
       drop: exchange.drop,
       onEnd: (waiting) => holdAnswer(service, exchange, waiting),
-      onReaderLost: () =>
-        exchange.cancel(new ApiError(499, "client_closed_request", "The client went away, or did not read.")),
+      onReaderLost: () => exchange.cancel(clientGone("The client went away, or did not read.")),
     },
   );
   // What failed before this was thrown, and is ended as any other answer.

@@ -10,7 +10,7 @@ import type { TemplateAbilities } from "../chat/template-abilities.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
 import { type Caller, FairQueue } from "../platform/fair-queue.js";
 import { threadScript } from "../platform/package-files.js";
-import { ApiError } from "./api-error.js";
+import { ApiError, clientGone } from "./api-error.js";
 import type { ChatPrompt, TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 
 interface Waiting {
@@ -147,7 +147,7 @@ export class TextThread {
     let next = this.#waiting.take();
     // The client of the request has gone.
     while (next?.caller.signal.aborted) {
-      next.reject(new ApiError(499, "client_closed_request", "The client went away."));
+      next.reject(clientGone());
       next = this.#waiting.take();
     }
     if (next === null) return;

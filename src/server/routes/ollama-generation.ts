@@ -129,7 +129,7 @@ const NO_TOOLS = { tools: [], toolChoice: "none", parallelToolCalls: true } as c
 
 interface OllamaConversation extends Pick<ChatAsk, "messages" | "messagesParam"> {
   /** Only chats have them. */
-  readonly tools: Pick<ChatAsk, "tools" | "toolChoice" | "parallelToolCalls">;
+  readonly tools: Pick<ChatAsk, "tools" | "toolChoice" | "allowedTools" | "parallelToolCalls">;
   readonly body: OllamaChatRequest | OllamaGenerateRequest;
 }
 
