@@ -601,7 +601,7 @@ test("the caller's event loop turns while a worker is at a long forward pass", a
     const lm = await loadOver(connections[where], undefined, { kernels: "reference" });
     let isWaiting = true;
     let turns = 0;
-    const first = lm.generate(arbitraryTokens(40, 2048), { maxTokens: 1 }).result();
+    const first = lm.generate(arbitraryTokens(12, 2048), { maxTokens: 1 }).result();
     void first.then(() => {
       isWaiting = false;
     });
