@@ -37,6 +37,9 @@ test("a result is for the call of its id, else the oldest of its name, else the 
   const named = [result({ tool_name: "go" }), result({ tool_name: "look" }), result()];
   expect(answers(calls, ...named)).toEqual(["call_1", "call_0", "call_2"]);
   expect(answers(calling(call("look", "a")), result({ tool_call_id: "a" }))).toEqual(["a"]);
+  // What has been answered by its id is not answered again.
+  const twice = calling(call("look", "a"), call("look", "b"));
+  expect(answers(twice, result({ tool_call_id: "a" }), result({ tool_name: "look" }))).toEqual(["a", "b"]);
   // Each has ids of its own, in all of the conversation.
   expect(answers(calling(call("look")), result(), calling(call("look")), result())).toEqual([
     "call_0",

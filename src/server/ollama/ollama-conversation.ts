@@ -16,7 +16,7 @@ export function ollamaConversation(messages: readonly OllamaMessage[]): ChatMess
     const { role, thinking, tool_calls: calls, tool_name: name } = message;
     const content = message.content ?? "";
     if (role === "tool") {
-      const toolCallId = message.tool_call_id ?? answered(open, name, `messages.${i}`);
+      const toolCallId = answered(open, message, `messages.${i}`);
       return { role, content, toolCallId, ...(name != null && { name }) };
     }
     const toolCalls = (calls ?? []).map(({ id, function: { name: called, arguments: input } }): ToolCall => {
@@ -33,10 +33,16 @@ export function ollamaConversation(messages: readonly OllamaMessage[]): ChatMess
   });
 }
 
-/** The id of the oldest call that a result without one can be for; it is not open any more. */
-function answered(open: ToolCall[], name: string | null | undefined, place: string): string {
-  const index = open.findIndex((call) => name == null || call.name === name);
-  if (index >= 0) return open.splice(index, 1)[0].id;
+/** The id of the call that a result is for: its own, or else that of the oldest that it can be for. It is not open any more. */
+function answered(
+  open: ToolCall[],
+  { tool_call_id: id, tool_name: name }: Pick<OllamaMessage, "tool_call_id" | "tool_name">,
+  place: string,
+): string {
+  const index = open.findIndex((call) => (id == null ? name == null || call.name === name : call.id === id));
+  const [call] = index >= 0 ? open.splice(index, 1) : [];
+  if (id != null) return id;
+  if (call !== undefined) return call.id;
   throw new ApiError(
     400,
     "invalid_request",
