@@ -1,4 +1,6 @@
-/** Answers that nobody reads: they count until they have left, and give way when there are too many. */
+/** Answers that nobody reads: they count until they have left, give way when there are too many, and have a time. */
+import { once } from "node:events";
+import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { listen } from "../../src/server/index.js";
 import { type Served, served } from "./served.js";
@@ -85,10 +87,40 @@ test("over a socket, the answer to a client that left before it waits for nobody
   await expectNoneWaits(own);
 });
 
-/** As the metrics tell it. */
-async function expectNoneWaits({ get }: Served) {
-  await soon(async () => {
-    const metrics = await (await get("/metrics")).text();
-    expect(metrics).toMatch(/^lastrow:answer_bytes\{[^}]*\} 0$/m);
+test.each([
+  ["nothing", () => undefined],
+  ["a byte now and then", (read: () => void) => setInterval(read, 50)],
+])("over a socket, an answer of which %s is read is dropped when its time is up", async (_, reading) => {
+  await using own = await served({ limits: { requestSeconds: 1 } });
+  await using listening = await listen(own.server, { host: "127.0.0.1", port: 0 });
+  // More than an operating system takes for a reader that does not: the weights of the explorer's model.
+  const path = "/explorer/stories/model.safetensors";
+  const size = Number((await (await own.get(path)).arrayBuffer()).byteLength);
+  expect(size).toBeGreaterThan(6e6);
+  const socket = connect(listening.port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  await once(socket, "connect");
+  socket.pause();
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
+  const reader = reading(() => socket.read(1));
+  await soon(async () => expect(await answerBytes(own)).toBeGreaterThan(size));
+  await expectNoneWaits(own);
+  clearInterval(reader);
+  let received = 0;
+  socket.on("data", (bytes) => {
+    received += bytes.length;
   });
+  socket.resume();
+  await once(socket, "close");
+  expect(received).toBeLessThan(size);
+});
+
+async function expectNoneWaits(own: Served) {
+  await soon(async () => expect(await answerBytes(own)).toBe(0));
+}
+
+/** As the metrics tell it. */
+async function answerBytes({ get }: Served): Promise<number> {
+  const metrics = await (await get("/metrics")).text();
+  return Number(/^lastrow:answer_bytes\{[^}]*\} (\d+)$/m.exec(metrics)![1]);
 }
