@@ -23,7 +23,7 @@ const FLOORS = [
 
 /** Files of the ground: everything may import them, and they import each other only. */
 const GROUND =
-  "^src/(abort-listeners|duration|errors|inspect|memory-size|option-checks|option-names|printable|quote-value|version)\\.ts$";
+  "^src/(abort-listeners|duration|errors|fetched-code|inspect|memory-size|option-checks|option-names|printable|quote-value|version)\\.ts$";
 
 /** What the package exports, by name or as it is resolved. */
 const ENTRIES = [

@@ -2,7 +2,7 @@
  * Compiles assembly/ to WebAssembly and writes it, as base64, into modules: it then loads the same way in Node, in a
  * browser and in a bundle, without a second file to find. The kernels are deflated first: base64 of what is not compresses badly on
  * its way to a page. They are compiled twice, from the same source: over an ordinary memory, which is what is kept, and over a
- * shared one, for several threads, of which only the digest is: one byte makes the one of the other (memory-kind.ts). Beside them
+ * shared one, for several threads, of which only the digest is: one byte makes the one of the other (memory-kind.ts). Functions that only some models take are kept apart (kernel-parts.ts). Beside them
  * those that use relaxed SIMD, which not every runtime compiles, over the same memory. And the module that measures the machine's
  * limits. Before that, it has written what both sides know of the operations (generate-operations.ts).
  *
@@ -12,7 +12,7 @@
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,8 +20,10 @@ import { promisify } from "node:util";
 import { deflateRawSync } from "node:zlib";
 import { ALL_USES } from "../src/kernels/kernels.js";
 import { referenceBackend } from "../src/kernels/reference/reference-backend.js";
+import { KERNEL_PARTS } from "../src/kernels/wasm/packed-types.js";
 import { planCheck } from "../src/kernels/wasm/self-check.js";
 import { generateOperations } from "./generate-operations.js";
+import { takenApart } from "./kernel-parts.js";
 import { functionNames, withoutNames } from "./wasm-sections.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -45,6 +47,9 @@ const SHARED = ["--sharedMemory", ...MOST_MEMORY];
 const kernelsModule = join(root, "src/kernels/wasm/kernels-binary.ts");
 /** Apart, since a page fetches it only where something may use it. */
 const relaxedModule = join(root, "src/kernels/wasm/relaxed-binary.ts");
+/** What only some models take, apart, too. */
+const partsFolder = join(root, "src/kernels/wasm/parts");
+const partFiles = KERNEL_PARTS.map((part) => join(partsFolder, `${part}.ts`));
 /** For test/conformance/self-check.test.ts. */
 const namesFile = join(root, "test/vectors/function-names.json");
 const limitsModule = join(root, "src/bench/limits-binary.ts");
@@ -60,7 +65,9 @@ async function sourcesDigest(): Promise<string> {
   for (const name of [
     ...sources,
     "scripts/build-kernels.ts",
+    "scripts/kernel-parts.ts",
     "scripts/wasm-sections.ts",
+    "src/kernels/wasm/wasm-bytes.ts",
     `${compiler}/package.json`,
   ]) {
     const bytes = await readFile(join(root, name));
@@ -97,9 +104,8 @@ async function compile(
   return bytes;
 }
 
-/** A module's binary as it is kept. */
-const packed = (named: Buffer) =>
-  deflateRawSync(withoutNames(named), { level: 9, memLevel: 9 }).toString("base64");
+/** Bytes as they are kept. */
+const packed = (bytes: Uint8Array) => deflateRawSync(bytes, { level: 9, memLevel: 9 }).toString("base64");
 
 const digest = (binary: Buffer) => createHash("sha256").update(binary).digest("hex");
 
@@ -118,7 +124,9 @@ if (named === "--named") {
     compile(namedFolder, "relaxed/index.ts", [...RELAXED, ...MOST_MEMORY, "--debug"], "relaxed"),
   ]);
 } else if (
-  (await Promise.all([kernelsModule, relaxedModule, limitsModule, namesFile].map(isPresent))).every(Boolean)
+  (
+    await Promise.all([...partFiles, kernelsModule, relaxedModule, limitsModule, namesFile].map(isPresent))
+  ).every(Boolean)
 ) {
   process.stdout.write("assembly/: nothing has changed\n");
 } else {
@@ -131,15 +139,24 @@ if (named === "--named") {
       compile(folder, "relaxed/index.ts", [...RELAXED, ...SHARED]),
       compile(folder, "limits-team.ts", [...DATA, ...SHARED]),
     ]);
-    const binary = `export const KERNELS =\n  "${packed(kernels)}";\n`;
+    const { common, parts } = takenApart(withoutNames(kernels), functionNames(kernels));
+    const binary = `export const KERNELS: string =\n  "${packed(common)}";\n`;
     const digests = `/** SHA-256 of what the compiler makes of the same sources over a shared memory. */\nexport const SHARED_DIGESTS = {\n  kernels: "${digest(shared)}",\n  relaxed: "${digest(relaxedShared)}",\n};\n`;
     await writeFile(kernelsModule, madeBy + binary + digests);
-    await writeFile(relaxedModule, `${madeBy}export const RELAXED_KERNELS =\n  "${packed(relaxed)}";\n`);
+    await writeFile(
+      relaxedModule,
+      `${madeBy}export const RELAXED_KERNELS: string =\n  "${packed(withoutNames(relaxed))}";\n`,
+    );
+    await mkdir(partsFolder, { recursive: true });
+    for (const part of KERNEL_PARTS) {
+      const text = `${madeBy}export const PART: string =\n  "${packed(parts[part])}";\n`;
+      await writeFile(join(partsFolder, `${part}.ts`), text);
+    }
     const names = { sources, kernels: functionNames(kernels), relaxed: functionNames(relaxed) };
     await writeFile(namesFile, `${JSON.stringify(names)}\n`);
     await writeFile(
       limitsModule,
-      `${madeBy}export const limitsBinary =\n  "${limits.toString("base64")}";\n`,
+      `${madeBy}export const limitsBinary: string =\n  "${limits.toString("base64")}";\n`,
     );
   } finally {
     await rm(folder, { recursive: true });

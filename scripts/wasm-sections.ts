@@ -1,6 +1,7 @@
 /** Reads as much of a WebAssembly module's binary as the build and its tests need: sections, and the names of functions. */
 
-const HEADER_BYTES = 8;
+import { HEADER_BYTES, WasmReader } from "../src/kernels/wasm/wasm-bytes.js";
+
 const [CUSTOM, IMPORTS] = [0, 2];
 /** The part of the section `name` that has the functions' names. */
 const FUNCTION_NAMES = 1;
@@ -11,42 +12,6 @@ interface Section {
   readonly content: Uint8Array;
   /** All of it. */
   readonly whole: Uint8Array;
-}
-
-/** Reads a binary from its beginning on. */
-export class WasmReader {
-  at = 0;
-
-  constructor(readonly bytes: Uint8Array) {}
-
-  get ended(): boolean {
-    return this.at >= this.bytes.length;
-  }
-
-  byte(): number {
-    return this.bytes[this.at++];
-  }
-
-  /** An unsigned LEB128 number. */
-  number(): number {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = this.byte();
-      value += (byte & 127) * 2 ** shift;
-      if (byte < 128) return value;
-    }
-  }
-
-  /** So many bytes as the number before them says. */
-  part(): Uint8Array {
-    const length = this.number();
-    this.at += length;
-    return this.bytes.subarray(this.at - length, this.at);
-  }
-
-  text(): string {
-    return new TextDecoder().decode(this.part());
-  }
 }
 
 export function sectionsOf(binary: Uint8Array): Section[] {
@@ -96,17 +61,21 @@ export function functionNames(binary: Uint8Array): string[] {
   for (const { id, content } of sectionsOf(binary)) {
     if (id !== CUSTOM) continue;
     const section = new WasmReader(content);
-    if (section.text() !== "name") continue;
+    if (text(section) !== "name") continue;
     while (!section.ended) {
       const kind = section.byte();
       const reader = new WasmReader(section.part());
       if (kind !== FUNCTION_NAMES) continue;
       for (let left = reader.number(); left > 0; left--) {
         const index = reader.number() - imported;
-        const name = reader.text().replace(/^assembly\//, "");
+        const name = text(reader).replace(/^assembly\//, "");
         if (index >= 0) names[index] = name;
       }
     }
   }
   return names;
+}
+
+function text(reader: WasmReader): string {
+  return new TextDecoder().decode(reader.part());
 }

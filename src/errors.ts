@@ -52,6 +52,8 @@ export type ErrorCode =
   | "hub_integrity"
   /** The runtime lacks something that lastrow needs, such as WebAssembly SIMD. */
   | "runtime_unsupported"
+  /** A part of lastrow's code, which is fetched when it is first needed, could not be fetched. */
+  | "code_unavailable"
   /** A thread of the kernels ended or no longer answers. */
   | "thread_lost"
   /** The engine has ended: its worker is gone, or an error inside it (the `cause`) left it unfit to go on. */

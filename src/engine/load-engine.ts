@@ -18,7 +18,7 @@ import { type EngineThreads, MAX_SEQUENCES, matricesOf, planEngine } from "./eng
  *
  * @param files those of the setup, in its order; they stay open
  * @throws LastrowError `invalid_argument` for KV memory without room for a block, `memory_limit_exceeded`,
- *   `runtime_unsupported`, `thread_lost`, `weights_not_finite`, `model_file_invalid`; what the files throw
+ *   `runtime_unsupported`, `code_unavailable`, `thread_lost`, `weights_not_finite`, `model_file_invalid`; what the files throw
  */
 export async function loadEngine(
   setup: EngineSetup,
@@ -31,7 +31,8 @@ export async function loadEngine(
   const { backend, weights, kv, contextLength, contextBound } = plan;
   const { matrixBytes, dtype } = matricesOf(plan);
   const dtypes = Object.keys(matrixBytes) as PackedDtype[];
-  const kernels = await backend.create(plan.bytes, { dtypes, kvDtypes: [kvDtype] });
+  const storedDtypes = setup.tensors.map(({ entry }) => entry.dtype);
+  const kernels = await backend.create(plan.bytes, { dtypes, kvDtypes: [kvDtype], storedDtypes });
   let roundedTensors: number;
   try {
     const tensors = setup.tensors.map((tensor) => ({ ...tensor, file: files[tensor.file] }));

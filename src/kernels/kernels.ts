@@ -10,7 +10,7 @@
  */
 import type { KvLayout } from "./kv-layout.js";
 import { KV_DTYPES, type KvDtype } from "./kv-types.js";
-import { PACKED_DTYPES, type PackedDtype, type StoredDtype } from "./weight-types.js";
+import { PACKED_DTYPES, type PackedDtype, STORED_TYPES, type StoredDtype } from "./weight-types.js";
 
 /** Which operations a model runs on: WebAssembly, or plain TypeScript that is written to be read. The same bits. */
 export type KernelsName = "wasm" | "reference";
@@ -234,9 +234,15 @@ export interface BackendSizes {
 export interface KernelUses {
   readonly dtypes: readonly PackedDtype[];
   readonly kvDtypes: readonly KvDtype[];
+  /** Types of what is packed and unpacked. */
+  readonly storedDtypes: readonly StoredDtype[];
 }
 
-export const ALL_USES: KernelUses = { dtypes: PACKED_DTYPES, kvDtypes: KV_DTYPES };
+export const ALL_USES: KernelUses = {
+  dtypes: PACKED_DTYPES,
+  kvDtypes: KV_DTYPES,
+  storedDtypes: Object.keys(STORED_TYPES) as StoredDtype[],
+};
 
 /** What is known of an implementation before its memory exists. */
 export interface KernelBackend extends BackendSizes {
@@ -248,7 +254,7 @@ export interface KernelBackend extends BackendSizes {
    * @param bytes size of the memory, at most `MAX_MEMORY_BYTES`
    * @param uses what will be asked of them: kernels that are not used need not be optimised or checked; default: anything
    * @throws LastrowError `memory_limit_exceeded` when the runtime does not give that much, `runtime_unsupported`
-   *   when it cannot run the kernels at all.
+   *   when it cannot run the kernels at all, `code_unavailable`.
    */
   create(bytes: number, uses?: KernelUses): Promise<Kernels>;
 }

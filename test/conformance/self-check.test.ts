@@ -5,7 +5,6 @@
  */
 import { readFile } from "node:fs/promises";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { sectionsOf, WasmReader } from "../../scripts/wasm-sections.js";
 import {
   ALL_USES,
   type BackendSizes,
@@ -16,46 +15,33 @@ import {
 import { kvBlockBytes, kvLayout } from "../../src/kernels/kv-layout.js";
 import { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import { hasRelaxedSimd, kernelBinaries } from "../../src/kernels/wasm/kernel-modules.js";
+import { partsOf } from "../../src/kernels/wasm/kernel-parts.js";
 import { hasRelaxedForm } from "../../src/kernels/wasm/packed-types.js";
 import { RELAXED_KERNELS } from "../../src/kernels/wasm/relaxed-binary.js";
 import { planCheck } from "../../src/kernels/wasm/self-check.js";
+import { numberBytes, WasmReader, withBodies } from "../../src/kernels/wasm/wasm-bytes.js";
 import { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
 
-const CODE = 10;
 const startHelper = () => Promise.reject(new Error("one thread has no helpers"));
 const read = async (name: string) =>
   JSON.parse(await readFile(new URL(`../vectors/${name}`, import.meta.url), "utf8"));
 
 afterEach(() => void vi.restoreAllMocks());
 
-/** An unsigned LEB128 number. */
-function leb(value: number): number[] {
-  return value < 128 ? [value] : [(value & 127) | 128, ...leb(value >>> 7)];
-}
-
 /** The module, whose functions each write 1 to a byte when they are called: the first to `address`, and so on. */
 function marking(binary: Uint8Array, address: number): Uint8Array<ArrayBuffer> {
-  const sections = sectionsOf(binary).map(({ id, content, whole }) => {
-    if (id !== CODE) return [whole];
-    const reader = new WasmReader(content);
-    const count = reader.number();
-    const bodies: Uint8Array[] = [];
-    for (let i = 0; i < count; i++) {
-      const body = reader.part();
+  return withBodies(binary, (bodies) =>
+    bodies.map((body, i) => {
       const locals = new WasmReader(body);
       for (let left = locals.number(); left > 0; left--) {
         locals.number();
         locals.byte();
       }
       // i32.const 0, i32.const 1, i32.store8
-      const mark = Uint8Array.of(0x41, 0, 0x41, 1, 0x3a, 0, ...leb(address + i));
-      const length = Uint8Array.from(leb(mark.length + body.length));
-      bodies.push(length, body.subarray(0, locals.at), mark, body.subarray(locals.at));
-    }
-    const code = Buffer.concat([Uint8Array.from(leb(count)), ...bodies]);
-    return [Uint8Array.of(CODE, ...leb(code.length)), code];
-  });
-  return Uint8Array.from(Buffer.concat([binary.subarray(0, 8), ...sections.flat()]));
+      const mark = [0x41, 0, 0x41, 1, 0x3a, 0, ...numberBytes(address + i)];
+      return [...body.subarray(0, locals.at), ...mark, ...body.subarray(locals.at)];
+    }),
+  );
 }
 
 const { kernels: ofKernels, relaxed: ofRelaxed }: Record<string, string[]> =
@@ -78,7 +64,7 @@ async function withMarkedKernels(
   bytesOf: (backend: BackendSizes) => number,
   work: (kernels: Kernels, takeCalled: TakeCalled) => void,
 ): Promise<void> {
-  const { module, relaxed } = await kernelBinaries(false, RELAXED_KERNELS);
+  const { module, relaxed } = await kernelBinaries(false, RELAXED_KERNELS, partsOf(uses));
   const backend = wasmBackend({ threads: 1, startHelper, vectors: 256, dots });
   const bytes = bytesOf(backend);
   const compile = WebAssembly.compile;
@@ -122,6 +108,11 @@ test("the self check runs each function whose vectors are to be fused", async ()
 
 // A model of one type of weights has only that checked: what its prompts need must not be left to another type's check.
 describe("a model's own check runs whatever is to be fused of its products and its attention", () => {
+  const usesOf = (some: Partial<KernelUses>): KernelUses => ({
+    ...{ dtypes: ["f32"], kvDtypes: ["f32"], storedDtypes: ["F32"] },
+    ...some,
+  });
+
   /** Holds what `use` calls against what the check of `uses` has called. */
   async function expectChecked(
     dots: "strict" | "relaxed" | "short",
@@ -166,7 +157,7 @@ describe("a model's own check runs whatever is to be fused of its products and i
     for (const dots of hasRelaxedForm(dtype)
       ? (["strict", "relaxed", "short"] as const)
       : ["strict" as const]) {
-      await expectChecked(dots, { dtypes: [dtype], kvDtypes: ["f32"] }, planUse);
+      await expectChecked(dots, usesOf({ dtypes: [dtype] }), planUse);
     }
   });
 
@@ -174,7 +165,7 @@ describe("a model's own check runs whatever is to be fused of its products and i
     const shape = { numLayers: 1, numKvHeads: 2, headDim: 64 };
     const [positions, mostHeads, mostRows] = [200, 16, 24];
     const numBlocks = Math.ceil(positions / 16);
-    await expectChecked("strict", { dtypes: ["f32"], kvDtypes: [kvDtype] }, (plan) => {
+    await expectChecked("strict", usesOf({ kvDtypes: [kvDtype] }), (plan) => {
       const kv = kvLayout(shape, kvDtype, plan.reserve(numBlocks * kvBlockBytes(shape, kvDtype)), numBlocks);
       const [q, out] = [0, 1].map(() => plan.tensor(mostRows, mostHeads * shape.headDim));
       const [table, asked, sequences] = [plan.indices(numBlocks), plan.indices(mostRows), plan.indices(2)];

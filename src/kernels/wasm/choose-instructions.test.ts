@@ -7,7 +7,7 @@ import { type CompileNow, hasRelaxedSimd, type WhileWide } from "./kernel-module
 import { planCheck } from "./self-check.js";
 import { wasmBackend } from "./wasm-kernels.js";
 
-const USES: KernelUses = { dtypes: ["f32"], kvDtypes: ["f32"] };
+const USES: KernelUses = { dtypes: ["f32"], kvDtypes: ["f32"], storedDtypes: ["F32"] };
 const startHelper = () => Promise.reject(new Error("one thread has no helpers"));
 
 /** A runtime that compiles in this way, and knows nothing of vectors of 256 bits. */
@@ -62,7 +62,7 @@ describe("kernels with other instructions than every runtime has", () => {
       return new WebAssembly.Module(isRelaxed ? damaged(binary, MULTIPLY, ADD) : binary);
     });
     const backend = wasmBackend({ threads: 1, startHelper, whileWide, dots: "relaxed" });
-    const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"] };
+    const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"], storedDtypes: ["F32"] };
     const kernels = await backend.create(RESERVED_BYTES, uses);
     expect(binaries).toHaveLength(hasRelaxedSimd() ? 2 : 1);
     expect(kernels.dots).toBe("strict");
@@ -72,7 +72,7 @@ describe("kernels with other instructions than every runtime has", () => {
   });
 
   test("stay as they were asked for where it remains to be found which dot products are faster", async () => {
-    const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"] };
+    const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"], storedDtypes: ["F32"] };
     const kernels = await wasmBackend({ threads: 1, startHelper, vectors: 256 }).create(RESERVED_BYTES, uses);
     expect(kernels.vectors).toBe(256);
   });
@@ -105,7 +105,7 @@ describe("the check", () => {
     ];
     for (const [from, to, part] of changes) {
       const whileWide = compiling((binary) => new WebAssembly.Module(damaged(binary, from, to)));
-      const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"] };
+      const uses: KernelUses = { dtypes: ["int8"], kvDtypes: ["f32"], storedDtypes: ["F32"] };
       const kernels = await wasmBackend({ threads: 1, startHelper, whileWide }).create(RESERVED_BYTES, uses);
       expect(kernels.notices.join()).toContain(part);
     }

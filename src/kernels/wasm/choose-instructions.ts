@@ -27,6 +27,7 @@ import {
   type WhileWide,
   writeChoices,
 } from "./kernel-modules.js";
+import { partsOf } from "./kernel-parts.js";
 import { CHOICE } from "./operations.js";
 import { hasRelaxedForm, PACKED } from "./packed-types.js";
 import { RELAXED_KERNELS } from "./relaxed-binary.js";
@@ -81,7 +82,7 @@ export interface TrialParts {
 
 /**
  * @param shared whether the memory will be
- * @throws LastrowError `runtime_unsupported`
+ * @throws LastrowError `runtime_unsupported`, `code_unavailable`
  */
 export async function chooseInstructions(
   shared: boolean,
@@ -95,6 +96,7 @@ export async function chooseInstructions(
   const binaries = await kernelBinaries(
     shared,
     integers.length > 0 && hasRelaxedSimd() ? RELAXED_KERNELS : null,
+    partsOf(uses),
   );
   const plain = await compileKernels(binaries);
   const all = plain.relaxed === null ? 0 : integers.reduce((sum, { choice }) => sum | choice, 0);

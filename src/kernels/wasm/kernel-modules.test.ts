@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { compileKernels, kernelBinaries } from "./kernel-modules.js";
 import { SHARED_DIGESTS } from "./kernels-binary.js";
 import { overShared } from "./memory-kind.js";
+import { KERNEL_PARTS } from "./packed-types.js";
 import { RELAXED_KERNELS } from "./relaxed-binary.js";
 
 const digest = (binary: Uint8Array) => createHash("sha256").update(binary).digest("hex");
@@ -11,13 +12,13 @@ afterEach(() => void vi.unstubAllGlobals());
 
 describe("the kernels' binaries", () => {
   test("over a shared memory are what the compiler makes of the same sources, byte for byte", async () => {
-    const { module, relaxed } = await kernelBinaries(true, RELAXED_KERNELS);
+    const { module, relaxed } = await kernelBinaries(true, RELAXED_KERNELS, KERNEL_PARTS);
     expect({ kernels: digest(module), relaxed: digest(relaxed!) }).toEqual(SHARED_DIGESTS);
   });
 
   test("over an ordinary memory differ from them in one byte", async () => {
     const [single, shared] = await Promise.all(
-      [false, true].map((kind) => kernelBinaries(kind, RELAXED_KERNELS)),
+      [false, true].map((kind) => kernelBinaries(kind, RELAXED_KERNELS, KERNEL_PARTS)),
     );
     for (const which of ["module", "relaxed"] as const) {
       const other = shared[which]!;
@@ -27,7 +28,7 @@ describe("the kernels' binaries", () => {
 
   test("take a memory of their own kind, and no other", async () => {
     for (const shared of [false, true]) {
-      const { module } = await compileKernels(await kernelBinaries(shared, null));
+      const { module } = await compileKernels(await kernelBinaries(shared, null, []));
       const relaxed = new Proxy({}, { get: () => () => undefined });
       const over = (kind: boolean) =>
         WebAssembly.instantiate(module, {
@@ -40,7 +41,7 @@ describe("the kernels' binaries", () => {
   });
 
   test("hold no relaxed kernels where none are wanted", async () => {
-    expect((await kernelBinaries(false, null)).relaxed).toBeNull();
+    expect((await kernelBinaries(false, null, [])).relaxed).toBeNull();
   });
 
   test("are unpacked once", async () => {
@@ -55,10 +56,13 @@ describe("the kernels' binaries", () => {
     vi.resetModules();
     const { kernelBinaries } = await import("./kernel-modules.js");
     const all = await Promise.all([
-      kernelBinaries(false, RELAXED_KERNELS),
-      kernelBinaries(false, RELAXED_KERNELS),
+      kernelBinaries(false, RELAXED_KERNELS, []),
+      kernelBinaries(false, RELAXED_KERNELS, []),
     ]);
-    all.push(await kernelBinaries(false, RELAXED_KERNELS), await kernelBinaries(true, RELAXED_KERNELS));
+    all.push(
+      await kernelBinaries(false, RELAXED_KERNELS, []),
+      await kernelBinaries(true, RELAXED_KERNELS, []),
+    );
     expect(streams).toBe(2);
     expect(new Set(all.map(({ module }) => module)).size).toBe(2);
   });
@@ -67,12 +71,12 @@ describe("the kernels' binaries", () => {
     vi.stubGlobal("DecompressionStream", undefined);
     vi.resetModules();
     const { kernelBinaries } = await import("./kernel-modules.js");
-    await expect(kernelBinaries(false, null)).rejects.toMatchObject({
+    await expect(kernelBinaries(false, null, [])).rejects.toMatchObject({
       code: "runtime_unsupported",
       message: expect.stringContaining("DecompressionStream"),
     });
     vi.unstubAllGlobals();
-    await expect(kernelBinaries(false, null)).resolves.toBeDefined();
+    await expect(kernelBinaries(false, null, [])).resolves.toBeDefined();
   });
 });
 

@@ -3,8 +3,10 @@
  * there. Every thread of a team instantiates both over one memory.
  */
 import { LastrowError } from "../../errors.js";
+import { fetchParts, withParts } from "./kernel-parts.js";
 import { KERNELS } from "./kernels-binary.js";
 import { overShared } from "./memory-kind.js";
+import type { KernelPart } from "./packed-types.js";
 import type { TeamExports } from "./thread-team.js";
 
 export interface KernelModules {
@@ -58,17 +60,20 @@ export interface KernelBinaries {
 /**
  * @param shared whether the memory will be
  * @param relaxed those with relaxed SIMD, as they are kept; null: they are not wanted
- * @throws LastrowError `runtime_unsupported`
+ * @param parts of `partsOf` what will be asked of them
+ * @throws LastrowError `runtime_unsupported`, `code_unavailable`
  */
-export async function kernelBinaries(shared: boolean, relaxed: string | null): Promise<KernelBinaries> {
-  const binaryOf = async (packed: string) => {
-    const binary = await unpackedOnce(packed);
-    return shared ? overShared(binary) : binary;
-  };
+export async function kernelBinaries(
+  shared: boolean,
+  relaxed: string | null,
+  parts: readonly KernelPart[],
+): Promise<KernelBinaries> {
+  const packedParts = await fetchParts(parts);
+  const over = (binary: Uint8Array<ArrayBuffer>) => (shared ? overShared(binary) : binary);
   try {
     return {
-      module: await binaryOf(KERNELS),
-      relaxed: relaxed === null ? null : await binaryOf(relaxed),
+      module: over(await once(parts.join(), () => unpackModule(packedParts))),
+      relaxed: relaxed === null ? null : over(await once("relaxed", () => unpack(relaxed))),
     };
   } catch (cause) {
     throw new LastrowError(
@@ -114,15 +119,21 @@ export function writeChoices(exports: KernelExports, memory: WebAssembly.Memory,
 /** What was unpacked, for good: a program may make kernels many times, and unpacking takes longer than the rest of it. */
 const unpacked = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
 
-/** The bytes that scripts/build-kernels.ts has deflated and written as base64; not to be changed. */
-function unpackedOnce(base64: string): Promise<Uint8Array<ArrayBuffer>> {
-  const known = unpacked.get(base64) ?? unpack(base64);
-  unpacked.set(base64, known);
+/** Not to be changed. */
+function once(what: string, make: () => Promise<Uint8Array<ArrayBuffer>>): Promise<Uint8Array<ArrayBuffer>> {
+  const known = unpacked.get(what) ?? make();
+  unpacked.set(what, known);
   // Another time it may be there.
-  known.catch(() => unpacked.delete(base64));
+  known.catch(() => unpacked.delete(what));
   return known;
 }
 
+async function unpackModule(parts: readonly string[]): Promise<Uint8Array<ArrayBuffer>> {
+  const [common, ...others] = await Promise.all([KERNELS, ...parts].map(unpack));
+  return others.length === 0 ? common : withParts(common, others);
+}
+
+/** The bytes that scripts/build-kernels.ts has deflated and written as base64. */
 async function unpack(base64: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));

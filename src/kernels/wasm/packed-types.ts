@@ -3,6 +3,10 @@ import type { KvDtype } from "../kv-types.js";
 import { INT8_GROUP, type PackedDtype, WEIGHT_TYPES } from "../weight-types.js";
 import { INT8_COLUMNS, PANEL_COLUMNS, QUANTISED_COLUMNS } from "./operations.js";
 
+/** What of the kernels only some models take: scripts/kernel-parts.ts says which functions are of which. */
+export const KERNEL_PARTS = ["half", "int8", "blocks", "quantised", "int4", "kvF16", "kvInt8"] as const;
+export type KernelPart = (typeof KERNEL_PARTS)[number];
+
 /** Inputs of a group of the types of quantised files. */
 const GROUP = WEIGHT_TYPES.q4_0.group;
 
@@ -22,6 +26,8 @@ interface PackedType {
   readonly packOutIn: "packOutIn" | "packOutInInt8" | "packOutInInt4" | "packBlocks";
   readonly embed: "embed" | "embedInt8" | "embedQuantised";
   readonly product: "linear" | "linearInt8" | "linearQuantised";
+  /** Parts of the kernels that have its operations, beside what every model takes. */
+  readonly parts: readonly KernelPart[];
 }
 
 /** Floats of so many bytes. Each thread has a tile's results and, of weights of 16 bits, a panel as f32: assembly/linear.ts. */
@@ -32,6 +38,7 @@ function floats(elementBytes: 2 | 4): PackedType {
     quantisedBytes: null,
     threadBytes: (inFeatures) => 4 * PANEL_COLUMNS * (5 + (elementBytes === 2 ? inFeatures : 0)),
     ...{ packInOut: "packInOut", packOutIn: "packOutIn", embed: "embed", product: "linear" },
+    parts: elementBytes === 2 ? ["half"] : [],
   };
 }
 
@@ -56,6 +63,7 @@ function quantised(scales: keyof typeof SCALES, elementBytes = 1): PackedType {
     // A tile's results, and 256 inputs of a panel as integers of 16 bits with eight scales and offsets: assembly/linear-quantised.ts.
     threadBytes: () => QUANTISED_COLUMNS * (4 * 4 + 2 * 256 + 8 * 8),
     ...{ packInOut: null, packOutIn: "packBlocks", embed: "embedQuantised", product: "linearQuantised" },
+    parts: ["quantised"],
   };
 }
 
@@ -75,6 +83,7 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
     // A tile's results: assembly/linear-int8.ts.
     threadBytes: () => 4 * INT8_COLUMNS * 4,
     ...{ packInOut: "packInOutInt8", packOutIn: "packOutInInt8", embed: "embedInt8", product: "linearInt8" },
+    parts: ["int8"],
   },
   q8_0: quantised("oneScale"),
   iq4_nl: quantised("oneScale"),
@@ -87,7 +96,10 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
   q4_0: quantised("oneScale", 0.5),
   q4_1: quantised("withMinimum", 0.5),
   q4_k: quantised("steps", 0.5),
-  int4: { ...quantised("steps", 0.5), packInOut: "packInOutInt4", packOutIn: "packOutInInt4" },
+  int4: {
+    ...quantised("steps", 0.5),
+    ...{ packInOut: "packInOutInt4", packOutIn: "packOutInInt4", parts: ["quantised", "int4"] },
+  },
 };
 
 /** Whether products of this type have a relaxed form: int8, and of quantised files what meets activations of eight bits. */
@@ -98,12 +110,13 @@ export function hasRelaxedForm(dtype: PackedDtype): boolean {
 interface KvOperations {
   readonly writeKv: "writeKv" | "writeKvF16" | "writeKvInt8";
   readonly attention: "attention" | "attentionF16" | "attentionInt8";
+  readonly parts: readonly KernelPart[];
 }
 
 export const KV_OPERATIONS: Readonly<Record<KvDtype, KvOperations>> = {
-  f32: { writeKv: "writeKv", attention: "attention" },
-  f16: { writeKv: "writeKvF16", attention: "attentionF16" },
-  int8: { writeKv: "writeKvInt8", attention: "attentionInt8" },
+  f32: { writeKv: "writeKv", attention: "attention", parts: [] },
+  f16: { writeKv: "writeKvF16", attention: "attentionF16", parts: ["kvF16"] },
+  int8: { writeKv: "writeKvInt8", attention: "attentionInt8", parts: ["kvInt8"] },
 };
 
 function groups(inFeatures: number, group: number): number {

@@ -3,6 +3,7 @@
  * how finely it is cut for the team of threads; operations.ts has their table.
  */
 import { LastrowError } from "../../errors.js";
+import { fetchedCode } from "../../fetched-code.js";
 import {
   type Activation,
   ALL_USES,
@@ -32,6 +33,7 @@ import {
   kernelBinaries,
   writeChoices,
 } from "./kernel-modules.js";
+import { fetchParts, partsOf } from "./kernel-parts.js";
 import { MultiplyAdds } from "./multiply-adds.js";
 import { ACTIVATION_NUMBER, FORM_NUMBER, PACK_ANSWER, QUERIES_PER_TILE } from "./operations.js";
 import { hasRelaxedForm, KV_OPERATIONS, PACKED } from "./packed-types.js";
@@ -355,14 +357,32 @@ function isOneKind({ dtypes }: KernelUses, { whileWide, vectors }: WantedInstruc
   return whileWide === undefined && vectors !== 256 && !(dtypes.some(hasRelaxedForm) && hasRelaxedSimd());
 }
 
+/** Fetches what kernels of these uses will be made of, side by side, before they are: what is wrong is told then. */
+export function expectKernels(uses: Omit<KernelUses, "storedDtypes">): void {
+  fetchParts(partsOf({ ...uses, storedDtypes: [] })).catch(() => undefined);
+  if (uses.dtypes.some(hasRelaxedForm) && hasRelaxedSimd()) fetchChoice().catch(() => undefined);
+}
+
+/** By itself a sixth of what a page's engine would load at first, with the relaxed kernels. */
+function fetchChoice() {
+  return fetchedCode(import("./choose-instructions.js"));
+}
+
 async function chosenKernels(
   shared: boolean,
   wanted: WantedInstructions,
   uses: KernelUses,
   leastWork: number,
 ): Promise<ChosenKernels> {
-  // A sixth of what a page's engine would load at first, with the relaxed kernels.
-  const { chooseInstructions } = await import("./choose-instructions.js");
+  const parts = partsOf(uses);
+  if (isOneKind(uses, wanted)) {
+    return {
+      ...UNCHOSEN,
+      choices: 0,
+      modules: await compileKernels(await kernelBinaries(shared, null, parts)),
+    };
+  }
+  const [{ chooseInstructions }] = await Promise.all([fetchChoice(), fetchParts(parts)]);
   return chooseInstructions(shared, wanted, uses, {
     sizes: sizesOf(1),
     kernelsOver: (exports, memory) => new WasmKernels(memory, new ThreadTeam(exports, memory, []), leastWork),
@@ -375,9 +395,7 @@ async function createKernels(
   { threads, startHelper, leastWork = LEAST_WORK, ...wanted }: WasmOptions,
 ): Promise<Kernels> {
   const shared = threads > 1;
-  const chosen = isOneKind(uses, wanted)
-    ? { ...UNCHOSEN, choices: 0, modules: await compileKernels(await kernelBinaries(shared, null)) }
-    : await chosenKernels(shared, wanted, uses, leastWork);
+  const chosen = await chosenKernels(shared, wanted, uses, leastWork);
   const { modules } = chosen;
   let memory: WebAssembly.Memory;
   try {
