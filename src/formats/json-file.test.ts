@@ -117,7 +117,7 @@ it.each([
 });
 
 describe("the limits", () => {
-  it("take what the largest published files have", () => {
+  it("take what the largest published files have", async () => {
     // Half a million merges as lists of two and a quarter of a million pieces, as 35 MB of tokenizer.json have them;
     // over 900,000 pieces with their scores.
     const merges = `"merges":[${Array.from({ length: 515_000 }, () => '["a","b"]').join()}]`;
@@ -134,7 +134,7 @@ describe("the limits", () => {
     ] as const) {
       expect(text.length).toBeLessThan(limits.bytes);
       // Nothing but its end is wrong, so it was taken as a whole.
-      expect(() => jsonObjectOf(bytesOf(`\u0000${text}`), "f", limits)).toThrow(/is not valid JSON/);
+      await expect(jsonObjectOf(bytesOf(`\u0000${text}`), "f", limits)).rejects.toThrow(/is not valid JSON/);
     }
   });
 });
@@ -156,8 +156,8 @@ describe("readJsonText and readJsonObject", () => {
     expect(files.openFiles).toEqual([]);
   });
 
-  it("refuse what is not UTF-8", () => {
+  it("refuse what is not UTF-8", async () => {
     const bytes = new Uint8Array([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]);
-    expect(() => jsonObjectOf(bytes, "f", TINY)).toThrow("f is not valid UTF-8 text.");
+    await expect(jsonObjectOf(bytes, "f", TINY)).rejects.toThrow("f is not valid UTF-8 text.");
   });
 });

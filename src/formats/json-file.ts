@@ -48,18 +48,22 @@ export async function readJsonText(files: ModelFiles, name: string, limits: Json
  */
 export async function readJsonObject(files: ModelFiles, name: string, limits: JsonLimits) {
   const file = await readJsonText(files, name, limits);
-  return file === null ? null : { json: parseJsonObject(file.text, file.name), name: file.name };
+  return file === null ? null : { json: await parseJsonObject(file, file.name), name: file.name };
 }
 
 /** The same of a file that holds one list. */
 export async function readJsonList(files: ModelFiles, name: string, limits: JsonLimits) {
   const file = await readJsonText(files, name, limits);
-  return file === null ? null : { json: parseJsonList(file.text, file.name), name: file.name };
+  return file === null ? null : { json: await parseJsonList(file, file.name), name: file.name };
 }
 
 /** The same for bytes that were read otherwise. */
-export function jsonObjectOf(bytes: Uint8Array, fileName: string, bounds: JsonBounds): JsonObject {
-  return parseJsonObject(boundedText(bytes, fileName, bounds).text, fileName);
+export async function jsonObjectOf(
+  bytes: Uint8Array,
+  fileName: string,
+  bounds: JsonBounds,
+): Promise<JsonObject> {
+  return parseJsonObject(boundedText(bytes, fileName, bounds), fileName);
 }
 
 function boundedText(bytes: Uint8Array, fileName: string, bounds: JsonBounds) {

@@ -1,11 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LastrowError } from "../errors.js";
-import { parseJsonObject } from "./strict-json.js";
+import { countJson } from "./json-counts.js";
+import { type JsonObject, parseJsonObject } from "./strict-json.js";
 
-function messageOf(text: string): string {
+/** As `json-file.ts` has it parsed. */
+function parsed(text: string, fileName: string): Promise<JsonObject> {
+  return parseJsonObject({ text, members: countJson(new TextEncoder().encode(text)).members }, fileName);
+}
+
+async function messageOf(text: string): Promise<string> {
   try {
-    parseJsonObject(text, "config.json");
+    await parsed(text, "config.json");
   } catch (error) {
     expect(error).toBeInstanceOf(LastrowError);
     expect((error as LastrowError).code).toBe("model_file_invalid");
@@ -20,8 +26,8 @@ function plain(value: unknown): unknown {
 }
 
 describe("parseJsonObject", () => {
-  it("gives the values of the file, without prototypes", () => {
-    const object = parseJsonObject(
+  it("gives the values of the file, without prototypes", async () => {
+    const object = await parsed(
       '{"a": [1, {"b": null}, []], "c": {"d": "\\u00e9"}, "": -1.5e3, "7": true}',
       "f",
     );
@@ -48,11 +54,11 @@ describe("parseJsonObject", () => {
     ['{"a": 1} x', "config.json is not valid JSON: invalid symbol (line 1, column 10)."],
     ['{"a": 1 // one\n}', "config.json is not valid JSON: invalid comment token (line 1, column 9)."],
     ['{"a": NaN}', "config.json is not valid JSON: invalid symbol (line 1, column 7)."],
-  ])("refuses %j and says where", (text, message) => {
-    expect(messageOf(text)).toBe(message);
+  ])("refuses %j and says where", async (text, message) => {
+    expect(await messageOf(text)).toBe(message);
   });
 
-  it("takes what JSON.parse takes, apart from repeated and forbidden keys", () => {
+  it("takes what JSON.parse takes, apart from repeated and forbidden keys", async () => {
     const mutated = fc
       .tuple(
         fc.json({ maxDepth: 4 }),
@@ -65,8 +71,8 @@ describe("parseJsonObject", () => {
         const from = at % text.length;
         return text.slice(0, from) + inserted + text.slice(from + removed);
       });
-    fc.assert(
-      fc.property(mutated, (text) => {
+    await fc.assert(
+      fc.asyncProperty(mutated, async (text) => {
         let expected: unknown;
         try {
           expected = JSON.parse(text);
@@ -74,12 +80,12 @@ describe("parseJsonObject", () => {
           expected = undefined;
         }
         if (expected === undefined) {
-          messageOf(text);
+          await messageOf(text);
           return;
         }
         let actual: unknown;
         try {
-          actual = parseJsonObject(text, "f");
+          actual = await parsed(text, "f");
         } catch (error) {
           expect((error as LastrowError).message).toMatch(/twice|forbidden|must hold a JSON object/);
           return;

@@ -3,98 +3,72 @@
  * key that comes twice, or one that JavaScript gives a meaning of its own, is an error. The result has no prototype
  * at any level, so that a key is there only if the file has it.
  */
-import { type ParseErrorCode, printParseErrorCode, visit } from "#jsonc-parser";
-import { LastrowError } from "../errors.js";
-import { quoteValue } from "../quote-value.js";
+import { fetchedCode } from "../fetched-code.js";
 
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
 
 /** A JSON object without a prototype. */
 export type JsonObject = Record<string, unknown>;
 
+/** A text that may hold JSON, bounded (`json-file.ts`). */
+export interface JsonText {
+  readonly text: string;
+  /** Members of all its objects, keys that come twice counted twice, if it is JSON. */
+  readonly members: number;
+}
+
 /**
  * Parses a file that must hold one JSON object (RFC 8259; no comments, no trailing commas).
- * The parser is recursive, and makes up to 40 bytes of a character: the text must have been bounded (`json-file.ts`).
  *
- * @param text the whole file
  * @param fileName what messages call it
  * @returns the object; it and every object in it has a null prototype. A number too large for a double is Infinity.
  * @throws LastrowError `model_file_invalid`, with line and column (both from 1), on a syntax error, another value than
- *   an object at the top, a key that comes twice in one object, or a key `__proto__`, `constructor` or `prototype`
+ *   an object at the top, a key that comes twice in one object, or a key `__proto__`, `constructor` or `prototype`;
+ *   `code_unavailable` where what says that cannot be fetched
  */
-export function parseJsonObject(text: string, fileName: string): JsonObject {
-  return parse(text, fileName, "object") as JsonObject;
+export async function parseJsonObject(file: JsonText, fileName: string): Promise<JsonObject> {
+  return (await parse(file, fileName, "object")) as JsonObject;
 }
 
 /** The same of a file that must hold one JSON list. */
-export function parseJsonList(text: string, fileName: string): unknown[] {
-  return parse(text, fileName, "list") as unknown[];
+export async function parseJsonList(file: JsonText, fileName: string): Promise<unknown[]> {
+  return (await parse(file, fileName, "list")) as unknown[];
 }
 
-function parse(text: string, fileName: string, kind: "object" | "list"): JsonObject | unknown[] {
-  let root: JsonObject | unknown[] | undefined;
-  let key = "";
-  const enclosing: (JsonObject | unknown[])[] = [];
-
-  function fail(what: string, line: number, character: number): never {
-    throw new LastrowError(
-      "model_file_invalid",
-      `${fileName} ${what} (line ${line + 1}, column ${character + 1}).`,
-    );
+async function parse(
+  { text, members }: JsonText,
+  fileName: string,
+  kind: "object" | "list",
+): Promise<JsonObject | unknown[]> {
+  const value = soundValue(text, members);
+  if (typeof value === "object" && value !== null && Array.isArray(value) === (kind === "list")) {
+    return value as JsonObject | unknown[];
   }
-
-  function add(value: unknown, line: number, character: number): void {
-    const container = enclosing.at(-1);
-    if (container === undefined) fail(`must hold a JSON ${kind}`, line, character);
-    if (Array.isArray(container)) container.push(value);
-    else container[key] = value;
-  }
-
-  visit(
-    text,
-    {
-      onObjectBegin(_offset, _length, line, character) {
-        const object: JsonObject = Object.create(null);
-        if (enclosing.length === 0 && kind === "object") root = object;
-        else add(object, line, character);
-        enclosing.push(object);
-      },
-      onObjectProperty(property, _offset, _length, line, character) {
-        if (FORBIDDEN_KEYS.has(property))
-          fail(`has the forbidden key ${quoteValue(property)}`, line, character);
-        if (Object.hasOwn(enclosing.at(-1)!, property)) {
-          fail(`has the key ${quoteValue(property)} twice`, line, character);
-        }
-        key = property;
-      },
-      onObjectEnd() {
-        enclosing.pop();
-      },
-      onArrayBegin(_offset, _length, line, character) {
-        const list: unknown[] = [];
-        if (enclosing.length === 0 && kind === "list") root = list;
-        else add(list, line, character);
-        enclosing.push(list);
-      },
-      onArrayEnd() {
-        enclosing.pop();
-      },
-      onLiteralValue(value: unknown, _offset, _length, line, character) {
-        add(value, line, character);
-      },
-      onError(code, _offset, _length, line, character) {
-        fail(`is not valid JSON: ${describe(code)}`, line, character);
-      },
-    },
-    { disallowComments: true },
-  );
-  // `visit` reports an error for a text without a value, so a missing root cannot get here.
-  return root!;
+  const { refuseJson } = await fetchedCode(import("./json-faults.js"));
+  return refuseJson(text, fileName, kind, FORBIDDEN_KEYS);
 }
 
-/** The library's `CloseBraceExpected` as "close brace expected". */
-function describe(code: ParseErrorCode): string {
-  return printParseErrorCode(code)
-    .replace(/(?<=[a-z])(?=[A-Z])/g, " ")
-    .toLowerCase();
+/** The value of a text; undefined where it is not JSON, has a key twice, or one that is forbidden. */
+function soundValue(text: string, members: number): unknown {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  let found = 0;
+  let isForbidden = false;
+  const withoutPrototypes = (value: unknown): unknown => {
+    if (typeof value !== "object" || value === null) return value;
+    if (Array.isArray(value)) return value.map(withoutPrototypes);
+    const object: JsonObject = Object.create(null);
+    for (const [key, member] of Object.entries(value)) {
+      isForbidden ||= FORBIDDEN_KEYS.has(key);
+      object[key] = withoutPrototypes(member);
+      found += 1;
+    }
+    return object;
+  };
+  const sound = withoutPrototypes(parsed);
+  return isForbidden || found !== members ? undefined : sound;
 }

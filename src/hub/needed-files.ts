@@ -2,7 +2,8 @@
  * Which of a repository's files lastrow reads. Asked twice: of the cache, whether all is there, and of the Hub's
  * listing, what to fetch; one function answers both.
  */
-import { MODULES, PROMPTS } from "../formats/embedding-settings.js";
+import { PROMPTS } from "../formats/embedding-settings.js";
+import { MODULES } from "../formats/embedding-types.js";
 import { JSON_LIMITS, jsonObjectOf } from "../formats/json-file.js";
 import { isNested, NESTED_FILES } from "../formats/model-files.js";
 import { readWeightMap, WEIGHTS, WEIGHTS_INDEX } from "../formats/shard-index.js";
@@ -65,7 +66,7 @@ export function neededFiles(
  * @param fileName what messages call the index
  * @throws LastrowError `model_file_invalid` when it is not an index or names something else than plain files
  */
-export function shardNames(bytes: Uint8Array, fileName: string): string[] {
-  const index = jsonObjectOf(bytes, fileName, JSON_LIMITS.tensors);
+export async function shardNames(bytes: Uint8Array, fileName: string): Promise<string[]> {
+  const index = await jsonObjectOf(bytes, fileName, JSON_LIMITS.tensors);
   return [...new Set(readWeightMap(index, fileName).values())].sort();
 }

@@ -4,13 +4,13 @@
  * else. Vocabularies rightly hold keys such as `constructor`, so no key is forbidden; keys must not be looked up through
  * a prototype.
  */
-import { visit } from "#jsonc-parser";
 import { LastrowError } from "../errors.js";
+import { fetchedCode } from "../fetched-code.js";
 import { JSON_LIMITS, readJsonText } from "../formats/json-file.js";
 import { type ModelFiles, readText } from "../formats/model-files.js";
 import { quoteValue } from "../quote-value.js";
 import type { NamedInfill } from "./infill-tokens.js";
-import { invalid, isObject, type JsonFile, type JsonObject } from "./json-objects.js";
+import { invalid, isObject, type JsonFile, type JsonObject, messageOf } from "./json-objects.js";
 import { readTokenSettings, type TokenSettings } from "./token-settings.js";
 
 /** Every file that may define a tokenizer. */
@@ -126,7 +126,11 @@ async function readJson(files: ModelFiles, name: string): Promise<JsonFile | nul
   }
   if (!isObject(json)) throw invalid(found.name, "is not a JSON object");
   // To read it all again takes as long as all else together.
-  if (membersOf(json) !== found.members) refuseRepeatedKeys(found.text, found.name);
+  if (membersOf(json) !== found.members) {
+    const { repeatedKey } = await fetchedCode(import("../formats/json-faults.js"));
+    const key = repeatedKey(found.text);
+    if (key !== null) throw invalid(found.name, `has the key ${quoteValue(key)} twice in one object`);
+  }
   return { json, fileName: found.name };
 }
 
@@ -139,24 +143,6 @@ function membersOf(value: unknown): number {
   return members;
 }
 
-/** Names what `JSON.parse` does not report: a key that comes twice in one object. */
-function refuseRepeatedKeys(text: string, fileName: string): void {
-  const keys: Set<string>[] = [];
-  visit(text, {
-    onObjectBegin() {
-      keys.push(new Set());
-    },
-    onObjectProperty(key) {
-      const seen = keys.at(-1)!;
-      if (seen.has(key)) throw invalid(fileName, `has the key ${quoteValue(key)} twice in one object`);
-      seen.add(key);
-    },
-    onObjectEnd() {
-      keys.pop();
-    },
-  });
-}
-
 /** Waits for a file, whose faults are the tokenizer's. */
 async function ofTokenizer<T>(reading: Promise<T>): Promise<T> {
   try {
@@ -165,8 +151,4 @@ async function ofTokenizer<T>(reading: Promise<T>): Promise<T> {
     if (!(error instanceof LastrowError) || error.code !== "model_file_invalid") throw error;
     throw new LastrowError("tokenizer_invalid", error.message, { cause: error });
   }
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
