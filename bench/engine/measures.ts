@@ -3,6 +3,7 @@
  * turns, round by round, and the medians over the rounds are compared.
  */
 import type { EngineCore } from "../../src/engine/engine-core.js";
+import { connectTier } from "../../src/engine/engine-tier.js";
 import type { ConvertedDtype } from "../../src/kernels/weight-types.js";
 import {
   type MeasuredRequest,
@@ -219,7 +220,7 @@ export function lateShortRequest(core: EngineCore, rounds: number): Figure[] {
  * tokens, and 16 requests that decode. The last measure: an engine has its tier for good.
  */
 export function tierOverhead(core: EngineCore, rounds: number): Figure[] {
-  const tier = core.connectTier({
+  const tier = connectTier(core, {
     policy: { write: "first", deadlineMs: 250 },
     post: (ask) => {
       if (ask.type === "load") tier.take({ type: "loaded", id: ask.id, length: ask.from });

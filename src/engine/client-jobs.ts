@@ -3,16 +3,19 @@
  * which of its numbers means which job, as long as that runs; the scratch that all of them choose tokens in, in turns; and the
  * grammars. Those whose next tokens are not known yet take no part in steps: they are worked on between steps.
  */
+
+import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
 import type { GenerationSink } from "../protocol/generation-outcome.js";
 import type { ClientMessageOf, HostMessage } from "../protocol/messages.js";
 import { toRemoteError } from "../protocol/remote-error.js";
 import { SamplingScratch } from "../sampling/scratch.js";
-import { BeamJob } from "./beam-job.js";
+import type { BeamJob } from "./beam-job.js";
 import type { EngineCore } from "./engine-core.js";
 import { GenerationJob, type ObservedStep } from "./generation-job.js";
-import { GrammarStore } from "./grammar-store.js";
+import type { GrammarStore } from "./grammar-store.js";
+import type { LateCode } from "./late-code.js";
 import type { Outbox } from "./outbox.js";
-import { ReadoutJob } from "./readout-job.js";
+import type { ReadoutJob } from "./readout-job.js";
 
 /** Looks at a vocabulary's tree after a step of others, for each of its milliseconds: some 3 % of it. Measured. */
 const FUEL_PER_STEP_MS = 3000;
@@ -21,18 +24,29 @@ const LEAST_FUEL = 1000;
 const FUEL_ALONE = 200_000;
 
 export class ClientJobs {
-  readonly grammars = new GrammarStore();
   readonly #core: EngineCore;
   readonly #outbox: Pick<Outbox, "say" | "sayLater">;
+  readonly #code: Pick<LateCode, "expect">;
+  /** What grammars are over; told before the first of them. */
+  vocabulary: TokenVocabulary | null = null;
+  /** Made for the first. */
+  #grammars: GrammarStore | null = null;
   readonly #scratch: SamplingScratch;
   readonly #generations = new Map<number, GenerationJob | BeamJob>();
   /** Of the generations, those that are held to a grammar. */
   readonly #constrained = new Map<number, GenerationJob>();
   readonly #readouts = new Map<number, ReadoutJob>();
 
-  constructor(core: EngineCore, outbox: Pick<Outbox, "say" | "sayLater">, vocabSize: number) {
+  /** @param code has what each message needs */
+  constructor(
+    core: EngineCore,
+    outbox: Pick<Outbox, "say" | "sayLater">,
+    vocabSize: number,
+    code: Pick<LateCode, "expect">,
+  ) {
     this.#core = core;
     this.#outbox = outbox;
+    this.#code = code;
     this.#scratch = new SamplingScratch(vocabSize);
   }
 
@@ -50,13 +64,14 @@ export class ClientJobs {
   /** @throws LastrowError what ends the call: it cannot begin */
   generate({ id, request, observed }: ClientMessageOf<"generate">): void {
     const { beams, constraint } = request;
-    const grammar = constraint === null ? null : this.grammars.grammar(constraint.key, constraint.grammar);
+    const grammar =
+      constraint === null ? null : this.#grammarStore().grammar(constraint.key, constraint.grammar);
     const sink = this.#sink(id, request.endsByText);
     const onStep = observed === null ? null : this.#observer(id, observed);
     const job =
       beams === null
         ? new GenerationJob(this.#core, this.#scratch, request, sink, { grammar, onStep })
-        : new BeamJob(this.#core, this.#scratch, request, beams, sink);
+        : new (this.#code.expect("beams").BeamJob)(this.#core, this.#scratch, request, beams, sink);
     this.#generations.set(id, job);
     if (grammar !== null && job instanceof GenerationJob) this.#constrained.set(id, job);
     job.begin();
@@ -78,6 +93,7 @@ export class ClientJobs {
       this.#readouts.delete(id);
       this.#outbox.say(message, transfer);
     };
+    const { ReadoutJob } = this.#code.expect("readouts");
     const job = new ReadoutJob(this.#core, request, {
       end: (outcome) => say({ type: "readout", id, outcome }, outcome.vector.buffer),
       cancelled: () => say({ type: "ended", id, outcome: null }),
@@ -98,6 +114,12 @@ export class ClientJobs {
       this.#constrained.set(id, job);
       return;
     }
+  }
+
+  #grammarStore(): GrammarStore {
+    if (this.vocabulary === null) throw new Error("the vocabulary is not known");
+    this.#grammars ??= new (this.#code.expect("grammars").GrammarStore)(this.vocabulary);
+    return this.#grammars;
   }
 
   /** @param endsByText whether its tokens need an answer */

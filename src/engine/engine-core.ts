@@ -16,7 +16,7 @@ import type { WantedAs } from "../model/forward-batch.js";
 import type { EngineEvent, EngineEventType, EngineStats } from "../protocol/engine-stats.js";
 import { blockCounts } from "./block-counts.js";
 import { EngineEvents } from "./engine-events.js";
-import { EngineTier, type EngineTierOptions } from "./engine-tier.js";
+import type { EngineTier } from "./engine-tier.js";
 import { KvCapacity } from "./kv-capacity.js";
 import { ModelRunner } from "./model-runner.js";
 import { RowTransfer } from "./row-transfer.js";
@@ -106,11 +106,9 @@ export class EngineCore {
     return this.#scheduler.tier;
   }
 
-  /** From now on a KV tier is asked for rows that are missing, and offered those that are computed. */
-  connectTier(options: EngineTierOptions): EngineTier {
-    const tier = new EngineTier(this.kvCache, this.kernels, options);
+  /** From now on it is asked for rows that are missing, and offered those that are computed. */
+  set tier(tier: EngineTier) {
     this.#scheduler.tier = tier;
-    return tier;
   }
 
   /** Forward passes so far. */

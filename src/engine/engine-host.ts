@@ -7,6 +7,7 @@
  */
 import { LastrowError } from "../errors.js";
 import type { ReadProgress } from "../formats/load-progress.js";
+import { expectKernels } from "../kernels/wasm/wasm-kernels.js";
 import { type Clock, systemClock } from "../platform/clock.js";
 import type { Threads } from "../platform/threads.js";
 import type { ClientMessage, ClientMessageOf, EnginePort } from "../protocol/messages.js";
@@ -14,11 +15,12 @@ import { toRemoteError } from "../protocol/remote-error.js";
 import { ClientJobs } from "./client-jobs.js";
 import { ClientSequences } from "./client-sequences.js";
 import type { EngineCore } from "./engine-core.js";
+import { LateCode } from "./late-code.js";
 import { loadEngine } from "./load-engine.js";
 import { Outbox } from "./outbox.js";
 import { beginProbe } from "./probe.js";
 import { RemoteFiles } from "./remote-files.js";
-import { TierLink } from "./tier-link.js";
+import type { TierLink } from "./tier-link.js";
 import { TurnTaker } from "./turn-taker.js";
 
 /** What there is once the engine is loaded. */
@@ -42,6 +44,9 @@ export class EngineHost {
   #files: RemoteFiles | null = null;
   #engine: LoadedEngine | null = null;
   #tier: TierLink | null = null;
+  readonly #code = new LateCode();
+  /** Messages that came while code was fetched for one before them; null: none is fetched. */
+  #held: ClientMessage[] | null = null;
   /** What ended the engine, or kept it from being made. */
   #broken: { readonly error: unknown } | null = null;
   #isStepping = false;
@@ -95,9 +100,37 @@ export class EngineHost {
     await this.#engine?.core.dispose();
   }
 
+  /** Messages are taken in their order: what comes behind one whose code is fetched waits for it. */
   #receive(message: ClientMessage): void {
+    if (this.#held !== null) {
+      this.#held.push(message);
+      return;
+    }
+    const fetching = this.#code.fetchFor(message);
+    if (fetching === null) {
+      this.#take(message, () => this.#handle(message));
+      return;
+    }
+    this.#held = [];
+    const goOn = (handle: () => void) => {
+      const held = this.#held ?? [];
+      this.#held = null;
+      this.#take(message, handle);
+      for (const later of held) this.#receive(later);
+    };
+    fetching.then(
+      () => goOn(() => this.#handle(message)),
+      (error) =>
+        goOn(() => {
+          throw error;
+        }),
+    );
+  }
+
+  /** @param handle what is wrong is told to the message's call */
+  #take(message: ClientMessage, handle: () => void): void {
     try {
-      this.#handle(message);
+      handle();
     } catch (error) {
       if ("id" in message) this.#outbox.say({ type: "failed", id: message.id, error: toRemoteError(error) });
     }
@@ -107,6 +140,9 @@ export class EngineHost {
 
   #handle(message: ClientMessage): void {
     switch (message.type) {
+      case "expect":
+        expectKernels(message.uses);
+        return;
       case "load":
         this.#load(message);
         return;
@@ -117,7 +153,7 @@ export class EngineHost {
         this.#files?.fail();
         return;
       case "vocabulary":
-        this.#expectEngine().jobs.grammars.setVocabulary(message.vocabulary);
+        this.#expectEngine().jobs.vocabulary = message.vocabulary;
         return;
       case "generate":
         this.#expectEngine().jobs.generate(message);
@@ -170,7 +206,7 @@ export class EngineHost {
           await core.dispose();
           return;
         }
-        const jobs = new ClientJobs(core, outbox, setup.decoder.vocabSize);
+        const jobs = new ClientJobs(core, outbox, setup.decoder.vocabSize, this.#code);
         this.#engine = { core, jobs, sequences: new ClientSequences(core, outbox) };
         outbox.say({ type: "loaded", id, info });
       })
@@ -190,6 +226,7 @@ export class EngineHost {
   }
 
   #connectTier({ port, policy }: ClientMessageOf<"connectTier">): void {
+    const { TierLink } = this.#code.expect("tier");
     this.#tier = new TierLink(this.#expectEngine().core, port, policy, this.#tierClock, () => {
       this.#outbox.flush();
       void this.#run();

@@ -21,6 +21,16 @@ export interface EngineTierOptions {
   readonly now: () => number;
 }
 
+/** Gives an engine its KV tier. */
+export function connectTier(
+  core: { readonly kvCache: KvCache; readonly kernels: Pick<Kernels, "u8">; tier: EngineTier | null },
+  options: EngineTierOptions,
+): EngineTier {
+  const tier = new EngineTier(core.kvCache, core.kernels, options);
+  core.tier = tier;
+  return tier;
+}
+
 export class EngineTier {
   readonly loads: TierLoads;
   readonly offers: TierOffers;

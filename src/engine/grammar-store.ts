@@ -11,16 +11,14 @@ const MAX_GRAMMARS = 32;
 
 export class GrammarStore {
   readonly #grammars = new Map<string, TokenGrammar>();
-  #vocabulary: TokenVocabulary | null = null;
+  readonly #vocabulary: TokenVocabulary;
 
-  /** To be told before the first grammar. */
-  setVocabulary(vocabulary: TokenVocabulary): void {
+  constructor(vocabulary: TokenVocabulary) {
     this.#vocabulary = vocabulary;
   }
 
   /** @param key equal for equal grammars of one tenant, and only for them */
   grammar(key: string, grammar: PackedGrammar): TokenGrammar {
-    if (this.#vocabulary === null) throw new Error("the vocabulary is not known");
     const kept = this.#grammars.get(key) ?? new TokenGrammar(unpackGrammar(grammar), this.#vocabulary);
     // Used last, forgotten last.
     this.#grammars.delete(key);

@@ -6,7 +6,7 @@ import type { Clock } from "../platform/clock.js";
 import type { TierPolicy } from "../protocol/kv-tier.js";
 import type { TierAnswer } from "../protocol/tier-messages.js";
 import type { EngineCore } from "./engine-core.js";
-import type { EngineTier } from "./engine-tier.js";
+import { connectTier, type EngineTier } from "./engine-tier.js";
 
 export class TierLink {
   readonly #port: MessagePort;
@@ -23,7 +23,7 @@ export class TierLink {
     this.#port = port;
     this.#clock = clock;
     this.#wake = wake;
-    this.#tier = core.connectTier({
+    this.#tier = connectTier(core, {
       policy,
       post: (ask, transfer) => port.postMessage(ask, transfer),
       now: () => clock.now(),

@@ -5,6 +5,7 @@
  */
 import type { ReadProgress } from "../formats/load-progress.js";
 import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
+import type { KernelUses } from "../kernels/kernels.js";
 import type { RowRange } from "../kernels/kv-rows.js";
 import type { ChosenToken } from "../sampling/continuation.js";
 import type { EngineInfo, EngineSetup } from "./engine-setup.js";
@@ -17,7 +18,9 @@ import type { ReadoutOutcome, ReadoutRequest } from "./readout-request.js";
 import type { RemoteError } from "./remote-error.js";
 
 export type ClientMessage =
-  /** The first one. Answered by `read` and `progress`, then by `loaded` or `failed`. */
+  /** What is known of the model before it is loaded: what it is computed with is fetched meanwhile. Not answered. */
+  | { readonly type: "expect"; readonly uses: Omit<KernelUses, "storedDtypes"> }
+  /** The first one of a call. Answered by `read` and `progress`, then by `loaded` or `failed`. */
   | { readonly type: "load"; readonly id: number; readonly setup: EngineSetup }
   /** What a `read` asked for, in its own buffer; the answers come in the order of the questions. */
   | { readonly type: "bytes"; readonly buffer: ArrayBuffer }

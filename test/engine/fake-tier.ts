@@ -2,7 +2,9 @@
  * A KV tier for tests, within the thread and in time that is counted in steps: it holds blocks that engines have offered, and answers
  * late, in part, in odd orders, twice, never, or dies, as its seed says.
  */
+
 import type { EngineCore } from "../../src/engine/engine-core.js";
+import { connectTier } from "../../src/engine/engine-tier.js";
 import { BLOCK_SIZE, firstKeptBlock } from "../../src/kernels/kv-layout.js";
 import type { TierPolicy } from "../../src/protocol/kv-tier.js";
 import type { TierAnswer, TierAsk, TierBlock } from "../../src/protocol/tier-messages.js";
@@ -101,7 +103,7 @@ export class FakeTier {
     const policy: TierPolicy = { write: "first", deadlineMs: 12 * STEP_MS };
     this.#core = core;
     this.#options = { faults: SOUND, policy, ...options };
-    core.connectTier({
+    connectTier(core, {
       policy: this.#options.policy,
       post: (ask) => this.#take(ask),
       now: () => this.#step * STEP_MS,

@@ -1,6 +1,8 @@
 /** Loads from a KV tier, step by step: what is asked for, what waits, what gives way, and how each ends. */
+
 import { beforeAll, describe, expect, test } from "vitest";
 import type { EngineCore } from "../../src/engine/engine-core.js";
+import { connectTier } from "../../src/engine/engine-tier.js";
 import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import { violatedInvariants } from "../../src/kv-cache/invariants.js";
 import type { TierPolicy } from "../../src/protocol/kv-tier.js";
@@ -23,7 +25,7 @@ class Tiered extends SteppedEngine {
 
   constructor(limits: Limits = {}, policy: Partial<TierPolicy> = {}) {
     super(parts, limits);
-    this.core.connectTier({
+    connectTier(this.core, {
       policy: { write: "first", deadlineMs: 250, ...policy },
       post: (ask) => this.asks.push(ask),
       now: () => this.ms,

@@ -3,8 +3,10 @@
  * there is, exchanges them, is late, or fails: every row of logits is held against the same tokens recomputed alone, and every
  * record that came damaged must have been rejected.
  */
+
 import fc from "fast-check";
 import type { EngineCore } from "../../src/engine/engine-core.js";
+import { connectTier } from "../../src/engine/engine-tier.js";
 import type { KvDtype } from "../../src/kernels/kv-types.js";
 import type { TierAnswer, TierAsk, TierIdentity } from "../../src/protocol/tier-messages.js";
 import { TierNamespace } from "../../src/tier/names.js";
@@ -146,7 +148,7 @@ export class TieredModel {
     const host = new TierHost({ namespace: this.#namespace, store, clock, random, port });
     const rows = newTally();
     const run = new ScenarioRun(this.#engine, this.#truth, traffic, rows, (core) => {
-      core.connectTier({
+      connectTier(core, {
         policy: { write: "first", deadlineMs: DEADLINE_MS / SLOWER },
         post: (ask) => void asks.push(ask),
         now: () => clock.now() / SLOWER,
