@@ -6,7 +6,7 @@ import { openGguf } from "../src/formats/gguf/open-gguf.js";
 import { STORED_TYPES, type StoredDtype, storedBytes } from "../src/kernels/weight-types.js";
 import { folderFiles } from "../src/platform/disk-files.js";
 import { ggufTokenizerFiles } from "../src/tokenizer/gguf-tokenizer.js";
-import { tokenizerOf } from "../src/tokenizer/load-tokenizer.js";
+import { tokenizerOf } from "../src/tokenizer/make-tokenizer.js";
 import { metadataOf } from "../test/gguf-vocabulary.js";
 import { ggufValue } from "./gguf-writer.js";
 import { makeRandomGguf } from "./make-random-model.js";

@@ -17,7 +17,7 @@ export type { Generation } from "./client/generation.js";
 export type { LogitsRow } from "./client/logits-reader.js";
 export type { EditOptions, Sequence } from "./client/sequence.js";
 export { type ErrorCode, LastrowError } from "./errors.js";
-export type { EmbeddingSettings, Pooling, RankingSettings } from "./formats/embedding-settings.js";
+export type { EmbeddingSettings, Pooling, RankingSettings } from "./formats/embedding-types.js";
 export type { MetadataEntry, MetadataScalar } from "./formats/gguf/metadata-entries.js";
 export type { LoadProgress } from "./formats/load-progress.js";
 export type { ModelFile, ModelFiles } from "./formats/model-files.js";

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { ChatRenderer } from "../src/chat/chat-renderer.js";
 import { PromptEncoder } from "../src/chat/prompt-encoder.js";
 import { type ChatMessage, type ChatTool, type LanguageModel, load, type ReplyPiece } from "../src/index.js";
+import { answerParts } from "../src/library/answer-parts.js";
 import { callFormatOf } from "../src/tools/call-format.js";
 import type { ToolDefinition } from "../src/tools/tool.js";
 import { chatModelFiles } from "./chat-model.js";
@@ -115,7 +116,10 @@ test("functions run with what their schema makes of the arguments, and the model
     .answer(
       prompt,
       { ...SAMPLED, maxTokens: 150, seed: 3, stopTokenIds: [MADE.idOf("<|im_end|>")], cachePrompt: false },
-      { thoughts: null, tools: { format, tools: definitions, choice: "auto", parallel: true } },
+      answerParts({
+        thoughts: null,
+        tools: { format, tools: definitions, choice: "auto", parallel: true },
+      }),
     )
     .result();
   expect(result.tokens).toEqual(alone.tokens);

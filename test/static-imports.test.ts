@@ -21,7 +21,7 @@ async function reachedFrom(entry: string): Promise<ReadonlySet<string>> {
 
 test("a page that only generates loads nothing else with its first script, nor what reads a tokenizer's or a GGUF file", async () => {
   const reached = [...(await reachedFrom("index.ts"))];
-  expect(reached.length).toBeGreaterThan(100);
+  expect(reached.length).toBeGreaterThan(50);
   const later = [
     // Grammars, templates and chats.
     /^grammar\/(json-schema\/(schema-(keywords|grammar|alternatives)|strings|number-dfa)|regex|make-dfa|gbnf|grammar)\b/,
@@ -34,17 +34,21 @@ test("a page that only generates loads nothing else with its first script, nor w
     /^sampling\/(?!(options|philox|beam-settings|logprobs|argmax)\b)/,
     // What else a model does.
     /^saved-sequence\/|^client\/(comparison|sequence-storage)\b/,
-    /^library\/(embed|rank|tier-connection)\b/,
+    /^library\/(embed|rank|tier-connection|begin-sequence|restore-sequence|chat-options|answer-parts)\b/,
+    /^client\/(sequence|grammar-compiler)\.ts|^platform\/(limited-tasks|fair-queue|digests-here)\b/,
+    // How a format is read, and a family's config.
+    /^architectures\/(?!architecture\.ts)|^library\/describe-(folder|gguf)\b|^formats\/(json-faults|strict-json|safetensors|checkpoint|embedding-settings)\b/,
+    /^tools\//,
   ];
   expect(reached.filter((file) => later.some((pattern) => pattern.test(file)))).toEqual([]);
 });
 
-test("an engine's worker loads no kernels in TypeScript, none that are relaxed, and nothing that chooses or checks, before they are asked for", async () => {
+test("an engine's worker loads no kernels in TypeScript, none that are relaxed or of another type than f32, and nothing that chooses or checks, before they are asked for; nor beams, grammars, readouts and a KV tier", async () => {
   const reached = [...(await reachedFrom("engine/engine-worker.ts"))];
   expect(reached).toContain("kernels/wasm/wasm-kernels.ts");
   expect(
     reached.filter((file) =>
-      /^kernels\/(reference\/(?!(reference-backend|column-bytes|stretch-maxima)\b)|wasm\/(relaxed-binary|choose-instructions|self-check|expected-digests))/.test(
+      /^kernels\/(reference\/(?!(reference-backend|column-bytes|stretch-maxima)\b)|wasm\/(relaxed-binary|parts\/|choose-instructions|self-check|expected-digests))|^engine\/(beam-job|grammar-store|readout-job|tier-(link|loads|offers)|engine-tier)\b|^grammar\/|^sampling\/beam-search/.test(
         file,
       ),
     ),

@@ -1,6 +1,7 @@
 /** Answers that call tools, of the embedded model: it knows nothing of them, so that what holds it does all the work. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type GenerateOptions, type LanguageModel, load } from "../src/index.js";
+import { answerParts } from "../src/library/answer-parts.js";
 import { CALL_FORMATS, callFormat } from "../src/tools/call-format.js";
 import type { ToolChoice, ToolDefinition } from "../src/tools/tool.js";
 import { chatModelFiles } from "./chat-model.js";
@@ -38,7 +39,7 @@ function ask({ format = "hermes", tools = TOOLS, choice = "required", parallel =
   return model.answer(
     "Once upon a time",
     { temperature: 1.5, seed: 1, ...options },
-    { thoughts: null, tools: asked },
+    answerParts({ thoughts: null, tools: asked }),
   );
 }
 
@@ -117,7 +118,7 @@ test("a marker that is a special token begins a call among free text, behind tho
   for (let seed = 0; seed < 12; seed++) {
     const options = { seed, temperature: 1, maxTokens: 120, logitBias: { [call]: 6, [end]: 5 } };
     const { toolCalls, tokens, finishReason, reasoning } = await random
-      .answer("Once", options, { thoughts, tools })
+      .answer("Once", options, answerParts({ thoughts, tools }))
       .result();
     const thought = tokens.indexOf(end);
     const begun = tokens.indexOf(call, thought + 1);
@@ -147,7 +148,11 @@ test("thoughts that have begun and whose end is spelled are free, and what the a
   const schema = { type: "object", properties: { n: { enum: [1, 2] } }, required: ["n"] };
   const answer = (seed: number, more: object, parts: { tools: typeof tools | null }) =>
     model
-      .answer("Once", { seed, temperature: 8, maxTokens: 120, logitBias, ...more }, { thoughts, ...parts })
+      .answer(
+        "Once",
+        { seed, temperature: 8, maxTokens: 120, logitBias, ...more },
+        answerParts({ thoughts, ...parts }),
+      )
       .result();
   let numThoughtOf = 0;
   for (const seed of [1, 2, 3, 4]) {

@@ -6,6 +6,9 @@ import type { JsonObject } from "../formats/strict-json.js";
 import type { ModelConfig } from "../model/config.js";
 import type { DecoderSpec, TensorRow } from "../model/decoder-spec.js";
 
+/** Longest that any context is. */
+export const MAX_CONTEXT_LENGTH = 1_048_576;
+
 /** What a program asks for, beside the files. */
 export interface WantedContext {
   /** The length to load the model with, at least 1; by default the family chooses: all that the model was made for. */

@@ -9,10 +9,7 @@ import type { JsonObject } from "../formats/strict-json.js";
 import { ACTIVATIONS, type Activation } from "../kernels/kernels.js";
 import type { ModelConfig } from "../model/config.js";
 import { quoteValue } from "../quote-value.js";
-import type { WantedContext } from "./architecture.js";
-
-/** Longest that any context is. */
-export const MAX_CONTEXT_LENGTH = 1_048_576;
+import { MAX_CONTEXT_LENGTH, type WantedContext } from "./architecture.js";
 
 /** Widest that a residual stream is. */
 const MAX_WIDTH = 15_625;

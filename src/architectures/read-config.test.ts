@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { refusalOf } from "../../test/config-texts.js";
+import { fetchArchitecture, MODEL_TYPES } from "./fetch-architecture.js";
 import { knownArchitectures } from "./known-architectures.js";
 
 const known = knownArchitectures.map(({ id }) => `"${id}"`).join(", ");
@@ -27,6 +28,11 @@ describe("model_type", () => {
   it("lists what runs", () => {
     expect(known).toContain('"llama", "mistral", "qwen2", "qwen3"');
     expect(new Set(knownArchitectures.map(({ id }) => id)).size).toBe(knownArchitectures.length);
+  });
+
+  it("leads to the same family, whether it is fetched or all are", async () => {
+    expect(MODEL_TYPES).toEqual(knownArchitectures.map(({ id }) => id));
+    expect(await Promise.all(MODEL_TYPES.map(fetchArchitecture))).toEqual(knownArchitectures);
   });
 
   it.each([

@@ -7,8 +7,8 @@ import type { JsonObject } from "../formats/strict-json.js";
 import type { ModelConfig } from "../model/config.js";
 import type { RotationSpec } from "../model/decoder-spec.js";
 import { LARGEST_ANGLE } from "../numerics/sine-cosine.js";
-import type { ConfigSetting, WantedContext } from "./architecture.js";
-import { MAX_CONTEXT_LENGTH, readContextLength } from "./family-fields.js";
+import { type ConfigSetting, MAX_CONTEXT_LENGTH, type WantedContext } from "./architecture.js";
+import { readContextLength } from "./family-fields.js";
 import { type RotarySettings, type RotarySpelling, readRotarySettings } from "./rotary-fields.js";
 import {
   llama3Frequencies,

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { AnswerThoughts } from "../chat/thoughts.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { CallSplit } from "../tools/call-split.js";
 import { EmittedText } from "./emitted-text.js";
 
 /** The marker tokens, as single characters that nothing else has. */
@@ -168,7 +169,7 @@ test("calls are told from the text behind the thoughts; within them there are no
   const read = (answer: string, calls: typeof format | typeof marked, isOpen: boolean) => {
     const text = new EmittedText(tokenizer, [], {
       ...{ stop: ["stop"], thoughts: markers(true, isOpen) },
-      calls: { format: calls, tools: [{ name: "a", typesOf: () => new Set() }] },
+      calls: () => new CallSplit(calls, [{ name: "a", typesOf: () => new Set() }]),
     });
     for (const character of answer) {
       text.push(character.codePointAt(0)!);
@@ -199,7 +200,7 @@ test("what may be the beginning of a stop string comes before the call that it s
   const told = (answer: string) => {
     const text = new EmittedText(tokenizer, [], {
       ...{ stop: ["no more", "b c"], thoughts: null },
-      calls: { format, tools: [{ name: "a", typesOf: () => new Set() }] },
+      calls: () => new CallSplit(format, [{ name: "a", typesOf: () => new Set() }]),
     });
     const parts = [];
     for (const character of answer) {

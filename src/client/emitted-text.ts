@@ -2,16 +2,12 @@
 import type { AnswerThoughts } from "../chat/thoughts.js";
 import { StopStrings } from "../tokenizer/stop-strings.js";
 import type { TextStream, Tokenizer } from "../tokenizer/tokenizer.js";
-import type { CallFormat } from "../tools/call-format.js";
-import { CallSplit, type ReadTool, type SplitCalls } from "../tools/call-split.js";
+import type { CallSplit, SplitCalls } from "../tools/call-split.js";
 import type { ToolCall, ToolCallDelta } from "../tools/tool.js";
 import { type SplitText, ThoughtSplit } from "./thought-split.js";
 
-/** How the calls of an answer are told from its text. */
-export interface AnswerCalls {
-  readonly format: CallFormat;
-  readonly tools: readonly ReadTool[];
-}
+/** How the calls of an answer are told from its text: made for each. */
+export type AnswerCalls = () => CallSplit;
 
 export interface EmittedTextOptions {
   /** Texts that end it; in thoughts and calls they count for nothing. */
@@ -50,7 +46,7 @@ export class EmittedText {
     this.#stream = tokenizer?.stream({ continues: tokenizer.continues(prompt) }) ?? null;
     this.#stops = stop.length > 0 ? new StopStrings(stop) : null;
     this.#split = thoughts === null ? null : new ThoughtSplit(thoughts);
-    this.#calls = calls === null ? null : new CallSplit(calls.format, calls.tools);
+    this.#calls = calls?.() ?? null;
   }
 
   /** The stop string that has appeared; null: none. */

@@ -5,6 +5,7 @@
  */
 import { onAbort } from "../abort-listeners.js";
 import { invalidArgument, LastrowError } from "../errors.js";
+import { fetchedCode } from "../fetched-code.js";
 import type { PackedGrammar } from "../grammar/packed-grammar.js";
 import { NO_TEXT, specialTokenBytes, tokenBytes } from "../grammar/token-trie.js";
 import type { TokenVocabulary } from "../grammar/token-vocabulary.js";
@@ -57,7 +58,7 @@ export class GrammarCompiler {
     this.#tasks = new LimitedTasks<GrammarTask, GrammarTaskResult>({
       startThread,
       // Loaded lazily: mostly a thread has it.
-      runHere: async (task) => (await import("./grammar-tasks.js")).runGrammarTask(task),
+      runHere: async (task) => (await fetchedCode(import("./grammar-tasks.js"))).runGrammarTask(task),
       failure: (reason) => invalidArgument(`the schema, regex or grammar could not be compiled: ${reason}.`),
       disposed,
     });

@@ -5,6 +5,7 @@
 
 import { onAbort } from "../abort-listeners.js";
 import { aborted, LastrowError } from "../errors.js";
+import { fetchedCode } from "../fetched-code.js";
 import { INSPECT } from "../inspect.js";
 import type { ModelConfig } from "../model/config.js";
 import { checkOptions, shown } from "../option-checks.js";
@@ -92,7 +93,7 @@ export class Sequence implements AsyncDisposable {
     },
     model: SequenceModel,
   ): Promise<Sequence> {
-    const { placeSaved, saltOfRestored } = await import("./sequence-storage.js");
+    const { placeSaved, saltOfRestored } = await fetchedCode(import("./sequence-storage.js"));
     const salt = await saltOfRestored(saved, model.storage, options.salt);
     const remote = engine.sequence();
     try {
@@ -192,7 +193,7 @@ export class Sequence implements AsyncDisposable {
   save(): Promise<Blob>;
   save(path?: string | URL): Promise<unknown> {
     return this.#enqueue(async () => {
-      const { sequenceFile } = await import("../saved-sequence/write-sequence.js");
+      const { sequenceFile } = await fetchedCode(import("../saved-sequence/write-sequence.js"));
       const file = sequenceFile(
         await this.#toSave(),
         (range, memory) => this.#remote.readRows(range, memory),
@@ -212,7 +213,7 @@ export class Sequence implements AsyncDisposable {
   /** Bytes of the file that `save` would make of it now. @throws LastrowError `disposed` */
   savedBytes(): Promise<number> {
     return this.#enqueue(async () => {
-      const { sequenceFileBytes } = await import("../saved-sequence/write-sequence.js");
+      const { sequenceFileBytes } = await fetchedCode(import("../saved-sequence/write-sequence.js"));
       return sequenceFileBytes(await this.#toSave());
     });
   }

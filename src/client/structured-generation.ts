@@ -17,14 +17,22 @@ export interface HeldAnswer {
 
 export class StructuredGenerations {
   readonly #engine: EngineClient;
-  readonly #compiler: GrammarCompiler;
+  readonly #fetchCompiler: () => Promise<GrammarCompiler>;
   readonly #eosTokenIds: readonly number[];
+  #compiler: Promise<GrammarCompiler> | null = null;
   #hasVocabulary: Promise<void> | null = null;
 
-  /** @param eosTokenIds tokens that end a text of the model */
-  constructor(engine: EngineClient, compiler: GrammarCompiler, eosTokenIds: readonly number[]) {
+  /**
+   * @param fetchCompiler makes what compiles, for the first of them
+   * @param eosTokenIds tokens that end a text of the model
+   */
+  constructor(
+    engine: EngineClient,
+    fetchCompiler: () => Promise<GrammarCompiler>,
+    eosTokenIds: readonly number[],
+  ) {
     this.#engine = engine;
-    this.#compiler = compiler;
+    this.#fetchCompiler = fetchCompiler;
     this.#eosTokenIds = eosTokenIds;
   }
 
@@ -54,8 +62,19 @@ export class StructuredGenerations {
     };
   }
 
-  dispose(): Promise<void> {
-    return this.#compiler.dispose();
+  async dispose(): Promise<void> {
+    // One that could not be fetched has nothing to end.
+    const compiler = await this.#compiler?.catch(() => null);
+    await compiler?.dispose();
+  }
+
+  #madeCompiler(): Promise<GrammarCompiler> {
+    const compiler = this.#compiler ?? this.#fetchCompiler();
+    this.#compiler = compiler;
+    compiler.catch(() => {
+      this.#compiler = null;
+    });
+    return compiler;
   }
 
   async #constrained(
@@ -63,17 +82,19 @@ export class StructuredGenerations {
     request: GenerationRequest,
     signal: AbortSignal,
   ): Promise<GenerationRequest> {
-    const grammar = await this.#compiler.compile(spec, request.tenant, signal);
-    this.#hasVocabulary ??= this.#tellVocabulary();
+    const compiler = await this.#madeCompiler();
+    signal.throwIfAborted();
+    const grammar = await compiler.compile(spec, request.tenant, signal);
+    this.#hasVocabulary ??= this.#tellVocabulary(compiler);
     await this.#hasVocabulary;
     const endTokenIds = [...new Set([...this.#eosTokenIds, ...request.eosTokenIds])];
     const key = JSON.stringify([request.tenant, request.salt, specKey(spec)]);
     return { ...request, constraint: { key, grammar, endTokenIds, thoughts } };
   }
 
-  async #tellVocabulary(): Promise<void> {
+  async #tellVocabulary(compiler: GrammarCompiler): Promise<void> {
     try {
-      this.#engine.tellVocabulary(await this.#compiler.vocabulary());
+      this.#engine.tellVocabulary(await compiler.vocabulary());
     } catch (error) {
       this.#hasVocabulary = null;
       throw error;

@@ -2,7 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ggufValue, writeGguf } from "../../scripts/gguf-writer.js";
 import { memoryFiles } from "../../test/memory-files.js";
-import { ggufEmbeddingSettings, NO_EMBEDDING, readEmbeddingSettings } from "./embedding-settings.js";
+import { readEmbeddingSettings } from "./embedding-settings.js";
+import { NO_EMBEDDING } from "./embedding-types.js";
+import { ggufEmbeddingSettings } from "./gguf/gguf-embedding.js";
 import { openGguf } from "./gguf/open-gguf.js";
 
 const module = (type: string, path = "") => ({

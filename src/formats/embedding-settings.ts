@@ -1,52 +1,24 @@
 /**
  * What a model's files say of vectors of texts: sentence-transformers' `modules.json`, the settings of its modules and
- * `config_sentence_transformers.json`, or the pooling of a GGUF file. Most models are not made for that, and their files say
+ * `config_sentence_transformers.json`; of GGUF files, gguf/gguf-embedding.ts says it. Most models are not made for that, and their files say
  * nothing. What is wrong with these files concerns only those who ask for vectors, so it is told then.
  */
 import * as v from "valibot";
 import { LastrowError, modelFileInvalid } from "../errors.js";
 import { quoteValue } from "../quote-value.js";
 import { flag, readFields, text, wholeNumber } from "./config-fields.js";
-import type { GgufMetadata } from "./gguf/gguf-metadata.js";
+import {
+  type EmbeddingSettings,
+  MODULES,
+  NO_EMBEDDING,
+  notPooled,
+  type Pooling,
+  RANKS,
+} from "./embedding-types.js";
 import { JSON_LIMITS, readJsonList, readJsonObject } from "./json-file.js";
 import type { ModelFiles } from "./model-files.js";
 import type { JsonObject } from "./strict-json.js";
 
-/** Which rows of a text its vector is made of: the last token's, or all of them. */
-export type Pooling = "last" | "mean";
-
-/** What a model's files say of vectors of texts. */
-export interface EmbeddingSettings {
-  /** Null: the files do not say. */
-  readonly pooling: Pooling | null;
-  /** Why no vectors are made with this model, in words that follow its name; null: they are. */
-  readonly refused: string | null;
-  /** Texts that are put in front of a text, by what it is: `query`, say. */
-  readonly prompts: Readonly<Record<string, string>>;
-  /** The one of them that counts where none is asked for; null: none. */
-  readonly defaultPrompt: string | null;
-  /** The files say that the model rates how well a document answers a query, with these tokens where they say which. */
-  readonly ranking: RankingSettings | null;
-}
-
-/** Tokens whose logits say how well a document answers. */
-export interface RankingSettings {
-  /** Id of the token for a good one; null: the files do not say. */
-  readonly yes: number | null;
-  /** Id of the token for another; null: the files do not say, or there is none. */
-  readonly no: number | null;
-}
-
-/** Of a model whose files say nothing. */
-export const NO_EMBEDDING: EmbeddingSettings = {
-  pooling: null,
-  refused: null,
-  prompts: {},
-  defaultPrompt: null,
-  ranking: null,
-};
-
-export const MODULES = "modules.json";
 export const PROMPTS = "config_sentence_transformers.json";
 
 /** What the files of a folder say. Not thrown: what is wrong with them is `refused`. */
@@ -63,30 +35,6 @@ export async function readEmbeddingSettings(files: ModelFiles): Promise<Embeddin
     if (!(error instanceof LastrowError)) throw error;
     return { ...NO_EMBEDDING, refused: `is not embedded with, since ${error.message.replace(/\.$/, "")}` };
   }
-}
-
-/** What a GGUF file says: `pooling_type` as llama.cpp numbers it. */
-export function ggufEmbeddingSettings(metadata: GgufMetadata): EmbeddingSettings {
-  const key = `${metadata.text("general.architecture")}.pooling_type`;
-  const type = metadata.wholeNumber(key, { from: 0, to: 2 ** 31 - 1 }) ?? 0;
-  switch (type) {
-    case 0:
-      return NO_EMBEDDING;
-    case 1:
-      return { ...NO_EMBEDDING, pooling: "mean" };
-    case 3:
-      return { ...NO_EMBEDDING, pooling: "last" };
-    case 4:
-      return { ...NO_EMBEDDING, refused: RANKS, ranking: { yes: null, no: null } };
-    default:
-      return { ...NO_EMBEDDING, refused: refusal(`${key} ${type}`) };
-  }
-}
-
-const RANKS = "rates documents for a query (rank), and gives no vectors";
-
-function refusal(what: string): string {
-  return `has ${what}, which is not run: vectors are made of the last token's row or of the mean of all`;
 }
 
 type ModuleSettings = Partial<Pick<EmbeddingSettings, "pooling" | "refused" | "ranking">>;
@@ -157,7 +105,7 @@ function poolingIn(json: JsonObject, fileName: string): ModuleSettings {
   const pooling = POOLINGS.get(mode);
   if (modes.length !== 1 || pooling === undefined) {
     return {
-      refused: refusal(
+      refused: notPooled(
         `${fileName} with pooling ${modes.map((name) => quoteValue(name)).join(" and ") || "of no kind"}`,
       ),
     };

@@ -34,6 +34,31 @@ test("every file is opened at once, and once", async () => {
   expect(files.openFiles()).toEqual([]);
 });
 
+test("one that turns out to be needed is opened then, and once", async () => {
+  const files = folder();
+  const ahead = new FilesAhead(files, ["a.json"]);
+  ahead.begin("large.json");
+  expect(files.asked).toEqual(["a.json", "large.json"]);
+  expect((await readText(ahead, "large.json"))?.text).toBe(LARGE);
+  expect(files.asked).toHaveLength(2);
+  ahead.begin("b.json");
+  await ahead.close();
+  expect(files.openFiles()).toEqual([]);
+});
+
+test("whether there is one can be asked first, and it is opened once", async () => {
+  const files = folder();
+  const ahead = new FilesAhead(files, ["a.json", "missing.json"]);
+  const names = ["a.json", "b.json", "missing.json", "gone.json"];
+  expect(await Promise.all(names.map((name) => ahead.has(name)))).toEqual([true, true, false, false]);
+  expect(await ahead.has("b.json")).toBe(true);
+  expect((await readText(ahead, "b.json"))?.text).toBe("B");
+  expect(await ahead.open("gone.json")).toBeNull();
+  expect(files.asked.sort()).toEqual(names.toSorted());
+  await ahead.close();
+  expect(files.openFiles()).toEqual([]);
+});
+
 test("a small file is read before it is asked for, a large one is not", async () => {
   const read: string[] = [];
   const file = (name: string, size: number) => ({

@@ -8,14 +8,32 @@ const MOST_BYTES = 2 * 1024 * 1024;
 export class FilesAhead implements ModelFiles {
   readonly label: string;
   readonly #files: ModelFiles;
-  readonly #ahead: Map<string, Promise<ModelFile | null>>;
+  readonly #ahead = new Map<string, Promise<ModelFile | null>>();
 
   /** @param names those that will be asked for, in that order; what is wrong with one is told then */
   constructor(files: ModelFiles, names: readonly string[]) {
     this.label = files.label;
     this.#files = files;
-    this.#ahead = new Map(names.map((name) => [name, files.open(name).then(readAhead)]));
-    for (const opening of this.#ahead.values()) opening.catch(() => undefined);
+    for (const name of names) this.#hold(name, files.open(name).then(readAhead));
+  }
+
+  /** Opens one more that will be asked for, and reads nothing of it. */
+  begin(name: string): void {
+    this.#hold(name, this.#files.open(name));
+  }
+
+  #hold(name: string, opening: Promise<ModelFile | null>): void {
+    opening.catch(() => undefined);
+    this.#ahead.set(name, opening);
+  }
+
+  /** Whether there is such a file; it stays open for `open`, which tells what else is wrong with it. */
+  async has(name: string): Promise<boolean> {
+    if (!this.#ahead.has(name)) this.begin(name);
+    return this.#ahead.get(name)!.then(
+      (file) => file !== null,
+      () => true,
+    );
   }
 
   open(name: string): Promise<ModelFile | null> {

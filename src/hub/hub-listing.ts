@@ -3,6 +3,7 @@
  * and digests. The routes and their paging are @huggingface/hub's; it is loaded only when the network is needed.
  */
 import { LastrowError } from "../errors.js";
+import { fetchedCode } from "../fetched-code.js";
 import { quoteValue } from "../quote-value.js";
 import type { HubConnection } from "./hub-connection.js";
 import { isCommit, isSafePath } from "./hub-name.js";
@@ -28,7 +29,7 @@ export interface HubFile {
  */
 export async function resolveCommit(hub: HubConnection, repo: string, revision: string): Promise<string> {
   if (isCommit(revision)) return revision;
-  const { modelInfo } = await import("@huggingface/hub");
+  const { modelInfo } = await fetchedCode(import("@huggingface/hub"));
   const { sha } = await understand(hub, () =>
     modelInfo({
       name: repo,
@@ -65,7 +66,7 @@ export async function listRepository(
     recursive = false,
   }: { isWanted: (path: string) => boolean; folder?: string; recursive?: boolean },
 ): Promise<Listing> {
-  const { listFiles } = await import("@huggingface/hub");
+  const { listFiles } = await fetchedCode(import("@huggingface/hub"));
   return understand(hub, async () => {
     const files = new Map<string, HubFile>();
     const folders = new Set<string>();

@@ -4,7 +4,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import { LastrowError } from "../errors.js";
-import { MODULES } from "../formats/embedding-settings.js";
+import { MODULES } from "../formats/embedding-types.js";
 import { isGgufName, isSafetensorsFolder } from "../formats/gguf-names.js";
 import { isNested, type ModelFile, NESTED_FILES } from "../formats/model-files.js";
 import { WEIGHTS, WEIGHTS_INDEX } from "../formats/shard-index.js";

@@ -1,10 +1,9 @@
-/** How a sequence that is held by hand begins: with a prompt, or with what was saved of one. */
+/** How a sequence that is held by hand begins with a prompt; with what was saved of one: restore-sequence.ts. */
 import type { EngineClient } from "../client/engine-client.js";
 import { Sequence, type SequenceModel } from "../client/sequence.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
 import { checkOptions } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
-import type { SavedSource } from "../saved-sequence/saved-source.js";
 import type { Prompt, PromptOptions } from "./generate-options.js";
 import { idsOf, type PromptedModel, promptIds } from "./prompt-ids.js";
 
@@ -27,9 +26,6 @@ export interface RestoreOptions extends SequenceOptions {
 const SEQUENCE_OPTIONS = optionNames<SequenceOptions>()("sequence", {
   ...{ parseSpecial: true, salt: true, tenant: true, signal: true },
 });
-const RESTORE_OPTIONS = optionNames<RestoreOptions>()("restore", {
-  ...{ parseSpecial: true, salt: true, tenant: true, signal: true, expectRoom: true },
-});
 
 /** What is needed of a model. */
 export interface HoldingModel {
@@ -50,35 +46,11 @@ export async function beginSequence(
   return Sequence.start(model.engine, tokens, { salt, tenant, signal }, sequenceModel(model, options));
 }
 
-/** See `LanguageModel.restore`. */
-export async function restoreSequence(
-  model: HoldingModel,
-  source: SavedSource,
-  options: RestoreOptions,
-): Promise<Sequence> {
-  checkOptions(options, RESTORE_OPTIONS);
-  const { salt = "", tenant = "", signal } = options;
-  const { identity, kv, spareMemory } = model.storage;
-  const { vocabSize, contextLength, maxContextLength } = model.prompted.config;
-  // Loaded lazily: few programs restore anything.
-  const [{ openSaved }, { SavedSequence }] = await Promise.all([
-    import("../saved-sequence/saved-source.js"),
-    import("../saved-sequence/read-sequence.js"),
-  ]);
-  const file = await openSaved(source);
-  try {
-    const expected = { identity: await identity(), kv, vocabSize, contextLength, maxContextLength };
-    const saved = await SavedSequence.open(file, expected, spareMemory);
-    options.expectRoom?.(saved.tokens.length);
-    const whose = { salt, tenant, signal };
-    return await Sequence.restore(model.engine, saved, whose, sequenceModel(model, options));
-  } finally {
-    await file.close();
-  }
-}
-
 /** What is appended to a sequence is read as its beginning was, without the tokens that begin a text. */
-function sequenceModel({ prompted, storage }: HoldingModel, { parseSpecial }: PromptOptions): SequenceModel {
+export function sequenceModel(
+  { prompted, storage }: HoldingModel,
+  { parseSpecial }: PromptOptions,
+): SequenceModel {
   const toIds = (tokens: Prompt) => idsOf(prompted, tokens, { parseSpecial, addSpecialTokens: false });
   return { toIds, config: prompted.config, storage };
 }

@@ -13,7 +13,7 @@ import { checkOptions, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
 import type { GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
 import { type CallFormat, type CallFormatName, callFormat, callFormatOf } from "../tools/call-format.js";
-import type { AnswerParts } from "./answer-parts.js";
+import { type AnswerParts, answerParts } from "./answer-parts.js";
 import { ChatPrompts, type PromptSettings } from "./chat-prompts.js";
 import {
   CallableTools,
@@ -216,7 +216,7 @@ export class Conversation implements AsyncDisposable {
     for (;;) {
       const prompt = await this.#prompts.fit(asked, maxTokens, tools.definitions);
       numDroppedMessages += asked.length - prompt.messages.length;
-      const parts = { thoughts: prompt.thoughts, tools: tools.forRound(toolRounds.length) };
+      const parts = answerParts({ thoughts: prompt.thoughts, tools: tools.forRound(toolRounds.length) });
       const generation = this.#model.answer(prompt.tokens, { ...options, stopTokenIds: ends }, parts);
       const answer = await generation.each(onPiece);
       if (this.#hasAnswered || toolRounds.length > 0) {

@@ -1,19 +1,25 @@
 /** What GGUF files say of their model: all of it is in the metadata of the first, and in the list of tensors. */
 import type { WantedContext } from "../architectures/architecture.js";
-import { ggufRotaryTensors, readGgufConfig } from "../architectures/gguf/read-gguf-config.js";
+import {
+  expectGgufArchitecture,
+  type FetchedGgufArchitecture,
+  fetchGgufArchitecture,
+  ggufRotaryTensors,
+  readGgufConfig,
+} from "../architectures/gguf/read-gguf-config.js";
 import { MAX_FACTORS, type RotaryFactors } from "../architectures/gguf/rotary-keys.js";
 import { matchTensors } from "../architectures/match-tensors.js";
 import { ggufChatTemplate } from "../chat/gguf-chat-template.js";
 import { modelFileInvalid, modelUnsupported } from "../errors.js";
-import { ggufEmbeddingSettings } from "../formats/embedding-settings.js";
 import { type GenerationDefaults, generationDefaults } from "../formats/generation-config.js";
+import { ggufEmbeddingSettings } from "../formats/gguf/gguf-embedding.js";
 import type { GgufMetadata } from "../formats/gguf/gguf-metadata.js";
 import { metadataEntries } from "../formats/gguf/metadata-entries.js";
 import { type GgufFile, openGguf } from "../formats/gguf/open-gguf.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { quoteValue } from "../quote-value.js";
 import { ggufTokenizerFiles, NO_GGUF_TOKENIZER } from "../tokenizer/gguf-tokenizer.js";
-import { tokenizerOf } from "../tokenizer/load-tokenizer.js";
+import { tokenizerOf } from "../tokenizer/make-tokenizer.js";
 import type { DescribedModel } from "./described-model.js";
 import type { ModelFingerprint } from "./model-fingerprint.js";
 
@@ -29,13 +35,18 @@ export async function describeGguf(
   wanted: WantedContext,
   fingerprint: ModelFingerprint | null,
 ): Promise<DescribedModel> {
-  const gguf = await openGguf(files, names);
+  // One of the first keys: the family's code arrives while the vocabulary does.
+  const gguf = await openGguf(files, names, (key, text) => {
+    if (key === "general.architecture") expectGgufArchitecture(text);
+  });
   try {
     const { metadata } = gguf;
     const header = { metadata, tensors: shapesOf(gguf) };
-    const factors = fingerprint === null ? null : await readFactors(files, names, gguf, fingerprint);
+    const architecture = await fetchGgufArchitecture(metadata);
+    const factors =
+      fingerprint === null ? null : await readFactors(architecture, { files, names, gguf, fingerprint });
     fingerprint?.metadata(gguf.metadataDigest);
-    const { config, family } = readGgufConfig(header, factors, wanted);
+    const { config, family } = readGgufConfig(architecture, header, factors, wanted);
     const { vocabSize } = config;
     const tokenizer = fingerprint === null ? NO_GGUF_TOKENIZER : ggufTokenizerFiles(metadata);
     const ends = tokenizer.eosTokenIds.filter((id) => id < vocabSize);
@@ -68,15 +79,18 @@ function shapesOf({ tensors }: GgufFile) {
  * download is read forwards: so their file is opened once more.
  */
 async function readFactors(
-  files: ModelFiles,
-  names: readonly string[],
-  gguf: GgufFile,
-  fingerprint: ModelFingerprint,
+  architecture: FetchedGgufArchitecture,
+  of: {
+    readonly files: ModelFiles;
+    readonly names: readonly string[];
+    readonly gguf: GgufFile;
+    readonly fingerprint: ModelFingerprint;
+  },
 ): Promise<RotaryFactors> {
+  const { files, names, gguf, fingerprint } = of;
   const factors = { all: null, short: null, long: null };
-  const header = { metadata: gguf.metadata, tensors: shapesOf(gguf) };
   const read: [string, readonly number[]][] = [];
-  for (const [kind, name] of ggufRotaryTensors(header)) {
+  for (const [kind, name] of ggufRotaryTensors(architecture, shapesOf(gguf))) {
     const { entry, file } = gguf.tensors.get(name)!;
     if (entry.dtype !== "F32") {
       throw modelUnsupported(

@@ -2,7 +2,7 @@
 import type { StoredFamily } from "../architectures/architecture.js";
 import type { MatchedCheckpoint } from "../architectures/match-tensors.js";
 import type { FoundTemplate } from "../chat/chat-template.js";
-import type { EmbeddingSettings } from "../formats/embedding-settings.js";
+import type { EmbeddingSettings } from "../formats/embedding-types.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelConfig } from "../model/config.js";

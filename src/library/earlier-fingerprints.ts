@@ -75,7 +75,7 @@ export class EarlierFingerprints {
           ...texts,
           ...tensors,
         ];
-        found.add(sha256OfText(`lastrow model 1\n${lines.sort().join("")}`));
+        found.add(await sha256OfText(`lastrow model 1\n${lines.sort().join("")}`));
       }
     }
     return [...found];
@@ -87,7 +87,7 @@ export class EarlierFingerprints {
       const dtype = type ?? entry.dtype;
       const pieces = isStoredFloat(dtype) ? this.#digests.get(name)?.get(dtype) : undefined;
       if (pieces === undefined) return null;
-      const digest = sha256OfText((await Promise.all(pieces)).join(""));
+      const digest = await sha256OfText((await Promise.all(pieces)).join(""));
       lines.push(`${name} ${dtype} ${entry.shape.join("x")} ${digest}\n`);
     }
     return lines;

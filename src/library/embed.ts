@@ -5,7 +5,7 @@
 import { onAbort } from "../abort-listeners.js";
 import type { EngineClient } from "../client/engine-client.js";
 import { aborted, invalidArgument, LastrowError } from "../errors.js";
-import type { EmbeddingSettings, Pooling } from "../formats/embedding-settings.js";
+import type { EmbeddingSettings, Pooling } from "../formats/embedding-types.js";
 import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelConfig } from "../model/config.js";
 import { checkOptions, oneOf, shown, wholeNumber } from "../option-checks.js";

@@ -8,12 +8,12 @@ import type { ComparisonReport } from "../client/comparison.js";
 import type { EngineClient } from "../client/engine-client.js";
 import type { DroppedEvents } from "../client/event-subscription.js";
 import { Generation } from "../client/generation.js";
-import { GrammarCompiler } from "../client/grammar-compiler.js";
 import type { LogitsRow } from "../client/logits-reader.js";
 import type { Sequence } from "../client/sequence.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
 import { StructuredGenerations } from "../client/structured-generation.js";
 import { invalidArgument, LastrowError } from "../errors.js";
+import { fetchedCode } from "../fetched-code.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import { checkOptions, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
@@ -29,15 +29,9 @@ import type { GenerationRequest } from "../protocol/generation-request.js";
 import type { TierConnection, TierStats } from "../protocol/kv-tier.js";
 import type { SavedSource } from "../saved-sequence/saved-source.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { type AnswerParts, calledTools, NO_PARTS } from "./answer-parts.js";
-import {
-  beginSequence,
-  type HoldingModel,
-  type RestoreOptions,
-  restoreSequence,
-  type SequenceOptions,
-} from "./begin-sequence.js";
-import { type ChatOptions, chatSettings } from "./chat-options.js";
+import type { AnswerParts } from "./answer-parts.js";
+import type { HoldingModel, RestoreOptions, SequenceOptions } from "./begin-sequence.js";
+import type { ChatOptions } from "./chat-options.js";
 import type { Conversation } from "./conversation.js";
 import type { EmbedOptions, EmbedResult, ReadModel } from "./embed.js";
 import {
@@ -176,7 +170,7 @@ export class LanguageModel implements AsyncDisposable {
     prompt: Prompt,
     options: GenerateOptions & { readonly schema?: Schema | undefined } = {},
   ): Generation<ValueOf<Schema>> {
-    return this.answer(prompt, options, NO_PARTS) as Generation<ValueOf<Schema>>;
+    return this.answer(prompt, options, { thoughts: null, tools: null }) as Generation<ValueOf<Schema>>;
   }
 
   /**
@@ -188,7 +182,7 @@ export class LanguageModel implements AsyncDisposable {
     const { engine } = this.#alive();
     checkOptions(options, GENERATE_OPTIONS);
     const { request, text, structure } = this.#request(prompt, options, DEFAULT_MAX_TOKENS);
-    const called = tools === null ? null : calledTools(tools, { request, structure });
+    const called = tools?.({ request, structure }) ?? null;
     const spec = structure?.spec ?? called?.spec ?? null;
     const held = spec === null ? null : heldAnswer(spec, thoughts);
     const start = (asked: GenerationRequest, sink: GenerationSink) =>
@@ -206,12 +200,13 @@ export class LanguageModel implements AsyncDisposable {
    */
   async chat(messages: readonly ChatMessage[] = [], options: ChatOptions = {}): Promise<Conversation> {
     const { tokenizer, chatTemplate } = this.#alive();
-    const settings = chatSettings({ label: this.info.label, tokenizer, chatTemplate }, options);
     // Loaded lazily: only chats need the template engine.
-    const [{ TemplateRunner }, { Conversation }] = await Promise.all([
-      import("../chat/template-runner.js"),
-      import("./conversation.js"),
+    const [{ chatSettings }, { TemplateRunner }, { Conversation }] = await Promise.all([
+      fetchedCode(import("./chat-options.js")),
+      fetchedCode(import("../chat/template-runner.js")),
+      fetchedCode(import("./conversation.js")),
     ]);
+    const settings = chatSettings({ label: this.info.label, tokenizer, chatTemplate }, options);
     const { startLimitedThread } = this.#alive();
     this.#templates ??= new TemplateRunner(() => startLimitedThread("template"));
     const runner = this.#templates;
@@ -227,7 +222,7 @@ export class LanguageModel implements AsyncDisposable {
     const { engine } = this.#alive();
     checkOptions(options, COMPARE_OPTIONS);
     const { request, text } = this.comparisonRequest(prompt, options);
-    const { compareWays } = await import("../client/comparison.js");
+    const { compareWays } = await fetchedCode(import("../client/comparison.js"));
     return compareWays({ engine, config: this.info.config }, request, text, options);
   }
 
@@ -275,7 +270,7 @@ export class LanguageModel implements AsyncDisposable {
   async embed(texts: string | readonly Prompt[], options: EmbedOptions = {}): Promise<EmbedResult> {
     const model = this.#read();
     const given = asGiven(texts);
-    const { embedTexts } = await import("./embed.js");
+    const { embedTexts } = await fetchedCode(import("./embed.js"));
     return embedTexts(model, given, options);
   }
 
@@ -289,14 +284,14 @@ export class LanguageModel implements AsyncDisposable {
     const model = this.#read();
     const { tokenizer } = this;
     const given = asGiven(documents);
-    const { rankDocuments } = await import("./rank.js");
+    const { rankDocuments } = await fetchedCode(import("./rank.js"));
     return rankDocuments(model, tokenizer, query, given, options);
   }
 
   /** As `rank`, of texts that are tokens already: see `rankTokens`. @internal */
   async rankIds(texts: readonly (readonly number[])[], options: RankOptions): Promise<RankResult> {
     const model = this.#read();
-    const { rankerOf, rankTokens } = await import("./rank.js");
+    const { rankerOf, rankTokens } = await fetchedCode(import("./rank.js"));
     return rankTokens(model, rankerOf(this.info, this.tokenizer), texts, options);
   }
 
@@ -305,7 +300,10 @@ export class LanguageModel implements AsyncDisposable {
    * @throws LastrowError as `promptTokens`, all of it as a rejection; `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async sequence(prompt: Prompt, options: SequenceOptions = {}): Promise<Sequence> {
-    return beginSequence(this.#holding(), prompt, options);
+    const model = this.#holding();
+    const given = asGiven(prompt);
+    const { beginSequence } = await fetchedCode(import("./begin-sequence.js"));
+    return beginSequence(model, given, options);
   }
 
   /**
@@ -320,7 +318,9 @@ export class LanguageModel implements AsyncDisposable {
    *   `invalid_argument`, `kv_memory_exhausted`, `numerical_error`, `aborted`
    */
   async restore(source: SavedSource, options: RestoreOptions = {}): Promise<Sequence> {
-    return restoreSequence(this.#holding(), source, options);
+    const model = this.#holding();
+    const { restoreSequence } = await fetchedCode(import("./restore-sequence.js"));
+    return restoreSequence(model, source, options);
   }
 
   /** Counters of the engine since the model was loaded, and what it holds now: asked of it between two steps. */
@@ -370,10 +370,14 @@ export class LanguageModel implements AsyncDisposable {
 
   #structuredGenerations(): StructuredGenerations {
     const { engine, tokenizer, eosTokenIds, startLimitedThread } = this.#alive();
+    const { vocabSize } = this.info.config;
     if (tokenizer === null) throw withoutTokenizer(this.info.label);
     this.#structured ??= new StructuredGenerations(
       engine,
-      new GrammarCompiler(tokenizer, this.info.config.vocabSize, () => startLimitedThread("grammar")),
+      async () => {
+        const { GrammarCompiler } = await fetchedCode(import("../client/grammar-compiler.js"));
+        return new GrammarCompiler(tokenizer, vocabSize, () => startLimitedThread("grammar"));
+      },
       eosTokenIds,
     );
     return this.#structured;

@@ -1,6 +1,5 @@
 /** How a model is loaded and run: what programs may say, and what of it the engine gets, checked. */
-import type { WantedContext } from "../architectures/architecture.js";
-import { MAX_CONTEXT_LENGTH } from "../architectures/family-fields.js";
+import { MAX_CONTEXT_LENGTH, type WantedContext } from "../architectures/architecture.js";
 import { invalidArgument } from "../errors.js";
 import type { LoadProgress } from "../formats/load-progress.js";
 import { ASKED_VECTORS, type AskedVectors, type KernelsName } from "../kernels/kernels.js";

@@ -5,6 +5,7 @@ import type { MatchedCheckpoint } from "../architectures/match-tensors.js";
 import { EngineClient } from "../client/engine-client.js";
 import type { SequenceStorage } from "../client/sequence-storage.js";
 import { aborted, LastrowError } from "../errors.js";
+import { fetchedCode } from "../fetched-code.js";
 import type { GenerationDefaults } from "../formats/generation-config.js";
 import { withRate } from "../formats/load-progress.js";
 import type { ModelFile } from "../formats/model-files.js";
@@ -19,7 +20,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { describeModel } from "./describe-model.js";
 import { type DescribedModel, filesOfWeights } from "./described-model.js";
 import { LanguageModel, type LanguageModelParts } from "./language-model.js";
-import { checkedSettings, type LoadOptions } from "./load-options.js";
+import { checkedSettings, type LoadOptions, type LoadSettings } from "./load-options.js";
 import { ModelFingerprint } from "./model-fingerprint.js";
 import { planDownload } from "./plan-load.js";
 import type { ConnectedTier } from "./tier-connection.js";
@@ -64,7 +65,10 @@ export async function loadParts(
   const fingerprint = new ModelFingerprint();
   // Starts while the files are read; its failure is reported where it is awaited.
   const connecting = connectEngine();
-  connecting.catch(() => undefined);
+  connecting.then(
+    (connection) => expectUses(connection, settings),
+    () => undefined,
+  );
   let described: DescribedModel | null = null;
   let engine: EngineClient | null = null;
   let connected: ConnectedTier = { connection: null, notices: [] };
@@ -103,7 +107,7 @@ export async function loadParts(
     const storage = storageOf(fingerprint, { ...config, ...info, kvDtype: info.kv.dtype }, options);
     const { tier } = options;
     if (tier !== undefined) {
-      const { connectTier } = await import("./tier-connection.js");
+      const { connectTier } = await fetchedCode(import("./tier-connection.js"));
       const model = { engine, info, decoder: config.decoder, identity: await storage.identity() };
       connected = await connectTier(tier, model, platform.sha256);
       throwIfAborted(options.signal);
@@ -156,6 +160,15 @@ export async function loadParts(
   }
 }
 
+/** Has the engine fetch what it will compute with, as far as the options say, while the files are read. */
+function expectUses(connection: EngineConnection, { kernels, dtype, kvDtype }: LoadSettings): void {
+  if (kernels !== "wasm") return;
+  connection.post({
+    type: "expect",
+    uses: { dtypes: dtype === "auto" ? [] : [dtype], kvDtypes: [kvDtype] },
+  });
+}
+
 /** Starts a worker for the engine, or has it run here where that is not possible and not demanded. */
 async function connect(worker: boolean | undefined): Promise<EngineConnection> {
   if (worker !== false) {
@@ -173,7 +186,7 @@ async function connect(worker: boolean | undefined): Promise<EngineConnection> {
     }
   }
   // Loaded lazily: unused with a worker.
-  const { startInProcess } = await import("../engine/in-process.js");
+  const { startInProcess } = await fetchedCode(import("../engine/in-process.js"));
   return startInProcess().connection;
 }
 

@@ -109,15 +109,15 @@ export class ModelFingerprint {
   #close(tensor: ArrivingTensor): void {
     const piece = this.#piece;
     const bytes = piece.subarray(0, this.#filled);
-    tensor.pieces.push(
-      Promise.resolve().then(() => {
-        const digest = pieceDigest(bytes, tensor.entry.dtype);
-        this.#earlier?.add(tensor, bytes);
-        // It was copied.
-        this.#spare.push(piece);
-        return digest;
-      }),
-    );
+    const digest = Promise.resolve().then(() => {
+      const computed = pieceDigest(bytes, tensor.entry.dtype);
+      this.#earlier?.add(tensor, bytes);
+      // It was copied.
+      this.#spare.push(piece);
+      return computed;
+    });
+    digest.catch(() => undefined);
+    tensor.pieces.push(digest);
     this.#piece = this.#spare.pop() ?? new Uint8Array(4 * PIECE_VALUES);
     this.#filled = 0;
   }
@@ -143,10 +143,10 @@ export class ModelFingerprint {
   async #compute(): Promise<string> {
     const tensors = [...this.#tensors.values()].map(async ({ name, entry, next, pieces }) => {
       if (next !== entry.end) throw new Error(`tensor ${name} was not read to its end`);
-      const digest = sha256OfText((await Promise.all(pieces)).join(""));
+      const digest = await sha256OfText((await Promise.all(pieces)).join(""));
       return `${name} ${entry.shape.join("x")} ${digest}\n`;
     });
-    const config = `config.json ${sha256OfText(configText(this.#config))}\n`;
+    const config = `config.json ${await sha256OfText(configText(this.#config))}\n`;
     const lines = [config, ...(await this.#textLines()), ...(await Promise.all(tensors))];
     return sha256OfText(`lastrow model 2\n${lines.sort().join("")}`);
   }

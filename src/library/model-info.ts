@@ -1,5 +1,5 @@
 /** What a loaded model is, as its readers see it. */
-import type { EmbeddingSettings } from "../formats/embedding-settings.js";
+import type { EmbeddingSettings } from "../formats/embedding-types.js";
 import type { MetadataEntry } from "../formats/gguf/metadata-entries.js";
 import type { ModelConfig } from "../model/config.js";
 import type { EngineInfo } from "../protocol/engine-setup.js";

@@ -3,7 +3,8 @@
 import { platform } from "#platform";
 import type { WantedContext } from "../architectures/architecture.js";
 import type { FoundTemplate } from "../chat/chat-template.js";
-import type { EmbeddingSettings } from "../formats/embedding-settings.js";
+import { fetchedCode } from "../fetched-code.js";
+import type { EmbeddingSettings } from "../formats/embedding-types.js";
 import { withRate } from "../formats/load-progress.js";
 import type { ModelFiles } from "../formats/model-files.js";
 import type { ModelConfig } from "../model/config.js";
@@ -135,8 +136,8 @@ async function planFiles(
     const matched = hasWeights ? await described.weights() : null;
     const { decoder } = matched ?? described.config;
     const [{ matricesOf, planEngine }, { threads }] = await Promise.all([
-      import("../engine/engine-plan.js"),
-      import("#threads"),
+      fetchedCode(import("../engine/engine-plan.js")),
+      fetchedCode(import("#threads")),
     ]);
     const shape = {
       ...{ label: files.label, decoder, ...settings },

@@ -1,22 +1,17 @@
-/** SHA-256, and HMAC with it (RFC 2104), as hexadecimal text. */
-
-import { hmac } from "@noble/hashes/hmac.js";
-import { sha256 as sha256Here } from "@noble/hashes/sha2.js";
-import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+/** SHA-256, as hexadecimal text, by what is fastest. */
 import { platform } from "#platform";
 
 /** Of many bytes, which are pieces of memory of their own; they may change as soon as this returns. */
 export function sha256(...pieces: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
-  return platform.sha256(pieces);
+  const digest = platform.sha256(pieces);
+  // Many are kept for later: that one has failed is told then.
+  digest.catch(() => undefined);
+  return digest;
 }
 
-/** Of a short text, at once. */
-export function sha256OfText(text: string): string {
-  return bytesToHex(sha256Here(utf8ToBytes(text)));
-}
-
-export function hmacSha256(key: Uint8Array, text: string): string {
-  return bytesToHex(hmac(sha256Here, key, utf8ToBytes(text)));
+/** Of a text. */
+export function sha256OfText(text: string): Promise<string> {
+  return sha256(new TextEncoder().encode(text));
 }
 
 /** Whether two hexadecimal texts are equal, in a time that does not tell where they differ. */

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { LastrowError } from "../errors.js";
+import { fetchedCode } from "../fetched-code.js";
 import { secretAt } from "./secret-file.js";
 
 /**
@@ -14,7 +15,7 @@ export async function installationKey(): Promise<Uint8Array | null> {
   let folder: string;
   try {
     // It asks for the home as soon as it is imported, and there need not be one.
-    const { default: envPaths } = await import("env-paths");
+    const { default: envPaths } = await fetchedCode(import("env-paths"));
     folder = envPaths("lastrow", { suffix: "" }).data;
   } catch {
     return null;

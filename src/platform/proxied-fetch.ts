@@ -4,6 +4,7 @@
  * there.
  */
 import { LastrowError } from "../errors.js";
+import { fetchedCode } from "../fetched-code.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -29,7 +30,7 @@ async function fetchFor(env: Environment): Promise<typeof fetch> {
   const httpProxy = proxyAddress(env, "HTTP_PROXY");
   const httpsProxy = proxyAddress(env, "HTTPS_PROXY");
   if (httpProxy === "" && httpsProxy === "") return fetch;
-  const { EnvHttpProxyAgent, fetch: throughDispatcher } = await import("undici");
+  const { EnvHttpProxyAgent, fetch: throughDispatcher } = await fetchedCode(import("undici"));
   const noProxy = variable(env, "NO_PROXY")[0];
   // Without a tunnel for plain HTTP: proxies often allow one for TLS alone. Idle connections hold up no program.
   const dispatcher = new EnvHttpProxyAgent({ httpProxy, httpsProxy, noProxy, proxyTunnel: false });

@@ -1,6 +1,5 @@
 /** SHA-256 by what every runtime has. */
-import { sha256 as sha256Here } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
+import { fetchedCode } from "../fetched-code.js";
 
 /**
  * WebCrypto computes beside the caller, and has the processor's instructions for it. It takes one piece, and a page that
@@ -10,11 +9,16 @@ export async function webSha256(pieces: readonly Uint8Array<ArrayBuffer>[]): Pro
   const { subtle } = globalThis.crypto as { readonly subtle?: SubtleCrypto };
   if (subtle !== undefined) {
     const bytes = pieces.length === 1 ? pieces[0] : joined(pieces);
-    return bytesToHex(new Uint8Array(await subtle.digest("SHA-256", bytes)));
+    return hexOf(new Uint8Array(await subtle.digest("SHA-256", bytes)));
   }
-  const hash = sha256Here.create();
-  for (const piece of pieces) hash.update(piece);
-  return bytesToHex(hash.digest());
+  // Before they may change.
+  const bytes = joined(pieces);
+  const { sha256OfBytes } = await fetchedCode(import("./digests-here.js"));
+  return sha256OfBytes(bytes);
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

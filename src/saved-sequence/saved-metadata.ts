@@ -8,7 +8,8 @@
 import { savedSequenceInvalid, savedSequenceMismatch } from "../errors.js";
 import { KV_TYPES, type KvDtype } from "../kernels/kv-types.js";
 import { type PackedDtype, WEIGHT_TYPES } from "../kernels/weight-types.js";
-import { equalDigests, hmacSha256, sha256OfText } from "../platform/digests.js";
+import { equalDigests } from "../platform/digests.js";
+import { hmacSha256, sha256OfTextHere } from "../platform/digests-here.js";
 import { quoteValue } from "../quote-value.js";
 
 const FORMAT = "lastrow.sequence";
@@ -165,7 +166,7 @@ const COVERED_FIELDS = [
 
 function digestOf(fields: Readonly<Record<string, string>>): string {
   const covered = fields[ROTARY_TABLE] === undefined ? COVERED_FIELDS : [...COVERED_FIELDS, ROTARY_TABLE];
-  return sha256OfText(covered.map((name) => `${name}=${fields[name]}\n`).join(""));
+  return sha256OfTextHere(covered.map((name) => `${name}=${fields[name]}\n`).join(""));
 }
 
 /** JSON, so that two different pairs never give the same text. */

@@ -5,6 +5,7 @@
 
 import type { AnswerThoughts } from "../chat/thoughts.js";
 import { LastrowError } from "../errors.js";
+import { answerParts } from "../library/answer-parts.js";
 import type { GenerateOptions } from "../library/generate-options.js";
 import type { LanguageModel } from "../library/language-model.js";
 import type { GenerationChoice, GenerationPiece, GenerationResult } from "../protocol/generation-request.js";
@@ -169,7 +170,7 @@ export async function generateAll(
   };
   try {
     const generations = prompts.map((prompt) =>
-      model.answer(prompt, { ...options, signal: others.signal }, { thoughts, tools }),
+      model.answer(prompt, { ...options, signal: others.signal }, answerParts({ thoughts, tools })),
     );
     const results = await Promise.all(
       generations.map((generation, i) => generation.each((piece) => observe(i * n + piece.index, piece))),

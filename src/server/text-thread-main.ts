@@ -3,7 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { ChatTemplate } from "../chat/chat-template-engine.js";
 import { type TemplateAbilities, templateAbilities } from "../chat/template-abilities.js";
 import { LastrowError } from "../errors.js";
-import { tokenizerOf } from "../tokenizer/load-tokenizer.js";
+import { tokenizerOf } from "../tokenizer/make-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
 

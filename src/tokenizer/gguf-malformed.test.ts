@@ -10,7 +10,7 @@ import { type GgufVocabularyOptions, ggufVocabulary, metadataOf } from "../../te
 import { LastrowError } from "../errors.js";
 import type { GgufValue } from "../formats/gguf/gguf-metadata.js";
 import { ggufTokenizerFiles } from "./gguf-tokenizer.js";
-import { tokenizerOf } from "./load-tokenizer.js";
+import { tokenizerOf } from "./make-tokenizer.js";
 
 type Values = Map<string, GgufValue>;
 

@@ -9,7 +9,8 @@ import { type TokenizerJson, texts, tokenizerJson, vocabSizeOf } from "../../tes
 import { type GgufVocabularyOptions, ggufVocabulary, metadataOf } from "../../test/gguf-vocabulary.js";
 import { memoryFiles } from "../../test/memory-files.js";
 import { type GgufTokenizer, ggufTokenizerFiles } from "./gguf-tokenizer.js";
-import { loadTokenizer, tokenizerOf } from "./load-tokenizer.js";
+import { loadTokenizer } from "./load-tokenizer.js";
+import { tokenizerOf } from "./make-tokenizer.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 /** What a `tokenizer.json` of the same vocabulary says, made of it the slow way. */

@@ -5,7 +5,8 @@ import { type TokenizerJson, tokenizerJson, vocabSizeOf } from "../../test/famil
 import { ggufVocabulary, metadataOf } from "../../test/gguf-vocabulary.js";
 import { memoryFiles } from "../../test/memory-files.js";
 import { ggufTokenizerFiles } from "./gguf-tokenizer.js";
-import { loadTokenizer, tokenizerOf } from "./load-tokenizer.js";
+import { loadTokenizer } from "./load-tokenizer.js";
+import { tokenizerOf } from "./make-tokenizer.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 const BYTES = "Qwen 2 and 3";

@@ -23,3 +23,7 @@ export function invalid(fileName: string, problem: string, cause?: unknown): Las
 export function unsupported(fileName: string, what: string): LastrowError {
   return new LastrowError("model_unsupported", `${fileName} ${what}.`);
 }
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

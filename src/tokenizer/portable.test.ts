@@ -4,7 +4,8 @@ import { families, familyTokenizer, texts } from "../../test/family-tokenizers.j
 import { modelFolders } from "../../test/fixture-models.js";
 import { memoryFiles } from "../../test/memory-files.js";
 import { folderFiles } from "../platform/disk-files.js";
-import { loadTokenizer, tokenizerOf } from "./load-tokenizer.js";
+import { loadTokenizer } from "./load-tokenizer.js";
+import { tokenizerOf } from "./make-tokenizer.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 const kinds = {

@@ -46,3 +46,16 @@ test.each(FAILURES.flatMap((failure) => LANGUAGES.map((language) => ({ ...failur
     await site.close();
   },
 );
+
+test.each(LANGUAGES)("code that is fetched later and is not there, $locale", async ({ locale, strings }) => {
+  const site = await serveExplorer({ isIsolated: true });
+  const page = await openPage(browser, { locale });
+  // As after a new version of the page took the files of this one away.
+  await page.route(/\/describe-folder-[^/]*\.js$/, (route) => route.abort());
+  await page.goto(site.address);
+  const alert = page.getByRole("alert");
+  await alert.getByRole("heading", { name: strings.engine.failed }).waitFor();
+  expect(await alert.locator("p").textContent()).toBe(strings.errors.fetch);
+  await page.context().close();
+  await site.close();
+});

@@ -1,6 +1,7 @@
 /** Answers of a model that knows nothing of tools, of random sets of them: shared by the quick and the exhaustive tests. */
 import { expect } from "vitest";
 import type { LanguageModel } from "../../src/index.js";
+import { answerParts } from "../../src/library/answer-parts.js";
 import type { AnswerTools } from "../../src/tools/answer-tools.js";
 import { type CallFormatName, callFormat } from "../../src/tools/call-format.js";
 import { seededRandom } from "../seeded-random.js";
@@ -46,7 +47,7 @@ export async function expectToolAnswers(
       .answer(
         "Once upon a time",
         { temperature: 1.5, seed: one.seed, maxTokens: 220, ...more },
-        { thoughts: null, tools: one.tools },
+        answerParts({ thoughts: null, tools: one.tools }),
       )
       .result();
   const results = await Promise.all(asked.map((one) => ask(one, random() < 0.5 ? { speculate: 4 } : {})));

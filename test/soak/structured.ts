@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { Ajv2020, type ErrorObject } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { type GenerationResult, type LanguageModel, load } from "../../src/index.js";
+import { answerParts } from "../../src/library/answer-parts.js";
 import { CALL_FORMATS, callFormat } from "../../src/tools/call-format.js";
 import type { ToolDefinition } from "../../src/tools/tool.js";
 import { randomParameters, randomSchema } from "../grammars/random-schemas.js";
@@ -108,7 +109,7 @@ function ofTools(lm: LanguageModel, index: number): Held {
   const validates = tools.map(({ parameters }) => ajv.compile(parameters as object));
   return {
     what: JSON.stringify({ name, choice, tools }),
-    ask: (of) => lm.answer(promptOf(of), options(of), { thoughts: null, tools: held }).result(),
+    ask: (of) => lm.answer(promptOf(of), options(of), answerParts({ thoughts: null, tools: held })).result(),
     wrong: ({ finishReason, toolCalls = [] }) => {
       if (finishReason !== "tool_calls" || toolCalls.length !== 1)
         return `${finishReason}, ${toolCalls.length} calls`;

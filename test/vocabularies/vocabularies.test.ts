@@ -12,7 +12,8 @@ import { ChatRenderer, RENDER_DEADLINE_MS } from "../../src/chat/chat-renderer.j
 import { PromptEncoder } from "../../src/chat/prompt-encoder.js";
 import { folderFiles } from "../../src/platform/disk-files.js";
 import { ggufTokenizerFiles } from "../../src/tokenizer/gguf-tokenizer.js";
-import { loadTokenizer, tokenizerOf } from "../../src/tokenizer/load-tokenizer.js";
+import { loadTokenizer } from "../../src/tokenizer/load-tokenizer.js";
+import { tokenizerOf } from "../../src/tokenizer/make-tokenizer.js";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.js";
 import { ggufVocabulary, metadataOf } from "../gguf-vocabulary.js";
 

@@ -105,7 +105,7 @@ export const en = {
       `The prompt is longer than the model's context of ${limit} tokens. Shorten it.`,
     out_of_memory: "The browser ran out of memory. Close other tabs, then reload the page.",
     fetch:
-      "The model's files could not be fetched. Check the connection, or the folder that this page is served from.",
+      "Files of this page or of the model could not be fetched. Check the connection, or the folder that this page is served from.",
     other: (message: string) => `Something went wrong: ${message}`,
   },
   timeline: { play: "Play", pause: "Pause", at: (at: string, of: string) => `event ${at} of ${of}` },

@@ -17,6 +17,7 @@ export function errorWords(error: unknown, { errors }: Strings, contextLength: n
       case "context_length_exceeded":
         return errors.context_length_exceeded(contextLength);
       case "model_not_found":
+      case "code_unavailable":
         return errors.fetch;
       default:
         return errors.other(error.message);

@@ -80,7 +80,7 @@ export const zh: Strings = {
       "KV 缓存放不下：即使只运行这一个请求，所需的块也超出了预算。请增加块数，或减少 token 数。",
     context_length_exceeded: (limit) => `提示太长，超过了模型的上下文（${limit} 个 token），请缩短。`,
     out_of_memory: "浏览器内存不足。请关闭其他标签页，然后重新载入页面。",
-    fetch: "取不到模型文件。请检查网络连接，或检查这个页面所在的文件夹是否完整。",
+    fetch: "取不到页面或模型的文件。请检查网络连接，或检查这个页面所在的文件夹是否完整。",
     other: (message) => `出错了：${message}`,
   },
   timeline: { play: "播放", pause: "暂停", at: (at, of) => `第 ${at} 个事件，共 ${of} 个` },

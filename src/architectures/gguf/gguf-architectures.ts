@@ -2,20 +2,6 @@
  * The architectures of GGUF files that run, by `general.architecture`: which family each is, what its keys say of the
  * family's fields, and how its tensors lie. What files do not have is as llama.cpp takes it to be.
  */
-import type { Architecture } from "../architecture.js";
-import { gemma2 } from "../gemma2.js";
-import { gemma3Text } from "../gemma3.js";
-import { gptNeox } from "../gpt-neox.js";
-import { gpt2 } from "../gpt2.js";
-import { granite } from "../granite.js";
-import { llama } from "../llama.js";
-import { mistral } from "../mistral.js";
-import { olmo2 } from "../olmo2.js";
-import { phi3 } from "../phi3.js";
-import { qwen2 } from "../qwen2.js";
-import { qwen3 } from "../qwen3.js";
-import { smollm3 } from "../smollm3.js";
-import { stablelm } from "../stablelm.js";
 import type { ArchitectureKeys } from "./architecture-keys.js";
 import { readSizes, type SizeFields, type Sizes, type StoredShapes, USUAL_SIZES } from "./common-keys.js";
 import type { GgufTensorLayout } from "./gguf-tensors.js";
@@ -31,8 +17,10 @@ interface GgufContents {
 export interface GgufArchitecture {
   /** `general.architecture`. */
   readonly id: string;
-  /** States the family's fields, all that its files decide, and says which family it is. */
-  readonly read: (contents: GgufContents) => Architecture;
+  /** `model_type`s of the families that it may be. */
+  readonly families: readonly string[];
+  /** States the family's fields, all that its files decide, and says which of its families it is. */
+  readonly read: (contents: GgufContents) => string;
   readonly layout: GgufTensorLayout;
   /** Keys of its own that change nothing that is run. */
   readonly harmlessKeys?: readonly string[];
@@ -75,37 +63,40 @@ function readPattern(keys: ArchitectureKeys): number | readonly string[] | null 
 export const ggufArchitectures: readonly GgufArchitecture[] = [
   {
     id: "llama",
+    families: ["llama", "mistral"],
     read(contents) {
       const { keys, stored } = contents;
       readUsual(contents);
       keys.state("attention_bias", hasBias(stored, "attn_q", "attn_k", "attn_v", "attn_output"), null);
       keys.state("mlp_bias", hasBias(stored, "ffn_gate", "ffn_up", "ffn_down"), null);
       const window = keys.wholeNumber("attention.sliding_window");
-      if (!window) return llama;
+      if (!window) return "llama";
       keys.state("sliding_window", window, "attention.sliding_window");
-      return mistral;
+      return "mistral";
     },
     layout: { interleaved: true },
     rotaryTensors: ["all", "short", "long"],
   },
   {
     id: "qwen2",
+    families: ["qwen2"],
     read(contents) {
       readUsual(contents);
       expectNoWindow(contents.keys);
-      return qwen2;
+      return "qwen2";
     },
     layout: {},
     rotaryTensors: [],
   },
   {
     id: "qwen3",
+    families: ["qwen3"],
     read(contents) {
       const { keys, stored } = contents;
       readUsual(contents);
       expectNoWindow(keys);
       keys.state("attention_bias", hasBias(stored, "attn_q", "attn_k", "attn_v", "attn_output"), null);
-      return qwen3;
+      return "qwen3";
     },
     layout: {},
     // Of Qwen3-Reranker: the head's rows of "yes" and "no" once more.
@@ -115,19 +106,21 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
   },
   {
     id: "smollm3",
+    families: ["smollm3"],
     read(contents) {
       const { keys, stored } = contents;
       readUsual(contents);
       expectNoWindow(keys);
       keys.state("attention_bias", hasBias(stored, "attn_q", "attn_k", "attn_v", "attn_output"), null);
       keys.state("mlp_bias", hasBias(stored, "ffn_gate", "ffn_up", "ffn_down"), null);
-      return smollm3;
+      return "smollm3";
     },
     layout: { interleaved: true },
     rotaryTensors: [],
   },
   {
     id: "gemma2",
+    families: ["gemma2"],
     read(contents) {
       const { keys } = contents;
       const sizes = readUsual(contents);
@@ -143,13 +136,14 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
       if (cap !== null) keys.state("attn_logit_softcapping", cap, "attn_logit_softcapping");
       const finalCap = keys.float("final_logit_softcapping");
       if (finalCap !== null) keys.state("final_logit_softcapping", finalCap, "final_logit_softcapping");
-      return gemma2;
+      return "gemma2";
     },
     layout: {},
     rotaryTensors: [],
   },
   {
     id: "gemma3",
+    families: ["gemma3_text"],
     read(contents) {
       const { keys } = contents;
       const sizes = readUsual(contents);
@@ -165,26 +159,28 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
         else if (types !== null) keys.state("layer_types", types, patternKey);
       }
       keys.state("final_logit_softcapping", keys.float("final_logit_softcapping"), "final_logit_softcapping");
-      return gemma3Text;
+      return "gemma3_text";
     },
     layout: {},
     rotaryTensors: [],
   },
   {
     id: "phi3",
+    families: ["phi3"],
     read({ keys, stored, factors }) {
       const sizes = readSizes(keys, stored, USUAL_SIZES);
       readRotary(keys, sizes, factors, { partialField: "partial_rotary_factor" });
       // 0 is how files say that there is none.
       const window = keys.wholeNumber("attention.sliding_window") || null;
       keys.state("sliding_window", window, "attention.sliding_window");
-      return phi3;
+      return "phi3";
     },
     layout: { fusedQkv: true, fusedGateUp: true },
     rotaryTensors: ["short", "long"],
   },
   {
     id: "granite",
+    families: ["granite"],
     read(contents) {
       const { keys, stored } = contents;
       const { headDim } = readUsual(contents);
@@ -204,7 +200,7 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
           "a Granite whose queries and keys do not turn is not run",
         );
       }
-      return granite;
+      return "granite";
     },
     layout: { interleaved: true },
     // Of Granite 4: sizes of layers with a state and of shared experts, of which its dense models have none.
@@ -216,19 +212,21 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
   },
   {
     id: "olmo2",
+    families: ["olmo2"],
     read(contents) {
       const { keys, stored } = contents;
       readUsual(contents);
       // Files of OLMo 3 call themselves so, too.
       expectNoWindow(keys);
       keys.state("attention_bias", hasBias(stored, "attn_q", "attn_k", "attn_v", "attn_output"), null);
-      return olmo2;
+      return "olmo2";
     },
     layout: {},
     rotaryTensors: [],
   },
   {
     id: "stablelm",
+    families: ["stablelm"],
     read({ keys, stored, factors }) {
       const sizes = readSizes(keys, stored, NORMED_LAYERS);
       readRotary(keys, sizes, factors, { partialField: "partial_rotary_factor" });
@@ -237,13 +235,14 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
       // Writers state it where the model's config does not say, so it is the second norm that tells.
       keys.flag("use_parallel_residual");
       keys.state("use_parallel_residual", !stored.has("blk.0.ffn_norm.weight"), null);
-      return stablelm;
+      return "stablelm";
     },
     layout: {},
     rotaryTensors: [],
   },
   {
     id: "gptneox",
+    families: ["gpt_neox"],
     read({ keys, stored, factors }) {
       const sizes = readSizes(keys, stored, { ...NORMED_LAYERS, kvHeads: null, headDim: null });
       readRotary(keys, sizes, factors, { thetaField: "rotary_emb_base", partialField: "rotary_pct" });
@@ -251,13 +250,14 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
       keys.state("attention_bias", hasBias(stored, "attn_qkv", "attn_output"), null);
       const key = "use_parallel_residual";
       keys.state(key, keys.required(keys.flag(key), key), key);
-      return gptNeox;
+      return "gpt_neox";
     },
     layout: { fusedQkv: true },
     rotaryTensors: [],
   },
   {
     id: "gpt2",
+    families: ["gpt2"],
     read({ keys, stored }) {
       readSizes(keys, stored, {
         ...{ layers: "n_layer", width: "n_embd", heads: "n_head", kvHeads: null, headDim: null },
@@ -265,7 +265,7 @@ export const ggufArchitectures: readonly GgufArchitecture[] = [
         ...{ epsilon: "layer_norm_epsilon", epsilonKey: "attention.layer_norm_epsilon" },
       });
       expectNoWindow(keys);
-      return gpt2;
+      return "gpt2";
     },
     layout: { fusedQkv: true },
     rotaryTensors: [],

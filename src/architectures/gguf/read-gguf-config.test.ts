@@ -5,7 +5,7 @@ import { GgufMetadata, type GgufValue } from "../../formats/gguf/gguf-metadata.j
 import type { ModelConfig } from "../../model/config.js";
 import type { WantedContext } from "../architecture.js";
 import { ggufArchitectures } from "./gguf-architectures.js";
-import { ggufRotaryTensors, readGgufConfig } from "./read-gguf-config.js";
+import { fetchGgufArchitecture, ggufRotaryTensors, readGgufConfig } from "./read-gguf-config.js";
 import type { RotaryFactors } from "./rotary-keys.js";
 
 const { u32, i32, u64, f32, f32s, flag, text, texts } = ggufValue;
@@ -39,13 +39,18 @@ function file(architecture: string, keys: Keys = {}, shapes: Shapes = {}) {
   };
 }
 
+const all = ggufArchitectures.map(({ id }) => id);
+const fetched = new Map(
+  await Promise.all(all.map(async (id) => [id, await fetchGgufArchitecture(file(id).metadata)] as const)),
+);
+
 function read(
   architecture: string,
   keys: Keys = {},
   shapes: Shapes = {},
   { factors = null, ...wanted }: WantedContext & { factors?: RotaryFactors | null } = {},
 ): ModelConfig {
-  return readGgufConfig(file(architecture, keys, shapes), factors, wanted).config;
+  return readGgufConfig(fetched.get(architecture)!, file(architecture, keys, shapes), factors, wanted).config;
 }
 
 function refusal(...of: Parameters<typeof read>): string {
@@ -57,8 +62,6 @@ function refusal(...of: Parameters<typeof read>): string {
   }
   throw new Error("accepted");
 }
-
-const all = ggufArchitectures.map(({ id }) => id);
 
 describe("general.architecture", () => {
   it("is one of twelve", () => {
@@ -76,20 +79,27 @@ describe("general.architecture", () => {
     ["gemma3n", "its layers share K and V and have embeddings of their own, which are not run"],
     ["gemma", `these are run: ${all.join(", ")}`],
     ["constructor", `these are run: ${all.join(", ")}`],
-  ])("%s is refused by name", (name, reason) => {
-    expect(refusal(name)).toBe(`model_unsupported: m.gguf: general.architecture is "${name}"; ${reason}.`);
+  ])("%s is refused by name", async (name, reason) => {
+    await expect(fetchGgufArchitecture(file(name).metadata)).rejects.toMatchObject({
+      code: "model_unsupported",
+      message: `m.gguf: general.architecture is "${name}"; ${reason}.`,
+    });
   });
 
-  it("must be there", () => {
-    expect(refusal("llama", { "general.architecture": undefined })).toBe(
-      `model_file_invalid: m.gguf has no general.architecture; expected one of ${all.join(", ")}.`,
-    );
+  it("must be there", async () => {
+    const { metadata } = file("llama", { "general.architecture": undefined });
+    await expect(fetchGgufArchitecture(metadata)).rejects.toMatchObject({
+      code: "model_file_invalid",
+      message: `m.gguf has no general.architecture; expected one of ${all.join(", ")}.`,
+    });
   });
 
-  it("must be of a whole model", () => {
-    expect(refusal("llama", { "general.type": text("adapter") })).toBe(
-      'model_unsupported: m.gguf: general.type is "adapter"; whole models of text are run.',
-    );
+  it("must be of a whole model", async () => {
+    const { metadata } = file("llama", { "general.type": text("adapter") });
+    await expect(fetchGgufArchitecture(metadata)).rejects.toMatchObject({
+      code: "model_unsupported",
+      message: 'm.gguf: general.type is "adapter"; whole models of text are run.',
+    });
   });
 });
 
@@ -317,13 +327,14 @@ describe("rotation", () => {
     const factors = { all: divisors, short: null, long: null };
     const plain = frequencies("llama", { "rope.freq_base": f32(500_000) });
     const { metadata, tensors } = file("llama", { "rope.freq_base": f32(500_000) }, shapes);
-    expect(ggufRotaryTensors({ metadata, tensors })).toEqual([["all", "rope_freqs.weight"]]);
-    const { config, family } = readGgufConfig({ metadata, tensors }, factors);
+    expect(ggufRotaryTensors(fetched.get("llama")!, tensors)).toEqual([["all", "rope_freqs.weight"]]);
+    const { config, family } = readGgufConfig(fetched.get("llama")!, { metadata, tensors }, factors);
     const found = config.decoder.rotations[0]!.frequencies;
     expect(found.map((frequency, i) => frequency * divisors[i]!).map(Math.fround)).toEqual(plain);
     expect(found[0]).toBe(plain[0]);
     expect(family.ignored.test("rope_freqs.weight")).toBe(true);
-    expect(readGgufConfig(file("llama"), null).family.ignored.test("rope_freqs.weight")).toBe(false);
+    const { family: other } = readGgufConfig(fetched.get("llama")!, file("llama"), null);
+    expect(other.ignored.test("rope_freqs.weight")).toBe(false);
   });
 
   it.each([
@@ -509,7 +520,7 @@ test("a list in the place of a number, and what is no number, name the key", () 
 test("a Qwen3-Reranker has the head's rows of its answers once more, which are not used", () => {
   const rank = { pooling_type: u32(4), "classifier.output_labels": texts(["yes", "no"]) };
   const { metadata, tensors } = file("qwen3", rank, { "cls.output.weight": [2, 64] });
-  const { config, family } = readGgufConfig({ metadata, tensors }, null);
+  const { config, family } = readGgufConfig(fetched.get("qwen3")!, { metadata, tensors }, null);
   expect(config).toEqual(read("qwen3"));
   expect(family.ignored.test("cls.output.weight")).toBe(true);
   expect(family.ignored.test("cls.output.weights")).toBe(false);

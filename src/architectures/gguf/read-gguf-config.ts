@@ -1,14 +1,15 @@
 /** A GGUF file's metadata and list of tensors: which family it is of, and that family's reading of it. */
 import { LastrowError, modelFileInvalid, modelUnsupported } from "../../errors.js";
+import { fetchedCode } from "../../fetched-code.js";
 import type { GgufMetadata } from "../../formats/gguf/gguf-metadata.js";
 import type { ModelConfig } from "../../model/config.js";
 import { quoteValue } from "../../quote-value.js";
-import type { StoredFamily, WantedContext } from "../architecture.js";
+import type { Architecture, StoredFamily, WantedContext } from "../architecture.js";
+import { fetchArchitecture } from "../fetch-architecture.js";
 import { ArchitectureKeys } from "./architecture-keys.js";
 import { HARMLESS_KEYS, type StoredShapes } from "./common-keys.js";
 import { type GgufArchitecture, ggufArchitectures } from "./gguf-architectures.js";
 import { ggufTensors } from "./gguf-tensors.js";
-import { whyGgufRefused } from "./refused-gguf.js";
 import { expectFactors, MAX_FACTORS, ROTARY_TENSORS, type RotaryFactors } from "./rotary-keys.js";
 
 /** A file's config, and the tensors that it implies. */
@@ -24,20 +25,48 @@ export interface GgufHeader {
 }
 
 /**
+ * What reads the files of an architecture, with the families that it may be.
+ * @throws LastrowError `model_file_invalid` for a file that names none, `model_unsupported` for one that is not run and for files
+ *   that are no model, `code_unavailable`
+ */
+export async function fetchGgufArchitecture(metadata: GgufMetadata): Promise<FetchedGgufArchitecture> {
+  const architecture = await architectureOf(metadata);
+  const families = await fetchFamilies(architecture);
+  return { ...architecture, families };
+}
+
+/** Has the families of an architecture fetched, before all of its file is there. */
+export function expectGgufArchitecture(id: unknown): void {
+  const architecture = ggufArchitectures.find((one) => one.id === id);
+  if (architecture !== undefined) fetchFamilies(architecture).catch(() => undefined);
+}
+
+export interface FetchedGgufArchitecture extends Omit<GgufArchitecture, "families"> {
+  readonly families: readonly Architecture[];
+}
+
+/** @throws LastrowError `code_unavailable` */
+async function fetchFamilies({ families }: GgufArchitecture): Promise<Architecture[]> {
+  const fetched = await Promise.all(families.map(fetchArchitecture));
+  return fetched.filter((family) => family !== null);
+}
+
+/**
  * Reads what a file says of its model.
  *
+ * @param architecture the file's own
  * @param factors what `rotaryTensorNames` name, by kind; null: not read, so that the frequencies mean nothing
  * @param wanted the context to load the model with
  * @returns the config, as its family has it from a `config.json` that says the same
- * @throws LastrowError as `readModelConfig`, naming keys instead of fields; `model_unsupported` for an architecture that is
- *   not run and for keys of it that nothing here reads
+ * @throws LastrowError as `readModelConfig`, naming keys instead of fields; `model_unsupported` for keys of the architecture that
+ *   nothing here reads
  */
 export function readGgufConfig(
+  architecture: FetchedGgufArchitecture,
   { metadata, tensors: stored }: GgufHeader,
   factors: RotaryFactors | null,
   wanted: WantedContext = {},
 ): GgufModelConfig {
-  const architecture = architectureOf(metadata);
   const keys = new ArchitectureKeys(metadata, architecture.id);
   const { fileName } = metadata;
   const read = factors ?? sizedFactors(architecture, stored);
@@ -45,7 +74,9 @@ export function readGgufConfig(
     const values = read[kind];
     if (values !== null) expectFactors(values, fileName, ROTARY_TENSORS[kind]);
   }
-  const family = architecture.read({ keys, stored, factors: read });
+  const modelType = architecture.read({ keys, stored, factors: read });
+  const family = architecture.families.find(({ id }) => id === modelType);
+  if (family === undefined) throw new Error(`${modelType} is none of the families of ${architecture.id}`);
   keys.expectAllKnown([...HARMLESS_KEYS, ...(architecture.harmlessKeys ?? [])]);
   for (const [field, key] of TOKENS) {
     keys.fields[field] = metadata.wholeNumber(key, { from: -1, to: 2 ** 53 - 1 });
@@ -54,7 +85,7 @@ export function readGgufConfig(
     family.config(keys.fields, fileName, { ...wanted, frequencyDivisors: read.all ?? undefined }),
   );
   const unused = [
-    ...rotaryTensorNames(architecture, stored).map(([, name]) => name),
+    ...ggufRotaryTensors(architecture, stored).map(([, name]) => name),
     ...(architecture.unusedTensors ?? []),
   ];
   return {
@@ -68,33 +99,35 @@ export function readGgufConfig(
   };
 }
 
-/** Kinds and names of the tensors that a file has of factors of its rotation, to be read before its config. */
-export function ggufRotaryTensors({ metadata, tensors }: GgufHeader) {
-  return rotaryTensorNames(architectureOf(metadata), tensors);
-}
-
 const TOKENS = [
   ["bos_token_id", "tokenizer.ggml.bos_token_id"],
   ["eos_token_id", "tokenizer.ggml.eos_token_id"],
 ] as const;
 
-function rotaryTensorNames({ rotaryTensors }: GgufArchitecture, stored: StoredShapes) {
+/** Kinds and names of the tensors that a file has of factors of its rotation, to be read before its config. */
+export function ggufRotaryTensors(
+  { rotaryTensors }: Pick<GgufArchitecture, "rotaryTensors">,
+  stored: StoredShapes,
+) {
   return rotaryTensors
     .map((kind) => [kind, ROTARY_TENSORS[kind]] as const)
     .filter(([, name]) => stored.has(name));
 }
 
 /** Factors of the right number, that stand for those of the file. */
-function sizedFactors(architecture: GgufArchitecture, stored: StoredShapes): RotaryFactors {
+function sizedFactors(
+  architecture: Pick<GgufArchitecture, "rotaryTensors">,
+  stored: StoredShapes,
+): RotaryFactors {
   const sized = { all: null, short: null, long: null };
-  const found = rotaryTensorNames(architecture, stored).map(([kind, name]) => {
+  const found = ggufRotaryTensors(architecture, stored).map(([kind, name]) => {
     const [count = 0] = stored.get(name)?.shape ?? [];
     return [kind, new Array<number>(Math.min(count, MAX_FACTORS)).fill(1)] as const;
   });
   return { ...sized, ...Object.fromEntries(found) };
 }
 
-function architectureOf(metadata: GgufMetadata): GgufArchitecture {
+async function architectureOf(metadata: GgufMetadata): Promise<GgufArchitecture> {
   const { fileName } = metadata;
   const type = metadata.text("general.type");
   if (type !== null && type !== "model") {
@@ -107,6 +140,7 @@ function architectureOf(metadata: GgufMetadata): GgufArchitecture {
   }
   const architecture = ggufArchitectures.find((one) => one.id === id);
   if (architecture !== undefined) return architecture;
+  const { whyGgufRefused } = await fetchedCode(import("./refused-gguf.js"));
   const reason = whyGgufRefused(id) ?? `these are run: ${known}`;
   throw new LastrowError(
     "model_unsupported",

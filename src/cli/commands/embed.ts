@@ -1,7 +1,7 @@
 /** `lastrow embed`: vectors of the lines of a text, a line of JSON for each. */
 import { createReadStream } from "node:fs";
 import { LastrowError } from "../../errors.js";
-import type { Pooling } from "../../formats/embedding-settings.js";
+import type { Pooling } from "../../formats/embedding-types.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions } from "../options.js";
 import { type Io, write } from "../terminal.js";

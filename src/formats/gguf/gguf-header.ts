@@ -18,7 +18,7 @@ import type { TensorEntry } from "../safetensors.js";
 import { GGUF_LIMITS, type GgufLimits } from "./gguf-limits.js";
 import { GgufMetadata } from "./gguf-metadata.js";
 import { HeaderBytes } from "./header-bytes.js";
-import { readMetadataValues } from "./metadata-values.js";
+import { type OnText, readMetadataValues } from "./metadata-values.js";
 import { storedTypeOf, unreadTypeName } from "./tensor-types.js";
 
 /** `GGUF` as a little-endian u32. */
@@ -51,19 +51,25 @@ export interface GgufHeader {
  * Reads and checks the header of a GGUF file, versions 2 and 3. Reads bytes 0 to the end of the header, forwards, and none
  * behind it; leaves the file open. A file without tensors, a vocabulary alone, is fine.
  *
+ * @param onText is given the metadata's texts as they come, before all is known to be sound
  * @throws LastrowError naming the file and the key or tensor: `model_file_invalid` when the file is not what the format
  *   demands, or passes `GGUF_LIMITS`; `model_unsupported` for another version, a big-endian file, and a tensor of a type
  *   that is not read
  */
-export async function readGgufHeader(file: ModelFile, limits: GgufLimits = GGUF_LIMITS): Promise<GgufHeader> {
+export async function readGgufHeader(
+  file: ModelFile,
+  limits: GgufLimits = GGUF_LIMITS,
+  onText?: OnText,
+): Promise<GgufHeader> {
   const bytes = new HeaderBytes(file, limits);
   const counts = await readCounts(bytes, file);
   bytes.startDigest();
-  const values = await readMetadataValues(bytes, {
+  const keys = {
     count: counts.keys,
     owedBehind: TENSOR_BYTES * counts.tensors,
     leastBytes: KEY_BYTES,
-  });
+  };
+  const values = await readMetadataValues(bytes, keys, onText);
   const metadataDigest = bytes.endDigest();
   const metadata = new GgufMetadata(file.name, values);
   const alignment = readAlignment(metadata);

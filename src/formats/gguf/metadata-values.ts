@@ -24,6 +24,9 @@ const NUMBERS: Readonly<
 
 type ListConstructor = new (length: number) => NumericArray & { readonly buffer: ArrayBuffer };
 
+/** A key whose value is a text. */
+export type OnText = (key: string, text: string) => void;
+
 interface Keys {
   /** How many there are. */
   readonly count: number;
@@ -33,10 +36,15 @@ interface Keys {
   readonly owedBehind: number;
 }
 
-/** The values by key, in the file's order. @throws LastrowError `model_file_invalid` */
+/**
+ * The values by key, in the file's order.
+ * @param onText is given texts as they come, before all is known to be sound
+ * @throws LastrowError `model_file_invalid`
+ */
 export async function readMetadataValues(
   bytes: HeaderBytes,
   { count, leastBytes, owedBehind }: Keys,
+  onText?: OnText,
 ): Promise<Map<string, GgufValue>> {
   const values = new Map<string, GgufValue>();
   const texts = { left: bytes.limits.listedTexts };
@@ -46,7 +54,9 @@ export async function readMetadataValues(
     const key = await bytes.name(bytes.limits.keyBytes);
     if (values.has(key)) throw bytes.invalid(`has key ${quoteValue(key)} twice`);
     bytes.place = () => `key ${quoteValue(key)}`;
-    values.set(key, await readValue(bytes, texts));
+    const value = await readValue(bytes, texts);
+    values.set(key, value);
+    if (value.type === "string") onText?.(key, value.value);
   }
   bytes.owed = owedBehind;
   return values;

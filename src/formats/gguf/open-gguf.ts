@@ -10,6 +10,7 @@ import { ReopenedFile } from "../reopened-file.js";
 import { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf-header.js";
 import { GGUF_LIMITS } from "./gguf-limits.js";
 import type { GgufMetadata } from "./gguf-metadata.js";
+import type { OnText } from "./metadata-values.js";
 
 /** A checkpoint that brings its metadata along. Its tensors have GGUF's names. */
 export interface GgufFile extends Checkpoint {
@@ -34,14 +35,19 @@ type Located = CheckpointTensor & { readonly entry: GgufTensor };
  * of safetensors are.
  *
  * @param names the files that hold the model, in the order of their shards; at least one
+ * @param onText is given texts of the first one's metadata as they come, before all is known to be sound
  * @throws LastrowError as `readGgufHeader`; `model_not_found` when a file is missing; `model_file_invalid` when the shards
  *   do not belong together, or a tensor is in two of them. Nothing stays open then.
  */
-export async function openGguf(files: ModelFiles, names: readonly string[]): Promise<GgufFile> {
+export async function openGguf(
+  files: ModelFiles,
+  names: readonly string[],
+  onText?: OnText,
+): Promise<GgufFile> {
   const first = await openNamed(files, names[0]);
   let staysOpen = false;
   try {
-    const header = await readGgufHeader(first);
+    const header = await readGgufHeader(first, GGUF_LIMITS, onText);
     const count = header.metadata.wholeNumber("split.count", SHARDS) ?? 1;
     if (count > 1 || names.length > 1) return await openShards(files, names, { first, header, count });
     staysOpen = true;
