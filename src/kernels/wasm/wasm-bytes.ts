@@ -2,7 +2,7 @@
 
 export const HEADER_BYTES = 8;
 /** The section of functions' bodies. */
-export const CODE = 10;
+const CODE = 10;
 
 /** Reads bytes from their beginning on. */
 export class WasmReader {
