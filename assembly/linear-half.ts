@@ -9,7 +9,7 @@ import { FORM_BF16, FORM_F16 } from "./generated/constants";
 import { asF32, halfBits, halfFactor } from "./half";
 import { HALF_PANEL_BYTES, PANEL_BYTES } from "./panels";
 import { MANY_ROWS, TILE_ROWS, tileRows, tiles } from "./rows-by-tiles";
-import { inFour, narrow, NO_SUMS, storeRow, tile } from "./tiles";
+import { inFour, NO_SUMS, storeRow, tile } from "./tiles";
 
 /** Rows of bf16, which is widened by one instruction, that tiles of 256 bits widen anew. Measured between 2 and 64, on Node 26. */
 const MOST_FUSED_BF16: i32 = 15;
@@ -36,6 +36,63 @@ function row(form: i32, keeps: bool, x: usize, panel: usize, y: usize, inFeature
     xp += 4;
   }
   storeRow(y, a0, a1, a2, a3);
+}
+
+/** So many rows of bf16, 3 to 5, by 8 columns of a panel: `panel` and `y` begin at them. `rows` is a constant where this is inlined. */
+@inline
+function narrow(rows: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
+  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0, e0 = a0, e1 = a0;
+  let xa = x, xb = xa + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
+  const factor = halfFactor(), bits = halfBits();
+  let w = panel;
+  const end = w + <usize>inFeatures * HALF_PANEL_BYTES;
+  while (w < end) {
+    const w0 = asF32(w, 0, FORM_BF16, factor, bits), w1 = asF32(w, 1, FORM_BF16, factor, bits);
+    let s = v128.load_splat<f32>(xa);
+    a0 = f32x4.add(a0, f32x4.mul(s, w0));
+    a1 = f32x4.add(a1, f32x4.mul(s, w1));
+    s = v128.load_splat<f32>(xb);
+    b0 = f32x4.add(b0, f32x4.mul(s, w0));
+    b1 = f32x4.add(b1, f32x4.mul(s, w1));
+    s = v128.load_splat<f32>(xc);
+    c0 = f32x4.add(c0, f32x4.mul(s, w0));
+    c1 = f32x4.add(c1, f32x4.mul(s, w1));
+    if (rows > 3) {
+      s = v128.load_splat<f32>(xd);
+      d0 = f32x4.add(d0, f32x4.mul(s, w0));
+      d1 = f32x4.add(d1, f32x4.mul(s, w1));
+      xd += 4;
+    }
+    if (rows > 4) {
+      s = v128.load_splat<f32>(xe);
+      e0 = f32x4.add(e0, f32x4.mul(s, w0));
+      e1 = f32x4.add(e1, f32x4.mul(s, w1));
+      xe += 4;
+    }
+    w += HALF_PANEL_BYTES;
+    xa += 4;
+    xb += 4;
+    xc += 4;
+  }
+  let p = y;
+  v128.store(p, a0);
+  v128.store(p, a1, 16);
+  p += yStride;
+  v128.store(p, b0);
+  v128.store(p, b1, 16);
+  p += yStride;
+  v128.store(p, c0);
+  v128.store(p, c1, 16);
+  if (rows > 3) {
+    p += yStride;
+    v128.store(p, d0);
+    v128.store(p, d1, 16);
+  }
+  if (rows > 4) {
+    p += yStride;
+    v128.store(p, e0);
+    v128.store(p, e1, 16);
+  }
 }
 
 // Exported, though nobody calls them there, as those of tiles.ts are.
@@ -97,15 +154,15 @@ export function tile5F16(x: usize, xStride: usize, panel: usize, y: usize, yStri
 }
 
 export function narrow3Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  narrow(3, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+  narrow(3, x, xStride, panel, y, yStride, inFeatures);
 }
 
 export function narrow4Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  narrow(4, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+  narrow(4, x, xStride, panel, y, yStride, inFeatures);
 }
 
 export function narrow5Bf16(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  narrow(5, FORM_BF16, x, xStride, panel, y, yStride, inFeatures);
+  narrow(5, x, xStride, panel, y, yStride, inFeatures);
 }
 
 /** Some rows, 2 to 5, by one panel. */

@@ -9,7 +9,7 @@ import { FORM_BF16, FORM_F32, PANEL_COLUMNS } from "./generated/constants";
 import { quadrupleBf16, quadrupleF16, rowsByHalf } from "./linear-half";
 import { addBiasInStreams, endInStream, PANEL_BYTES, rowBytes, streamsOf } from "./panels";
 import { MANY_ROWS, TILE_ROWS, tiles } from "./rows-by-tiles";
-import { sextuple, single, storeRow, triple } from "./tiles";
+import { NO_SUMS, sextuple, single, storeRow, triple } from "./tiles";
 
 /** Rows that go through all panels of a range before the next ones: about so many bytes of them stay in a near cache. */
 const BLOCK_BYTES: i32 = 786432;
@@ -25,15 +25,10 @@ const SPARE_BYTES: usize = <usize>TILE_ROWS * PANEL_BYTES;
 
 // What follows counts where vectors have 128 bits; where they are fused, tiles that read ahead are the fastest of any rows.
 
-/** Inputs of the longest panel that a row ahead of others goes through by itself. Measured between 576 and 8192, on Node 20 and 26. */
-const LONGEST_ALONE: i32 = 1024;
-/** Panels that one row goes through before the other rows, which find them near; and at once, if they are long. */
+/** Panels that one row goes through at once, ahead of few others: it reads memory as fast as it comes, which a tile does not. */
 const PANELS_AHEAD: i32 = 3;
-/**
- * So many rows are faster when one goes ahead: it reads memory as fast as it comes, which a tile does not. Of longer panels than
- * LONGEST_ALONE two are: one row by three panels at once.
- */
-const FEWEST_BEHIND: i32 = 5;
+/** Inputs of these after which the other rows follow: 24 KiB of weights, which they find in the nearest cache. */
+const DEPTH_AHEAD: i32 = 128;
 
 /** Adds the bias to the sums of some rows in one panel. */
 export function addBias(y: usize, yStride: usize, rows: i32, bias: usize): void {
@@ -66,13 +61,36 @@ function depthOf(rows: i32, inFeatures: i32): i32 {
   return (inFeatures + pieces - 1) / pieces;
 }
 
-/** One row by some f32 panels, for vectors of 128 bits. */
-function rowByPanels(y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, panels: i32): void {
-  if (panels == PANELS_AHEAD && inFeatures > LONGEST_ALONE) {
-    triple(x, weight, panelBytes, y, PANEL_BYTES, inFeatures);
+/** One row by some f32 panels, for vectors of 128 bits. @param goesOn from the sums that are in y; only all panels at once do */
+function rowByPanels(y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, panels: i32, goesOn: bool): void {
+  if (panels == PANELS_AHEAD) {
+    triple(x, weight, panelBytes, y, PANEL_BYTES, inFeatures, goesOn ? y : NO_SUMS, goesOn ? PANEL_BYTES : 0);
     return;
   }
   for (let p = 0; p < panels; p++) single(x, weight + <usize>p * panelBytes, y + <usize>p * PANEL_BYTES, inFeatures);
+}
+
+/** Few rows, 2 or more, by some f32 panels, for vectors of 128 bits: some inputs after the other, one row ahead of the others. */
+function fewByPanels(
+  y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, inFeatures: i32, panels: i32,
+): void {
+  const depth = panels == PANELS_AHEAD ? DEPTH_AHEAD : max(inFeatures, 1);
+  // A second row by itself, too: the sums of one panel would wait for each other.
+  const alone = rows == 2 ? 2 : 1;
+  for (let k = 0; k == 0 || k < inFeatures; k += depth) {
+    const inputs = min(depth, inFeatures - k), first = weight + <usize>k * PANEL_BYTES, goesOn = k > 0;
+    let xRow = x + (<usize>k << 2), yRow = y;
+    for (let r = 0; r < alone; r++) {
+      rowByPanels(yRow, xRow, first, panelBytes, inputs, panels, goesOn);
+      xRow += xStride;
+      yRow += yStride;
+    }
+    for (let p = 0; p < panels && alone < rows; p++) {
+      tiles(
+        yRow + <usize>p * PANEL_BYTES, yStride, xRow, xStride, rows - alone, first + <usize>p * panelBytes, inputs, false, goesOn,
+      );
+    }
+  }
 }
 
 /**
@@ -89,7 +107,7 @@ function rowInStreams(
     const panel = weight + <usize>p * panelBytes, at = <usize>p * PANEL_BYTES;
     if (form == FORM_F32) {
       if (isFused) sextuple(x, panel, panelsApart, y + at, resultsApart, inFeatures);
-      else triple(x, panel, panelsApart, y + at, resultsApart, inFeatures);
+      else triple(x, panel, panelsApart, y + at, resultsApart, inFeatures, NO_SUMS, 0);
     } else if (form == FORM_BF16) {
       quadrupleBf16(x, panel, panelsApart, y + at, resultsApart, inFeatures);
     } else {
@@ -110,15 +128,15 @@ function rowsByPanels(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, panelBytes: usize, inFeatures: i32, panels: i32, goesOn: bool,
 ): void {
-  const isFused = fused(), fewest = inFeatures > LONGEST_ALONE ? 2 : FEWEST_BEHIND;
-  const ahead = !isFused && rows >= fewest && rows < MANY_ROWS ? 1 : 0;
-  // Few rows wait for memory in any case: then a tile that reads ahead is faster than two that compute faster.
-  const wide = isFused || rows < fewest;
-  if (ahead == 1) rowByPanels(y, x, weight, panelBytes, inFeatures, panels);
+  const isFused = fused();
+  if (!isFused && rows < MANY_ROWS) {
+    if (rows == 1) rowByPanels(y, x, weight, panelBytes, inFeatures, panels, false);
+    else fewByPanels(y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, panels);
+    return;
+  }
   for (let p = 0; p < panels; p++) {
     tiles(
-      y + <usize>ahead * yStride + <usize>p * PANEL_BYTES, yStride, x + <usize>ahead * xStride, xStride, rows - ahead,
-      weight + <usize>p * panelBytes, inFeatures, wide, goesOn,
+      y + <usize>p * PANEL_BYTES, yStride, x, xStride, rows, weight + <usize>p * panelBytes, inFeatures, isFused, goesOn,
     );
   }
 }

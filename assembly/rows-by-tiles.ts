@@ -1,8 +1,9 @@
 // Rows by one f32 panel, tile by tile: a panel of f32 weights, or one of 16 bits that was widened.
 
 import { PANEL_BYTES } from "./panels";
-import { narrow3, narrow4, narrow5, NO_SUMS, tile1, tile2, tile3, tile4, tile5 } from "./tiles";
+import { NO_SUMS, tile1, tile2, tile3, tile4, tile5 } from "./tiles";
 import { deep5 } from "./tiles-deep";
+import { narrow3, narrow4, narrow5 } from "./tiles-narrow";
 
 /** Rows of the largest tile. */
 export const TILE_ROWS: i32 = 5;
@@ -23,7 +24,7 @@ export function tileRows(left: i32): i32 {
 
 /**
  * Rows by one f32 panel, without the bias. @param wide tiles of all columns, whatever the number of rows
- * @param goesOn from the sums that are in y; only wide tiles do
+ * @param goesOn from the sums that are in y
  */
 export function tiles(
   y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, panel: usize, inFeatures: i32, wide: bool, goesOn: bool,
@@ -32,8 +33,8 @@ export function tiles(
   let xTile = x, yTile = y;
   for (let left = rows; left > 0; ) {
     const size = tileRows(left);
+    const sums = goesOn ? yTile : NO_SUMS;
     if (wide || size < 3) {
-      const sums = goesOn ? yTile : NO_SUMS;
       switch (size) {
         case 5:
           if (isDeep) deep5(xTile, xStride, panel, yTile, yStride, inFeatures, sums, sumsStride);
@@ -46,10 +47,11 @@ export function tiles(
       }
     } else {
       for (let half: usize = 0; half < PANEL_BYTES; half += PANEL_BYTES / 2) {
+        const w = panel + half, to = yTile + half, before = goesOn ? to : NO_SUMS;
         switch (size) {
-          case 5: narrow5(xTile, xStride, panel + half, yTile + half, yStride, inFeatures); break;
-          case 4: narrow4(xTile, xStride, panel + half, yTile + half, yStride, inFeatures); break;
-          default: narrow3(xTile, xStride, panel + half, yTile + half, yStride, inFeatures);
+          case 5: narrow5(xTile, xStride, w, to, yStride, inFeatures, before, sumsStride); break;
+          case 4: narrow4(xTile, xStride, w, to, yStride, inFeatures, before, sumsStride); break;
+          default: narrow3(xTile, xStride, w, to, yStride, inFeatures, before, sumsStride);
         }
       }
     }

@@ -1,7 +1,7 @@
 // The innermost loops of matrix products with f32 weights: some rows by a panel of 16 columns (panels.ts), one k after the
 // other, without the bias. Where V8 fuses pairs of vectors into 256 bits, a tile takes all 16 columns: two sums of 256 bits
-// for each row. Where it does not, many rows are faster as two `narrow` tiles, of 8 columns each: the four sums that a row
-// has of 16 leave registers for too few rows.
+// for each row. Where it does not, many rows are faster as two narrow tiles (tiles-narrow.ts), of 8 columns each: the four
+// sums that a row has of 16 leave registers for too few rows.
 //
 // V8 begins to fuse at two stores that are 16 bytes apart, in one block, and goes back from there, operation by operation; so
 // sums of neighbouring columns stand side by side and are stored side by side, all after the loop. Each tile is exported from
@@ -122,63 +122,6 @@ export function storeRow(y: usize, a0: v128, a1: v128, a2: v128, a3: v128): void
   v128.store(y, a3, 48);
 }
 
-/** So many rows, 3 to 5, by 8 columns of a panel: `panel` and `y` begin at them. */
-@inline
-export function narrow(rows: i32, form: i32, x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  let a0 = f32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0, e0 = a0, e1 = a0;
-  let xa = x, xb = xa + xStride, xc = xb + xStride, xd = xc + xStride, xe = xd + xStride;
-  const factor = halfFactor(), bits = halfBits();
-  let w = panel;
-  const end = w + <usize>inFeatures * rowBytes(form);
-  while (w < end) {
-    const w0 = asF32(w, 0, form, factor, bits), w1 = asF32(w, 1, form, factor, bits);
-    let s = v128.load_splat<f32>(xa);
-    a0 = f32x4.add(a0, f32x4.mul(s, w0));
-    a1 = f32x4.add(a1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xb);
-    b0 = f32x4.add(b0, f32x4.mul(s, w0));
-    b1 = f32x4.add(b1, f32x4.mul(s, w1));
-    s = v128.load_splat<f32>(xc);
-    c0 = f32x4.add(c0, f32x4.mul(s, w0));
-    c1 = f32x4.add(c1, f32x4.mul(s, w1));
-    if (rows > 3) {
-      s = v128.load_splat<f32>(xd);
-      d0 = f32x4.add(d0, f32x4.mul(s, w0));
-      d1 = f32x4.add(d1, f32x4.mul(s, w1));
-      xd += 4;
-    }
-    if (rows > 4) {
-      s = v128.load_splat<f32>(xe);
-      e0 = f32x4.add(e0, f32x4.mul(s, w0));
-      e1 = f32x4.add(e1, f32x4.mul(s, w1));
-      xe += 4;
-    }
-    w += rowBytes(form);
-    xa += 4;
-    xb += 4;
-    xc += 4;
-  }
-  let p = y;
-  v128.store(p, a0);
-  v128.store(p, a1, 16);
-  p += yStride;
-  v128.store(p, b0);
-  v128.store(p, b1, 16);
-  p += yStride;
-  v128.store(p, c0);
-  v128.store(p, c1, 16);
-  if (rows > 3) {
-    p += yStride;
-    v128.store(p, d0);
-    v128.store(p, d1, 16);
-  }
-  if (rows > 4) {
-    p += yStride;
-    v128.store(p, e0);
-    v128.store(p, e1, 16);
-  }
-}
-
 /**
  * One row by one panel, for vectors of 128 bits: these go on fastest when nothing reads ahead, which gains a tenth where they
  * are fused and costs as much where they are not. Long panels come faster three at a time.
@@ -201,10 +144,17 @@ export function single(x: usize, panel: usize, y: usize, inFeatures: i32): void 
 
 /**
  * One row by three panels, whose weights and whose results are so many bytes apart: three streams of memory, and sums enough to
- * hide the latency of an addition.
+ * hide the latency of an addition. @param sums what is added to: `NO_SUMS`, or the 16 columns of each panel, so many bytes apart
  */
-export function triple(x: usize, panel: usize, panelsApart: usize, y: usize, resultsApart: usize, inFeatures: i32): void {
-  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0;
+export function triple(
+  x: usize, panel: usize, panelsApart: usize, y: usize, resultsApart: usize, inFeatures: i32, sums: usize, sumsApart: usize,
+): void {
+  let p = sums;
+  let a0 = v128.load(p), a1 = v128.load(p, 16), a2 = v128.load(p, 32), a3 = v128.load(p, 48);
+  p += sumsApart;
+  let b0 = v128.load(p), b1 = v128.load(p, 16), b2 = v128.load(p, 32), b3 = v128.load(p, 48);
+  p += sumsApart;
+  let c0 = v128.load(p), c1 = v128.load(p, 16), c2 = v128.load(p, 32), c3 = v128.load(p, 48);
   let xp = x, u = panel, v = u + panelsApart, w = v + panelsApart;
   const end = u + <usize>inFeatures * PANEL_BYTES;
   while (u < end) {
@@ -226,7 +176,7 @@ export function triple(x: usize, panel: usize, panelsApart: usize, y: usize, res
     w += PANEL_BYTES;
     xp += 4;
   }
-  let p = y;
+  p = y;
   storeRow(p, a0, a1, a2, a3);
   p += resultsApart;
   storeRow(p, b0, b1, b2, b3);
@@ -360,16 +310,4 @@ export function tile5(
   x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32, sums: usize, sumsStride: usize,
 ): void {
   tile(5, FORM_F32, x, xStride, panel, y, yStride, inFeatures, sums, sumsStride);
-}
-
-export function narrow3(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  narrow(3, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function narrow4(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  narrow(4, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
-}
-
-export function narrow5(x: usize, xStride: usize, panel: usize, y: usize, yStride: usize, inFeatures: i32): void {
-  narrow(5, FORM_F32, x, xStride, panel, y, yStride, inFeatures);
 }

@@ -290,11 +290,12 @@ describe("all kernels give the reference kernels' bits", () => {
     });
   });
 
-  // Rows are cut into tiles, which depends on their number and on how many inputs there are; and one row goes through six streams.
+  // Rows are cut into tiles, which depends on their number and on how many inputs there are, and go through three panels at once;
+  // one row goes through six streams.
   const everyCount = Array.from({ length: 46 }, (_, i) => i + 1);
   test.each([
     { K: 33, N: 229, counts: everyCount },
-    { K: 2300, N: 45, counts: [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 21, 39, 40, 41, 95] },
+    { K: 2300, N: 109, counts: [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 21, 39, 40, 41, 95] },
     // What is left of eight.
     ...Array.from({ length: 8 }, (_, i) => ({ K: 8 + i, N: 17, counts: [13] })),
   ])("linear: a row has the same bits alone and among others, of $K inputs", ({ K, N, counts }) => {
