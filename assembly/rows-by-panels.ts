@@ -1,7 +1,6 @@
 // Rows by panels of quantised weights as they lie in memory, one row after the other, or two at a time in the module of relaxed
 // dot products: two modules are made of this source, as of tiles-quantised.ts.
 
-import { fused } from "./choices";
 import {
   COLUMNS, isNibbles, ONE_SCALE, scalesOf, STEPS, STEPS_OF_16, WITH_MINIMUM, zeroOf,
 } from "./quantised-panels";
@@ -65,9 +64,7 @@ function rowInStreams(
   inShortSums: bool, y: usize, x: usize, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32, form: i32, bias: usize, working: usize,
   from: i32, to: i32,
 ): void {
-  // Spreading nibbles takes longer than they take to come where vectors have 128 bits.
-  const inOne = isNibbles(form) && !ASC_FEATURE_RELAXED_SIMD && !fused();
-  const streams = inOne ? 1 : streamsOf(false, isNibbles(form));
+  const streams = streamsOf(false, isNibbles(form));
   const panels = (outFeatures + COLUMNS - 1) / COLUMNS, length = panels / streams;
   const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
   for (let p = first; p < end; p++) {
