@@ -79,3 +79,18 @@ test("the engine starts before a file has come, and is closed where the model is
   expect(events[0]).toBe("start");
   expect(events.at(-1)).toBe("close");
 });
+
+test("a GGUF file is asked for before the code that reads it is there, and once", async () => {
+  const asked: string[] = [];
+  const files: ModelFiles = {
+    ...{ label: "m", gguf: ["m.gguf"] },
+    async open(name) {
+      asked.push(name);
+      return null;
+    },
+  };
+  const describing = describeModel(files, {}, null);
+  expect(asked).toEqual(["m.gguf"]);
+  await expect(describing).rejects.toMatchObject({ code: "model_not_found", message: "m has no m.gguf." });
+  expect(asked).toEqual(["m.gguf"]);
+});

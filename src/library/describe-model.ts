@@ -24,15 +24,18 @@ export async function describeModel(
   wanted: WantedContext,
   fingerprint: ModelFingerprint | null,
 ): Promise<DescribedModel> {
-  // Each format's reader is fetched where it is used, a folder's beside the folder's files.
-  if (files.gguf !== undefined) {
-    const { describeGguf } = await fetchedCode(import("./describe-gguf.js"));
-    return describeGguf(files, files.gguf, wanted, fingerprint);
-  }
-  const ahead = new FilesAhead(files, fingerprint === null ? [] : ALWAYS_READ);
+  const { gguf, notices = [] } = files;
+  // What reads a format is fetched where it is used, beside the files.
+  const ahead = new FilesAhead(files, gguf !== undefined || fingerprint === null ? [] : ALWAYS_READ);
   try {
-    const { describeFolder } = await fetchedCode(import("./describe-folder.js"));
-    return await describeFolder(ahead, files.notices ?? [], wanted, fingerprint);
+    if (gguf === undefined) {
+      const { describeFolder } = await fetchedCode(import("./describe-folder.js"));
+      return await describeFolder(ahead, notices, wanted, fingerprint);
+    }
+    ahead.begin(gguf[0]);
+    const { describeGguf } = await fetchedCode(import("./describe-gguf.js"));
+    const open = (name: string) => ahead.open(name);
+    return await describeGguf({ label: files.label, notices, open }, gguf, wanted, fingerprint);
   } catch (error) {
     await ahead.close();
     throw error;
