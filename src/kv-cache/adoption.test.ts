@@ -100,6 +100,23 @@ describe("an adoption", () => {
     expectSound(cache);
   });
 
+  test("what was computed meanwhile before its blocks, and given back, does not go before them", () => {
+    const { cache } = cacheOf(4);
+    const adoption = cache.adopt("", run(0, 48), 3);
+    const sequence = computed(cache, run(0, 32));
+    expect(adoption.add(0, 2, nothing)).toBe("loaded");
+    cache.free(sequence);
+    cache.closeAdoption(adoption);
+    expectSound(cache);
+    const { length, blocks } = cache.findPrefix("", run(0, 48), 3);
+    expect(length).toBe(48);
+    expect(cache.pool.freeBlocks().slice(-3)).toEqual([...blocks].reverse());
+    // Two new blocks: one that was never used, and the tail.
+    computed(cache, run(100, 32), "other");
+    expectSound(cache);
+    expect(cache.findPrefix("", run(0, 48), 3).length).toBe(32);
+  });
+
   test("says when no block is free, and what is not of its prefix, and changes nothing", () => {
     const { cache, events } = cacheOf(1);
     const adoption = cache.adopt("", run(0, 32), 2);

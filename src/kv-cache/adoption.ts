@@ -106,6 +106,7 @@ export class Adoption {
     this.#isClosed = true;
     const { pool, index: prefixes } = this.#blocks;
     const end = this.#findableEnd();
+    this.#takeOthers(end);
     for (let index = this.to - 1; index >= 0; index--) {
       for (let group = this.#held.length - 1; group >= 0; group--) {
         const block = this.#held[group][index];
@@ -124,6 +125,24 @@ export class Adoption {
     this.#blocks.take("hit", { block, sequence: this.sequence, group, index });
     this.#held[group][index] = block;
     this.#numHeld += 1;
+  }
+
+  /**
+   * Takes what others have computed before its last block, up to `end`: a sequence may have given it back already, and would it be used
+   * again first, nothing behind it could be found.
+   */
+  #takeOthers(end: number): void {
+    const last = this.#held.reduce((most, ofGroup) => {
+      return Math.max(
+        most,
+        ofGroup.findLastIndex((block) => block !== NONE),
+      );
+    }, -1);
+    for (let index = this.from; index < Math.min(end, last); index++) {
+      for (const [group, block] of this.nodes[index].blocks.entries()) {
+        if (block !== NONE && this.#held[group][index] === NONE) this.#take(group, index, block);
+      }
+    }
   }
 
   /** Behind this block nothing can be found: layers that see everything have a gap there. */
