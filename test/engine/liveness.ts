@@ -470,6 +470,11 @@ class LivenessRun {
     return this.#arrivals.length === 0 && this.walkers.every(({ sequence }) => sequence.hasEnded);
   }
 
+  /** Blocks that loads hold. */
+  #numHeld(): number {
+    return [...this.core.kvCache.adoptions].reduce((sum, { numHeld }) => sum + numHeld, 0);
+  }
+
   #takeStep(): void {
     while (this.#arrivals.length > 0 && this.#arrivals[0].step <= this.#step)
       this.#arrive(this.#arrivals.shift()!);
@@ -483,9 +488,10 @@ class LivenessRun {
     }
     for (const walker of [...this.walkers]) if (!walker.sequence.hasEnded) walker.rest();
     const loads = this.core.tier?.loads ?? null;
-    const blocksBefore = this.core.stats.tier?.blocksLoaded;
+    const heldBefore = this.#numHeld();
     this.#tier?.tick();
-    const hasLoaded = this.core.stats.tier?.blocksLoaded !== blocksBefore;
+    // A load that has a block more, or holds one that was there, promises one less: then one may go on that would be woken at its end.
+    const hasLoaded = this.#numHeld() !== heldBefore;
     this.#step += 1;
     const awaited = this.walkers.filter(({ sequence }) => sequence.isAwaited);
     const wasAsleep = !this.core.hasWork;
