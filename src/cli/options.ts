@@ -129,7 +129,7 @@ export function addPromptOptions(command: Command): Command {
 }
 
 /** @param defaultTokens what `--max-tokens` is when neither the user nor the model says */
-export function addSamplingOptions(command: Command, defaultTokens: number): Command {
+export function addSamplingOptions(command: Command, defaultTokens: number | string): Command {
   return command
     .optionsGroup("Sampling (default: as the model's generation_config.json says):")
     .option(

@@ -76,7 +76,7 @@ export interface ConversationSettings extends PromptSettings {
 /** What a conversation needs of its model. */
 export interface ConversationModel {
   readonly info: { readonly config: { readonly contextLength: number } };
-  readonly defaultMaxTokens: number;
+  readonly defaultReplyTokens: number;
   answer(prompt: readonly number[], options: GenerateOptions, parts: AnswerParts): Generation;
   sequence(tokens: readonly number[], options: Pick<ReplyOptions, "salt" | "tenant">): Promise<Sequence>;
 }
@@ -206,7 +206,7 @@ export class Conversation implements AsyncDisposable {
     tools: CallableTools,
     onPiece: (piece: ReplyPiece) => void,
   ): Promise<ReplyResult> {
-    const { stopTokenIds = [], maxTokens = this.#model.defaultMaxTokens, signal } = options;
+    const { stopTokenIds = [], maxTokens = this.#model.defaultReplyTokens, signal } = options;
     const ends = options.ignoreEos === true ? stopTokenIds : [...stopTokenIds, ...this.#turnEnds];
     const toolRounds: ToolRound[] = [];
     let [numRefedTokens, numDroppedMessages] = [0, 0];
@@ -217,7 +217,11 @@ export class Conversation implements AsyncDisposable {
       const prompt = await this.#prompts.fit(asked, maxTokens, tools.definitions);
       numDroppedMessages += asked.length - prompt.messages.length;
       const parts = answerParts({ thoughts: prompt.thoughts, tools: tools.forRound(toolRounds.length) });
-      const generation = this.#model.answer(prompt.tokens, { ...options, stopTokenIds: ends }, parts);
+      const generation = this.#model.answer(
+        prompt.tokens,
+        { ...options, maxTokens, stopTokenIds: ends },
+        parts,
+      );
       const answer = await generation.each(onPiece);
       if (this.#hasAnswered || toolRounds.length > 0) {
         const numEarlier = this.#prompts.numEarlierTokens(prompt, numNew);

@@ -37,7 +37,7 @@ export interface InfillOptions {
  * defaults.
  */
 export interface GenerateOptions extends SamplingOptions, PromptOptions, InfillOptions, StructureOptions {
-  /** Most tokens to generate, from 0; default: the model's `max_new_tokens`, or 256. The context is a limit, too. */
+  /** Most tokens to generate, from 0; default: the model's `max_new_tokens`, or 256, in a chat 4,096 (half of a short context). The context is a limit, too. */
   readonly maxTokens?: number | undefined;
   /** Texts that end the generation; they may span tokens, and are not part of the result. */
   readonly stop?: string | readonly string[] | undefined;
@@ -132,6 +132,13 @@ export const COMPARE_OPTIONS = optionNames<CompareOptions>()("compare", {
 
 /** Most tokens of a generation when neither its options nor the model say. */
 export const DEFAULT_MAX_TOKENS = 256;
+/** The same of an answer in a chat, which ends by itself: so many that only what never would is cut. */
+export const DEFAULT_REPLY_TOKENS = 4096;
+
+/** What that is with a context of so many tokens: half of a short one, and no fewer than of any text. */
+export function replyTokensIn(contextLength: number): number {
+  return Math.max(DEFAULT_MAX_TOKENS, Math.min(DEFAULT_REPLY_TOKENS, Math.floor(contextLength / 2)));
+}
 /** Most continuations of one prompt. */
 const MAX_CONTINUATIONS = 64;
 /** Most tokens that prompt look-up proposes for a step. */

@@ -46,6 +46,7 @@ import {
   type Prompt,
   type PromptOptions,
   type ResolvedRequest,
+  replyTokensIn,
   resolveRequest,
 } from "./generate-options.js";
 import type { ModelInfo } from "./model-info.js";
@@ -137,6 +138,15 @@ export class LanguageModel implements AsyncDisposable {
   /** Most tokens of a generation whose options do not say: the model's `max_new_tokens`, or 256. */
   get defaultMaxTokens(): number {
     return this.#alive().defaults.maxNewTokens ?? DEFAULT_MAX_TOKENS;
+  }
+
+  /**
+   * Most tokens of an answer in a chat whose options do not say: the model's `max_new_tokens`, or 4,096, of a short context half of
+   * it, and 256 at least.
+   */
+  get defaultReplyTokens(): number {
+    const { defaults, info } = this.#alive();
+    return defaults.maxNewTokens ?? replyTokensIn(info.config.contextLength);
   }
 
   /**

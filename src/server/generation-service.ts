@@ -81,6 +81,11 @@ export function generateOptions(
   };
 }
 
+/** Most tokens of an answer in a chat that does not say; with log-probabilities, which take much memory each, no more than of a text. */
+export function defaultReplyTokens({ engine }: ModelService, logprobs: number | undefined): number {
+  return logprobs === undefined ? engine.model.defaultReplyTokens : engine.model.defaultMaxTokens;
+}
+
 const SEED_BITS = 53;
 
 /**

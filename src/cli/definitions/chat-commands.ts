@@ -1,6 +1,6 @@
 /** `chat` and `serve`: a model in conversations, on a terminal and over HTTP. */
 import type { Command } from "commander";
-import { DEFAULT_MAX_TOKENS } from "../../library/generate-options.js";
+import { DEFAULT_REPLY_TOKENS } from "../../library/generate-options.js";
 import { type ChatCommandOptions, chat } from "../commands/chat.js";
 import type { ServeCommandOptions } from "../commands/serve.js";
 import { examplesOf } from "../examples.js";
@@ -30,7 +30,7 @@ export function addChat(program: Command, io: Io, done: Done): void {
     .option("--drop-oldest", "when the context is full, go on without the oldest turns")
     .option("--keep-system", "with --drop-oldest: never drop the system message");
   addStructureOptions(command);
-  addSamplingOptions(command, DEFAULT_MAX_TOKENS);
+  addSamplingOptions(command, `${DEFAULT_REPLY_TOKENS}, at most half the context`);
   addEngineOptions(command);
   command
     .optionsGroup("Output:")

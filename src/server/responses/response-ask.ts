@@ -6,7 +6,7 @@ import type { ToolDefinition } from "../../tools/tool.js";
 import { ApiError } from "../api-error.js";
 import type { ChatAsk, ChatPromptAsk } from "../chat-generation.js";
 import type { Exchange } from "../exchange.js";
-import { generateOptions } from "../generation-service.js";
+import { defaultReplyTokens, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
 import type { InputTokensRequest, ResponseRequest, ResponseToolChoice } from "../schemas/responses.js";
 import { ANY_OBJECT, type AskedStructure } from "../schemas/structure.js";
@@ -51,13 +51,15 @@ export function responseAsk(
   body: ResponseRequest,
   items: readonly ConversationItem[],
 ): ChatAsk {
+  const logprobs = askedLogprobs(body) ?? undefined;
   const options = {
     ...generateOptions(
       model,
       { ...body, max_tokens: body.max_output_tokens, max_completion_tokens: null, n: null },
       exchange.principal!,
+      defaultReplyTokens(model, logprobs),
     ),
-    logprobs: askedLogprobs(body) ?? undefined,
+    logprobs,
   };
   expectFewLogprobs(options, model);
   return {

@@ -6,7 +6,7 @@ import { ApiError } from "../api-error.js";
 import { type ChatAsk, prepareChat } from "../chat-generation.js";
 import { ChunkText, choiceText, listsText, wholeText } from "../chunk-text.js";
 import type { Exchange } from "../exchange.js";
-import { type Finished, generateOptions } from "../generation-service.js";
+import { defaultReplyTokens, type Finished, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
 import { chatPromptAsk, thoughtFields, toolCallDeltaOf, toolCallsOf, toolChoiceAsk } from "../openai-chat.js";
 import { timingsOf, usageOf } from "../openai-usage.js";
@@ -66,12 +66,13 @@ function settle(model: ModelService, exchange: Exchange, body: ChatRequest): Cha
       param: "top_logprobs",
     });
   }
+  const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : undefined;
   return {
     ...chatPromptAsk(body),
     ...toolChoiceAsk(body),
     options: {
-      ...generateOptions(model, body, exchange.principal!),
-      logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
+      ...generateOptions(model, body, exchange.principal!, defaultReplyTokens(model, logprobs)),
+      logprobs,
     },
     structure: askedStructure(body),
   };
