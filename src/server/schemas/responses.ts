@@ -8,7 +8,7 @@ import { list, record } from "./first-wrong.js";
 import { count, generationFields, timingsSchema } from "./generation.js";
 import { inputItem, outputItem } from "./response-items.js";
 import { boundedTools, jsonSchema } from "./structure.js";
-import { otherTool } from "./tools.js";
+import { otherTool, whichToolChoice } from "./tools.js";
 import { unsupported } from "./unsupported.js";
 
 /** Most pairs of `metadata`, and characters of their keys and values, as OpenAI has them. */
@@ -56,15 +56,10 @@ const allowedChoice = z.object({
   ),
 });
 
-const toolChoice = chosen([z.enum(["none", "auto", "required"]), functionChoice, allowedChoice], (input) => {
-  const type = typeOf(input);
-  if (typeof input === "string") return 0;
-  if (type === "function") return 1;
-  if (type === "allowed_tools") return 2;
-  return type === undefined
-    ? 'tool_choice is "none", "auto", "required", a function or allowed_tools'
-    : otherTool(type);
-});
+const toolChoice = chosen(
+  [z.enum(["none", "auto", "required"]), functionChoice, allowedChoice],
+  whichToolChoice,
+);
 
 const plainFormat = z.object({ type: z.enum(["text", "json_object"]) });
 const schemaFormat = z.object({

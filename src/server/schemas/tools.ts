@@ -70,7 +70,13 @@ const allowedChoice = z.object({
   }),
 });
 
-const toolChoice = chosen([z.enum(["none", "auto", "required"]), functionChoice, allowedChoice], (input) => {
+const toolChoice = chosen(
+  [z.enum(["none", "auto", "required"]), functionChoice, allowedChoice],
+  whichToolChoice,
+);
+
+/** Of the forms of a tool choice, a word, a function or allowed tools, the one that an input is; else what is wrong with it. */
+export function whichToolChoice(input: unknown): number | string {
   const type = typeOf(input);
   if (typeof input === "string") return 0;
   if (type === "function") return 1;
@@ -78,7 +84,7 @@ const toolChoice = chosen([z.enum(["none", "auto", "required"]), functionChoice,
   return type === undefined
     ? 'tool_choice is "none", "auto", "required", a function or allowed_tools'
     : otherTool(type);
-});
+}
 
 /** How it calls. */
 export function toolChoiceFields() {
