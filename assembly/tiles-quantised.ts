@@ -14,7 +14,7 @@ import { GROUP, SUPER_GROUPS } from "./blocks";
 import { storeLanes } from "./lanes";
 import { STREAMS } from "./panels";
 import {
-  elementBytes, groupHeader, halves, ONE_SCALE, STEPS, STEPS_OF_16, superHeader, UPPERMOST, WITH_MINIMUM,
+  elementBytes, groupHeader, halves, ONE_SCALE, smallHalves, STEPS, STEPS_OF_16, superHeader, UPPERMOST, WITH_MINIMUM,
 } from "./quantised-panels";
 import { BYTES, integerBytes, NIBBLES, PAIRS, SCALED_SUM, SUMS } from "./quantise-groups";
 
@@ -37,10 +37,16 @@ export function next(sum: v128, integers: v128, scale: v128, rowScale: v128): v1
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(integers), f32x4.mul(scale, rowScale)));
 }
 
-/** Scales of the four columns at `j`. @param head the panel's 256 inputs, d and m as f32 @param at the group's own */
+/** Whether a d, and a minimum's m, of 256 inputs stands before them. */
+@inline
+export function hasHead(scales: i32): bool {
+  return superHeader(scales) > 0;
+}
+
+/** Scales of the four columns at `j`. @param head d and m of 256 inputs, as f32: `widenHead` @param at the group's own */
 @inline
 export function scaleOf(scales: i32, head: usize, at: usize, j: usize): v128 {
-  if (scales == STEPS_OF_16) return halves(head, j);
+  if (scales == STEPS_OF_16) return load4(head, j);
   if (scales != STEPS) return halves(at, j);
   const steps = v128.and(load4u16(at, j), v128.load_splat<u32>(MASKS, 4));
   return f32x4.mul(load4(head, j), f32x4.convert_i32x4_s(steps));
@@ -75,9 +81,16 @@ export function withMinimum(scales: i32, sum: v128, minimum: v128, sums: v128): 
 
 /** 16 columns' f16 d, and m, of 256 inputs, to f32 in working memory: all loads before all stores, or V8 does not fuse them. */
 @inline
-export function widenHead(head: usize, to: usize): void {
-  const a = halves(head, 0), b = halves(head, 1), c = halves(head, 2), d = halves(head, 3);
-  const e = halves(head, 4), f = halves(head, 5), g = halves(head, 6), h = halves(head, 7);
+export function widenHead(scales: i32, head: usize, to: usize): void {
+  const a = smallHalves(head, 0), b = smallHalves(head, 1), c = smallHalves(head, 2), d = smallHalves(head, 3);
+  if (scales != STEPS) {
+    v128.store(to, a);
+    v128.store(to, b, 16);
+    v128.store(to, c, 32);
+    v128.store(to, d, 48);
+    return;
+  }
+  const e = smallHalves(head, 4), f = smallHalves(head, 5), g = smallHalves(head, 6), h = smallHalves(head, 7);
   v128.store(to, a);
   v128.store(to, b, 16);
   v128.store(to, c, 32);
@@ -133,14 +146,13 @@ function tile(
   const mask = v128.load_splat<u32>(MASKS), order = ASC_FEATURE_RELAXED_SIMD ? BYTES : nibbles ? NIBBLES : PAIRS;
   let xa = x, xb = x + xStride, p = panel;
   for (let left = groups; left > 0; left -= SUPER_GROUPS) {
-    const heads = scales == STEPS ? working + HEADS : p, headsApart = scales == STEPS ? HEAD_BYTES : apart;
-    const here = min(left, SUPER_GROUPS);
-    if (scales == STEPS) for (let i = 0; i < streams; i++) widenHead(p + <usize>i * apart, heads + <usize>i * HEAD_BYTES);
+    const heads = working + HEADS, here = min(left, SUPER_GROUPS);
+    if (hasHead(scales)) for (let i = 0; i < streams; i++) widenHead(scales, p + <usize>i * apart, heads + <usize>i * HEAD_BYTES);
     p += superHeader(scales);
     // Nibbles compute for longer than they take to come: fewer turns. Bytes come fastest a group of each stream after the other.
     const turn = rows > 1 || nibbles || streams == 1 ? here : 1;
     for (let g = 0, steps = here / turn * streams, i = 0, first = p, row = xa; g < steps; g++) {
-      const head = heads + <usize>i * headsApart, sums = working + <usize>i * SUMS_BYTES;
+      const head = heads + <usize>i * HEAD_BYTES, sums = working + <usize>i * SUMS_BYTES;
       if (rows == 1) {
         f0 = v128.load(sums);
         f1 = v128.load(sums, 16);

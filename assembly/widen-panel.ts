@@ -6,9 +6,9 @@
 // In the module of relaxed dot products nibbles become bytes instead, which still have their zero, [k/4][16 columns][4 k].
 
 import { GROUP, SUPER_GROUPS } from "./blocks";
-import { COLUMNS, groupBytes, groupHeader, halves, STEPS, STEPS_OF_16, superHeader, WITH_MINIMUM } from "./quantised-panels";
+import { COLUMNS, groupBytes, groupHeader, halves, smallHalves, STEPS, STEPS_OF_16, superHeader, WITH_MINIMUM } from "./quantised-panels";
 import { lower } from "./relaxed/tiles-short";
-import { upper } from "./tiles-quantised";
+import { hasHead, upper } from "./tiles-quantised";
 
 /** Bytes of a pair of k, or of four as bytes, and of a group. */
 export const PAIR_BYTES: usize = 4 * COLUMNS;
@@ -18,6 +18,8 @@ export const WIDE_SCALE_BYTES: usize = 4 * COLUMNS;
 /** Where scales are, and offsets. */
 export const WIDE_SCALES_AT: usize = <usize>SUPER_GROUPS * WIDE_GROUP_BYTES;
 export const WIDE_OFFSETS_AT: usize = WIDE_SCALES_AT + <usize>SUPER_GROUPS * WIDE_SCALE_BYTES;
+/** From a group's scales to its offsets. */
+const OFFSETS: usize = WIDE_OFFSETS_AT - WIDE_SCALES_AT;
 /** Bytes of all. */
 export const WIDE_BYTES: usize = WIDE_OFFSETS_AT + <usize>SUPER_GROUPS * WIDE_SCALE_BYTES;
 
@@ -29,6 +31,14 @@ const MASKS = memory.data<u32>([0x00ff00ff, 0x000f000f, 0xff]);
 export function widenSuper(nibbles: bool, scales: i32, zero: i32, head: usize, groups: i32, to: usize): void {
   const bytes = groupBytes(scales, nibbles);
   let at = head + superHeader(scales), integers = to, scale = to + WIDE_SCALES_AT;
+  // d and m wait where the last group's scales and offsets will be.
+  const last = scale + <usize>(groups - 1) * WIDE_SCALE_BYTES;
+  if (hasHead(scales)) {
+    for (let j: usize = 0; j < 4; j++) {
+      v128.store(last + 16 * j, smallHalves(head + 8 * j, 0));
+      if (scales == STEPS) v128.store(last + OFFSETS + 16 * j, smallHalves(head + 32 + 8 * j, 0));
+    }
+  }
   for (let g = 0; g < groups; g++) {
     if (ASC_FEATURE_RELAXED_SIMD) nibblesToBytes(at + groupHeader(scales), integers);
     else if (nibbles) widenNibbles(zero, at + groupHeader(scales), integers);
@@ -37,12 +47,13 @@ export function widenSuper(nibbles: bool, scales: i32, zero: i32, head: usize, g
       const quarter = scale + 16 * j;
       if (scales == STEPS) {
         const both = v128.load_ext<u16>(at + 8 * j);
-        v128.store(quarter, f32x4.mul(halves(head + 8 * j, 0), f32x4.convert_i32x4_s(v128.and(both, v128.load_splat<u32>(MASKS, 8)))));
-        const minimum = f32x4.mul(halves(head + 32 + 8 * j, 0), f32x4.convert_i32x4_s(i32x4.shr_u(both, 8)));
-        v128.store(quarter + WIDE_OFFSETS_AT - WIDE_SCALES_AT, f32x4.neg(minimum));
+        const steps = f32x4.convert_i32x4_s(v128.and(both, v128.load_splat<u32>(MASKS, 8)));
+        v128.store(quarter, f32x4.mul(v128.load(last + 16 * j), steps));
+        const minimum = f32x4.mul(v128.load(last + OFFSETS + 16 * j), f32x4.convert_i32x4_s(i32x4.shr_u(both, 8)));
+        v128.store(quarter + OFFSETS, f32x4.neg(minimum));
       } else {
-        v128.store(quarter, halves((scales == STEPS_OF_16 ? head : at) + 8 * j, 0));
-        if (scales == WITH_MINIMUM) v128.store(quarter + WIDE_OFFSETS_AT - WIDE_SCALES_AT, halves(at + 32 + 8 * j, 0));
+        v128.store(quarter, scales == STEPS_OF_16 ? v128.load(last + 16 * j) : halves(at + 8 * j, 0));
+        if (scales == WITH_MINIMUM) v128.store(quarter + OFFSETS, halves(at + 32 + 8 * j, 0));
       }
     }
     at += bytes;

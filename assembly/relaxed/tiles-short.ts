@@ -11,7 +11,7 @@ import {
 } from "../quantised-panels";
 import { BYTES, groupedBytes, SCALED_SUM, SUMS } from "../quantise-groups";
 import {
-  finish, HEADS, minimumOf, next, scaleOf, start, storeSums, SUMS_BYTES, upper, widenHead, withMinimum,
+  finish, hasHead, HEADS, minimumOf, next, scaleOf, start, storeSums, SUMS_BYTES, upper, widenHead, withMinimum,
 } from "../tiles-quantised";
 
 /** Nibbles in bytes; what adds pairs of 16 bits: in memory, because V8 makes a constant anew wherever it is used. */
@@ -58,7 +58,7 @@ function tile(
         f3 = v128.load(sums, 48);
       }
       let p = first + <usize>i * apart, xa = row, xb = xa + xStride;
-      if (scales == STEPS) widenHead(p, head);
+      if (hasHead(scales)) widenHead(scales, p, head);
       p += superHeader(scales);
       for (const last = p + <usize>here * groupBytes(scales, true); p < last; ) {
         const at = p, zeros = i32x4.splat(0);
