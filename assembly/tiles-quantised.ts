@@ -125,7 +125,7 @@ export function upper(w: v128): v128 {
 
 /** Bytes of working memory: of each stream that one row goes through at once the sums of 16 columns, and d and m as f32. */
 export const SUMS_BYTES: usize = 64;
-const HEAD_BYTES: usize = 128;
+export const HEAD_BYTES: usize = 128;
 export const HEADS: usize = <usize>STREAMS * SUMS_BYTES;
 
 /**
