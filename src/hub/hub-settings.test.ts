@@ -1,8 +1,13 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { readHubSettings } from "./hub-settings.js";
+
+vi.mock("node:os", async (original) => ({
+  ...(await original<typeof import("node:os")>()),
+  homedir: vi.fn(),
+}));
 
 let home: string;
 beforeEach(async () => {
@@ -39,6 +44,12 @@ it("finds the cache folder where Python does", async () => {
   expect(await cacheOf({ XDG_CACHE_HOME: "/d" })).toBe(resolve("/d/huggingface/hub"));
   expect(await cacheOf({ HF_HOME: "~/hf" })).toBe(join(home, "hf", "hub"));
   expect(await cacheOf({ HF_HUB_CACHE: "relative" })).toBe(resolve("relative"));
+});
+
+it("finds the cache folder where HOME is empty, and so is what Node makes of it", async () => {
+  vi.mocked(homedir).mockReturnValue("");
+  const { cacheFolder } = await readHubSettings({ HOME: "", USERPROFILE: "" });
+  expect(cacheFolder).toBe(join(userInfo().homedir, ".cache", "huggingface", "hub"));
 });
 
 describe("token", () => {

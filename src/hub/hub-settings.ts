@@ -4,7 +4,7 @@
  * so that both find the same files. An empty variable counts as unset.
  */
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { LastrowError } from "../errors.js";
 
@@ -124,5 +124,8 @@ function absolute(path: string, env: Environment): string {
 }
 
 function userHome(env: Environment): string {
-  return variable(env, process.platform === "win32" ? "USERPROFILE" : "HOME") ?? homedir();
+  // Where the variable is there but empty, so is `homedir()`; the system's list of users has the folder all the same.
+  return (
+    variable(env, process.platform === "win32" ? "USERPROFILE" : "HOME") ?? (homedir() || userInfo().homedir)
+  );
 }

@@ -93,7 +93,7 @@ const DEFAULTS = {
 type NumberOption = keyof typeof DEFAULTS;
 
 /** As OpenAI's API. */
-const MAX_LOGPROBS = 20;
+export const MAX_LOGPROBS = 20;
 
 interface Range {
   readonly allows: (value: number) => boolean;

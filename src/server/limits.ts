@@ -6,6 +6,7 @@
 import { LastrowError } from "../errors.js";
 import { checkOptions, shown } from "../option-checks.js";
 import { optionNames } from "../option-names.js";
+import { MAX_LOGPROBS } from "../sampling/options.js";
 
 interface Limit {
   /** The option of `lastrow serve`, without its dashes. */
@@ -16,6 +17,8 @@ interface Limit {
   readonly default: number | null;
   /** Least value that makes sense. */
   readonly least: number;
+  /** Greatest value that the engine can serve. */
+  readonly most: number;
 }
 
 /** Least time that makes sense. */
@@ -50,7 +53,7 @@ export const LIMITS = {
     null,
   ),
   maxTokens: limit("max-output-tokens", "count", "max_tokens (default: the model's context)", null, 0),
-  logprobs: limit("max-logprobs", "count", "logprobs and top_logprobs", 20, 0),
+  logprobs: limit("max-logprobs", "count", "logprobs and top_logprobs", MAX_LOGPROBS, 0, MAX_LOGPROBS),
   logprobEntries: limit(
     "max-logprob-entries",
     "count",
@@ -159,13 +162,11 @@ const LIMIT_NAMES = optionNames<ServerLimits>()("limits", LIMITS);
  */
 export function settleLimits(asked: Partial<ServerLimits> = {}): ServerLimits {
   checkOptions(asked, LIMIT_NAMES);
-  const settled = Object.entries(LIMITS).map(([name, { default: standard, least, flag }]) => {
+  const settled = Object.entries(LIMITS).map(([name, { default: standard, least, most, flag }]) => {
     const value = asked[name as LimitName] ?? standard ?? Number.POSITIVE_INFINITY;
-    if (typeof value === "number" && value >= least) return [name, value];
-    throw new LastrowError(
-      "invalid_argument",
-      `${flag} is a number of at least ${least}, not ${shown(value)}.`,
-    );
+    if (typeof value === "number" && value >= least && value <= most) return [name, value];
+    const range = most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`;
+    throw new LastrowError("invalid_argument", `${flag} is a number ${range}, not ${shown(value)}.`);
   });
   return Object.fromEntries(settled);
 }
@@ -175,6 +176,13 @@ export function timerMs(seconds: number): number {
   return Math.min(seconds * 1000, 2 ** 31 - 1);
 }
 
-function limit(flag: string, unit: Limit["unit"], about: string, standard: number | null, least = 1): Limit {
-  return { flag, unit, about, default: standard, least };
+function limit(
+  flag: string,
+  unit: Limit["unit"],
+  about: string,
+  standard: number | null,
+  least = 1,
+  most = Number.POSITIVE_INFINITY,
+): Limit {
+  return { flag, unit, about, default: standard, least, most };
 }

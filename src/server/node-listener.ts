@@ -111,7 +111,9 @@ export async function listen(server: LastrowServer, options: ListenOptions = {})
   });
   http.on("connect", (_, socket) => {
     socket.on("error", () => undefined);
-    socket.end(rawAnswer(server.refuse(new ApiError(405, "invalid_http", "This server is not a proxy."))));
+    // Nothing can be done with another's address: an empty list (RFC 9110, 10.2.1).
+    const error = new ApiError(405, "invalid_http", "This server is not a proxy.", { allow: [] });
+    socket.end(rawAnswer(server.refuse(error)));
   });
   http.on("checkExpectation", (_, outgoing) => {
     const error = new ApiError(

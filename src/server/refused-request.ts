@@ -22,7 +22,11 @@ export function refuseRequest(
   tell(record, error.status >= 500 ? (error.cause ?? error) : null);
   return {
     status: error.status,
-    headers: { ...SECURITY_HEADERS, "content-type": "application/json", "x-request-id": record.id },
+    headers: {
+      ...SECURITY_HEADERS,
+      ...{ "content-type": "application/json", "x-request-id": record.id },
+      ...(error.allow === null ? {} : { allow: error.allow.join(", ") }),
+    },
     body: error.json,
   };
 }
