@@ -5,7 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { homedir, userInfo } from "node:os";
-import { join, resolve } from "node:path";
+import { isAbsolute, join, resolve } from "node:path";
 import { LastrowError } from "../errors.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -124,8 +124,19 @@ function absolute(path: string, env: Environment): string {
 }
 
 function userHome(env: Environment): string {
-  // Where the variable is there but empty, so is `homedir()`; the system's list of users has the folder all the same.
-  return (
-    variable(env, process.platform === "win32" ? "USERPROFILE" : "HOME") ?? (homedir() || userInfo().homedir)
-  );
+  return variable(env, process.platform === "win32" ? "USERPROFILE" : "HOME") ?? knownHome();
+}
+
+/** `homedir` gives HOME as it is, also where it is empty: then the folder is the one that the system has for the user. */
+function knownHome(): string {
+  try {
+    const home = homedir();
+    return isAbsolute(home) ? home : userInfo().homedir;
+  } catch (cause) {
+    throw new LastrowError(
+      "invalid_argument",
+      "The user has no home folder: set HF_HOME to the folder that shall hold the Hub's cache.",
+      { cause },
+    );
+  }
 }

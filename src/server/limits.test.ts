@@ -1,15 +1,15 @@
-import { expect, test } from "vitest";
+import { expect, it } from "vitest";
 import { settleLimits } from "./limits.js";
 
-test("a limit has its default, or what is asked for", () => {
-  expect(settleLimits()).toMatchObject({ logprobs: 20, n: 16 });
-  expect(settleLimits({ logprobs: 0, n: 2 })).toMatchObject({ logprobs: 0, n: 2 });
-});
-
-test.each([
-  [{ n: 0 }, "max-n is a number of at least 1, not 0."],
-  [{ logprobs: 21 }, "max-logprobs is a number from 0 to 20, not 21."],
-  [{ n: "2" as never }, 'max-n is a number of at least 1, not "2".'],
-])("%j is refused", (asked, message) => {
-  expect(() => settleLimits(asked)).toThrow(expect.objectContaining({ code: "invalid_argument", message }));
+it("refuses at the start as many log-probabilities as every request would be refused", () => {
+  expect(settleLimits({ logprobs: 0 }).logprobs).toBe(0);
+  expect(settleLimits({ logprobs: 20 }).logprobs).toBe(20);
+  for (const logprobs of [-1, 21, Number.POSITIVE_INFINITY]) {
+    expect(() => settleLimits({ logprobs })).toThrow(
+      expect.objectContaining({
+        code: "invalid_argument",
+        message: `max-logprobs is a number from 0 to 20, not ${logprobs}.`,
+      }),
+    );
+  }
 });

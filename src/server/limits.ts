@@ -17,7 +17,7 @@ interface Limit {
   readonly default: number | null;
   /** Least value that makes sense. */
   readonly least: number;
-  /** Greatest value that the engine can serve. */
+  /** Greatest value that the library takes; Infinity: none. */
   readonly most: number;
 }
 
@@ -53,7 +53,7 @@ export const LIMITS = {
     null,
   ),
   maxTokens: limit("max-output-tokens", "count", "max_tokens (default: the model's context)", null, 0),
-  logprobs: limit("max-logprobs", "count", "logprobs and top_logprobs", MAX_LOGPROBS, 0, MAX_LOGPROBS),
+  logprobs: limit("max-logprobs", "count", "logprobs and top_logprobs, at most 20", 20, 0, MAX_LOGPROBS),
   logprobEntries: limit(
     "max-logprob-entries",
     "count",

@@ -111,7 +111,7 @@ export async function listen(server: LastrowServer, options: ListenOptions = {})
   });
   http.on("connect", (_, socket) => {
     socket.on("error", () => undefined);
-    // Nothing can be done with another's address: an empty list (RFC 9110, 10.2.1).
+    // What it names is no address of this server: no method is allowed on it, which an empty list says.
     const error = new ApiError(405, "invalid_http", "This server is not a proxy.", { allow: [] });
     socket.end(rawAnswer(server.refuse(error)));
   });

@@ -24,8 +24,9 @@ export function refuseRequest(
     status: error.status,
     headers: {
       ...SECURITY_HEADERS,
-      ...{ "content-type": "application/json", "x-request-id": record.id },
-      ...(error.allow === null ? {} : { allow: error.allow.join(", ") }),
+      "content-type": "application/json",
+      "x-request-id": record.id,
+      ...(error.allow !== null && { allow: error.allow.join(", ") }),
     },
     body: error.json,
   };
