@@ -107,7 +107,7 @@ export function narrow8(low: v128, high: v128, form: i32): v128 {
 }
 
 // K and V of f16. What f16 cannot hold is kept as NaN, so that whatever is computed from it is NaN: never as the largest
-// value or as an infinity, which would make a key one that nobody sees.
+// value or as an infinity, which would make a key one that no query sees.
 
 /** Largest magnitude of a half that is finite, and the NaN that is stored. */
 const LARGEST: i32 = 0x7bff;

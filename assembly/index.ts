@@ -1,6 +1,6 @@
 // The WebAssembly kernels: what TypeScript may call. Operations go through `run`: src/kernels/wasm/operations.ts.
 
-// Nobody calls these: tiles.ts says why they are here.
+// These are not called from outside: tiles.ts says why they are here.
 export {
   firstRowBf16, firstRowF16, narrow3Bf16, narrow4Bf16, narrow5Bf16, quadrupleBf16, quadrupleF16, rowBf16, rowF16, tile2Bf16, tile2F16, tile3Bf16, tile3F16,
   tile4Bf16, tile4F16, tile5Bf16, tile5F16,

@@ -77,7 +77,7 @@ export const TOUCHED: i32 = 128;
 /**
  * Reads a byte of K and of V of one head in each block from that of position `from` on, up to the next multiple of
  * `TOUCHED`, which it returns, or to `last`: their pages are looked up side by side, not one after the other when each is
- * needed. Atomic, because the compiler leaves out other loads that nobody uses.
+ * needed. Atomic, because the compiler leaves out other loads whose value is not used.
  */
 export function touchBlocks(keys: usize, valueOffset: usize, blockBytes: usize, blockTable: usize, from: i32, last: i32): i32 {
   const end = (from & ~(TOUCHED - 1)) + TOUCHED;

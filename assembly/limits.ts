@@ -2,7 +2,7 @@
 // fast vector multiply-adds run that touch no memory at all. A module of its own (limits-team.ts), apart from the kernels.
 
 // One cache line each.
-/** Where results go, so that no compiler may leave the work out; nobody reads them. */
+/** Where results go, so that no compiler may leave the work out; they are not read. */
 const results = memory.data(64, 64);
 /** What wide values begin with, 32 bytes each, and where they go. */
 const wide = memory.data(416, 64);

@@ -95,7 +95,7 @@ function narrow(rows: i32, x: usize, xStride: usize, panel: usize, y: usize, ySt
   }
 }
 
-// Exported, though nobody calls them there, as those of tiles.ts are.
+// Exported, though they are not called from outside, as those of tiles.ts are.
 
 export function rowBf16(x: usize, panel: usize, y: usize, inFeatures: i32): void {
   row(FORM_BF16, false, x, panel, y, inFeatures, 0, NO_SUMS);

@@ -2,7 +2,7 @@
 
 /**
  * First of `count` items that belong to chunk `i` of `chunks`. Chunk i is i + 1 times as large as chunk 0, and the last one
- * is taken first: what is left in the end is little, so that nobody waits long for a thread whose core is slower. Where
+ * is taken first: what is left in the end is little, so that none waits long for a thread whose core is slower. Where
  * there are no more items than chunks each is one of its own.
  */
 @inline

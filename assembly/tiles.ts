@@ -5,7 +5,7 @@
 //
 // V8 begins to fuse at two stores that are 16 bytes apart, in one block, and goes back from there, operation by operation; so
 // sums of neighbouring columns stand side by side and are stored side by side, all after the loop. Each tile is exported from
-// the module, though nobody calls it there, because that keeps it from being inlined: V8 decides function by function, and
+// the module, though it is not called from outside, because that keeps it from being inlined: V8 decides function by function, and
 // spills sums beside other code. The bias comes afterwards for the same reason.
 
 import { FORM_F32 } from "./generated/constants";
@@ -23,7 +23,7 @@ export const NO_SUMS = memory.data(64, 64);
  * V8 has; six rows spill. `rows` is a constant where this is inlined: what is beyond it is not compiled.
  *
  * Before each page of weights a byte of the next one is read, so that it is looked up, and its first lines are fetched,
- * meanwhile. It is read atomically, because compilers leave out other loads whose value nobody wants. A page behind the last
+ * meanwhile. It is read atomically, because compilers leave out other loads whose value is not used. A page behind the last
  * weights must be there to be read.
  * @param sums what is added to, a row's 16 columns each: `NO_SUMS`, with a stride of 0, or the sums of what comes before
  */

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { onAbort } from "./abort-listeners.js";
 import { load } from "./library/load.js";
 
-it("has one listener for all who wait, and none when nobody does", () => {
+it("has one listener for all that wait, and none when none does", () => {
   const { signal } = new AbortController();
   const ends = Array.from({ length: 30 }, () => onAbort(signal, () => undefined));
   expect(getEventListeners(signal, "abort").length).toBe(1);

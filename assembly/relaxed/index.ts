@@ -6,7 +6,7 @@
 export { linearInt8Relaxed } from "./linear-int8";
 export { rowsByPanels as linearQuantisedRelaxed } from "../rows-by-panels";
 export { rowsByWidened as linearWidenedRelaxed } from "../rows-widened";
-// Nobody calls these: tiles.ts says why they are here.
+// These are not called from outside: tiles.ts says why they are here.
 export {
   rowBytes, rowBytesMinimum, rowBytesSteps, rowBytesSteps16, rowNibbles, rowNibblesMinimum, rowNibblesSteps,
   twoBytes, twoBytesMinimum, twoBytesSteps, twoBytesSteps16, twoNibbles, twoNibblesMinimum, twoNibblesSteps,

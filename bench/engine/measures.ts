@@ -31,7 +31,7 @@ const REQUEST_TOKENS = 64;
 
 let prompts = 0;
 
-/** Ids that look like nothing in particular, others each time: nobody finds them in the cache. */
+/** Ids that look like nothing in particular, others each time: they are never found in the cache. */
 function newPrompt({ model }: EngineCore, length: number): number[] {
   prompts += 1;
   let state = Math.imul(prompts, 0x9e3779b1) >>> 0;
@@ -154,7 +154,7 @@ export function batching(core: EngineCore, rounds: number, dtype: ConvertedDtype
   ];
 }
 
-/** Prompts of 900 tokens that nobody finds: what looking them up and publishing their blocks takes of it. */
+/** Prompts of 900 tokens that are not in the cache: what looking them up and publishing their blocks takes of it. */
 export function lookUp(core: EngineCore, rounds: number): Figure[] {
   const { kvCache } = core;
   const shares: number[] = [];

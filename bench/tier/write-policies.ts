@@ -116,7 +116,7 @@ function longestKnown(computed: Set<string>, tokens: readonly number[]): number 
   return known;
 }
 
-/** Turns of chats in the order of their coming, and prompts of nobody's chat between them. */
+/** Turns of chats in the order of their coming, and prompts of no chat between them. */
 function chats(): Request[] {
   const random = seededRandom(1);
   const below = (end: number) => Math.floor(random() * end);

@@ -76,7 +76,7 @@ export function roundingNotice({
   return `${tensors} rounded to ${dtype}, as asked for; --dtype auto keeps the values of the files`;
 }
 
-/** What to know of a context that is shorter than what the model was made for though nobody asked for that; else null. */
+/** What to know of a context that is shorter than what the model was made for though that was not asked for; else null. */
 export function contextNotice(info: Pick<ModelInfo, "contextBound" | "config" | "kv">): string | null {
   const { contextLength, maxContextLength } = info.config;
   if (contextLength === maxContextLength || info.contextBound === "asked") return null;

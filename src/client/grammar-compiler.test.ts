@@ -50,7 +50,7 @@ test("tenants take turns; equal specs of one are compiled once, those of two twi
   expect(begun).toHaveLength(4);
 });
 
-test("what nobody wants any more is not begun; what another wants is", async () => {
+test("what no caller wants any more is not begun; what another wants is", async () => {
   const { compiler, begun, finishOne, settled } = heldCompiler();
   const [leaving, left] = [new AbortController(), new AbortController()];
   const working = compiler.compile(regex("a"), "", never);
@@ -70,7 +70,7 @@ test("what nobody wants any more is not begun; what another wants is", async () 
   expect(begun).toEqual(["a", "c", "b"]);
 });
 
-test("what nobody wants any more is ended where it has begun, and the next has a thread of its own", async () => {
+test("what no caller wants any more is ended where it has begun, and the next has a thread of its own", async () => {
   const { compiler, begun, closed, finishOne, settled } = heldCompiler();
   const [one, two] = [new AbortController(), new AbortController()];
   const leaving = [one.signal, two.signal].map((signal) => compiler.compile(regex("a"), "", signal));

@@ -35,7 +35,7 @@ interface Compiling {
   reject(error: unknown): void;
   /** How many want it. */
   wanted: number;
-  /** Ends it when nobody does. */
+  /** Ends it when no caller does. */
   readonly unwanted: AbortController;
   /** Of the grammar, once it is there. */
   byteLength: number;
@@ -66,8 +66,8 @@ export class GrammarCompiler {
 
   /**
    * The grammar of a spec; equal ones of a tenant are compiled once.
-   * @param signal its caller does not want it any more: what nobody wants is not begun, and ended where it has begun
-   * @throws LastrowError `invalid_argument`, `disposed`; the signal's reason where nobody wants it
+   * @param signal its caller does not want it any more: what no caller wants is not begun, and ended where it has begun
+   * @throws LastrowError `invalid_argument`, `disposed`; the signal's reason where no caller wants it
    */
   compile(spec: ConstraintSpec, tenant: string, signal: AbortSignal): Promise<PackedGrammar> {
     const key = JSON.stringify([tenant, specKey(spec)]);

@@ -20,7 +20,7 @@ import type { ReadoutJob } from "./readout-job.js";
 /** Looks at a vocabulary's tree after a step of others, for each of its milliseconds: some 3 % of it. Measured. */
 const FUEL_PER_STEP_MS = 3000;
 const LEAST_FUEL = 1000;
-/** Those before the event loop has a turn, where nobody else has a step: some milliseconds. */
+/** Those before the event loop has a turn, where no other sequence has a step: some milliseconds. */
 const FUEL_ALONE = 200_000;
 
 export class ClientJobs {

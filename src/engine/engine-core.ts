@@ -201,7 +201,7 @@ export class EngineCore {
     this.#scheduler.await(sequence);
   }
 
-  /** Takes an extension back: nobody waits for the sequence any more, and behind `keep` tokens it has those that it had. */
+  /** Takes an extension back: nothing waits for the sequence any more, and behind `keep` tokens it has those that it had. */
   withdraw(sequence: ScheduledSequence, keep: number, tokens: readonly number[]): void {
     sequence.expectAlive();
     this.#scheduler.leave(sequence);

@@ -1,5 +1,5 @@
 /**
- * What happens in an engine, told to those that listen: each is told what it asked for, and nothing is built that nobody wants. Owns the
+ * What happens in an engine, told to those that listen: each is told what it asked for, and nothing else is built. Owns the
  * listeners, and whether the KV cache has one.
  */
 import type { KvCache } from "../kv-cache/kv-cache.js";

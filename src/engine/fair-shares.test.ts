@@ -20,7 +20,7 @@ test.each([
   expect(fairShares(total, demands)).toEqual(shares);
 });
 
-test("all is given that is asked for, and nobody has less than another who was given no more than asked", () => {
+test("all is given that is asked for, and none has less than another that was given no more than it asked", () => {
   fc.assert(
     fc.property(fc.nat(600), fc.array(fc.nat(300), { maxLength: 12 }), (total, demands) => {
       const shares = fairShares(total, demands);

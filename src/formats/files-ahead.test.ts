@@ -78,7 +78,7 @@ test("a small file is read before it is asked for, a large one is not", async ()
   expect(read).toEqual(["small"]);
 });
 
-test("what nobody asked for is closed", async () => {
+test("what was not asked for is closed", async () => {
   const files = folder();
   const ahead = new FilesAhead(files, ["a.json", "b.json", "large.json", "missing.json"]);
   await readText(ahead, "b.json");

@@ -26,7 +26,7 @@ export interface GgufModel {
   readonly bytes: number;
 }
 
-/** What is taken where nobody says: the first of these that there is. */
+/** What is taken where no file is named: the first of these that there is. */
 export const PREFERRED_TAGS = [
   ...["Q4_K_M", "Q4_K_S", "Q5_K_M", "Q4_0", "IQ4_NL", "Q5_K_S", "Q6_K", "Q8_0", "BF16", "F16"],
 ] as const;

@@ -165,7 +165,7 @@ describe("readSafetensorsHeader", () => {
     expect([...header.tensors.keys()]).toEqual(["t"]);
   });
 
-  it("refuses a tensor that is no object or whose dtype nobody knows", async () => {
+  it("refuses a tensor that is no object or whose dtype is unknown", async () => {
     expect(await messageOfTensor(null, 0)).toContain('tensor "t" is null');
     expect(await messageOfTensor([1], 0)).toContain('tensor "t" is [1]');
     expect(await messageOfTensor({ shape: [0], data_offsets: [0, 0] }, 0)).toContain("dtype undefined");
@@ -226,7 +226,7 @@ describe("readSafetensorsHeader", () => {
     );
   });
 
-  it("refuses overlaps, holes and bytes that belong to nobody", async () => {
+  it("refuses overlaps, holes and bytes that belong to no tensor", async () => {
     const two = (second: [number, number], dataBytes: number) =>
       messageOf(safetensorsBytes({ a: f32([1], [0, 4]), b: f32([1], second) }, dataBytes));
     expect(await two([0, 4], 4)).toContain('tensor "b" overlaps');

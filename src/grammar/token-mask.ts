@@ -1,6 +1,6 @@
 /**
  * Which tokens may come next: those whose bytes go on from a state of the grammar. A mask is the same on every machine, and
- * depends on the state alone. Computing one can be done in pieces, so that it holds up nobody.
+ * depends on the state alone. Computing one can be done in pieces, so that nothing waits for it.
  *
  * What may follow within one automaton depends on its own state and on nothing behind it, so it is found once (automaton-reach.ts): the
  * tokens that stay inside, and the nodes of the tree where the automaton is done and something else goes on. Most masks are

@@ -152,7 +152,7 @@ describe("removing", () => {
     const removal = await plan("org/model@v1");
     expect([removal.isWhole, removal.bytes, removal.sharedBytes]).toEqual([false, 200, 0]);
     await remove(removal);
-    // What nobody led to before may be of a download under way.
+    // What nothing led to before may be of a download under way.
     expect(await blobsOf(folder)).toEqual(["both", "new", "stray"]);
     expect(await readdir(join(folder, "refs"))).toEqual(["main"]);
     expect(await readdir(join(folder, "snapshots"))).toEqual([commitOf("b")]);

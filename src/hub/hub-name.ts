@@ -76,7 +76,7 @@ function split(given: string): HubName | string | null {
       ? "a GGUF file is asked for by its type or by its name, not by both"
       : null;
   }
-  // A branch may be called almost anything, but nobody means this.
+  // A branch may be called almost anything, but not this.
   if (at !== -1 && (revision.includes(":") || isGgufName(revision))) {
     return "the revision comes at the end, as in org/model-GGUF:Q8_0@main or org/model-GGUF/model-Q8_0.gguf@main";
   }

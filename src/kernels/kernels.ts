@@ -111,7 +111,7 @@ export interface AttentionCall {
 
 /** One implementation with its memory. Operations are synchronous; arguments are trusted (the callers check). */
 export interface Kernels {
-  /** Tracing kernels are for explaining a forward pass: nobody generates with them. */
+  /** Tracing kernels are for explaining a forward pass: nothing is generated with them. */
   readonly name: KernelsName | "tracing";
   /** What is in use; null: kernels without vectors. */
   readonly vectors: Vectors | null;

@@ -36,7 +36,7 @@ export interface ChatTool<Schema = unknown> {
 export interface ToolRun {
   /** The call's. */
   readonly id: string;
-  /** Aborted when the reply is: then nobody waits for the function any more. */
+  /** Aborted when the reply is: then nothing waits for the function any more. */
   readonly signal: AbortSignal;
 }
 
@@ -171,7 +171,7 @@ function definitionOf(name: string, tool: unknown): ToolDefinition {
   };
 }
 
-/** As plain data, which nobody changes while the reply is under way. */
+/** As plain data, which cannot change while the reply is under way. */
 function parametersOf(name: string, schema: AnySchema): Exclude<ToolDefinition["parameters"], undefined> {
   const json = JSON.parse(jsonSchemaText(schema, `tools.${name}.parameters`));
   if (typeof json !== "object" || json === null) return json;

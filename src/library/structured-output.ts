@@ -108,7 +108,7 @@ export function resolveStructure({ schema, regex, grammar }: StructureOptions): 
 }
 
 /**
- * The JSON Schema of a schema, as text: nobody changes it while it is compiled.
+ * The JSON Schema of a schema, as text, so that it cannot change while it is compiled.
  * @param name what the error calls it
  * @throws LastrowError `invalid_argument` for what is no schema, carries none, or is too long
  */

@@ -71,7 +71,7 @@ describe("reading ahead", () => {
     expect(Buffer.compare(weights, plain.weights)).toBe(0);
   });
 
-  test("ends with the first read that fails, and those behind it are nobody's surprise", async () => {
+  test("ends with the first read that fails, and those behind it raise nothing unhandled", async () => {
     let reads = 0;
     const failing = load(async () => {
       reads += 1;

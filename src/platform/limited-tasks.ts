@@ -47,7 +47,7 @@ export class LimitedTasks<Task, Value> {
   }
 
   /**
-   * @param signal nobody wants it any more: it is not begun, and ended, with its thread, where it is at work
+   * @param signal its result is not wanted any more: it is not begun, and ended, with its thread, where it is at work
    * @throws LastrowError what the task fails with, `failure`, `disposed`; the signal's reason
    */
   run(task: Task, deadlineMs: number, signal?: AbortSignal): Promise<Value> {

@@ -128,7 +128,7 @@ function chunkReader(body: ReadableStream<Uint8Array>): ChunkReader {
   try {
     reader = body.getReader({ mode: "byob" });
   } catch {
-    // Of a stream that somebody made, or in an older runtime.
+    // Of a stream made by hand, or in an older runtime.
     return body.getReader();
   }
   let memory = new ArrayBuffer(CHUNK_BYTES);

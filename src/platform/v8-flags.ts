@@ -36,7 +36,7 @@ const REASONS = {
   untested: "this version of V8 was not tested with them",
 };
 
-/** A name for the lock that is nobody else's. */
+/** A name for the lock that nothing else has. */
 const LOCK = "lastrow: V8 flags";
 /** What holds the lock for so long is a thread that was ended in the middle: it takes a tenth of a second. */
 const LONGEST_HOLD_MS = 10_000;

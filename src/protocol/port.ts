@@ -9,7 +9,7 @@ export interface Port<Sent, Received> {
   post(message: Sent, transfer?: ArrayBuffer[]): void;
   /** Sets the receiver of every message, from the first one on. */
   onMessage(listener: (message: Received) => void): void;
-  /** Whether there is a message that the receiver has not been given, which takes a turn of the event loop. Absent: nobody knows. */
+  /** Whether there is a message that the receiver has not been given, which takes a turn of the event loop. Absent: that is not known. */
   hasMore?(): boolean;
 }
 

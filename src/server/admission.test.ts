@@ -148,7 +148,7 @@ describe("keys", () => {
     expect(door.names).toEqual(["a1", "a2", "a3", "b1"]);
     expect(door.refused).toEqual({ a8: "rate_limit_exceeded", a7: "rate_limit_exceeded" });
     await door.askAll("b3", "b4");
-    // Two and two: nobody's line is longer.
+    // Two and two: neither line is longer.
     expect(Object.keys(door.refused).sort()).toEqual(["a6", "a7", "a8", "b4"]);
     expect(door.admission.waiting).toBe(4);
   });

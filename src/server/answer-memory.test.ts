@@ -62,7 +62,7 @@ describe("answers that wait for their readers", () => {
     expect(answers.bytes).toBe(100);
   });
 
-  test("of one key give way to its own, and to nobody's else", () => {
+  test("of one key give way to its own, and to no other's", () => {
     const answers = memory();
     const [own, others] = [vi.fn(), vi.fn()];
     answers.wait("b", 40, true, others);

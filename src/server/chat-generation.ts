@@ -135,7 +135,7 @@ function checkAskedTools(
   );
 }
 
-/** What the answer may call; null: nothing. @throws ApiError 400 for a model whose calls nobody could read */
+/** What the answer may call; null: nothing. @throws ApiError 400 for a model whose calls cannot be read */
 function answerTools(
   { served }: ModelService,
   { tools, toolChoice: choice, allowedTools: callable, parallelToolCalls: parallel }: ChatAsk,

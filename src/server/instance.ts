@@ -1,7 +1,7 @@
 /**
  * The name of one server of several, and the ids of what it alone keeps between requests: sequences that are held, responses.
  * Where it has a name, these ids begin with it, so that what routes requests finds the server by the beginning of a path:
- * `/v1/sequences/seq_a_…`. The rest is random: 122 bits, which nobody guesses.
+ * `/v1/sequences/seq_a_…`. The rest is random: 122 bits, which cannot be guessed.
  */
 import { invalidArgument } from "../errors.js";
 import { shown } from "../option-checks.js";

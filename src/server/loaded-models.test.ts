@@ -272,7 +272,7 @@ test("a load goes on when its request has been told to come back, and is there t
   await alsoRefused;
   loads[0].done();
   await tick();
-  // Nobody waits for b any more.
+  // No request waits for b any more.
   expect([ids(models), loads]).toEqual([["a"], []]);
   expect(await outcome(use("a"))).toBe("done");
 });
@@ -376,7 +376,7 @@ test("an unused model is unloaded when its time is up, which every use begins an
   expect(wrong).toEqual([]);
 });
 
-test("one that nobody waits for any more when it is there is unloaded like any unused one", async () => {
+test("one that no request waits for any more when it is there is unloaded like any unused one", async () => {
   const { models, use, loads, settle } = machine({ idleMs: 100 });
   const client = new AbortController();
   const left = expect(use("a", client.signal)).rejects.toThrow();

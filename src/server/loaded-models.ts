@@ -194,7 +194,7 @@ export class LoadedModels<T> {
         clearTimeout(timer);
         signal?.removeEventListener("abort", onAbort);
         if (entry.waiters.size > 0 || entry.state !== "waiting") return;
-        // Nobody wants it any more.
+        // No request wants it any more.
         this.#queue.splice(this.#queue.indexOf(entry), 1);
         entry.state = "unloaded";
       };

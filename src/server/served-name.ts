@@ -1,4 +1,4 @@
-/** What a server calls its model where nobody says. */
+/** What a server calls its model where no name is given. */
 import { basename } from "node:path";
 import type { ModelSource } from "../platform/platform.js";
 

@@ -64,7 +64,7 @@ export class TierMetrics {
     );
     this.#rejected = new Counter({
       name: "lastrow_tier_rejected_total",
-      help: "Records that were read and not taken, by what was wrong with them: damage, or somebody else's hand.",
+      help: "Records that were read and not taken, by what was wrong with them: damage, or a change from outside.",
       labelNames: ["model_name", "reason"],
       registers,
     });

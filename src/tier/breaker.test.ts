@@ -88,7 +88,7 @@ describe("a breaker", () => {
   test("open, it is tried at once when its connection is there again, and once", async () => {
     const store = { works: true };
     const { clock, breaker, trials, states } = await breakerOver(store);
-    // Nobody needs it.
+    // It is not needed.
     breaker.connected();
     failTimes(breaker, 3);
     await clock.pass(100);

@@ -30,7 +30,7 @@ export interface DirectorySettings {
 const UNSEEN_SHARE = 1 / 16;
 /** Of the limit: what is left where there was too much. */
 const KEPT_SHARE = 0.9;
-/** A use is written down when the last one is older: nobody asks which of two came first within a minute. */
+/** A use is written down when the last one is older: which of two came first within a minute does not matter. */
 const USE_STEP_MS = 60_000;
 const NAME = /^lr\d+:[\w-]+:[\w-]+:\d+$/;
 const FULL_CODES: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT", "EFBIG"]);
@@ -192,7 +192,7 @@ class DirectoryStore implements TierStore {
 
   async #write(path: string, record: Uint8Array): Promise<void> {
     const temporary = join(this.address, `.${randomUUID()}.tmp`);
-    // Somebody may have removed the folder to empty it.
+    // The folder may have been removed to empty it.
     const handle = await createFile(temporary).catch(async (error) => {
       if (error.code !== "ENOENT") throw error;
       await mkdir(this.address, { recursive: true, mode: 0o700 });

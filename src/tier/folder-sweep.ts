@@ -5,7 +5,7 @@
 import { lstat, opendir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Of any version: nobody else removes those of an earlier one. */
+/** Of any version: nothing else removes those of an earlier one. */
 const RECORD = /^lr\d+\.[\w-]+\.[\w-]+\.\d+$/;
 const UNFINISHED = /^\.[0-9a-f-]{36}\.tmp$/;
 /** A record that is still being written is younger. */

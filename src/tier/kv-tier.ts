@@ -47,7 +47,7 @@ export interface RedisTierOptions extends TierOptions {
 
 /** Blocks as files in a folder, which several processes may share, and several machines where its file system does. */
 export interface DirectoryTierOptions extends TierOptions {
-  /** The folder: made where it is not there. Nobody else may write into it. */
+  /** The folder: made where it is not there. Nothing else may write into it. */
   readonly folder: string;
   /** What records may take, all processes together: bytes, or a text such as `"20GiB"`; default 10 GiB. The least used go first. */
   readonly limit?: number | string | undefined;

@@ -73,7 +73,7 @@ export class RecordReader {
   /**
    * Reads a record, or waits for a read of it that is under way.
    * @param callback is called once, and never before this has returned
-   * @returns gives it up: no call comes any more, and the store is not waited for unless somebody else does
+   * @returns gives it up: no call comes any more, and the store is not waited for unless another load does
    */
   read(wanted: WantedRecord, callback: Callback): () => void {
     const { name } = wanted;

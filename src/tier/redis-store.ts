@@ -299,7 +299,7 @@ async function pem(path: string, what: string): Promise<Buffer> {
   }
 }
 
-/** A list or a hash under a record's name says nothing of the store: it is what somebody has put there, and no record. */
+/** A list or a hash under a record's name says nothing of the store: it was put there by other software, and is no record. */
 function asNoRecord(error: Error): Buffer {
   if (error.message.startsWith("WRONGTYPE")) return Buffer.alloc(0);
   throw error;

@@ -30,7 +30,7 @@ export interface TierStore {
 
 /**
  * Why a store did not do what it was asked.
- * - `unreachable`: it did not answer, or not in time, or answers nothing of use until somebody sees to it
+ * - `unreachable`: it did not answer, or not in time, or answers nothing of use until an administrator sees to it
  * - `full`: it takes nothing more now, and may still be read
  */
 export type StoreFailure = "unreachable" | "full";

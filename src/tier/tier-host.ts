@@ -117,7 +117,7 @@ export class TierHost {
     return !this.#isClosed && this.#breaker.state === "closed";
   }
 
-  /** Nothing waits for it: a `ping`, which says how long an answer takes, and a `get` of a name that nobody uses. */
+  /** Nothing waits for it: a `ping`, which says how long an answer takes, and a `get` of a name that is not in use. */
   async #trial(): Promise<boolean> {
     const { namespace, clock } = this.#parts;
     if (!(await this.#store.ping(TRIAL_MS))) return false;

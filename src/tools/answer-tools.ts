@@ -20,7 +20,7 @@ export interface AnswerTools {
 }
 
 /**
- * What the answer is held to, as plain data that nobody changes under us.
+ * What the answer is held to, as plain data that cannot change meanwhile.
  * @throws LastrowError `invalid_argument` for parameters that are not JSON
  */
 export function toolsSpec({ format, tools, choice, callable, parallel }: AnswerTools): ToolsSpec {

@@ -23,7 +23,7 @@ void runPage(async ({ type, variant, threads }) => {
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
   env.localModelPath = "/models/onnx/";
-  // Nobody else keeps a copy of the model.
+  // No other engine keeps a copy of the model.
   env.useBrowserCache = false;
   env.useWasmCache = false;
   const wasm = env.backends.onnx.wasm!;

@@ -23,7 +23,7 @@ class CacheRun {
   blocks = $state(SCENARIOS[0].blocks);
   /** Whether a model with such a cache is on its way. */
   isLoading = $state(false);
-  /** Whether the cursor goes on by itself, towards the end of a recording that may still grow; until somebody takes it. */
+  /** Whether the cursor goes on by itself, towards the end of a recording that may still grow; until it is moved by hand. */
   isPlaying = $state(false);
   error = $state.raw<unknown>(null);
   readonly moment = $derived.by(() => {

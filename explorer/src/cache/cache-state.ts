@@ -20,7 +20,7 @@ interface BlockState {
   readonly evictions: number;
   /** The group of layers whose rows it holds, or held last; null when it was never used. */
   readonly group: number | null;
-  /** A window gave it back, and nobody has taken it since. */
+  /** A window gave it back, and no sequence has taken it since. */
   readonly isGivenBack: boolean;
 }
 

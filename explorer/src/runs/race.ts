@@ -172,7 +172,7 @@ export async function race(lm: LanguageModel, request: RaceRequest): Promise<voi
 
 const WARM_UP_MS = 50;
 
-/** Passes that nobody times: the first ones also compile the kernels and touch memory. */
+/** Passes that are not timed: the first ones also compile the kernels and touch memory. */
 async function warmUp(lm: LanguageModel, prompt: readonly number[]): Promise<void> {
   const start = (await lm.stats()).forwardMs;
   const runner = recomputeRunner(lm);

@@ -1,6 +1,6 @@
 /**
  * What was recorded of the two runs, and the cursor that says up to which event it is shown. Owns both; the view is a
- * function of them. While a run goes on the cursor follows its end, unless somebody took it.
+ * function of them. While a run goes on the cursor follows its end, unless it was moved by hand.
  */
 import type { LanguageModel } from "lastrow";
 import { expectedRows } from "lastrow/explain";

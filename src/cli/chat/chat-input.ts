@@ -46,7 +46,7 @@ export class ChatInput {
   /** The terminal, as the line editor sees it: nothing is shown while an answer is. */
   readonly #screen: Writable;
   readonly #prompts: { readonly first: string; readonly next: string };
-  /** Lines that nobody has asked for yet. */
+  /** Lines that have not been asked for yet. */
   readonly #waiting: Line[] = [];
   #onLine: ((line: Line | null) => void) | null = null;
   /** Lines of a message that goes on. */

@@ -148,7 +148,7 @@ class ChatSession implements AsyncDisposable {
     return this.#conversation!;
   }
 
-  /** On a terminal a failure is told, and the chat goes on; elsewhere nobody would read it. */
+  /** On a terminal a failure is told, and the chat goes on; elsewhere it would not be read. */
   async #orTell(act: () => Promise<void>): Promise<void> {
     try {
       await act();

@@ -111,7 +111,7 @@ export function checkKeywords(found: SchemaObject, where: string): void {
 
 /** Whether it is an object as JSON has it. */
 /**
- * A schema as plain JSON, which nobody can change under us.
+ * A schema as plain JSON, which cannot change meanwhile.
  * @throws LastrowError `invalid_argument` when it is none, or larger or deeper than the limits
  */
 export function schemaJson(given: unknown, limits: SchemaLimits): Schema {

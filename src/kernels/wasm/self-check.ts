@@ -95,7 +95,7 @@ function digestOf(results: readonly Float32Array[]): string {
   for (const values of results) {
     const words = new Int32Array(values.buffer, values.byteOffset, values.length);
     for (let i = 0; i < words.length; i++) {
-      // A NaN's payload is nobody's promise.
+      // What a NaN's payload is, nothing promises.
       const word = (words[i] & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : words[i];
       a = Math.imul(a ^ word, 0x01000193);
       a ^= a >>> 15;

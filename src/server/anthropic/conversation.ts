@@ -20,7 +20,7 @@ interface Draft {
 
 /**
  * The messages of a request.
- * @throws ApiError 400 for blocks that a role cannot have, and for a last message whose calls nobody has answered
+ * @throws ApiError 400 for blocks that a role cannot have, and for a last message whose calls have no answer
  */
 export function conversationOf({
   system,
