@@ -16,7 +16,7 @@ const repo = (files: Record<string, string | Uint8Array>) => ({
   commits: { [COMMIT]: files },
 });
 /** Never to be fetched. */
-const UNFETCHED = "weights that nobody has asked for";
+const UNFETCHED = "weights that were not asked for";
 const XL = {
   model_type: "gpt2",
   n_layer: 48,

@@ -408,7 +408,7 @@ async function run(lm: LanguageModel, alone: Alone, call: Call, tally: ProgramTa
         if (got !== wanted) throw new Error(`other choices than alone:\n${got}\n${wanted}`);
       } else {
         tally.aborted += 1;
-        if (signal?.aborted !== true && call.reading.kind !== "some") throw new Error("aborted by nobody");
+        if (signal?.aborted !== true && call.reading.kind !== "some") throw new Error("aborted by nothing");
         if (call.options.numBeams === undefined) {
           for (const [i, { tokens: some }] of choices.entries()) {
             const whole = expected[i].tokens.slice(0, some.length);

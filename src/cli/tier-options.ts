@@ -40,7 +40,10 @@ export function addTierOptions(command: Command): Command {
       "--tier-password-file <file>",
       "of --tier: a file that holds the password; only its owner may read it",
     )
-    .option("--tier-ca-file <file>", "of rediss://: certificates of those who sign the server's (PEM)")
+    .option(
+      "--tier-ca-file <file>",
+      "of rediss://: certificates of the authorities that sign the store's (PEM)",
+    )
     .option("--tier-cert-file <file>", "of rediss://: this server's own certificate (PEM)")
     .option("--tier-cert-key-file <file>", "of rediss://: the key of that certificate (PEM)")
     .option(

@@ -624,7 +624,7 @@ describe("the invariants", () => {
     expect(violatedInvariants(cache)).toEqual([]);
   });
 
-  test("notice a reference that nobody holds", () => {
+  test("notice a reference that no sequence holds", () => {
     const cache = new Traffic(4).cache;
     (cache.pool as BlockPool).allocate();
     expect(violatedInvariants(cache).join("\n")).toMatch(

@@ -37,7 +37,7 @@ export interface RedisTierOptions extends TierOptions {
   readonly url: string;
   /** A file that only its owner may read, with the password in place of the URL's. */
   readonly passwordFile?: string | undefined;
-  /** Of TLS: a file (PEM) with the certificates of those who sign the server's. Default: those that Node trusts. */
+  /** Of TLS: a file (PEM) with the certificates of the authorities that sign the store's. Default: those that Node trusts. */
   readonly caFile?: string | undefined;
   /** Of TLS: a file (PEM) with this client's own certificate, where the server asks for one; it goes with `keyFile`. */
   readonly certFile?: string | undefined;

@@ -21,7 +21,7 @@ export interface RedisSettings {
   readonly url: string;
   /** A file that holds the password alone, in place of the URL's; only its owner may read it. */
   readonly passwordFile?: string | undefined;
-  /** Of TLS: certificates of those who may sign the server's (PEM). Default: the system's. */
+  /** Of TLS: certificates of the authorities that may sign the store's (PEM). Default: the system's. */
   readonly caFile?: string | undefined;
   /** Of TLS: this client's certificate and its key (PEM), where the server wants one. */
   readonly certFile?: string | undefined;

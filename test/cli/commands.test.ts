@@ -536,7 +536,7 @@ describe("cache", () => {
     "4",
   ];
 
-  it("shows who holds which blocks, in 80 columns, plain where nobody looks", async () => {
+  it("shows which sequence holds which blocks, in 80 columns, plain where there is no terminal", async () => {
     const { exitCode, stdout, stderr } = await run(args);
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     expect(stdout).not.toContain(ESCAPE);

@@ -135,13 +135,13 @@ describe("rm", () => {
     expect(existsSync(folder)).toBe(stays);
   });
 
-  it("removes nothing where nobody can be asked, unless told not to ask", async () => {
+  it("removes nothing where there is no terminal to ask on, unless told not to ask", async () => {
     const first = await put("org/first", { "model.safetensors": 1500 });
     await put("org/m-GGUF", { "m-Q8_0.gguf": 2000, "m-Q4_K_M.gguf": 1000 });
     const names = ["org/first", "org/m-GGUF:Q8_0"];
     const refused = await run(["models", "rm", ...names], { env });
     expect(refused.exitCode).toBe(1);
-    expect(refused.stderr).toMatch(/Nobody can be asked here.*--yes/);
+    expect(refused.stderr).toMatch(/This is not a terminal.*--yes/);
     expect(existsSync(first)).toBe(true);
     const { exitCode, stdout } = await run(["models", "rm", ...names, "--yes", "--json"], { env });
     expect(exitCode).toBe(0);

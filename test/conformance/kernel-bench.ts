@@ -137,7 +137,7 @@ export class KernelBench {
   }
 }
 
-/** The bits of floats, with every NaN as the same one: its payload is nobody's promise. */
+/** The bits of floats, with every NaN as the same one: what its payload is, nothing promises. */
 export function bits(values: Float32Array): Uint32Array {
   const result = new Uint32Array(
     values.buffer.slice(values.byteOffset, values.byteOffset + values.byteLength),

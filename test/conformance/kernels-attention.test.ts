@@ -389,7 +389,7 @@ describe("all kernels give the reference kernels' bits", () => {
       const values = [...rows(0, sign * value), ...rows(0, sign * value)];
       const kept = expectSameBits(benches, (bench) => attentionCase(bench, { ...one, values }).out);
       expectEqualBits(kept, new Float32Array(10).fill(sign * expected + 0));
-      // A key that cannot be kept is not one that nobody sees.
+      // A key that cannot be kept is not one that no query sees.
       const keys = [...rows(sign * value, 0.5), ...rows(0.25, 0.5)];
       const seen = expectSameBits(benches, (bench) => attentionCase(bench, { ...one, values: keys }).out);
       expect(seen.every(Number.isNaN)).toBe(Number.isNaN(expected));

@@ -280,7 +280,7 @@ describe("all kernels give the reference kernels' bits", () => {
           const out = bench.tensor(count, N, undefined, N + 3);
           bench.linear(out, rows(input, 0, count), weight, bias);
           found.push(...bench.values(out));
-          // What lies beside a row is nobody's to write.
+          // What lies beside a row must not be written.
           expect(
             bench.kernels.f32(out.offset, count * (N + 3)).reduce((n, v) => n + +Number.isNaN(v), 0),
           ).toBe(3 * count);

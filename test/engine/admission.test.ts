@@ -99,7 +99,7 @@ test.each<Arriving>([
     preemptions: 1,
   },
   {
-    name: "a prompt that is alone is promised to nobody",
+    name: "a prompt that is alone is promised to no other",
     before: () => undefined,
     prompt: run(500, 48),
     fits: 3,

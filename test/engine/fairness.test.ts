@@ -94,7 +94,7 @@ describe("another's prompt of 256 tokens has its first token within two steps wh
   });
 });
 
-test("nobody waits for another tenant to compute what both begin with", () => {
+test("none waits for another tenant to compute what both begin with", () => {
   const engine = engineOf();
   engine.start([...run(0, 256), ...run(700, 44)], { tenant: "flood" });
   for (const text of texts(20, 300)) engine.start([999, ...text], { tenant: "flood" });
@@ -162,7 +162,7 @@ describe("memory", () => {
     }
   });
 
-  test("the sequence that came first of all gives way to nobody, also above its share", () => {
+  test("the sequence that came first of all gives way to none, also above its share", () => {
     const engine = engineOf({ numBlocks: 12 });
     const first = engine.start(run(0, 120), { tenant: "large", more: 5 });
     engine.step();
@@ -191,7 +191,7 @@ describe("memory", () => {
     for (const sequence of [first, fork, guest]) engine.core.end(sequence);
   });
 
-  test("what needs more than its share waits until it comes first of all, and then nobody stops it", () => {
+  test("what needs more than its share waits until it comes first of all, and then nothing stops it", () => {
     const engine = engineOf({ numBlocks: 8 });
     const first = engine.start(run(0, 30), { tenant: "small", more: 20 });
     engine.step();

@@ -334,7 +334,7 @@ describe("events", () => {
     expect([await asked[3], await more].map(({ done }) => done)).toEqual([true, true]);
   });
 
-  test("tell what happens, in order, while somebody listens", async () => {
+  test("tell what happens, in order, while there is a listener", async () => {
     await using small = await LanguageModelOf("tiny", "64KiB");
     const tokens = arbitraryTokens(17, 300, 5);
     const events = small.events();
@@ -346,7 +346,7 @@ describe("events", () => {
     expect((await events.next()).value).toEqual({ type: "hit", block: 0, sequence: 2, group: 0, index: 0 });
     await events.return?.();
     expect((await events.next()).done).toBe(true);
-    // Nobody hears of what nobody wants to hear, and those who listen do not hear each other's.
+    // No listener is told what it did not ask for, nor what another asked for.
     const steps = small.events(["step"]);
     const some = small.events(["hit", "released"]);
     await small.generate(tokens, { maxTokens: 2 }).result();

@@ -438,7 +438,7 @@ export function runGenerations(
     const before = { rows: model.rowsComputed, logits: model.logitsRowsComputed };
     const hadWork = core.hasWork;
     const stepped = core.step();
-    if (hadWork && !stepped) throw new Error("somebody waits, and nothing was computed");
+    if (hadWork && !stepped) throw new Error("a sequence waits, and nothing was computed");
     const waitsForWords = all.some(({ asked }) => asked.waitsForWords);
     if (
       !stepped &&
@@ -446,7 +446,7 @@ export function runGenerations(
       arriving.length === 0 &&
       all.some(({ asked }) => asked.result === null)
     ) {
-      throw new Error("a generation has not ended, and nobody waits for anything");
+      throw new Error("a generation has not ended, and nothing waits");
     }
     if (waitsForWords) tally.wordsAwaited += 1;
     if (model.rowsComputed - before.rows === budget) tally.fullBudgets += 1;
@@ -482,7 +482,7 @@ function check(
   }
   if (wasCancelled) {
     tally.cancelled += 1;
-    // How far it came is nobody's promise; which choices those are only where nothing ranks them.
+    // How far it came is not promised; which choices those are only where nothing ranks them.
     if (options.numBeams !== undefined || options.bestOf !== options.n) return;
     for (const [i, choice] of result.choices.entries()) {
       const whole = plain.choices[i];

@@ -53,7 +53,7 @@ async function loadOver(
 
 const prompt = (length: number, first = 0) => Array.from({ length }, (_, i) => (first + i * 7) % 1000);
 
-/** What a model has offered arrives: nobody waits for it. */
+/** What a model has offered arrives: nothing waits for it. */
 async function untilStored(tier: MemoryTier, blocks: number): Promise<void> {
   await vi.waitFor(() => expect(tier.store.size).toBe(blocks), { timeout: 20_000 });
 }
@@ -353,7 +353,7 @@ describe("a saved sequence", () => {
     expect([rows, bits(value)]).toEqual([8, bits(restored)]);
   });
 
-  test("is not offered where nobody may find it", async () => {
+  test("is not offered where nothing may find it", async () => {
     const tier = new MemoryTier();
     const lm = await loadOver("in process", { tier, installationKey: new Uint8Array(32) });
     await using restored = await lm.restore(await saved());

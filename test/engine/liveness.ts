@@ -1,6 +1,6 @@
 /**
  * Random traffic for what the engine promises of its end: whatever fits alone comes to its end, no step goes by without a row while
- * something could go on, nobody sleeps through it, and nothing is computed again and again. Caches of few blocks, few places, tenants,
+ * something could go on, no sequence sleeps through it, and nothing is computed again and again. Caches of few blocks, few places, tenants,
  * forks of forks, restored sequences, cuts and ends at any moment, and a KV tier of any kind; over a model of symbols, which is fast.
  */
 import fc from "fast-check";
@@ -51,7 +51,7 @@ interface Arrival {
   readonly seed: number;
 }
 
-/** What somebody does to some sequence before a step. */
+/** What is done to some sequence before a step. */
 interface Deed {
   readonly step: number;
   readonly which: number;
@@ -241,7 +241,7 @@ class Walker implements LogitsConsumer {
     throw error;
   }
 
-  /** What somebody else does, at any moment. */
+  /** What is done from elsewhere, at any moment. */
   suffer({ what, amount }: Deed): void {
     const { core, tally } = this.#run;
     const { sequence } = this;
@@ -447,7 +447,7 @@ class LivenessRun {
     tally.loads += tier?.loads ?? 0;
   }
 
-  /** Somebody was given what it waited for. */
+  /** A sequence was given what it waited for. */
   progressed(): void {
     for (const walker of this.walkers) walker.preempted = 0;
     this.#fruitless = { rows: 0, tokens: 0 };
@@ -463,7 +463,8 @@ class LivenessRun {
     fruitless.rows += rows;
     const again = fruitless.rows - fruitless.tokens;
     this.tally.mostFruitless = Math.max(this.tally.mostFruitless, again);
-    if (again > MOST_FRUITLESS) throw new Error("rows are computed again and again, and nobody is given one");
+    if (again > MOST_FRUITLESS)
+      throw new Error("rows are computed again and again, and no sequence is given one");
   }
 
   get #isOver(): boolean {
@@ -495,12 +496,12 @@ class LivenessRun {
     this.#step += 1;
     const awaited = this.walkers.filter(({ sequence }) => sequence.isAwaited);
     const wasAsleep = !this.core.hasWork;
-    // Nobody steps an engine that says that it has nothing to do: here it is, to see whether that is so.
+    // An engine is not stepped that says that it has nothing to do: here it is, to see whether that is so.
     const stepped = this.core.step();
-    if (wasAsleep && stepped && !hasLoaded) throw new Error("nobody was woken for what could go on");
+    if (wasAsleep && stepped && !hasLoaded) throw new Error("nothing was woken for what could go on");
     const numUnderWay = loads?.numUnderWay ?? 0;
     if (!stepped && awaited.length > 0) {
-      if (numUnderWay === 0) throw new Error("somebody waits, and nothing was computed");
+      if (numUnderWay === 0) throw new Error("a sequence waits, and nothing was computed");
       if (this.core.hasWork) throw new Error("nothing can go on before a load ends, and it is tried again");
       this.tally.stalls += 1;
       this.#stalled += 1;

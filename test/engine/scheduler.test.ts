@@ -31,7 +31,7 @@ describe("the budget of a step", () => {
     expect(engine.step()).toEqual({ 1: 4 });
     engine.start(run(100, 100));
     expect(engine.step()).toEqual({ 1: 1, 2: 31 });
-    // Nobody takes more than half of what is left while another waits.
+    // None takes more than half of what is left while another waits.
     engine.start(run(300, 40));
     expect(engine.step()).toEqual({ 1: 1, 3: 15, 2: 16 });
     engine.start(run(500, 3));
@@ -306,7 +306,7 @@ describe("memory", () => {
     ]);
     engine.core.end(a);
     engine.core.end(b);
-    // Block 5 is not full, so nobody can find it: it goes first. 6 and 7 were never used.
+    // Block 5 is not full, so it cannot be found: it goes first. 6 and 7 were never used.
     expect(engine.freeBlocks).toEqual([5, 6, 7, 2, 1, 0, 4, 3]);
     expect(engine.core.stats.blocks).toEqual({
       ...{ total: 8, referenced: 0, cached: 5, free: 3 },
@@ -360,7 +360,7 @@ describe("memory", () => {
     expect(young.tokens).toEqual(run(100, 34));
   });
 
-  test("sequences that nobody waits for give way first, the one that rested longest before the others", () => {
+  test("sequences that no request waits for give way first, the one that rested longest before the others", () => {
     const engine = engineOf({ numBlocks: 6 });
     const idle = [0, 100].map((from) => {
       const sequence = engine.start(run(from, 17));
@@ -406,7 +406,7 @@ describe("memory", () => {
     core.extend(restored, [39]);
     expect(engine.finish()).toEqual([{ 1: 1 }]);
     expect(given).toEqual([39]);
-    // As any other it gives way while nobody waits for it.
+    // As any other it gives way while no request waits for it.
     core.end(engine.start(run(700, 60), { more: 2 }));
     engine.start(run(700, 60), { more: 2 });
     engine.finish();

@@ -86,7 +86,7 @@ export class SteppedEngine {
     return rows;
   }
 
-  /** Steps until nobody waits. */
+  /** Steps until nothing waits. */
   finish(): Record<number, number>[] {
     const steps = [];
     while (this.core.hasWork) steps.push(this.step());

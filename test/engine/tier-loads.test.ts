@@ -245,7 +245,7 @@ describe("a load", () => {
     engine.step();
     const sequence = engine.start(run(0, 100));
     engine.step();
-    // What it needs is promised to it; a fork of nobody's plan takes more.
+    // What it needs is promised to it; a fork that was not planned for takes more.
     engine.send(1, 0, 5);
     const others = [1, 2, 3].map(() => engine.core.kvCache.createSequence(""));
     for (const table of others) engine.core.kvCache.reserve(table, 16);

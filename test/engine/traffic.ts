@@ -46,7 +46,7 @@ export async function trafficModels(
   return { engine, alone, dispose };
 }
 
-/** What rows of logits must be: all rows of a sequence in one pass, by a model of its own, that nobody else uses. */
+/** What rows of logits must be: all rows of a sequence in one pass, by a model that is used for nothing else. */
 export class Truth {
   readonly #parts: ModelParts;
 
@@ -387,7 +387,7 @@ export class ScenarioRun {
     const { batch, maxLogitsRows } = this.core.model;
     if (stepped && batch.numWanted > maxLogitsRows) this.tally.wideSteps += 1;
     const isLoading = !this.core.hasWork && (this.core.tier?.loads.numUnderWay ?? 0) > 0;
-    if (hadWork && !stepped && !isLoading) throw new Error("somebody waits, and nothing was computed");
+    if (hadWork && !stepped && !isLoading) throw new Error("a sequence waits, and nothing was computed");
     this.#step += 1;
     if (this.failures.length > 0) throw this.failures[0];
     const violated = violatedInvariants(this.core.kvCache);
@@ -431,7 +431,7 @@ export class ScenarioRun {
       if (!(error instanceof LastrowError && error.code === "kv_memory_exhausted")) throw error;
       this.tally.refused += 1;
     }
-    // Now and then somebody changes his mind.
+    // Now and then a client changes its mind.
     if (random() < 0.1) {
       const victim = this.walkers[Math.floor(random() * this.walkers.length)];
       victim?.end();

@@ -115,7 +115,7 @@ describe.each([
   });
   afterAll(async () => {
     expect(api.failures).toEqual([]);
-    // Nobody else noticed.
+    // No other sequence noticed.
     expect(states).toEqual(["ready"]);
     await api[Symbol.asyncDispose]();
   });

@@ -9,7 +9,7 @@ import { freePort, type Program, startProgram } from "./child-process.js";
 export interface RedisServer extends Program {
   /** For `--tier`: `redis+unix:///…/redis.sock` or `redis://127.0.0.1:port`. */
   readonly url: string;
-  /** What redis-cli answers to a command, without the newline at its end. Over the socket, so that a broken network keeps nobody out. */
+  /** What redis-cli answers to a command, without the newline at its end. Over the socket, so that a broken network does not keep it out. */
   ask(...command: string[]): Promise<string>;
   /** Lines of MONITOR from now on, each a command that a client sent. */
   monitor(): Promise<Program>;

@@ -226,7 +226,7 @@ describe("over TLS", () => {
     await redis.ask("config", "set", "tls-auth-clients", "optional");
   });
 
-  test("a server that nobody vouches for is not talked to", async () => {
+  test("a server whose certificate no known authority signed is not talked to", async () => {
     for (const caFile of [files.stranger, undefined]) {
       const store = await tls({ caFile });
       expect(await sentence(store.ping(PATIENT))).toMatch(/cannot be reached: .*certificate/);

@@ -81,7 +81,7 @@ test("records whose bits have changed, that are cut off, under another's name or
     expect(after.rejectedFor(reason) - before.rejectedFor(reason), `${reason}, ${i}`).toBe(1);
     expect(after.rejected - before.rejected).toBe(1);
   }
-  // What nobody has touched is taken as ever.
+  // What is untouched is taken as ever.
   const last = questionOn(texts[DAMAGES.length], 0);
   const { said } = await ask(plain, last);
   expect(await ask(reader, last)).toEqual({ said, cached: TOKENS });

@@ -1,6 +1,6 @@
 /**
  * A server whose Redis is killed, stopped or paused while sixteen clients ask: every answer comes, and is right to the bit;
- * loads that were under way end at their deadline, then nothing is loaded and nobody waits until it answers again.
+ * loads that were under way end at their deadline, then nothing is loaded and nothing waits until it answers again.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Running } from "../serving/serve-process.js";
@@ -112,7 +112,7 @@ test.each(Object.entries(outages))("a store that is %s", async (name, { begin, e
   expect(open.shortLoads).toBe(open.ended);
   if (keeps) expect(open.timeouts).toBeGreaterThan(atBegin.timeouts);
 
-  // Nobody waits any more: nothing is asked for.
+  // Nothing waits any more: nothing is asked for.
   expect(saidOf(await askAll(server, asked[1]))).toEqual(expected[1]);
   const still = await countersOf(server);
   expect(still).toMatchObject({ loads: open.loads, timeouts: open.timeouts, hits: open.hits });

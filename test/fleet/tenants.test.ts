@@ -151,7 +151,7 @@ test("a server with another tier key finds nothing, and is right: misses only", 
   await expectNothingStuck(stranger, ALICE);
 });
 
-test("with --share-prefixes all names share, and nobody with those who do not", async () => {
+test("with --share-prefixes all names share, and none with those that do not", async () => {
   const { model, installation } = fleet;
   const { keyFile } = installation;
   const args = ["--api-keys", keysFile, "--share-prefixes"];

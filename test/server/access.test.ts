@@ -172,7 +172,7 @@ test("one tenant cannot find another's prompts in the cache", async () => {
   const both = [await cached(ALICE, salted), await cached(ALICE, salted)];
   expect(both).toEqual([0, 32]);
   expect([await cached(BOB, salted), await cached(BOB, salted)]).toEqual([0, 32]);
-  // Nor by the time that it takes: as much is computed as if nobody had asked.
+  // Nor by the time that it takes: as much is computed as without the request.
   const rows = async (ask: () => Promise<unknown>) => {
     const count = async () => {
       const metrics = await (await api.get("/metrics", as(ALICE).headers)).text();

@@ -260,7 +260,7 @@ describe("/v1/rerank", () => {
     expect(await errorOf(await api.post("/v1/rerank", body))).toMatchObject({ status: 400, code, param });
   });
 
-  test("makes no vectors that nobody asks for", async () => {
+  test("makes no vectors that are not asked for", async () => {
     const { status, message } = await errorOf(await api.post("/v1/embeddings", { input: "a" }));
     expect([status, message]).toEqual([400, expect.stringMatching(/^ranks does not say/)]);
   });

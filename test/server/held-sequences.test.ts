@@ -20,7 +20,7 @@ test("a sequence that is not used is let go of when its time is up, and every us
   expect(appended.expires_at - used.expires_at).toBe(50);
   expect(gauge(await metrics(), "lastrow:held_sequences")).toBe(2);
   later(20);
-  // Nobody asked for it, and its blocks are free.
+  // It was not asked for, and its blocks are free.
   expect(gauge(await metrics(), "lastrow:held_sequences")).toBe(1);
   expect(await errorOf(await api.get(`/v1/sequences/${unused.id}`))).toMatchObject({
     status: 404,

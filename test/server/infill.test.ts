@@ -128,7 +128,7 @@ test("/v1/completions refuses what does not go with it", async () => {
     message:
       "stories cannot fill in the middle of a text (suffix): its tokenizer has no tokens for that, such as <|fim_prefix|>, <|fim_suffix|> and <|fim_middle|>.",
   });
-  // A model from a folder, too, goes by its name: where it lies is nobody's business.
+  // A model from a folder, too, goes by its name: where it lies is not told.
   expect((await refusal({ model: "plain" })).message).toMatch(/^plain cannot fill in the middle of a text/);
   expect(await refusal({ prompt: [1, 2] })).toMatchObject({ status: 400, param: "suffix" });
   expect(await refusal({ prompt: ["a", [1]] })).toMatchObject({ status: 400 });

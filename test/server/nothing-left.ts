@@ -8,7 +8,7 @@ import { expect } from "vitest";
 import type { LastrowServer } from "../../src/server/index.js";
 import type { ModelService } from "../../src/server/model-service.js";
 
-/** Waits so often for what ends by itself, 5 ms each: a client that has just left, a stream that nobody reads to its end. */
+/** Waits so often for what ends by itself, 5 ms each: a client that has just left, a stream that is not read to its end. */
 const LOOKS = 600;
 
 /** @param numOpen exchanges that have begun and not ended */

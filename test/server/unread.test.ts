@@ -1,4 +1,4 @@
-/** Answers that nobody reads: they count until they have left, give way when there are too many, and have a time. */
+/** Answers that are not read: they count until they have left, give way when there are too many, and have a time. */
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -17,7 +17,7 @@ const soon = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, inte
 /** Answered with 9 KB. */
 const TOKENS = { prompt: "a b ".repeat(500), return_token_strs: true };
 
-/** Asks as somebody who never reads. */
+/** Asks as a client that never reads. */
 async function ask(path: string, body: object) {
   const drop = vi.fn();
   const onClose = vi.fn<(callback: () => void) => void>();
@@ -68,7 +68,7 @@ test("over a socket an answer has left when it has been read", async () => {
   await expectNoneWaits(own);
 });
 
-test("over a socket, the answer to a client that left before it waits for nobody", async () => {
+test("over a socket, the answer to a client that left before it is not kept", async () => {
   await using own = await served();
   await using listening = await listen(own.server, { host: "127.0.0.1", port: 0 });
   for (const stream of [false, true]) {

@@ -6,7 +6,7 @@ import { complete, endAll, metric, start } from "./serve-process.js";
 
 afterEach(endAll);
 
-test("a client that does not read is dropped, and holds up nobody", async () => {
+test("a client that does not read is dropped, and holds nothing up", async () => {
   // Of what the other bounds would refuse at once.
   const raised = ["--max-logprob-entries", "2000000", "--max-answer-bytes", "2000000000"];
   const { url, port, log } = await start("--max-stream-buffer", "262144", "--kv-memory", "64MiB", ...raised);

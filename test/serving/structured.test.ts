@@ -93,7 +93,7 @@ const slow = (seed: number) => ({
   },
 });
 
-test("slow compiles of a client that has left hold nobody up, neither its own key nor another", async () => {
+test("slow compiles of a client that has left hold nothing up, neither its own key nor another", async () => {
   const of = (one: object) => JSON.stringify({ prompt: "Once", max_tokens: 4, ...one });
   const quick = (seed: number) => of({ guided_json: { type: "integer", maximum: seed } });
   await (await ask(1, quick(0))).text();

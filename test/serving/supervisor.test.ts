@@ -1,4 +1,4 @@
-/** A lost engine: those who waited are told, everybody else is asked to wait, and then it answers again. */
+/** A lost engine: requests that waited are told, all others are asked to wait, and then it answers again. */
 import type { Worker } from "node:worker_threads";
 import { expect, test, vi } from "vitest";
 import { load } from "../../src/index.js";

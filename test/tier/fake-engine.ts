@@ -104,7 +104,7 @@ export class FakeEngine {
     this.#lend(tokens, salt, (place) => blockOf(this.identity, salt, all, place));
   }
 
-  /** Offers blocks that nobody will look at: they cost no time to make, whatever their size. */
+  /** Offers blocks that will not be looked at: they cost no time to make, whatever their size. */
   lendEmpty(tokens: readonly number[]): void {
     this.#lend(tokens, "", () => new Uint8Array(this.identity.blockBytes));
   }

@@ -112,7 +112,7 @@ export class FaultyStore implements TierStore {
   readonly inner: MemoryStore;
   /** May be changed at any time. */
   faults: Faults;
-  /** Records that were given and are not what was stored, while somebody waited for them. */
+  /** Records that were given and are not what was stored, while a load waited for them. */
   corrupted = 0;
   /** Records of other installations, models and tenants, which it may give, too. */
   foreign: readonly Uint8Array[] = [];

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { StoreError, type TierStore } from "../../src/tier/store.js";
 
-/** A name that a store may be asked for, and nobody has asked for yet. */
+/** A name that a store may be asked for, and was not asked for yet. */
 export function newName(): string {
   return `lr1:${randomBytes(8).toString("base64url").slice(0, 10)}:${randomBytes(32).toString("base64url")}:0`;
 }

@@ -44,7 +44,7 @@ export async function listModels(options: ModelsCommandOptions, io: Io): Promise
 /**
  * @param names as `--model` takes them, of what is to be removed
  * @returns the exit code: 1 when the answer is no
- * @throws LastrowError `invalid_argument` for a name of nothing that is there, and where nobody can be asked
+ * @throws LastrowError `invalid_argument` for a name of nothing that is there, and where there is no terminal to ask on
  */
 export async function removeModels(
   names: readonly string[],
@@ -114,7 +114,7 @@ async function isWanted(plans: readonly Removal[], io: Io): Promise<boolean> {
   if (io.stdin.isTTY !== true || io.stderr.isTTY !== true) {
     throw new LastrowError(
       "invalid_argument",
-      "Nobody can be asked here whether that is meant: add --yes to remove without a question.",
+      "This is not a terminal, so lastrow cannot ask whether that is meant: add --yes to remove without a question.",
     );
   }
   const question = `Remove ${plans.map(wordsOf).join(", and ")}? [y/N] `;
