@@ -75,18 +75,24 @@ const messages = [{ role: "user", content: SECRET }];
 const GENERATES = ["queue", "prefill", "decode"];
 const READS = ["queue", "prefill"];
 
+// The likeliest tokens, which are no end's.
+const chat = { messages, max_tokens: 4, temperature: 0 };
+const text = { prompt: SECRET, temperature: 0 };
+const response = { input: SECRET, max_output_tokens: 16, temperature: 0 };
+const options = { num_predict: 4, temperature: 0 };
+
 test.each([
-  ["/v1/chat/completions", { messages, max_tokens: 4, stop: SECRET }, "chat", GENERATES],
-  ["/v1/chat/completions", { messages, max_tokens: 4, stream: true }, "chat", GENERATES],
-  ["/v1/completions", { prompt: SECRET, cache_salt: SECRET }, "text_completion", GENERATES],
-  ["/v1/completions", { prompt: SECRET, stream: true }, "text_completion", GENERATES],
-  ["/v1/responses", { input: SECRET, max_output_tokens: 16 }, "chat", GENERATES],
-  ["/v1/responses", { input: SECRET, max_output_tokens: 16, stream: true }, "chat", GENERATES],
-  ["/v1/messages", { messages, max_tokens: 4 }, "chat", GENERATES],
-  ["/v1/messages", { messages, max_tokens: 4, stream: true }, "chat", GENERATES],
-  ["/api/chat", { messages, options: { num_predict: 4 } }, "chat", GENERATES],
-  ["/api/chat", { messages, options: { num_predict: 4 }, stream: false }, "chat", GENERATES],
-  ["/api/generate", { prompt: SECRET, options: { num_predict: 4 } }, "text_completion", GENERATES],
+  ["/v1/chat/completions", { ...chat, stop: SECRET }, "chat", GENERATES],
+  ["/v1/chat/completions", { ...chat, stream: true }, "chat", GENERATES],
+  ["/v1/completions", { ...text, cache_salt: SECRET }, "text_completion", GENERATES],
+  ["/v1/completions", { ...text, stream: true }, "text_completion", GENERATES],
+  ["/v1/responses", response, "chat", GENERATES],
+  ["/v1/responses", { ...response, stream: true }, "chat", GENERATES],
+  ["/v1/messages", chat, "chat", GENERATES],
+  ["/v1/messages", { ...chat, stream: true }, "chat", GENERATES],
+  ["/api/chat", { messages, options }, "chat", GENERATES],
+  ["/api/chat", { messages, options, stream: false }, "chat", GENERATES],
+  ["/api/generate", { prompt: SECRET, options }, "text_completion", GENERATES],
   ["/v1/embeddings", { input: [SECRET, "b"] }, "embeddings", READS],
   ["/api/embed", { input: SECRET }, "embeddings", READS],
   ["/api/embeddings", { prompt: SECRET }, "embeddings", READS],
