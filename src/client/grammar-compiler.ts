@@ -141,7 +141,7 @@ export class GrammarCompiler {
   async #work(): Promise<void> {
     if (this.#isAtWork) return;
     this.#isAtWork = true;
-    // Whoever else asks at this moment is in the queue before the first turn is given.
+    // What else is asked for at this moment is in the queue before the first turn is given.
     await Promise.resolve();
     for (let next = this.#waiting.take(); next !== null; next = this.#waiting.take()) {
       const { spec, resolve, reject, unwanted } = next;

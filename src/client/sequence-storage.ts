@@ -1,4 +1,4 @@
-/** Where sequences are saved, with whom they are shared, and how the rows of a saved one get into the engine. */
+/** Where sequences are saved, with which others they are shared, and how the rows of a saved one get into the engine. */
 import { aborted } from "../errors.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import { awaitedLater, type SavedSequence } from "../saved-sequence/read-sequence.js";
@@ -19,7 +19,7 @@ export interface SequenceStorage {
 }
 
 /**
- * With whom a restored sequence shares K and V. Only what this installation has saved, from a sequence with the same
+ * With which others a restored sequence shares K and V. Only what this installation has saved, from a sequence with the same
  * salt, may be found by others: a file of any other origin could hold anything, and one of another salt would tell others
  * of it. Null, shared with none, is handed on: what is saved of such a sequence is not signed.
  */

@@ -17,7 +17,7 @@ export class EngineEvents {
     this.#kvCache = kvCache;
   }
 
-  /** Whether anyone listens: without, no event need be built. */
+  /** Whether there is a listener: without one, no event need be built. */
   get isHeard(): boolean {
     return this.#listeners.size > 0;
   }

@@ -1,4 +1,4 @@
-/** Shares and turns: what is owed, what is left over, who comes next. */
+/** Shares and turns: what is owed, what is left over, which tenant comes next. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { fairShares, TurnOrder } from "./fair-shares.js";
@@ -35,7 +35,7 @@ test("all is given that is asked for, and none has less than another that was gi
   );
 });
 
-test("whoever has had a turn comes behind those that have not, and newcomers come last", () => {
+test("a tenant that has had a turn comes behind those that have not, and newcomers come last", () => {
   const turns = new TurnOrder();
   const all = new Set(["a", "b", "c"]);
   expect(turns.of(all)).toEqual(["a", "b", "c"]);

@@ -31,7 +31,7 @@ function computed(cache: KvCache, tokens: readonly number[], salt = "") {
 const expectSound = (cache: KvCache) => expect(violatedInvariants(cache)).toEqual([]);
 
 describe("an adoption", () => {
-  test("writes a block before anybody can find it, and then it is found", () => {
+  test("writes a block before it can be found, and then it is found", () => {
     const { cache, events } = cacheOf(8);
     const tokens = run(0, 40);
     const adoption = cache.adopt("", tokens, 2);

@@ -3,7 +3,7 @@
  *
  * Row p is that of token p. Each group of layers has a run of blocks: all of the sequence's, or the last ones, which the
  * group's window still sees; the runs of all groups end at the same position. Rows are appended at the end and cut off at
- * the end, never moved; blocks that no window sees any more are given back from the front. Whoever computes the sequence
+ * the end, never moved; blocks that no window sees any more are given back from the front. What computes the sequence
  * appends its tokens, and forgets those without a row; all else is changed by its KvCache only.
  */
 import { BLOCK_SIZE, type BlockRun } from "../kernels/kv-layout.js";

@@ -1,6 +1,6 @@
 /**
  * Single blocks, and what is held of them: a block is taken for new rows, or because it has the contents that are wanted, and
- * given back; full ones can be found by others. Owns the block pool and the prefix index, and tells the listener. Who holds a
+ * given back; full ones can be found by others. Owns the block pool and the prefix index, and tells the listener. What holds a
  * block, and where, is the caller's to keep: each reference is given back once, by the holder that it was taken for.
  */
 import { BlockPool } from "./block-pool.js";

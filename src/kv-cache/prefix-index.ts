@@ -161,7 +161,7 @@ export class PrefixIndex {
     return node;
   }
 
-  /** Whoever was the last to use a node takes it, and those before it that are of no use without it. */
+  /** The end of a node's last use takes the node, and those before it that are of no use without it. */
   #dropUse(unused: Node): void {
     for (let node: Node | null = unused; node !== null; node = node.parent) {
       node.uses -= 1;

@@ -143,7 +143,7 @@ export function replyTokensIn(contextLength: number): number {
 const MAX_CONTINUATIONS = 64;
 /** Most tokens that prompt look-up proposes for a step. */
 const MAX_SPECULATED = 15;
-/** Seed of a comparison when none is given, so that everyone sees the same text. */
+/** Seed of a comparison when none is given, so that the text is the same each time. */
 export const COMPARISON_SEED = 7;
 /** Most tokens of a comparison, likewise. */
 export const DEFAULT_COMPARED_TOKENS = 100;

@@ -118,7 +118,7 @@ test.each<Arriving>([
   else expect(placed(fits - 1)).toMatchObject({ isIn: false, waiting: 1 });
 });
 
-test("who waits keeps its place: a later prompt that would fit does not go first", () => {
+test("what waits keeps its place: a later prompt that would fit does not go first", () => {
   const engine = engineOf({ numBlocks: 5 });
   running(engine, 0, 10);
   const large = engine.start(run(200, 60));

@@ -1,4 +1,4 @@
-/** One engine behind its two connections: the same answers, the same errors, and an end for all who wait. */
+/** One engine behind its two connections: the same answers, the same errors, and an end for all calls that wait. */
 import { readFile } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
@@ -228,14 +228,14 @@ describe.each(Object.keys(connections) as Where[])("an engine %s", (where) => {
     });
   });
 
-  test("ends all who wait when it is disposed of", async () => {
+  test("ends all calls that wait when it is disposed of", async () => {
     const lm = await load(undefined, { kernels: "reference" });
     const waiting = await allWaiting(lm);
     const lost = vi.fn();
     void lm.lost.then(lost);
     await lm.dispose();
     expect(await codesOf(waiting.calls)).toEqual(new Array(waiting.calls.length).fill("disposed"));
-    // Who only looks on is at the end.
+    // A subscriber of events is at the end.
     let last = await waiting.events.next();
     while (last.done !== true) last = await waiting.events.next();
     // It was asked to end.
@@ -293,7 +293,7 @@ describe("an engine that is gone", () => {
     for (const call of calls) call.catch(() => told.push("a call"));
     await kill();
     expect(await codesOf(calls)).toEqual(new Array(calls.length).fill("engine_lost"));
-    // Whoever looks after the engine knows it before the calls that it looks after have failed.
+    // A supervisor of the engine knows it before the calls that it looks after have failed.
     expect(told).toEqual(["lost: engine_lost", ...calls.map(() => "a call")]);
     const reading = (async () => {
       for await (const _ of events);

@@ -208,7 +208,7 @@ describe("many at once", () => {
       await Promise.all(Array.from({ length: 12 }, () => lm.embed([[1, 2]], { pooling: "last", signal })));
       expect(added).toHaveBeenCalledTimes(1);
       added.mockRestore();
-      // Who left is told the end in a later turn.
+      // A reader that left is told the end in a later turn.
       await expectNothingLeft();
       expect(getEventListeners(signal, "abort")).toEqual([]);
     }
@@ -313,7 +313,7 @@ describe("events", () => {
         break;
       }
       await unread.return?.();
-      // Who still listens still hears.
+      // Those that still listen still hear.
       for (const step of [1, 2]) {
         const { value } = await steps.next();
         expect(value).toMatchObject({ type: "step", rows: step === 1 ? 3 : 1 });

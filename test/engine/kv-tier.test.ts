@@ -223,7 +223,7 @@ test("a generation says what was loaded for it, and how long it waited; null whe
   expect((await alone.generate(tokens, options).result()).tier).toBeNull();
 });
 
-test("what is written: the prompt's full blocks, not what is generated; by the second who takes them, where the tier says so", async () => {
+test("what is written: the prompt's full blocks, not what is generated; by the second sequence that takes them, where the tier says so", async () => {
   const tier = new MemoryTier({ write: "second" });
   const lm = await loadOver("in process", { tier });
   const generate = (length: number) =>

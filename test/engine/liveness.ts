@@ -16,7 +16,7 @@ import { expectOwnRows, giveRows, logitOf, SymbolicStore, symbolicCore, wordsOf 
 const CONTEXT = 160;
 /** Sequences that are alive at a time, but for those that arrive. */
 const MOST_ALIVE = 8;
-/** How often a sequence may lose its rows, and how many rows may be computed again, before anybody is given one: measured, with room. */
+/** How often a sequence may lose its rows, and how many rows may be computed again, before any sequence is given one: measured, with room. */
 const MOST_PREEMPTED = 8;
 const MOST_FRUITLESS = MOST_ALIVE * CONTEXT;
 /** Steps of a sequence alone that a load may take, with all that a late answer and its deadline come to. */
@@ -170,7 +170,7 @@ export interface LivenessTally {
   stalls: number;
   /** The most of any scenario: how often one sequence lost its rows before any other was given one. */
   mostPreempted: number;
-  /** The most rows of any scenario that were computed before anybody was given one, beyond one for each token of all sequences. */
+  /** The most rows of any scenario that were computed before any sequence was given one, beyond one for each token of all sequences. */
   mostFruitless: number;
 }
 
@@ -189,7 +189,7 @@ class Walker implements LogitsConsumer {
   /** All tokens of what is given to it, until that is done. */
   given: { readonly tokens: readonly number[]; end: number | null } | null = null;
   isReading = false;
-  /** Times that it lost its rows since anybody was given one. */
+  /** Times that it lost its rows since any sequence was given one. */
   preempted = 0;
   readonly #run: LivenessRun;
   readonly #random: () => number;
@@ -391,7 +391,7 @@ class LivenessRun {
   #step = 0;
   #stalled = 0;
   #rowsBefore = 0;
-  /** Rows that were computed since anybody was given one, and all tokens that there were at most. */
+  /** Rows that were computed since any sequence was given one, and all tokens that there were at most. */
   #fruitless = { rows: 0, tokens: 0 };
 
   constructor(scenario: LivenessScenario, tally: LivenessTally) {

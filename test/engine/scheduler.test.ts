@@ -1,5 +1,5 @@
 /**
- * The scheduler, step by step: which rows each step computes, in which blocks they lie, who gives way, and what is
+ * The scheduler, step by step: which rows each step computes, in which blocks they lie, what gives way, and what is
  * evicted in which order.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -212,7 +212,7 @@ describe("sharing", () => {
     }
   });
 
-  test("who wants the logits of all rows takes nothing, and gives its blocks up for those that are there", () => {
+  test("a sequence whose rows all become logits takes nothing, and gives its blocks up for those that are there", () => {
     const engine = engineOf();
     engine.start(run(0, 40));
     engine.finish();
@@ -247,7 +247,7 @@ describe("sharing", () => {
     expect(engine.core.kvCache.pool.refCount(0)).toBe(3);
   });
 
-  test("who waits for another's block lets others go first, and goes on alone when the other ends", () => {
+  test("what waits for another's block lets others go first, and goes on alone when the other ends", () => {
     const engine = engineOf({ tokenBudget: 32 });
     const first = engine.start(run(0, 100));
     engine.start(run(0, 90));

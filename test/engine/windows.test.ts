@@ -225,7 +225,7 @@ const coreOfSymbols = (windows: readonly (number | null)[]) =>
     ...{ tokenBudget: 16, maxSequences: 1, maxLogitsRows: 1 },
   });
 
-const NOBODY = {
+const IGNORES_ALL = {
   take: () => undefined,
   fail: (error: unknown) => {
     throw error;
@@ -236,7 +236,7 @@ test("what is found of a prefix is all that is kept of it: a sequence that was c
   for (const window of [1, 15, 16, 17, 18, 32, 33]) {
     const core = coreOfSymbols([window, null]);
     const tokens = Array.from({ length: 80 }, (_, i) => i);
-    const sequence = core.start(tokens, NOBODY, { salt: "" });
+    const sequence = core.start(tokens, IGNORES_ALL, { salt: "" });
     stepAll(core);
     for (const length of [66, 49, 33]) {
       core.cut(sequence, length);
@@ -256,7 +256,7 @@ test("what a sequence was given is of no account when its rows are there: it goe
   const { transfer, kvCache } = core;
   const tokens = Array.from({ length: 113 }, (_, i) => i);
   const given = tokens.slice(0, 107);
-  const sequence = transfer.begin(tokens.slice(0, 108), NOBODY, { salt: "", knownSalt: "" });
+  const sequence = transfer.begin(tokens.slice(0, 108), IGNORES_ALL, { salt: "", knownSalt: "" });
   giveRows(core, sequence.table, given, 0);
   transfer.commit(sequence, given);
   core.extend(sequence, tokens.slice(107));
