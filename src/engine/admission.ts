@@ -24,6 +24,8 @@ export interface AdmissionRound {
   readonly admitted: Set<ScheduledSequence>;
   /** A tenant waits for memory of its share: no tenant beyond its own share gets what becomes free. */
   claimed: boolean;
+  /** What `Admission.memoryOf` has counted, after so many moves; null before. */
+  memory: { readonly shares: MemoryShares; readonly numMoves: number } | null;
 }
 
 export interface AdmissionParts {
@@ -66,6 +68,7 @@ export class Admission {
    */
   admitNext(tenant: string, round: AdmissionRound): boolean {
     const { maxSequences } = this.#limits;
+    if (this.#places.waiting.length === 0) return false;
     const { running } = this.#places;
     const own = running.filter((sequence) => sequence.tenant === tenant);
     // However many places the others have taken, a tenant has its share of them.
@@ -100,6 +103,15 @@ export class Admission {
     return true;
   }
 
+  /** What tenants have in a round. While sequences are admitted none gets blocks without a move: so it is counted once for each. */
+  memoryOf(round: AdmissionRound): MemoryShares {
+    const { resident, numMoves } = this.#places;
+    if (round.memory?.numMoves !== numMoves) {
+      round.memory = { shares: new MemoryShares(this.#use, round.tenants, resident), numMoves };
+    }
+    return round.memory.shares;
+  }
+
   /** Most blocks that a waiting sequence's rows take at a time, wherever they are found or computed. */
   #blocksOf({ tokens }: ScheduledSequence): number {
     const { groups, tokenBudget } = this.#use;
@@ -123,7 +135,7 @@ export class Admission {
       const loading = this.tier?.loads.promisedBesides(sequence, (other) => this.#blocksOf(other)) ?? 0;
       const fits = needed + promised + loading <= this.#kvCache.pool.numFree;
       if (round.tenants.length === 1 && fits) return true;
-      const memory = new MemoryShares(this.#use, round.tenants, this.#places.resident);
+      const memory = this.memoryOf(round);
       const isOwed = memory.hasRoomFor(sequence.tenant, all, blocks);
       if (round.claimed && !isOwed) return false;
       if (fits) return true;

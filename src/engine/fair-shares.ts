@@ -24,18 +24,15 @@ export interface StepShare {
 /**
  * What each tenant has of a step.
  * @param tenants in the order of their turns
- * @param resident the sequences that could have rows in it
+ * @param running by tenant, the sequences that could have rows in it
  */
 export function stepShares(
   { tokenBudget, maxSequences, maxLogitsRows }: StepLimits,
   tenants: readonly string[],
-  resident: readonly ScheduledSequence[],
+  running: ReadonlyMap<string, readonly ScheduledSequence[]>,
 ): ReadonlyMap<string, StepShare> {
-  const running = resident.filter(({ isAwaited }) => isAwaited);
   const demands = (of: (sequence: ScheduledSequence) => number) =>
-    tenants.map((tenant) =>
-      running.reduce((sum, sequence) => sum + (sequence.tenant === tenant ? of(sequence) : 0), 0),
-    );
+    tenants.map((tenant) => (running.get(tenant) ?? []).reduce((sum, sequence) => sum + of(sequence), 0));
   const rows = fairShares(
     tokenBudget,
     demands(({ numPending }) => numPending),
@@ -91,9 +88,9 @@ export class TurnOrder {
 
   /** The tenants that are there now, in the order of their turns. The others are forgotten. */
   of(present: ReadonlySet<string>): readonly string[] {
+    // A set has each once, in the order in which they were first added.
     const known = this.#order.filter((tenant) => present.has(tenant));
-    const newcomers = [...present].filter((tenant) => !known.includes(tenant));
-    this.#order = [...known, ...newcomers];
+    this.#order = [...new Set([...known, ...present])];
     return this.#order;
   }
 

@@ -1,7 +1,10 @@
-/** How much of the KV cache each tenant has, and which have more than their part. A snapshot: sequences that come or go change it. */
+/**
+ * How much of the KV cache each tenant has, and which have more than their part. A snapshot: it holds until a sequence comes, goes, or
+ * gets blocks.
+ */
 import type { LayerGroup } from "../kernels/kv-layout.js";
 import { groupBlocksFor } from "../kv-cache/block-needs.js";
-import type { ScheduledSequence } from "./scheduled-sequence.js";
+import { runningByTenant, type ScheduledSequence } from "./scheduled-sequence.js";
 
 /** What blocks hold, and the most rows that are written at once. */
 export interface BlockUse {
@@ -28,9 +31,10 @@ export class MemoryShares {
   /** Blocks that each tenant may have while others want them. */
   readonly #share: number;
   readonly #numGroups: number;
-  /** Blocks that each tenant's running sequences have. */
-  readonly #held: ReadonlyMap<string, ReadonlySet<number>>;
+  readonly #running: ReadonlyMap<string, readonly ScheduledSequence[]>;
   readonly #used: ReadonlyMap<string, number>;
+  /** Blocks that a tenant's running sequences have; made when they are first asked for. */
+  readonly #held = new Map<string, ReadonlySet<number>>();
 
   /**
    * Counts what running sequences have and are promised. What several of a tenant's sequences share counts once.
@@ -43,18 +47,10 @@ export class MemoryShares {
   ) {
     this.#share = Math.floor(use.numBlocks / tenants.length);
     this.#numGroups = use.groups.length;
-    const held = new Map(tenants.map((tenant) => [tenant, new Set<number>()]));
-    const promised = new Map<string, number>();
-    for (const sequence of resident) {
-      const { isAwaited, tenant, table } = sequence;
-      if (!isAwaited) continue;
-      for (const block of table.blockIds) held.get(tenant)?.add(block);
-      promised.set(tenant, (promised.get(tenant) ?? 0) + promisedBlocks(use, sequence));
-    }
-    this.#held = held;
-    this.#used = new Map(
-      tenants.map((tenant) => [tenant, held.get(tenant)!.size + (promised.get(tenant) ?? 0)]),
-    );
+    this.#running = runningByTenant(resident);
+    const promised = (tenant: string) =>
+      this.#runningOf(tenant).reduce((sum, sequence) => sum + promisedBlocks(use, sequence), 0);
+    this.#used = new Map(tenants.map((tenant) => [tenant, this.#numHeld(tenant) + promised(tenant)]));
   }
 
   /** Blocks that a tenant has and is promised. */
@@ -75,8 +71,8 @@ export class MemoryShares {
    * @param found those of them that are there
    */
   hasRoomFor(tenant: string, numBlocks: number, found: readonly number[]): boolean {
-    const held = this.#held.get(tenant);
-    const own = found.filter((block) => held?.has(block)).length;
+    const held = this.#heldBy(tenant);
+    const own = found.filter((block) => held.has(block)).length;
     return this.usedBy(tenant) + numBlocks - own + this.#numGroups <= this.#share;
   }
 
@@ -94,5 +90,24 @@ export class MemoryShares {
       youngest = candidate;
     }
     return youngest;
+  }
+
+  #runningOf(tenant: string): readonly ScheduledSequence[] {
+    return this.#running.get(tenant) ?? [];
+  }
+
+  #numHeld(tenant: string): number {
+    const running = this.#runningOf(tenant);
+    // One alone has no block twice: mostly there is nothing to be told apart.
+    return running.length === 1 ? running[0].table.numBlocks : this.#heldBy(tenant).size;
+  }
+
+  #heldBy(tenant: string): ReadonlySet<number> {
+    const known = this.#held.get(tenant);
+    if (known !== undefined) return known;
+    const held = new Set<number>();
+    for (const { table } of this.#runningOf(tenant)) for (const block of table.blockIds) held.add(block);
+    this.#held.set(tenant, held);
+    return held;
   }
 }

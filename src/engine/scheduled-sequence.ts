@@ -115,6 +115,18 @@ export function comesBefore(a: ScheduledSequence, b: ScheduledSequence): boolean
   return a.arrival === b.arrival ? a.table.sequence < b.table.sequence : a.arrival < b.arrival;
 }
 
+/** Those of some resident sequences that are waited for, by tenant, each in their order. */
+export function runningByTenant(resident: readonly ScheduledSequence[]): Map<string, ScheduledSequence[]> {
+  const running = new Map<string, ScheduledSequence[]>();
+  for (const sequence of resident) {
+    if (!sequence.isAwaited) continue;
+    const own = running.get(sequence.tenant);
+    if (own === undefined) running.set(sequence.tenant, [sequence]);
+    else own.push(sequence);
+  }
+  return running;
+}
+
 /** What a tier was waited for, from the beginning of what asked for the sequence. */
 export function tierWaitSince(
   start: number,

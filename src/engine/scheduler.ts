@@ -19,7 +19,7 @@ import { Admission, type AdmissionRound } from "./admission.js";
 import type { EngineTier } from "./engine-tier.js";
 import { type StepLimits, type StepShare, stepShares, TurnOrder } from "./fair-shares.js";
 import { type BlockUse, MemoryShares } from "./memory-shares.js";
-import { comesBefore, type ScheduledSequence } from "./scheduled-sequence.js";
+import { comesBefore, runningByTenant, type ScheduledSequence } from "./scheduled-sequence.js";
 import { SequencePlaces } from "./sequence-places.js";
 import type { TierLoads } from "./tier-loads.js";
 
@@ -213,14 +213,17 @@ export class Scheduler {
       tenants,
       admitted: new Set(),
       claimed: false,
+      memory: null,
     };
-    for (let open = this.#leastFirst(tenants); open.length > 0; ) {
+    for (let open = this.#leastFirst(plan); open.length > 0; ) {
       open = open.filter((tenant) => this.#admission.admitNext(tenant, plan));
     }
+    const running = runningByTenant(this.resident);
+    const runningOf = (tenant: string) => running.get(tenant) ?? [];
     const { tokenBudget, maxLogitsRows, maxSequences } = this.#limits;
     if (tenants.length > 1) {
-      const shares = stepShares(this.#limits, tenants, this.#places.resident);
-      for (const tenant of this.#leastFirst(tenants)) this.#fill(plan, tenant, shares.get(tenant)!);
+      const shares = stepShares(this.#limits, tenants, running);
+      for (const tenant of this.#leastFirst(plan)) this.#fill(plan, runningOf(tenant), shares.get(tenant)!);
     }
     // What is left: all of it, where there is one tenant.
     const rest: StepShare = {
@@ -228,7 +231,7 @@ export class Scheduler {
       logitsLeft: plan.rows.reduce((left, rows) => left - logitsOf(rows), maxLogitsRows),
       sequencesLeft: maxSequences - plan.rows.length,
     };
-    for (const tenant of tenants) this.#fill(plan, tenant, rest);
+    for (const tenant of tenants) this.#fill(plan, runningOf(tenant), rest);
     this.#turns.served(new Set(plan.rows.map(({ sequence }) => sequence.tenant)));
     const wantsHidden = ({ sequence }: ScheduledRows) => (sequence.wantedAs === "hidden" ? 1 : 0);
     return plan.rows.sort((a, b) => wantsHidden(a) - wantsHidden(b));
@@ -256,9 +259,10 @@ export class Scheduler {
   }
 
   /** Those with the least memory first: others make room for them before they have rows of their own in a step. */
-  #leastFirst(tenants: readonly string[]): readonly string[] {
+  #leastFirst(plan: Plan): readonly string[] {
+    const { tenants } = plan;
     if (tenants.length === 1) return tenants;
-    const memory = this.#memoryOf(tenants);
+    const memory = this.#admission.memoryOf(plan);
     return [...tenants].sort((a, b) => memory.usedBy(a) - memory.usedBy(b));
   }
 
@@ -271,15 +275,13 @@ export class Scheduler {
   }
 
   /** Gives a tenant's sequences that are not in the step yet their rows of a share. */
-  #fill(plan: Plan, tenant: string, share: StepShare): void {
-    // A sequence may be preempted by an earlier one of these loops: hence the copies, and the looks at its place.
+  #fill(plan: Plan, running: readonly ScheduledSequence[], share: StepShare): void {
+    // A sequence may be preempted by an earlier one: hence the looks at its place.
     const left = () =>
-      this.#places.resident.filter(
-        (sequence) => sequence.isAwaited && sequence.tenant === tenant && !plan.sequences.has(sequence),
-      );
+      running.filter((sequence) => sequence.place === "resident" && !plan.sequences.has(sequence));
     const decoding = left().filter(({ isDecoding }) => isDecoding);
     for (const [i, sequence] of decoding.entries()) {
-      // What speculation takes leaves a row for everyone behind.
+      // What speculation takes leaves a row for each sequence behind.
       const most = Math.max(1, Math.min(share.rowsLeft, share.logitsLeft) - (decoding.length - i - 1));
       if (sequence.place === "resident") this.#schedule(plan, share, sequence, most);
     }
@@ -355,7 +357,8 @@ export class Scheduler {
         other !== favoured && other.isAwaited && !plan.sequences.has(other) && other.table.numBlocks > 0,
     );
     if (plan.tenants.length > 1) {
-      const memory = this.#memoryOf(plan.tenants);
+      // Rows of this step have got blocks meanwhile.
+      const memory = new MemoryShares(this.#use, plan.tenants, this.#places.resident);
       const victim = memory.isWithin(favoured.tenant)
         ? memory.youngestBeyond(holding, this.#places.oldest())
         : null;
@@ -366,10 +369,6 @@ export class Scheduler {
     return favoured === this.#places.oldest()
       ? (holding.findLast(({ tenant }) => tenant !== favoured.tenant) ?? null)
       : null;
-  }
-
-  #memoryOf(tenants: readonly string[]): MemoryShares {
-    return new MemoryShares(this.#use, tenants, this.#places.resident);
   }
 
   #hasRival(sequence: ScheduledSequence): boolean {
