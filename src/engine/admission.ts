@@ -79,8 +79,8 @@ export class Admission {
       .slice(0, maxSequences);
     const loads = this.tier?.loads ?? null;
     const sequence = waiting.find((candidate) => {
-      const found = this.#findPrefix(candidate).length / BLOCK_SIZE;
       const most = mostFound(candidate);
+      const found = this.#kvCache.prefixBlocks(candidate.table.salt, candidate.tokens, most);
       if (loads?.isAwaitedBy(candidate, found, most)) return false;
       return found === most || !isComputedBy(own, candidate, found);
     });

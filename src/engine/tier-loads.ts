@@ -266,8 +266,8 @@ export class TierLoads {
     this.#underWay.delete(id);
     this.#numEnded += 1;
     const { kvCache, post, now } = this.#parts;
-    const found = kvCache.findPrefix(salt, tokens, adoption.to).length;
-    const loaded = Math.max(0, found - adoption.from * BLOCK_SIZE);
+    const found = kvCache.prefixBlocks(salt, tokens, adoption.to);
+    const loaded = Math.max(0, found - adoption.from) * BLOCK_SIZE;
     this.#tokens += loaded;
     const wait = sequence.tierWait;
     if (wait !== null && sequence.numCachedTokens === null) {

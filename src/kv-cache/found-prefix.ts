@@ -29,11 +29,45 @@ interface KnownBlocks {
  * @param salt null: nothing is found
  */
 export function findPrefix(
-  { index, pool, groups }: KnownBlocks,
+  known: KnownBlocks,
   salt: string | null,
   tokens: ArrayLike<number>,
   maxBlocks: number,
 ): FoundPrefix {
+  const nodes = prefixNodes(known, salt, tokens, maxBlocks);
+  let free = 0;
+  const runs = known.groups.map(({ window }, group) => {
+    const first = firstKeptBlock(window, nodes.length * BLOCK_SIZE);
+    const ids = nodes.slice(first).map(({ blocks }) => blocks[group]);
+    for (const block of ids) if (known.pool.refCount(block) === 0) free += 1;
+    return { first, ids };
+  });
+  return {
+    length: nodes.length * BLOCK_SIZE,
+    runs,
+    blocks: runs.flatMap(({ ids }) => ids),
+    free,
+    prefix: nodes.at(-1) ?? null,
+  };
+}
+
+/** How many blocks long it is: for what only asks that, and of many sequences. */
+export function prefixBlocks(
+  known: Omit<KnownBlocks, "pool">,
+  salt: string | null,
+  tokens: ArrayLike<number>,
+  maxBlocks: number,
+): number {
+  return prefixNodes(known, salt, tokens, maxBlocks).length;
+}
+
+/** The prefixes that end with each of its blocks. */
+function prefixNodes(
+  { index, groups }: Omit<KnownBlocks, "pool">,
+  salt: string | null,
+  tokens: ArrayLike<number>,
+  maxBlocks: number,
+): PrefixNode[] {
   const nodes: PrefixNode[] = [];
   /** By group: so many blocks up to the last node are there without a gap. */
   const unbroken = groups.map(() => 0);
@@ -45,7 +79,8 @@ export function findPrefix(
     nodes.push(node);
     let isWhole = true;
     let isLost = false;
-    for (const [group, { window }] of groups.entries()) {
+    for (let group = 0; group < groups.length; group++) {
+      const { window } = groups[group];
       unbroken[group] = node.blocks[group] < 0 ? 0 : unbroken[group] + 1;
       const first = firstKeptBlock(window, nodes.length * BLOCK_SIZE);
       isWhole &&= unbroken[group] >= nodes.length - first;
@@ -56,18 +91,6 @@ export function findPrefix(
     if (isWhole) longest = nodes.length;
     parent = node;
   }
-  let free = 0;
-  const runs = groups.map(({ window }, group) => {
-    const first = firstKeptBlock(window, longest * BLOCK_SIZE);
-    const ids = nodes.slice(first, longest).map(({ blocks }) => blocks[group]);
-    for (const block of ids) if (pool.refCount(block) === 0) free += 1;
-    return { first, ids };
-  });
-  return {
-    length: longest * BLOCK_SIZE,
-    runs,
-    blocks: runs.flatMap(({ ids }) => ids),
-    free,
-    prefix: longest === 0 ? null : nodes[longest - 1],
-  };
+  nodes.length = longest;
+  return nodes;
 }

@@ -20,7 +20,7 @@ import {
 import { Adoption } from "./adoption.js";
 import type { BlockPool } from "./block-pool.js";
 import { BlockTable } from "./block-table.js";
-import { type FoundPrefix, findPrefix } from "./found-prefix.js";
+import { type FoundPrefix, findPrefix, prefixBlocks } from "./found-prefix.js";
 import { HeldBlocks } from "./held-blocks.js";
 import type { KvListener, PlacedBlock } from "./kv-events.js";
 import type { PrefixIndex, PrefixNode } from "./prefix-index.js";
@@ -96,6 +96,11 @@ export class KvCache {
   findPrefix(salt: string | null, tokens: ArrayLike<number>, maxBlocks: number): FoundPrefix {
     const { index, pool } = this.#blocks;
     return findPrefix({ index, pool, groups: this.layout.groups }, salt, tokens, maxBlocks);
+  }
+
+  /** How many blocks long what `findPrefix` finds is. */
+  prefixBlocks(salt: string | null, tokens: ArrayLike<number>, maxBlocks: number): number {
+    return prefixBlocks({ index: this.#blocks.index, groups: this.layout.groups }, salt, tokens, maxBlocks);
   }
 
   /**
