@@ -35,12 +35,13 @@ function rowsOf(tensors: readonly RangeTensor[], firstBlock: number, end: number
   return rows;
 }
 
-async function saved(): Promise<BlobFile> {
+async function saved(spare: ArrayBuffer[] = []): Promise<BlobFile> {
   const tokens = Array.from({ length: NUM_TOKENS }, (_, i) => i);
   const read: ReadRows = async ({ firstBlock, numBlocks, tensors }) =>
     rowsOf(tensors, firstBlock, Math.min(NUM_TOKENS, (firstBlock + numBlocks) * BLOCK_SIZE));
   const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for await (const piece of sequenceFile({ identity: IDENTITY, kv: KV, tokens, signature: null }, read)) {
+  const sequence = { identity: IDENTITY, kv: KV, tokens, signature: null };
+  for await (const piece of sequenceFile(sequence, read, spare)) {
     pieces.push(piece.slice());
   }
   return new BlobFile("long.kv", new Blob(pieces));
@@ -64,6 +65,12 @@ test("a file of more than is read at a time: all rows, in order, in memory that 
     [5, 1, NUM_TOKENS],
   ]);
   expect(memories.size).toBeLessThanOrEqual(2);
+});
+
+test("files that are saved at once leave memory for a few", async () => {
+  const spare: ArrayBuffer[] = [];
+  await Promise.all(Array.from({ length: 5 }, () => saved(spare)));
+  expect(spare).toHaveLength(3);
 });
 
 test("what is damaged behind what is read at first is refused with its positions", async () => {

@@ -8,7 +8,7 @@ import { readSafetensorsHeader, type SafetensorsHeader } from "../formats/safete
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import { rowsInRange } from "../kernels/kv-rows.js";
 import { sha256 } from "../platform/digests.js";
-import { type SavedKvShape, SavedLayout } from "./saved-layout.js";
+import { MOST_SPARE, type SavedKvShape, SavedLayout } from "./saved-layout.js";
 import {
   type CheckedMetadata,
   checkMetadata,
@@ -34,8 +34,6 @@ export interface BlockGroup {
 
 /** Most bytes that are read at a time, but for a block that has more. */
 const GROUP_BYTES = 8 * 1024 * 1024;
-/** Groups in flight at once: one is read, one checked, one taken in. */
-const GROUPS_AT_WORK = 3;
 
 /** A file whose header is sound and fits. */
 export class SavedSequence {
@@ -117,7 +115,7 @@ export class SavedSequence {
 
   /** Takes back the memory of rows that are not needed any more: what was used before is much faster than new memory. */
   giveBack(rows: Uint8Array<ArrayBuffer>): void {
-    if (this.#spare.length < GROUPS_AT_WORK) this.#spare.push(rows.buffer);
+    if (this.#spare.length < MOST_SPARE) this.#spare.push(rows.buffer);
   }
 
   async #readGroup(firstBlock: number): Promise<BlockGroup> {

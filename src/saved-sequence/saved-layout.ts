@@ -13,6 +13,12 @@ import type { NewTensor } from "../formats/safetensors-writer.js";
 import { BLOCK_SIZE, firstKeptBlock, type KvLayout, type KvShape } from "../kernels/kv-layout.js";
 import { kvParts, type RangeTensor, rowsInRange } from "../kernels/kv-rows.js";
 
+/**
+ * Most buffers that are kept for the next files: as many as restoring one works with, of which one is read, one checked and one
+ * taken in.
+ */
+export const MOST_SPARE = 3;
+
 /** One tensor of the file. */
 export interface SavedTensor extends NewTensor, RangeTensor {}
 

@@ -7,7 +7,7 @@ import { safetensorsHeader } from "../formats/safetensors-writer.js";
 import { BLOCK_SIZE } from "../kernels/kv-layout.js";
 import type { RowRange } from "../kernels/kv-rows.js";
 import { sha256 } from "../platform/digests.js";
-import { type SavedKvShape, SavedLayout, type SavedTensor } from "./saved-layout.js";
+import { MOST_SPARE, type SavedKvShape, SavedLayout, type SavedTensor } from "./saved-layout.js";
 import { type SequenceIdentity, type Signature, savedMetadata } from "./saved-metadata.js";
 
 export interface SequenceToSave {
@@ -52,7 +52,8 @@ export async function* sequenceFile(
   const contents = { tokens, blockDigests, hasAll: layout.hasAll };
   yield safetensorsHeader(layout.tensors, savedMetadata(identity, contents, signature)).header;
   for (const tensor of layout.tensors) yield* tensorPieces(layout, tensor, read);
-  spare.push(memory);
+  // Of many files that are saved at once, each has memory of its own.
+  if (spare.length < MOST_SPARE) spare.push(memory);
 }
 
 type ReadIntoOwn = (range: RowRange) => Promise<Uint8Array<ArrayBuffer>>;
