@@ -80,7 +80,7 @@ test("the library asks for it as the model wants to be asked", async () => {
 
 test("tokens of the form end the answer, unless ends are ignored", async () => {
   for (const id of ENDS) {
-    const options = { suffix: AFTER, maxTokens: 3, logitBias: { [id]: 100 } };
+    const options = { suffix: AFTER, temperature: 0, maxTokens: 3, logitBias: { [id]: 100 } };
     expect(await lm.generate(BEFORE, options).result()).toMatchObject({ finishReason: "stop", tokens: [] });
     const on = await lm.generate(BEFORE, { ...options, ignoreEos: true }).result();
     expect([on.finishReason, on.tokens]).toEqual(["length", [id, id, id]]);

@@ -201,7 +201,7 @@ test("a stream that fails in its midst is an error, though it began well", async
     };
     return generation;
   });
-  const { root } = await spansOf("/v1/completions", { prompt: "a", stream: true });
+  const { root } = await spansOf("/v1/completions", { prompt: "a", stream: true, temperature: 0 });
   failing.mockRestore();
   api.failures.splice(0);
   expect(root.attributes).toMatchObject({ "error.type": "internal_error", "http.response.status_code": 200 });
@@ -219,7 +219,8 @@ test("what the tier was waited for is a part of its own, before what was compute
     generation.each = async (onPiece) => ({ ...(await each(onPiece)), tier });
     return generation;
   });
-  const { root, below } = await spansOf("/v1/completions", { prompt: ["a", "b"], max_tokens: 2 });
+  const prompts = { prompt: ["a", "b"], max_tokens: 2, temperature: 0 };
+  const { root, below } = await spansOf("/v1/completions", prompts);
   loaded.mockRestore();
   expect(api.records.at(-1)!.tierTokens).toBe(32);
   const [queue, tier, prefill, decode] = ["queue", "tier load", "prefill", "decode"].map(
