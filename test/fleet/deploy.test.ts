@@ -5,10 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { openRedisStore } from "../../src/tier/redis-store.js";
 import { read, yaml } from "../deploy/deploy-files.js";
 import { endAll, start } from "../serving/serve-process.js";
+import { soon } from "../soon.js";
 import { freePort } from "./child-process.js";
 import { startShippedHaproxy } from "./haproxy.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
@@ -159,10 +160,7 @@ test("servers start with the options and secrets of compose.yaml, and answer wit
   const scraped = await fetch(`${server.url}/metrics`, as(await secret("metrics-key")));
   expect(scraped.status).toBe(200);
   // The store is reached.
-  await vi.waitFor(
-    async () => expect(await metrics()).toMatch(/lastrow_tier_breaker_state\{[^}]*\} 0/),
-    5000,
-  );
+  await soon(async () => expect(await metrics()).toMatch(/lastrow_tier_breaker_state\{[^}]*\} 0/));
 });
 
 test("without the digest of a password, the file of users is not taken", async () => {

@@ -288,26 +288,27 @@ test("a stream's first event is handed on at once, and without `option http-no-d
       setTimeout(() => response.end("data: 2\n\n"), pause);
     };
   }
-  const fastest = async (url: string) => {
-    const rounds = [0, 1, 2].map(async () => {
+  /** Milliseconds, of at most so many rounds, until one has less than enough: a busy machine is slow in some, a proxy in all. */
+  const fastest = async (url: string, enough: number, rounds: number) => {
+    let least = Number.POSITIVE_INFINITY;
+    for (let round = 0; round < rounds && least >= enough; round++) {
       const begin = performance.now();
       const answer = await fetch(`${url}/v1/completions`, { method: "POST", body: "{}", dispatcher });
       const reader = answer.body!.getReader();
       await reader.read();
-      const ms = performance.now() - begin;
+      least = Math.min(least, performance.now() - begin);
       while (!(await reader.read()).done);
-      return ms;
-    });
-    return Math.min(...(await Promise.all(rounds)));
+    }
+    return least;
   };
-  expect(await fastest(proxy.url)).toBeLessThan(100);
+  expect(await fastest(proxy.url, 100, 20)).toBeLessThan(100);
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await using delaying = await startShippedHaproxy(ports, (configuration) => {
     const without = configuration.replace(/\n *option http-no-delay\n/, "\n");
     expect(without).not.toBe(configuration);
     return without;
   });
-  expect(await fastest(delaying.url)).toBeGreaterThan(150);
+  expect(await fastest(delaying.url, 150, 3)).toBeGreaterThan(150);
 });
 
 describe("what only one server has", () => {

@@ -12,7 +12,7 @@ import { askAll, countersOf, type Installation, newInstallation, startTierServer
 const TOKENS = 6 * 16;
 const CLIENTS = 16;
 /** A cost that is there is in each of so many rounds. */
-const MOST_ROUNDS = 16;
+const MOST_ROUNDS = 40;
 /** How many times as long as without a tier; what is left of noise. */
 const BOUND = 1.05;
 
