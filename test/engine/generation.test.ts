@@ -307,7 +307,7 @@ describe("events", () => {
   test("are no longer told when their last reader has left, however it left, and a second time", async () => {
     for (let round = 0; round < 2; round++) {
       const [all, steps, unread] = [lm.events(), lm.events(["step"]), lm.events(["hit"])];
-      await lm.generate([1, 2, 3], { maxTokens: 2 }).result();
+      await lm.generate([1, 2, 3], { maxTokens: 2, ignoreEos: true }).result();
       for await (const event of all) {
         expect(event.type).toBe("allocated");
         break;
@@ -326,7 +326,7 @@ describe("events", () => {
   test("may be asked for before the last one has come: each call has one of its own, or the end", async () => {
     const events = lm.events(["step"]);
     const asked = Array.from({ length: 4 }, () => events.next());
-    await lm.generate([1, 2, 3], { maxTokens: 3 }).result();
+    await lm.generate([1, 2, 3], { maxTokens: 3, ignoreEos: true }).result();
     const steps = await Promise.all(asked.slice(0, 3));
     expect(steps.map(({ value }) => value)).toMatchObject([3, 1, 1].map((rows) => ({ type: "step", rows })));
     const more = events.next();
@@ -338,22 +338,22 @@ describe("events", () => {
     await using small = await LanguageModelOf("tiny", "64KiB");
     const tokens = arbitraryTokens(17, 300, 5);
     const events = small.events();
-    await small.generate(tokens, { maxTokens: 1 }).result();
+    await small.generate(tokens, { maxTokens: 1, ignoreEos: true }).result();
     const seen: EngineEvent["type"][] = [];
     for (let i = 0; i < 7; i++) seen.push((await events.next()).value?.type as EngineEvent["type"]);
     expect(seen).toEqual(["allocated", "allocated", "step", "written", "published", "released", "released"]);
-    await small.generate(tokens, { maxTokens: 1 }).result();
+    await small.generate(tokens, { maxTokens: 1, ignoreEos: true }).result();
     expect((await events.next()).value).toEqual({ type: "hit", block: 0, sequence: 2, group: 0, index: 0 });
     await events.return?.();
     expect((await events.next()).done).toBe(true);
     // No listener is told what it did not ask for, nor what another asked for.
     const steps = small.events(["step"]);
     const some = small.events(["hit", "released"]);
-    await small.generate(tokens, { maxTokens: 2 }).result();
+    await small.generate(tokens, { maxTokens: 2, ignoreEos: true }).result();
     for (const rows of [1, 1]) expect((await steps.next()).value).toMatchObject({ type: "step", rows });
     expect((await some.next()).value?.type).toBe("hit");
     await some.return?.();
-    await small.generate(tokens, { maxTokens: 1 }).result();
+    await small.generate(tokens, { maxTokens: 1, ignoreEos: true }).result();
     expect((await steps.next()).value).toMatchObject({ type: "step", rows: 1 });
     await steps.return?.();
     const untilTheEnd = small.events();

@@ -2,7 +2,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { soon } from "../soon.js";
 import { errorOf, events, type Served, served } from "./served.js";
 
 const ALICE = "sk-alice-0123456789";
@@ -203,7 +204,7 @@ test("one tenant cannot find another's prompts in the cache", async () => {
 });
 
 test("over its turns a key is told to wait, over the queue everyone is", async () => {
-  const body = { prompt: "Once", max_tokens: 60, ignore_eos: true, stream: true };
+  const body = { prompt: "Once", max_tokens: 400, ignore_eos: true, stream: true };
   const ask = (key: string) => api.post("/v1/completions", body, as(key));
   const first = await ask(ALICE);
   const second = ask(ALICE);
@@ -222,7 +223,7 @@ test("over its turns a key is told to wait, over the queue everyone is", async (
   for (const answer of [first, second, other, waiting]) {
     expect((await events(await answer)).isDone).toBe(true);
   }
-  await vi.waitFor(() => expect(api.records.filter(({ stream }) => stream)).toHaveLength(4));
+  await soon(() => expect(api.records.filter(({ stream }) => stream)).toHaveLength(4));
 });
 
 test("a request has its place before its body is read", async () => {

@@ -30,7 +30,8 @@ test("/ready answers again and again while one step of the engine computes a pro
   }
   expect((await answer).status).toBe(200);
   expect(api.records.at(-1)).toMatchObject({ route: "/v1/completions", firstTokenSteps: 1 });
-  expect(answers).toBeGreaterThan(5);
+  // One that waited for the step would be the last.
+  expect(answers).toBeGreaterThan(2);
 });
 
 test("ids of what is kept begin with the server's name, and work as all others", async () => {
