@@ -43,6 +43,8 @@ export default defineConfig({
     ],
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    // What becomes so by itself may take its time on a busy machine.
+    expect: { poll: { timeout: 20_000, interval: 5 } },
     // Quicker to start than processes, and there are a hundred files.
     pool: "threads",
     // Both cores of a small machine: by default one would be left idle.

@@ -1,5 +1,6 @@
 /** Streams of events with a clock that the test turns: silence, slow readers, failures, and what leaves in one piece. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { soon } from "../../test/soon.js";
 import { ANTHROPIC_STREAM } from "./anthropic/anthropic-form.js";
 import { OLLAMA_STREAM } from "./ollama/ollama-form.js";
 import { OPENAI_STREAM, type SendEvent, type StreamForm, streamEvents } from "./server-sent-events.js";
@@ -182,7 +183,7 @@ test("what still waits for the reader at the end is told", async () => {
   slow.send("a".repeat(1000));
   await slow.response;
   slow.end();
-  await vi.waitFor(() => expect(slow.onEnd).toHaveBeenCalled());
+  await soon(() => expect(slow.onEnd).toHaveBeenCalled());
   expect(slow.onEnd).toHaveBeenCalledWith("data: \n\n".length + 1000 + "data: [DONE]\n\n".length);
 });
 

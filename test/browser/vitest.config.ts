@@ -13,6 +13,7 @@ export default defineConfig({
     include: ["test/browser/**/*.test.ts"],
     testTimeout: 240_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 20_000, interval: 20 } },
     // One browser at a time: pages that compute would slow each other down.
     fileParallelism: false,
   },

@@ -1,6 +1,6 @@
 /** Models that share blocks through a KV tier: what is loaded, what is offered, and what becomes of both when things go wrong. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { startInProcess } from "../../src/engine/in-process.js";
 import { LanguageModel } from "../../src/library/language-model.js";
 import { loadParts } from "../../src/library/load.js";
@@ -15,6 +15,7 @@ import { familyFolder, modelFolders } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 import { MemoryTier } from "../memory-tier.js";
 import { randomModelFiles } from "../random-model.js";
+import { soon } from "../soon.js";
 
 /** The built one: Node cannot start a worker from the sources. Needs `npm run build`. */
 const BUILT_WORKER = new URL("../../dist/engine/engine-worker.js", import.meta.url);
@@ -55,7 +56,7 @@ const prompt = (length: number, first = 0) => Array.from({ length }, (_, i) => (
 
 /** What a model has offered arrives: nothing waits for it. */
 async function untilStored(tier: MemoryTier, blocks: number): Promise<void> {
-  await vi.waitFor(() => expect(tier.store.size).toBe(blocks), { timeout: 20_000 });
+  await soon(() => expect(tier.store.size).toBe(blocks));
 }
 
 const bits = ({ logits }: { readonly logits: Float32Array }) => [...new Uint32Array(logits.buffer)].join();
@@ -107,7 +108,7 @@ describe.each(["in a worker", "in process"] as const)("engines %s", (where) => {
     tier.answers = false;
     const lm = await loadOver(where, { tier });
     const long = lm.logits(prompt(300));
-    await vi.waitFor(() => expect(tier.connected[0].asks.map(({ type }) => type)).toEqual(["load"]));
+    await soon(() => expect(tier.connected[0].asks.map(({ type }) => type)).toEqual(["load"]));
     // Too short to be asked for.
     await lm.logits(prompt(40, 500));
     expect((await lm.stats()).sequences).toMatchObject({ running: 0, waiting: 1 });
@@ -126,7 +127,7 @@ describe.each(["in a worker", "in process"] as const)("engines %s", (where) => {
     expect(bits(long)).toBe(bits(await alone.logits(prompt(300))));
     expect((await lm.stats()).tier).toMatchObject({ loads: 1, deadlines: 1, blocksLoaded: 0 });
     const { asks, identity, say } = tier.connected[0];
-    await vi.waitFor(() => expect(asks).toContainEqual({ type: "cancel", id: 1 }));
+    await soon(() => expect(asks).toContainEqual({ type: "cancel", id: 1 }));
     for (let index = 0; index < 18; index++) {
       say({ type: "block", id: 1, group: 0, index, bytes: new Uint8Array(identity.blockBytes) });
     }
@@ -144,13 +145,13 @@ describe.each(["in a worker", "in process"] as const)("engines %s", (where) => {
     const controller = new AbortController();
     const cancelled = lm.logits(prompt(300), { signal: controller.signal });
     const asks = () => tier.connected[0].asks.map(({ type }) => type);
-    await vi.waitFor(() => expect(asks()).toEqual(["load"]));
+    await soon(() => expect(asks()).toEqual(["load"]));
     controller.abort();
     await expect(cancelled).rejects.toMatchObject({ code: "aborted" });
-    await vi.waitFor(() => expect(asks()).toEqual(["load", "cancel"]));
+    await soon(() => expect(asks()).toEqual(["load", "cancel"]));
     expect((await lm.stats()).blocks.referenced).toBe(0);
     const waiting = lm.logits(prompt(300));
-    await vi.waitFor(() => expect(asks()).toEqual(["load", "cancel", "load"]));
+    await soon(() => expect(asks()).toEqual(["load", "cancel", "load"]));
     await Promise.all([expect(waiting).rejects.toMatchObject({ code: "disposed" }), lm.dispose()]);
     expect(tier.connected[0].isClosed).toBe(true);
   });
@@ -164,7 +165,7 @@ describe.each(["in a worker", "in process"] as const)("engines %s", (where) => {
     const lm = await loadOver(where, { tier });
     const [, connected] = tier.connected;
     const waiting = lm.logits(prompt(300));
-    await vi.waitFor(() => expect(connected.asks).toHaveLength(1));
+    await soon(() => expect(connected.asks).toHaveLength(1));
     connected.die();
     expect(bits(await waiting)).toBe(bits(cold));
     await lm.logits(prompt(400, 3));

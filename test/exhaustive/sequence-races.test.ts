@@ -6,11 +6,12 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { modelFolders } from "../fixture-models.js";
 import { memoryFiles } from "../memory-files.js";
 import { randomModelFiles } from "../random-model.js";
 import { errorOf, type Served, served } from "../server/served.js";
+import { soon } from "../soon.js";
 
 /** Of the model here. */
 const BYTES_PER_TOKEN = 128;
@@ -224,7 +225,7 @@ test("what waits for its turn at a sequence that is deleted meanwhile finds none
     const long = { prompt: [1], max_tokens: 30, ignore_eos: true, n: 16, stream: true };
     const running = await api.post("/v1/completions", long);
     const waiting = names.map((name) => REQUESTS[name](api, id));
-    await vi.waitFor(() => expect(admission.waiting).toBe(names.length));
+    await soon(() => expect(admission.waiting).toBe(names.length));
     expect((await api.delete(one(id))).status).toBe(204);
     await running.body!.cancel();
     for (const [i, answer] of (await Promise.all(waiting)).entries()) {

@@ -6,10 +6,11 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateObject, generateText, Output, streamText } from "ai";
 import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type LanguageModel, load } from "../../src/index.js";
 import { type Listening, listen } from "../../src/server/index.js";
+import { soon } from "../soon.js";
 import { type Served, served } from "./served.js";
 
 const run = promisify(execFile);
@@ -117,7 +118,7 @@ describe("openai", () => {
       stream: true,
     });
     for await (const _ of stream) break;
-    await vi.waitFor(() => {
+    await soon(() => {
       expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request", stream: true });
     });
     const controller = new AbortController();
@@ -127,7 +128,7 @@ describe("openai", () => {
     );
     setTimeout(() => controller.abort(), 50);
     await expect(pending).rejects.toBeInstanceOf(OpenAI.APIUserAbortError);
-    await vi.waitFor(() => {
+    await soon(() => {
       expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request", stream: false });
     });
   });

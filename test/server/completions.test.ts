@@ -1,6 +1,7 @@
 /** `/v1/completions` against the library: the same texts and the same bits, whole or in pieces. */
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type LanguageModel, load } from "../../src/index.js";
+import { soon } from "../soon.js";
 import { errorOf, events, type Served, served } from "./served.js";
 
 let api: Served;
@@ -368,7 +369,7 @@ test("a client that goes away ends its work and frees its blocks", async () => {
       setTimeout(() => controller.abort(), 10);
       expect((await pending).status).toBe(499);
     }
-    await vi.waitFor(() => {
+    await soon(() => {
       expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request", stream });
     });
     // All of it would have taken 500.

@@ -2,11 +2,12 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { folderFiles } from "../../src/platform/disk-files.js";
 import { TextThread } from "../../src/server/text-thread.js";
 import { loadTokenizer } from "../../src/tokenizer/load-tokenizer.js";
 import { modelFolders } from "../fixture-models.js";
+import { soon } from "../soon.js";
 import { type Served, served } from "./served.js";
 
 const FLOOD = { headers: { authorization: "Bearer sk-flood-0123456789" } };
@@ -50,14 +51,14 @@ test("beside requests of 128 texts each, the other key's prompt has its first to
     api.post("/v1/completions", body, { ...FLOOD, signal: leaving.signal }).then(({ status }) => status),
   );
   // The engine is busy with it.
-  await vi.waitFor(async () => {
+  await soon(async () => {
     const text = await (await api.get("/metrics", GUEST.headers)).text();
     expect(Number(/^vllm:num_requests_running\{[^}]*\} (\d+)/m.exec(text)?.[1])).toBeGreaterThan(60);
-  }, 20_000);
+  });
   for (const [i, prompt] of [ids(11, 256), "Tom had a ball", ids(300, 200)].entries()) {
     const answer = await api.post("/v1/completions", { prompt, max_tokens: 4, ignore_eos: true }, GUEST);
     expect(answer.status).toBe(200);
-    await vi.waitFor(() =>
+    await soon(() =>
       expect(
         api.records.filter(({ key, route }) => key === "guest" && route === "/v1/completions"),
       ).toHaveLength(i + 1),
@@ -90,10 +91,10 @@ test("a request counts as the texts that it makes", async () => {
   // 64 texts and two requests: a key's part.
   expect(admission.running - before).toBe(66);
   const third = ask().catch(() => undefined);
-  await vi.waitFor(() => expect(admission.waiting).toBe(1));
+  await soon(() => expect(admission.waiting).toBe(1));
   leaving.abort();
   await Promise.allSettled([first.text(), second.text(), third]);
-  await vi.waitFor(() => expect([admission.running, admission.waiting]).toEqual([0, 0]));
+  await soon(() => expect([admission.running, admission.waiting]).toEqual([0, 0]));
 });
 
 test("a text is tokenised after at most one text of each other key", async () => {

@@ -1,5 +1,6 @@
 /** The time to live of a held sequence, with a clock that the test turns. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { soon } from "../soon.js";
 import { errorOf, served } from "./served.js";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date", "performance"] }));
@@ -50,7 +51,7 @@ test("its time is up to the second, also between two looks, and never while it i
   const stream = await api.post("/v1/completions", body);
   // It waits for its turn, longer than the sequence lives.
   const waiting = api.post(`/v1/sequences/${held.id}/append`, { prompt: " there" });
-  await vi.waitFor(async () => {
+  await soon(async () => {
     expect(gauge(await (await api.get("/metrics")).text(), "vllm:num_requests_waiting")).toBe(1);
   });
   vi.advanceTimersByTime(90_000);

@@ -1,8 +1,9 @@
 /** A client that goes away: its blocks are free within one step, whatever was generated for it. */
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { EngineCore } from "../../src/engine/engine-core.js";
 import { LanguageModel } from "../../src/library/language-model.js";
 import { loadInProcess } from "../in-process.js";
+import { soon } from "../soon.js";
 import { errorOf, events, served } from "./served.js";
 
 const PROMPT = "Once upon a time there was a little girl who had a red ball and a blue hat";
@@ -43,13 +44,13 @@ test("frees its blocks within one step", async () => {
     const asked = { prompt: PROMPT, max_tokens: 300, ignore_eos: true, ...body };
     const pending = api.post("/v1/completions", asked, { signal: controller.signal });
     if (body.stream && !("num_beams" in body)) reader = (await pending).body!.getReader();
-    await vi.waitFor(() => expect(freeAt, what).toBeGreaterThan(0), 20_000);
+    await soon(() => expect(freeAt, what).toBeGreaterThan(0));
     stop();
     expect(freeAt - leftAt, what).toBeLessThanOrEqual(1);
     // And nothing is computed for it any more.
     expect(core.hasWork, what).toBe(false);
     expect(core.stats.steps, what).toBe(freeAt);
-    await vi.waitFor(() => {
+    await soon(() => {
       expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request", completionTokens: null });
       expect(api.records).toHaveLength(1);
     });
@@ -76,7 +77,7 @@ test("a sequence is not computed to its end for a client that has left", async (
   );
   const prompt = Array.from({ length: 400 }, (_, i) => i + 1);
   await api.post("/v1/sequences", { prompt }, { signal: controller.signal }).catch(() => undefined);
-  await vi.waitFor(() => expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request" }));
+  await soon(() => expect(api.records.at(-1)).toMatchObject({ error: "client_closed_request" }));
   stop();
   expect(core.stats.steps).toBeLessThan(50);
   expect(core.stats.blocks.referenced).toBe(0);
@@ -133,7 +134,7 @@ test("a place in the queue is given back by a client that leaves it, each time",
     for (let i = 0; i < 2; i++) {
       const client = new AbortController();
       const waiting = api.post("/v1/completions", short, { signal: client.signal });
-      await vi.waitFor(() => expect(api.server.service.admission.waiting).toBe(1));
+      await soon(() => expect(api.server.service.admission.waiting).toBe(1));
       expect((await api.post("/v1/completions", short)).status).toBe(429);
       client.abort();
       expect((await waiting).status).toBe(499);
@@ -149,7 +150,7 @@ test("while it drains it is not ready, takes nothing new, and finishes what it h
   const long = { prompt: "Tom", max_tokens: 450, ignore_eos: true, stream: true };
   const stream = await api.post("/v1/completions", long);
   const waiting = api.post("/v1/completions", { prompt: "Tom", max_tokens: 2, ignore_eos: true });
-  await vi.waitFor(() => expect(api.server.service.admission.waiting).toBe(1));
+  await soon(() => expect(api.server.service.admission.waiting).toBe(1));
   let isDrained = false;
   const draining = api.server.drain().then(() => {
     isDrained = true;

@@ -2,7 +2,8 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { soon } from "../soon.js";
 import { errorOf, type Served, served } from "./served.js";
 
 const ALICE = { authorization: "Bearer sk-alice-0123456789" };
@@ -246,7 +247,7 @@ test("a client that leaves ends the work, and nothing is kept", async () => {
   await reader.read();
   controller.abort();
   await reader.cancel().catch(() => undefined);
-  await vi.waitFor(() => {
+  await soon(() => {
     expect(api.records.at(-1)).toMatchObject({ route: "/v1/responses", error: "client_closed_request" });
   });
   expect(api.server.service.responses.accounts.get("alice")!.count).toBe(count);

@@ -2,7 +2,8 @@
  * The metrics as llm-d's router takes them from a model server (its docs/model-server-protocol.md, and the extractor of its
  * metrics with vLLM's names, which it reads by default), and as vLLM has them.
  */
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { soon } from "../soon.js";
 import { type Served, served } from "./served.js";
 
 interface Series {
@@ -86,7 +87,7 @@ test("a router reads what waits, what runs, how full the KV cache is, and its bl
   expect(busy.usage * busy.blocks).toBeCloseTo(Math.round(busy.usage * busy.blocks), 6);
   leave.abort();
   await Promise.allSettled(asked.map(async (one) => (await one).text()));
-  await vi.waitFor(async () => expect(asRouted(await scrape())).toEqual(idle));
+  await soon(async () => expect(asRouted(await scrape())).toEqual(idle));
 });
 
 /** Types and labels in vLLM (v1/metrics/loggers.py, v1/spec_decode/metrics.py), but `engine`, which all have. */

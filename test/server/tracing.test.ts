@@ -22,6 +22,7 @@ import {
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { embeddingModelFiles } from "../embedding-model.js";
 import { memoryFiles } from "../memory-files.js";
+import { soon } from "../soon.js";
 import { type Served, served } from "./served.js";
 
 const FILES = embeddingModelFiles({ pooling: "lasttoken", contextLength: 512 }).files;
@@ -244,7 +245,7 @@ test("a client that goes away is no failure", async () => {
   const reader = response.body!.getReader();
   await reader.read();
   leaves.abort();
-  await vi.waitFor(() => expect(exporter.getFinishedSpans().length).toBeGreaterThan(0));
+  await soon(() => expect(exporter.getFinishedSpans().length).toBeGreaterThan(0));
   const spans = exporter.getFinishedSpans();
   const root = spans.find(({ kind }) => kind === SpanKind.SERVER)!;
   expect(root.attributes["error.type"]).toBe("client_closed_request");

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { listen } from "../../src/server/index.js";
+import { soon } from "../soon.js";
 import { type Served, served } from "./served.js";
 
 let api: Served;
@@ -10,9 +11,6 @@ beforeAll(async () => {
   api = await served({ limits: { answerBytes: 120_000 } });
 });
 afterAll(() => api.server.dispose());
-
-/** Waits for what becomes so by itself, however busy the machine. */
-const soon = (check: () => unknown) => vi.waitFor(check, { timeout: 20_000, interval: 2 });
 
 /** Answered with 9 KB. */
 const TOKENS = { prompt: "a b ".repeat(500), return_token_strs: true };

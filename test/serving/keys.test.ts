@@ -2,7 +2,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, expect, test } from "vitest";
+import { soon } from "../soon.js";
 import { endAll, start } from "./serve-process.js";
 
 afterEach(endAll);
@@ -17,7 +18,7 @@ test("SIGHUP reads the file of keys again; one that is broken changes nothing, a
     const status = async (key: string) =>
       (await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${key}` } })).status;
     const statuses = async () => [await status(first), await status(second)];
-    const said = (what: RegExp) => vi.waitFor(() => expect(log.join("\n")).toMatch(what), 10_000);
+    const said = (what: RegExp) => soon(() => expect(log.join("\n")).toMatch(what));
     expect(await statuses()).toEqual([200, 401]);
     await writeFile(file, `alice ${second}\n`);
     // Not before it is told to.

@@ -1,7 +1,8 @@
 /** Two hundred requests at once, of all kinds: each text is what its request gives alone, and nothing is left behind. */
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { type LanguageModel, load } from "../../src/index.js";
 import { errorOf, type Served, served } from "../server/served.js";
+import { soon } from "../soon.js";
 
 let api: Served;
 let lm: LanguageModel;
@@ -26,7 +27,7 @@ interface Choice {
 test("mixed requests at once", async () => {
   const checks = Array.from({ length: REQUESTS }, (_, i) => one(i));
   await Promise.all(checks);
-  await vi.waitFor(() => expect(api.records).toHaveLength(REQUESTS));
+  await soon(() => expect(api.records).toHaveLength(REQUESTS));
   expect(api.failures).toEqual([]);
   const metrics = await (await api.get("/metrics")).text();
   expect(metrics).toMatch(/vllm:kv_cache_usage_perc\{[^}]*\} 0\n/);

@@ -5,8 +5,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { events } from "../server/served.js";
+import { soon } from "../soon.js";
 import { complete, endAll, endLater, MAIN, metric, start, startIn } from "./serve-process.js";
 
 afterEach(endAll);
@@ -78,7 +79,7 @@ describe("whose terminal or reader is gone", () => {
       await writeFile(keys, `one ${"k".repeat(40)}\n`);
       const kept = await start("--api-keys", keys);
       kept.child.kill("SIGHUP");
-      await vi.waitFor(() => expect(kept.log.join()).toMatch(/Keys read again: 1/), 10_000);
+      await soon(() => expect(kept.log.join()).toMatch(/Keys read again: 1/));
       const end = once(kept.child, "exit");
       kept.child.kill("SIGTERM");
       expect(await end).toEqual([0, null]);
@@ -108,17 +109,17 @@ describe("whose terminal or reader is gone", () => {
       terminal.stdout.on("data", (chunk) => {
         shown += chunk;
       });
-      await vi.waitFor(() => expect(shown).toMatch(/curl http/), 20_000);
+      await soon(() => expect(shown).toMatch(/curl http/));
       const pid = Number(await readFile(join(folder, "pid"), "utf8"));
       const exit = once(terminal, "exit");
       terminal.kill("SIGKILL");
       await exit;
       process.kill(pid, "SIGTERM");
-      const code = await vi.waitFor(async () => {
+      const code = await soon(async () => {
         const text = await readFile(join(folder, "code"), "utf8");
         expect(text).toMatch(/\n/);
         return text.trim();
-      }, 20_000);
+      });
       expect(code).toBe("0");
     } finally {
       await rm(folder, { recursive: true });
@@ -134,11 +135,11 @@ describe("whose terminal or reader is gone", () => {
     child.stdout.on("data", (chunk) => {
       shown += chunk;
     });
-    const url = await vi.waitFor(() => {
+    const url = await soon(() => {
       const found = /http:\/\/[\d.]+:\d+/.exec(shown);
       expect(found).not.toBeNull();
       return found![0];
-    }, 20_000);
+    });
     // What it says of its page is true, whether that was built or not.
     expect(shown.includes(`Talk to it         ${url}/\n`)).toBe((await fetch(`${url}/`)).status === 200);
     // Some 400 bytes a line: 8,000 of them are three times what is kept, and the pipe's 64 kB are full long before.

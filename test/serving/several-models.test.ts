@@ -11,6 +11,7 @@ import { familyFolder } from "../fixture-models.js";
 import { startHubServer } from "../hub-server.js";
 import { MemoryTier } from "../memory-tier.js";
 import { errorOf, events, type Served, served } from "../server/served.js";
+import { soon } from "../soon.js";
 import { endAll, start } from "./serve-process.js";
 
 const LLAMA = familyFolder("llama");
@@ -67,7 +68,7 @@ test("what is the matter with their tier is said at the start, not when one of t
   await using api = await several({ tier, onTier: (problem, model) => told.push(`${model}: ${problem}`) });
   expect(told.splice(0)).toEqual(["llama: It is away.", "org/gemma:3: It is away."]);
   await complete(api, "llama");
-  await vi.waitFor(() => expect(told).toEqual(["llama: null"]));
+  await soon(() => expect(told).toEqual(["llama: null"]));
 });
 
 test("each is loaded when it is first asked for, answers as it does alone, and all are listed all the time", async () => {
@@ -122,8 +123,8 @@ test("each is loaded when it is first asked for, answers as it does alone, and a
     40, 40, 40,
   ]);
   expect(metrics).toMatch(/^lastrow:http_requests_total\{route="\/v1\/completions",status="200"\} 3$/m);
-  await vi.waitFor(() => expect(loaded(api)).toEqual([]), 5000);
-  await vi.waitFor(() => expect(told.filter((what) => what.endsWith(" unloaded")).length).toBe(3), 5000);
+  await soon(() => expect(loaded(api)).toEqual([]));
+  await soon(() => expect(told.filter((what) => what.endsWith(" unloaded")).length).toBe(3));
   const { choices } = await complete(api, "llama");
   expect(choices).toEqual(answers[1].choices);
   expect(await lists()).toEqual(before);
@@ -175,7 +176,7 @@ test("a sequence whose time is up does not keep its model any more", async () =>
   const { id } = await (await ask(api, "/v1/sequences", { model: "llama", prompt: PROMPT })).json();
   await later(100);
   expect(loaded(api)).toEqual(["llama"]);
-  await vi.waitFor(() => expect(loaded(api)).toEqual([]), 10_000);
+  await soon(() => expect(loaded(api)).toEqual([]));
   expect((await api.get(`/v1/sequences/${id}`)).status).toBe(404);
 });
 
@@ -345,7 +346,7 @@ test("as a process: it says what it serves, an idle model's threads end, and it 
   const { child, url, log } = await start(...models, "--idle", "100ms", "--kv-memory", "256KiB");
   const exit = once(child, "exit");
   const threads = async () => (await readdir(`/proc/${child.pid}/task`)).length;
-  const said = (what: RegExp) => vi.waitFor(() => expect(log.join("\n")).toMatch(what), 10_000);
+  const said = (what: RegExp) => soon(() => expect(log.join("\n")).toMatch(what));
   const before = await threads();
   for (const model of ["a", "b"]) {
     const answer = await post(url, { ...body(model), max_tokens: 2 });
@@ -353,7 +354,7 @@ test("as a process: it says what it serves, an idle model's threads end, and it 
     expect(await threads()).toBeGreaterThan(before);
     await said(new RegExp(`${model} is loaded[^]*${model} is unloaded`));
   }
-  await vi.waitFor(async () => expect(await threads()).toBeLessThanOrEqual(before), 10_000);
+  await soon(async () => expect(await threads()).toBeLessThanOrEqual(before));
   expect((await post(url, { ...body("a"), max_tokens: 2 })).status).toBe(200);
   child.kill("SIGTERM");
   expect(await exit).toEqual([0, null]);

@@ -7,9 +7,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { createServer, LastrowServer } from "../../src/server/index.js";
 import { hostileGbnf, hostilePattern, hostileSchema } from "../grammars/hostile-specs.js";
+import { soon } from "../soon.js";
 
 const RUNS = Number(process.env.RUNS ?? 300);
 /** For all of them, on a machine that has other things to do. */
@@ -107,7 +108,7 @@ test("slow compiles of a client that has left hold nothing up, neither its own k
   const client = new AbortController();
   const leaving = Array.from({ length: 12 }, (_, i) => ask(0, of(slow(i + 1)), client.signal));
   // Each waits to be compiled, or is.
-  await vi.waitFor(() => expect(server.service.admission.running).toBeGreaterThan(12), 20_000);
+  await soon(() => expect(server.service.admission.running).toBeGreaterThan(12));
   client.abort();
   for (const { status } of await Promise.all(leaving)) expect(status).toBe(499);
   const after = await Promise.all([0, 1].map((by) => took(ask(by, quick(by + 1)))));
