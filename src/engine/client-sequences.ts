@@ -100,6 +100,7 @@ export class ClientSequences {
       this.#outbox.say({ type: "refused", id, error: toRemoteError(error) });
       return;
     }
+    core.arriveAnew(sequence);
     core.cut(sequence, keep);
     core.extend(sequence, tokens, logitsFrom);
     // They were given, not chosen here.
@@ -113,6 +114,7 @@ export class ClientSequences {
       const rows = core.transfer.read(sequence, range, memory);
       this.#outbox.say({ type: "rows", id, rows }, rows.buffer);
     };
+    core.arriveAnew(sequence);
     if (core.expectRows(sequence)) read();
     else this.#rowsWanted.set(id, read);
   }

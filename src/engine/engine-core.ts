@@ -179,7 +179,8 @@ export class EngineCore {
     this.capacity.expect(rowsNeeded);
     const table = this.kvCache.createSequence(salt);
     table.append(tokens);
-    const sequence = new ScheduledSequence({ arrival: table.sequence, tenant, wantedAs }, table, consumer);
+    const arrival = this.#scheduler.nextArrival();
+    const sequence = new ScheduledSequence({ arrival, tenant, wantedAs }, table, consumer);
     if (options.logitsFrom !== undefined) sequence.logitsFrom = options.logitsFrom;
     this.#scheduler.await(sequence);
     return sequence;
@@ -199,6 +200,14 @@ export class EngineCore {
     sequence.logitsFrom = logitsFrom ?? sequence.tokens.length - 1;
     sequence.guessedFrom = Number.POSITIVE_INFINITY;
     this.#scheduler.await(sequence);
+  }
+
+  /**
+   * What is asked of an idle sequence next comes behind all that was asked before: however old a sequence is that is held
+   * between requests, each of them waits like any other. Of one that is waited for nothing changes.
+   */
+  arriveAnew(sequence: ScheduledSequence): void {
+    if (!sequence.isAwaited) this.#scheduler.arriveAnew(sequence);
   }
 
   /** Takes an extension back: nothing waits for the sequence any more, and behind `keep` tokens it has those that it had. */

@@ -57,7 +57,7 @@ export class RowTransfer {
     const known = kvCache.findPrefix(knownSalt, tokens, maxBlocks);
     table.append(tokens.slice(0, known.length));
     kvCache.attach(table, known);
-    const sequence = new ScheduledSequence({ arrival: table.sequence, tenant }, table, consumer);
+    const sequence = new ScheduledSequence({ arrival: scheduler.nextArrival(), tenant }, table, consumer);
     sequence.numCachedTokens = table.length;
     sequence.lastStep = counters.steps;
     scheduler.addResident(sequence);

@@ -31,8 +31,11 @@ export interface LogitsConsumer {
 }
 
 export class ScheduledSequence {
-  /** The lowest is served first, and preempted last. Forks share their origin's number: see `comesBefore`. */
-  readonly arrival: number;
+  /**
+   * The lowest is served first, and preempted last. Forks share their origin's number: see `comesBefore`. Changed by
+   * `SequencePlaces.arriveAnew` only.
+   */
+  arrival: number;
   /** The tenant; tenants share steps and memory evenly. */
   readonly tenant: string;
   readonly table: BlockTable;

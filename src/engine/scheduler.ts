@@ -113,6 +113,16 @@ export class Scheduler {
     if (sequence.place === "away") this.#places.move(sequence, "waiting");
   }
 
+  /** The place in the order of what arrives now. */
+  nextArrival(): number {
+    return this.#places.nextArrival();
+  }
+
+  /** What is asked of a sequence next comes behind all that was asked before. */
+  arriveAnew(sequence: ScheduledSequence): void {
+    this.#places.arriveAnew(sequence);
+  }
+
   /** No consumer waits for a sequence any more: it is idle, and keeps the rows that it has. */
   leave(sequence: ScheduledSequence): void {
     sequence.isAwaited = false;

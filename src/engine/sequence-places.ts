@@ -11,6 +11,7 @@ export class SequencePlaces {
   readonly #waiting: ScheduledSequence[] = [];
   readonly #resident: ScheduledSequence[] = [];
   #numMoves = 0;
+  #numArrivals = 0;
   /** Called when a sequence loses its blocks. */
   readonly #onPreempted: (sequence: ScheduledSequence) => void;
 
@@ -51,6 +52,20 @@ export class SequencePlaces {
   waitAnew(sequence: ScheduledSequence): void {
     sequence.hasAskedTier = false;
     this.#numMoves += 1;
+  }
+
+  /** The place in the order of what arrives now: behind all others. */
+  nextArrival(): number {
+    this.#numArrivals += 1;
+    return this.#numArrivals;
+  }
+
+  /** From now on a sequence comes behind all others, wherever it is. */
+  arriveAnew(sequence: ScheduledSequence): void {
+    const { place } = sequence;
+    if (place !== "away") removeFrom(this.#listOf(place), sequence);
+    sequence.arrival = this.nextArrival();
+    if (place !== "away") insertByArrival(this.#listOf(place), sequence);
   }
 
   /** Takes a sequence's blocks away; they stay findable. It waits at its place, if it is waited for. */

@@ -3,6 +3,8 @@
  * of the second step after it came. And what admission counts as free, block by block.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ClientSequences } from "../../src/engine/client-sequences.js";
+import type { Outbox } from "../../src/engine/outbox.js";
 import type { ScheduledSequence } from "../../src/engine/scheduled-sequence.js";
 import type { ModelParts } from "../fed-sequence.js";
 import { type Limits, run, SteppedEngine, steppedModel } from "./stepped-engine.js";
@@ -212,6 +214,34 @@ describe("memory", () => {
     expect(large.table.length).toBe(120);
     // Those that came before it, and no others, were served to their end first.
     expect(steps).toBeLessThan(60);
+  });
+
+  test("what is asked of a sequence that is held comes behind what was asked before, however old it is", () => {
+    const engine = engineOf({ numBlocks: 8 });
+    const idle = new Set<number>();
+    const say: Outbox["say"] = (message) => {
+      if (message.type === "logits") idle.add(message.id);
+    };
+    const held = new ClientSequences(engine.core, { say });
+    const asked = { salt: "", tenant: "holder", logitsFrom: 29, rowsNeeded: 30, once: false };
+    for (const id of [1, 2]) {
+      held.handle({ type: "startSequence", id, tokens: run(id * 100, 30), ...asked });
+    }
+    engine.step();
+    const large = engine.start(run(300, 110), { tenant: "large", more: 10 });
+    let steps = 0;
+    while (large.table.length < 120 && steps < 200) {
+      // There is always something asked of one of them.
+      for (const id of idle) {
+        held.handle({ type: "extendSequence", id, keep: 10, tokens: run(steps, 20), logitsFrom: 29 });
+      }
+      idle.clear();
+      engine.step();
+      steps += 1;
+    }
+    // What was asked of the two before it came, then nothing stops it.
+    expect(steps).toBeLessThan(20);
+    expect(large.numPreemptions).toBe(0);
   });
 });
 
