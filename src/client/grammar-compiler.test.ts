@@ -50,6 +50,23 @@ test("tenants take turns; equal specs of one are compiled once, those of two twi
   expect(begun).toHaveLength(4);
 });
 
+test("a tenant that asks for many loses its own, not what another has compiled", async () => {
+  const { compiler, begun, finishOne } = heldCompiler();
+  const compile = async (pattern: string, tenant: string) => {
+    const compiled = compiler.compile(regex(pattern), tenant, never);
+    await finishOne();
+    return compiled;
+  };
+  const others = await compile("a", "one");
+  for (let i = 0; i < 70; i++) await compile(`b${i}`, "many");
+  expect(await compiler.compile(regex("a"), "one", never)).toBe(others);
+  // 64 are kept in all: of those of the other tenant the 63 that it wanted last.
+  await compiler.compile(regex("b7"), "many", never);
+  expect(begun).toHaveLength(71);
+  await compile("b6", "many");
+  expect(begun.at(-1)).toBe("b6");
+});
+
 test("what no caller wants any more is not begun; what another wants is", async () => {
   const { compiler, begun, finishOne, settled } = heldCompiler();
   const [leaving, left] = [new AbortController(), new AbortController()];

@@ -16,7 +16,7 @@ import { likelyMarkers } from "../tools/call-format.js";
 import { type ConstraintSpec, specKey } from "./constraint-spec.js";
 import type { GrammarTask, GrammarTaskResult } from "./grammar-tasks.js";
 
-/** Most grammars that are kept, and most bytes of them. */
+/** Most grammars that are kept, and most bytes of them, of all tenants; over that the tenant that has most gives way. */
 const MAX_KEPT = 64;
 const MAX_KEPT_BYTES = 64 * 2 ** 20;
 /** Milliseconds for one, so that another waits no longer for it; work is counted, too. */
@@ -30,6 +30,7 @@ export type GrammarThread = TaskThread<GrammarTask, GrammarTaskResult>;
 /** A grammar that is compiled, is being compiled, or waits for it. */
 interface Compiling {
   readonly spec: ConstraintSpec;
+  readonly tenant: string;
   readonly grammar: Promise<PackedGrammar>;
   resolve(grammar: PackedGrammar): void;
   reject(error: unknown): void;
@@ -108,6 +109,7 @@ export class GrammarCompiler {
     });
     const compiling: Compiling = {
       spec,
+      tenant,
       grammar,
       ...settle,
       wanted: 0,
@@ -129,13 +131,30 @@ export class GrammarCompiler {
     return compiling;
   }
 
+  /**
+   * Keeps to the bounds: the tenant that has most of what there is too much of loses what it has not wanted for longest.
+   * One that asks for many would else make others wait for theirs to be compiled again.
+   */
   #forgetOldest(): void {
-    let bytes = [...this.#kept.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
-    for (const [key, { byteLength }] of this.#kept) {
-      if (this.#kept.size <= MAX_KEPT && bytes <= MAX_KEPT_BYTES) return;
-      this.#kept.delete(key);
-      bytes -= byteLength;
+    while (this.#forgetOne(MAX_KEPT, () => 1) || this.#forgetOne(MAX_KEPT_BYTES, (kept) => kept.byteLength));
+  }
+
+  /** @returns whether all together were over a bound; false: nothing has changed */
+  #forgetOne(bound: number, sizeOf: (kept: Compiling) => number): boolean {
+    const perTenant = new Map<string, number>();
+    let sum = 0;
+    for (const kept of this.#kept.values()) {
+      sum += sizeOf(kept);
+      perTenant.set(kept.tenant, (perTenant.get(kept.tenant) ?? 0) + sizeOf(kept));
     }
+    if (sum <= bound) return false;
+    const most = Math.max(...perTenant.values());
+    for (const [key, kept] of this.#kept) {
+      if (perTenant.get(kept.tenant) !== most) continue;
+      this.#kept.delete(key);
+      return true;
+    }
+    return false;
   }
 
   async #work(): Promise<void> {
