@@ -5,6 +5,7 @@
 import type * as z from "zod";
 import { countJson, type JsonCounts } from "../formats/json-counts.js";
 import type { Caller } from "../platform/fair-queue.js";
+import { quoteValue } from "../quote-value.js";
 import { ApiError } from "./api-error.js";
 import type { BodyThread } from "./body-thread.js";
 import type { ServerLimits } from "./limits.js";
@@ -27,7 +28,7 @@ export interface BodyCheck<T> {
 }
 
 /**
- * @throws ApiError 415 for another type than JSON, 413 over the size, 400 for what is no JSON or not what `schema` says
+ * @throws ApiError 415 for another type than JSON and for one that is compressed, 413 over the size, 400 for what is no JSON or not what `schema` says
  */
 export async function readBody<T>(
   request: Request,
@@ -36,6 +37,14 @@ export async function readBody<T>(
   const type = request.headers.get("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new ApiError(415, "unsupported_media_type", "A body is JSON: send content-type: application/json.");
+  }
+  const coding = request.headers.get("content-encoding") ?? "";
+  if (!/^\s*(identity)?\s*$/i.test(coding)) {
+    throw new ApiError(
+      415,
+      "unsupported_media_type",
+      `A body is sent as it is, not compressed: leave out content-encoding: ${quoteValue(coding)}.`,
+    );
   }
   const bytes = await readBytes(request, limits.bodyBytes);
   if (bytes.length <= MOST_COUNTED && estimatedMs(bytes, checkCounts(bytes, limits)) <= MOST_MS) {

@@ -346,6 +346,14 @@ describe("refusals", () => {
       { headers: { "content-type": "text/plain" } },
     );
     expect(await errorOf(typed)).toMatchObject({ status: 415, code: "unsupported_media_type" });
+    const coded = (coding: string) =>
+      api.post(
+        "/v1/completions",
+        { prompt: "a", max_tokens: 1 },
+        { headers: { "content-encoding": coding } },
+      );
+    expect(await errorOf(await coded("gzip"))).toMatchObject({ status: 415, code: "unsupported_media_type" });
+    expect((await coded("identity")).status).toBe(200);
     expect(await errorOf(await api.get("/v1/completion"))).toMatchObject({ status: 404, code: "not_found" });
   });
 });
