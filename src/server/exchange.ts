@@ -29,7 +29,7 @@ export interface RequestRecord {
   readonly model: string | null;
   /** What its answers were held to; null: nothing. */
   readonly structure: "schema" | "regex" | "grammar" | "tools" | null;
-  /** Whether it was answered piece by piece. */
+  /** Whether its answer was a stream: one that failed before its first event was answered as a whole, and is none. */
   readonly stream: boolean;
   /** Tokens of its prompts; null where there were none. */
   readonly promptTokens: number | null;

@@ -253,7 +253,6 @@ export async function streamAnswer(
   form: StreamForm = OPENAI_STREAM,
 ): Promise<Response> {
   const { keepAliveMs, limits } = service;
-  exchange.record.stream = true;
   let hasBegun = false;
   let isDone = false;
   const response = await streamEvents(
@@ -277,8 +276,9 @@ export async function streamAnswer(
       onReaderLost: () => exchange.cancel(clientGone("The client went away, or did not read.")),
     },
   );
-  // What failed before this was thrown, and is ended as any other answer.
+  // What failed before this was thrown, and is answered and ended as any other request.
   hasBegun = true;
+  exchange.record.stream = true;
   exchange.outlivesHandler = !isDone;
   return response;
 }

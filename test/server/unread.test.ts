@@ -80,9 +80,33 @@ test("over a socket, the answer to a client that left before it is not kept", as
     await soon(() => expect(own.server.service.admission.running).toBeGreaterThan(0));
     leaving.abort();
     await asked;
-    await soon(() => expect(own.records.at(-1)).toMatchObject({ stream, error: "client_closed_request" }));
+    await soon(() => expect(own.records).toHaveLength(stream ? 2 : 1));
+    expect(own.records.at(-1)).toMatchObject({ error: "client_closed_request" });
   }
   await expectNoneWaits(own);
+});
+
+test("a stream that is refused before its first event is none in the log, and its answer counts like any other", async () => {
+  await using own = await served();
+  const onClose = vi.fn<(callback: () => void) => void>();
+  const ask = (more: object) =>
+    own.server.fetch(
+      new Request("http://127.0.0.1:8080/v1/completions", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ prompt: "a", max_tokens: 2, stream: true, ...more }),
+      }),
+      { drop: () => undefined, onClose },
+    );
+  const refused = await ask({ structured_outputs: { regex: "[" } });
+  expect(refused.status).toBe(400);
+  expect(own.records.at(-1)).toMatchObject({ status: 400, stream: false });
+  const { byteLength } = await refused.arrayBuffer();
+  expect(await answerBytes(own)).toBeGreaterThan(byteLength);
+  for (const [left] of onClose.mock.calls) left();
+  await (await ask({})).text();
+  await soon(() => expect(own.records.at(-1)).toMatchObject({ status: 200, stream: true }));
+  for (const [left] of onClose.mock.calls) left();
 });
 
 test.each([
