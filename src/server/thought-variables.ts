@@ -32,6 +32,32 @@ export function thoughtVariables(
   };
 }
 
+/**
+ * What a template is told of how much to think, in OpenAI's words. One that can only turn thoughts on and off is told that.
+ * @param effort null: nothing is said of it
+ * @param param what the request calls it
+ * @throws ApiError 400 where an effort would change nothing, but the usual one, and "none" where there are no thoughts
+ */
+export function effortVariables(
+  model: ModelService,
+  effort: string | null | undefined,
+  param: string,
+): TemplateVariables {
+  const { texts, served } = model;
+  const { thinks = false, knowsEffort = false, thoughtSwitch = null } = texts?.abilities ?? {};
+  if (effort == null) return {};
+  const isOn = effort !== "none";
+  if (thinks && (thoughtSwitch !== null || knowsEffort || !isOn)) {
+    return thoughtVariables(model, { isOn, effort, param });
+  }
+  if (knowsEffort) return { reasoning_effort: effort };
+  if (effort === "medium" || !isOn) return {};
+  throw refused(
+    `${param} ${effort} is not supported: the chat template of ${served.id} knows no efforts, nor a way to turn thoughts on and off.`,
+    param,
+  );
+}
+
 function refused(message: string, param: string): ApiError {
   return new ApiError(400, "invalid_request", message, { param });
 }

@@ -401,6 +401,22 @@ function withName(name: string, input: unknown) {
   return { id: name, type: "function", function: withText({ name, arguments: input }) };
 }
 
+test("reasoning_effort of a chat turns thoughts off and on, where the template's variables do not say", async () => {
+  const promptOf = async (body: object) =>
+    (await answerOf({ tools: [], max_tokens: 0, chat_template_kwargs: {}, ...body })).usage.prompt_tokens;
+  const [off, on] = await Promise.all(
+    [false, true].map((enable_thinking) => promptOf({ chat_template_kwargs: { enable_thinking } })),
+  );
+  expect(off).not.toBe(on);
+  expect(await promptOf({ reasoning_effort: "none" })).toBe(off);
+  expect(await promptOf({ reasoning_effort: "high" })).toBe(on);
+  const both = { reasoning_effort: "high", chat_template_kwargs: { enable_thinking: false } };
+  expect(await promptOf(both)).toBe(off);
+  expect(await errorOf(await ask({ reasoning_effort: "much" }))).toMatchObject({
+    ...{ status: 400, param: "reasoning_effort" },
+  });
+});
+
 test("/v1/responses: calls are items, whole and streamed; their outputs go on from what is kept", async () => {
   const tools = TOOLS.map(({ type, function: described }) => ({ type, ...described }));
   const usual = { input: "A pet?", tools, seed: 1, max_output_tokens: 300, reasoning: { effort: "none" } };

@@ -1,5 +1,4 @@
 /** A request of `/v1/responses` as all routes of chats have it, and what of it is told back. */
-import type { TemplateVariables } from "../../chat/chat-template.js";
 import type { GenerateOptions } from "../../library/generate-options.js";
 import type { JsonSchema } from "../../library/structured-output.js";
 import type { ToolDefinition } from "../../tools/tool.js";
@@ -10,7 +9,7 @@ import { defaultReplyTokens, generateOptions } from "../generation-service.js";
 import type { ModelService } from "../model-service.js";
 import type { InputTokensRequest, ResponseRequest, ResponseToolChoice } from "../schemas/responses.js";
 import { ANY_OBJECT, type AskedStructure } from "../schemas/structure.js";
-import { thoughtVariables } from "../thought-variables.js";
+import { effortVariables } from "../thought-variables.js";
 import type { ConversationItem } from "./response-items.js";
 import { responseMessages } from "./response-messages.js";
 
@@ -29,7 +28,7 @@ export function responsePromptAsk(
   body: InputTokensRequest,
   items: readonly ConversationItem[],
 ): ChatPromptAsk {
-  const effort = effortVariables(body.reasoning?.effort, model);
+  const effort = effortVariables(model, body.reasoning?.effort, "reasoning.effort");
   return {
     messages: responseMessages(body.instructions, items),
     messagesParam: "input",
@@ -114,29 +113,4 @@ function askedFormat({ text }: ResponseRequest): AskedStructure | null {
   throw new ApiError(400, "invalid_request", "text.format of the type json_schema has a schema.", {
     param: "text.format",
   });
-}
-
-/**
- * What a template is told of how much to think. One that can only turn thoughts on and off is told that.
- * @throws ApiError 400 where an effort would change nothing, but the usual one, and "none" where there are no thoughts
- */
-function effortVariables(
-  effort: NonNullable<ResponseRequest["reasoning"]>["effort"],
-  model: ModelService,
-): TemplateVariables {
-  const { texts, served } = model;
-  const { thinks = false, knowsEffort = false, thoughtSwitch = null } = texts?.abilities ?? {};
-  if (effort == null) return {};
-  const isOn = effort !== "none";
-  if (thinks && (thoughtSwitch !== null || knowsEffort || !isOn)) {
-    return thoughtVariables(model, { isOn, effort, param: "reasoning.effort" });
-  }
-  if (knowsEffort) return { reasoning_effort: effort };
-  if (effort === "medium" || !isOn) return {};
-  throw new ApiError(
-    400,
-    "invalid_request",
-    `reasoning.effort ${effort} is not supported: the chat template of ${served.id} knows no efforts, nor a way to turn thoughts on and off.`,
-    { param: "reasoning.effort" },
-  );
 }

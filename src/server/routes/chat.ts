@@ -13,6 +13,7 @@ import { timingsOf, usageOf } from "../openai-usage.js";
 import { type ChatRequest, chatRequest, chatResponse } from "../schemas/chat.js";
 import { askedStructure } from "../schemas/structure.js";
 import { type Service, streamAnswer } from "../service.js";
+import { effortVariables } from "../thought-variables.js";
 import { chatLogprobs, shownPerTurn } from "../token-text.js";
 import { type App, jsonText, routeWithBody } from "./routing.js";
 
@@ -67,8 +68,11 @@ function settle(model: ModelService, exchange: Exchange, body: ChatRequest): Cha
     });
   }
   const logprobs = body.logprobs === true ? (body.top_logprobs ?? 0) : undefined;
+  const prompt = chatPromptAsk(body);
+  const effort = effortVariables(model, body.reasoning_effort, "reasoning_effort");
   return {
-    ...chatPromptAsk(body),
+    ...prompt,
+    variables: { ...effort, ...prompt.variables },
     ...toolChoiceAsk(body),
     options: {
       ...generateOptions(model, body, exchange.principal!, defaultReplyTokens(model, logprobs)),

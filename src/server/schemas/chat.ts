@@ -3,7 +3,14 @@ import { z } from "@hono/zod-openapi";
 import type { ServerLimits } from "../limits.js";
 import { chosen, textOr, typeOf, unknownType } from "./chosen.js";
 import { list, record } from "./first-wrong.js";
-import { count, finishReasonSchema, generationFields, timingsSchema, usageSchema } from "./generation.js";
+import {
+  count,
+  effortField,
+  finishReasonSchema,
+  generationFields,
+  timingsSchema,
+  usageSchema,
+} from "./generation.js";
 import { boundedTogether } from "./structure.js";
 import { toolCallMessage, toolCallsResponse, toolChoiceFields, toolsField } from "./tools.js";
 import { unsupported } from "./unsupported.js";
@@ -103,6 +110,7 @@ export function chatRequest(limits: ServerLimits) {
       ...generationFields(limits),
       logprobs: z.boolean().nullish(),
       top_logprobs: count(limits.logprobs),
+      reasoning_effort: effortField(),
       ...chatPromptFields(),
       ...toolChoiceFields(),
       functions: unsupported("functions", none),

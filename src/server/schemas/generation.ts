@@ -10,6 +10,13 @@ export function count(limit: number, least = 0) {
   return (Number.isFinite(limit) ? whole.max(limit) : whole).nullish();
 }
 
+/** How much is to be thought, as OpenAI's chats and responses ask for it. */
+export function effortField() {
+  return z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).nullish().openapi({
+    description: "Handed over to a template that has reasoning_effort or enable_thinking.",
+  });
+}
+
 /** Fields of both kinds of request. What is null counts as absent. */
 export function generationFields(limits: ServerLimits) {
   const stop = z.string().min(1).max(limits.stopLength);

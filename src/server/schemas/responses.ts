@@ -5,7 +5,7 @@ import type { ServerLimits } from "../limits.js";
 import { templateVariables } from "./chat.js";
 import { chosen, textOr, typeOf } from "./chosen.js";
 import { list, record } from "./first-wrong.js";
-import { count, generationFields, timingsSchema } from "./generation.js";
+import { count, effortField, generationFields, timingsSchema } from "./generation.js";
 import { inputItem, outputItem } from "./response-items.js";
 import { boundedTools, jsonSchema } from "./structure.js";
 import { otherTool, whichToolChoice } from "./tools.js";
@@ -120,9 +120,7 @@ function promptFields() {
       .nullish(),
     reasoning: z
       .object({
-        effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]).nullish().openapi({
-          description: "Handed over to a template that has reasoning_effort or enable_thinking.",
-        }),
+        effort: effortField(),
         summary: z.enum(["auto", "concise", "detailed"]).nullish(),
         generate_summary: z.enum(["auto", "concise", "detailed"]).nullish(),
         mode: unsupported("reasoning.mode", (value) => value == null || value === "standard"),
