@@ -50,6 +50,8 @@ export async function startLimitedThread<Sent, Received>(
       onLost = listener;
     },
     hold(isHeld) {
+      // While it is being ended it holds the program, which waits for that.
+      if (isClosed) return;
       if (isHeld) worker.ref();
       else worker.unref();
     },

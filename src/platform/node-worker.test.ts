@@ -1,4 +1,6 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { startWorker } from "./node-worker.js";
 
@@ -25,4 +27,16 @@ test("an engine's worker sees that a message waits while its own code goes on", 
   expect(answers.slice(0, 2)).toEqual(["listens", { before: false, after: true }]);
   expect(answers.slice(2).map((answer) => (answer as { message: string }).message)).toEqual(["one", "two"]);
   expect(answers[3]).toEqual({ message: "two", hasMore: false });
+});
+
+test("a program goes on behind dispose, also where that has ended calls", async () => {
+  const { href } = new URL("../../dist/index.js", import.meta.url);
+  const program = `
+    import { load } from ${JSON.stringify(href)};
+    const lm = await load(undefined, { threads: 1 });
+    const stats = lm.stats().catch(({ code }) => code);
+    await lm.dispose();
+    console.log(await stats);`;
+  const { stdout } = await promisify(execFile)("node", ["--input-type=module", "-e", program]);
+  expect(stdout).toBe("disposed\n");
 });

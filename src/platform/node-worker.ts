@@ -66,6 +66,8 @@ export async function connectEngineWorker(worker: Worker): Promise<EngineConnect
       if (ended !== null) listener(ended);
     },
     hold(isHeld) {
+      // While it is being ended it holds the program, which waits for that.
+      if (isClosed) return;
       if (isHeld) worker.ref();
       else worker.unref();
     },
