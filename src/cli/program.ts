@@ -1,5 +1,5 @@
 /** The command line: which commands there are, and what happens when one is run. What each takes is in definitions/. */
-import { Command, type HelpConfiguration } from "commander";
+import { Command, Help, type HelpConfiguration } from "commander";
 import { VERSION } from "../version.js";
 import { addChat, addServe } from "./definitions/chat-commands.js";
 import type { Done } from "./definitions/definition.js";
@@ -77,8 +77,21 @@ function buildProgram(io: Io, done: Done): Command {
   return program;
 }
 
+/** A description that would have less room beside its option stands below it. */
+const NARROWEST_DESCRIPTION = 24;
+
 function helpStyle(colours: Colours): HelpConfiguration {
   return {
+    minWidthToWrap: NARROWEST_DESCRIPTION,
+    formatItem(term, termWidth, description, helper) {
+      const { helpWidth = 80 } = helper;
+      // Two columns before the option, and two behind it.
+      const isBeside = helpWidth - termWidth - 4 >= NARROWEST_DESCRIPTION;
+      if (isBeside || description === "")
+        return Help.prototype.formatItem.call(helper, term, termWidth, description, helper);
+      const below = helper.boxWrap(description, Math.max(NARROWEST_DESCRIPTION, helpWidth - 6));
+      return `  ${term}\n      ${below.replaceAll("\n", "\n      ")}`;
+    },
     styleTitle: colours.bold,
     styleCommandText: colours.cyan,
     styleOptionTerm: colours.cyan,

@@ -1,6 +1,7 @@
+import { stripVTControlCharacters } from "node:util";
 import picocolors from "picocolors";
 import { describe, expect, it } from "vitest";
-import { renderTable } from "./table.js";
+import { narrowedTable, renderTable, tableWidth, turnedTable } from "./table.js";
 import type { Colours } from "./terminal.js";
 
 const plain: Colours = picocolors.createColors(false);
@@ -41,5 +42,43 @@ describe("a table", () => {
     expect(lines).toHaveLength(200_002);
     expect(lines[200_001]).toBe("199999  x");
     expect(lines[2]).toBe("     0  x");
+  });
+});
+
+describe("a table that is too wide", () => {
+  const content = {
+    head: ["", "rows\ncounted", "time"],
+    rows: [
+      [coloured.bold("cached"), "104", coloured.green("1 s")],
+      [coloured.bold("recompute"), "5,450", ""],
+    ],
+    rightAligned: [1, 2],
+  };
+  const wide = tableWidth(renderTable(plain, content));
+
+  it("is turned: a line for each column", () => {
+    expect(wide).toBe("recompute    5,450  time".length);
+    expect(turnedTable(plain, content, wide)).toBe(renderTable(plain, content));
+    expect(stripVTControlCharacters(turnedTable(coloured, content, wide - 1))).toBe(
+      [
+        "         cached  recompute",
+        "──────────────────────────",
+        "rows        104      5,450",
+        "counted",
+        "time        1 s",
+      ].join("\n"),
+    );
+  });
+
+  it("leaves out what it can do without, and no more than it must", () => {
+    const fitted = (width: number, dispensable = [1, 2]) =>
+      stripVTControlCharacters(narrowedTable(coloured, content, { width, dispensable }))
+        .split("\n")
+        .find((line) => line.startsWith("cached"));
+    expect(fitted(wide)).toBe("cached         104   1 s");
+    expect(fitted(wide - 1)).toBe("cached      1 s");
+    expect(fitted(wide - 1, [2, 1])).toBe("cached         104");
+    expect(fitted(5)).toBe("cached");
+    expect(fitted(5, [])).toBe("cached         104   1 s");
   });
 });

@@ -45,13 +45,51 @@ export function renderTable(colours: Colours, { head, rows, rightAligned = [] }:
     );
   });
   if (headHeight > 0) {
-    const width = lines.reduce(
-      (most, line) => Math.max(most, displayWidth(stripVTControlCharacters(line).trimEnd())),
-      0,
-    );
-    lines.splice(headHeight, 0, colours.dim("─".repeat(width)));
+    lines.splice(headHeight, 0, colours.dim("─".repeat(tableWidth(lines.join("\n")))));
   }
   return lines.join("\n");
+}
+
+/** The table, without the first of the dispensable columns, then without the second, too, and so on, until it fits or none is left. */
+export function narrowedTable(
+  colours: Colours,
+  content: TableContent,
+  { width, dispensable }: { readonly width: number; readonly dispensable: readonly number[] },
+): string {
+  const table = renderTable(colours, content);
+  const [least, ...others] = dispensable;
+  if (least === undefined || tableWidth(table) <= width) return table;
+  const { head, rows, rightAligned = [] } = content;
+  const without = (cells: readonly string[]) => cells.toSpliced(least, 1);
+  const moved = (columns: readonly number[]) =>
+    columns.filter((column) => column !== least).map((column) => (column > least ? column - 1 : column));
+  return narrowedTable(
+    colours,
+    { head: without(head), rows: rows.map(without), rightAligned: moved(rightAligned) },
+    { width, dispensable: moved(others) },
+  );
+}
+
+/** A table of few rows, whose first cells are their names: where it is too wide, each column becomes a line. */
+export function turnedTable(colours: Colours, content: TableContent, width: number): string {
+  const table = renderTable(colours, content);
+  if (tableWidth(table) <= width) return table;
+  const { head, rows } = content;
+  return renderTable(colours, {
+    head: ["", ...rows.map(([name = ""]) => name)],
+    rows: head.slice(1).map((title, i) => {
+      const name = title.split("\n").map(colours.dim).join("\n");
+      return [name, ...rows.map((row) => row[i + 1] ?? "")];
+    }),
+    rightAligned: rows.map((_, i) => i + 1),
+  });
+}
+
+/** Columns of the terminal that a table's longest line takes. */
+export function tableWidth(table: string): number {
+  return table
+    .split("\n")
+    .reduce((most, line) => Math.max(most, displayWidth(stripVTControlCharacters(line))), 0);
 }
 
 /** Columns of the terminal that a text takes. */

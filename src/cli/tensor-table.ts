@@ -2,7 +2,7 @@
 import type { ModelInfo } from "../library/model-info.js";
 import { printable } from "../printable.js";
 import { formatCount } from "./format.js";
-import { renderTable } from "./table.js";
+import { narrowedTable } from "./table.js";
 import type { Colours } from "./terminal.js";
 
 type Tensor = ModelInfo["tensors"][number];
@@ -23,9 +23,6 @@ export function mixtureWords(tensors: readonly Tensor[]): string {
   return counts.map(([dtype, count]) => `${dtype} ${formatCount(count)}`).join(", ");
 }
 
-/** Columns in the order in which a narrow terminal has them; all of them need no more than `width`, if any do. */
-const COLUMNS = [4, 3, 2] as const;
-
 /** @param everyTensor each in a line of its own; otherwise the layers' equal ones share a line */
 export function tensorTable(
   { tensors }: ModelInfo,
@@ -39,13 +36,7 @@ export function tensorTable(
     formatCount(bytes),
     formatCount(shape.reduce((product, length) => product * length, 1)),
   ]);
-  const widths = head.map((title, column) =>
-    rows.reduce((most, row) => Math.max(most, row[column]!.length), title.length),
-  );
-  const upTo = (last: number) => widths.slice(0, last + 1).reduce((sum, columns) => sum + columns + 2, -2);
-  const last = COLUMNS.find((column) => upTo(column) <= width) ?? 1;
-  const shown = (row: readonly string[]) => row.slice(0, last + 1);
-  return renderTable(colours, { head: shown(head), rows: rows.map(shown), rightAligned: [3, 4] });
+  return narrowedTable(colours, { head, rows, rightAligned: [3, 4] }, { width, dispensable: [4, 3, 2] });
 }
 
 /** `h.3.`, `layers.3.`, `blk.3.` */

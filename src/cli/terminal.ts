@@ -39,6 +39,11 @@ export function columnsOf(stream: Output): number {
   return stream.isTTY === true && stream.columns ? stream.columns : 80;
 }
 
+/** Characters that a line may have: those of the terminal; in a pipe or a file nothing is broken or left out, so as many as there are. */
+export function lineRoomOf(stream: Output): number {
+  return stream.isTTY === true ? columnsOf(stream) : Number.POSITIVE_INFINITY;
+}
+
 /** Writes to standard output, and waits while its reader is slow, but no longer than until the command has to end. */
 export async function write({ stdout, signal }: Io, text: string): Promise<void> {
   if (stdout.destroyed || stdout.write(text) || signal.aborted) return;

@@ -47,6 +47,48 @@ describe("help", () => {
   });
 });
 
+/** Of a telephone, or of a window that is split. */
+const NARROW = 40;
+
+describe(`in ${NARROW} columns`, () => {
+  test.each(COMMANDS)("the options of %s stand above what they do", async (command) => {
+    const { lines } = await onTerminal([command, "--help"], { columns: NARROW });
+    const options = lines.slice(0, lines.indexOf("Examples:")).filter((line) => /^ {2,}/.test(line));
+    expect(options.length).toBeGreaterThan(2);
+    for (const line of options) expect(line.length, line).toBeLessThanOrEqual(NARROW);
+    expect(lines.join(" ").replace(/ +/g, " ")).toContain("-h, --help show this help");
+  });
+
+  const model = ["--threads", "1"];
+  test.each([
+    [["compare", "--max-tokens", "10", ...model], /^ +cached +recompute$/m],
+    [["logits", "Once upon a", ...model], /^token +id +probability +logprob$/m],
+    [["logits", "Once upon a", "--all", ...model], /^token +likeliest next$/m],
+    [["tokenize", "Once upon a time"], /^position +id +text$/m],
+    [["cache", ...model], /^ +0 +16 +32 +48 +64$/m],
+    [["perplexity", "models/stories/config.json", ...model], /^stories · f32 weights$/m],
+  ])("%j fits", async (args, head) => {
+    const { lines, exitCode } = await onTerminal(args, { columns: NARROW, env: { TERM: "dumb" } });
+    expect(exitCode).toBe(0);
+    expect(lines.join("\n")).toMatch(head);
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(NARROW);
+  });
+
+  it("a stage stands above what its last row needs", async () => {
+    const args = ["explain", "--max-tokens", "3", ...model];
+    const { lines } = await onTerminal(args, { columns: NARROW, env: { TERM: "dumb" } });
+    const from = lines.findIndex((line) => line.startsWith("stage "));
+    const stages = lines.slice(from, lines.indexOf("", from));
+    expect(stages.join("\n")).toMatch(/^ {2}attn\.scores\n {4}1 of Q \+\n {4}all \d+ of K\n/m);
+    for (const line of stages) expect(line.length, line).toBeLessThanOrEqual(NARROW);
+  });
+});
+
+it("in a pipe no table is turned, and no column left out", async () => {
+  const { stdout } = await run(["logits", "Once upon a", "--threads", "1"], { columns: NARROW });
+  expect(stdout).toMatch(/^token +id +probability +logprob +logit$/m);
+});
+
 describe("what a command shows fits", () => {
   const model = ["--threads", "1"];
   test.each([

@@ -10,8 +10,8 @@ import { toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
 import { bar } from "../progress.js";
-import { renderTable } from "../table.js";
-import { type Colours, coloursFor, type Io, write } from "../terminal.js";
+import { turnedTable } from "../table.js";
+import { type Colours, coloursFor, type Io, lineRoomOf, wrapText, write } from "../terminal.js";
 
 export interface BenchCommandOptions extends EngineOptions, OutputOptions {
   readonly promptTokens?: number | undefined;
@@ -60,7 +60,7 @@ export async function bench(options: BenchCommandOptions, io: Io): Promise<numbe
     io,
     options.json === true
       ? `${toJson(reportObject(info, report))}\n`
-      : renderReport(info, report, coloursFor(io.stdout, io.env)),
+      : renderReport(info, report, { colours: coloursFor(io.stdout, io.env), width: lineRoomOf(io.stdout) }),
   );
   return 0;
 }
@@ -83,24 +83,29 @@ function reportObject({ label, dtype, threads, vectors, dots }: ModelInfo, repor
   };
 }
 
-function renderReport(info: ModelInfo, report: BenchReport, colours: Colours): string {
+function renderReport(
+  info: ModelInfo,
+  report: BenchReport,
+  { colours, width }: { readonly colours: Colours; readonly width: number },
+): string {
   const { limits, share, promptTokens, newTokens, repetitions } = report;
   const { limit, unit } = PRODUCT_RATE[info.dtype];
   const productLimit = `${rate(limits[limit])} ${unit}`;
-  const figures = renderTable(colours, {
+  const content = {
     head: ["", "median\ntokens/s", "min", "max", "of the\nlimit", "which is\nhere"],
     rows: [
       figure("prefill", report.prefillTokensPerSecond, share.prefill, productLimit),
       figure("decode", report.decodeTokensPerSecond, share.decode, `${rate(limits.readGBs)} GB/s read`),
     ],
     rightAligned: [1, 2, 3, 4],
-  });
+  };
   const facts = [
     `${printable(info.label)} · ${info.dtype} weights · ${info.kernels} kernels · ${machineWords(info)}`,
     `prompt of ${formatCount(promptTokens)} tokens, ${formatCount(newTokens)} new · ${repetitions} ${repetitions === 1 ? "repetition" : "repetitions"} after one to warm up`,
     `loaded in ${formatDuration(report.loadMs)} · ${formatMemorySize(report.peakRssBytes)} at most`,
   ];
-  return `${figures}\n\n${facts.map(colours.dim).join("\n")}\n`;
+  const told = facts.map((fact) => wrapText(fact, width).split("\n").map(colours.dim).join("\n"));
+  return `${turnedTable(colours, content, width)}\n\n${told.join("\n")}\n`;
 }
 
 function figure(name: string, { median, min, max }: Spread, share: number, limit: string): string[] {

@@ -12,7 +12,7 @@ import { type Json, toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import { type EngineOptions, type OutputOptions, type SamplingOptions, samplingFor } from "../options.js";
 import { spinner } from "../progress.js";
-import { type Colours, coloursFor, columnsOf, type Io, write } from "../terminal.js";
+import { type Colours, coloursFor, columnsOf, type Io, lineRoomOf, wrapText, write } from "../terminal.js";
 
 export interface CacheCommandOptions extends EngineOptions, SamplingOptions, OutputOptions {}
 
@@ -102,7 +102,7 @@ export async function cache(
   const heading = `${label}: ${formatCount(kv.blocks)} KV blocks of ${kv.blockSize} positions, ${kv.dtype}`;
   await write(
     io,
-    `${style.colours.bold(printable(heading))}\n\n${render(shown, { fullest, end, kv }, style)}`,
+    `${style.colours.bold(wrapText(printable(heading), lineRoomOf(io.stdout)))}\n\n${render(shown, { fullest, end, kv }, style)}`,
   );
   return 0;
 }
@@ -164,7 +164,7 @@ function render(
     const room = width - 3 - facts.length - 2;
     return `${owned(letter, i, colours)}  ${fitted(printable(prompt), room).padEnd(room)}  ${colours.dim(facts)}`;
   });
-  const title = (text: string) => ["", colours.bold(text), ""];
+  const title = (text: string) => ["", colours.bold(wrapText(text, width)), ""];
   const held = heldIn(fullest);
   const used = fullest.owners.filter((owners) => owners.length > 0).length;
   lines.push(
@@ -175,9 +175,12 @@ function render(
     ...title("All blocks in the end"),
     ...mapLines(end, style),
     "",
-    `${colours.dim("A B C")} held by one   ${colours.green("2 3 4")} shared by so many   ${colours.cyan("○")} free, but found again   ${colours.dim("· free")}`,
+    wrapText(
+      `${colours.dim("A B C")} held by one   ${colours.green("2 3 4")} shared by so many   ${colours.cyan("○")} free, but found again   ${colours.dim("· free")}`,
+      width,
+    ),
     "",
-    `${formatCount(used)} blocks held what would take ${formatCount(held)} without sharing.`,
+    wrapText(`${formatCount(used)} blocks held what would take ${formatCount(held)} without sharing.`, width),
   );
   return `${lines.join("\n")}\n`;
 }
@@ -250,7 +253,9 @@ function tableLines(
     const more = ends[i] > columns ? colours.dim(` +${ends[i] - columns}`) : "";
     return `${owned(shown[i].letter, i, colours)}  ${cells.join("")}${more}`;
   });
-  return [colours.dim(`   ${head}   first position`), ...rows];
+  const legend = "   first position";
+  const isWide = 3 + head.length + legend.length <= width;
+  return [colours.dim(`   ${head}${isWide ? legend : ""}`), ...rows];
 }
 
 /** All blocks, a cell each; what was never used at the end is left out. */

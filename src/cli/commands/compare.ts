@@ -21,15 +21,17 @@ import { bar, spinner } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { ShownPieces } from "../streamed-text.js";
 import { expectFolder, writeSvg } from "../svg-file.js";
-import { renderTable } from "../table.js";
+import { turnedTable } from "../table.js";
 import {
   type Colours,
   coloursFor,
   columnsOf,
   type Io,
   joinedLines,
+  lineRoomOf,
   storyWrap,
   textFor,
+  wrapText,
   write,
 } from "../terminal.js";
 
@@ -103,7 +105,7 @@ export async function compare(
   if (requestedStop(io.signal) !== null) return 1;
   if (plot !== undefined) await writeSvg(plot, plotOf(report, model.info));
   if (json) await write(io, `${toJson(reportObject(report))}\n`);
-  else await write(io, `\n${renderReport(report, model.info, { colours, width: columnsOf(io.stdout) })}`);
+  else await write(io, `\n${renderReport(report, model.info, io)}`);
   if (plot !== undefined && !json) await write(io, colours.dim(`\nplot in ${printable(plot)}\n`));
   const complaint = complaintOf(report);
   if (complaint === null) return 0;
@@ -136,8 +138,10 @@ function reportObject(report: ComparisonReport): Json {
 function renderReport(
   report: ComparisonReport,
   info: ModelInfo,
-  { colours, width }: { readonly colours: Colours; readonly width: number },
+  { stdout, env }: Pick<Io, "stdout" | "env">,
 ): string {
+  const colours = coloursFor(stdout, env);
+  const room = lineRoomOf(stdout);
   const { cached, recompute, formula, steps } = report;
   const row = (name: string, run: ComparedRun, expected: number) => {
     const mark = run.rowsComputed === expected ? String : colours.red;
@@ -151,11 +155,12 @@ function renderReport(
       formatDuration(run.lastStepMs),
     ];
   };
-  const table = renderTable(colours, {
+  const content = {
     head: ["", "inferences", "rows through\nthe model", "by formula", "time", "first step", "last step"],
     rows: [row("cached", cached, formula.cached), row("recompute", recompute, formula.recompute)],
     rightAligned: [1, 2, 3, 4, 5, 6],
-  });
+  };
+  const lines = (sentences: readonly string[]) => sentences.map((sentence) => wrapText(sentence, room));
   const compared = [
     ...whatRan(report, info),
     `vocabulary of ${formatCount(info.config.vocabSize)}`,
@@ -163,13 +168,12 @@ function renderReport(
     `seed ${report.seed}`,
   ];
   return [
-    table,
+    turnedTable(colours, content, room),
     "",
-    ...formulaLines(report),
+    ...lines(formulaLines(report)),
     "",
-    ...gainLine(report, colours),
-    verdictLine(report, colours),
-    ...joinedLines(compared.map(printable), width).map(colours.dim),
+    ...lines([...gainLine(report, colours), verdictLine(report, colours)]),
+    ...joinedLines(compared.map(printable), columnsOf(stdout)).map(colours.dim),
     "",
   ].join("\n");
 }

@@ -21,8 +21,8 @@ import type { EngineOptions, OutputOptions, PromptOptions } from "../options.js"
 import { bar } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
 import { expectFolder, writeSvg } from "../svg-file.js";
-import { displayWidth, renderTable } from "../table.js";
-import { type Colours, coloursFor, columnsOf, type Io, wrapText, write } from "../terminal.js";
+import { renderTable, tableWidth, turnedTable } from "../table.js";
+import { type Colours, coloursFor, type Io, lineRoomOf, wrapText, write } from "../terminal.js";
 import { tokenLabel } from "../token-label.js";
 import { DEFAULT_PROMPT } from "./compare.js";
 
@@ -66,8 +66,7 @@ export async function explainCommand(
     await write(io, `${toJson(explanationObject(explanation, model.info, files))}\n`);
   } else {
     const colours = coloursFor(io.stdout, io.env);
-    // In a pipe nothing is broken into lines.
-    const width = io.stdout.isTTY === true ? columnsOf(io.stdout) : Number.POSITIVE_INFINITY;
+    const width = lineRoomOf(io.stdout);
     await write(io, renderExplanation(explanation, model.info, { colours, width }));
     const lines = files.map((file) => `figure in ${printable(file)}\n`);
     if (files.length > 0) await write(io, `\n${colours.dim(lines.join(""))}`);
@@ -168,7 +167,7 @@ function renderExplanation(
     "",
     colours.bold("What it costs to generate them"),
     "",
-    costTable(explanation, colours),
+    costTable(explanation, colours, width),
     "",
     ...costSentences(explanation, info, colours),
     "",
@@ -190,6 +189,8 @@ interface StageLayout {
   readonly stacksNeeds?: true;
   /** Layers stand above what they have in common. */
   readonly stacksNames?: true;
+  /** What is needed stands below the stage that needs it. */
+  readonly joinsColumns?: true;
 }
 
 /** The first layout that fits, or the narrowest. */
@@ -197,11 +198,12 @@ function stageTable(stages: readonly Stage[], colours: Colours, width: number): 
   const layouts: StageLayout[] = [
     ...(width >= WIDTH_FOR_SHAPES && width < Number.POSITIVE_INFINITY ? [{ hasShapes: true } as const] : []),
     ...[{}, { stacksNeeds: true } as const, { stacksNeeds: true, stacksNames: true } as const],
+    { stacksNeeds: true, stacksNames: true, joinsColumns: true },
   ];
   let table = "";
   for (const layout of layouts) {
     table = stageTableAs(stages, colours, layout);
-    if (Math.max(...table.split("\n").map(displayWidth)) <= width) break;
+    if (tableWidth(table) <= width) break;
   }
   return table;
 }
@@ -213,17 +215,23 @@ function stageTableAs(stages: readonly Stage[], colours: Colours, layout: StageL
     const mark = (lines: readonly string[]) =>
       lines.map((line) => (isWide ? colours.yellow(line) : line)).join("\n");
     const needs = stage.needs.map(needText);
+    const name = layout.stacksNames ? stackedName(stage) : [stageName(stage)];
+    const needed = layout.stacksNeeds
+      ? needs.map((need, i) => (i === needs.length - 1 ? need : `${need} +`))
+      : [needs.join(" + ")];
+    const cost = stage.multiplyAdds === 0 ? "" : formatCount(stage.multiplyAdds);
+    if (layout.joinsColumns) return [mark([...name, ...needed.map((line) => `    ${line}`)]), cost];
     return [
-      mark(layout.stacksNames ? stackedName(stage) : [stageName(stage)]),
+      mark(name),
       ...(hasShapes ? [colours.dim(`(${stage.shape.map(formatCount).join(", ")})`)] : []),
-      mark(
-        layout.stacksNeeds
-          ? needs.map((need, i) => (i === needs.length - 1 ? need : `${need} +`))
-          : [needs.join(" + ")],
-      ),
-      stage.multiplyAdds === 0 ? "" : formatCount(stage.multiplyAdds),
+      mark(needed),
+      cost,
     ];
   });
+  if (layout.joinsColumns) {
+    const head = ["stage\n    its last row needs", "multiply-\nadds of\nthat row"];
+    return renderTable(colours, { head, rows, rightAligned: [1] });
+  }
   return renderTable(colours, {
     head: ["stage", ...(hasShapes ? ["shape"] : []), "its last row needs", "multiply-adds\nof that row"],
     rows,
@@ -295,7 +303,7 @@ function seenWords(stages: readonly Stage[], names: string): string {
     .join(", ");
 }
 
-function costTable(explanation: Explanation, colours: Colours): string {
+function costTable(explanation: Explanation, colours: Colours, width: number): string {
   const { recompute, cached } = explanation;
   const row = (name: string, { rows, multiplyAdds }: WayCost, formula: string) => {
     const mark = rows.counted === rows.traced && rows.traced === rows.formula ? String : colours.red;
@@ -309,11 +317,12 @@ function costTable(explanation: Explanation, colours: Colours): string {
       markCost(formatCount(multiplyAdds.traced)),
     ];
   };
-  return renderTable(colours, {
+  const content = {
     head: ["", "rows\ncounted", "by\nformula", "", "multiply-adds\ncounted", "by the\ntrace"],
     rows: [row("recompute", recompute, "(M+1)L + M(M+1)/2"), row("cached", cached, "L + M")],
     rightAligned: [1, 2, 4, 5],
-  });
+  };
+  return turnedTable(colours, content, width);
 }
 
 function costSentences(

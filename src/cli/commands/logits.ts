@@ -7,8 +7,8 @@ import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions, PromptOptions } from "../options.js";
 import { bar, spinner } from "../progress.js";
 import { choosePrompt } from "../prompt.js";
-import { renderTable } from "../table.js";
-import { coloursFor, type Io, write } from "../terminal.js";
+import { narrowedTable } from "../table.js";
+import { coloursFor, type Io, lineRoomOf, write } from "../terminal.js";
 import { tokenLabel } from "../token-label.js";
 
 export interface LogitsCommandOptions extends EngineOptions, PromptOptions, OutputOptions {
@@ -87,12 +87,17 @@ function likeliestTable(model: LanguageModel, row: Float32Array, top: number, io
     row[token].toFixed(4),
   ]);
   const hasText = model.tokenizer !== null;
-  return renderTable(colours, {
-    head: [...(hasText ? ["token"] : []), "id", "probability", "", "logprob", "logit"],
-    // Without a tokenizer a token's label is its id.
-    rows: hasText ? rows : rows.map((cells) => cells.slice(1)),
-    rightAligned: hasText ? [1, 2, 4, 5] : [0, 1, 3, 4],
-  });
+  // Without a tokenizer a token's label is its id.
+  const shown = (columns: readonly number[]) => (hasText ? columns : columns.map((column) => column - 1));
+  return narrowedTable(
+    colours,
+    {
+      head: [...(hasText ? ["token"] : []), "id", "probability", "", "logprob", "logit"],
+      rows: hasText ? rows : rows.map((cells) => cells.slice(1)),
+      rightAligned: shown([1, 2, 4, 5]),
+    },
+    { width: lineRoomOf(io.stdout), dispensable: shown([3, 5, 4]) },
+  );
 }
 
 /** One line a position: the token there, what the model expects next, and what it gives to the token that follows. */
@@ -110,11 +115,15 @@ async function allRowsTable(model: LanguageModel, tokens: readonly number[], io:
       next === undefined ? "" : formatProbability(Math.exp(logSoftmaxAt(row, next, normalizer))),
     ]);
   }
-  return renderTable(coloursFor(io.stdout, io.env), {
-    head: ["position", "token", "likeliest next", "probability", "of the actual next"],
-    rows,
-    rightAligned: [0, 3, 4],
-  });
+  return narrowedTable(
+    coloursFor(io.stdout, io.env),
+    {
+      head: ["position", "token", "likeliest next", "probability", "of the actual next"],
+      rows,
+      rightAligned: [0, 3, 4],
+    },
+    { width: lineRoomOf(io.stdout), dispensable: [4, 3, 0] },
+  );
 }
 
 const EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];

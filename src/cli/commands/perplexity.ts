@@ -8,7 +8,7 @@ import { toJson } from "../json.js";
 import { loadModel } from "../model.js";
 import type { EngineOptions, OutputOptions } from "../options.js";
 import { bar } from "../progress.js";
-import { type Colours, coloursFor, type Io, write } from "../terminal.js";
+import { type Colours, coloursFor, type Io, joinedLines, lineRoomOf, write } from "../terminal.js";
 import { readText } from "../text-input.js";
 
 export interface PerplexityCommandOptions extends EngineOptions, OutputOptions {
@@ -35,11 +35,10 @@ export async function perplexity(
     io,
     options.json === true
       ? `${toJson({ ...result })}\n`
-      : render(
-          result,
-          `${printable(model.info.label)} · ${model.info.dtype} weights`,
-          coloursFor(io.stdout, io.env),
-        ),
+      : render(result, [printable(model.info.label), `${model.info.dtype} weights`], {
+          colours: coloursFor(io.stdout, io.env),
+          room: lineRoomOf(io.stdout),
+        }),
   );
   return 0;
 }
@@ -54,10 +53,9 @@ async function readInput(file: string | undefined, io: Io): Promise<string> {
 
 function render(
   { perplexity, tokens, nllMean }: PerplexityResult,
-  label: string,
-  { bold, dim }: Colours,
+  label: readonly string[],
+  { colours: { bold, dim }, room }: { readonly colours: Colours; readonly room: number },
 ): string {
-  return `perplexity ${bold(perplexity.toPrecision(5))}\n${dim(
-    `${formatCount(tokens)} tokens scored · ${nllMean.toFixed(4)} nats a token · ${label}`,
-  )}\n`;
+  const facts = [`${formatCount(tokens)} tokens scored`, `${nllMean.toFixed(4)} nats a token`, ...label];
+  return `perplexity ${bold(perplexity.toPrecision(5))}\n${joinedLines(facts, room).map(dim).join("\n")}\n`;
 }
