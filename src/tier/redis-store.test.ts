@@ -198,7 +198,7 @@ test("without ioredis it says what to install", async () => {
   const missing = Object.assign(new Error("Cannot find package 'ioredis'"), { code: "ERR_MODULE_NOT_FOUND" });
   const opening = openRedisStore({ ...SETTINGS, url: "redis://127.0.0.1" }, () => Promise.reject(missing));
   await expect(opening).rejects.toMatchObject({ code: "runtime_unsupported" });
-  expect(await sentence(opening)).toContain("npm install lastrow ioredis@6");
+  expect(await sentence(opening)).toContain("npm install ioredis@6");
 });
 
 describe("settings that go against each other", () => {

@@ -226,7 +226,7 @@ async function clientOf(importClient: ImportClient): Promise<typeof Redis> {
   } catch (cause) {
     throw new LastrowError(
       "runtime_unsupported",
-      "A tier in Redis needs the package ioredis, which cannot be loaded; install it beside lastrow: npm install lastrow ioredis@6 (--global, if lastrow is).",
+      "A tier in Redis needs the package ioredis, which cannot be loaded; install it beside lastrow: npm install ioredis@6 (--global, if lastrow is).",
       { cause },
     );
   }

@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const pages = [
   ...["README.md", "README.zh-CN.md", "deploy/README.md", "models/stories/README.md"],
+  ...["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"],
   ...readdirSync(join(root, "docs"))
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),

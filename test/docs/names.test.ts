@@ -9,6 +9,7 @@ const FOLDERS = ["assembly", "bench", "deploy", "explorer", "scripts", "src", "t
 const SKIPPED = /(?:^|\/)(?:node_modules|dist|models|results)\//;
 const pages = [
   ...["README.md", "README.zh-CN.md", "deploy/README.md", "bench/peers/README.md", "bench/page/README.md"],
+  ...["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"],
   ...readdirSync(join(root, "docs"))
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),

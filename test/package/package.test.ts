@@ -13,7 +13,7 @@ import { promisify } from "node:util";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { load } from "../../src/index.js";
-import { complaints, writeSamples } from "./samples.js";
+import { complaints, writeFamilySample, writeSamples } from "./samples.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -45,6 +45,8 @@ test("holds what is needed and nothing of the workshop", () => {
     "package.json",
     "README.md",
     "LICENSE",
+    "CHANGELOG.md",
+    "SECURITY.md",
     "dist/index.js",
     "dist/index.d.ts",
     "dist/cli/main.js",
@@ -100,6 +102,10 @@ test("has types for all that the pages show, and none of what is internal", asyn
   const types = await readFile(join(folder, "node_modules/lastrow/dist/library/language-model.d.ts"), "utf8");
   expect(types).toContain("generate<");
   expect(types).not.toMatch(/@internal|infillEnds|rankIds/);
+}, 120_000);
+
+test("what docs/adding-a-model.md shows fits the sources", async () => {
+  expect(complaints([await writeFamilySample(root, folder)], "bundler")).toEqual([]);
 }, 120_000);
 
 test("bundles for a browser, without a Node built-in, and the bundle runs", async () => {

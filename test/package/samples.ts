@@ -15,8 +15,8 @@ declare const z: typeof import("zod").z;
 declare function dim(text: string): string;
 `;
 
-/** Pieces of the sources, not programs. */
-const ABOUT_THE_SOURCES = new Set(["adding-a-model.md"]);
+/** Its examples are pieces of the sources, not programs. */
+const ABOUT_THE_SOURCES = "adding-a-model.md";
 
 /**
  * Writes each sample as a module of its own.
@@ -27,7 +27,7 @@ export async function writeSamples(root: string, folder: string): Promise<string
   const docs = (await readdir(join(root, "docs"))).filter((name) => name.endsWith(".md"));
   const pages = [
     "README.md",
-    ...docs.filter((name) => !ABOUT_THE_SOURCES.has(name)).map((name) => `docs/${name}`),
+    ...docs.filter((name) => name !== ABOUT_THE_SOURCES).map((name) => `docs/${name}`),
   ];
   const samples = join(folder, "samples");
   await mkdir(samples, { recursive: true });
@@ -48,6 +48,30 @@ export async function writeSamples(root: string, folder: string): Promise<string
     );
   }
   return written;
+}
+
+/**
+ * Writes what docs/adding-a-model.md shows as a module beside the sources' own: a family, and rows of its tensors.
+ * @returns its path
+ */
+export async function writeFamilySample(root: string, folder: string): Promise<string> {
+  const text = await readFile(join(root, "docs", ABOUT_THE_SOURCES), "utf8");
+  const [family, rows, ...others] = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code);
+  if (others.length > 0) throw new Error(`docs/${ABOUT_THE_SOURCES} has an example that is not checked`);
+  const path = join(folder, "family.ts");
+  await writeFile(
+    path,
+    `import type { Architecture } from "${root}/src/architectures/architecture.js";
+import type { TensorRow } from "${root}/src/model/decoder-spec.js";
+declare const readMyFamilyConfig: Architecture["config"];
+declare const myFamilyTensors: Architecture["tensors"];
+declare const C: number;
+${family}
+export const rows: readonly TensorRow[] = [
+${rows}];
+`,
+  );
+  return path;
 }
 
 /** What TypeScript has against them, under its strictest usual settings. */
