@@ -43,7 +43,7 @@ export class Conversation {
   isAnswering = $state(false);
   failure = $state<Failure | null>(null);
   needsKey = $state(false);
-  /** What was said, got no answer, and will not get one as it is: it goes back to the field that it came from. */
+  /** What was said and is to be said in other words: it goes back to the field that it came from. */
   returned = $state("");
   /** Models without a form of chats: their texts go on. */
   #continuing = $state<Record<string, true>>({});
@@ -82,6 +82,14 @@ export class Conversation {
     if (this.turns.length > 0 && this.models.length > 0) await this.#answer();
   }
 
+  /** Takes the last message back to the field, and the answer to it away. */
+  edit(): void {
+    if (this.isAnswering) return;
+    if (this.turns.at(-1)?.role === "assistant") this.turns.pop();
+    this.failure = null;
+    this.#takeBack();
+  }
+
   /** Ends the answer where it is. */
   stop(): void {
     this.#stop?.abort();
@@ -113,13 +121,13 @@ export class Conversation {
     } catch (error) {
       if (turn !== null) turn.end ??= stop.signal.aborted ? "stopped" : "lost";
       if (!stop.signal.aborted) this.#fail(error);
+      // Else every later message would go with it, and be refused for it.
       if (turn === null && !this.needsKey && !this.mayRecover) this.#takeBack();
     } finally {
       this.isAnswering = false;
     }
   }
 
-  /** Else every later message would go with it, and be refused for it. */
   #takeBack(): void {
     if (this.turns.at(-1)?.role === "user") this.returned = this.turns.pop()!.text;
   }

@@ -51,6 +51,23 @@ async function say(page: Page, message: string): Promise<void> {
   await page.locator("[data-message]").press("Enter");
 }
 
+/** Instead of the server's model. */
+async function answerWith(page: Page, content: string, reasoning?: string): Promise<void> {
+  await page.unroute("**/v1/chat/completions");
+  const chunks = [
+    { choices: [{ index: 0, delta: { content, reasoning_content: reasoning }, finish_reason: null }] },
+    { choices: [{ index: 0, delta: {}, finish_reason: "stop" }] },
+  ];
+  const body = [...chunks.map((chunk) => JSON.stringify(chunk)), "[DONE]"];
+  await page.route("**/v1/chat/completions", (route) =>
+    route.fulfill({
+      status: 200,
+      contentType: "text/event-stream",
+      body: body.map((data) => `data: ${data}\n\n`).join(""),
+    }),
+  );
+}
+
 async function answered(page: Page, count: number): Promise<void> {
   await page
     .locator('[data-turn="assistant"][data-end]')
@@ -172,19 +189,96 @@ test("a key is asked for, used, and forgotten with the page", async () => {
 test("what the model says is text, whatever it is", async () => {
   const page = await open(servers[0]!.listening.url);
   const hostile = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script> **no** & <b>`;
-  await page.route("**/v1/chat/completions", (route) =>
-    route.fulfill({
-      status: 200,
-      contentType: "text/event-stream",
-      body: `data: ${JSON.stringify({ choices: [{ index: 0, delta: { reasoning_content: hostile, content: hostile }, finish_reason: null }] })}\n\ndata: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] })}\n\ndata: [DONE]\n\n`,
-    }),
-  );
+  await answerWith(page, hostile, hostile);
   await say(page, hostile);
   await answered(page, 1);
   expect(await text(page).textContent()).toBe(hostile);
+  expect(await page.locator('[data-turn="user"] [data-text]').textContent()).toBe(hostile);
   expect(await page.locator("[data-reasoning] p").textContent()).toBe(hostile);
   expect(await page.locator("[data-turns] :is(img, script, b)").count()).toBe(0);
   expect(await page.evaluate(() => "hacked" in window)).toBe(false);
+  await page.context().close();
+});
+
+test("a long answer on a phone: the page follows to its end, each line has its own direction, the bar is low", async () => {
+  const page = await open(servers[0]!.listening.url, { viewport: { width: 360, height: 740 } });
+  await answerWith(page, `${"A long answer. ".repeat(150)}\n\nمرحبا كيف حالك`);
+  await say(page, "Why?");
+  await answered(page, 1);
+  // From the right, as it is written, below what is written from the left.
+  const [edge, last] = await text(page).evaluate((element) => {
+    const range = document.createRange();
+    range.setStart(element.firstChild!, element.textContent!.indexOf("مرحبا"));
+    range.setEnd(element.firstChild!, element.textContent!.length);
+    return [element.getBoundingClientRect().right, range.getBoundingClientRect().right];
+  });
+  expect(last).toBeCloseTo(edge!, 0);
+  const below = await page.locator("[data-retry]").boundingBox();
+  const field = await page.locator(".frame").boundingBox();
+  expect(below!.y + below!.height).toBeLessThanOrEqual(field!.y);
+  const bar = await page.evaluate(() => ({
+    height: document.querySelector("header")!.clientHeight,
+    cut: [...document.querySelectorAll("header div")].filter((one) => one.scrollWidth > one.clientWidth)
+      .length,
+  }));
+  expect(bar.height).toBeLessThan(110);
+  expect(bar.cut).toBe(0);
+  await expectAccessible(page);
+  await page.context().close();
+});
+
+test("the last message is edited, and the keyboard stays in the field", async () => {
+  const page = await open(servers[0]!.listening.url);
+  const hasFocus = () => page.locator("[data-message]").evaluate((field) => field === document.activeElement);
+  const status = page.locator('main [role="status"]');
+  // Never answered: what is pressed is pressed in time.
+  await page.route("**/v1/chat/completions", () => undefined);
+  await say(page, "first");
+  await page.locator("[data-stop]").waitFor();
+  expect(await status.textContent()).toBe("The model reads …");
+  await page.locator("[data-stop]").click();
+  await page.locator("[data-send]").waitFor();
+  expect(await hasFocus()).toBe(true);
+  await page.keyboard.press("Enter");
+  await page.locator("[data-stop]").waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator("[data-send]").waitFor();
+  expect(await page.locator("[data-message]").inputValue()).toBe("first");
+  await answerWith(page, "An answer.");
+  await page.keyboard.press("Enter");
+  await answered(page, 1);
+  expect(await status.textContent()).toBe("The answer is there.");
+  await page.locator("[data-retry]").click();
+  await answered(page, 1);
+  expect(await hasFocus()).toBe(true);
+  await say(page, "second");
+  await answered(page, 2);
+  expect(await page.locator("[data-edit]").count()).toBe(1);
+  await page.locator("[data-edit]").click();
+  expect(await page.locator("[data-message]").inputValue()).toBe("second");
+  expect(await hasFocus()).toBe(true);
+  expect(await page.locator("[data-turn]").count()).toBe(2);
+  await page.locator("[data-new]").click();
+  expect(await hasFocus()).toBe(true);
+  await page.context().close();
+});
+
+test("a temperature is a number, with a comma too; an answer of nothing says so", async () => {
+  const page = await open(servers[0]!.listening.url);
+  await page.locator("[data-settings]").click();
+  const field = page.getByLabel("Temperature");
+  await field.fill("warm");
+  await field.blur();
+  expect(await field.inputValue()).toBe("");
+  await field.fill("0,5");
+  await field.blur();
+  expect(await field.inputValue()).toBe("0.5");
+  await answerWith(page, "");
+  const asked = page.waitForRequest("**/v1/chat/completions");
+  await say(page, "Hello!");
+  expect((await asked).postDataJSON().temperature).toBe(0.5);
+  await answered(page, 1);
+  await page.getByText("The answer is empty.").waitFor();
   await page.context().close();
 });
 
