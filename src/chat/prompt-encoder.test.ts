@@ -89,3 +89,12 @@ test.each([
     expect([text, encoder.encode([{ text, origin: 0 }], [])]).toEqual([text, want]);
   }
 });
+
+test("a tokenizer whose special tokens hold all white space is refused, not the process ended", () => {
+  const spaces = Array.from({ length: 0xd800 }, (_, code) => String.fromCharCode(code)).filter((character) =>
+    /\p{White_Space}/u.test(character),
+  );
+  expect(() => new PromptEncoder(textTokenizer([spaces.join("")]), 1000)).toThrow(
+    expect.objectContaining({ name: "LastrowError", code: "tokenizer_invalid" }),
+  );
+});

@@ -24,7 +24,10 @@ export class PromptEncoder {
   readonly #letter: string;
   readonly #other: string;
 
-  /** @param contextLength tokens that a prompt can have at most */
+  /**
+   * @param contextLength tokens that a prompt can have at most
+   * @throws LastrowError `tokenizer_invalid` where special tokens leave no character of some kind
+   */
   constructor(tokenizer: Tokenizer, contextLength: number) {
     const { specialTokens } = tokenizer;
     this.#tokenizer = tokenizer;
@@ -122,5 +125,8 @@ function firstUnused(used: ReadonlySet<string>, kind: RegExp): string {
     const character = String.fromCharCode(code);
     if (!used.has(character) && kind.test(character)) return character;
   }
-  throw new Error("the special tokens hold every character of a kind");
+  throw new LastrowError(
+    "tokenizer_invalid",
+    "The tokenizer's special tokens hold every character of a kind, such as all white space, so a prompt cannot be told from them.",
+  );
 }

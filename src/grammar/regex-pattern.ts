@@ -3,6 +3,7 @@
  * and without what is seldom met (look-behind, word boundaries, properties of Unicode): these are refused by name.
  */
 import { invalidArgument } from "../errors.js";
+import { quoteValue } from "../quote-value.js";
 import { type CodePoints, codePoints, complement } from "./code-points.js";
 import { MAX_PATTERN_LENGTH } from "./json-schema/schema-limits.js";
 import { UNBOUNDED } from "./regex-terms.js";
@@ -239,7 +240,7 @@ class PatternReader {
 
   #wrong(what: string): Error {
     return invalidArgument(
-      `the pattern ${JSON.stringify(this.#source)} has, before character ${this.#at + 1}, ${what}.`,
+      `the pattern ${quoteValue(this.#source)} has, before character ${this.#at + 1}, ${what}.`,
     );
   }
 }

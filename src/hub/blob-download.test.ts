@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -173,6 +173,21 @@ describe("resuming", () => {
     expect(ranges()).toEqual(["bytes=1000-"]);
     expect(await partials()).toEqual([alive]);
     expect((await readFile(join(blobs, BLOB))).equals(WEIGHTS)).toBe(true);
+  });
+
+  it("takes over from a process that had this one's number before it began, as in a container that starts again", async () => {
+    const namesake = await ownName(process.pid);
+    await writeFile(join(blobs, namesake), WEIGHTS.subarray(0, 1000));
+    const before = new Date(Date.now() - process.uptime() * 1000 - 60_000);
+    await utimes(join(blobs, namesake), before, before);
+    answerWeights((response) => cut(response, 1000, 0));
+    const [first, second] = await Promise.all([codeOf(run()), codeOf(run())]);
+    expect([first, second]).toEqual(["hub_unreachable", "hub_unreachable"]);
+    server.intercept = null;
+    server.requests.length = 0;
+    await run();
+    expect(ranges()).toEqual(["bytes=1000-"]);
+    await expectWhole();
   });
 
   it.each([

@@ -8,7 +8,7 @@
  *     <digest>.<host>-<pid>-<random>.lastrow.incomplete    being written, or left behind by a process that was killed
  */
 import { createHash, randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
@@ -50,7 +50,12 @@ export class PartialFile {
     for (const name of await abandoned(folder, digest)) {
       const found = join(folder, name);
       if (isTaken) await rm(found, { force: true });
-      else isTaken = await renamed(found, path);
+      else {
+        // What this process takes over is its own from now on, whoever wrote it last.
+        const now = new Date();
+        await utimes(found, now, now).catch(() => undefined);
+        isTaken = await renamed(found, path);
+      }
     }
     const handle = await open(path, isTaken ? "r+" : "wx+");
     return new PartialFile(folder, digest, path, handle, (await handle.stat()).size);
@@ -135,8 +140,16 @@ export function isBeingWritten(name: string, mtimeMs: number): boolean {
 function isAbandoned(owner: string, mtimeMs: number): boolean {
   if (owner === "") return true;
   const [ownerHost, pid] = owner.slice(1).split("-");
-  if (ownerHost === host()) return !isRunning(Number(pid));
+  if (ownerHost === host()) return !isRunning(Number(pid)) || isOfNamesake(Number(pid), mtimeMs);
   return Date.now() - mtimeMs > ABANDONED_AFTER_MS;
+}
+
+/**
+ * Whether it was last written before this process began, by one that had its number: in a container that was started again
+ * each process has the number that it had before.
+ */
+function isOfNamesake(pid: number, mtimeMs: number): boolean {
+  return pid === process.pid && mtimeMs < Date.now() - process.uptime() * 1000;
 }
 
 function isRunning(pid: number): boolean {

@@ -183,8 +183,11 @@ function unigramModel(
 /** The library's model of that kind. @param config its fields, checked */
 function wordEncoder(Kind: new (config: object) => LibraryModel, config: JsonObject): WordEncoder {
   const model = new Kind(config);
+  // Word by word: of several, the library makes unknown characters at the end of one and at the beginning of the next one token.
   return (words) =>
-    model._call([...words]).map((piece) => model.tokens_to_ids.get(piece) ?? model.unk_token_id);
+    words.flatMap((word) =>
+      model._call([word]).map((piece) => model.tokens_to_ids.get(piece) ?? model.unk_token_id),
+    );
 }
 
 function renaming(unreachable: ReadonlySet<string>): Rename {

@@ -124,6 +124,15 @@ describe("other kinds", () => {
     expect(tokenizer.encode("</s>")).not.toContain(6);
     expect(tokenizer.encode("</s>", { parseSpecial: true })).toEqual([6]);
     expect(tokenizer.decode([3, 4, 1])).toBe("abc a");
+    // Unknown characters are one token within a word, and not across two.
+    expect(tokenizer.encode("xyz")).toEqual([5, 0]);
+    const cut = {
+      ...unigram,
+      pre_tokenizer: { type: "Split", pattern: { String: "-" }, behavior: "Removed" },
+    };
+    expect(
+      (await opened({ ...cut, pre_tokenizer: { ...cut.pre_tokenizer, invert: false } }, 7)).encode("bxy-xyc"),
+    ).toEqual([2, 0, 0, 4]);
     expect(() => tokenizer.encode("a".repeat(100_001))).toThrow(
       expect.objectContaining({ code: "invalid_argument" }),
     );

@@ -182,6 +182,8 @@ function keyOf(key: Value): Key {
   if (key instanceof Float) return key.value;
   if (typeof key === "boolean") return Number(key);
   if (key === null || typeof key === "number") return key;
+  // All undefined values are the same key, as in Jinja2: a template may look for a name that is not there.
+  if (key instanceof Undefined) return "u";
   if (key instanceof List && isHashable(key)) return `l${repr(key)}`;
   throw new Error(`${typeName(key)} cannot be a key`);
 }

@@ -3,6 +3,7 @@
  * that what is left is a list of alternatives, each a set of plain rules for every type of value.
  */
 import { invalidArgument } from "../../errors.js";
+import { quoteValue } from "../../quote-value.js";
 import type { Work } from "../work.js";
 import type { Bound } from "./number-dfa.js";
 import { checkKeywords } from "./schema-keywords.js";
@@ -21,6 +22,8 @@ export interface Alternative {
   readonly members: Conjunction;
 }
 
+/** Characters of a name or a reference that messages show. */
+const MAX_SHOWN = 200;
 /** Steps of work that a schema takes, and two that are shown to exclude each other. Measured. */
 const STEPS_OF_SPREADING = 10;
 const STEPS_OF_EXCLUDING = 10;
@@ -63,7 +66,7 @@ export class SchemaAlternatives {
     const { properties, $defs, definitions, allOf, anyOf, oneOf, prefixItems } = schema;
     for (const [keyword, named] of Object.entries({ properties, $defs, definitions })) {
       for (const [name, one] of Object.entries((named ?? {}) as Record<string, Schema>)) {
-        this.#visit(one, `${where}/${keyword}/${name}`);
+        this.#visit(one, `${where}/${keyword}/${brief(name)}`);
       }
     }
     for (const [keyword, listed] of Object.entries({ allOf, anyOf, oneOf, prefixItems })) {
@@ -166,12 +169,12 @@ export class SchemaAlternatives {
   #referred($ref: string, from: SchemaObject, following: ReadonlySet<string>): readonly Conjunction[] {
     const where = this.placeOf(from);
     if (following.has($ref))
-      throw invalidArgument(`${where}/$ref: ${$ref} refers to itself and to nothing else.`);
+      throw invalidArgument(`${where}/$ref: ${brief($ref)} refers to itself and to nothing else.`);
     return this.#oneOf([this.#target($ref, where)], new Set([...following, $ref]));
   }
 
   #target($ref: string, where: string): Schema {
-    const wrong = (what: string) => invalidArgument(`${where}/$ref: ${JSON.stringify($ref)} ${what}`);
+    const wrong = (what: string) => invalidArgument(`${where}/$ref: ${quoteValue($ref)} ${what}`);
     if (!$ref.startsWith("#"))
       throw wrong("is not within the schema; only references that begin with # are followed.");
     let target: unknown = this.#root;
@@ -191,7 +194,7 @@ export class SchemaAlternatives {
           : undefined;
     }
     if (typeof target !== "boolean" && !isObject(target)) throw wrong("leads to no schema.");
-    this.#visit(target, $ref);
+    this.#visit(target, brief($ref));
     return target;
   }
 
@@ -217,6 +220,11 @@ export class SchemaAlternatives {
     }
     return types.size === 0 ? null : { types, values, members };
   }
+}
+
+/** A name or a reference in a message. */
+function brief(text: string): string {
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }
 
 /** A value as text, the same for equal values: the order of properties is no matter. */

@@ -3,6 +3,7 @@
  * made of it: a keyword that is not honoured is refused by its name, never ignored.
  */
 import { invalidArgument } from "../../errors.js";
+import { quoteValue } from "../../quote-value.js";
 import { checkDivisor } from "./number-dfa.js";
 import type { SchemaLimits } from "./schema-limits.js";
 import { isObject, type Schema, type SchemaObject, TYPES } from "./schema-types.js";
@@ -101,11 +102,10 @@ export const HONOURED_KEYWORDS: readonly string[] = Object.keys(KEYWORDS);
 /** @throws LastrowError `invalid_argument`, naming the place, when a keyword is not honoured or has a wrong value */
 export function checkKeywords(found: SchemaObject, where: string): void {
   for (const [keyword, value] of Object.entries(found)) {
-    const at = `${where}/${keyword}`;
     if (!Object.hasOwn(KEYWORDS, keyword)) {
-      throw invalidArgument(`${at}: the keyword ${JSON.stringify(keyword)} of the schema is not supported.`);
+      throw invalidArgument(`${where}: the keyword ${quoteValue(keyword)} of the schema is not supported.`);
     }
-    KEYWORDS[keyword](value, at, found);
+    KEYWORDS[keyword](value, `${where}/${keyword}`, found);
   }
 }
 

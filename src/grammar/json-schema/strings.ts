@@ -3,6 +3,7 @@
  * as a code point.
  */
 import { invalidArgument } from "../../errors.js";
+import { quoteValue } from "../../quote-value.js";
 import { ANY_CODE_POINT, jsonString } from "../code-points.js";
 import type { Dfa } from "../dfa.js";
 import { textsDfa } from "../listed-texts.js";
@@ -160,6 +161,6 @@ export function checkFormat(format: unknown, hasPattern: boolean, where: string)
   if (typeof format === "string" && Object.hasOwn(FORMATS, format)) return format;
   if (typeof format === "string" && FORMATS_WITH_PATTERN.has(format) && hasPattern) return format;
   throw invalidArgument(
-    `${where}: the format ${JSON.stringify(format)} is not supported; supported are ${Object.keys(FORMATS).join(", ")}. A pattern can say it instead.`,
+    `${where}: the format ${quoteValue(format)} is not supported; supported are ${Object.keys(FORMATS).join(", ")}. A pattern can say it instead.`,
   );
 }
