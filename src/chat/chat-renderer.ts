@@ -4,6 +4,7 @@
  * joined for a template that reads no lists, and a message that leaves nothing behind is told. Knows no tokenizer, so that it can run in a thread whose heap is limited.
  */
 import { LastrowError } from "../errors.js";
+import type { HeapLook } from "../platform/threads.js";
 import type { ToolDefinition } from "../tools/tool.js";
 import { checkMessages, checkRenderable, textOf } from "./chat-messages.js";
 import type { ChatMessage, TemplateVariables } from "./chat-template.js";
@@ -39,10 +40,15 @@ export class ChatRenderer {
   readonly #source: string;
   readonly #template: Template;
   readonly #knowsDeveloper: boolean;
+  readonly #heapLook: HeapLook | undefined;
 
-  /** @throws LastrowError `tokenizer_invalid` when the template cannot be parsed */
-  constructor(source: string) {
+  /**
+   * @param heapLook of the thread that it renders in; default: it is not known
+   * @throws LastrowError `tokenizer_invalid` when the template cannot be parsed
+   */
+  constructor(source: string, heapLook?: HeapLook) {
     this.#source = source;
+    this.#heapLook = heapLook;
     try {
       this.#template = new Template(source);
     } catch (cause) {
@@ -115,6 +121,7 @@ export class ChatRenderer {
         },
         asked: { ...variables, tools: templateTools(tools) },
         end,
+        heapLook: this.#heapLook,
       });
     } catch (cause) {
       if (cause instanceof TemplateRefusal) {

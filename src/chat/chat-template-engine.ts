@@ -1,4 +1,5 @@
 /** A chat template with the tokenizer that its prompts are for, both in the thread that they are used in. */
+import type { HeapLook } from "../platform/threads.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type CallFormat, type CallFormatName, callFormat, callFormatOf } from "../tools/call-format.js";
 import type { ToolDefinition } from "../tools/tool.js";
@@ -14,6 +15,8 @@ import { turnEnds } from "./turn-end.js";
 export interface TemplateLimits {
   readonly deadlineMs: number;
   readonly contextLength: number;
+  /** Of the thread that it is rendered in; default: it is not known. */
+  readonly heapLook?: HeapLook | undefined;
 }
 
 /** How one prompt is made. */
@@ -55,10 +58,10 @@ export class ChatTemplate {
   constructor(
     source: string,
     tokenizer: Tokenizer,
-    { deadlineMs, contextLength }: TemplateLimits,
+    { deadlineMs, contextLength, heapLook }: TemplateLimits,
     toolFormat?: CallFormatName,
   ) {
-    this.#renderer = new ChatRenderer(source);
+    this.#renderer = new ChatRenderer(source, heapLook);
     this.#tokenizer = tokenizer;
     this.#encoder = new PromptEncoder(tokenizer, contextLength);
     this.#deadlineMs = deadlineMs;

@@ -1,6 +1,7 @@
 /** Templates in a thread of their own: one that takes too much ends alone, and the next is rendered. */
 import { afterEach, expect, test } from "vitest";
 import type { TaskAnswer } from "../platform/limited-tasks.js";
+import { HEAP_MIB } from "../platform/limited-thread.js";
 import { startLimitedThread } from "../platform/node-limited-thread.js";
 import type { Run } from "./jinja/text.js";
 import type { TemplateTask } from "./template-messages.js";
@@ -15,7 +16,7 @@ const EVER_MORE =
 let started = 0;
 const runner = new TemplateRunner(async () => {
   started++;
-  return startLimitedThread<TemplateTask, TaskAnswer<readonly Run[]>>(BUILT, "template");
+  return startLimitedThread<TemplateTask, TaskAnswer<readonly Run[]>>(BUILT, "template", HEAP_MIB.template);
 });
 afterEach(() => {
   started = 0;
@@ -36,6 +37,24 @@ test("one that takes all memory ends alone; what waits behind it is rendered by 
     { text: "a", origin: 1 },
   ]);
   expect(started).toBe(2);
+});
+
+test("one that makes large texts until there is no room for the next ends alone, and not the process", async () => {
+  const large = `('\u4e2d' * 7999990) ~ i`;
+  const source = `{% set ns = namespace(l=[]) %}{% for i in range(99) %}{% set ns.l = ns.l + [${large}] %}{% endfor %}`;
+  await expect(render(runner, source)).rejects.toMatchObject({
+    code: "chat_template_failed",
+    message: "The chat template failed: it took more than 256 MiB of memory.",
+  });
+  // Lists that hold one text many times are written out once more for each.
+  const many = "{% set l = [['a' * 100] * 1000000] * 60 %}";
+  for (const written of ["l|string", "l|tojson", "l|tojson(indent='  ' * 1000)", "[l]|join"]) {
+    await expect(render(runner, `${many}{{ ${written} }}`)).rejects.toMatchObject({
+      code: "chat_template_failed",
+      message: "The chat template failed: a text of more than 8388608 characters.",
+    });
+  }
+  expect((await render(runner, SAID))[1].text).toBe("a");
 });
 
 test("a thread renders any number; its failures keep their codes", async () => {
@@ -118,6 +137,7 @@ test("where there are no such threads, or none can be started, it is rendered he
       startLimitedThread<TemplateTask, TaskAnswer<readonly Run[]>>(
         new URL("./nothing.js", BUILT),
         "template",
+        HEAP_MIB.template,
       ),
   ];
   for (const start of none) {

@@ -3,7 +3,7 @@
 import { LastrowError } from "../errors.js";
 import { HELP, type Helper, type HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
-import type { Threads } from "./threads.js";
+import type { HeapLook, Threads } from "./threads.js";
 
 const GIB = 2 ** 30;
 /** What a browser's machine is taken to have when the browser does not tell. */
@@ -47,6 +47,11 @@ export function workerPort<Sent, Received>(): Port<Sent, Received> {
       globalThis.onmessage = ({ data }) => listener(data);
     },
   };
+}
+
+/** No browser tells. */
+export function heapLook(): HeapLook | undefined {
+  return undefined;
 }
 
 export const threads: Threads = {

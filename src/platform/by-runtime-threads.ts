@@ -5,4 +5,4 @@ import type { Threads } from "./threads.js";
 const chosen = await (isNode ? import("./node-threads.js") : import("./browser-threads.js"));
 
 export const threads: Threads = chosen.threads;
-export const { workerPort } = chosen;
+export const { heapLook, workerPort } = chosen;

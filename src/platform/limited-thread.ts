@@ -1,3 +1,9 @@
+/**
+ * MiB of heap for each kind of work. A template looks itself that it takes no more than 256: the others are for what it makes in
+ * one step, since the whole process ends where there is no room for one large text.
+ */
+export const HEAP_MIB = { template: 1024, grammar: 256 } as const;
+
 /** A thread whose heap is limited, for untrusted work: it can fail without harm to anything but itself. */
 export interface LimitedThread<Sent, Received> {
   post(message: Sent): void;

@@ -2,22 +2,22 @@
 import { Worker } from "node:worker_threads";
 import type { LimitedThread } from "./limited-thread.js";
 
-/** MiB that it may take: a template of a conversation takes a few. */
-const HEAP_MIB = 256;
 const YOUNG_HEAP_MIB = 32;
 
 /**
  * Starts a thread that runs a script, and waits for the script's first message, which says that it listens.
+ * @param heapMib MiB that it may take
  * @throws what keeps it from being started
  */
 export async function startLimitedThread<Sent, Received>(
   address: URL,
   name: string,
+  heapMib: number,
 ): Promise<LimitedThread<Sent, Received>> {
   const worker = new Worker(address, {
     name,
     execArgv: [],
-    resourceLimits: { maxOldGenerationSizeMb: HEAP_MIB, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
+    resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: YOUNG_HEAP_MIB },
   });
   let isClosed = false;
   let onLost: (reason: string) => void = () => undefined;
@@ -30,7 +30,7 @@ export async function startLimitedThread<Sent, Received>(
   worker.on("error", (error: NodeJS.ErrnoException) =>
     end(
       error.code === "ERR_WORKER_OUT_OF_MEMORY"
-        ? `it took more than ${HEAP_MIB} MiB of memory`
+        ? `it took more than ${heapMib} MiB of memory`
         : `its thread ended: ${error.message}`,
     ),
   );

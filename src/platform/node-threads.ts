@@ -1,12 +1,14 @@
 /** Threads of Node: worker threads. */
 import { availableParallelism } from "node:os";
 import { setImmediate as nextTurn } from "node:timers/promises";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { parentPort, Worker, workerData } from "node:worker_threads";
 import { LastrowError } from "../errors.js";
 import { HELP, type Helper, type HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
 import { machineMemory } from "./node-memory.js";
-import type { Threads } from "./threads.js";
+import type { HeapLook, Threads } from "./threads.js";
 import { wideVectors } from "./v8-flags.js";
 
 /** What a helper runs. Text, not a file: it then starts from the sources, from a package and from a bundle alike. */
@@ -65,6 +67,46 @@ export function workerPort<Sent, Received>(): Port<Sent, Received> {
       }),
     ...(posted !== undefined && { hasMore: () => Atomics.load(posted, 0) !== received }),
   };
+}
+
+/** Bytes that a heap has grown by before it is collected once more: that takes a tenth of a second. */
+const COLLECT_STEP = 32 * 2 ** 20;
+
+/**
+ * What says whether more of this thread's heap is used than so many bytes, without those that are used now. What nothing refers to
+ * any more does not count: the engine keeps it as long as there is room, so it is made to collect it before the answer is yes.
+ */
+export function heapLook(): HeapLook | undefined {
+  const collect = garbageCollection();
+  if (collect === null) return undefined;
+  collect();
+  const used = () => getHeapStatistics().used_heap_size;
+  const before = used();
+  let collectAt = 0;
+  return (bytes) => {
+    const taken = used() - before;
+    if (taken <= bytes || taken <= collectAt) return false;
+    collect();
+    const left = used() - before;
+    collectAt = left + COLLECT_STEP;
+    return left > bytes;
+  };
+}
+
+/**
+ * Null where the runtime does not have it. A context that is made while the flag is set has it as a global; what else is made
+ * meanwhile comes to no harm by that.
+ */
+function garbageCollection(): (() => void) | null {
+  if (globalThis.gc !== undefined) return globalThis.gc;
+  try {
+    setFlagsFromString("--expose-gc");
+    return runInNewContext("gc");
+  } catch {
+    return null;
+  } finally {
+    setFlagsFromString("--no-expose-gc");
+  }
 }
 
 export const threads: Threads = {

@@ -11,6 +11,7 @@ import { shown } from "../option-checks.js";
 import { diskModel, folderFiles, isOnDisk, openDiskFile } from "./disk-files.js";
 import { openGivenFiles } from "./given-files.js";
 import { installationKey } from "./installation-key.js";
+import { HEAP_MIB } from "./limited-thread.js";
 import { startLimitedThread } from "./node-limited-thread.js";
 import { connectEngineWorker, startWorker } from "./node-worker.js";
 import { packagePath, RUNS_FROM_SOURCES } from "./package-files.js";
@@ -38,7 +39,7 @@ export const platform: Platform = {
     const script = RUNS_FROM_SOURCES ? null : packagePath(LIMITED_WORK[work]);
     return script === null
       ? null
-      : startLimitedThread<Sent, Received>(pathToFileURL(script), `lastrow ${work}`);
+      : startLimitedThread<Sent, Received>(pathToFileURL(script), `lastrow ${work}`, HEAP_MIB[work]);
   },
   openFile: async (path) => openDiskFile(pathOf(path)),
   replaceFile: async (path, pieces) => replaceFile(pathOf(path), pieces),

@@ -3,6 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { ChatTemplate } from "../chat/chat-template-engine.js";
 import { type TemplateAbilities, templateAbilities } from "../chat/template-abilities.js";
 import { LastrowError } from "../errors.js";
+import { heapLook } from "../platform/node-threads.js";
 import { tokenizerOf } from "../tokenizer/make-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
@@ -30,7 +31,7 @@ function prepareTemplate(tokenizer: Tokenizer): Omit<Texts, "tokenizer"> {
   if (!("source" in chatTemplate))
     return { template: null, noTemplate: chatTemplate.missing, abilities: null };
   try {
-    const limits = { deadlineMs, contextLength };
+    const limits = { deadlineMs, contextLength, heapLook: heapLook() };
     const template = new ChatTemplate(chatTemplate.source, tokenizer, limits, toolFormat);
     const abilities = templateAbilities(chatTemplate.source, toolFormat);
     return { template, noTemplate: null, abilities };

@@ -9,6 +9,7 @@ import type { ChatPromptOptions } from "../chat/chat-template-engine.js";
 import type { TemplateAbilities } from "../chat/template-abilities.js";
 import { type ErrorCode, LastrowError } from "../errors.js";
 import { type Caller, FairQueue } from "../platform/fair-queue.js";
+import { HEAP_MIB } from "../platform/limited-thread.js";
 import { threadScript } from "../platform/package-files.js";
 import { ApiError, clientGone } from "./api-error.js";
 import type { ChatPrompt, TextAnswer, TextTask, TextThreadData } from "./text-messages.js";
@@ -33,8 +34,6 @@ export interface EncodeTask {
 /** Milliseconds that a thread may take to read its tokenizer. */
 const START_MS = 60_000;
 
-/** MiB of heap for a template and a text, as much as a template has in the library. */
-const HEAP_MIB = 256;
 const YOUNG_HEAP_MIB = 32;
 /** Bytes of heap that a tokenizer takes for each of its pieces, with room to spare: 300 are measured of byte pairs. */
 const HEAP_PER_PIECE = 2048;
@@ -80,7 +79,8 @@ export class TextThread {
   get #heapMib(): number {
     const { vocab } = this.#data.tokenizer.json.model as { readonly vocab: object };
     const pieces = vocab instanceof Map ? vocab.size : Object.keys(vocab).length;
-    return HEAP_MIB + Math.ceil((pieces * HEAP_PER_PIECE) / 2 ** 20);
+    // As much for a template and a text as a template has in the library.
+    return HEAP_MIB.template + Math.ceil((pieces * HEAP_PER_PIECE) / 2 ** 20);
   }
 
   /** Why there is no chat template, in words that follow the model's name; null where there is one. */
@@ -231,7 +231,7 @@ export class TextThread {
       ? new ApiError(
           500,
           "chat_template_failed",
-          `The chat template failed: it took more than ${HEAP_MIB} MiB of memory.`,
+          `The chat template failed: it took more than ${HEAP_MIB.template} MiB of memory.`,
           { cause },
         )
       : new ApiError(503, "text_thread_lost", "The thread that tokenises was lost; try again.", {

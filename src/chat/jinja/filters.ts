@@ -180,7 +180,7 @@ function titleFilter(value: Value): Value {
   for (const { 0: word, index } of text.value.matchAll(/[-\s({[<]+|[^-\s({[<]+/g)) {
     const [first, ...rest] = text.slice(index, index + word.length).characters();
     addPiece(words, upper(first));
-    words.push(...rest.map(lower));
+    for (const one of rest) words.push(lower(one));
   }
   return Text.join([Text.of(""), ...words]);
 }

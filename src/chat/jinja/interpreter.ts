@@ -5,6 +5,7 @@
  */
 import { applyFilter, applyTest } from "./filters.js";
 import { loopObject } from "./loop.js";
+import { expectMemory } from "./memory.js";
 import { attribute, binary, item, negative, positive, slice } from "./operators.js";
 import type { Arguments, Body, Expression, Filter, Parameter, Program, Statement, Target } from "./syntax.js";
 import { MAX_TEXT, Text } from "./text.js";
@@ -340,7 +341,9 @@ export class Interpreter {
   }
 
   #step(): void {
-    if (++this.#steps % STEPS === 0) this.#checkTime();
+    if (++this.#steps % STEPS !== 0) return;
+    this.#checkTime();
+    expectMemory();
   }
 }
 

@@ -8,9 +8,10 @@ import {
   isTrue,
   List,
   numberOf,
+  originsIn,
   repr,
   str,
-  textsIn,
+  TextRoom,
   typeName,
   type Value,
 } from "./values.js";
@@ -21,6 +22,7 @@ interface Style {
   readonly between: string;
   readonly afterKey: string;
   readonly isSorted: boolean;
+  readonly room: TextRoom;
 }
 
 /** @throws Error for what JSON cannot say */
@@ -35,8 +37,9 @@ export function toJson(value: Value, args: Args): Text {
     between,
     afterKey,
     isSorted: sorted !== undefined && isTrue(sorted),
+    room: new TextRoom(),
   };
-  return Text.join([Text.of(""), ...textsIn(value)]).derive(write(value, style, "\n"));
+  return Text.from(write(value, style, "\n"), originsIn(value));
 }
 
 function indentText(indent: Value): string {
@@ -45,6 +48,7 @@ function indentText(indent: Value): string {
 }
 
 function write(value: Value, style: Style, line: string): string {
+  style.room.take(1);
   if (value === null) return "null";
   if (typeof value === "boolean") return String(value);
   if (typeof value === "number") return repr(value);
@@ -53,6 +57,8 @@ function write(value: Value, style: Style, line: string): string {
   const inner = line + (style.indent ?? "");
   const wrap = (open: string, parts: readonly string[], close: string) => {
     if (parts.length === 0) return open + close;
+    const around = style.between.length + (style.indent === null ? 0 : inner.length);
+    style.room.take((parts.length + 1) * around);
     if (style.indent === null) return open + parts.join(style.between) + close;
     return open + inner + parts.join(style.between + inner) + line + close;
   };
@@ -68,7 +74,10 @@ function write(value: Value, style: Style, line: string): string {
     if (style.isSorted) entries.sort(([a], [b]) => compare(a, b));
     return wrap(
       "{",
-      entries.map(([key, item]) => keyText(key, style) + style.afterKey + write(item, style, inner)),
+      entries.map(([key, item]) => {
+        style.room.take(style.afterKey.length);
+        return keyText(key, style) + style.afterKey + write(item, style, inner);
+      }),
       "}",
     );
   }
@@ -86,7 +95,8 @@ function nonFinite(value: number): string | null {
   return Number.isFinite(value) ? null : value < 0 ? "-Infinity" : "Infinity";
 }
 
-function quote(text: string, { isAscii }: Style): string {
+function quote(text: string, { isAscii, room }: Style): string {
+  room.take(2 + text.length);
   const json = JSON.stringify(text);
   if (!isAscii) return json;
   return json.replace(/[\x7f-\uffff]/g, (unit) => {

@@ -183,6 +183,28 @@ test.each([
   expect(() => shown(template.replace(/\bn\b/g, "1048577"), "x")).toThrow("in more than 1048576 pieces");
 });
 
+test("texts are in the order of their characters, as Python counts them", () => {
+  const word = fc
+    .string({ unit: anyCharacter, minLength: 1, maxLength: 4 })
+    .map((text) => text.replaceAll(",", "."));
+  fc.assert(
+    fc.property(fc.array(word, { minLength: 1, maxLength: 6 }), (words) => {
+      const codes = (text: string) => Array.from(text, (one) => one.codePointAt(0)!);
+      const before = (a: string, b: string) => {
+        const [x, y] = [codes(a), codes(b)];
+        const at = x.findIndex((code, i) => code !== y[i]);
+        return at === -1 ? x.length - y.length : x[at] - (y[at] ?? -1);
+      };
+      const sorted = shown(
+        "{{ messages[0].content.split(',')|sort(case_sensitive=true)|join(',') }}",
+        words.join(","),
+      );
+      expect(sorted).toBe(words.toSorted(before).join(","));
+    }),
+    { numRuns: 100 },
+  );
+});
+
 test("a text of millions is cut and counted without being taken apart", () => {
   const long = "'aB ' * 2000000";
   expect(shown(`{{ ((${long}) | truncate(8, true, '')) }}`, "")).toBe("aB aB aB");

@@ -1,9 +1,11 @@
 /**
  * A chat template, parsed and ready to be rendered with what transformers hands over: its functions and variables, its
  * sandbox. Bounded in time by a deadline that every step of the template looks at; memory is bounded where the caller
- * runs it in a thread whose heap is limited.
+ * runs it in a thread whose heap is limited, and tells what of it is used.
  */
+import type { HeapLook } from "../../platform/threads.js";
 import { Interpreter } from "./interpreter.js";
+import { withinMemory } from "./memory.js";
 import { parseTemplate } from "./parser.js";
 import { strftime } from "./strftime.js";
 import type { Program } from "./syntax.js";
@@ -39,6 +41,8 @@ export interface Rendering {
   readonly end: number;
   /** What `strftime_now` prints; default: now. */
   readonly now?: Date | undefined;
+  /** Default: it is not known. */
+  readonly heapLook?: HeapLook | undefined;
 }
 
 export class Template {
@@ -55,7 +59,11 @@ export class Template {
   }
 
   /** @throws TemplateRefusal for what `raise_exception` says, any other Error when it fails */
-  render({ messages, variables, asked = {}, end, now }: Rendering): Text {
+  render(rendering: Rendering): Text {
+    return withinMemory(rendering.heapLook, () => this.#render(rendering));
+  }
+
+  #render({ messages, variables, asked = {}, end, now }: Rendering): Text {
     const checkTime = () => {
       if (performance.now() > end) throw new Error("it took too long");
     };

@@ -5,6 +5,8 @@
  * Always: cutting and joining keep the origin of every character; an empty cut of a message still says that it was cut.
  */
 
+import { expectMemory, LARGE_TEXT } from "./memory.js";
+
 /** Characters of one origin. */
 export interface Run {
   readonly text: string;
@@ -12,8 +14,8 @@ export interface Run {
   readonly origin: number;
 }
 
-/** Characters of the longest text that a template may make. */
-export const MAX_TEXT = 2 ** 26;
+/** Characters of the longest text that a template may make: more than any context holds, and little of a heap. */
+export const MAX_TEXT = 2 ** 23;
 /** Items of the longest list that a template may make, and pieces of a text: each piece takes over a hundred bytes. */
 export const MAX_ITEMS = 2 ** 20;
 
@@ -28,6 +30,17 @@ export function expectPieces(count: number): void {
   if (count > MAX_ITEMS) throw new Error(`a text in more than ${MAX_ITEMS} pieces`);
 }
 
+/** What was read of joined texts, so that no compiler leaves the reading out. */
+let unitsRead = 0;
+
+/**
+ * Has a text joined: engines put that off until something of it is read. What is not joined yet takes no memory, and many such
+ * texts could be joined all at once.
+ */
+function join(text: string): void {
+  unitsRead = (unitsRead + text.charCodeAt(0)) & 0xffff;
+}
+
 export class Text {
   readonly runs: readonly Run[];
   readonly value: string;
@@ -35,6 +48,10 @@ export class Text {
   private constructor(runs: readonly Run[], value: string) {
     this.runs = runs;
     this.value = value;
+    if (value.length < LARGE_TEXT) return;
+    join(value);
+    for (const { text } of runs) if (text.length >= LARGE_TEXT) join(text);
+    expectMemory();
   }
 
   static of(text: string, origin = 0): Text {
@@ -83,7 +100,11 @@ export class Text {
 
   /** Another text made of this one as a whole: where any of it came from a message, all of it did. */
   derive(text: string): Text {
-    const [first = 0, ...others] = this.origins;
+    return Text.from(text, this.origins);
+  }
+
+  /** A text that is from several messages, all of it from each. */
+  static from(text: string, [first = 0, ...others]: readonly number[]): Text {
     return Text.join([Text.of(text, first), ...others.map((origin) => Text.of("", origin))]);
   }
 

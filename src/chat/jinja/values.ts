@@ -2,7 +2,8 @@
  * What a template computes with: Python's values as Jinja2 sees them, and what Python does with them (truth, equality,
  * order, `str` and `repr`). Whole numbers are JavaScript's numbers, others are `Float`.
  */
-import { Text } from "./text.js";
+import { expectMemory, LARGE_LIST } from "./memory.js";
+import { MAX_TEXT, Text } from "./text.js";
 
 /** Python's float: it is printed otherwise than a whole number. */
 export class Float {
@@ -54,6 +55,7 @@ export class List {
     readonly kind: ListKind = "list",
   ) {
     this.weight = weightOf(items);
+    if (items.length >= LARGE_LIST) expectMemory();
   }
 
   /** Whether its items have numbers. */
@@ -89,6 +91,7 @@ export class Dict {
     const [first] = this.#entries.get(id) ?? [key];
     this.#weight += weightOf([key, value]);
     this.#entries.set(id, [first, value]);
+    if (this.#entries.size % LARGE_LIST === 0) expectMemory();
   }
 
   get(key: Value): Value | undefined {
@@ -253,11 +256,13 @@ export function compare(a: Value, b: Value): number {
 
 /** By code points, where JavaScript goes by UTF-16 units. */
 function compareTexts(a: string, b: string): number {
-  const [x, y] = [Array.from(a), Array.from(b)];
-  for (let i = 0; i < Math.min(x.length, y.length); i++) {
-    if (x[i] !== y[i]) return x[i].codePointAt(0)! - y[i].codePointAt(0)!;
-  }
-  return x.length - y.length;
+  const shorter = Math.min(a.length, b.length);
+  let i = 0;
+  while (i < shorter && a.charCodeAt(i) === b.charCodeAt(i)) i++;
+  if (i === shorter) return a.length - b.length;
+  // Two characters may differ in their second halves alone.
+  if (i > 0 && /[\ud800-\udbff]/.test(a[i - 1])) i--;
+  return a.codePointAt(i)! - b.codePointAt(i)!;
 }
 
 /** What a loop goes over. @throws Error for what is not iterable */
@@ -274,21 +279,37 @@ export function str(value: Value): Text {
   if (value instanceof Text) return value;
   if (value instanceof Undefined) return Text.of("");
   if (value instanceof Parts) throw new Error("a list of parts is not a text");
-  const inside = textsIn(value);
-  return inside.length === 0 ? Text.of(repr(value)) : Text.join(inside).derive(repr(value));
+  return Text.from(repr(value), originsIn(value));
 }
 
-/** All texts in a value: where a printed form comes from. */
-export function textsIn(value: Value): Text[] {
-  if (value instanceof Text) return [value];
-  if (value instanceof List) return value.items.flatMap(textsIn);
-  if (value instanceof Dict)
-    return value.entries().flatMap(([key, item]) => [...textsIn(key), ...textsIn(item)]);
-  return [];
+/** Where all texts in a value, and so its printed form, come from. */
+export function originsIn(value: Value): number[] {
+  const origins = new Set<number>();
+  const look = (one: Value) => {
+    if (one instanceof Text) for (const { origin } of one.runs) origins.add(origin);
+    else if (one instanceof List) one.items.forEach(look);
+    else if (one instanceof Dict) for (const entry of one.entries()) entry.forEach(look);
+  };
+  look(value);
+  origins.delete(0);
+  return [...origins];
+}
+
+/** What is left of the longest text, for one that is written piece by piece out of values that are met again and again. */
+export class TextRoom {
+  #left = MAX_TEXT;
+
+  /** @throws Error where there is not so much */
+  take(characters: number): void {
+    this.#left -= characters;
+    if (this.#left < 0) throw new Error(`a text of more than ${MAX_TEXT} characters`);
+  }
 }
 
 /** Python's `repr`. */
-export function repr(value: Value): string {
+export function repr(value: Value, room = new TextRoom()): string {
+  // With what is put around it.
+  room.take(2 + (value instanceof Text ? value.value.length : 0));
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "number")
@@ -296,7 +317,7 @@ export function repr(value: Value): string {
   if (value instanceof Float) return value.shown;
   if (value instanceof Text) return quoted(value.value);
   if (value instanceof List) {
-    const items = value.items.map(repr);
+    const items = value.items.map((item) => repr(item, room));
     if (!value.isIndexed) return `${value.kind}([${items.join(", ")}])`;
     if (value.kind === "list") return `[${items.join(", ")}]`;
     return items.length === 1 ? `(${items[0]},)` : `(${items.join(", ")})`;
@@ -304,7 +325,7 @@ export function repr(value: Value): string {
   if (value instanceof Dict) {
     return `{${value
       .entries()
-      .map(([key, item]) => `${repr(key)}: ${repr(item)}`)
+      .map(([key, item]) => `${repr(key, room)}: ${repr(item, room)}`)
       .join(", ")}}`;
   }
   return value instanceof Undefined ? "Undefined" : `<${value.name}>`;
