@@ -1,7 +1,7 @@
 /** Which of a model's files holds its chat template. */
 import { expect, test } from "vitest";
 import { memoryFiles } from "../../test/memory-files.js";
-import { readChatTemplate } from "./chat-template.js";
+import { MAX_TEMPLATE_BYTES, readChatTemplate } from "./chat-template.js";
 
 const read = (files: Record<string, unknown>) =>
   readChatTemplate(
@@ -50,3 +50,17 @@ test.each([[7], [{ default: "x" }], [["x"]], [[{ name: "default" }]], [[null]]])
     });
   },
 );
+
+test("one that is too long is refused wherever it stands", async () => {
+  const long = "x".repeat(MAX_TEMPLATE_BYTES + 1);
+  const stated: unknown[] = [long, [{ name: "default", template: long }]];
+  for (const chat_template of stated) {
+    await expect(read({ "tokenizer_config.json": { chat_template } })).rejects.toMatchObject({
+      code: "tokenizer_invalid",
+      message: "m/tokenizer_config.json has a chat_template of 1048577 characters; at most 1048576 are read.",
+    });
+  }
+  expect(await read({ "tokenizer_config.json": { chat_template: long.slice(1) } })).toEqual({
+    source: long.slice(1),
+  });
+});

@@ -67,7 +67,7 @@ export async function readChatTemplate(files: ModelFiles): Promise<FoundTemplate
 
 function templateIn(stated: unknown, fileName: string): FoundTemplate {
   if (stated === null) return NO_TEMPLATE;
-  if (typeof stated === "string") return { source: stated };
+  if (typeof stated === "string") return sourceIn(stated, fileName);
   const templates = namedTemplates(stated);
   if (templates === null) {
     throw new LastrowError(
@@ -76,8 +76,17 @@ function templateIn(stated: unknown, fileName: string): FoundTemplate {
     );
   }
   const chosen = templates.get("default");
-  if (chosen !== undefined) return { source: chosen };
+  if (chosen !== undefined) return sourceIn(chosen, fileName);
   return templates.size === 0 ? NO_TEMPLATE : namedTemplatesOnly([...templates.keys()]);
+}
+
+/** @throws LastrowError `tokenizer_invalid` when it is too long: as a file of its own, or in a GGUF file, it would be, too */
+function sourceIn(source: string, fileName: string): FoundTemplate {
+  if (source.length <= MAX_TEMPLATE_BYTES) return { source };
+  throw new LastrowError(
+    "tokenizer_invalid",
+    `${fileName} has a chat_template of ${source.length} characters; at most ${MAX_TEMPLATE_BYTES} are read.`,
+  );
 }
 
 /** For a model whose templates all have names, and none that of the one to choose. */
