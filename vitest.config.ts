@@ -41,6 +41,7 @@ export default defineConfig({
       },
       { extends: true, test: { name: "own modules", include: withOwnModules } },
     ],
+    setupFiles: fileURLToPath(new URL("./test/same-cases.ts", import.meta.url)),
     testTimeout: 300_000,
     hookTimeout: 300_000,
     // What becomes so by itself may take its time on a busy machine.

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { modelFolders } from "../fixture-models.js";
+import { seededRandom } from "../seeded-random.js";
 import { start } from "../serving/serve-process.js";
 
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "10" } } });
@@ -35,8 +36,10 @@ const GROWTH_BYTES = 60e6;
 /** Steps within which a prompt of at most 256 tokens has its first token. */
 const BOUND = 2;
 
-const ids = (count: number) => Array.from({ length: count }, () => 300 + Math.floor(Math.random() * 1500));
-const among = <T>(...choices: readonly T[]): T => choices[Math.floor(Math.random() * choices.length)];
+/** What is asked is the same each time; when it comes is not. */
+const random = seededRandom(1);
+const ids = (count: number) => Array.from({ length: count }, () => 300 + Math.floor(random() * 1500));
+const among = <T>(...choices: readonly T[]): T => choices[Math.floor(random() * choices.length)];
 /** What the flood sends. */
 type Attack = () => { readonly path: string; readonly body: unknown; readonly method?: string };
 
@@ -112,10 +115,10 @@ const statuses = new Map<number | string, number>();
 async function flood(): Promise<void> {
   while (!isOver()) {
     const attack = among(...attacks)();
-    const leaves = Math.random() < 0.4;
+    const leaves = random() < 0.4;
     let status: number | string = "left";
     try {
-      const signal = leaves ? AbortSignal.timeout(Math.random() * 3000) : AbortSignal.timeout(60_000);
+      const signal = leaves ? AbortSignal.timeout(random() * 3000) : AbortSignal.timeout(60_000);
       const answer = await send(FLOOD, attack, signal);
       status = answer.status;
       const text = await answer.text();
@@ -139,7 +142,7 @@ async function guest(): Promise<void> {
     const begun = performance.now();
     const prompt = among<readonly number[] | string>(
       ids(256),
-      ids(1 + Math.floor(Math.random() * 256)),
+      ids(1 + Math.floor(random() * 256)),
       "Tom had a ball",
     );
     const answer = await send(GUEST, completion({ prompt, max_tokens: 4 }), AbortSignal.timeout(60_000));
