@@ -175,9 +175,7 @@ test("300 requests of 60 keys stay with their servers; when one is killed only i
   expect(ofKilled.length).toBeGreaterThan(8);
 
   // Killed while it has some of these under way.
-  const bodies = keys
-    .slice(0, 24)
-    .map((key, seed) => keyed(key, { max_tokens: 200, ignore_eos: true, seed }));
+  const bodies = keys.slice(0, 24).map((key, seed) => keyed(key, { max_tokens: 200, seed }));
   const asked = bodies.map((body) => ask(proxy.url, body));
   await expect.poll(() => metric(servers[1].url, "vllm:num_requests_running")).toBeGreaterThan(2);
   servers[1].child.kill("SIGKILL");

@@ -43,7 +43,6 @@ beforeAll(async () => {
   api = await served({
     model: memoryFiles("m", FILES),
     ...{ servedModelName: "m", chatTemplate: TEMPLATE, apiKeys: join(folder, "keys.txt") },
-    limits: { requestSeconds: 2 },
   });
   trace.setGlobalTracerProvider(
     new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }),
