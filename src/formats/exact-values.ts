@@ -38,29 +38,43 @@ const FROM_F32: Readonly<Record<"F16" | "BF16", (bits: number) => number>> = {
   },
 };
 
+/** What `TO_F32.F16` gives for every value, to be looked up: a model has many millions. */
+let f16Values: Uint32Array | null = null;
+
 /**
  * The bytes of the same values in another type, or null where it does not have one of them.
  * @param bytes whole values, from an address that is a multiple of their size; the result may be these very bytes
+ * @param room memory that values of F32 may be written to instead of new memory: 4 bytes for each
  */
 export function inStoredType(
   bytes: Uint8Array<ArrayBuffer>,
   from: StoredFloat,
   to: StoredFloat,
+  room?: ArrayBuffer,
 ): Uint8Array<ArrayBuffer> | null {
   if (from === to) return bytes;
+  if (to === "F32") return widened(bytes, from, room);
   const bitsAt = f32BitsOf(bytes, from);
   const length = bytes.length / (from === "F32" ? 4 : 2);
-  if (to === "F32") {
-    const words = new Uint32Array(length);
-    for (let i = 0; i < length; i++) words[i] = bitsAt(i);
-    return new Uint8Array(words.buffer);
-  }
   const narrow = FROM_F32[to];
   // Most often the first few values decide it: nothing is allocated before.
   for (let i = 0; i < length; i++) if (narrow(bitsAt(i)) < 0) return null;
   const halves = new Uint16Array(length);
   for (let i = 0; i < length; i++) halves[i] = narrow(bitsAt(i));
   return new Uint8Array(halves.buffer);
+}
+
+/** Values of 16 bits as F32. */
+function widened(bytes: Uint8Array, from: StoredFloat, room?: ArrayBuffer): Uint8Array<ArrayBuffer> {
+  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+  const { length } = halves;
+  const words = new Uint32Array(room ?? new ArrayBuffer(4 * length), 0, length);
+  if (from === "BF16") for (let i = 0; i < length; i++) words[i] = halves[i] << 16;
+  else {
+    f16Values ??= Uint32Array.from({ length: 0x10000 }, (_, bits) => TO_F32.F16(bits));
+    for (let i = 0; i < length; i++) words[i] = f16Values[halves[i]];
+  }
+  return new Uint8Array(words.buffer, 0, 4 * length);
 }
 
 function f32BitsOf(bytes: Uint8Array, dtype: StoredFloat): (i: number) => number {

@@ -5,7 +5,7 @@
  * it was saved with. Only families that had been run by then have them.
  */
 import { inStoredType } from "../formats/exact-values.js";
-import { isStoredFloat, type StoredDtype, type StoredFloat } from "../kernels/weight-types.js";
+import { isStoredFloat, type StoredDtype, type StoredFloat, storedBytes } from "../kernels/weight-types.js";
 import { sha256, sha256OfText } from "../platform/digests.js";
 
 /** A stored tensor, and the number of the file that it is in. */
@@ -18,6 +18,12 @@ export interface FingerprintedTensor {
     readonly end: number;
   };
   readonly file: number;
+}
+
+/** Of values in the form of one type. */
+export interface PieceChecksum {
+  readonly form: StoredDtype;
+  readonly sha256: Promise<string>;
 }
 
 /** Bytes that had a checksum of their own. */
@@ -37,24 +43,36 @@ type Digests = Map<StoredFloat, Promise<string>[]>;
 export class EarlierFingerprints {
   readonly #tensors: readonly FingerprintedTensor[];
   readonly #digests = new Map<string, Digests>();
+  /** Of a piece in a wider type than it is stored in, until its checksum is computed. */
+  #room: ArrayBuffer | null = null;
 
   constructor(tensors: readonly FingerprintedTensor[]) {
     this.#tensors = tensors;
     for (const { name } of tensors) this.#digests.set(name, new Map(TYPES.map((type) => [type, []])));
   }
 
-  /** Takes the next bytes of a tensor: a multiple of `PIECE_BYTES` in every type, but for the last. They are copied. */
-  add({ name, entry }: FingerprintedTensor, bytes: Uint8Array<ArrayBuffer>): void {
+  /**
+   * Takes the next bytes of a tensor: a multiple of `PIECE_BYTES` in every type, but for the last. They are copied.
+   * @param known their checksum in one type, which need not be computed again
+   */
+  add({ name, entry }: FingerprintedTensor, bytes: Uint8Array<ArrayBuffer>, known: PieceChecksum): void {
     const { dtype } = entry;
     if (!isStoredFloat(dtype)) return;
     const digests = this.#digests.get(name);
     for (const [type, pieces] of digests ?? []) {
-      const exact = inStoredType(bytes, dtype, type);
-      if (exact === null) digests?.delete(type);
-      else {
-        for (let at = 0; at < exact.length; at += PIECE_BYTES) {
-          pieces.push(sha256(exact.subarray(at, at + PIECE_BYTES)));
+      const step = (PIECE_BYTES / storedBytes(type, 1)) * storedBytes(dtype, 1);
+      if (type === known.form && bytes.length <= step) {
+        pieces.push(known.sha256);
+        continue;
+      }
+      for (let at = 0; at < bytes.length; at += step) {
+        this.#room ??= new ArrayBuffer(PIECE_BYTES);
+        const exact = inStoredType(bytes.subarray(at, at + step), dtype, type, this.#room);
+        if (exact === null) {
+          digests?.delete(type);
+          break;
         }
+        pieces.push(sha256(exact));
       }
     }
   }

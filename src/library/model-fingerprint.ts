@@ -12,7 +12,7 @@ import { inStoredType } from "../formats/exact-values.js";
 import type { ModelFile, ModelFiles } from "../formats/model-files.js";
 import { isStoredFloat, type StoredDtype, type StoredFloat, storedBytes } from "../kernels/weight-types.js";
 import { sha256, sha256OfText } from "../platform/digests.js";
-import { EarlierFingerprints, type FingerprintedTensor } from "./earlier-fingerprints.js";
+import { EarlierFingerprints, type FingerprintedTensor, type PieceChecksum } from "./earlier-fingerprints.js";
 
 /** Values of a tensor that have checksums of their own, so that they can be computed beside each other. */
 const PIECE_VALUES = 512 * 1024;
@@ -34,7 +34,7 @@ export class ModelFingerprint {
   readonly #tensors = new Map<string, ArrivingTensor>();
   readonly #arriving = new Map<number, ArrivingTensor>();
   readonly #spare: Uint8Array<ArrayBuffer>[] = [];
-  #piece: Uint8Array<ArrayBuffer> = new Uint8Array(4 * PIECE_VALUES);
+  #piece: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   #filled = 0;
   #value: Promise<string> | null = null;
 
@@ -84,6 +84,10 @@ export class ModelFingerprint {
     tensor.next += bytes.length;
     const pieceBytes = storedBytes(tensor.entry.dtype, PIECE_VALUES);
     for (let done = 0; done < bytes.length; ) {
+      if (this.#filled === 0) {
+        const left = tensor.entry.end - tensor.next + bytes.length - done;
+        this.#piece = this.#pieceOf(Math.min(pieceBytes, left));
+      }
       const taken = bytes.subarray(done, done + pieceBytes - this.#filled);
       this.#piece.set(taken, this.#filled);
       this.#filled += taken.length;
@@ -110,16 +114,21 @@ export class ModelFingerprint {
     const piece = this.#piece;
     const bytes = piece.subarray(0, this.#filled);
     const digest = Promise.resolve().then(() => {
-      const computed = pieceDigest(bytes, tensor.entry.dtype);
-      this.#earlier?.add(tensor, bytes);
+      const checksum = pieceChecksum(bytes, tensor.entry.dtype);
+      this.#earlier?.add(tensor, bytes, checksum);
       // It was copied.
       this.#spare.push(piece);
-      return computed;
+      return checksum.sha256.then((sha256) => `${checksum.form} ${sha256}\n`);
     });
     digest.catch(() => undefined);
     tensor.pieces.push(digest);
-    this.#piece = this.#spare.pop() ?? new Uint8Array(4 * PIECE_VALUES);
     this.#filled = 0;
+  }
+
+  /** Memory for a piece: that of a small tensor has no more bytes than it has. */
+  #pieceOf(bytes: number): Uint8Array<ArrayBuffer> {
+    const at = this.#spare.findIndex(({ length }) => length >= bytes);
+    return at === -1 ? new Uint8Array(bytes) : this.#spare.splice(at, 1)[0];
   }
 
   #text(name: string, file: ModelFile): ModelFile {
@@ -153,11 +162,11 @@ export class ModelFingerprint {
 }
 
 /** A checksum of values that depends on nothing but the values; of quantised ones, on their type and bytes. */
-async function pieceDigest(bytes: Uint8Array<ArrayBuffer>, dtype: StoredDtype): Promise<string> {
-  if (!isStoredFloat(dtype)) return `${dtype} ${await sha256(bytes)}\n`;
+function pieceChecksum(bytes: Uint8Array<ArrayBuffer>, dtype: StoredDtype): PieceChecksum {
+  if (!isStoredFloat(dtype)) return { form: dtype, sha256: sha256(bytes) };
   for (const form of FORMS) {
     const exact = inStoredType(bytes, dtype, form);
-    if (exact !== null) return `${form} ${await sha256(exact)}\n`;
+    if (exact !== null) return { form, sha256: sha256(exact) };
   }
   throw new Error(`values of ${dtype} are values of F32`);
 }
