@@ -4,18 +4,16 @@
  */
 import gpt2Ranks from "js-tiktoken/ranks/gpt2";
 
-const characterOfByte = Array.from({ length: 256 }, (_, byte) => {
-  const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
-  return { byte, printable };
-});
-const shifted = characterOfByte.filter(({ printable }) => !printable).map(({ byte }) => byte);
+const isPrintable = (byte: number) =>
+  (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+let unprintable = 0;
+const characterOfByte = Array.from({ length: 256 }, (_, byte) =>
+  String.fromCharCode(isPrintable(byte) ? byte : 0x100 + unprintable++),
+);
 
 /** A byte string (one Latin-1 character for each byte) as a byte-level piece. */
 function pieceOf(bytes: string): string {
-  return Array.from(bytes, (character) => {
-    const byte = character.charCodeAt(0);
-    return characterOfByte[byte].printable ? character : String.fromCharCode(0x100 + shifted.indexOf(byte));
-  }).join("");
+  return Array.from(bytes, (character) => characterOfByte[character.charCodeAt(0)]).join("");
 }
 
 function readRanks(): Map<string, number> {
@@ -42,7 +40,15 @@ function lastMerge(token: string, rank: number, ranks: ReadonlyMap<string, numbe
   return [parts[0], parts[1]];
 }
 
+let files: Readonly<Record<string, string>> | null = null;
+
+/** Made once for all files of tests that share a thread: it takes a second. */
 export function gpt2VocabularyFiles(): Record<string, string> {
+  files ??= madeFiles();
+  return { ...files };
+}
+
+function madeFiles(): Record<string, string> {
   const ranks = readRanks();
   const vocab: Record<string, number> = {};
   const merges: string[] = [];
