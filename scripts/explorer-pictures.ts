@@ -100,7 +100,7 @@ async function pictureOfChat(browser: Browser): Promise<void> {
   await page.goto(`${listening.url}/`);
   const message = page.locator("[data-message]");
   for (const [i, text] of [
-    "Once upon a time there was a small robot who lived by the sea.",
+    "Once upon a time there was a small robot that lived by the sea.",
     " One morning",
   ].entries()) {
     await message.fill(text);

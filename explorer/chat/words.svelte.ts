@@ -46,7 +46,7 @@ const en = {
   retry: "Ask again",
   tryAgain: "Try again",
   ends: {
-    length: "cut at the limit of its length",
+    length: "length limit",
     stopped: "stopped",
     lost: "broke off",
   } as Readonly<Record<string, string>>,
@@ -102,7 +102,7 @@ const zh: Words = {
   copied: "已复制",
   retry: "重新回答",
   tryAgain: "再试一次",
-  ends: { length: "达到长度上限，被截断", stopped: "已停止", lost: "中断" },
+  ends: { length: "达到长度上限", stopped: "已停止", lost: "中断" },
   cost: ({ promptTokens, cachedTokens, newTokens, tokensPerSecond }) => [
     `${promptTokens} 个 token 中 ${cachedTokens} 个来自缓存`,
     `新生成 ${newTokens} 个`,
