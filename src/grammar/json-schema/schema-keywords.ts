@@ -103,7 +103,9 @@ export const HONOURED_KEYWORDS: readonly string[] = Object.keys(KEYWORDS);
 export function checkKeywords(found: SchemaObject, where: string): void {
   for (const [keyword, value] of Object.entries(found)) {
     if (!Object.hasOwn(KEYWORDS, keyword)) {
-      throw invalidArgument(`${where}: the keyword ${quoteValue(keyword)} of the schema is not supported.`);
+      // A long one is only named shortened.
+      const at = keyword.length > 64 ? where : `${where}/${keyword}`;
+      throw invalidArgument(`${at}: the keyword ${quoteValue(keyword)} of the schema is not supported.`);
     }
     KEYWORDS[keyword](value, `${where}/${keyword}`, found);
   }
