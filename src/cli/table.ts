@@ -93,7 +93,7 @@ export function tableWidth(table: string): number {
 }
 
 /** Columns of the terminal that a text takes. */
-export function displayWidth(text: string): number {
+function displayWidth(text: string): number {
   // Most cells are plain, and the library looks for emoji in every text.
   return /^[ -~]*$/.test(text) ? text.length : stringWidth(text);
 }
