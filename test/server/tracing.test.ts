@@ -2,6 +2,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import {
   type Context,
   type ContextManager,
@@ -214,9 +215,12 @@ test("what the tier was waited for is a part of its own, before what was compute
   const loaded = vi.spyOn(model, "answer").mockImplementation((...asked) => {
     const generation = answer(...asked);
     const each = generation.each.bind(generation);
-    // As an engine with a tier ends it.
+    // As an engine with a tier ends it; what is loaded is there before the first token.
     const tier = { tokens: 16, fromMs: 0.25, ms: 0.5 };
-    generation.each = async (onPiece) => ({ ...(await each(onPiece)), tier });
+    generation.each = async (onPiece) => {
+      await setTimeout(2);
+      return { ...(await each(onPiece)), tier };
+    };
     return generation;
   });
   const prompts = { prompt: ["a", "b"], max_tokens: 2, temperature: 0 };
