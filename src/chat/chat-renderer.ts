@@ -4,7 +4,7 @@
  * joined for a template that reads no lists, and a message that leaves nothing behind is told. Knows no tokenizer, so that it can run in a thread whose heap is limited.
  */
 import { LastrowError } from "../errors.js";
-import type { HeapLook } from "../platform/threads.js";
+import type { HeapLook } from "../platform/limited-thread.js";
 import type { ToolDefinition } from "../tools/tool.js";
 import { checkMessages, checkRenderable, textOf } from "./chat-messages.js";
 import type { ChatMessage, TemplateVariables } from "./chat-template.js";

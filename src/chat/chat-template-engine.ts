@@ -1,5 +1,5 @@
 /** A chat template with the tokenizer that its prompts are for, both in the thread that they are used in. */
-import type { HeapLook } from "../platform/threads.js";
+import type { HeapLook } from "../platform/limited-thread.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type CallFormat, type CallFormatName, callFormat, callFormatOf } from "../tools/call-format.js";
 import type { ToolDefinition } from "../tools/tool.js";

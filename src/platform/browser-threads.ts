@@ -3,7 +3,8 @@
 import { LastrowError } from "../errors.js";
 import { HELP, type Helper, type HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
-import type { HeapLook, Threads } from "./threads.js";
+import type { HeapLook } from "./limited-thread.js";
+import type { Threads } from "./threads.js";
 
 const GIB = 2 ** 30;
 /** What a browser's machine is taken to have when the browser does not tell. */

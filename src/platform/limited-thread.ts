@@ -4,6 +4,9 @@
  */
 export const HEAP_MIB = { template: 1024, grammar: 256 } as const;
 
+/** Whether more than so many bytes of a thread's heap are used. */
+export type HeapLook = (bytes: number) => boolean;
+
 /** A thread whose heap is limited, for untrusted work: it can fail without harm to anything but itself. */
 export interface LimitedThread<Sent, Received> {
   post(message: Sent): void;

@@ -7,8 +7,9 @@ import { parentPort, Worker, workerData } from "node:worker_threads";
 import { LastrowError } from "../errors.js";
 import { HELP, type Helper, type HelperStart } from "../kernels/wasm/thread-team.js";
 import type { Port } from "../protocol/port.js";
+import type { HeapLook } from "./limited-thread.js";
 import { machineMemory } from "./node-memory.js";
-import type { HeapLook, Threads } from "./threads.js";
+import type { Threads } from "./threads.js";
 import { wideVectors } from "./v8-flags.js";
 
 /** What a helper runs. Text, not a file: it then starts from the sources, from a package and from a bundle alike. */

@@ -31,6 +31,3 @@ export interface Threads {
   /** Lets everything else that waits in the event loop have a turn. */
   yieldToEventLoop(): Promise<void>;
 }
-
-/** Whether more than so many bytes of a thread's heap are used. */
-export type HeapLook = (bytes: number) => boolean;

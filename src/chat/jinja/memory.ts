@@ -4,7 +4,7 @@
  * is looked here, whenever something large was made and every few steps, that this room is not needed.
  */
 
-import type { HeapLook } from "../../platform/threads.js";
+import type { HeapLook } from "../../platform/limited-thread.js";
 
 /** Most that a template may take of a heap, in MiB, far below what the heap of its thread has: see limited-thread.ts. */
 const TEMPLATE_MIB = 256;

@@ -3,7 +3,7 @@
  * sandbox. Bounded in time by a deadline that every step of the template looks at; memory is bounded where the caller
  * runs it in a thread whose heap is limited, and tells what of it is used.
  */
-import type { HeapLook } from "../../platform/threads.js";
+import type { HeapLook } from "../../platform/limited-thread.js";
 import { Interpreter } from "./interpreter.js";
 import { withinMemory } from "./memory.js";
 import { parseTemplate } from "./parser.js";
