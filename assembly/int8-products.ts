@@ -1,34 +1,38 @@
 // Rows through panels of int8 weights: the loops around tiles. In the module that has relaxed dot products, around those with them.
 
-import { INT8_COLUMNS, int8Groups, panelSums, ROW_GROUP_BYTES } from "./int8-panels";
+import { INT8_COLUMNS, INT8_SUM_BYTES, int8Groups, panelSums, ROW_GROUP_BYTES } from "./int8-panels";
 import { storeLanes } from "./lanes";
 import { addBiasInStreams, endInStream, STREAMS } from "./panels";
-import { int8RelaxedTile1, int8RelaxedTile2 } from "./relaxed/tiles-int8";
+import {
+  int8RelaxedHalf2, int8RelaxedHalf3, int8RelaxedTile1, int8RelaxedTile2, int8RelaxedTile3,
+} from "./relaxed/tiles-int8";
 import {
   int8Far4, int8Half3, int8Half4, int8Tile1, int8Tile2, int8Tile3, int8Tile4, SUMS_BYTES,
 } from "./tiles-int8";
 
 /** Rows of the largest tile. */
-export const TILE_ROWS: i32 = 4;
+const TILE_ROWS: i32 = 4;
+/** The same of relaxed dot products. */
+const RELAXED_ROWS: i32 = 3;
+/** Bytes of working memory: results of a tile in all streams. */
+export const WORKING_BYTES: usize = <usize>(RELAXED_ROWS * STREAMS) * SUMS_BYTES;
 /** Bytes of rows, and of panels, that stay in a near cache while the others go by. */
 const NEAR_BYTES: i32 = 262144;
 /** So many rows take much longer than their weights take to come. */
 const MANY_ROWS: i32 = 40;
 
 /**
- * As `linearInt8`. @param fused whether V8 fuses vectors in pairs: then relaxed dot products take two rows at a time, else one
- * @param sums working memory for a tile's results
+ * As `linearInt8`. @param fused whether V8 fuses vectors in pairs @param sums working memory, `WORKING_BYTES`
  */
 export function throughPanels(
   fused: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
 ): void {
-  if (!ASC_FEATURE_RELAXED_SIMD && rows == 1) {
-    rowInStreams(fused, y, x, weight, panelBytes, inFeatures, outFeatures, bias, sums, from, to);
+  if (rows == 1 || (ASC_FEATURE_RELAXED_SIMD && rows < MANY_ROWS)) {
+    fewInStreams(fused, y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, outFeatures, bias, sums, from, to);
     return;
   }
-  const most = ASC_FEATURE_RELAXED_SIMD ? (fused ? 2 : 1) : TILE_ROWS;
-  const groups = int8Groups(inFeatures), block = rowsInBlock(rows, xStride, most);
+  const most = ASC_FEATURE_RELAXED_SIMD ? RELAXED_ROWS : TILE_ROWS, groups = int8Groups(inFeatures), block = rowsInBlock(rows, xStride, most);
   // Many rows all go through one panel before the next. Of few, a tile first goes through many, because memory is read
   // fastest from front to back.
   const near = rows < MANY_ROWS ? NEAR_BYTES / max(<i32>panelBytes, 1) + 1 : 1;
@@ -39,7 +43,7 @@ export function throughPanels(
         const size = tileRows(last - t, most);
         rowsByPanels(
           fused, size, y + <usize>t * yStride, yStride, x + <usize>t * xStride, xStride,
-          weight, panelBytes, groups, outFeatures, bias, sums, p, min(p + near, to),
+          weight, panelBytes, groups, outFeatures, bias, sums, p, min(p + near, to), 1, 0,
         );
         t += size;
       }
@@ -48,32 +52,45 @@ export function throughPanels(
 }
 
 /**
- * One row through several streams of panels at once (`endInStream`) where V8 fuses vectors, and through what is left of panels with the
- * last share. At 128 bits it spills so many sums.
+ * One row, or few with relaxed dot products, through several streams of panels at once (`endInStream`), and through what is left of
+ * panels with the last share. With strict dot products only where V8 fuses vectors: at 128 bits they spill so many sums.
  */
-function rowInStreams(
-  fused: bool, y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize,
-  from: i32, to: i32,
+function fewInStreams(
+  fused: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, inFeatures: i32,
+  outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
 ): void {
-  const groups = int8Groups(inFeatures), scalesAt = <usize>groups * ROW_GROUP_BYTES;
   const panels = (outFeatures + INT8_COLUMNS - 1) / INT8_COLUMNS;
-  if (!fused) {
-    rowsByPanels(false, 1, y, 0, x, 0, weight, panelBytes, groups, outFeatures, 0, sums, from, to);
-    if (bias != 0) addBiasInStreams(y, bias, from, to, 1, panels, outFeatures);
-    return;
-  }
-  const length = panels / STREAMS, apart = <usize>length * panelBytes;
+  const streams = fused || ASC_FEATURE_RELAXED_SIMD ? STREAMS : 1, length = panels / streams;
   const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
-  for (let p = first; p < end; p++) {
-    const panel = weight + <usize>p * panelBytes;
-    int8Far4(x, scalesAt, panel, apart, groups, sums);
-    for (let i = 0; i < STREAMS; i++) {
-      finishRows(sums + <usize>i * SUMS_BYTES, 1, y, 0, (p + i * length) * INT8_COLUMNS, outFeatures, 0);
+  fewByPanels(fused, y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, outFeatures, sums, first, end, streams, length);
+  if (bias != 0) {
+    for (let r = 0; r < rows; r++) addBiasInStreams(y + <usize>r * yStride, bias, first, end, streams, length, outFeatures);
+  }
+  const left = streams * length;
+  if (to < panels || left == panels) return;
+  fewByPanels(fused, y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, outFeatures, sums, left, panels, 1, 0);
+  if (bias != 0) {
+    for (let r = 0; r < rows; r++) addBiasInStreams(y + <usize>r * yStride, bias, left, panels, 1, 0, outFeatures);
+  }
+}
+
+/** Tile after tile through panels that stay near, of each stream, then through the next ones, without the bias. */
+function fewByPanels(
+  fused: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32, weight: usize, panelBytes: usize, inFeatures: i32,
+  outFeatures: i32, sums: usize, from: i32, to: i32, streams: i32, length: i32,
+): void {
+  const groups = int8Groups(inFeatures), most = ASC_FEATURE_RELAXED_SIMD ? RELAXED_ROWS : TILE_ROWS;
+  const near = rows <= most ? to - from : NEAR_BYTES / max(<i32>panelBytes * streams, 1) + 1;
+  for (let p = from; p < to; p += near) {
+    for (let t = 0; t < rows; ) {
+      const size = tileRows(rows - t, most);
+      rowsByPanels(
+        fused, size, y + <usize>t * yStride, yStride, x + <usize>t * xStride, xStride,
+        weight, panelBytes, groups, outFeatures, 0, sums, p, min(p + near, to), streams, length,
+      );
+      t += size;
     }
   }
-  if (bias != 0) addBiasInStreams(y, bias, first, end, STREAMS, length, outFeatures);
-  if (to < panels) return;
-  rowsByPanels(true, 1, y, 0, x, 0, weight, panelBytes, groups, outFeatures, bias, sums, STREAMS * length, panels);
 }
 
 /** Rows that meet a panel before the next ones, of so many: as even as whole tiles allow. */
@@ -90,18 +107,28 @@ function tileRows(left: i32, most: i32): i32 {
   return left < most + 3 && left > most ? min((left + 1) >> 1, most) : min(left, most);
 }
 
-/** Rows of one tile by some panels. */
+/** Rows of one tile by some panels of each stream. @param length panels of a stream */
 function rowsByPanels(
   fused: bool, rows: i32, y: usize, yStride: usize, x: usize, xStride: usize,
   weight: usize, panelBytes: usize, groups: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
+  streams: i32, length: i32,
 ): void {
-  const scalesAt = <usize>groups * ROW_GROUP_BYTES;
+  const scalesAt = <usize>groups * ROW_GROUP_BYTES, apart = <usize>length * panelBytes;
   for (let p = from; p < to; p++) {
     const panel = weight + <usize>p * panelBytes;
     if (ASC_FEATURE_RELAXED_SIMD) {
-      const weightSums = panelSums(weight, panelBytes, outFeatures, p, groups);
-      if (rows == 2) int8RelaxedTile2(x, xStride, scalesAt, panel, weightSums, groups, sums);
-      else int8RelaxedTile1(x, xStride, scalesAt, panel, weightSums, groups, sums);
+      const weightSums = panelSums(weight, panelBytes, outFeatures, p, groups), sumsApart = <usize>(length * groups) * INT8_SUM_BYTES;
+      if (rows == 1) {
+        int8RelaxedTile1(x, xStride, scalesAt, panel, weightSums, groups, sums, streams, apart, sumsApart);
+      } else if (fused) {
+        if (rows == 3) int8RelaxedTile3(x, xStride, scalesAt, panel, weightSums, groups, sums, streams, apart, sumsApart);
+        else int8RelaxedTile2(x, xStride, scalesAt, panel, weightSums, groups, sums, streams, apart, sumsApart);
+      } else {
+        if (rows == 3) int8RelaxedHalf3(x, xStride, scalesAt, panel, weightSums, groups, sums, streams, apart, sumsApart);
+        else int8RelaxedHalf2(x, xStride, scalesAt, panel, weightSums, groups, sums, streams, apart, sumsApart);
+      }
+    } else if (streams > 1) {
+      int8Far4(x, scalesAt, panel, apart, groups, sums);
     } else if (rows == 1) {
       int8Tile1(x, xStride, scalesAt, panel, groups, sums);
     } else if (rows == 2) {
@@ -114,7 +141,9 @@ function rowsByPanels(
       if (rows == 4) int8Half4(x, xStride, scalesAt, panel, groups, sums);
       else int8Half3(x, xStride, scalesAt, panel, groups, sums);
     }
-    finishRows(sums, rows, y, yStride, p * INT8_COLUMNS, outFeatures, bias);
+    for (let i = 0; i < streams; i++) {
+      finishRows(sums + <usize>(i * rows) * SUMS_BYTES, rows, y, yStride, (p + i * length) * INT8_COLUMNS, outFeatures, bias);
+    }
   }
 }
 

@@ -6,7 +6,7 @@
 const results = memory.data(64, 64);
 /** What wide values begin with, 32 bytes each, and where they go. */
 const wide = memory.data(416, 64);
-/** What is multiplied with, and added: zeros. */
+/** What is multiplied with, and added: zeros, which are digits, too. */
 const operands = memory.data(64, 64);
 
 @inline
@@ -109,26 +109,37 @@ export function multiplyAddF32(rounds: i32, from: i32, to: i32): void {
   keepAll(a, b, c, d, e, f, g, h, i, j, k, l, m);
 }
 
-/** The same with what the int8 kernels add up: products of 16-bit integers, two to a lane. 104 multiply-adds a round. */
+/**
+ * What int8 kernels do with a sum: products of 16-bit integers, two to a lane; or, in the module that has relaxed dot products, of bytes,
+ * four to a lane, of which two such make two useful ones, since an activation is two digits (relaxed/tiles-int8.ts).
+ */
+@inline
+function dot(acc: v128, factor: v128, addend: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD
+    ? i32x4.relaxed_dot_i8x16_i7x16_add_s(factor, addend, acc)
+    : i32x4.add(i32x4.dot_i16x8_s(acc, factor), addend);
+}
+
+/** The same with what the int8 kernels do. 104 multiply-adds a round. */
 export function multiplyAddInt8(rounds: i32, from: i32, to: i32): void {
   const factor = v128.load(operands), addend = v128.load(operands, 16);
   let a = i32x4.splat(1), b = i32x4.splat(2), c = i32x4.splat(3), d = i32x4.splat(4), e = i32x4.splat(5);
   let f = i32x4.splat(6), g = i32x4.splat(7), h = i32x4.splat(8), i = i32x4.splat(9), j = i32x4.splat(10);
   let k = i32x4.splat(11), l = i32x4.splat(12), m = i32x4.splat(13);
   for (let round = 0, all = (to - from) * rounds; round < all; round++) {
-    a = i32x4.add(i32x4.dot_i16x8_s(a, factor), addend);
-    b = i32x4.add(i32x4.dot_i16x8_s(b, factor), addend);
-    c = i32x4.add(i32x4.dot_i16x8_s(c, factor), addend);
-    d = i32x4.add(i32x4.dot_i16x8_s(d, factor), addend);
-    e = i32x4.add(i32x4.dot_i16x8_s(e, factor), addend);
-    f = i32x4.add(i32x4.dot_i16x8_s(f, factor), addend);
-    g = i32x4.add(i32x4.dot_i16x8_s(g, factor), addend);
-    h = i32x4.add(i32x4.dot_i16x8_s(h, factor), addend);
-    i = i32x4.add(i32x4.dot_i16x8_s(i, factor), addend);
-    j = i32x4.add(i32x4.dot_i16x8_s(j, factor), addend);
-    k = i32x4.add(i32x4.dot_i16x8_s(k, factor), addend);
-    l = i32x4.add(i32x4.dot_i16x8_s(l, factor), addend);
-    m = i32x4.add(i32x4.dot_i16x8_s(m, factor), addend);
+    a = dot(a, factor, addend);
+    b = dot(b, factor, addend);
+    c = dot(c, factor, addend);
+    d = dot(d, factor, addend);
+    e = dot(e, factor, addend);
+    f = dot(f, factor, addend);
+    g = dot(g, factor, addend);
+    h = dot(h, factor, addend);
+    i = dot(i, factor, addend);
+    j = dot(j, factor, addend);
+    k = dot(k, factor, addend);
+    l = dot(l, factor, addend);
+    m = dot(m, factor, addend);
   }
   keepAll(a, b, c, d, e, f, g, h, i, j, k, l, m);
 }
@@ -229,32 +240,32 @@ export function multiplyAddInt8Wide(rounds: i32, from: i32, to: i32): void {
     l0 = v128.load(place, 352), l1 = v128.load(place, 368),
     m0 = v128.load(place, 384), m1 = v128.load(place, 400);
   for (let round = 0, all = (to - from) * rounds; round < all; round++) {
-    a0 = i32x4.add(i32x4.dot_i16x8_s(a0, factor), addend);
-    a1 = i32x4.add(i32x4.dot_i16x8_s(a1, factor), addend);
-    b0 = i32x4.add(i32x4.dot_i16x8_s(b0, factor), addend);
-    b1 = i32x4.add(i32x4.dot_i16x8_s(b1, factor), addend);
-    c0 = i32x4.add(i32x4.dot_i16x8_s(c0, factor), addend);
-    c1 = i32x4.add(i32x4.dot_i16x8_s(c1, factor), addend);
-    d0 = i32x4.add(i32x4.dot_i16x8_s(d0, factor), addend);
-    d1 = i32x4.add(i32x4.dot_i16x8_s(d1, factor), addend);
-    e0 = i32x4.add(i32x4.dot_i16x8_s(e0, factor), addend);
-    e1 = i32x4.add(i32x4.dot_i16x8_s(e1, factor), addend);
-    f0 = i32x4.add(i32x4.dot_i16x8_s(f0, factor), addend);
-    f1 = i32x4.add(i32x4.dot_i16x8_s(f1, factor), addend);
-    g0 = i32x4.add(i32x4.dot_i16x8_s(g0, factor), addend);
-    g1 = i32x4.add(i32x4.dot_i16x8_s(g1, factor), addend);
-    h0 = i32x4.add(i32x4.dot_i16x8_s(h0, factor), addend);
-    h1 = i32x4.add(i32x4.dot_i16x8_s(h1, factor), addend);
-    i0 = i32x4.add(i32x4.dot_i16x8_s(i0, factor), addend);
-    i1 = i32x4.add(i32x4.dot_i16x8_s(i1, factor), addend);
-    j0 = i32x4.add(i32x4.dot_i16x8_s(j0, factor), addend);
-    j1 = i32x4.add(i32x4.dot_i16x8_s(j1, factor), addend);
-    k0 = i32x4.add(i32x4.dot_i16x8_s(k0, factor), addend);
-    k1 = i32x4.add(i32x4.dot_i16x8_s(k1, factor), addend);
-    l0 = i32x4.add(i32x4.dot_i16x8_s(l0, factor), addend);
-    l1 = i32x4.add(i32x4.dot_i16x8_s(l1, factor), addend);
-    m0 = i32x4.add(i32x4.dot_i16x8_s(m0, factor), addend);
-    m1 = i32x4.add(i32x4.dot_i16x8_s(m1, factor), addend);
+    a0 = dot(a0, factor, addend);
+    a1 = dot(a1, factor, addend);
+    b0 = dot(b0, factor, addend);
+    b1 = dot(b1, factor, addend);
+    c0 = dot(c0, factor, addend);
+    c1 = dot(c1, factor, addend);
+    d0 = dot(d0, factor, addend);
+    d1 = dot(d1, factor, addend);
+    e0 = dot(e0, factor, addend);
+    e1 = dot(e1, factor, addend);
+    f0 = dot(f0, factor, addend);
+    f1 = dot(f1, factor, addend);
+    g0 = dot(g0, factor, addend);
+    g1 = dot(g1, factor, addend);
+    h0 = dot(h0, factor, addend);
+    h1 = dot(h1, factor, addend);
+    i0 = dot(i0, factor, addend);
+    i1 = dot(i1, factor, addend);
+    j0 = dot(j0, factor, addend);
+    j1 = dot(j1, factor, addend);
+    k0 = dot(k0, factor, addend);
+    k1 = dot(k1, factor, addend);
+    l0 = dot(l0, factor, addend);
+    l1 = dot(l1, factor, addend);
+    m0 = dot(m0, factor, addend);
+    m1 = dot(m1, factor, addend);
   }
   v128.store(place, a0, 0);
   v128.store(place, a1, 16);

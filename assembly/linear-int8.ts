@@ -5,17 +5,13 @@
 // bits.
 
 import { fused, relaxedInt8 } from "./choices";
-import { throughPanels, TILE_ROWS } from "./int8-products";
-import { SUMS_BYTES } from "./tiles-int8";
+import { throughPanels, WORKING_BYTES } from "./int8-products";
 
 @external("relaxed", "linearInt8Relaxed")
 declare function linearInt8Relaxed(
   fused: bool, y: usize, yStride: usize, x: usize, xStride: usize, rows: i32,
   weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, sums: usize, from: i32, to: i32,
 ): void;
-
-/** Bytes of working memory of a thread: a tile's results. src/kernels/wasm/packed-types.ts reserves it. */
-const THREAD_BYTES: usize = <usize>TILE_ROWS * SUMS_BYTES;
 
 /**
  * y (rows, outFeatures) = x (rows, inFeatures) · W + bias, for the columns of panels `from … to − 1` only. `x` is
@@ -26,7 +22,7 @@ export function linearInt8(
   weight: usize, panelBytes: usize, inFeatures: i32, outFeatures: i32, bias: usize, scratch: usize,
   from: i32, to: i32, thread: i32,
 ): void {
-  const sums = scratch + <usize>thread * THREAD_BYTES, isFused = fused();
+  const sums = scratch + <usize>thread * WORKING_BYTES, isFused = fused();
   if (relaxedInt8()) {
     linearInt8Relaxed(isFused, y, yStride, x, xStride, rows, weight, panelBytes, inFeatures, outFeatures, bias, sums, from, to);
   } else {

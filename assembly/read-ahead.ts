@@ -5,7 +5,7 @@
 // Commands that come next lie behind the one at work, and behind the last of them are those of the next pass, if it is like this one:
 // the first. They may be written just now, so nothing of them is trusted: what is read lies in the memory, and that is all.
 
-import { fused, relaxedInt8, shortSums } from "./choices";
+import { fused, shortSums } from "./choices";
 import { chunks, commandBytes, commands, inFeaturesOf, isProductOfOne, items, panelBytesOf, weightOf } from "./generated/dispatch";
 import { endInStream, PANEL_BYTES, streamsOf } from "./panels";
 import { COLUMNS } from "./quantised-panels";
@@ -24,7 +24,7 @@ const LINE_BYTES: usize = 64;
  * @param seen its number: another one ends this
  */
 export function readAhead(command: usize, end: usize, seen: i32, thread: i32): void {
-  if (command == 0 || !fused() || relaxedInt8()) return;
+  if (command == 0 || !fused()) return;
   let next = command;
   for (let i = 0; ; i++) {
     if (i == COMMANDS_AHEAD) return;

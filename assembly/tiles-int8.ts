@@ -17,7 +17,7 @@ function dot(acc: v128, w: v128, x: v128): v128 {
 
 /** sum ⊕ (fround(S) ⊗ (scale ⊗ row's scale)) */
 @inline
-export function next(sum: v128, integers: v128, scale: v128, rowScale: v128): v128 {
+function next(sum: v128, integers: v128, scale: v128, rowScale: v128): v128 {
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(integers), f32x4.mul(scale, rowScale)));
 }
 
@@ -165,7 +165,7 @@ function byGroup(
  * group. @param scales the panel's @param rowScale where the row's is
  */
 @inline
-function goOn(wide: bool, sums: usize, scales: usize, rowScale: usize, i0: v128, i1: v128, i2: v128, i3: v128): void {
+export function goOn(wide: bool, sums: usize, scales: usize, rowScale: usize, i0: v128, i1: v128, i2: v128, i3: v128): void {
   const t = v128.load_splat<f32>(rowScale);
   const s0 = next(v128.load(sums), i0, v128.load(scales), t), s1 = next(v128.load(sums, 16), i1, v128.load(scales, 16), t);
   if (wide) {

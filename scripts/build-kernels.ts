@@ -132,12 +132,13 @@ if (named === "--named") {
 } else {
   const folder = await mkdtemp(join(tmpdir(), "lastrow-kernels-"));
   try {
-    const [kernels, shared, relaxed, relaxedShared, limits] = await Promise.all([
+    const [kernels, shared, relaxed, relaxedShared, limits, relaxedLimits] = await Promise.all([
       compile(folder, "index.ts", [...DATA, ...MOST_MEMORY, "--debug"], "kernels"),
       compile(folder, "index.ts", [...DATA, ...SHARED]),
       compile(folder, "relaxed/index.ts", [...RELAXED, ...MOST_MEMORY, "--debug"], "relaxed"),
       compile(folder, "relaxed/index.ts", [...RELAXED, ...SHARED]),
       compile(folder, "limits-team.ts", [...DATA, ...SHARED]),
+      compile(folder, "limits-team.ts", [...DATA, ...SHARED, "--enable=relaxed-simd"]),
     ]);
     const { common, parts } = takenApart(withoutNames(kernels), functionNames(kernels));
     const binary = `export const KERNELS: string =\n  "${packed(common)}";\n`;
@@ -156,7 +157,12 @@ if (named === "--named") {
     await writeFile(namesFile, `${JSON.stringify(names)}\n`);
     await writeFile(
       limitsModule,
-      `${madeBy}export const limitsBinary: string =\n  "${limits.toString("base64")}";\n`,
+      `${madeBy}${[
+        ["LIMITS", limits],
+        ["RELAXED_LIMITS", relaxedLimits],
+      ]
+        .map(([name, binary]) => `export const ${name}: string =\n  "${binary.toString("base64")}";\n`)
+        .join("")}`,
     );
   } finally {
     await rm(folder, { recursive: true });

@@ -74,6 +74,7 @@ export async function benchModel(
     readBytes: bytesPerToken,
     startHelper: threads.startHelper,
     whileWide: info.vectors === 256 ? wide() : undefined,
+    relaxed: info.dots === "relaxed" && PRODUCT_RATE[info.dtype].byRelaxed,
   });
   const limits: Limits[] = [];
   const requests: Request[] = [];

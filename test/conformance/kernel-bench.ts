@@ -117,11 +117,13 @@ export class KernelBench {
     return { dtype, offset, inFeatures, outFeatures };
   }
 
-  /** `Kernels.linear`, with working memory of its own. */
+  /** `Kernels.linear`, with working memory of its own, which is as much as it needs: what lies behind it stays as it is. */
   linear(out: Tensor, x: Tensor, weight: LinearWeight, bias: Tensor | null): void {
     const floats = this.#backend.scratchFloats(x.rows, weight.inFeatures, weight.dtype);
     const scratch = this.#plan.tensor(1, floats);
+    const behind = this.kernels.u8(this.#plan.reserve(GUARD_BYTES), GUARD_BYTES).fill(GUARD);
     this.kernels.linear(out, x, weight, bias, scratch);
+    if (!behind.every((byte) => byte === GUARD)) throw new Error("linear wrote behind its working memory");
   }
 
   kv(shape: KvShape, numBlocks: number, dtype: KvDtype = "f32"): KvLayout {
@@ -136,6 +138,9 @@ export class KernelBench {
     return values;
   }
 }
+
+/** What lies behind working memory: more than a thread has of it in most types. */
+const [GUARD_BYTES, GUARD] = [1024, 0xa5];
 
 /** The bits of floats, with every NaN as the same one: what its payload is, nothing promises. */
 export function bits(values: Float32Array): Uint32Array {

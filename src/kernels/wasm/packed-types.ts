@@ -80,8 +80,8 @@ export const PACKED: Readonly<Record<PackedDtype, PackedType>> = {
     // Of each group integers of 16 bits, and its scale: assembly/rows-int8.ts.
     quantisedBytes: (inFeatures) =>
       16 * Math.ceil(((2 * INT8_GROUP + 4) * groups(inFeatures, INT8_GROUP)) / 16),
-    // A tile's results: assembly/linear-int8.ts.
-    threadBytes: () => 4 * INT8_COLUMNS * 4,
+    // Results of a tile of three rows in four streams: assembly/int8-products.ts.
+    threadBytes: () => 12 * INT8_COLUMNS * 4,
     ...{ packInOut: "packInOutInt8", packOutIn: "packOutInInt8", embed: "embedInt8", product: "linearInt8" },
     parts: ["int8"],
   },
