@@ -13,7 +13,7 @@
 import { GROUP } from "./blocks";
 import { fused, relaxedQuantised, relaxedQuantisedMany, shortSums, shortSumsMany } from "./choices";
 import { firstLanes, magnitudes } from "./stored";
-import { isNibbles, isOfSevenBits } from "./quantised-panels";
+import { isNibbles, isOfSevenBits, scalesOf, STEPS_OF_16 } from "./quantised-panels";
 import { largestOf, quotients, within } from "./quantise";
 
 export const PAIRS: i32 = 0;
@@ -37,23 +37,31 @@ export function groupedBytes(order: i32): usize {
 export const SCALED_SUM: usize = 4;
 export const SUMS: usize = 8;
 
+/** Whether many rows meet weights of a form with relaxed dot products that add up in 32 bits, in wide tiles (relaxed/tiles-widened.ts). */
+@inline
+function hasLongTiles(form: i32): bool {
+  if (!relaxedQuantisedMany() || !isOfSevenBits(form) || scalesOf(form) == STEPS_OF_16) return false;
+  return !(isNibbles(form) && shortSumsMany());
+}
+
 /** From so many rows on, inputs are widened for them (widen-panel.ts). Measured between 2 and 64 rows, on Node 20 and 26. */
 @inline
-export function widenedFrom(): i32 {
+export function widenedFrom(form: i32): i32 {
+  if (hasLongTiles(form)) return fused() ? 6 : 4;
   return fused() ? 12 : 8;
 }
 
 /** Whether sums of 16 bits are taken where so many rows meet weights of a form. */
 @inline
 export function inShortSums(form: i32, rows: i32): bool {
-  return isNibbles(form) && (rows < widenedFrom() ? shortSums() : shortSumsMany());
+  return isNibbles(form) && (rows < widenedFrom(form) ? shortSums() : shortSumsMany());
 }
 
 /** How the integers of so many rows lie that meet weights of a form. */
 @inline
 export function orderOf(form: i32, rows: i32): i32 {
   if (inShortSums(form, rows)) return BYTES;
-  const few = rows < widenedFrom();
+  const few = rows < widenedFrom(form);
   if (isOfSevenBits(form) && (few ? relaxedQuantised() : relaxedQuantisedMany())) return BYTES;
   return few && isNibbles(form) ? NIBBLES : PAIRS;
 }

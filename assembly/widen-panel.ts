@@ -3,7 +3,7 @@
 // each. An offset is what is added: minus a minimum that is taken away. With steps of 16 an integer is step · integer, at most
 // 128 · 32. The two k of a pair are those of the activations: quantise.ts.
 //
-// In the module of relaxed dot products nibbles become bytes instead, which still have their zero, [k/4][16 columns][4 k].
+// In the module of relaxed dot products elements are bytes instead, which still have their zero, [k/4][16 columns][4 k].
 
 import { GROUP, SUPER_GROUPS } from "./blocks";
 import { COLUMNS, groupBytes, groupHeader, halves, smallHalves, STEPS, STEPS_OF_16, superHeader, WITH_MINIMUM } from "./quantised-panels";
@@ -40,7 +40,8 @@ export function widenSuper(nibbles: bool, scales: i32, zero: i32, head: usize, g
     }
   }
   for (let g = 0; g < groups; g++) {
-    if (ASC_FEATURE_RELAXED_SIMD) nibblesToBytes(at + groupHeader(scales), integers);
+    if (ASC_FEATURE_RELAXED_SIMD && nibbles) nibblesToBytes(at + groupHeader(scales), integers);
+    else if (ASC_FEATURE_RELAXED_SIMD) memory.copy(integers, at + groupHeader(scales), WIDE_GROUP_BYTES);
     else if (nibbles) widenNibbles(zero, at + groupHeader(scales), integers);
     else widenBytes(scales, zero, at, integers);
     for (let j: usize = 0; j < 4; j++) {

@@ -13,4 +13,5 @@ export {
 } from "../tiles-quantised";
 export { rowShort, rowShortMinimum, rowShortSteps, twoShort, twoShortMinimum, twoShortSteps } from "./tiles-short";
 export { widened2, widened2Offsets, widened3, widened3Offsets } from "../tiles-widened";
+export { long2, long2Offsets, long3, long3Offsets, long6, long6Offsets } from "./tiles-widened";
 export { int8RelaxedHalf2, int8RelaxedHalf3, int8RelaxedTile1, int8RelaxedTile2, int8RelaxedTile3 } from "./tiles-int8";

@@ -43,6 +43,11 @@ const [FEW_ROWS, MANY_ROWS] = [2, 24];
  * as either gets better than so: a turn is short, because others may be at work, and they leave few long ones alone.
  */
 const [TURNS, TURN_ROWS, SETTLED, MOST_BURSTS] = [10, 24, 0.98, 20];
+/**
+ * Pairs of vectors became one where f32's wide tiles are more than so many times as fast as others: 1.10 to 1.36 times if so (Emerald
+ * Rapids the least), 0.66 to 0.85 if not. A busy machine moves it; and it is likely, since V8 was told to.
+ */
+const LEAST_FUSED = 0.93;
 /** Relaxed dot products are taken where they are so many times as fast: a difference, not an accident. */
 const LEAST_GAIN = 1.05;
 /** Code that the runtime optimises by itself, beside its use, is so after this time. */
@@ -134,7 +139,7 @@ export async function chooseInstructions(
     return chosen(modules, CHOICE.fused | dots, CHOICE.fused);
   }
   // Where nothing is fused, wide tiles are slower. Of f32 alone: with integers the two hardly differ, and only chance would count.
-  const isFused = gain(trial, PROBED_F32, 0) > 1;
+  const isFused = gain(trial, PROBED_F32, 0) > LEAST_FUSED;
   return withFasterDots(modules, trial, isFused ? CHOICE.fused : 0);
 
   /** The kernels with the faster dot products, once they have been checked. */
