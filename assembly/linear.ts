@@ -100,7 +100,7 @@ function fewByPanels(
 function rowInStreams(
   y: usize, x: usize, weight: usize, panelBytes: usize, inFeatures: i32, form: i32, bias: usize, panels: i32, from: i32, to: i32,
 ): void {
-  const isFused = fused(), streams = isFused ? streamsOf(form == FORM_F32, false, false) : 3, length = panels / streams;
+  const isFused = fused(), streams = isFused ? streamsOf(form == FORM_F32, false) : 3, length = panels / streams;
   const panelsApart = <usize>length * panelBytes, resultsApart = <usize>length * PANEL_BYTES;
   const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
   for (let p = first; p < end; p++) {

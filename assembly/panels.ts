@@ -28,12 +28,12 @@ export function rowBytes(form: i32): usize {
 export const STREAMS: i32 = 4;
 
 /**
- * The same by the type: of f32 the sums of six fill the registers, since nothing is widened; nibbles, which take longer to compute, go
- * fastest through two unless they are added up in 16 bits. Quantised types ask at 128 bits, too; others only where vectors are fused.
+ * The same by the type: of f32 the sums of six fill the registers, since nothing is widened; nibbles with strict dot products, which take
+ * longer to compute, go fastest through two. Quantised types ask at 128 bits, too; others only where vectors are fused.
  */
 @inline
-export function streamsOf(isF32: bool, isNibbles: bool, inShortSums: bool): i32 {
-  return isF32 ? 6 : isNibbles && !inShortSums ? 2 : STREAMS;
+export function streamsOf(isF32: bool, isStrictNibbles: bool): i32 {
+  return isF32 ? 6 : isStrictNibbles ? 2 : STREAMS;
 }
 
 /**

@@ -5,7 +5,7 @@
 // Commands that come next lie behind the one at work, and behind the last of them are those of the next pass, if it is like this one:
 // the first. They may be written just now, so nothing of them is trusted: what is read lies in the memory, and that is all.
 
-import { fused, shortSums } from "./choices";
+import { fused, relaxedQuantised, shortSums } from "./choices";
 import { chunks, commandBytes, commands, inFeaturesOf, isProductOfOne, items, panelBytesOf, weightOf } from "./generated/dispatch";
 import { endInStream, PANEL_BYTES, streamsOf } from "./panels";
 import { COLUMNS } from "./quantised-panels";
@@ -40,7 +40,8 @@ export function readAhead(command: usize, end: usize, seen: i32, thread: i32): v
   if (reach > <u64>memory.size() << 16) return;
   // Nibbles and what belongs to them take less than a byte a weight, all other types more.
   const inFeatures = <usize>inFeaturesOf(next);
-  const streams = streamsOf(panelBytes == inFeatures * PANEL_BYTES, panelBytes < inFeatures * COLUMNS, shortSums());
+  const isStrict = !relaxedQuantised() && !shortSums();
+  const streams = streamsOf(panelBytes == inFeatures * PANEL_BYTES, panelBytes < inFeatures * COLUMNS && isStrict);
   const length = panels / streams, apart = <usize>length * panelBytes;
   const first = endInStream(share(panels, chunk, pieces), panels, length);
   const last = endInStream(share(panels, chunk + 1, pieces), panels, length);

@@ -64,7 +64,7 @@ function rowInStreams(
   inShortSums: bool, y: usize, x: usize, weight: usize, panelBytes: usize, groups: i32, outFeatures: i32, form: i32, bias: usize, working: usize,
   from: i32, to: i32,
 ): void {
-  const streams = streamsOf(false, isNibbles(form), inShortSums);
+  const streams = streamsOf(false, isNibbles(form) && !ASC_FEATURE_RELAXED_SIMD);
   const panels = (outFeatures + COLUMNS - 1) / COLUMNS, length = panels / streams;
   const first = endInStream(from, panels, length), end = endInStream(to, panels, length);
   for (let p = first; p < end; p++) {

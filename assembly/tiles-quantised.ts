@@ -149,8 +149,8 @@ function tile(
     const heads = working + HEADS, here = min(left, SUPER_GROUPS);
     if (hasHead(scales)) for (let i = 0; i < streams; i++) widenHead(scales, p + <usize>i * apart, heads + <usize>i * HEAD_BYTES);
     p += superHeader(scales);
-    // Nibbles compute for longer than they take to come: fewer turns. Bytes come fastest a group of each stream after the other.
-    const turn = rows > 1 || nibbles || streams == 1 ? here : 1;
+    // Strict nibbles compute for longer than they take to come: fewer turns. Others come fastest a group of each stream after the other, or two.
+    const turn = rows > 1 || streams == 1 || (nibbles && !ASC_FEATURE_RELAXED_SIMD) ? here : nibbles && (here & 1) == 0 ? 2 : 1;
     for (let g = 0, steps = here / turn * streams, i = 0, first = p, row = xa; g < steps; g++) {
       const head = heads + <usize>i * HEAD_BYTES, sums = working + <usize>i * SUMS_BYTES;
       if (rows == 1) {
