@@ -48,7 +48,7 @@ function hasLongTiles(form: i32): bool {
 @inline
 export function widenedFrom(form: i32): i32 {
   if (hasLongTiles(form)) return fused() ? 6 : 4;
-  return fused() ? 12 : 8;
+  return fused() && isNibbles(form) ? 12 : 6;
 }
 
 /** Whether sums of 16 bits are taken where so many rows meet weights of a form. */
