@@ -2,7 +2,6 @@
 import { access } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { setFlagsFromString } from "node:v8";
 import type { Kernels, Vectors } from "../../src/kernels/kernels.js";
 import type { MemoryPlan } from "../../src/kernels/memory-plan.js";
 import type { wasmBackend } from "../../src/kernels/wasm/wasm-kernels.js";
@@ -25,27 +24,10 @@ export interface Build {
   readonly cases: readonly KernelCase[];
 }
 
-/** V8 makes pairs of vectors one of 256 bits, of all that is compiled meanwhile, which it optimises at once. */
-const WIDE = ["experimental-wasm-revectorize", "no-wasm-inlining", "no-liftoff", "no-wasm-lazy-compilation"];
-
-/** @throws Error where V8 has no such vectors */
-async function compiledFor<Result>(vectors: Vectors, compile: () => Promise<Result>): Promise<Result> {
-  if (vectors === 128) return compile();
-  if (Number.parseInt(process.versions.v8, 10) < 13) throw new Error("--vectors 256 takes Node 24 or newer");
-  for (const flag of WIDE) setFlagsFromString(`--${flag}`);
-  try {
-    return await compile();
-  } finally {
-    // Backwards: inlining without Liftoff ends the process.
-    for (const flag of [...WIDE].reverse())
-      setFlagsFromString(`--${flag.startsWith("no-") ? flag.slice(3) : `no-${flag}`}`);
-  }
-}
-
 /**
  * @param vectors what its kernels are compiled for, if it knows of them
  * @param folder a checkout in which the kernels were built
- * @throws Error when it is none
+ * @throws Error when it is none, or V8 has no such vectors
  */
 export async function createBuild(
   folder: string,
@@ -63,11 +45,13 @@ export async function createBuild(
   const wasm = (await load("kernels/wasm/wasm-kernels.ts")) as { readonly wasmBackend: typeof wasmBackend };
   const memory = (await load("kernels/memory-plan.ts")) as { readonly MemoryPlan: typeof MemoryPlan };
   const platform = (await load("platform/node-threads.ts")) as { readonly threads: typeof platformThreads };
-  const { startHelper } = platform.threads;
-  const backend = wasm.wasmBackend({ threads, startHelper, vectors });
+  const { startHelper, wideVectors } = platform.threads;
+  const whileWide = vectors === 256 ? wideVectors(false) : undefined;
+  if (typeof whileWide === "string") throw new Error(`--vectors 256: ${whileWide}`);
+  const backend = wasm.wasmBackend({ threads, startHelper, vectors, whileWide });
   const plan = new memory.MemoryPlan(backend);
   const cases = planCases(plan, backend, wanted, rows);
-  const kernels = await compiledFor(vectors, () => backend.create(plan.bytes));
+  const kernels = await backend.create(plan.bytes);
   // Memory that was never written does not exist yet. A tenth is as good a number as any: sums of them stay small.
   kernels
     .f32(0, plan.bytes / 4)
