@@ -176,7 +176,7 @@ describe.each(["in a worker", "in process"] as const)("engines %s", (where) => {
 
 test("blocks are shared by those of the same salt, and by none without one", async () => {
   const tier = new MemoryTier();
-  const lm = await loadOver("in process", { tier });
+  const lm = await loadOver("without deadlines", { tier });
   const generate = (options: { salt?: string; cachePrompt?: boolean }) =>
     lm.generate(prompt(100), { maxTokens: 1, seed: 1, ...options }).result();
   await generate({ cachePrompt: false });
@@ -193,13 +193,13 @@ test("blocks are shared by those of the same salt, and by none without one", asy
 
 test("a generation says what was loaded for it, and how long it waited; null where nothing was asked", async () => {
   const tier = new MemoryTier();
-  const first = await loadOver("in process", { tier });
+  const first = await loadOver("without deadlines", { tier });
   const tokens = prompt(300);
   const options = { maxTokens: 2, ignoreEos: true, salt: "s" };
   // It was asked, and had nothing.
   expect((await first.generate(tokens, options).result()).tier).toMatchObject({ tokens: 0 });
   await untilStored(tier, 18);
-  const second = await loadOver("in process", { tier });
+  const second = await loadOver("without deadlines", { tier });
   for (const more of [{ n: 3 }, { numBeams: 2 }]) {
     const {
       tier: waited,
@@ -215,18 +215,18 @@ test("a generation says what was loaded for it, and how long it waited; null whe
       expect(waited!.fromMs + waited!.ms).toBeLessThanOrEqual(timings.prefillMs);
     }
   }
-  const third = await loadOver("in process", { tier });
+  const third = await loadOver("without deadlines", { tier });
   const beams = await third.generate(tokens, { ...options, numBeams: 2 }).result();
   expect(beams.tier!.tokens).toBe(288);
   const short = await third.generate(prompt(20), options).result();
   expect(short.tier).toBeNull();
-  const alone = await loadOver("in process");
+  const alone = await loadOver("without deadlines");
   expect((await alone.generate(tokens, options).result()).tier).toBeNull();
 });
 
 test("what is written: the prompt's full blocks, not what is generated; by the second sequence that takes them, where the tier says so", async () => {
   const tier = new MemoryTier({ write: "second" });
-  const lm = await loadOver("in process", { tier });
+  const lm = await loadOver("without deadlines", { tier });
   const generate = (length: number) =>
     lm.generate(prompt(length), { maxTokens: 60, temperature: 0, seed: 1 }).result();
   await generate(300);
@@ -241,7 +241,7 @@ test("what is written: the prompt's full blocks, not what is generated; by the s
 
 test("what is written by default: prompts of 256 tokens at once, shorter ones when they are taken again", async () => {
   const tier = new MemoryTier({ write: "auto" });
-  const lm = await loadOver("in process", { tier });
+  const lm = await loadOver("without deadlines", { tier });
   await lm.logits(prompt(255, 1));
   await lm.logits(prompt(256, 2));
   await untilStored(tier, 16);
@@ -251,7 +251,7 @@ test("what is written by default: prompts of 256 tokens at once, shorter ones wh
 
 test("nothing is written while the tier takes nothing, nor asked while it has nothing", async () => {
   const tier = new MemoryTier();
-  const lm = await loadOver("in process", { tier });
+  const lm = await loadOver("without deadlines", { tier });
   const say = async (takes: { takesLoads: boolean; takesStores: boolean }) => {
     tier.connected[0].say({ type: "state", ...takes, bytesPerMs: null, roundTripMs: null });
     await sleep(20);
@@ -317,7 +317,7 @@ describe("a model's identity", () => {
 });
 
 test("what is no tier is refused before anything is read; a load that fails, or is cancelled, lets go of its tier", async () => {
-  const load = (options: LoadOptions) => loadOver("in process", options);
+  const load = (options: LoadOptions) => loadOver("without deadlines", options);
   await expect(load({ tier: {} as never })).rejects.toMatchObject({ code: "invalid_argument" });
   await expect(load({ tier: null as never })).rejects.toThrow(/^tier is what redisTier or directoryTier/);
   const tier = new MemoryTier();
@@ -338,7 +338,7 @@ describe("a saved sequence", () => {
   const tokens = prompt(200);
   const installationKey = new Uint8Array(32).fill(7);
   const saved = async () => {
-    const lm = await loadOver("in process", { installationKey });
+    const lm = await loadOver("without deadlines", { installationKey });
     await using sequence = await lm.sequence(tokens);
     return sequence.save();
   };
@@ -346,17 +346,17 @@ describe("a saved sequence", () => {
   test("that is restored is offered, so that others find it", async () => {
     const file = await saved();
     const tier = new MemoryTier();
-    const lm = await loadOver("in process", { tier, installationKey });
+    const lm = await loadOver("without deadlines", { tier, installationKey });
     await using restored = await lm.restore(file);
     await untilStored(tier, 12);
-    const other = await loadOver("in process", { tier });
+    const other = await loadOver("without deadlines", { tier });
     const { rows, value } = await rowsOf(other, () => other.logits(tokens));
     expect([rows, bits(value)]).toEqual([8, bits(restored)]);
   });
 
   test("is not offered where nothing may find it", async () => {
     const tier = new MemoryTier();
-    const lm = await loadOver("in process", { tier, installationKey: new Uint8Array(32) });
+    const lm = await loadOver("without deadlines", { tier, installationKey: new Uint8Array(32) });
     await using restored = await lm.restore(await saved());
     await restored.append([1]);
     await sleep(20);
@@ -365,7 +365,7 @@ describe("a saved sequence", () => {
 
   test("that has lost its rows, as any that is held by hand, takes them from the tier", async () => {
     const tier = new MemoryTier();
-    const { kv } = (await loadOver("in process")).info;
+    const { kv } = (await loadOver("without deadlines")).info;
     // Room for one of the two.
     const lm = await loadOver("without deadlines", { tier, installationKey, kvMemory: 18 * kv.blockBytes });
     await using restored = await lm.restore(await saved());
@@ -377,7 +377,7 @@ describe("a saved sequence", () => {
     ] as const) {
       const { rows } = await rowsOf(lm, () => sequence.append([1]));
       expect(rows).toBe(9);
-      const alone = await loadOver("in process");
+      const alone = await loadOver("without deadlines");
       expect(bits(sequence)).toBe(bits(await alone.logits([...prompt(200, first), 1])));
     }
     // With the one that the second began with.
@@ -395,7 +395,7 @@ test("a page has no KV tier, and says so before it reads anything", async () => 
   try {
     const open = () => expect.fail("a file is opened");
     await expect(
-      loadOver("in process", { tier: new MemoryTier() }, { label: "page", open }),
+      loadOver("without deadlines", { tier: new MemoryTier() }, { label: "page", open }),
     ).rejects.toMatchObject({
       code: "runtime_unsupported",
       message: "A page has no KV tier: load the model without tier.",
